@@ -1,0 +1,54 @@
+'use strict';
+
+// Every error is made here, in the caller's realm: one made by native code would fail `instanceof Error` under Jest.
+
+class RateLimitError extends Error {
+  constructor(retryAfter, limit, remaining) {
+    super('Rate limit exceeded');
+    this.retryAfter = retryAfter;
+    this.limit = limit;
+    this.remaining = remaining;
+  }
+}
+// On the prototype and not enumerable, as `name` is of every error.
+Object.defineProperty(RateLimitError.prototype, 'name', { value: 'RateLimitError', writable: true, configurable: true });
+Object.defineProperty(RateLimitError.prototype, 'code', { value: 'RATE_LIMITED', writable: true, configurable: true });
+
+/** An argument of the wrong type. */
+function wrongType(what, expected, received) {
+  return coded(new TypeError(`${what} must be ${expected}. Received ${kindOf(received)}`), 'ERR_INVALID_ARG_TYPE');
+}
+
+/** An argument of the right type with a value that is none of those allowed. */
+function wrongValue(what, expected) {
+  return coded(new TypeError(`${what} must be ${expected}`), 'ERR_INVALID_ARG_VALUE');
+}
+
+/** A number or a length outside its range. */
+function outOfRange(what, expected) {
+  return coded(new RangeError(`${what} must be ${expected}`), 'ERR_OUT_OF_RANGE');
+}
+
+/** A configuration that cannot work, or that came too late. */
+function configError(message) {
+  return coded(new Error(message), 'ERR_RATE_LIMIT_CONFIG');
+}
+
+/** The store reached no decision, and the policy is to say so. */
+function storeError(code, message) {
+  return coded(new Error(`The rate limit could not be checked: ${message}`), code);
+}
+
+function coded(error, code) {
+  error.code = code;
+  return error;
+}
+
+// The value itself stays out of messages: it may be an id or a secret.
+function kindOf(value) {
+  if (value === null) return 'null';
+  if (Array.isArray(value)) return 'an array';
+  return `type ${typeof value}`;
+}
+
+module.exports = { RateLimitError, wrongType, wrongValue, outOfRange, configError, storeError, coded };

@@ -1,0 +1,62 @@
+'use strict';
+
+const { boolean, integer, record, text } = require('./arguments.js');
+const { binding, constants } = require('./binding.js');
+const { wrongType, wrongValue } = require('./errors.js');
+
+const KEYS = ['url', 'host', 'port', 'username', 'password', 'database', 'tls', 'cluster', 'connections', 'connectTimeoutMs'];
+
+/**
+ * The `redis` option, checked. `native` is what Rust reads; `askPassword` the function that gives the password. The
+ * password sits behind a closure: nothing that inspects or serializes a limiter comes upon it.
+ */
+function redisOptions(redis) {
+  record('options.redis', redis, KEYS);
+  const { url, host, port, username, password, database, tls, cluster, connections, connectTimeoutMs } = redis;
+  if ((url === undefined) === (host === undefined)) throw wrongValue('options.redis', 'given a url or a host, one of the two');
+  if (url !== undefined && port !== undefined) throw wrongValue('options.redis.port', 'left out: the url has it');
+  const native = {
+    url: optional(text, 'url', url),
+    host: optional(hostName, 'host', host),
+    port: optional(integer, 'port', port, 1, 65_535),
+    username: optional(text, 'username', username),
+    ...passwords(password),
+    database: optional(integer, 'database', database, 0, 65_535),
+    ...encryption(tls),
+    cluster: optional(boolean, 'cluster', cluster),
+    connections: optional(integer, 'connections', connections, 1, constants.maxConnections),
+    connectTimeoutMs: optional(integer, 'connectTimeoutMs', connectTimeoutMs, 1, 60_000),
+  };
+  const problem = binding.configProblem(native, {});
+  if (problem !== null) throw wrongValue('options', `usable: options.${problem}`);
+  return { native: () => native, askPassword: typeof password === 'function' ? password : undefined };
+}
+
+function optional(check, name, value, ...bounds) {
+  return value === undefined ? undefined : check(`options.redis.${name}`, value, ...bounds);
+}
+
+function hostName(what, host) {
+  if (/[/@]|:\/\//.test(text(what, host))) throw wrongValue(what, 'a host name alone; a URL goes into options.redis.url');
+  return host;
+}
+
+function passwords(password) {
+  const what = 'options.redis.password';
+  if (password === undefined) return { passwordSource: false };
+  if (typeof password === 'function') return { passwordSource: true };
+  if (typeof password === 'string') return { passwordSource: false, passwords: [text(what, password)] };
+  if (!Array.isArray(password)) throw wrongType(what, 'a string, a list of strings or a function', password);
+  if (password.length === 0) throw wrongValue(what, 'a list with at least one string');
+  return { passwordSource: false, passwords: password.map((one, i) => text(`${what}[${i}]`, one)) };
+}
+
+function encryption(tls) {
+  const what = 'options.redis.tls';
+  if (tls === undefined || typeof tls === 'boolean') return { tls };
+  if (tls === null || typeof tls !== 'object') throw wrongType(what, 'true, false, or { ca, servername }', tls);
+  const { ca, servername } = record(what, tls, ['ca', 'servername']);
+  return { tls: true, ca: optional(text, 'tls.ca', ca), servername: optional(text, 'tls.servername', servername) };
+}
+
+module.exports = { redisOptions };

@@ -1,0 +1,109 @@
+//! What decides when the store did not.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use super::{Answer, Source};
+use crate::quota::{Clock, Decision, Millis, Outcome, Rules, StoreClock, Verdict};
+use crate::store::{MemoryStore, Op, Request, StoreError};
+
+/// Who decides when the store is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnStoreError {
+    /// This process alone: at most one quota a process for as long as the outage lasts.
+    Local,
+    /// Nobody: every request is admitted.
+    Open,
+    /// Nobody: every request is denied.
+    Closed,
+    /// The caller: the check fails with the store's error.
+    Throw,
+}
+
+impl OnStoreError {
+    /// Every policy; the position is its number at the border to JavaScript.
+    pub const ALL: [OnStoreError; 4] = [
+        OnStoreError::Local,
+        OnStoreError::Open,
+        OnStoreError::Closed,
+        OnStoreError::Throw,
+    ];
+
+    /// The name of the public interface.
+    pub fn name(self) -> &'static str {
+        match self {
+            OnStoreError::Local => "local",
+            OnStoreError::Open => "open",
+            OnStoreError::Closed => "closed",
+            OnStoreError::Throw => "throw",
+        }
+    }
+}
+
+/// When a request that nobody decided may be asked again: one second, the smallest `Retry-After`.
+const RETRY_CLOSED: NonZeroU64 = NonZeroU64::new(1000).expect("not zero");
+
+/// The policy and the logs it decides from.
+pub struct Fallback {
+    policy: OnStoreError,
+    rules: Rules,
+    local: Arc<MemoryStore>,
+    clock: StoreClock,
+}
+
+impl Fallback {
+    /// Under [`OnStoreError::Local`], `local` decides; the other policies leave it alone.
+    pub fn new(policy: OnStoreError, rules: Rules, local: Arc<MemoryStore>) -> Self {
+        Self {
+            policy,
+            rules,
+            local,
+            clock: StoreClock::new(),
+        }
+    }
+
+    /// Answers `request` in the store's place.
+    ///
+    /// # Errors
+    /// The store's error under [`OnStoreError::Throw`]; and for a reset under the other policies that keep no log,
+    /// since nothing was reset.
+    pub fn answer(&self, request: &Request, error: StoreError) -> Result<Answer, StoreError> {
+        let source = match (self.policy, request.op) {
+            (OnStoreError::Local, _) => {
+                return Ok(Answer {
+                    outcome: self.local.answer(self.rules, request),
+                    source: Source::Local,
+                });
+            }
+            (OnStoreError::Throw, _) | (_, Op::Reset) => return Err(error),
+            (OnStoreError::Open, _) => Source::Open,
+            (OnStoreError::Closed, _) => Source::Closed,
+        };
+        Ok(Answer {
+            outcome: Outcome {
+                decision: self.undecided(source, request),
+                anomaly: None,
+            },
+            source,
+        })
+    }
+
+    fn undecided(&self, source: Source, request: &Request) -> Decision {
+        let now: Millis = self.clock.now();
+        if source == Source::Open {
+            Decision {
+                verdict: Verdict::Allowed,
+                remaining: request.limit.get(),
+                reset: now + self.rules.window.ms(),
+            }
+        } else {
+            Decision {
+                verdict: Verdict::Denied {
+                    retry_after: RETRY_CLOSED,
+                },
+                remaining: 0,
+                reset: now + RETRY_CLOSED.get(),
+            }
+        }
+    }
+}

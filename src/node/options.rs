@@ -1,0 +1,159 @@
+//! From what JavaScript passes to the values the limiter is built from. The face has checked types and ranges; what
+//! is checked here is what only Rust can read: URLs, certificates and the environment.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use napi_derive::napi;
+
+use crate::limiter::OnStoreError;
+use crate::quota::{AnomalyRule, Namespace, Rules, Window};
+use crate::store::Scope;
+use crate::store::redis::environment::{
+    self, ConfigError, Environment, check_cluster, from_environment, from_url, plain,
+    protect_password, trust_extra,
+};
+use crate::store::redis::{Credentials, PasswordSource, RedisConfig, Secret, TlsConfig, certificates};
+
+/// A limiter's options.
+#[napi(object)]
+pub struct LimiterOptions {
+    pub name: String,
+    pub window_ms: f64,
+    /// Absent: no anomalies.
+    pub anomaly: Option<AnomalyOptions>,
+    /// The number of the policy.
+    pub on_store_error: u32,
+    pub timeout_ms: u32,
+}
+
+/// The anomaly rule.
+#[napi(object)]
+pub struct AnomalyOptions {
+    pub factor: f64,
+    pub window_ms: f64,
+}
+
+/// Where the Redis is, as options.
+#[napi(object)]
+pub struct RedisOptions {
+    pub url: Option<String>,
+    pub host: Option<String>,
+    pub port: Option<u32>,
+    pub username: Option<String>,
+    pub passwords: Option<Vec<String>>,
+    /// Whether the password is asked for at each connect.
+    pub password_source: bool,
+    pub database: Option<u32>,
+    /// Absent: as the URL or the host says.
+    pub tls: Option<bool>,
+    pub ca: Option<String>,
+    pub servername: Option<String>,
+    pub cluster: Option<bool>,
+    pub connections: Option<u32>,
+    pub connect_timeout_ms: Option<u32>,
+}
+
+/// What a limiter is built from.
+pub(super) struct Settings {
+    pub(super) scope: Scope,
+    pub(super) policy: OnStoreError,
+    pub(super) deadline: Duration,
+}
+
+/// # Errors
+/// A text that names the option, should the face have let a wrong one through.
+pub(super) fn settings(options: LimiterOptions) -> Result<Settings, String> {
+    let window = window(options.window_ms)?;
+    let anomaly = match options.anomaly {
+        None => None,
+        Some(anomaly) => {
+            let counted = self::window(anomaly.window_ms)?;
+            Some(AnomalyRule::new(anomaly.factor, counted, window).map_err(|e| e.to_string())?)
+        }
+    };
+    let policy = OnStoreError::ALL.get(options.on_store_error as usize);
+    Ok(Settings {
+        scope: Scope {
+            name: Namespace::new(options.name).map_err(|e| e.to_string())?,
+            rules: Rules { window, anomaly },
+        },
+        policy: *policy.ok_or("no such policy")?,
+        deadline: Duration::from_millis(u64::from(options.timeout_ms)),
+    })
+}
+
+fn window(ms: f64) -> Result<Window, String> {
+    // A float outside the range saturates and is refused as out of range.
+    Window::new(ms as u64).map_err(|e| e.to_string())
+}
+
+/// Where the Redis is: from `options`, or else from `variables`; `None`: the embedded store.
+///
+/// # Errors
+/// [`ConfigError`] that names the option or the variable.
+pub(super) fn redis_config(
+    options: Option<RedisOptions>,
+    variables: HashMap<String, String>,
+    source: impl FnOnce() -> Arc<dyn PasswordSource>,
+) -> Result<Option<RedisConfig>, ConfigError> {
+    let env = Environment::new(variables);
+    match options {
+        None => from_environment(&env),
+        Some(options) => from_options(options, &env, source).map(Some),
+    }
+}
+
+fn from_options(
+    options: RedisOptions,
+    env: &Environment,
+    source: impl FnOnce() -> Arc<dyn PasswordSource>,
+) -> Result<RedisConfig, ConfigError> {
+    let mut config = match (&options.url, &options.host) {
+        (Some(url), _) => from_url("redis.url", url)?,
+        (None, host) => plain(host.as_deref().unwrap_or("localhost").trim_matches(['[', ']'])),
+    };
+    // The face lets through what fits 16 bits, respectively 1 to 16, only.
+    if let Some(port) = options.port {
+        config.port = port as u16;
+    }
+    if let Some(database) = options.database {
+        config.database = database as u16;
+    }
+    if let Some(connections) = options.connections {
+        config.connections = connections as u8;
+    }
+    if let Some(ms) = options.connect_timeout_ms {
+        config.connect_timeout = Duration::from_millis(u64::from(ms));
+    }
+    if options.username.is_some() {
+        config.username = options.username;
+    }
+    if options.password_source {
+        config.credentials = Credentials::Source(source());
+    } else if let Some(passwords) = options.passwords {
+        config.credentials = Credentials::Passwords(passwords.into_iter().map(Secret::new).collect());
+    }
+    match options.tls {
+        Some(true) => {
+            let tls = config.tls.get_or_insert_with(TlsConfig::default);
+            tls.ca = options.ca;
+            tls.server_name = options.servername;
+        }
+        Some(false) if config.tls.is_some() => {
+            return Err(environment::tls_conflict("redis.tls"));
+        }
+        Some(false) => {}
+        None => protect_password(&mut config),
+    }
+    if let Some(ca) = config.tls.as_ref().and_then(|tls| tls.ca.as_ref())
+        && certificates(ca).is_err()
+    {
+        return Err(environment::unreadable_ca("redis.tls.ca"));
+    }
+    trust_extra(&mut config, env);
+    config.cluster = options.cluster;
+    check_cluster("redis.cluster", &config)?;
+    Ok(config)
+}

@@ -1,0 +1,102 @@
+//! How an event looks in the mailbox: a row of numbers, and a text where numbers do not do.
+
+use crate::limiter::{Answer, Source};
+use crate::quota::{Id, Plan};
+use crate::store::StoreError;
+
+/// Numbers in a record: kind, slot or limiter, allowed, remaining, reset, retry after, source.
+pub const RECORD_FIELDS: usize = 7;
+
+/// Something JavaScript has to hear of.
+pub enum Event {
+    /// The request in `slot` has its answer.
+    Decided {
+        /// The face's number for the promise.
+        slot: u32,
+        /// The answer.
+        answer: Answer,
+    },
+    /// The request in `slot` has none.
+    Failed {
+        /// The face's number for the promise.
+        slot: u32,
+        /// Why.
+        error: StoreError,
+    },
+    /// An id asked for more than it should.
+    Anomaly {
+        /// The face's number for the limiter.
+        limiter: u32,
+        /// Who.
+        id: Id,
+        /// The creator's plan, for the creators' limiter.
+        plan: Option<Plan>,
+        /// Requests counted.
+        requests: u32,
+        /// Requests that would have been ordinary.
+        threshold: u32,
+    },
+    /// A connect wants the password from the limiter's function.
+    PasswordAsked {
+        /// The face's number for the limiter.
+        limiter: u32,
+        /// What to answer it with.
+        ticket: u32,
+    },
+}
+
+const DECIDED: f64 = 0.0;
+const FAILED: f64 = 1.0;
+const ANOMALY: f64 = 2.0;
+const PASSWORD: f64 = 3.0;
+
+/// Writes `event` into `record` and returns its text, if it has one.
+pub(super) fn write(event: Event, record: &mut [f64]) -> Option<Vec<String>> {
+    let (head, text): ([f64; 2], _) = match event {
+        Event::Decided { slot, answer } => {
+            write_answer(slot, answer, record);
+            return None;
+        }
+        Event::Failed { slot, error } => (
+            [FAILED, f64::from(slot)],
+            Some(vec![error.code().to_owned(), error.to_string()]),
+        ),
+        Event::Anomaly {
+            limiter,
+            id,
+            plan,
+            requests,
+            threshold,
+        } => (
+            [ANOMALY, f64::from(limiter)],
+            Some(vec![
+                id.as_str().to_owned(),
+                plan.map_or("", Plan::name).to_owned(),
+                requests.to_string(),
+                threshold.to_string(),
+            ]),
+        ),
+        Event::PasswordAsked { limiter, ticket } => (
+            [PASSWORD, f64::from(limiter)],
+            Some(vec![ticket.to_string()]),
+        ),
+    };
+    record[..2].copy_from_slice(&head);
+    text
+}
+
+/// Writes the answer to the request in `slot`.
+pub(super) fn write_answer(slot: u32, answer: Answer, record: &mut [f64]) {
+    let decision = answer.outcome.decision;
+    let source = Source::ALL.iter().position(|&s| s == answer.source);
+    // Unix ms and windows are far below 2^53: exact as doubles.
+    record[..RECORD_FIELDS].copy_from_slice(&[
+        DECIDED,
+        f64::from(slot),
+        f64::from(u8::from(decision.is_allowed())),
+        f64::from(decision.remaining),
+        decision.reset as f64,
+        decision.retry_after_ms() as f64,
+        source.unwrap_or_default() as f64,
+    ]);
+}

@@ -1,0 +1,81 @@
+//! Time, always the store's: passed into every decision, never read by one.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Milliseconds: since the Unix epoch for a moment, plain for a span.
+pub type Millis = u64;
+
+/// Where a store reads its time.
+pub trait Clock: Send + Sync {
+    /// The current moment, in Unix milliseconds.
+    fn now(&self) -> Millis;
+}
+
+/// The clock of the in-process stores: Unix time read once, then carried on by the monotonic clock, so that an
+/// adjustment of the machine's clock neither frees a slot early nor locks an id out.
+#[derive(Debug, Clone, Copy)]
+pub struct StoreClock {
+    started: Instant,
+    epoch: Duration,
+}
+
+impl StoreClock {
+    /// Starts at the machine's current time.
+    pub fn new() -> Self {
+        // A machine set before 1970 still gets a clock that advances.
+        let epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Self {
+            started: Instant::now(),
+            epoch,
+        }
+    }
+}
+
+impl Default for StoreClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for StoreClock {
+    fn now(&self) -> Millis {
+        // 2^64 ms are 584 million years: the cast cannot truncate.
+        (self.epoch + self.started.elapsed()).as_millis() as Millis
+    }
+}
+
+/// A clock that a test moves by hand, forwards and backwards.
+#[derive(Debug, Default)]
+pub struct ManualClock(AtomicU64);
+
+impl ManualClock {
+    /// Starts at `now` Unix milliseconds.
+    pub fn at(now: Millis) -> Self {
+        Self(AtomicU64::new(now))
+    }
+
+    /// Moves the clock to `now`.
+    pub fn set(&self, now: Millis) {
+        self.0.store(now, Ordering::SeqCst);
+    }
+
+    /// Moves the clock on by `span`.
+    pub fn advance(&self, span: Millis) {
+        self.0.fetch_add(span, Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Millis {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+impl<C: Clock + ?Sized> Clock for std::sync::Arc<C> {
+    fn now(&self) -> Millis {
+        (**self).now()
+    }
+}

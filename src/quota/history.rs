@@ -1,0 +1,53 @@
+//! What a store keeps for one id: its log and, while it is being denied, a tally for the anomaly rule.
+
+use super::{Decision, Limit, Log, Millis, Quota, Rules, Tally};
+
+/// One id's log and tally. The plan is not part of it: a creator who moves to another plan keeps the history.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct History {
+    log: Log,
+    tally: Option<Tally>,
+}
+
+/// A decision, and the anomaly that the same request reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// The answer to the request.
+    pub decision: Decision,
+    /// The requests counted when this one crossed the anomaly threshold.
+    pub anomaly: Option<u32>,
+}
+
+impl History {
+    /// Decides and records one request at `now`. The anomaly rule sees the decision and cannot change it.
+    pub fn check(&mut self, now: Millis, rules: Rules, limit: Limit) -> Outcome {
+        let quota = Quota {
+            limit,
+            window: rules.window,
+        };
+        let decision = self.log.check(now, quota);
+        let anomaly = rules.anomaly.and_then(|rule| {
+            let denied = !decision.is_allowed();
+            Tally::observe(&mut self.tally, now, denied, &self.log, rule, limit)
+        });
+        Outcome { decision, anomaly }
+    }
+
+    /// Where the id stands, with nothing recorded.
+    pub fn status(&self, now: Millis, rules: Rules, limit: Limit) -> Decision {
+        let quota = Quota {
+            limit,
+            window: rules.window,
+        };
+        self.log.status(now, quota)
+    }
+
+    /// Whether nothing in it can change a later decision or report.
+    pub fn is_idle(&self, now: Millis, rules: Rules) -> bool {
+        let expired = |opened: Millis, window: Millis| opened + window <= now;
+        let log = self.log.newest();
+        let tally = self.tally.zip(rules.anomaly);
+        log.is_none_or(|newest| expired(newest, rules.window.ms()))
+            && tally.is_none_or(|(t, rule)| expired(t.opened, rule.window().ms()))
+    }
+}

@@ -1,0 +1,20 @@
+//! The decision, as pure functions over plain data: no I/O, no clock of its own, no JavaScript, no Redis.
+
+mod anomaly;
+mod clock;
+mod decision;
+mod history;
+mod key;
+mod log;
+mod plan;
+#[allow(clippy::module_inception)]
+mod quota;
+
+pub use anomaly::{AnomalyRule, Tally};
+pub use clock::{Clock, ManualClock, Millis, StoreClock};
+pub use decision::{Decision, Verdict};
+pub use history::{History, Outcome};
+pub use key::{Id, InvalidId, InvalidName, MAX_ID_BYTES, Namespace, escape};
+pub use log::Log;
+pub use plan::Plan;
+pub use quota::{Limit, MAX_LIMIT, MAX_WINDOW_MS, OutOfRange, Quota, Rules, Window};

@@ -1,0 +1,97 @@
+//! A quota: how many admissions, in how long a window. Values out of range cannot be built.
+
+use std::num::NonZeroU32;
+
+use super::{AnomalyRule, Millis};
+
+/// The largest limit, in admissions a window. A log is one list: at this size it takes about 11 MB on the server.
+pub const MAX_LIMIT: u32 = 1_000_000;
+
+/// The longest window: 31 days, the longest billing month.
+pub const MAX_WINDOW_MS: Millis = 31 * 24 * 60 * 60 * 1000;
+
+/// A number outside the range of the thing it was meant for.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{what} must be {min} to {max}")]
+pub struct OutOfRange {
+    /// The thing, as the public interface names it.
+    pub what: &'static str,
+    /// The smallest value allowed.
+    pub min: f64,
+    /// The largest value allowed.
+    pub max: f64,
+}
+
+/// How many admissions a window may hold: 1 to [`MAX_LIMIT`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Limit(NonZeroU32);
+
+impl Limit {
+    /// # Errors
+    /// [`OutOfRange`] for 0 and for more than [`MAX_LIMIT`].
+    pub fn new(limit: u32) -> Result<Self, OutOfRange> {
+        NonZeroU32::new(limit)
+            .filter(|n| n.get() <= MAX_LIMIT)
+            .map(Self)
+            .ok_or(OutOfRange {
+                what: "limit",
+                min: 1.0,
+                max: f64::from(MAX_LIMIT),
+            })
+    }
+
+    pub(crate) const fn literal(limit: u32) -> Self {
+        match NonZeroU32::new(limit) {
+            Some(n) if limit <= MAX_LIMIT => Self(n),
+            _ => panic!("a limit is 1 to MAX_LIMIT"),
+        }
+    }
+
+    /// The limit as a number.
+    pub fn get(self) -> u32 {
+        self.0.get()
+    }
+}
+
+/// How long an admission counts, in milliseconds: 1 to [`MAX_WINDOW_MS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Window(Millis);
+
+impl Window {
+    /// # Errors
+    /// [`OutOfRange`] for 0 and for more than [`MAX_WINDOW_MS`].
+    pub fn new(ms: Millis) -> Result<Self, OutOfRange> {
+        if (1..=MAX_WINDOW_MS).contains(&ms) {
+            Ok(Self(ms))
+        } else {
+            Err(OutOfRange {
+                what: "windowMs",
+                min: 1.0,
+                max: MAX_WINDOW_MS as f64,
+            })
+        }
+    }
+
+    /// The window in milliseconds.
+    pub fn ms(self) -> Millis {
+        self.0
+    }
+}
+
+/// A limit and a window: at most `limit` admissions in `(t − window, t]`, for every t.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// How many admissions.
+    pub limit: Limit,
+    /// How long each counts.
+    pub window: Window,
+}
+
+/// What every check of one limiter has in common; the limit is the check's own, since a plan picks it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rules {
+    /// The quota's window.
+    pub window: Window,
+    /// When an id's requests are reported; `None`: never.
+    pub anomaly: Option<AnomalyRule>,
+}

@@ -1,0 +1,114 @@
+//! Why a store reached no decision.
+
+use std::error::Error;
+use std::sync::Arc;
+
+/// A store that could not decide. It may or may not have recorded the request: never ask again for the same check.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct StoreError {
+    kind: ErrorKind,
+    message: String,
+    #[source]
+    source: Option<Arc<dyn Error + Send + Sync>>,
+}
+
+/// What went wrong, as far as policy and people can tell one failure from another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// No answer within the deadline or the connect budget.
+    Timeout,
+    /// Nobody listens at that address.
+    Refused,
+    /// The name does not resolve.
+    NotFound,
+    /// The connection broke, or the network is not reachable.
+    Disconnected,
+    /// The TLS handshake failed: certificate, name, version, or a plain server.
+    Tls,
+    /// The server wants a password and none is configured.
+    NoAuth,
+    /// The server knows none of the passwords.
+    WrongPass,
+    /// The user may not run the command or touch the key.
+    NoPerm,
+    /// The server is a replica, or refuses writes.
+    ReadOnly,
+    /// The server is starting, or has lost its primary.
+    Loading,
+    /// The server is out of memory.
+    Oom,
+    /// The server has no connection left.
+    MaxClients,
+    /// The server runs somebody's long script.
+    Busy,
+    /// The server is part of a Redis Cluster and the key lives elsewhere.
+    Cluster,
+    /// The reply makes no sense: not a Redis, or a key of another type.
+    Protocol,
+}
+
+impl ErrorKind {
+    /// The stable code of the public interface.
+    pub fn code(self) -> &'static str {
+        match self {
+            ErrorKind::Timeout => "ETIMEDOUT",
+            ErrorKind::Refused => "ECONNREFUSED",
+            ErrorKind::NotFound => "ENOTFOUND",
+            ErrorKind::Disconnected => "ECONNRESET",
+            ErrorKind::Tls => "TLS",
+            ErrorKind::NoAuth => "NOAUTH",
+            ErrorKind::WrongPass => "WRONGPASS",
+            ErrorKind::NoPerm => "NOPERM",
+            ErrorKind::ReadOnly => "READONLY",
+            ErrorKind::Loading => "LOADING",
+            ErrorKind::Oom => "OOM",
+            ErrorKind::MaxClients => "MAXCLIENTS",
+            ErrorKind::Busy => "BUSY",
+            ErrorKind::Cluster => "CLUSTER",
+            ErrorKind::Protocol => "PROTOCOL",
+        }
+    }
+}
+
+impl StoreError {
+    /// An error with a message for people. It must hold no secret and no unescaped id.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// The same error with what caused it.
+    pub fn with_source(mut self, source: impl Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Arc::new(source));
+        self
+    }
+
+    /// What went wrong.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The stable code of the public interface.
+    pub fn code(&self) -> &'static str {
+        self.kind.code()
+    }
+
+    /// Whether the connection it came from should be replaced: broken, or to a server that no longer takes writes.
+    pub fn spoils_connection(&self) -> bool {
+        matches!(
+            self.kind,
+            ErrorKind::Disconnected
+                | ErrorKind::Refused
+                | ErrorKind::ReadOnly
+                | ErrorKind::Loading
+                | ErrorKind::MaxClients
+                | ErrorKind::NoAuth
+                | ErrorKind::Protocol
+        )
+    }
+}

@@ -1,0 +1,141 @@
+//! The store inside the process: exact for all its threads, gone with it.
+
+use std::collections::hash_map::RandomState;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use hashlink::LinkedHashMap;
+
+use super::{Op, Request, Scope, Store, StoreError};
+use crate::quota::{
+    Clock, Decision, History, Id, Limit, Millis, Outcome, Rules, StoreClock, Verdict,
+};
+
+/// How many ids a memory store holds before the one unused for longest makes room. With full logs of 100 admissions
+/// that is about 100 MB; an application with more live ids than this wants Redis.
+pub const MAX_MEMORY_IDS: usize = 100_000;
+
+/// How many idle histories a request looks for and frees. More than one, so that a crowd leaves faster than it came.
+const SWEEP: usize = 2;
+
+/// Histories in process memory, in the order of their last use.
+pub struct MemoryStore<C = StoreClock> {
+    clock: C,
+    capacity: usize,
+    // Ids come from users: the keyed hasher of std keeps them from choosing collisions.
+    histories: Mutex<Histories>,
+}
+
+type Histories = LinkedHashMap<Id, History, RandomState>;
+
+impl MemoryStore {
+    /// An empty store for [`MAX_MEMORY_IDS`] ids, on the process's clock.
+    pub fn new() -> Self {
+        Self::with_clock(StoreClock::new(), MAX_MEMORY_IDS)
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<C: Clock> MemoryStore<C> {
+    /// An empty store for `capacity` ids (at least one) that reads its time from `clock`.
+    pub fn with_clock(clock: C, capacity: usize) -> Self {
+        Self {
+            clock,
+            capacity: capacity.max(1),
+            histories: Mutex::new(Histories::with_hasher(RandomState::new())),
+        }
+    }
+
+    /// Answers one request in the call itself.
+    pub fn answer(&self, rules: Rules, request: &Request) -> Outcome {
+        let mut histories = self.lock();
+        // Read under the lock, so that moments enter a log in the order of its decisions.
+        let now = self.clock.now();
+        sweep(&mut histories, now, rules);
+        let limit = request.limit;
+        match request.op {
+            Op::Check | Op::Limit => match histories.to_back(&request.id) {
+                Some(history) => history.check(now, rules, limit),
+                None => {
+                    while histories.len() >= self.capacity {
+                        histories.pop_front();
+                    }
+                    let history = histories.entry(request.id.clone()).or_insert_with(History::default);
+                    history.check(now, rules, limit)
+                }
+            },
+            Op::Status => match histories.get(&request.id) {
+                Some(history) => plain(history.status(now, rules, limit)),
+                None => plain(unused(now, rules, limit)),
+            },
+            Op::Reset => {
+                histories.remove(&request.id);
+                plain(unused(now, rules, limit))
+            }
+        }
+    }
+
+    /// Forgets every id.
+    pub fn clear(&self) {
+        *self.lock() = Histories::with_hasher(RandomState::new());
+    }
+
+    /// How many ids it holds.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether it holds no id.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Histories> {
+        // No decision panics half-way through a history, so the data behind a poisoned lock is whole.
+        self.histories
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<C: Clock + 'static> Store for MemoryStore<C> {
+    async fn run(
+        &self,
+        scope: &Scope,
+        requests: &[Request],
+    ) -> Vec<Result<Outcome, StoreError>> {
+        requests
+            .iter()
+            .map(|request| Ok(self.answer(scope.rules, request)))
+            .collect()
+    }
+}
+
+/// Frees up to [`SWEEP`] idle histories from the end that was used longest ago.
+fn sweep(histories: &mut Histories, now: Millis, rules: Rules) {
+    for _ in 0..SWEEP {
+        match histories.front() {
+            Some((_, history)) if history.is_idle(now, rules) => histories.pop_front(),
+            _ => return,
+        };
+    }
+}
+
+fn unused(now: Millis, rules: Rules, limit: Limit) -> Decision {
+    Decision {
+        verdict: Verdict::Allowed,
+        remaining: limit.get(),
+        reset: now + rules.window.ms(),
+    }
+}
+
+fn plain(decision: Decision) -> Outcome {
+    Outcome {
+        decision,
+        anomaly: None,
+    }
+}

@@ -1,0 +1,55 @@
+//! Where logs live: one port, and a tenant for each place.
+
+mod error;
+mod memory;
+pub mod redis;
+
+use std::future::Future;
+
+use crate::quota::{Id, Limit, Namespace, Outcome, Rules};
+
+pub use error::{ErrorKind, StoreError};
+pub use memory::{MAX_MEMORY_IDS, MemoryStore};
+
+/// What is asked about an id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Op {
+    /// One slot. The answer's `remaining` and `reset` are not looked up and mean nothing.
+    Check,
+    /// One slot, and where the id stands afterwards.
+    Limit,
+    /// Where the id stands; nothing is recorded. The answer's verdict means nothing.
+    Status,
+    /// To forget the id's log and tally. The answer says the id is unused.
+    Reset,
+}
+
+/// One question to a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// What is asked.
+    pub op: Op,
+    /// About whom.
+    pub id: Id,
+    /// The limit it is asked under: the plan's, or the check's own.
+    pub limit: Limit,
+}
+
+/// What all requests of one limiter share.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scope {
+    /// The namespace of its keys.
+    pub name: Namespace,
+    /// Its window and anomaly rule.
+    pub rules: Rules,
+}
+
+/// The port. Every tenant answers as [`History`](crate::quota::History) does; the contract suite holds them to it.
+pub trait Store: Send + Sync + 'static {
+    /// Answers `requests` in order, one result each: an error leaves its neighbours alone.
+    fn run(
+        &self,
+        scope: &Scope,
+        requests: &[Request],
+    ) -> impl Future<Output = Vec<Result<Outcome, StoreError>>> + Send;
+}

@@ -1,0 +1,113 @@
+//! Which Redis, and how to reach it: values that are already checked.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::store::StoreError;
+
+/// The port of Redis where none is given.
+pub const DEFAULT_PORT: u16 = 6379;
+
+/// How long one connect may take, from the look-up of the name to the answer to AUTH. Connecting goes on in the
+/// background past a check's deadline, so this is above it: a cold TLS handshake across zones takes some 10 ms, a slow
+/// resolver hundreds.
+pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_millis(1000);
+
+/// The most connections a process may hold to one Redis.
+pub const MAX_CONNECTIONS: u8 = 16;
+
+/// A text that must never be printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(Box<str>);
+
+impl Secret {
+    /// Wraps `text`.
+    pub fn new(text: impl Into<Box<str>>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for the server only.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// The answer of a [`PasswordSource`].
+pub type PasswordAnswer = Pin<Box<dyn Future<Output = Result<Secret, StoreError>> + Send>>;
+
+/// Where a password comes from when the application computes it, asked at each connect.
+pub trait PasswordSource: Send + Sync {
+    /// The password to use now.
+    fn password(&self) -> PasswordAnswer;
+}
+
+/// How to authenticate.
+#[derive(Clone)]
+pub enum Credentials {
+    /// These, in order; none: no AUTH. Several are tried so that a token can be rotated.
+    Passwords(Vec<Secret>),
+    /// One that is asked for at each connect.
+    Source(Arc<dyn PasswordSource>),
+}
+
+impl PartialEq for Credentials {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Passwords(a), Self::Passwords(b)) => a == b,
+            (Self::Source(a), Self::Source(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Passwords(list) => write!(f, "{} password(s)", list.len()),
+            Self::Source(_) => f.write_str("a password source"),
+        }
+    }
+}
+
+/// How to verify the server. It is always verified.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// PEM certificates that are trusted instead of the public ones.
+    pub ca: Option<String>,
+    /// A PEM file whose certificates are trusted besides (`NODE_EXTRA_CA_CERTS`).
+    pub extra_ca_file: Option<String>,
+    /// The name in the server's certificate, where it is not the host.
+    pub server_name: Option<String>,
+}
+
+/// Everything a connection needs to know.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RedisConfig {
+    /// A name or an address, without brackets.
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+    /// The ACL user; `None`: the default user.
+    pub username: Option<String>,
+    /// How to authenticate.
+    pub credentials: Credentials,
+    /// The database to select.
+    pub database: u16,
+    /// `None`: plain TCP.
+    pub tls: Option<TlsConfig>,
+    /// Whether the server is a Redis Cluster; `None`: it is asked.
+    pub cluster: Option<bool>,
+    /// Connections a process holds: 1 to [`MAX_CONNECTIONS`].
+    pub connections: u8,
+    /// The budget of one connect.
+    pub connect_timeout: Duration,
+}

@@ -1,0 +1,143 @@
+//! One connect, start to end: name, TCP, TLS, AUTH, SELECT, inside one budget.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, RedisConnectionInfo};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::config::{Credentials, RedisConfig, Secret};
+use super::{reply, tls};
+use crate::store::{ErrorKind, StoreError};
+
+/// A peer that vanished is noticed after this long without an answer: TCP's own default is two hours.
+const KEEPALIVE: Duration = Duration::from_secs(15);
+
+/// Unacknowledged data breaks the connection after this long, where the system knows how (Linux).
+#[cfg(target_os = "linux")]
+const USER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection and the task that drives it; the task ends when the connection does.
+pub(super) struct Connected {
+    pub(super) connection: MultiplexedConnection,
+    pub(super) driver: JoinHandle<()>,
+}
+
+/// Connects within the budget. Several passwords are tried in order, each on a connection of its own.
+pub(super) async fn connect(config: &RedisConfig) -> Result<Connected, StoreError> {
+    let budget = config.connect_timeout;
+    match timeout(budget, attempt_all(config)).await {
+        Ok(result) => result,
+        Err(_) => Err(StoreError::new(
+            ErrorKind::Timeout,
+            format!("no connection within {} ms", budget.as_millis()),
+        )),
+    }
+}
+
+async fn attempt_all(config: &RedisConfig) -> Result<Connected, StoreError> {
+    let passwords = match &config.credentials {
+        Credentials::Passwords(list) => list.clone(),
+        Credentials::Source(source) => vec![source.password().await?],
+    };
+    let mut last = match passwords.split_first() {
+        None => return attempt(config, None).await,
+        Some((first, _)) => attempt(config, Some(first)).await,
+    };
+    for password in passwords.iter().skip(1) {
+        match last {
+            Err(error) if error.kind() == ErrorKind::WrongPass => {
+                last = attempt(config, Some(password)).await;
+            }
+            other => return other,
+        }
+    }
+    last
+}
+
+async fn attempt(config: &RedisConfig, password: Option<&Secret>) -> Result<Connected, StoreError> {
+    let tcp = open(config).await?;
+    match &config.tls {
+        None => set_up(config, password, tcp).await,
+        Some(tls) => {
+            let stream = tls::handshake(tls, &config.host, tcp).await?;
+            set_up(config, password, stream).await
+        }
+    }
+}
+
+/// Resolves the name, every time: after a failover it points elsewhere.
+async fn open(config: &RedisConfig) -> Result<TcpStream, StoreError> {
+    let found: Vec<SocketAddr> = lookup_host((config.host.as_str(), config.port))
+        .await
+        .map_err(|e| not_found().with_source(e))?
+        .collect();
+    let mut failure = not_found();
+    for address in found {
+        match TcpStream::connect(address).await {
+            Ok(tcp) => {
+                tune(&tcp).map_err(broken)?;
+                return Ok(tcp);
+            }
+            Err(e) => failure = broken(e),
+        }
+    }
+    Err(failure)
+}
+
+fn tune(tcp: &TcpStream) -> io::Result<()> {
+    // A check is one small packet: waiting to fill it would cost 40 ms.
+    tcp.set_nodelay(true)?;
+    let socket = SockRef::from(tcp);
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))?;
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+    Ok(())
+}
+
+async fn set_up<S>(
+    config: &RedisConfig,
+    password: Option<&Secret>,
+    stream: S,
+) -> Result<Connected, StoreError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut info = RedisConnectionInfo::default()
+        .set_db(i64::from(config.database))
+        .set_skip_set_lib_name();
+    if let Some(password) = password {
+        info = info.set_password(password.expose());
+        if let Some(username) = &config.username {
+            info = info.set_username(username);
+        }
+    }
+    // The deadline is each check's own, and shorter than any the crate would set.
+    let options = AsyncConnectionConfig::new().set_response_timeout(None);
+    let (connection, driver) = MultiplexedConnection::new_with_config(&info, stream, options)
+        .await
+        .map_err(|e| reply::during_set_up(&e))?;
+    Ok(Connected {
+        connection,
+        driver: tokio::spawn(driver),
+    })
+}
+
+fn not_found() -> StoreError {
+    StoreError::new(ErrorKind::NotFound, "the host name does not resolve")
+}
+
+fn broken(error: io::Error) -> StoreError {
+    let kind = match error.kind() {
+        io::ErrorKind::ConnectionRefused => ErrorKind::Refused,
+        io::ErrorKind::TimedOut => ErrorKind::Timeout,
+        _ => ErrorKind::Disconnected,
+    };
+    StoreError::new(kind, format!("cannot connect: {}", error.kind())).with_source(error)
+}

@@ -1,0 +1,287 @@
+//! From options and environment variables to a [`RedisConfig`], or to an error that names the mend.
+
+use std::collections::HashMap;
+
+use url::{Host, Url};
+
+use super::config::{
+    Credentials, DEFAULT_CONNECT_TIMEOUT, DEFAULT_PORT, RedisConfig, Secret, TlsConfig,
+};
+
+const URL: [&str; 2] = ["ELASTICACHE_REDIS_URL", "REDIS_URL"];
+const HOST: [&str; 2] = ["ELASTICACHE_REDIS_HOST", "REDIS_HOST"];
+const PORT: [&str; 2] = ["ELASTICACHE_REDIS_PORT", "REDIS_PORT"];
+const USERNAME: [&str; 2] = ["ELASTICACHE_REDIS_USERNAME", "REDIS_USERNAME"];
+const PASSWORD: [&str; 4] = [
+    "ELASTICACHE_REDIS_AUTH_TOKEN",
+    "ELASTICACHE_REDIS_PASSWORD",
+    "REDIS_AUTH_TOKEN",
+    "REDIS_PASSWORD",
+];
+const TLS: [&str; 3] = ["ELASTICACHE_REDIS_TLS", "REDIS_TLS", "REDIS_SSL_ENABLED"];
+const EXTRA_CA: [&str; 1] = ["NODE_EXTRA_CA_CERTS"];
+const CLUSTER: [&str; 2] = ["ELASTICACHE_REDIS_CLUSTER", "REDIS_CLUSTER_MODE"];
+const DATABASE: [&str; 2] = ["REDIS_DATABASE", "REDIS_DB"];
+
+/// Every variable that is read, in the order in which the first set one wins.
+pub fn variables() -> impl Iterator<Item = &'static str> {
+    let groups: [&[&str]; 9] = [
+        &URL, &HOST, &PORT, &USERNAME, &PASSWORD, &TLS, &EXTRA_CA, &CLUSTER, &DATABASE,
+    ];
+    groups.into_iter().flatten().copied()
+}
+
+/// A configuration that cannot work. The message names the variable or option and the mend, never the secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name} {problem}")]
+pub struct ConfigError {
+    name: String,
+    problem: String,
+}
+
+impl ConfigError {
+    fn new(name: &str, problem: impl Into<String>) -> Self {
+        Self {
+            name: name.to_owned(),
+            problem: problem.into(),
+        }
+    }
+}
+
+/// The environment as the application sees it; a variable set to an empty text counts as not set.
+#[derive(Debug, Clone, Default)]
+pub struct Environment(HashMap<String, String>);
+
+impl Environment {
+    /// Keeps what is set.
+    pub fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self(variables.into_iter().filter(|(_, v)| !v.is_empty()).collect())
+    }
+
+    fn first<'a>(&'a self, names: &[&'a str]) -> Option<(&'a str, &'a str)> {
+        names
+            .iter()
+            .find_map(|&name| self.0.get(name).map(|value| (name, value.as_str())))
+    }
+
+    fn value(&self, names: &[&str]) -> Option<String> {
+        self.first(names).map(|(_, value)| value.to_owned())
+    }
+
+    fn flag<'a>(&'a self, names: &[&'a str]) -> Result<Option<(&'a str, bool)>, ConfigError> {
+        let Some((name, value)) = self.first(names) else {
+            return Ok(None);
+        };
+        match value.to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" => Ok(Some((name, true))),
+            "false" | "0" | "no" => Ok(Some((name, false))),
+            _ => Err(ConfigError::new(
+                name,
+                "must be true, 1 or yes, or false, 0 or no",
+            )),
+        }
+    }
+
+    fn number(&self, names: &[&str], least: u16) -> Result<Option<u16>, ConfigError> {
+        let Some((name, value)) = self.first(names) else {
+            return Ok(None);
+        };
+        match value.parse::<u16>() {
+            Ok(number) if number >= least => Ok(Some(number)),
+            _ => Err(ConfigError::new(
+                name,
+                format!("must be a whole number from {least} to 65535"),
+            )),
+        }
+    }
+}
+
+/// Where the Redis is, from the environment; `None` when neither a URL nor a host is set.
+///
+/// # Errors
+/// [`ConfigError`] for a variable that is set to something unusable.
+pub fn from_environment(env: &Environment) -> Result<Option<RedisConfig>, ConfigError> {
+    let mut config = match (env.first(&URL), env.first(&HOST)) {
+        (Some((name, url)), _) => {
+            let mut config = from_url(name, url)?;
+            if config.username.is_none() {
+                config.username = env.value(&USERNAME);
+            }
+            if let Some(database) = env.number(&DATABASE, 0)? {
+                config.database = database;
+            }
+            config
+        }
+        (None, Some((name, host))) => {
+            if host.contains("://") || host.contains('/') || host.contains('@') {
+                return Err(ConfigError::new(
+                    name,
+                    "must be a host name alone; put a redis:// or rediss:// URL in REDIS_URL",
+                ));
+            }
+            let mut config = plain(host.trim_matches(['[', ']']));
+            config.port = env.number(&PORT, 1)?.unwrap_or(DEFAULT_PORT);
+            config.username = env.value(&USERNAME);
+            config.database = env.number(&DATABASE, 0)?.unwrap_or(0);
+            config
+        }
+        (None, None) => return Ok(None),
+    };
+    let Credentials::Passwords(passwords) = &mut config.credentials else {
+        unreachable!("a URL and a host carry passwords, never a source")
+    };
+    for name in PASSWORD {
+        if let Some(password) = env.0.get(name).map(|text| Secret::new(text.as_str()))
+            && !passwords.contains(&password)
+        {
+            passwords.push(password);
+        }
+    }
+    match env.flag(&TLS)? {
+        Some((_, true)) => {
+            config.tls.get_or_insert_default();
+        }
+        Some((name, false)) if config.tls.is_some() => {
+            return Err(tls_conflict(name));
+        }
+        Some((_, false)) => {}
+        None => protect_password(&mut config),
+    }
+    trust_extra(&mut config, env);
+    if let Some((name, cluster)) = env.flag(&CLUSTER)? {
+        config.cluster = Some(cluster);
+        check_cluster(name, &config)?;
+    }
+    Ok(Some(config))
+}
+
+/// Turns TLS on where a password would travel to ElastiCache, which takes one over TLS only.
+pub fn protect_password(config: &mut RedisConfig) {
+    let has_password = match &config.credentials {
+        Credentials::Passwords(passwords) => !passwords.is_empty(),
+        Credentials::Source(_) => true,
+    };
+    let host = config.host.to_ascii_lowercase();
+    if has_password && host.trim_end_matches('.').ends_with(".cache.amazonaws.com") {
+        config.tls.get_or_insert_default();
+    }
+}
+
+/// Adds the certificates that Node.js itself trusts besides the public ones.
+pub fn trust_extra(config: &mut RedisConfig, env: &Environment) {
+    if let Some(tls) = &mut config.tls {
+        tls.extra_ca_file = env.value(&EXTRA_CA);
+    }
+}
+
+/// The error for a URL that asks for TLS where `name` turns it off.
+pub fn tls_conflict(name: &str) -> ConfigError {
+    ConfigError::new(
+        name,
+        "turns TLS off, but the URL is rediss://; remove the one or use redis://",
+    )
+}
+
+/// The error for certificates that cannot be read.
+pub fn unreadable_ca(name: &str) -> ConfigError {
+    ConfigError::new(name, "must hold at least one certificate in PEM form")
+}
+
+/// Refuses what a Redis Cluster cannot do. `name` is the variable or option that asks for one.
+///
+/// # Errors
+/// [`ConfigError`] for a database number, and for the cluster itself: this version speaks to one primary.
+pub fn check_cluster(name: &str, config: &RedisConfig) -> Result<(), ConfigError> {
+    if config.cluster != Some(true) {
+        return Ok(());
+    }
+    let problem = if config.database != 0 {
+        "asks for a Redis Cluster, which has database 0 only; remove the database or the cluster"
+    } else {
+        "asks for a Redis Cluster, which this version does not speak; \
+         name one primary, or use a replication group with cluster mode disabled"
+    };
+    Err(ConfigError::new(name, problem))
+}
+
+/// A Redis at `host` with everything else as by default.
+pub fn plain(host: &str) -> RedisConfig {
+    RedisConfig {
+        host: host.to_owned(),
+        port: DEFAULT_PORT,
+        username: None,
+        credentials: Credentials::Passwords(Vec::new()),
+        database: 0,
+        tls: None,
+        cluster: None,
+        connections: 1,
+        connect_timeout: DEFAULT_CONNECT_TIMEOUT,
+    }
+}
+
+/// Reads `redis://[user[:password]@]host[:port][/database]`, or `rediss://` for TLS. `name` is the variable or option.
+///
+/// # Errors
+/// [`ConfigError`] for everything else, above all for what would turn verification off.
+pub fn from_url(name: &str, text: &str) -> Result<RedisConfig, ConfigError> {
+    let fail = |problem: &str| Err(ConfigError::new(name, problem));
+    let Ok(url) = Url::parse(text) else {
+        return fail("must be a URL such as redis://host:6379 or rediss://user:password@host:6379");
+    };
+    let tls = match url.scheme() {
+        "redis" => false,
+        "rediss" => true,
+        "http" | "https" => {
+            return fail(
+                "is an http(s) URL, as Upstash's REST API uses; \
+                 set the redis:// or rediss:// URL of your Redis or ElastiCache",
+            );
+        }
+        _ => return fail("must begin with redis:// or rediss://"),
+    };
+    if url.fragment().is_some() {
+        return fail("must have no #fragment; the server's certificate is always verified");
+    }
+    if url.query().is_some() {
+        return fail("must have no ?query; use the other options or variables instead");
+    }
+    let host = match url.host() {
+        Some(Host::Domain(domain)) if !domain.is_empty() => match decode(domain) {
+            Some(domain) => domain,
+            None => return fail("has a host that is not UTF-8"),
+        },
+        Some(Host::Ipv4(ip)) => ip.to_string(),
+        Some(Host::Ipv6(ip)) => ip.to_string(),
+        _ => return fail("must name a host, as in redis://host:6379"),
+    };
+    let mut config = plain(&host);
+    match url.port() {
+        Some(0) => return fail("must have a port from 1 to 65535"),
+        Some(port) => config.port = port,
+        None => {}
+    }
+    let path = url.path().trim_start_matches('/');
+    if !path.is_empty() {
+        match path.parse() {
+            Ok(database) => config.database = database,
+            Err(_) => return fail("must end in the number of a database (0 to 65535), or in nothing"),
+        }
+    }
+    let (Some(username), Some(password)) = (
+        decode(url.username()),
+        decode(url.password().unwrap_or_default()),
+    ) else {
+        return fail("has a user or password that is not UTF-8 once percent-decoded");
+    };
+    config.username = Some(username).filter(|name| !name.is_empty());
+    if !password.is_empty() {
+        config.credentials = Credentials::Passwords(vec![Secret::new(password)]);
+    }
+    config.tls = tls.then(TlsConfig::default);
+    Ok(config)
+}
+
+fn decode(text: &str) -> Option<String> {
+    let decoded = percent_encoding::percent_decode_str(text).decode_utf8();
+    decoded.ok().map(std::borrow::Cow::into_owned)
+}

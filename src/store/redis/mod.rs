@@ -1,0 +1,90 @@
+//! Logs on one Redis 7.0 or later, decided there by one atomic script.
+
+mod config;
+mod connect;
+pub mod environment;
+mod link;
+mod reply;
+pub mod script;
+mod tls;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+pub use config::{
+    Credentials, DEFAULT_PORT, MAX_CONNECTIONS, PasswordAnswer, PasswordSource, RedisConfig, Secret,
+    TlsConfig,
+};
+pub use tls::certificates;
+
+use self::link::Link;
+use self::script::By;
+use super::{ErrorKind, Request, Scope, Store, StoreError};
+use crate::quota::Outcome;
+
+/// One Redis and the connections to it. Nothing connects before the first request.
+pub struct RedisStore {
+    links: Vec<Link>,
+    turn: AtomicUsize,
+}
+
+impl RedisStore {
+    /// A store at the place that `config` names.
+    pub fn new(config: RedisConfig) -> Self {
+        let config = Arc::new(config);
+        let count = config.connections.clamp(1, MAX_CONNECTIONS);
+        Self {
+            links: (0..count).map(|_| Link::new(Arc::clone(&config))).collect(),
+            turn: AtomicUsize::new(0),
+        }
+    }
+
+    async fn ask(
+        &self,
+        scope: &Scope,
+        requests: &[Request],
+    ) -> Result<redis::Value, StoreError> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let link = &self.links[turn % self.links.len()];
+        let live = link.live().await?;
+        let mut connection = live.connection.clone();
+        let by_hash = script::command(By::Hash, scope, requests);
+        let mut result = connection.send_packed_command(&by_hash).await;
+        // The script cache is empty after a restart and practically every failover. The server refused before it ran
+        // anything, so asking again cannot count twice.
+        if matches!(&result, Err(e) if e.code() == Some("NOSCRIPT")) {
+            let by_source = script::command(By::Source, scope, requests);
+            result = connection.send_packed_command(&by_source).await;
+        }
+        result.map_err(|e| {
+            let error = reply::instead_of_reply(&e);
+            if error.spoils_connection() {
+                link.discard(&live);
+            }
+            error
+        })
+    }
+}
+
+impl Store for RedisStore {
+    async fn run(
+        &self,
+        scope: &Scope,
+        requests: &[Request],
+    ) -> Vec<Result<Outcome, StoreError>> {
+        match self.ask(scope, requests).await {
+            Ok(value) => script::outcomes(value, requests.len()),
+            Err(error) => {
+                let error = match error.kind() {
+                    ErrorKind::Cluster => StoreError::new(
+                        ErrorKind::Cluster,
+                        "the server is part of a Redis Cluster, which this version does not speak; \
+                         name one primary, or use a replication group with cluster mode disabled",
+                    ),
+                    _ => error,
+                };
+                vec![Err(error); requests.len()]
+            }
+        }
+    }
+}
