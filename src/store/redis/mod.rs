@@ -49,12 +49,12 @@ impl RedisStore {
         let live = link.live().await?;
         let mut connection = live.connection.clone();
         let by_hash = script::command(By::Hash, scope, requests);
-        let mut result = connection.send_packed_command(&by_hash).await;
+        let mut result = by_hash.query_async(&mut connection).await;
         // The script cache is empty after a restart and practically every failover. The server refused before it ran
         // anything, so asking again cannot count twice.
         if matches!(&result, Err(e) if e.code() == Some("NOSCRIPT")) {
             let by_source = script::command(By::Source, scope, requests);
-            result = connection.send_packed_command(&by_source).await;
+            result = by_source.query_async(&mut connection).await;
         }
         result.map_err(|e| {
             let error = reply::instead_of_reply(&e);

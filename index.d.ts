@@ -1,0 +1,186 @@
+/** A creator's plan: 50, 100 and 500 requests an hour. */
+export type CreatorPlan = 'starter' | 'pro' | 'business';
+
+/** Who is limited: a whole number from 0 to 2^53 - 1, or a text of 1 to 256 UTF-8 bytes. `7` and `'7'` are the same. */
+export type CreatorId = number | string;
+
+/**
+ * A request was turned away because the quota is used up.
+ *
+ * @example
+ * if (error instanceof RateLimitError) {
+ *   return Response.json({ error: error.message }, { status: 429, headers: { 'Retry-After': `${error.retryAfter}` } });
+ * }
+ */
+export declare class RateLimitError extends Error {
+  readonly name: 'RateLimitError';
+  readonly code: 'RATE_LIMITED';
+  /** Whole seconds until a lone caller is admitted, at least 1. */
+  readonly retryAfter: number;
+  /** Requests the window holds. */
+  readonly limit: number;
+  /** Requests left: 0 when thrown by a check. */
+  readonly remaining: number;
+  constructor(retryAfter: number, limit: number, remaining: number);
+}
+
+/**
+ * Takes one request from the creator's hourly quota. Resolves when it is allowed, rejects with {@link RateLimitError}
+ * when the quota is used up, with a TypeError or RangeError (and a `code`) for an unusable id or plan.
+ *
+ * @param plan `'pro'` when left out. It picks the limit; the creator's history is the same for every plan.
+ * @example
+ * await checkCreatorRateLimit(42, 'starter');
+ */
+export declare function checkCreatorRateLimit(creatorId: CreatorId, plan?: CreatorPlan): Promise<void>;
+
+/**
+ * Where the creator stands; takes nothing from the quota.
+ *
+ * @example
+ * const { remaining, reset } = await getRateLimitStatus(42, 'starter');
+ */
+export declare function getRateLimitStatus(creatorId: CreatorId, plan?: CreatorPlan): Promise<RateLimitStatus>;
+
+/** Forgets the creator's requests: the whole quota is there again. */
+export declare function resetCreatorRateLimit(creatorId: CreatorId): Promise<void>;
+
+/** Where an id stands. */
+export interface RateLimitStatus {
+  /** Requests the window holds. */
+  readonly limit: number;
+  /** Requests left, 0 to `limit`. */
+  readonly remaining: number;
+  /** When every request now counted has left the window, in Unix ms; for an unused quota, now + window. */
+  readonly reset: number;
+}
+
+/**
+ * Sets the options of the creators' limiter. Before the first check, or after {@link close}; in between it throws an
+ * Error with the code `ERR_RATE_LIMIT_CONFIG`.
+ *
+ * @example
+ * configure({ plans: { pro: 200 }, onStoreError: 'closed' });
+ */
+export declare function configure(options: CreatorRateLimitOptions): void;
+
+/**
+ * Calls `listener` for every creator who asks for more than twice the limit within five minutes, in place of the line
+ * that is logged otherwise. Returns what removes the listener.
+ *
+ * @example
+ * const off = onAnomaly(({ creatorId, requestsIn5Min }) => alert(creatorId, requestsIn5Min));
+ */
+export declare function onAnomaly(listener: (anomaly: Anomaly) => void): () => void;
+
+/**
+ * Lets the creators' checks in flight settle, then drops the connections and forgets local state: on the embedded store
+ * that is every quota, unless another thread still counts on it. The next check starts afresh.
+ */
+export declare function close(): Promise<void>;
+
+/**
+ * The general limiter; the creator functions are one instance of it.
+ *
+ * @example
+ * const uploads = new RateLimiter({ name: 'uploads', limit: 10, windowMs: 60_000 });
+ * const { allowed, retryAfterMs } = await uploads.limit(userId);
+ */
+export declare class RateLimiter {
+  /** @throws TypeError or RangeError that names the option and what it takes. */
+  constructor(options: RateLimiterOptions);
+  /** Takes one request; resolves for a denial too. */
+  limit(id: string | number, options?: { limit?: number }): Promise<Decision>;
+  /** Takes one request; rejects with {@link RateLimitError} for a denial. */
+  check(id: string | number, options?: { limit?: number }): Promise<void>;
+  /** Where the id stands; takes nothing. */
+  status(id: string | number, options?: { limit?: number }): Promise<RateLimitStatus>;
+  /** Forgets the id's requests. */
+  reset(id: string | number): Promise<void>;
+  /** As the function {@link onAnomaly}, for this limiter. */
+  onAnomaly(listener: (anomaly: Anomaly) => void): () => void;
+  /** As the function {@link close}, for this limiter. */
+  close(): Promise<void>;
+}
+
+export interface RateLimiterOptions {
+  /** Namespace of its keys: 1 to 64 letters, digits, `.`, `_`, `-`. Limiters of one name on one Redis share their logs. */
+  readonly name: string;
+  /** Requests the window holds: 1 to 1,000,000. */
+  readonly limit: number;
+  /** How long a request counts, in ms: 1 to 31 days (2,678,400,000). */
+  readonly windowMs: number;
+  /** Where Redis is. Left out: the environment says; nothing there: the embedded memory store. */
+  readonly redis?: RedisOptions;
+  /**
+   * Who decides while Redis is away: this process alone (`'local'`, the default), nobody and all pass (`'open'`), nobody
+   * and none passes (`'closed'`), or the caller, who gets the error (`'throw'`).
+   */
+  readonly onStoreError?: 'local' | 'open' | 'closed' | 'throw';
+  /** The deadline of one check in ms: 1 to 60,000; 250 when left out. */
+  readonly timeoutMs?: number;
+  /** Longest time a denial is answered without asking again, in ms: 0 (off) to 60,000; 1000 when left out. */
+  readonly denyCacheMs?: number;
+  /**
+   * When an id is reported: more than `factor` (1 to 1000; 2 when left out) times its limit within `windowMs` (300,000
+   * when left out; never above the quota's window). `false`: never.
+   */
+  readonly anomaly?: { readonly factor?: number; readonly windowMs?: number } | false;
+}
+
+/** The options of the creators' limiter. */
+export interface CreatorRateLimitOptions extends Partial<Omit<RateLimiterOptions, 'name' | 'limit'>> {
+  /** Requests an hour (or `windowMs`) of a plan, where they differ from 50, 100 and 500. */
+  readonly plans?: Partial<Record<CreatorPlan, number>>;
+}
+
+/** Where Redis is and how to reach it: a `url` or a `host`, one of the two. */
+export interface RedisOptions {
+  /** `redis://[user[:password]@]host[:port][/database]`; `rediss://` for TLS. */
+  readonly url?: string;
+  readonly host?: string;
+  /** 1 to 65,535; 6379 when left out. */
+  readonly port?: number;
+  /** The ACL user. */
+  readonly username?: string;
+  /** Several are tried in order, so that a token can be rotated; a function is asked at each connect. */
+  readonly password?: string | readonly string[] | (() => string | Promise<string>);
+  /** 0 when left out. */
+  readonly database?: number;
+  /** `ca` (PEM) is trusted instead of the public roots; `servername` is expected in the certificate instead of the host. */
+  readonly tls?: boolean | { readonly ca?: string; readonly servername?: string };
+  /** Whether it is a Redis Cluster; detected when left out. This version speaks to one primary and refuses `true`. */
+  readonly cluster?: boolean;
+  /** Multiplexed connections this process holds: 1 to 16; 1 when left out. */
+  readonly connections?: number;
+  /** Budget of one connect in ms, from the look-up of the name to AUTH: 1 to 60,000; 1000 when left out. */
+  readonly connectTimeoutMs?: number;
+}
+
+/** The answer to one request. */
+export interface Decision {
+  readonly allowed: boolean;
+  readonly limit: number;
+  /** Requests left, 0 to `limit`. */
+  readonly remaining: number;
+  /** As in {@link RateLimitStatus}. */
+  readonly reset: number;
+  /** Milliseconds until a lone caller is admitted (one earlier, it is denied); 0 when allowed. */
+  readonly retryAfterMs: number;
+  /** Who decided. */
+  readonly source: 'redis' | 'memory' | 'deny-cache' | 'local' | 'open' | 'closed';
+}
+
+/** An id that asked for more than it should. */
+export interface Anomaly {
+  /** The id as it was given: escape it before you log it. */
+  readonly creatorId: string;
+  /** The plan of the request that crossed the threshold, for a creator. */
+  readonly plan?: CreatorPlan;
+  /** Requests counted within the anomaly window, this one included. */
+  readonly requestsIn5Min: number;
+  /** As many would have been ordinary. */
+  readonly threshold: number;
+  /** ISO 8601. */
+  readonly timestamp: string;
+}
