@@ -11,6 +11,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout_at;
 
 use super::{Answer, Delivery, Fallback, Sink, Source};
+use crate::quota::Outcome;
 use crate::store::{ErrorKind, Request, Scope, Store, StoreError};
 
 /// The most requests one script call decides. The server does nothing else meanwhile: at 2 to 4 us a request, this is
@@ -68,7 +69,7 @@ impl<K: Sink> Desk<K> {
     fn settle(
         &self,
         batch: Vec<Pending<K::Ticket>>,
-        results: impl Iterator<Item = Result<crate::quota::Outcome, StoreError>>,
+        results: impl Iterator<Item = Result<Outcome, StoreError>>,
     ) {
         let answer = |(pending, result): (Pending<K::Ticket>, Result<_, _>)| -> Delivery<_> {
             let answer = match result {
@@ -80,6 +81,9 @@ impl<K: Sink> Desk<K> {
             };
             (pending.request, pending.ticket, answer)
         };
+        // A store that answered too little would otherwise leave promises open for ever.
+        let missing = || StoreError::new(ErrorKind::Protocol, "the store left out an answer");
+        let results = results.chain(std::iter::repeat_with(|| Err(missing())));
         self.sink
             .deliver(batch.into_iter().zip(results).map(answer).collect());
     }

@@ -1,0 +1,208 @@
+import {
+  RateLimiter,
+  checkCreatorRateLimit,
+  close,
+  configure,
+  getRateLimitStatus,
+  onAnomaly,
+  resetCreatorRateLimit,
+} from '@huntaze/rate-limit';
+
+// Every row of the contract's table, through every function that takes the argument.
+
+const badIds: [string, unknown, new () => Error, string][] = [
+  ['undefined', undefined, TypeError, 'ERR_INVALID_ARG_TYPE'],
+  ['null', null, TypeError, 'ERR_INVALID_ARG_TYPE'],
+  ['a boolean', true, TypeError, 'ERR_INVALID_ARG_TYPE'],
+  ['a bigint', 1n, TypeError, 'ERR_INVALID_ARG_TYPE'],
+  ['a symbol', Symbol('id'), TypeError, 'ERR_INVALID_ARG_TYPE'],
+  ['an object', { toString: () => '7' }, TypeError, 'ERR_INVALID_ARG_TYPE'],
+  ['an array', ['7'], TypeError, 'ERR_INVALID_ARG_TYPE'],
+  ['NaN', NaN, RangeError, 'ERR_OUT_OF_RANGE'],
+  ['Infinity', Infinity, RangeError, 'ERR_OUT_OF_RANGE'],
+  ['-Infinity', -Infinity, RangeError, 'ERR_OUT_OF_RANGE'],
+  ['a negative number', -1, RangeError, 'ERR_OUT_OF_RANGE'],
+  ['a fraction', 1.5, RangeError, 'ERR_OUT_OF_RANGE'],
+  ['2^53', 2 ** 53, RangeError, 'ERR_OUT_OF_RANGE'],
+  ['an empty string', '', RangeError, 'ERR_OUT_OF_RANGE'],
+  ['257 bytes', 'a'.repeat(257), RangeError, 'ERR_OUT_OF_RANGE'],
+  ['258 bytes in 86 characters', '€'.repeat(86), RangeError, 'ERR_OUT_OF_RANGE'],
+  ['a lone surrogate', 'a\ud800b', TypeError, 'ERR_INVALID_ARG_VALUE'],
+];
+
+const badPlans: [string, unknown][] = [
+  ['unknown', 'gold'],
+  ['of another case', 'PRO'],
+  ['__proto__', '__proto__'],
+  ['constructor', 'constructor'],
+  ['null', null],
+  ['a number', 1],
+  ['an empty string', ''],
+  ['a list', ['pro']],
+];
+
+/** What a call rejects with; that it throws instead is a failure. */
+async function rejection(call: () => Promise<unknown>): Promise<Error & { code?: string }> {
+  const promise = call();
+  expect(promise).toBeInstanceOf(Promise);
+  return promise.then(
+    () => {
+      throw new Error('resolved');
+    },
+    (error) => error,
+  );
+}
+
+function thrown(call: () => unknown): Error & { code?: string } {
+  try {
+    call();
+  } catch (error) {
+    return error as Error;
+  }
+  throw new Error('did not throw');
+}
+
+const limiter = new RateLimiter({ name: 'bad-input', limit: 1, windowMs: 1000 });
+const loose = (value: unknown) => value as never;
+
+afterAll(async () => {
+  await close();
+  await limiter.close();
+});
+
+describe.each(badIds)('id %s', (_, id, type, code) => {
+  test.each<[string, (id: never) => Promise<unknown>]>([
+    ['checkCreatorRateLimit', checkCreatorRateLimit],
+    ['getRateLimitStatus', getRateLimitStatus],
+    ['resetCreatorRateLimit', resetCreatorRateLimit],
+    ['limit', (id) => limiter.limit(id)],
+    ['check', (id) => limiter.check(id)],
+    ['status', (id) => limiter.status(id)],
+    ['reset', (id) => limiter.reset(id)],
+  ])('%s rejects', async (_name, call) => {
+    const error = await rejection(() => call(loose(id)));
+    expect(error).toBeInstanceOf(type);
+    expect(error.code).toBe(code);
+    expect(error.message).toMatch(/^(creatorId|id) must be /);
+  });
+});
+
+test.each(badPlans)('plan %s', async (_, plan) => {
+  for (const call of [checkCreatorRateLimit, getRateLimitStatus]) {
+    const error = await rejection(() => call(1, loose(plan)));
+    expect(error).toBeInstanceOf(TypeError);
+    expect(error.code).toBe('ERR_INVALID_ARG_VALUE');
+    expect(error.message).toContain("'starter', 'pro', 'business'");
+  }
+});
+
+test('the largest and longest ids are accepted', async () => {
+  for (const id of [0, -0, 2 ** 53 - 1, 'a'.repeat(256), '€'.repeat(85), '💥'.repeat(64)]) {
+    await limiter.reset(id);
+    await limiter.check(id);
+  }
+});
+
+test.each<[unknown, new () => Error, string]>([
+  [0, RangeError, 'ERR_OUT_OF_RANGE'],
+  [1.5, RangeError, 'ERR_OUT_OF_RANGE'],
+  [1_000_001, RangeError, 'ERR_OUT_OF_RANGE'],
+  [NaN, RangeError, 'ERR_OUT_OF_RANGE'],
+  ['5', TypeError, 'ERR_INVALID_ARG_TYPE'],
+  [null, TypeError, 'ERR_INVALID_ARG_TYPE'],
+])('the limit of one check: %p', async (limit, type, code) => {
+  for (const method of ['limit', 'check', 'status'] as const) {
+    const error = await rejection(() => limiter[method](1, { limit: loose(limit) }));
+    expect(error).toBeInstanceOf(type);
+    expect(error.code).toBe(code);
+    expect(error.message).toContain('options.limit must be a whole number from 1 to 1000000');
+  }
+});
+
+test('an unknown option of one check', async () => {
+  const error = await rejection(() => limiter.limit(1, loose({ limits: 3 })));
+  expect(error).toMatchObject({ code: 'ERR_INVALID_ARG_VALUE' });
+  expect(error.message).toContain('options.limits');
+});
+
+const good = { name: 'x', limit: 1, windowMs: 1000 };
+const T = 'ERR_INVALID_ARG_TYPE';
+const V = 'ERR_INVALID_ARG_VALUE';
+const R = 'ERR_OUT_OF_RANGE';
+const badOptions: [string, unknown, string, string][] = [
+  ['nothing', undefined, T, 'options'],
+  ['null', null, T, 'options'],
+  ['an unknown option', { ...good, limits: 1 }, V, 'options.limits'],
+  ['no name', { ...good, name: undefined }, T, 'options.name'],
+  ['an empty name', { ...good, name: '' }, V, 'options.name'],
+  ['a name that would need escaping', { ...good, name: 'a:b' }, V, 'options.name'],
+  ['a name too long', { ...good, name: 'a'.repeat(65) }, V, 'options.name'],
+  ['no limit', { ...good, limit: undefined }, T, 'options.limit'],
+  ['limit 0', { ...good, limit: 0 }, R, 'options.limit'],
+  ['limit above a million', { ...good, limit: 1_000_001 }, R, 'options.limit'],
+  ['a fractional limit', { ...good, limit: 1.5 }, R, 'options.limit'],
+  ['a limit as text', { ...good, limit: '1' }, T, 'options.limit'],
+  ['no window', { ...good, windowMs: undefined }, T, 'options.windowMs'],
+  ['window 0', { ...good, windowMs: 0 }, R, 'options.windowMs'],
+  ['a window of 32 days', { ...good, windowMs: 32 * 86_400_000 }, R, 'options.windowMs'],
+  ['an unknown policy', { ...good, onStoreError: 'deny' }, V, 'options.onStoreError'],
+  ['timeoutMs 0', { ...good, timeoutMs: 0 }, R, 'options.timeoutMs'],
+  ['denyCacheMs below 0', { ...good, denyCacheMs: -1 }, R, 'options.denyCacheMs'],
+  ['denyCacheMs as text', { ...good, denyCacheMs: '1' }, T, 'options.denyCacheMs'],
+  ['anomaly true', { ...good, anomaly: true }, T, 'options.anomaly'],
+  ['anomaly factor below 1', { ...good, anomaly: { factor: 0.5 } }, R, 'options.anomaly.factor'],
+  ['an unknown anomaly option', { ...good, anomaly: { window: 1 } }, V, 'options.anomaly.window'],
+  ['redis as text', { ...good, redis: 'redis://h' }, T, 'options.redis'],
+  ['redis with nothing', { ...good, redis: {} }, V, 'options.redis'],
+  ['a url and a host', { ...good, redis: { url: 'redis://h', host: 'h' } }, V, 'options.redis'],
+  ['a url and a port', { ...good, redis: { url: 'redis://h', port: 1 } }, V, 'options.redis.port'],
+  ['an https url', { ...good, redis: { url: 'https://h' } }, V, 'redis.url'],
+  ['a url with #insecure', { ...good, redis: { url: 'rediss://h/#insecure' } }, V, 'redis.url'],
+  ['a url with a query', { ...good, redis: { url: 'redis://h/?db=1' } }, V, 'redis.url'],
+  ['a url for a host', { ...good, redis: { host: 'redis://h' } }, V, 'options.redis.host'],
+  ['port 0', { ...good, redis: { host: 'h', port: 0 } }, R, 'options.redis.port'],
+  ['port 65536', { ...good, redis: { host: 'h', port: 65_536 } }, R, 'options.redis.port'],
+  ['a port as text', { ...good, redis: { host: 'h', port: '6379' } }, T, 'options.redis.port'],
+  ['a password that is a number', { ...good, redis: { host: 'h', password: 1 } }, T, 'options.redis.password'],
+  ['an empty password', { ...good, redis: { host: 'h', password: '' } }, V, 'options.redis.password'],
+  ['an empty list of passwords', { ...good, redis: { host: 'h', password: [] } }, V, 'options.redis.password'],
+  ['a list with a number', { ...good, redis: { host: 'h', password: ['a', 1] } }, T, 'options.redis.password[1]'],
+  ['tls as text', { ...good, redis: { host: 'h', tls: 'yes' } }, T, 'options.redis.tls'],
+  ['an unknown tls option', { ...good, redis: { host: 'h', tls: { rejectUnauthorized: false } } }, V, 'options.redis.tls.rejectUnauthorized'],
+  ['a ca that is none', { ...good, redis: { host: 'h', tls: { ca: 'x' } } }, V, 'redis.tls.ca'],
+  ['tls off on rediss', { ...good, redis: { url: 'rediss://h', tls: false } }, V, 'redis.tls'],
+  ['17 connections', { ...good, redis: { host: 'h', connections: 17 } }, R, 'options.redis.connections'],
+  ['a database on a cluster', { ...good, redis: { host: 'h', database: 1, cluster: true } }, V, 'redis.cluster'],
+  ['connectTimeoutMs 0', { ...good, redis: { host: 'h', connectTimeoutMs: 0 } }, R, 'options.redis.connectTimeoutMs'],
+];
+
+test.each(badOptions)('the constructor throws on %s', (_, options, code, named) => {
+  const error = thrown(() => new RateLimiter(loose(options)));
+  expect(error).toBeInstanceOf(code === R ? RangeError : TypeError);
+  expect(error.code).toBe(code);
+  expect(error.message).toContain(named);
+});
+
+test('configure checks the same options, and the plans', () => {
+  expect(thrown(() => configure(loose({ timeoutMs: 0 })))).toMatchObject({ code: R });
+  expect(thrown(() => configure(loose({ name: 'x' })))).toMatchObject({ code: V });
+  expect(thrown(() => configure(loose({ plans: { gold: 5 } })))).toMatchObject({ code: V });
+  expect(thrown(() => configure({ plans: { pro: 0 } })).message).toContain('options.plans.pro');
+});
+
+test('a listener must be a function', () => {
+  expect(thrown(() => onAnomaly(loose(undefined)))).toMatchObject({ code: T });
+  expect(thrown(() => limiter.onAnomaly(loose({})))).toMatchObject({ code: T });
+});
+
+test('no message repeats an id or a password', async () => {
+  const canary = 'canary\n\u001b[31m';
+  const messages = [
+    (await rejection(() => limiter.limit(`${canary}${'x'.repeat(300)}`))).message,
+    (await rejection(() => checkCreatorRateLimit(1, loose(canary)))).message,
+    thrown(() => new RateLimiter({ ...good, redis: { url: `https://user:${canary}@h` } })).message,
+    thrown(() => new RateLimiter({ ...good, redis: { host: 'h', password: ['a', loose({ canary })] } })).message,
+  ];
+  for (const message of messages) expect(message).not.toContain(canary);
+  expect(messages[2]).not.toContain('canary');
+});

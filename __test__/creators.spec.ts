@@ -1,0 +1,134 @@
+import fc from 'fast-check';
+import {
+  RateLimitError,
+  checkCreatorRateLimit,
+  close,
+  configure,
+  getRateLimitStatus,
+  resetCreatorRateLimit,
+  type CreatorPlan,
+} from '@huntaze/rate-limit';
+import { freshId, pass, stores } from './support/stores';
+
+const LIMITS: Record<CreatorPlan, number> = { starter: 50, pro: 100, business: 500 };
+const anyPlan = fc.constantFrom<CreatorPlan>('starter', 'pro', 'business');
+const anyId = fc.oneof(fc.nat(), fc.string({ minLength: 1, maxLength: 40, unit: 'grapheme' }));
+
+describe.each(stores)('creators on $name', (store) => {
+  beforeAll(() => store.start());
+  afterAll(() => store.stop());
+  beforeEach(() => configure({ redis: store.redis(), timeoutMs: 5000, anomaly: false }));
+  afterEach(() => close());
+
+  test('property 9: the (N+1)th request inside the window is rejected with RateLimitError', async () => {
+    await fc.assert(
+      fc.asyncProperty(anyPlan, anyId, async (plan, id) => {
+        await resetCreatorRateLimit(id);
+        const limit = LIMITS[plan];
+        await Promise.all(Array.from({ length: limit }, () => checkCreatorRateLimit(id, plan)));
+        const error = await checkCreatorRateLimit(id, plan).then(
+          () => undefined,
+          (e: unknown) => e,
+        );
+        expect(error).toBeInstanceOf(RateLimitError);
+        expect(error).toMatchObject({ limit, remaining: 0, code: 'RATE_LIMITED', message: 'Rate limit exceeded' });
+        const { retryAfter } = error as RateLimitError;
+        expect(retryAfter).toBeGreaterThan(3590);
+        expect(retryAfter).toBeLessThanOrEqual(3600);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  test.each(Object.entries(LIMITS) as [CreatorPlan, number][])(
+    'property 10: %s admits %i of a crowd',
+    async (plan, limit) => {
+      const id = freshId();
+      const crowd = await Promise.allSettled(Array.from({ length: limit + 77 }, () => checkCreatorRateLimit(id, plan)));
+      expect(crowd.filter((r) => r.status === 'fulfilled')).toHaveLength(limit);
+    },
+  );
+
+  test('property 11: once the window has passed, the next request is allowed', async () => {
+    await fc.assert(
+      fc.asyncProperty(anyPlan, fc.integer({ min: 40, max: 120 }), async (plan, windowMs) => {
+        await close();
+        configure({ redis: store.redis(), timeoutMs: 5000, windowMs, plans: { starter: 2, pro: 3, business: 5 }, anomaly: false });
+        const id = freshId();
+        const limit = { starter: 2, pro: 3, business: 5 }[plan];
+        for (let i = 0; i < limit; i++) await checkCreatorRateLimit(id, plan);
+        await pass(windowMs + 1);
+        await checkCreatorRateLimit(id, plan);
+      }),
+      { numRuns: 15 },
+    );
+  });
+
+  test("the plan is 'pro' when left out", async () => {
+    expect(await getRateLimitStatus(freshId())).toMatchObject({ limit: 100, remaining: 100 });
+  });
+
+  test("7 and '7' are the same creator", async () => {
+    await resetCreatorRateLimit(7);
+    await checkCreatorRateLimit(7, 'starter');
+    await checkCreatorRateLimit('7', 'starter');
+    expect((await getRateLimitStatus(7, 'starter')).remaining).toBe(48);
+  });
+
+  test('a move to another plan keeps the history, and down never shows a negative remaining', async () => {
+    const id = freshId();
+    for (let i = 0; i < 80; i++) await checkCreatorRateLimit(id, 'pro');
+    expect((await getRateLimitStatus(id, 'business')).remaining).toBe(420);
+    expect((await getRateLimitStatus(id, 'starter')).remaining).toBe(0);
+    await expect(checkCreatorRateLimit(id, 'starter')).rejects.toThrow(RateLimitError);
+    await checkCreatorRateLimit(id, 'business');
+  });
+
+  test('a denial is not recorded: a client that keeps retrying is let in the moment a slot frees', async () => {
+    await close();
+    configure({ redis: store.redis(), timeoutMs: 5000, windowMs: 300, plans: { starter: 2 }, anomaly: false });
+    const id = freshId();
+    const start = performance.now();
+    let admitted = 0;
+    // Three windows of a caller that never lets up. The module this replaces recorded denials and let in two in all.
+    while (performance.now() - start < 950) {
+      await checkCreatorRateLimit(id, 'starter').then(
+        () => admitted++,
+        () => pass(5),
+      );
+    }
+    expect(admitted).toBeGreaterThanOrEqual(6);
+    expect(admitted).toBeLessThanOrEqual(8);
+  });
+
+  test('status takes nothing, and reset gives the whole quota back', async () => {
+    const id = freshId();
+    const before = Date.now();
+    const unused = await getRateLimitStatus(id, 'starter');
+    expect(unused).toEqual({ limit: 50, remaining: 50, reset: expect.any(Number) });
+    expect(unused.reset - before).toBeGreaterThan(3_590_000);
+    await checkCreatorRateLimit(id, 'starter');
+    expect((await getRateLimitStatus(id, 'starter')).remaining).toBe(49);
+    expect((await getRateLimitStatus(id, 'starter')).remaining).toBe(49);
+    await resetCreatorRateLimit(id);
+    expect((await getRateLimitStatus(id, 'starter')).remaining).toBe(50);
+  });
+
+  test('promises, errors and objects are of the caller’s realm', async () => {
+    const promise = getRateLimitStatus(freshId());
+    expect(promise).toBeInstanceOf(Promise);
+    expect(await promise).toStrictEqual({ limit: 100, remaining: 100, reset: expect.any(Number) });
+    const error = await checkCreatorRateLimit('').catch((e: unknown) => e);
+    expect(error).toBeInstanceOf(RangeError);
+    expect(new RateLimitError(1, 2, 0)).toBeInstanceOf(Error);
+  });
+});
+
+test('RateLimitError is what routes expect of it', () => {
+  const error = new RateLimitError(12, 50, 0);
+  expect(error.name).toBe('RateLimitError');
+  expect(error.code).toBe('RATE_LIMITED');
+  expect(error.message).toBe('Rate limit exceeded');
+  expect([error.retryAfter, error.limit, error.remaining]).toEqual([12, 50, 0]);
+  expect(`${error}`).toBe('RateLimitError: Rate limit exceeded');
+});

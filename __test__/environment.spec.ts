@@ -1,0 +1,109 @@
+import { join } from 'node:path';
+import { RateLimiter, checkCreatorRateLimit, close } from '@huntaze/rate-limit';
+import { freePort, startRedis, type RedisServer } from './support/redis';
+import { freshId, stores } from './support/stores';
+
+// Which variable means what is held by the Rust tests, row by row; here: that the variables of this realm arrive, that
+// the first set one wins, and that what is unusable is told and never the secret.
+
+const before = process.env;
+let open: RateLimiter[] = [];
+let plain: RedisServer;
+let locked: RedisServer;
+
+beforeAll(async () => {
+  plain = await startRedis();
+  locked = await startRedis('--requirepass', 'right');
+});
+afterAll(() => Promise.all([plain.stop(), locked.stop()]));
+beforeEach(() => {
+  process.env = { ...before };
+  for (const name of Object.keys(process.env)) if (/REDIS/.test(name)) delete process.env[name];
+});
+afterEach(async () => {
+  await close();
+  await Promise.all(open.map((l) => l.close()));
+  open = [];
+  process.env = before;
+});
+
+async function source(env: Record<string, string>): Promise<string> {
+  Object.assign(process.env, env);
+  const limiter = new RateLimiter({ name: 'environment', limit: 5, windowMs: 1000, onStoreError: 'throw', timeoutMs: 5000 });
+  open.push(limiter);
+  return (await limiter.limit(freshId())).source;
+}
+
+test('nothing set: the embedded store', async () => {
+  expect(await source({})).toBe('memory');
+});
+
+test('an empty variable counts as not set', async () => {
+  expect(await source({ ELASTICACHE_REDIS_URL: '', REDIS_URL: '', REDIS_HOST: '' })).toBe('memory');
+});
+
+test('REDIS_URL', async () => {
+  expect(await source({ REDIS_URL: plain.url })).toBe('redis');
+});
+
+test('the ElastiCache variables come first', async () => {
+  const closed = await freePort();
+  expect(await source({ REDIS_URL: `redis://127.0.0.1:${closed}`, ELASTICACHE_REDIS_URL: plain.url })).toBe('redis');
+});
+
+test('a URL comes before a host', async () => {
+  expect(await source({ REDIS_URL: plain.url, ELASTICACHE_REDIS_HOST: 'nowhere.invalid' })).toBe('redis');
+});
+
+test('host, port and password', async () => {
+  const env = { REDIS_HOST: '127.0.0.1', REDIS_PORT: `${locked.port}`, REDIS_PASSWORD: 'right' };
+  expect(await source(env)).toBe('redis');
+});
+
+test('several passwords that differ are tried in order', async () => {
+  const env = { REDIS_URL: locked.url, ELASTICACHE_REDIS_AUTH_TOKEN: 'old', REDIS_PASSWORD: 'right' };
+  expect(await source(env)).toBe('redis');
+});
+
+test('TLS by variables, with the roots that Node.js is told to trust besides', async () => {
+  const store = stores.find((s) => s.name.includes('TLS'))!;
+  await store.start();
+  const { port, password } = store.redis()!;
+  const url = `rediss://:${(password as string[])[1]}@127.0.0.1:${port}`;
+  await expect(source({ REDIS_URL: url })).rejects.toMatchObject({ code: 'TLS' });
+  const NODE_EXTRA_CA_CERTS = join(__dirname, 'fixtures/tls/ca.pem');
+  expect(await source({ REDIS_URL: url, NODE_EXTRA_CA_CERTS })).toBe('redis');
+  const env = { REDIS_URL: url.replace('rediss', 'redis'), ELASTICACHE_REDIS_TLS: 'yes', NODE_EXTRA_CA_CERTS };
+  expect(await source(env)).toBe('redis');
+  await store.stop();
+});
+
+test.each<[string, Record<string, string>, string[]]>([
+  ['a port that is not a number', { REDIS_HOST: 'h', REDIS_PORT: '63x' }, ['REDIS_PORT', '65535']],
+  ['a URL left from Upstash', { REDIS_URL: 'https://user:sesame@eu1.upstash.io' }, ['REDIS_URL', 'redis://', 'Upstash']],
+  ['a database with a cluster', { REDIS_HOST: 'h', REDIS_DB: '1', REDIS_CLUSTER_MODE: 'true' }, ['REDIS_CLUSTER_MODE', 'database']],
+  ['#insecure', { REDIS_URL: 'rediss://:sesame@h/#insecure' }, ['REDIS_URL', 'verified']],
+  ['a TLS flag that is none', { REDIS_HOST: 'h', REDIS_TLS: 'maybe' }, ['REDIS_TLS', 'true']],
+])('%s: ERR_RATE_LIMIT_CONFIG, at every call, and the mend', async (_, env, named) => {
+  Object.assign(process.env, env);
+  for (let i = 0; i < 2; i++) {
+    const error: Error = await checkCreatorRateLimit(1).then(
+      () => Promise.reject(new Error('resolved')),
+      (e) => e,
+    );
+    expect(error).toMatchObject({ name: 'Error', code: 'ERR_RATE_LIMIT_CONFIG' });
+    for (const text of named) expect(error.message).toContain(text);
+    expect(error.message).not.toContain('sesame');
+  }
+});
+
+test('in production the embedded store is announced, once', async () => {
+  const warn = jest.spyOn(console, 'warn').mockImplementation(() => {});
+  try {
+    await source({ NODE_ENV: 'production' });
+    await source({ NODE_ENV: 'production' });
+    expect(warn.mock.calls.map(String)).toEqual([expect.stringContaining('No Redis is configured')]);
+  } finally {
+    warn.mockRestore();
+  }
+});

@@ -1,0 +1,153 @@
+import { createServer, type AddressInfo, type Server } from 'node:net';
+import {
+  RateLimitError,
+  RateLimiter,
+  checkCreatorRateLimit,
+  close,
+  configure,
+  getRateLimitStatus,
+  onAnomaly,
+} from '@huntaze/rate-limit';
+import { startRedis, type RedisServer } from './support/redis';
+import { freshId } from './support/stores';
+
+describe('close and configure', () => {
+  afterEach(() => close());
+
+  test('configure after the first check is an error, after close it is not', async () => {
+    configure({ plans: { starter: 1 } });
+    configure({ plans: { starter: 2 } });
+    expect((await getRateLimitStatus(1, 'starter')).limit).toBe(2);
+    expect(() => configure({})).toThrow(expect.objectContaining({ code: 'ERR_RATE_LIMIT_CONFIG' }));
+    await close();
+    configure({});
+    expect((await getRateLimitStatus(1, 'starter')).limit).toBe(50);
+  });
+
+  test('close forgets local state, and the next call starts afresh', async () => {
+    configure({ plans: { starter: 1 } });
+    const id = freshId();
+    await checkCreatorRateLimit(id, 'starter');
+    await expect(checkCreatorRateLimit(id, 'starter')).rejects.toThrow(RateLimitError);
+    await close();
+    await close();
+    await checkCreatorRateLimit(id, 'starter');
+  });
+
+  test('listeners stay over a close', async () => {
+    const heard: string[] = [];
+    const off = onAnomaly((a) => heard.push(a.creatorId));
+    await close();
+    configure({ plans: { starter: 1 } });
+    const id = freshId();
+    for (let i = 0; i < 3; i++) await checkCreatorRateLimit(id, 'starter').catch(() => {});
+    await new Promise((resolve) => setImmediate(resolve));
+    off();
+    expect(heard).toEqual([id]);
+  });
+});
+
+describe('over Redis', () => {
+  let redis: RedisServer;
+  beforeAll(async () => {
+    redis = await startRedis();
+  });
+  afterAll(() => redis.stop());
+
+  const connections = () => Number(/connected_clients:(\d+)/.exec(redis.cli('info', 'clients'))![1]) - 1;
+
+  test('close lets what is in flight settle, and drops the connection', async () => {
+    const l = new RateLimiter({ name: 'closing', limit: 100, windowMs: 60_000, redis: { url: redis.url, connections: 3 }, timeoutMs: 5000 });
+    const id = freshId();
+    const inFlight = Array.from({ length: 150 }, () => l.limit(id));
+    await l.close();
+    const decisions = await Promise.all(inFlight);
+    expect(decisions.filter((d) => d.allowed)).toHaveLength(100);
+    expect(decisions.every((d) => d.source === 'redis')).toBe(true);
+    while (connections() > 0) await new Promise((resolve) => setImmediate(resolve));
+    // The logs are Redis's: they outlive the limiter.
+    expect(await l.limit(id)).toMatchObject({ allowed: false, source: 'redis' });
+    await l.close();
+  });
+
+  test('limiters on the same Redis share its connection', async () => {
+    const make = (name: string) => new RateLimiter({ name, limit: 5, windowMs: 1000, redis: { url: redis.url }, timeoutMs: 5000 });
+    const limiters = ['a', 'b', 'c'].map(make);
+    await Promise.all(limiters.map((l) => l.check(1)));
+    expect(connections()).toBe(1);
+    await Promise.all(limiters.map((l) => l.close()));
+  });
+
+  test('a password function is asked at each connect', async () => {
+    const locked = await startRedis('--requirepass', 'second');
+    const given = ['first', Promise.resolve('second')];
+    let asked = 0;
+    const l = new RateLimiter({
+      name: 'password',
+      limit: 5,
+      windowMs: 60_000,
+      onStoreError: 'throw',
+      timeoutMs: 5000,
+      redis: { url: locked.url, password: () => given[asked++]! },
+    });
+    await expect(l.check(1)).rejects.toMatchObject({ code: 'WRONGPASS' });
+    await l.check(1);
+    expect(asked).toBe(2);
+    await l.close();
+    const broken = new RateLimiter({
+      name: 'password',
+      limit: 5,
+      windowMs: 60_000,
+      onStoreError: 'throw',
+      timeoutMs: 5000,
+      redis: {
+        url: locked.url,
+        password: () => {
+          throw new Error('sesame');
+        },
+      },
+    });
+    const error: Error = await broken.check(1).then(
+      () => Promise.reject(new Error('resolved')),
+      (e) => e,
+    );
+    expect(error).toMatchObject({ code: 'NOAUTH' });
+    expect(error.message).not.toContain('sesame');
+    await broken.close();
+    await locked.stop();
+  });
+});
+
+describe('build time', () => {
+  let counter: Server;
+  let connected = 0;
+  const before = process.env;
+
+  beforeAll(async () => {
+    counter = createServer((socket) => {
+      connected++;
+      socket.destroy();
+    });
+    await new Promise<void>((resolve) => counter.listen(0, '127.0.0.1', resolve));
+    process.env = { ...before, REDIS_URL: `redis://127.0.0.1:${(counter.address() as AddressInfo).port}` };
+  });
+  afterAll(async () => {
+    process.env = before;
+    await new Promise((resolve) => counter.close(resolve));
+  });
+  afterEach(() => close());
+
+  test('nothing connects at import, nor while Next.js builds; the first check after does', async () => {
+    jest.isolateModules(() => require('@huntaze/rate-limit'));
+    process.env.NEXT_PHASE = 'phase-production-build';
+    const l = new RateLimiter({ name: 'building', limit: 1, windowMs: 1000 });
+    expect((await l.limit(1)).source).toBe('memory');
+    await checkCreatorRateLimit(freshId());
+    await l.close();
+    expect(connected).toBe(0);
+    delete process.env.NEXT_PHASE;
+    expect((await l.limit(1)).source).toBe('local');
+    expect(connected).toBeGreaterThan(0);
+    await l.close();
+  });
+});

@@ -1,0 +1,89 @@
+import { spawn } from 'node:child_process';
+import { createServer, type AddressInfo, type Server } from 'node:net';
+import { join } from 'node:path';
+import { startRedis, type RedisServer } from '../support/redis';
+
+const PACKAGE = JSON.stringify(join(__dirname, '../..'));
+
+/** Runs a script in a process of its own and returns how it ended; it is given ten seconds to end by itself. */
+function run(script: string, env: Record<string, string> = {}): Promise<{ code: number | null; out: string; err: string }> {
+  const child = spawn(process.execPath, ['-e', `const limits = require(${PACKAGE});\n${script}`], {
+    env: { ...process.env, REDIS_URL: '', ...env },
+    timeout: 10_000,
+  });
+  let [out, err] = ['', ''];
+  child.stdout.on('data', (chunk) => (out += chunk));
+  child.stderr.on('data', (chunk) => (err += chunk));
+  return new Promise((resolve) => child.once('close', (code) => resolve({ code, out: out.trim(), err: err.trim() })));
+}
+
+let redis: RedisServer;
+let hole: Server;
+
+beforeAll(async () => {
+  redis = await startRedis();
+  hole = createServer((socket) => socket.on('error', () => {}));
+  await new Promise<void>((resolve) => hole.listen(0, '127.0.0.1', resolve));
+});
+afterAll(async () => {
+  await redis.stop();
+  await new Promise((resolve) => hole.close(resolve));
+});
+
+test.each(['memory', 'redis'])('a script that made one check ends by itself: %s', async (store) => {
+  const env: Record<string, string> = store === 'redis' ? { REDIS_URL: redis.url } : {};
+  const script = `limits.checkCreatorRateLimit(1).then(() => console.log('allowed'));`;
+  expect(await run(script, env)).toEqual({ code: 0, out: 'allowed', err: '' });
+});
+
+test('a check in flight keeps the process until it settles', async () => {
+  const { port } = hole.address() as AddressInfo;
+  const script = `
+    limits.configure({ redis: { host: '127.0.0.1', port: ${port} }, onStoreError: 'throw', timeoutMs: 300 });
+    limits.checkCreatorRateLimit(1).catch((error) => console.log(error.code));`;
+  expect(await run(script)).toEqual({ code: 0, out: 'ETIMEDOUT', err: '' });
+});
+
+test('an idle limiter with a live connection does not keep it', async () => {
+  const script = `
+    const limiter = new limits.RateLimiter({ name: 'idle', limit: 5, windowMs: 1000 });
+    limiter.limit(1).then((d) => { globalThis.kept = limiter; console.log(d.source); });`;
+  expect(await run(script, { REDIS_URL: redis.url })).toEqual({ code: 0, out: 'redis', err: '' });
+});
+
+test('process.exit with checks in flight is a clean end', async () => {
+  const script = `
+    for (let i = 0; i < 500; i++) limits.checkCreatorRateLimit(i).catch(() => {});
+    setImmediate(() => process.exit(7));`;
+  expect(await run(script, { REDIS_URL: redis.url })).toEqual({ code: 7, out: '', err: '' });
+});
+
+test('the last anomaly of a script is logged before it ends', async () => {
+  const script = `
+    limits.configure({ plans: { starter: 1 } });
+    for (let i = 0; i < 3; i++) limits.checkCreatorRateLimit('last', 'starter').catch(() => {});`;
+  const { code, err } = await run(script);
+  expect(code).toBe(0);
+  expect(err).toContain('[AI Rate Limit] Anomaly detected');
+  expect(err).toContain("creatorId: 'last'");
+});
+
+test('it works without a console', async () => {
+  const script = `
+    delete globalThis.console;
+    limits.configure({ plans: { starter: 1 } });
+    (async () => {
+      for (let i = 0; i < 5; i++) await limits.checkCreatorRateLimit(1, 'starter').catch(() => {});
+      process.stdout.write('done');
+    })();`;
+  expect(await run(script)).toEqual({ code: 0, out: 'done', err: '' });
+});
+
+test('import and require give the same classes', async () => {
+  const script = `
+    import(${PACKAGE} + '/index.js').then((imported) => {
+      for (const name of Object.keys(limits)) if (imported[name] !== limits[name]) throw new Error(name);
+      console.log(Object.keys(limits).length);
+    });`;
+  expect(await run(script)).toEqual({ code: 0, out: '8', err: '' });
+});

@@ -1,0 +1,55 @@
+import type * as RateLimit from '@huntaze/rate-limit';
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { startRedis, type RedisServer } from '../support/redis';
+import { freshId } from '../support/stores';
+
+let redis: RedisServer;
+beforeAll(async () => {
+  redis = await startRedis();
+});
+afterAll(() => redis.stop());
+
+function fresh(): typeof RateLimit {
+  let copy!: typeof RateLimit;
+  jest.isolateModules(() => {
+    copy = require('@huntaze/rate-limit');
+  });
+  return copy;
+}
+
+test('two copies of the face in one process: each its own promises and classes, one native module and its logs', async () => {
+  const [a, b] = [fresh(), fresh()];
+  expect(a.RateLimitError).not.toBe(b.RateLimitError);
+  for (const redisOption of [undefined, { url: redis.url }]) {
+    const name = freshId();
+    const options = { name, limit: 20, windowMs: 60_000, redis: redisOption, timeoutMs: 5000, anomaly: false } as const;
+    const [la, lb] = [new a.RateLimiter(options), new b.RateLimiter(options)];
+    const [fromA, fromB] = await Promise.all(
+      [la, lb].map((l) => Promise.allSettled(Array.from({ length: 30 }, () => l.check('same')))),
+    );
+    const reasons = (all: PromiseSettledResult<void>[]) => all.flatMap((r) => (r.status === 'rejected' ? [r.reason] : []));
+    expect(reasons(fromA!).length + reasons(fromB!).length).toBe(40);
+    expect(reasons(fromA!).every((e) => e instanceof a.RateLimitError)).toBe(true);
+    expect(reasons(fromB!).every((e) => e instanceof b.RateLimitError)).toBe(true);
+    await Promise.all([la.close(), lb.close()]);
+  }
+});
+
+test('copies that are thrown away with checks in flight harm nobody', async () => {
+  for (let i = 0; i < 20; i++) {
+    const copy = fresh();
+    const limiter = new copy.RateLimiter({ name: 'thrown', limit: 5, windowMs: 1000, redis: { url: redis.url }, anomaly: false });
+    for (let n = 0; n < 50; n++) limiter.check(n).catch(() => {});
+  }
+  const last = fresh();
+  const limiter = new last.RateLimiter({ name: 'last', limit: 5, windowMs: 1000, redis: { url: redis.url }, timeoutMs: 5000 });
+  expect((await limiter.limit(1)).source).toBe('redis');
+  await limiter.close();
+});
+
+test('a copy that nothing refers to is collected, its connection and all', () => {
+  const fixture = join(__dirname, '../fixtures/collected.cjs');
+  const env = { ...process.env, REDIS_URL: redis.url };
+  expect(execFileSync(process.execPath, ['--expose-gc', fixture], { encoding: 'utf8', env }).trim()).toBe('collected');
+});

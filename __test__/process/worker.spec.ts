@@ -1,0 +1,73 @@
+import { Worker } from 'node:worker_threads';
+import { join } from 'node:path';
+import { RateLimiter } from '@huntaze/rate-limit';
+import { startRedis, type RedisServer } from '../support/redis';
+import { freshId } from '../support/stores';
+
+const PACKAGE = JSON.stringify(join(__dirname, '../..'));
+
+let redis: RedisServer;
+beforeAll(async () => {
+  redis = await startRedis();
+});
+afterAll(() => redis.stop());
+
+function worker(script: string, redisUrl = ''): Worker {
+  const head = `const { parentPort, workerData } = require('node:worker_threads');\nconst limits = require(${PACKAGE});\n`;
+  return new Worker(head + script, { eval: true, env: { ...process.env, REDIS_URL: redisUrl } });
+}
+
+function message(from: Worker): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    from.once('message', resolve);
+    from.once('error', reject);
+  });
+}
+
+test('a worker is terminated with checks in flight, over and over; the process and its own checks go on', async () => {
+  const own = new RateLimiter({ name: 'own', limit: 1_000_000, windowMs: 60_000, redis: { url: redis.url }, timeoutMs: 5000 });
+  for (let i = 0; i < 10; i++) {
+    const w = worker(
+      `const limiter = new limits.RateLimiter({ name: 'own', limit: 10, windowMs: 60000, anomaly: false });
+       const ask = () => { for (let i = 0; i < 200; i++) limiter.check(i).catch(() => {}); setImmediate(ask); };
+       ask();
+       parentPort.postMessage('asking');`,
+      redis.url,
+    );
+    await message(w);
+    const checks = Promise.all(Array.from({ length: 100 }, (_, n) => own.limit(`own-${n}`)));
+    await w.terminate();
+    expect((await checks).every((d) => d.source === 'redis')).toBe(true);
+  }
+  await own.close();
+});
+
+test('a worker that checked and has nothing left to do ends by itself', async () => {
+  const w = worker(`limits.checkCreatorRateLimit(1).then(() => parentPort.postMessage('allowed'));`, redis.url);
+  const exit = new Promise((resolve) => w.once('exit', resolve));
+  expect(await message(w)).toBe('allowed');
+  expect(await exit).toBe(0);
+});
+
+test('all threads of a process share the embedded store, and one that closes takes nothing from the others', async () => {
+  const id = freshId();
+  const name = freshId();
+  const main = new RateLimiter({ name, limit: 100, windowMs: 60_000 });
+  await main.check(id);
+  const workers = Array.from({ length: 4 }, () =>
+    worker(`
+      const limiter = new limits.RateLimiter({ name: '${name}', limit: 100, windowMs: 60000, anomaly: false });
+      Promise.allSettled(Array.from({ length: 100 }, () => limiter.check('${id}'))).then(async (all) => {
+        const allowed = all.filter((a) => a.status === 'fulfilled').length;
+        await limiter.close();
+        parentPort.postMessage(allowed);
+      });`),
+  );
+  const allowed = await Promise.all(workers.map(message));
+  expect((allowed as number[]).reduce((a, b) => a + b, 1)).toBe(100);
+  await Promise.all(workers.map((w) => w.terminate()));
+  expect(await main.status(id)).toMatchObject({ remaining: 0 });
+  await main.close();
+  expect(await main.status(id)).toMatchObject({ remaining: 100 });
+  await main.close();
+});

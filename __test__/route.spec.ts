@@ -1,0 +1,64 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { RateLimitError, checkCreatorRateLimit, close, configure, type CreatorPlan } from '@huntaze/rate-limit';
+import { pass, stores } from './support/stores';
+
+/** The route of the application, as it stands there. */
+async function route(creatorId: number, plan: CreatorPlan): Promise<Response> {
+  try {
+    await checkCreatorRateLimit(creatorId, plan);
+    return Response.json({ answer: 'hello' });
+  } catch (error) {
+    if (error instanceof RateLimitError) {
+      return Response.json(
+        { error: error.message },
+        {
+          status: 429,
+          headers: {
+            'Retry-After': error.retryAfter.toString(),
+            'X-RateLimit-Limit': error.limit.toString(),
+            'X-RateLimit-Remaining': error.remaining.toString(),
+          },
+        },
+      );
+    }
+    throw error;
+  }
+}
+
+describe.each(stores)('a route in a plain HTTP server, on $name', (store) => {
+  let server: Server;
+  let url: string;
+
+  beforeAll(async () => {
+    await store.start();
+    configure({ redis: store.redis(), timeoutMs: 5000, windowMs: 2000, plans: { starter: 3 } });
+    server = createServer(async (request, response) => {
+      const answer = await route(Number(new URL(request.url!, url).searchParams.get('creator')), 'starter');
+      response.writeHead(answer.status, Object.fromEntries(answer.headers));
+      response.end(await answer.text());
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  });
+  afterAll(async () => {
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+    await close();
+    await store.stop();
+  });
+
+  test('answers 429, and a client that waits for Retry-After is let in', async () => {
+    for (let i = 0; i < 3; i++) expect((await fetch(`${url}/?creator=7`)).status).toBe(200);
+    const denied = await fetch(`${url}/?creator=7`);
+    expect(denied.status).toBe(429);
+    expect(await denied.json()).toEqual({ error: 'Rate limit exceeded' });
+    expect(denied.headers.get('x-ratelimit-limit')).toBe('3');
+    expect(denied.headers.get('x-ratelimit-remaining')).toBe('0');
+    const retryAfter = Number(denied.headers.get('retry-after'));
+    expect([1, 2]).toContain(retryAfter);
+    expect((await fetch(`${url}/?creator=8`)).status).toBe(200);
+    await pass(retryAfter * 1000);
+    expect((await fetch(`${url}/?creator=7`)).status).toBe(200);
+  });
+});

@@ -1,0 +1,66 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { RedisOptions } from '@huntaze/rate-limit';
+import { freePort, startRedis, type RedisServer } from './redis';
+
+/** A place where logs live, as a test is run over it. */
+export interface StoreUnderTest {
+  readonly name: string;
+  /** What its decisions name as their source. */
+  readonly source: 'memory' | 'redis';
+  start(): Promise<void>;
+  /** What goes into the `redis` option. */
+  redis(): RedisOptions | undefined;
+  stop(): Promise<void>;
+}
+
+const PASSWORD = 'correct-horse-battery-staple';
+const tlsFile = (name: string) => join(__dirname, '../fixtures/tls', name);
+
+function overRedis(name: string, start: () => Promise<[RedisServer, RedisOptions]>): StoreUnderTest {
+  let running: [RedisServer, RedisOptions];
+  return {
+    name,
+    source: 'redis',
+    start: async () => {
+      running = await start();
+    },
+    redis: () => running[1],
+    stop: () => running[0].stop(),
+  };
+}
+
+/** Every store: one suite is run over all of them. */
+export const stores: StoreUnderTest[] = [
+  { name: 'memory', source: 'memory', start: async () => {}, redis: () => undefined, stop: async () => {} },
+  overRedis('redis', async () => {
+    const server = await startRedis();
+    return [server, { url: server.url }];
+  }),
+  overRedis('redis over TLS with a password', async () => {
+    const port = await freePort();
+    const server = await startRedis(
+      ...['--requirepass', PASSWORD, '--tls-port', `${port}`, '--tls-auth-clients', 'no'],
+      ...['--tls-cert-file', tlsFile('server.pem'), '--tls-key-file', tlsFile('server.key'), '--tls-ca-cert-file', tlsFile('ca.pem')]
+    );
+    const tls = { ca: readFileSync(tlsFile('ca.pem'), 'utf8'), servername: 'redis.test' };
+    return [server, { host: '127.0.0.1', port, password: ['rotated-away', PASSWORD], tls }];
+  }),
+];
+
+let count = 0;
+
+/** An id that no other test uses, in this process or another. */
+export function freshId(): string {
+  return `test-${process.pid}-${Date.now().toString(36)}-${count++}`;
+}
+
+/**
+ * Resolves once `ms` have passed on the machine's clock, which the servers on it share. setTimeout alone may fire a
+ * fraction of a millisecond early.
+ */
+export async function pass(ms: number): Promise<void> {
+  const until = performance.now() + ms;
+  do await new Promise((resolve) => setTimeout(resolve, Math.max(1, until - performance.now())));
+  while (performance.now() < until);
+}
