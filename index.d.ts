@@ -104,7 +104,10 @@ export declare class RateLimiter {
 }
 
 export interface RateLimiterOptions {
-  /** Namespace of its keys: 1 to 64 letters, digits, `.`, `_`, `-`. Limiters of one name on one Redis share their logs. */
+  /**
+   * Namespace of its keys: 1 to 64 letters, digits, `.`, `_`, `-`. Limiters of one name on one Redis share their logs, so
+   * give them one window: the shorter one drops what the longer one still counts.
+   */
   readonly name: string;
   /** Requests the window holds: 1 to 1,000,000. */
   readonly limit: number;
