@@ -74,7 +74,8 @@ impl Log {
             self.admissions.pop_back();
         }
         // A log that was full under a larger plan gives the memory back once it has drained.
-        if self.admissions.capacity() > 32 && self.admissions.capacity() / 4 > self.admissions.len() {
+        if self.admissions.capacity() > 32 && self.admissions.capacity() / 4 > self.admissions.len()
+        {
             self.admissions.shrink_to(self.admissions.len() * 2);
         }
     }

@@ -64,7 +64,9 @@ impl<C: Clock> MemoryStore<C> {
                     while histories.len() >= self.capacity {
                         histories.pop_front();
                     }
-                    let history = histories.entry(request.id.clone()).or_insert_with(History::default);
+                    let history = histories
+                        .entry(request.id.clone())
+                        .or_insert_with(History::default);
                     history.check(now, rules, limit)
                 }
             },
@@ -103,11 +105,7 @@ impl<C: Clock> MemoryStore<C> {
 }
 
 impl<C: Clock + 'static> Store for MemoryStore<C> {
-    async fn run(
-        &self,
-        scope: &Scope,
-        requests: &[Request],
-    ) -> Vec<Result<Outcome, StoreError>> {
+    async fn run(&self, scope: &Scope, requests: &[Request]) -> Vec<Result<Outcome, StoreError>> {
         requests
             .iter()
             .map(|request| Ok(self.answer(scope.rules, request)))

@@ -77,7 +77,8 @@ local function decide(key, limit, threshold, head)
   end
 
   if live == 0 then
-    redis.call('DEL', key)
+    -- Only what is there: after any write, even an idle one, a server out of memory lets a script go on writing.
+    if head then redis.call('DEL', key) end
   else
     if live < length then redis.call('LTRIM', key, 0, skip + live - 1) end
     if skip == 1 then redis.call('LPOP', key) end

@@ -2,8 +2,10 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, RedisConnectionInfo};
 use socket2::{SockRef, TcpKeepalive};
@@ -13,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::config::{Credentials, RedisConfig, Secret};
+use super::greet::greet;
 use super::{reply, tls};
 use crate::store::{ErrorKind, StoreError};
 
@@ -95,7 +98,11 @@ fn tune(tcp: &TcpStream) -> io::Result<()> {
     // A check is one small packet: waiting to fill it would cost 40 ms.
     tcp.set_nodelay(true)?;
     let socket = SockRef::from(tcp);
-    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE))?;
+    socket.set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time(KEEPALIVE)
+            .with_interval(KEEPALIVE),
+    )?;
     #[cfg(target_os = "linux")]
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
     Ok(())
@@ -109,24 +116,34 @@ async fn set_up<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let mut info = RedisConnectionInfo::default()
-        .set_db(i64::from(config.database))
-        .set_skip_set_lib_name();
-    if let Some(password) = password {
-        info = info.set_password(password.expose());
-        if let Some(username) = &config.username {
-            info = info.set_username(username);
-        }
-    }
+    let info = RedisConnectionInfo::default().set_skip_set_lib_name();
     // The deadline is each check's own, and shorter than any the crate would set.
     let options = AsyncConnectionConfig::new().set_response_timeout(None);
-    let (connection, driver) = MultiplexedConnection::new_with_config(&info, stream, options)
+    let (mut connection, driver) = MultiplexedConnection::new_with_config(&info, stream, options)
         .await
         .map_err(|e| reply::during_set_up(&e))?;
+    // Driven from here, not spawned yet: given up at the end of the budget, the connection is closed at once.
+    let mut driver = driver.boxed();
+    {
+        let mut greeting = pin!(greet(&mut connection, config, password));
+        tokio::select! {
+            biased;
+            greeted = &mut greeting => greeted?,
+            // The server's last words may say why it closed.
+            () = &mut driver => return greeting.await.and(Err(closed())),
+        }
+    }
     Ok(Connected {
         connection,
         driver: tokio::spawn(driver),
     })
+}
+
+fn closed() -> StoreError {
+    StoreError::new(
+        ErrorKind::Disconnected,
+        "the server closed the connection while it was set up",
+    )
 }
 
 fn not_found() -> StoreError {

@@ -1,6 +1,7 @@
 //! From options and environment variables to a [`RedisConfig`], or to an error that names the mend.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use url::{Host, Url};
 
@@ -49,13 +50,25 @@ impl ConfigError {
 }
 
 /// The environment as the application sees it; a variable set to an empty text counts as not set.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Environment(HashMap<String, String>);
+
+impl fmt::Debug for Environment {
+    /// The names alone: the values hold passwords.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
 
 impl Environment {
     /// Keeps what is set.
     pub fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
-        Self(variables.into_iter().filter(|(_, v)| !v.is_empty()).collect())
+        Self(
+            variables
+                .into_iter()
+                .filter(|(_, v)| !v.is_empty())
+                .collect(),
+        )
     }
 
     fn first<'a>(&'a self, names: &[&'a str]) -> Option<(&'a str, &'a str)> {
@@ -264,7 +277,9 @@ pub fn from_url(name: &str, text: &str) -> Result<RedisConfig, ConfigError> {
     if !path.is_empty() {
         match path.parse() {
             Ok(database) => config.database = database,
-            Err(_) => return fail("must end in the number of a database (0 to 65535), or in nothing"),
+            Err(_) => {
+                return fail("must end in the number of a database (0 to 65535), or in nothing");
+            }
         }
     }
     let (Some(username), Some(password)) = (

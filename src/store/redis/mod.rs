@@ -3,6 +3,7 @@
 mod config;
 mod connect;
 pub mod environment;
+mod greet;
 mod link;
 mod reply;
 pub mod script;
@@ -12,8 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub use config::{
-    Credentials, DEFAULT_PORT, MAX_CONNECTIONS, PasswordAnswer, PasswordSource, RedisConfig, Secret,
-    TlsConfig,
+    Credentials, DEFAULT_PORT, MAX_CONNECTIONS, PasswordAnswer, PasswordSource, RedisConfig,
+    Secret, TlsConfig,
 };
 pub use tls::certificates;
 
@@ -43,7 +44,7 @@ impl RedisStore {
         &self,
         scope: &Scope,
         requests: &[Request],
-    ) -> Result<redis::Value, StoreError> {
+    ) -> Result<Vec<Result<Outcome, StoreError>>, StoreError> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let link = &self.links[turn % self.links.len()];
         let live = link.live().await?;
@@ -56,24 +57,32 @@ impl RedisStore {
             let by_source = script::command(By::Source, scope, requests);
             result = by_source.query_async(&mut connection).await;
         }
-        result.map_err(|e| {
-            let error = reply::instead_of_reply(&e);
-            if error.spoils_connection() {
-                link.discard(&live);
-            }
-            error
-        })
+        let results = result
+            .map(|value| script::outcomes(value, requests.len()))
+            .map_err(|e| reply::instead_of_reply(&e));
+        let spoilt = match &results {
+            Ok(results) => results
+                .iter()
+                .any(|r| matches!(r, Err(e) if spoils_from_inside(e))),
+            Err(error) => error.spoils_connection(),
+        };
+        if spoilt {
+            link.discard(&live);
+        }
+        results
     }
 }
 
+/// Whether an error that the script caught for one key spoils the connection. A demoted primary's refusal does, and it
+/// comes only this way; a key of another type is no fault of the connection.
+fn spoils_from_inside(error: &StoreError) -> bool {
+    error.spoils_connection() && error.kind() != ErrorKind::Protocol
+}
+
 impl Store for RedisStore {
-    async fn run(
-        &self,
-        scope: &Scope,
-        requests: &[Request],
-    ) -> Vec<Result<Outcome, StoreError>> {
+    async fn run(&self, scope: &Scope, requests: &[Request]) -> Vec<Result<Outcome, StoreError>> {
         match self.ask(scope, requests).await {
-            Ok(value) => script::outcomes(value, requests.len()),
+            Ok(results) => results,
             Err(error) => {
                 let error = match error.kind() {
                     ErrorKind::Cluster => StoreError::new(

@@ -17,7 +17,7 @@ pub(super) fn during_set_up(error: &RedisError) -> StoreError {
     };
     let kind = match kind {
         // "ERR AUTH <password> called without any password configured": a wrong password all the same.
-        ErrorKind::Protocol if error.kind() == redis::ErrorKind::AuthenticationFailed => {
+        ErrorKind::Protocol if detail.contains("without any password configured") => {
             ErrorKind::WrongPass
         }
         kind => kind,
@@ -77,6 +77,8 @@ fn server_kind(code: &str, detail: &str) -> ErrorKind {
         "BUSY" => ErrorKind::Busy,
         "MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN" | "CROSSSLOT" => ErrorKind::Cluster,
         "ERR" if detail.contains("max number of clients") => ErrorKind::MaxClients,
+        // How Redis 7 says NOPERM inside a script.
+        "ERR" if detail.starts_with("The user executing the script can't") => ErrorKind::NoPerm,
         _ => ErrorKind::Protocol,
     }
 }

@@ -19,8 +19,9 @@ pub(super) async fn handshake(
     tcp: TcpStream,
 ) -> Result<TlsStream<TcpStream>, StoreError> {
     let name = tls.server_name.as_deref().unwrap_or(host);
-    let server = ServerName::try_from(name.to_owned())
-        .map_err(|e| failed("the server name is neither a DNS name nor an IP address").with_source(e))?;
+    let server = ServerName::try_from(name.to_owned()).map_err(|e| {
+        failed("the server name is neither a DNS name nor an IP address").with_source(e)
+    })?;
     let connector = TlsConnector::from(Arc::new(client(tls)?));
     let stream = connector.connect(server, tcp).await;
     // rustls says what is wrong with the certificate and quotes nothing secret.

@@ -1,0 +1,78 @@
+//! What travels together.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use huntaze_rate_limit::limiter::{Limiter, MAX_BATCH, OnStoreError, Source};
+use huntaze_rate_limit::store::{MemoryStore, Op};
+use tokio::runtime::Handle;
+
+use super::doubles::{Collector, Recording, hour, limiter};
+use crate::asking::request;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// What had gathered when the task looked goes in batches of the largest size, in order, each request once.
+#[tokio::test]
+async fn a_batch_is_at_most_the_largest() {
+    let store = Recording::default();
+    let (limiter, mut answers) = limiter(
+        &Handle::current(),
+        store.clone(),
+        OnStoreError::Throw,
+        DEADLINE,
+    );
+    for ticket in 0..1000 {
+        limiter.submit(request(Op::Check, &ticket.to_string(), 5), ticket);
+    }
+    for _ in 0..1000 {
+        let (ticket, answer) = answers.recv().await.unwrap();
+        let answer = answer.unwrap();
+        assert_eq!(
+            (answer.source, answer.outcome.decision.reset),
+            (Source::Redis, u64::from(ticket))
+        );
+    }
+    let batches = store.0.lock().unwrap();
+    let sizes: Vec<usize> = batches.iter().map(Vec::len).collect();
+    assert_eq!(
+        sizes,
+        [vec![MAX_BATCH; 15], vec![1000 - 15 * MAX_BATCH]].concat()
+    );
+    let ids: Vec<u32> = batches
+        .iter()
+        .flatten()
+        .map(|r| r.id.as_str().parse().unwrap())
+        .collect();
+    assert_eq!(ids, (0..1000).collect::<Vec<_>>());
+}
+
+/// An idle limiter waits for nobody: the clock stands still, and the answer comes.
+#[tokio::test(start_paused = true)]
+async fn a_lone_request_leaves_at_once() {
+    let store = Recording::default();
+    let (limiter, mut answers) = limiter(
+        &Handle::current(),
+        store.clone(),
+        OnStoreError::Throw,
+        DEADLINE,
+    );
+    for ticket in 0..3 {
+        let begun = tokio::time::Instant::now();
+        limiter.submit(request(Op::Check, "1", 5), ticket);
+        assert_eq!(answers.recv().await.unwrap().0, ticket);
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+    }
+    assert_eq!(store.0.lock().unwrap().len(), 3);
+}
+
+#[test]
+fn a_limiter_in_memory_answers_in_the_call() {
+    let limiter = Limiter::<Collector>::memory(hour(), Arc::new(MemoryStore::new()));
+    for allowed in [true, true, false] {
+        let asked = request(Op::Check, "a", 2);
+        let (request, answer) = limiter.submit(asked.clone(), 1).unwrap();
+        assert_eq!((request, answer.source), (asked, Source::Memory));
+        assert_eq!(answer.outcome.decision.is_allowed(), allowed);
+    }
+}

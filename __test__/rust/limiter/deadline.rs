@@ -1,0 +1,102 @@
+//! Every request is answered by its deadline, whatever the store does. The clock is Tokio's, paused: nothing here waits.
+
+use std::time::Duration;
+
+use huntaze_rate_limit::limiter::{OnStoreError, Source};
+use huntaze_rate_limit::store::{ErrorKind, Op};
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
+use super::doubles::{Late, Silent, limiter};
+use crate::asking::request;
+
+const DEADLINE: Duration = Duration::from_millis(250);
+
+/// Deadlines are kept on the machine's clock, and timers to the millisecond: what the test itself takes is on top.
+const SCHEDULING: Duration = Duration::from_millis(200);
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_never_answers_is_not_waited_for() {
+    let policies = [
+        (OnStoreError::Local, Source::Local),
+        (OnStoreError::Open, Source::Open),
+        (OnStoreError::Closed, Source::Closed),
+    ];
+    let limiters = policies.map(|(policy, source)| {
+        (
+            limiter(&Handle::current(), Silent, policy, DEADLINE),
+            source,
+        )
+    });
+    let begun = Instant::now();
+    // All at once: a paused clock that has been moved on is ahead of the machine's, by which deadlines are set.
+    for ((limiter, _), _) in &limiters {
+        assert!(limiter.submit(request(Op::Check, "1", 5), 7).is_none());
+    }
+    for ((_limiter, mut answers), source) in limiters {
+        let (ticket, answer) = answers.recv().await.unwrap();
+        assert_eq!((ticket, answer.unwrap().source), (7, source));
+        let elapsed = begun.elapsed();
+        assert!(
+            (DEADLINE..DEADLINE + SCHEDULING).contains(&elapsed),
+            "{elapsed:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn under_throw_a_missed_deadline_is_a_time_out() {
+    let (limiter, mut answers) = limiter(&Handle::current(), Silent, OnStoreError::Throw, DEADLINE);
+    limiter.submit(request(Op::Check, "1", 5), 1);
+    let error = answers.recv().await.unwrap().1.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.code()),
+        (ErrorKind::Timeout, "ETIMEDOUT")
+    );
+}
+
+/// What comes after the deadline is nobody's answer any more.
+#[tokio::test(start_paused = true)]
+async fn a_late_answer_is_dropped() {
+    let late = Late(DEADLINE * 4);
+    let (limiter, mut answers) = limiter(&Handle::current(), late, OnStoreError::Open, DEADLINE);
+    limiter.submit(request(Op::Check, "1", 5), 1);
+    assert_eq!(
+        answers.recv().await.unwrap().1.unwrap().source,
+        Source::Open
+    );
+    tokio::time::sleep(DEADLINE * 8).await;
+    drop(limiter);
+    assert!(answers.recv().await.is_none(), "one answer a ticket");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_in_time_is_the_stores() {
+    let in_time = Late(DEADLINE / 5);
+    let (limiter, mut answers) = limiter(&Handle::current(), in_time, OnStoreError::Open, DEADLINE);
+    limiter.submit(request(Op::Check, "1", 5), 1);
+    assert_eq!(
+        answers.recv().await.unwrap().1.unwrap().source,
+        Source::Redis
+    );
+}
+
+/// A batch that hangs holds up nobody behind it.
+#[tokio::test(start_paused = true)]
+async fn batches_do_not_wait_for_each_other() {
+    let (limiter, mut answers) = limiter(&Handle::current(), Silent, OnStoreError::Open, DEADLINE);
+    let begun = Instant::now();
+    for ticket in 0..10 {
+        limiter.submit(request(Op::Check, "1", 5), ticket);
+        // Lets the batch leave before the next request comes.
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..10 {
+        answers.recv().await.unwrap().1.unwrap();
+    }
+    assert!(
+        begun.elapsed() < DEADLINE + SCHEDULING,
+        "{:?}",
+        begun.elapsed()
+    );
+}

@@ -1,0 +1,126 @@
+//! Stores that misbehave, and a sink that keeps what it is given.
+
+use std::future::pending;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use huntaze_rate_limit::limiter::{Answer, Delivery, Fallback, Limiter, OnStoreError, Sink};
+use huntaze_rate_limit::quota::{Decision, Outcome, Rules, Verdict};
+use huntaze_rate_limit::store::{ErrorKind, MemoryStore, Request, Scope, Store, StoreError};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::asking::{quiet, scope};
+
+/// What came back for one ticket.
+pub type Settled = (u32, Result<Answer, StoreError>);
+
+/// Passes on everything it is given.
+pub struct Collector(UnboundedSender<Settled>);
+
+impl Sink for Collector {
+    type Ticket = u32;
+
+    fn deliver(&self, answers: Vec<Delivery<u32>>) {
+        for (_, ticket, answer) in answers {
+            // The test may have seen enough.
+            let _ = self.0.send((ticket, answer));
+        }
+    }
+}
+
+/// A limiter over `store` with a quota of an hour, and where its answers arrive.
+pub fn limiter<S: Store>(
+    runtime: &Handle,
+    store: S,
+    policy: OnStoreError,
+    deadline: Duration,
+) -> (Limiter<Collector>, UnboundedReceiver<Settled>) {
+    let (sender, receiver) = unbounded_channel();
+    let limiter = Limiter::remote(
+        runtime,
+        Arc::new(store),
+        scope("t", hour()),
+        deadline,
+        fallback(policy),
+        Collector(sender),
+    );
+    (limiter, receiver)
+}
+
+pub fn fallback(policy: OnStoreError) -> Fallback {
+    Fallback::new(policy, hour(), Arc::new(MemoryStore::new()))
+}
+
+pub fn hour() -> Rules {
+    quiet(3_600_000)
+}
+
+/// Never answers.
+pub struct Silent;
+
+impl Store for Silent {
+    async fn run(&self, _: &Scope, _: &[Request]) -> Vec<Result<Outcome, StoreError>> {
+        pending().await
+    }
+}
+
+/// Answers late.
+pub struct Late(pub Duration);
+
+impl Store for Late {
+    async fn run(&self, _: &Scope, requests: &[Request]) -> Vec<Result<Outcome, StoreError>> {
+        tokio::time::sleep(self.0).await;
+        allowed(requests)
+    }
+}
+
+/// Panics, before or after its first wait.
+pub struct Panicking {
+    pub at_once: bool,
+}
+
+impl Store for Panicking {
+    async fn run(&self, _: &Scope, _: &[Request]) -> Vec<Result<Outcome, StoreError>> {
+        if !self.at_once {
+            tokio::task::yield_now().await;
+        }
+        panic!("as the test wants it")
+    }
+}
+
+/// Fails, always.
+pub struct Failing(pub ErrorKind);
+
+impl Store for Failing {
+    async fn run(&self, _: &Scope, requests: &[Request]) -> Vec<Result<Outcome, StoreError>> {
+        vec![Err(StoreError::new(self.0, "away")); requests.len()]
+    }
+}
+
+/// Admits everybody, and keeps the batches it was asked.
+#[derive(Clone, Default)]
+pub struct Recording(pub Arc<Mutex<Vec<Vec<Request>>>>);
+
+impl Store for Recording {
+    async fn run(&self, _: &Scope, requests: &[Request]) -> Vec<Result<Outcome, StoreError>> {
+        self.0.lock().unwrap().push(requests.to_vec());
+        allowed(requests)
+    }
+}
+
+/// Everybody admitted; `reset` is the number of the id, so that an answer can be told from its neighbours.
+fn allowed(requests: &[Request]) -> Vec<Result<Outcome, StoreError>> {
+    let outcome = |request: &Request| Outcome {
+        decision: Decision {
+            verdict: Verdict::Allowed,
+            remaining: request.limit.get(),
+            reset: request.id.as_str().parse().unwrap(),
+        },
+        anomaly: None,
+    };
+    requests
+        .iter()
+        .map(|request| Ok(outcome(request)))
+        .collect()
+}

@@ -1,0 +1,95 @@
+//! Who decides when the store did not.
+
+use huntaze_rate_limit::limiter::{Answer, OnStoreError, Source};
+use huntaze_rate_limit::store::{ErrorKind, Op, StoreError};
+
+use super::doubles::fallback;
+use crate::asking::request;
+
+fn away() -> StoreError {
+    StoreError::new(ErrorKind::Refused, "away")
+}
+
+/// The answer under `policy` to one request of a fresh id at a limit of 3.
+fn answer(policy: OnStoreError, op: Op) -> Result<Answer, StoreError> {
+    fallback(policy).answer(&request(op, "a", 3), away())
+}
+
+#[test]
+fn local_decides_exactly_and_says_so() {
+    let fallback = fallback(OnStoreError::Local);
+    let ask = |op, who| {
+        let answer = fallback.answer(&request(op, who, 3), away()).unwrap();
+        assert_eq!(answer.source, Source::Local);
+        (
+            answer.outcome.decision.is_allowed(),
+            answer.outcome.decision.remaining,
+        )
+    };
+    let checks = [Op::Limit; 4].map(|op| ask(op, "a"));
+    assert_eq!(checks, [(true, 2), (true, 1), (true, 0), (false, 0)]);
+    assert_eq!((ask(Op::Status, "a").1, ask(Op::Status, "b").1), (0, 3));
+    assert_eq!((ask(Op::Reset, "a").1, ask(Op::Limit, "a")), (3, (true, 2)));
+}
+
+#[test]
+fn open_admits_and_closed_denies_with_nothing_recorded() {
+    for op in [Op::Check, Op::Limit, Op::Status] {
+        let open = answer(OnStoreError::Open, op).unwrap();
+        let decision = open.outcome.decision;
+        assert_eq!(
+            (open.source, decision.is_allowed(), decision.remaining),
+            (Source::Open, true, 3)
+        );
+        let closed = answer(OnStoreError::Closed, op).unwrap();
+        let decision = closed.outcome.decision;
+        assert_eq!(
+            (closed.source, decision.is_allowed(), decision.remaining),
+            (Source::Closed, false, 0)
+        );
+        // The smallest Retry-After there is.
+        assert_eq!(decision.retry_after_ms(), 1000);
+        assert_eq!((open.outcome.anomaly, closed.outcome.anomaly), (None, None));
+    }
+    let fallback = fallback(OnStoreError::Open);
+    for _ in 0..10 {
+        let answer = fallback
+            .answer(&request(Op::Limit, "a", 3), away())
+            .unwrap();
+        assert_eq!(answer.outcome.decision.remaining, 3);
+    }
+}
+
+#[test]
+fn throw_hands_the_error_on() {
+    for op in [Op::Check, Op::Limit, Op::Status, Op::Reset] {
+        let error = answer(OnStoreError::Throw, op).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.to_string().as_str()),
+            (ErrorKind::Refused, "away")
+        );
+    }
+}
+
+/// Nothing was reset, and nobody may think so.
+#[test]
+fn a_reset_without_a_log_fails() {
+    for policy in [OnStoreError::Open, OnStoreError::Closed] {
+        assert_eq!(
+            answer(policy, Op::Reset).unwrap_err().kind(),
+            ErrorKind::Refused
+        );
+    }
+}
+
+/// The face knows policies and sources by their place in these lists.
+#[test]
+fn names_are_the_public_interfaces() {
+    let policies = OnStoreError::ALL.map(OnStoreError::name);
+    assert_eq!(policies, ["local", "open", "closed", "throw"]);
+    let sources = Source::ALL.map(Source::name);
+    assert_eq!(
+        sources,
+        ["redis", "memory", "deny-cache", "local", "open", "closed"]
+    );
+}

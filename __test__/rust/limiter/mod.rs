@@ -1,0 +1,7 @@
+//! One check's way: batches, deadlines, and what decides when the store is away.
+
+mod batches;
+mod deadline;
+mod doubles;
+mod fallback;
+mod settling;

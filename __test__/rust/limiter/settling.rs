@@ -1,0 +1,177 @@
+//! Every ticket is answered exactly once, also when something goes away under it.
+
+use std::time::Duration;
+
+use huntaze_rate_limit::limiter::{Limiter, OnStoreError, Source};
+use huntaze_rate_limit::store::{ErrorKind, Op};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::doubles::{Collector, Failing, Panicking, Recording, Settled, Silent, limiter};
+use crate::asking::request;
+
+/// Longer than any test here runs.
+const FAR: Duration = Duration::from_secs(3600);
+const COUNT: u32 = 200;
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn submit_all(limiter: &Limiter<Collector>) {
+    for ticket in 0..COUNT {
+        let answered = limiter.submit(request(Op::Check, &ticket.to_string(), 5), ticket);
+        assert!(answered.is_none());
+    }
+}
+
+/// All that came, once the limiter and its tasks are gone: each ticket once, in whatever order.
+fn each_once(mut answers: UnboundedReceiver<Settled>) -> Vec<Settled> {
+    let mut all = Vec::new();
+    while let Some(settled) = answers.blocking_recv() {
+        all.push(settled);
+    }
+    all.sort_by_key(|(ticket, _)| *ticket);
+    let tickets: Vec<u32> = all.iter().map(|(ticket, _)| *ticket).collect();
+    assert_eq!(tickets, (0..COUNT).collect::<Vec<_>>());
+    all
+}
+
+#[test]
+fn the_runtime_ends_before_it_has_looked() {
+    let runtime = runtime();
+    let (limiter, answers) = limiter(runtime.handle(), Silent, OnStoreError::Throw, FAR);
+    submit_all(&limiter);
+    drop(runtime);
+    drop(limiter);
+    for (_, answer) in each_once(answers) {
+        assert_eq!(answer.unwrap_err().kind(), ErrorKind::Disconnected);
+    }
+}
+
+#[test]
+fn the_runtime_ends_with_batches_at_the_store() {
+    let runtime = runtime();
+    let (limiter, answers) = limiter(runtime.handle(), Silent, OnStoreError::Local, FAR);
+    submit_all(&limiter);
+    runtime.block_on(async {
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+    });
+    drop(runtime);
+    drop(limiter);
+    for (_, answer) in each_once(answers) {
+        assert_eq!(answer.unwrap().source, Source::Local);
+    }
+}
+
+#[test]
+fn the_runtime_has_ended_already() {
+    let runtime = runtime();
+    let (limiter, answers) = limiter(runtime.handle(), Silent, OnStoreError::Open, FAR);
+    drop(runtime);
+    submit_all(&limiter);
+    drop(limiter);
+    for (_, answer) in each_once(answers) {
+        assert_eq!(answer.unwrap().source, Source::Open);
+    }
+}
+
+/// The same from another thread, over and over: whichever comes first, nothing is lost between the two.
+#[test]
+fn the_runtime_ends_while_requests_arrive() {
+    for _ in 0..100 {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let (limiter, answers) = limiter(runtime.handle(), Silent, OnStoreError::Open, FAR);
+        std::thread::scope(|threads| {
+            threads.spawn(|| submit_all(&limiter));
+            drop(runtime);
+        });
+        drop(limiter);
+        each_once(answers);
+    }
+}
+
+#[test]
+fn the_store_panics() {
+    for at_once in [true, false] {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let store = Panicking { at_once };
+        let (limiter, answers) = limiter(runtime.handle(), store, OnStoreError::Throw, FAR);
+        submit_all(&limiter);
+        drop(limiter);
+        for (_, answer) in each_once(answers) {
+            assert!(answer.is_err());
+        }
+    }
+}
+
+/// A panic ends one batch, not the limiter.
+#[tokio::test]
+async fn the_limiter_outlives_a_panic() {
+    let store = Panicking { at_once: false };
+    let (limiter, mut answers) = limiter(&Handle::current(), store, OnStoreError::Open, FAR);
+    for ticket in 0..3 {
+        limiter.submit(request(Op::Check, "1", 5), ticket);
+        // A ticket that is lost would be waited for for ever.
+        let settled = tokio::time::timeout(Duration::from_secs(10), answers.recv()).await;
+        let (settled, answer) = settled.unwrap().unwrap();
+        assert_eq!((settled, answer.unwrap().source), (ticket, Source::Open));
+    }
+}
+
+/// Closing a limiter lets what is queued settle: by the store, not by the fallback.
+#[test]
+fn the_limiter_goes_with_requests_queued() {
+    let runtime = runtime();
+    let (limiter, answers) = limiter(
+        runtime.handle(),
+        Recording::default(),
+        OnStoreError::Throw,
+        FAR,
+    );
+    submit_all(&limiter);
+    drop(limiter);
+    let settled = std::thread::scope(|threads| {
+        let settled = threads.spawn(|| each_once(answers));
+        runtime.block_on(async {
+            while !settled.is_finished() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        });
+        settled.join().unwrap()
+    });
+    for (ticket, answer) in settled {
+        let answer = answer.unwrap();
+        // Its own answer, not a neighbour's.
+        assert_eq!(
+            (answer.source, answer.outcome.decision.reset),
+            (Source::Redis, u64::from(ticket))
+        );
+    }
+}
+
+#[test]
+fn the_store_fails() {
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let failing = Failing(ErrorKind::Oom);
+    let (limiter, answers) = limiter(runtime.handle(), failing, OnStoreError::Throw, FAR);
+    submit_all(&limiter);
+    drop(limiter);
+    for (_, answer) in each_once(answers) {
+        assert_eq!(answer.unwrap_err().kind(), ErrorKind::Oom);
+    }
+}

@@ -1,0 +1,22 @@
+//! The Rust tests, one binary: a room each, as in `src`.
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | `rooms` | the architecture: who may know whom |
+//! | `pure` | the decision against a naive reference, on random histories |
+//! | `stores` | one contract, over every store; and the stores against the pure log |
+//! | `redis` | one Redis and its faults: passwords, TLS, replicas, restarts |
+//! | `limiter` | batches, deadlines, and what decides when the store is away |
+//!
+//! `cargo test` runs them all. They start `redis-server` themselves; a machine without it fails, nothing is skipped.
+
+#![allow(clippy::unwrap_used)]
+
+mod asking;
+mod limiter;
+mod pure;
+mod redis;
+mod rooms;
+mod scenario;
+mod server;
+mod stores;

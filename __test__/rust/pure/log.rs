@@ -1,0 +1,85 @@
+//! The pure history and its log against the naive reference, answer by answer, on random histories.
+
+use huntaze_rate_limit::quota::{Decision, History, Log, Outcome, Quota};
+use huntaze_rate_limit::store::Op;
+use proptest::prelude::*;
+
+use super::naive::{Expected, Naive};
+use crate::scenario::{Hands, IDS, Scenario, cases, forward};
+
+proptest! {
+    #![proptest_config(cases(500))]
+
+    #[test]
+    fn history_answers_as_the_reference(scenario in forward()) {
+        let Scenario { rules, batches } = scenario;
+        let mut hands = Hands::new(rules);
+        let mut histories = vec![History::default(); IDS];
+        let mut references = vec![Naive::default(); IDS];
+        for (step, asks) in batches {
+            hands.obey(step);
+            for ask in asks {
+                let limit = ask.request().limit;
+                let history = &mut histories[ask.who];
+                let outcome = match ask.op {
+                    Op::Check | Op::Limit => history.check(hands.now, rules, limit),
+                    Op::Status => plain(history.status(hands.now, rules, limit)),
+                    Op::Reset => {
+                        *history = History::default();
+                        plain(history.status(hands.now, rules, limit))
+                    }
+                };
+                let expected = references[ask.who].answer(hands.now, rules, ask.op, limit);
+                prop_assert_eq!(seen(ask.op, outcome), expected);
+                if expected.allowed.is_some() {
+                    hands.note(outcome.decision.is_allowed(), outcome.decision.retry_after_ms());
+                }
+            }
+        }
+    }
+
+    /// The log alone, without a history around it.
+    #[test]
+    fn log_answers_as_the_reference(scenario in forward()) {
+        let Scenario { mut rules, batches } = scenario;
+        rules.anomaly = None;
+        let mut hands = Hands::new(rules);
+        let (mut log, mut reference) = (Log::default(), Naive::default());
+        for (step, asks) in batches {
+            hands.obey(step);
+            for ask in asks {
+                let limit = ask.request().limit;
+                let quota = Quota { limit, window: rules.window };
+                // I7: what is shown is what is counted, before the request and after it.
+                let shown = log.status(hands.now, quota);
+                let counted = reference.counted(hands.now, rules.window.ms()) as u32;
+                prop_assert_eq!(shown.remaining, limit.get().saturating_sub(counted));
+                prop_assert!(shown.remaining <= limit.get());
+                let decision = log.check(hands.now, quota);
+                let expected = reference.answer(hands.now, rules, Op::Limit, limit);
+                prop_assert_eq!(seen(Op::Limit, plain(decision)), expected);
+                hands.note(decision.is_allowed(), decision.retry_after_ms());
+            }
+        }
+    }
+}
+
+/// An outcome in the reference's words.
+pub fn seen(op: Op, outcome: Outcome) -> Expected {
+    let decision = outcome.decision;
+    let takes_a_slot = matches!(op, Op::Check | Op::Limit);
+    Expected {
+        allowed: takes_a_slot.then_some(decision.is_allowed()),
+        retry_after: decision.retry_after_ms(),
+        remaining: decision.remaining,
+        reset: decision.reset,
+        anomaly: outcome.anomaly,
+    }
+}
+
+fn plain(decision: Decision) -> Outcome {
+    Outcome {
+        decision,
+        anomaly: None,
+    }
+}

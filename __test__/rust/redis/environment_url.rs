@@ -1,0 +1,154 @@
+//! URLs in the environment: what they may say, and what is refused with the mend and without the secret.
+
+use super::environment::{named, passwords, refused};
+
+#[test]
+fn a_url_says_everything() {
+    let config = named(&[("REDIS_URL", "redis://user:pw@there:7000/3")]);
+    assert_eq!(
+        (config.host.as_str(), config.port, config.database),
+        ("there", 7000, 3)
+    );
+    assert_eq!(
+        (config.username.as_deref(), passwords(&config)),
+        (Some("user"), vec!["pw"])
+    );
+    assert!(config.tls.is_none());
+}
+
+#[test]
+fn what_a_url_leaves_out_is_the_default_or_a_variable() {
+    for url in [
+        "redis://there",
+        "redis://there/",
+        "redis://@there",
+        "REDIS://there",
+    ] {
+        let config = named(&[("REDIS_URL", url)]);
+        assert_eq!(
+            (config.host.as_str(), config.port, config.database),
+            ("there", 6379, 0),
+            "{url}"
+        );
+        assert_eq!(
+            (config.username.as_deref(), passwords(&config).len()),
+            (None, 0),
+            "{url}"
+        );
+    }
+    let config = named(&[
+        ("REDIS_URL", "redis://there"),
+        ("REDIS_USERNAME", "user"),
+        ("REDIS_PASSWORD", "pw"),
+        ("REDIS_DB", "4"),
+    ]);
+    assert_eq!(
+        (config.username.as_deref(), config.database),
+        (Some("user"), 4)
+    );
+    assert_eq!(passwords(&config), ["pw"]);
+    // The URL's own user stays.
+    let config = named(&[
+        ("REDIS_URL", "redis://mine@there"),
+        ("REDIS_USERNAME", "other"),
+    ]);
+    assert_eq!(config.username.as_deref(), Some("mine"));
+}
+
+#[test]
+fn users_and_passwords_are_percent_decoded() {
+    let config = named(&[("REDIS_URL", "redis://a%40b:p%3A%2F%25%C3%BC@there")]);
+    assert_eq!(
+        (config.username.as_deref(), passwords(&config)),
+        (Some("a@b"), vec!["p:/%ü"])
+    );
+    let message = refused(&[("REDIS_URL", "redis://user:%FF@there")]);
+    assert!(
+        message.starts_with("REDIS_URL has a user or password that is not UTF-8"),
+        "{message}"
+    );
+}
+
+#[test]
+fn addresses_are_hosts_too() {
+    for (url, host, port) in [
+        ("redis://127.0.0.1:7000", "127.0.0.1", 7000),
+        ("redis://[::1]", "::1", 6379),
+        ("redis://[2001:db8::7]:7000/1", "2001:db8::7", 7000),
+        ("rediss://user:pw@[::1]:7000", "::1", 7000),
+    ] {
+        let config = named(&[("REDIS_URL", url)]);
+        assert_eq!((config.host.as_str(), config.port), (host, port), "{url}");
+    }
+}
+
+/// What is wrong, and a part of the mend.
+const UNUSABLE: [(&str, &str); 15] = [
+    (
+        "https://eu1-x.upstash.io",
+        "redis:// or rediss:// URL of your Redis",
+    ),
+    (
+        "http://u:secret@there",
+        "redis:// or rediss:// URL of your Redis",
+    ),
+    (
+        "valkey://u:secret@there",
+        "must begin with redis:// or rediss://",
+    ),
+    (
+        "unix:///redis.sock",
+        "must begin with redis:// or rediss://",
+    ),
+    ("there:6379", "must begin with redis:// or rediss://"),
+    ("there", "must be a URL such as redis://host:6379"),
+    (
+        "redis://u:secret@there:65536",
+        "must be a URL such as redis://host:6379",
+    ),
+    (
+        "redis://u:secret@there:port",
+        "must be a URL such as redis://host:6379",
+    ),
+    (
+        "redis://u:secret@there:0",
+        "must have a port from 1 to 65535",
+    ),
+    ("rediss://u:secret@there#insecure", "must have no #fragment"),
+    ("redis://u:secret@there/0#", "must have no #fragment"),
+    ("redis://u:secret@there?db=1", "must have no ?query"),
+    (
+        "redis://u:secret@there/zero",
+        "must end in the number of a database",
+    ),
+    (
+        "redis://u:secret@there/65536",
+        "must end in the number of a database",
+    ),
+    ("redis:///0", "must name a host"),
+];
+
+#[test]
+fn an_unusable_url_is_refused_with_the_mend_and_without_the_secret() {
+    for (url, mend) in UNUSABLE {
+        for name in ["ELASTICACHE_REDIS_URL", "REDIS_URL"] {
+            let message = refused(&[(name, url)]);
+            assert!(message.starts_with(&format!("{name} ")), "{url}: {message}");
+            assert!(message.contains(mend), "{url}: {message}");
+            assert!(!message.contains("secret"), "{url}: {message}");
+        }
+    }
+}
+
+/// A cluster has no databases; the URL's number is one.
+#[test]
+fn a_database_in_the_url_counts_for_the_cluster_too() {
+    let message = refused(&[
+        ("REDIS_URL", "redis://there/1"),
+        ("REDIS_CLUSTER_MODE", "true"),
+    ]);
+    assert!(
+        message.contains("remove the database or the cluster"),
+        "{message}"
+    );
+}

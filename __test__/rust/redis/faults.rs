@@ -1,0 +1,207 @@
+//! What a server refuses is an error, never an admission.
+
+use std::thread;
+
+use huntaze_rate_limit::store::redis::RedisStore;
+use huntaze_rate_limit::store::{ErrorKind, Op, Store, StoreError};
+
+use super::{HOUR, check, failure, left, passwords};
+use crate::asking::{quiet, request, scope, watched};
+use crate::server::Server;
+
+/// Sends `command`, which the server must accept.
+fn tell(admin: &mut redis::Connection, command: &str) {
+    let mut words = command.split(' ');
+    let mut cmd = redis::cmd(words.next().unwrap());
+    words.for_each(|word| {
+        cmd.arg(word);
+    });
+    let () = cmd.query(admin).unwrap();
+}
+
+fn kinds<T>(results: &[Result<T, StoreError>]) -> Vec<Option<ErrorKind>> {
+    let kind = |result: &Result<T, StoreError>| result.as_ref().err().map(StoreError::kind);
+    results.iter().map(kind).collect()
+}
+
+/// The module being replaced read this as "no request yet" and admitted everybody.
+#[tokio::test]
+async fn a_server_out_of_memory_admits_nobody() {
+    let server = Server::start(&[]);
+    let (store, mut admin) = (server.store(), server.admin());
+    tell(&mut admin, "CONFIG SET maxmemory 1");
+    let batch = [request(Op::Check, "a", 5), request(Op::Limit, "b", 5)];
+    // The first time the script is new to the server, the second time not.
+    for _ in 0..2 {
+        let results = store.run(&scope("t", quiet(HOUR)), &batch).await;
+        assert_eq!(kinds(&results), [Some(ErrorKind::Oom); 2]);
+    }
+    tell(&mut admin, "CONFIG SET maxmemory 0");
+    assert_eq!((left(&store, "a").await, left(&store, "b").await), (4, 4));
+}
+
+/// What a script frees it may fill again: whoever is admitted all the same has been recorded.
+#[tokio::test]
+async fn a_server_out_of_memory_records_whom_it_admits() {
+    let server = Server::start(&[]);
+    let (store, mut admin) = (server.store(), server.admin());
+    let rules = watched(HOUR, 1.0, HOUR);
+    // Each batch begins with an id that is denied and has a tally: taking that off is a write that needs no memory.
+    let batch = ["full", "a", "b"].map(|who| request(Op::Limit, who, 5));
+    for _ in 0..6 {
+        store
+            .run(&scope("t", rules), &batch[..1])
+            .await
+            .remove(0)
+            .unwrap();
+    }
+    tell(&mut admin, "CONFIG SET maxmemory 1");
+    let mut admitted = [0; 3];
+    for _ in 0..7 {
+        let results = store.run(&scope("t", rules), &batch).await;
+        for (count, result) in admitted.iter_mut().zip(&results) {
+            *count += u32::from(result.as_ref().is_ok_and(|o| o.decision.is_allowed()));
+        }
+    }
+    tell(&mut admin, "CONFIG SET maxmemory 0");
+    assert_eq!(admitted[0], 0);
+    for (who, admitted) in ["a", "b"].into_iter().zip(&admitted[1..]) {
+        let status = store
+            .run(&scope("t", rules), &[request(Op::Status, who, 5)])
+            .await
+            .remove(0);
+        assert_eq!(status.unwrap().decision.remaining, 5 - admitted, "{who}");
+    }
+}
+
+#[tokio::test]
+async fn a_replica_admits_nobody() {
+    let server = Server::start(&[]);
+    let (store, mut admin) = (server.store(), server.admin());
+    // A primary that nobody is: port 1.
+    tell(&mut admin, "REPLICAOF 127.0.0.1 1");
+    for _ in 0..2 {
+        assert_eq!(failure(&store).await, ErrorKind::ReadOnly);
+    }
+    // It does not even serve what it has: it has lost its primary.
+    tell(&mut admin, "CONFIG SET replica-serve-stale-data no");
+    assert_eq!(failure(&store).await, ErrorKind::Loading);
+    tell(&mut admin, "CONFIG SET replica-serve-stale-data yes");
+    tell(&mut admin, "REPLICAOF NO ONE");
+    assert_eq!(left(&store, "a").await, 4);
+}
+
+#[tokio::test]
+async fn a_primary_without_its_replicas_admits_nobody() {
+    let server = Server::start(&["--min-replicas-to-write", "1"]);
+    assert_eq!(failure(&server.store()).await, ErrorKind::ReadOnly);
+}
+
+/// A key that somebody else wrote fails for its own id; the neighbours in the batch are decided.
+#[tokio::test]
+async fn a_key_of_another_type_fails_alone() {
+    let server = Server::start(&[]);
+    let (store, mut admin) = (server.store(), server.admin());
+    tell(&mut admin, "SET {t:text} x");
+    tell(&mut admin, "ZADD {t:sorted} 1 x");
+    tell(&mut admin, "RPUSH {t:words} some words");
+    let ids = ["a", "text", "b", "sorted", "words", "c"];
+    for op in [Op::Check, Op::Limit, Op::Status] {
+        let batch = ids.map(|who| request(op, who, 5));
+        let results = store.run(&scope("t", quiet(HOUR)), &batch).await;
+        let wrong = Some(ErrorKind::Protocol);
+        assert_eq!(
+            kinds(&results),
+            [None, wrong, None, wrong, wrong, None],
+            "{op:?}"
+        );
+    }
+    // A reset makes the id usable again.
+    let reset = store
+        .run(&scope("t", quiet(HOUR)), &[request(Op::Reset, "text", 5)])
+        .await;
+    assert_eq!(kinds(&reset), [None]);
+    assert_eq!(
+        (left(&store, "text").await, left(&store, "a").await),
+        (4, 2)
+    );
+}
+
+/// A wrong key is no fault of the connection, which every other id needs.
+#[tokio::test]
+async fn a_key_of_another_type_keeps_the_connection() {
+    let server = Server::start(&[]);
+    let (store, mut admin) = (server.store(), server.admin());
+    tell(&mut admin, "SET {t:a} x");
+    assert_eq!(failure(&store).await, ErrorKind::Protocol);
+    let before = connections_ever(&mut admin);
+    assert_eq!(failure(&store).await, ErrorKind::Protocol);
+    assert_eq!(connections_ever(&mut admin), before);
+}
+
+#[tokio::test]
+async fn somebody_elses_long_script_admits_nobody() {
+    let server = Server::start(&["--busy-reply-threshold", "10"]);
+    let (store, mut admin) = (server.store(), server.admin());
+    assert_eq!(left(&store, "a").await, 4);
+    let mut other = server.admin();
+    let endless = thread::spawn(move || {
+        let killed: redis::RedisResult<()> = redis::cmd("EVAL")
+            .arg("while true do end")
+            .arg(0)
+            .query(&mut other);
+        assert!(killed.is_err());
+    });
+    // The server answers BUSY once the script has run for longer than the threshold.
+    while !matches!(redis::cmd("PING").query::<()>(&mut admin), Err(e) if e.code() == Some("BUSY"))
+    {
+    }
+    assert_eq!(failure(&store).await, ErrorKind::Busy);
+    tell(&mut admin, "SCRIPT KILL");
+    endless.join().unwrap();
+    assert_eq!(left(&store, "a").await, 3);
+}
+
+#[tokio::test]
+async fn a_server_without_a_connection_left_says_so() {
+    let server = Server::start(&[]);
+    let mut admin = server.admin();
+    tell(&mut admin, "CONFIG SET maxclients 1");
+    let store = server.store();
+    // Its words must not be taken for an answer to AUTH.
+    let mut with_password = server.config();
+    with_password.credentials = passwords(&["pw"]);
+    for store in [&store, &RedisStore::new(with_password)] {
+        let mut kind = failure(store).await;
+        // It closes right after: now and then the end arrives before the words are read.
+        for _ in 0..1000 {
+            if kind != ErrorKind::Disconnected {
+                break;
+            }
+            kind = failure(store).await;
+        }
+        assert_eq!(kind, ErrorKind::MaxClients);
+    }
+    tell(&mut admin, "CONFIG SET maxclients 100");
+    assert_eq!(left(&store, "a").await, 4);
+}
+
+#[tokio::test]
+async fn a_cluster_is_named_with_the_mend() {
+    let server = Server::start(&["--cluster-enabled", "yes"]);
+    let error = check(&server.store(), "a").await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.code()),
+        (ErrorKind::Cluster, "CLUSTER")
+    );
+    assert!(error.to_string().contains("name one primary"), "{error}");
+}
+
+/// How many connections the server has ever accepted.
+pub fn connections_ever(admin: &mut redis::Connection) -> u64 {
+    let stats: String = redis::cmd("INFO").arg("stats").query(admin).unwrap();
+    let line = stats
+        .lines()
+        .find_map(|line| line.strip_prefix("total_connections_received:"));
+    line.unwrap().trim().parse().unwrap()
+}

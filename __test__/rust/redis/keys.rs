@@ -1,0 +1,153 @@
+//! What is left on a server after a run: the keys, where they are, and that none is immortal.
+
+use huntaze_rate_limit::store::redis::RedisStore;
+use huntaze_rate_limit::store::{Op, Store};
+
+use super::{HOUR, left};
+use crate::asking::{quiet, request, scope, watched};
+use crate::server::Server;
+
+fn keys(admin: &mut redis::Connection) -> Vec<String> {
+    let mut keys: Vec<String> = redis::cmd("KEYS").arg("*").query(admin).unwrap();
+    keys.sort();
+    keys
+}
+
+fn ttl(admin: &mut redis::Connection, key: &str) -> i64 {
+    redis::cmd("PTTL").arg(key).query(admin).unwrap()
+}
+
+/// I9.
+#[tokio::test]
+async fn every_key_lives_a_window_and_the_slack_at_most() {
+    let server = Server::start(&[]);
+    let (store, mut admin) = (server.store(), server.admin());
+    let ops = [
+        Op::Check,
+        Op::Limit,
+        Op::Status,
+        Op::Check,
+        Op::Reset,
+        Op::Check,
+        Op::Limit,
+    ];
+    for (window, slack) in [(5000, 1250), (HOUR, 60_000), (2_678_400_000, 60_000)] {
+        let scope = scope(
+            &format!("w{window}"),
+            watched(window, 1.0, window.min(300_000)),
+        );
+        for round in 0..10 {
+            // Some ids are denied and reported, some are not, one is reset over and over.
+            let batch: Vec<_> = ops
+                .iter()
+                .enumerate()
+                .map(|(i, &op)| request(op, &(i % 3).to_string(), 1 + round * i as u32 % 7))
+                .collect();
+            assert!(store.run(&scope, &batch).await.iter().all(Result::is_ok));
+            for key in keys(&mut admin) {
+                if !key.starts_with(&format!("{{w{window}:")) {
+                    continue;
+                }
+                let ttl = ttl(&mut admin, &key);
+                assert!(ttl > 0, "{key} is immortal: {ttl}");
+                assert!(ttl <= (window + slack) as i64, "{key} lives for {ttl}");
+            }
+        }
+    }
+    assert!(keys(&mut admin).len() >= 6);
+}
+
+/// A slot that has freed needs no key: a quiet id leaves nothing behind.
+#[tokio::test]
+async fn a_quiet_id_leaves_nothing() {
+    let server = Server::start(&[]);
+    let (store, mut admin) = (server.store(), server.admin());
+    let scope = scope("t", watched(40, 1.0, 40));
+    for _ in 0..3 {
+        store
+            .run(&scope, &[request(Op::Check, "a", 1)])
+            .await
+            .remove(0)
+            .unwrap();
+    }
+    let rest = ttl(&mut admin, "{t:a}");
+    assert!((1..=50).contains(&rest), "{rest}");
+    while !keys(&mut admin).is_empty() {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_the_namespace_and_the_escaped_id() {
+    let server = Server::start(&[]);
+    let (store, mut admin) = (server.store(), server.admin());
+    let batch = ["42", "a:b", "{x}*\n"].map(|who| request(Op::Check, who, 1));
+    for name in ["creators", "uploads"] {
+        let results = store.run(&scope(name, quiet(HOUR)), &batch).await;
+        assert!(
+            results
+                .iter()
+                .all(|r| r.as_ref().unwrap().decision.is_allowed()),
+            "{name}"
+        );
+    }
+    let expected = [
+        "{creators:%7Bx%7D%2A%0A}",
+        "{creators:42}",
+        "{creators:a%3Ab}",
+        "{uploads:%7Bx%7D%2A%0A}",
+        "{uploads:42}",
+        "{uploads:a%3Ab}",
+    ];
+    assert_eq!(keys(&mut admin), expected);
+}
+
+#[tokio::test]
+async fn status_and_reset_make_no_key() {
+    let server = Server::start(&[]);
+    let (store, mut admin) = (server.store(), server.admin());
+    let batch = [request(Op::Status, "a", 5), request(Op::Reset, "b", 5)];
+    assert!(
+        store
+            .run(&scope("t", quiet(HOUR)), &batch)
+            .await
+            .iter()
+            .all(Result::is_ok)
+    );
+    assert_eq!(keys(&mut admin), [""; 0]);
+}
+
+/// A full log takes what design.md says: a list of milliseconds, one an admission.
+#[tokio::test]
+async fn a_log_never_holds_more_than_its_limit_and_a_tally() {
+    let server = Server::start(&[]);
+    let (store, mut admin) = (server.store(), server.admin());
+    let scope = scope("t", watched(HOUR, 2.0, 300_000));
+    for _ in 0..40 {
+        store
+            .run(&scope, &[request(Op::Check, "a", 10)])
+            .await
+            .remove(0)
+            .unwrap();
+        let length: u32 = redis::cmd("LLEN").arg("{t:a}").query(&mut admin).unwrap();
+        assert!(length <= 11, "{length}");
+    }
+}
+
+#[tokio::test]
+async fn the_configured_database_is_used() {
+    let server = Server::start(&[]);
+    let mut config = server.config();
+    config.database = 3;
+    assert_eq!(left(&RedisStore::new(config), "a").await, 4);
+    // The same id in database 0 is another.
+    assert_eq!(left(&server.store(), "a").await, 4);
+    let mut admin = server.admin();
+    for database in [0, 3] {
+        let () = redis::cmd("SELECT")
+            .arg(database)
+            .query(&mut admin)
+            .unwrap();
+        assert_eq!(keys(&mut admin), ["{t:a}"], "database {database}");
+    }
+}

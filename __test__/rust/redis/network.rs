@@ -1,0 +1,164 @@
+//! Connecting: when, how often, for how long, and what it says when it fails.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use huntaze_rate_limit::store::ErrorKind;
+use huntaze_rate_limit::store::redis::RedisStore;
+use huntaze_rate_limit::store::redis::environment::plain;
+use socket2::{Domain, Socket, Type};
+
+use super::faults::connections_ever;
+use super::{check, failure, left, passwords};
+use crate::server::Server;
+
+/// A store at `port`, which must connect within `budget`.
+fn at(port: u16, budget: Duration) -> RedisStore {
+    let mut config = plain("127.0.0.1");
+    config.port = port;
+    config.connect_timeout = budget;
+    RedisStore::new(config)
+}
+
+/// More than any failure here takes that is not a time-out.
+const PATIENT: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn nobody_listens() {
+    // Bound but not listening: the port stays taken, and refuses.
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+    socket.bind(&any.into()).unwrap();
+    let port = socket.local_addr().unwrap().as_socket().unwrap().port();
+    let error = check(&at(port, PATIENT), "a").await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.code()),
+        (ErrorKind::Refused, "ECONNREFUSED")
+    );
+}
+
+#[tokio::test]
+async fn the_name_does_not_resolve() {
+    // Two dots in a row are in no name, so nobody is asked.
+    let mut config = plain("no..such.host");
+    config.connect_timeout = PATIENT;
+    let error = check(&RedisStore::new(config), "a").await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.code()),
+        (ErrorKind::NotFound, "ENOTFOUND")
+    );
+}
+
+/// The system accepts for it, and nobody ever answers: with a password to send, and with nothing to send.
+#[tokio::test]
+async fn a_black_hole_ends_with_the_budget() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let budget = Duration::from_millis(200);
+    for secret in [&["pw"][..], &[]] {
+        let mut config = plain("127.0.0.1");
+        config.port = listener.local_addr().unwrap().port();
+        config.connect_timeout = budget;
+        config.credentials = passwords(secret);
+        let store = RedisStore::new(config);
+        for _ in 0..2 {
+            let begun = Instant::now();
+            let waited = tokio::time::timeout(PATIENT, check(&store, "a")).await;
+            let error = waited.expect("within the budget").unwrap_err();
+            assert_eq!(
+                (error.kind(), error.code()),
+                (ErrorKind::Timeout, "ETIMEDOUT")
+            );
+            assert_eq!(error.to_string(), "no connection within 200 ms");
+            assert!(begun.elapsed() >= budget);
+        }
+    }
+}
+
+/// Each attempt that was given up is closed: no descriptor is left behind.
+#[tokio::test]
+async fn an_attempt_given_up_is_closed() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let store = at(
+        listener.local_addr().unwrap().port(),
+        Duration::from_millis(50),
+    );
+    assert_eq!(failure(&store).await, ErrorKind::Timeout);
+    let (mut peer, _) = listener.accept().unwrap();
+    peer.set_read_timeout(Some(PATIENT)).unwrap();
+    // Whatever was sent, then the end.
+    let closed = tokio::task::spawn_blocking(move || peer.read_to_end(&mut Vec::new()));
+    closed.await.unwrap().expect("an end within 20 s");
+}
+
+/// A server that answers each connection with `words` and closes it once it has read something.
+fn parrot(words: &'static [u8]) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        // Two connects a test at most; the thread ends with the process otherwise.
+        for stream in listener.incoming().take(2) {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 512]);
+            let _ = stream.write_all(words);
+        }
+    });
+    port
+}
+
+#[tokio::test]
+async fn something_else_answers() {
+    let web = at(parrot(b"HTTP/1.1 400 Bad Request\r\n\r\n"), PATIENT);
+    assert_eq!(failure(&web).await, ErrorKind::Protocol);
+    let silent = at(parrot(b""), PATIENT);
+    assert_eq!(failure(&silent).await, ErrorKind::Disconnected);
+}
+
+#[tokio::test]
+async fn nothing_connects_before_the_first_request() {
+    let server = Server::start(&[]);
+    let mut admin = server.admin();
+    let before = connections_ever(&mut admin);
+    let mut config = server.config();
+    config.connections = 3;
+    let store = RedisStore::new(config);
+    assert_eq!(connections_ever(&mut admin), before);
+    // Then one connection a request, until there are as many as configured, and never more.
+    for connections in [1, 2, 3, 3, 3] {
+        left(&store, "a").await;
+        assert_eq!(connections_ever(&mut admin), before + connections);
+    }
+}
+
+#[tokio::test]
+async fn those_who_come_together_share_one_connect() {
+    let server = Server::start(&[]);
+    let mut admin = server.admin();
+    let before = connections_ever(&mut admin);
+    let store = server.store();
+    let crowd = (0..20).map(|i| {
+        let (store, who) = (&store, i.to_string());
+        async move { left(store, &who).await }
+    });
+    let answers = futures_util::future::join_all(crowd).await;
+    assert_eq!(answers, [4; 20]);
+    assert_eq!(connections_ever(&mut admin), before + 1);
+}
+
+/// Who gave up leaves the attempt to the others: a deadline shorter than a connect does not start it over each time.
+#[tokio::test]
+async fn a_connect_outlives_the_one_who_asked() {
+    let server = Server::start(&[]);
+    let mut admin = server.admin();
+    let before = connections_ever(&mut admin);
+    let store = server.store();
+    {
+        let first = check(&store, "a");
+        tokio::pin!(first);
+        // Polled once: the attempt has begun, and whoever asked goes away.
+        assert!(futures_util::poll!(&mut first).is_pending());
+    }
+    assert_eq!(left(&store, "a").await, 4);
+    assert_eq!(connections_ever(&mut admin), before + 1);
+}

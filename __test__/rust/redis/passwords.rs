@@ -1,0 +1,152 @@
+//! Who may log in, and with what.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use huntaze_rate_limit::store::redis::{
+    Credentials, PasswordAnswer, PasswordSource, RedisStore, Secret,
+};
+use huntaze_rate_limit::store::{ErrorKind, StoreError};
+
+use super::{failure, left, passwords};
+use crate::server::Server;
+
+fn locked() -> Server {
+    Server::start(&["--requirepass", "pw-new"])
+}
+
+fn with(server: &Server, username: Option<&str>, credentials: Credentials) -> RedisStore {
+    let mut config = server.config();
+    config.username = username.map(str::to_owned);
+    config.credentials = credentials;
+    RedisStore::new(config)
+}
+
+#[tokio::test]
+async fn the_right_password_is_let_in_and_others_are_not() {
+    let server = locked();
+    let right = with(&server, None, passwords(&["pw-new"]));
+    assert_eq!(left(&right, "a").await, 4);
+    let wrong = with(&server, None, passwords(&["pw-old"]));
+    assert_eq!(failure(&wrong).await, ErrorKind::WrongPass);
+    let none = with(&server, None, passwords(&[]));
+    assert_eq!(failure(&none).await, ErrorKind::NoAuth);
+}
+
+/// While a token is rotated either may be the valid one; before and after, one of them is not.
+#[tokio::test]
+async fn passwords_are_tried_in_order() {
+    let server = locked();
+    for list in [["pw-old", "pw-new"], ["pw-new", "pw-old"]] {
+        let store = with(&server, None, passwords(&list));
+        left(&store, &list.concat()).await;
+    }
+    let neither = with(&server, None, passwords(&["pw-old", "pw-older"]));
+    assert_eq!(failure(&neither).await, ErrorKind::WrongPass);
+}
+
+#[tokio::test]
+async fn a_password_that_was_changed_is_taken_up_at_the_next_connect() {
+    let server = locked();
+    let store = with(&server, None, passwords(&["pw-new", "pw-next"]));
+    assert_eq!(left(&store, "a").await, 4);
+    let mut admin = server.admin_as(":pw-new@");
+    let () = redis::cmd("CONFIG")
+        .arg(&["SET", "requirepass", "pw-next"])
+        .query(&mut admin)
+        .unwrap();
+    let () = redis::cmd("CLIENT")
+        .arg(&["KILL", "TYPE", "normal"])
+        .query(&mut admin)
+        .unwrap();
+    // The check that met the dead connection may be lost.
+    let _ = super::check(&store, "b").await;
+    assert_eq!(left(&store, "a").await, 3);
+}
+
+#[tokio::test]
+async fn a_password_where_the_server_has_none_is_wrong() {
+    let server = Server::start(&[]);
+    let store = with(&server, None, passwords(&["pw-new"]));
+    assert_eq!(failure(&store).await, ErrorKind::WrongPass);
+}
+
+fn with_user(rights: &[&str]) -> Server {
+    let server = Server::start(&[]);
+    let mut admin = server.admin();
+    let mut user = redis::cmd("ACL");
+    user.arg(&["SETUSER", "limiter", "on", ">pw-user"])
+        .arg(rights);
+    let () = user.query(&mut admin).unwrap();
+    server
+}
+
+fn as_user(server: &Server) -> RedisStore {
+    with(server, Some("limiter"), passwords(&["pw-user"]))
+}
+
+#[tokio::test]
+async fn a_user_needs_the_scripts_own_commands_and_the_names_keys() {
+    let commands = ["+eval", "+evalsha", "+time", "+@list", "+del", "+pexpire"];
+    let server = with_user(&[&["~{t:*"], &commands[..]].concat());
+    let store = as_user(&server);
+    for remaining in [4, 3, 2, 1, 0, 0, 0] {
+        assert_eq!(left(&store, "a").await, remaining);
+    }
+    let other_user = with(&server, Some("nobody"), passwords(&["pw-user"]));
+    assert_eq!(failure(&other_user).await, ErrorKind::WrongPass);
+}
+
+#[tokio::test]
+async fn a_user_without_the_right_is_told_so() {
+    let may_not_run_scripts = with_user(&["~*", "+@all", "-eval", "-evalsha"]);
+    assert_eq!(
+        failure(&as_user(&may_not_run_scripts)).await,
+        ErrorKind::NoPerm
+    );
+    let may_not_touch_the_key = with_user(&["~other:*", "+@all"]);
+    assert_eq!(
+        failure(&as_user(&may_not_touch_the_key)).await,
+        ErrorKind::NoPerm
+    );
+    // Refused inside the script, where the server says it in other words.
+    let may_not_push = with_user(&["~*", "+@all", "-lpush"]);
+    assert_eq!(failure(&as_user(&may_not_push)).await, ErrorKind::NoPerm);
+    let may_not_select = with_user(&["~*", "+@all", "-select"]);
+    let mut config = may_not_select.config();
+    config.username = Some("limiter".to_owned());
+    config.credentials = passwords(&["pw-user"]);
+    config.database = 1;
+    assert_eq!(failure(&RedisStore::new(config)).await, ErrorKind::NoPerm);
+}
+
+/// Gives the passwords of a list, one at each connect, then fails.
+struct Fresh(Vec<&'static str>, AtomicUsize);
+
+impl PasswordSource for Fresh {
+    fn password(&self) -> PasswordAnswer {
+        let turn = self.1.fetch_add(1, Ordering::SeqCst);
+        let next = self.0.get(turn).map(|&text| Secret::new(text));
+        let gone = StoreError::new(ErrorKind::NoAuth, "no password today");
+        Box::pin(async move { next.ok_or(gone) })
+    }
+}
+
+#[tokio::test]
+async fn a_source_is_asked_at_each_connect() {
+    let server = locked();
+    let source = Arc::new(Fresh(vec!["pw-old", "pw-new"], AtomicUsize::new(0)));
+    let store = with(
+        &server,
+        None,
+        Credentials::Source(Arc::clone(&source) as Arc<_>),
+    );
+    assert_eq!(failure(&store).await, ErrorKind::WrongPass);
+    assert_eq!((left(&store, "a").await, left(&store, "a").await), (4, 3));
+    assert_eq!(source.1.load(Ordering::SeqCst), 2);
+    // Its own failure is the check's.
+    let failing = Arc::new(Fresh(Vec::new(), AtomicUsize::new(0)));
+    let store = with(&server, None, Credentials::Source(failing));
+    let error = super::check(&store, "a").await.unwrap_err();
+    assert_eq!(error.to_string(), "no password today");
+}

@@ -1,0 +1,143 @@
+//! After a fault, decisions come from Redis again, without anybody's help.
+
+use std::time::{Duration, Instant};
+
+use huntaze_rate_limit::store::redis::RedisStore;
+use huntaze_rate_limit::store::{ErrorKind, Op, Store};
+
+use super::faults::connections_ever;
+use super::{HOUR, check, failure, left};
+use crate::asking::{quiet, request, scope};
+use crate::server::Server;
+
+/// Checks until one is decided; the errors met on the way.
+async fn until_decided(store: &RedisStore) -> Vec<ErrorKind> {
+    let begun = Instant::now();
+    let mut errors = Vec::new();
+    while begun.elapsed() < Duration::from_secs(10) {
+        match check(store, "probe").await {
+            Ok(_) => return errors,
+            Err(error) => errors.push(error.kind()),
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("not decided within 10 s: {:?}", errors.last());
+}
+
+/// Caches of scripts are lost at each restart and failover: a normal day, and nobody notices.
+#[tokio::test]
+async fn a_flushed_script_is_sent_again_within_the_call() {
+    let server = Server::start(&[]);
+    let (store, mut admin) = (server.store(), server.admin());
+    let before = connections_ever(&mut admin);
+    for remaining in [4, 3, 2, 1, 0] {
+        let () = redis::cmd("SCRIPT").arg("FLUSH").query(&mut admin).unwrap();
+        // Exactly one slot taken: asked twice, decided once.
+        assert_eq!(left(&store, "a").await, remaining);
+    }
+    assert_eq!(connections_ever(&mut admin), before + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_storm_of_flushes_costs_no_decision() {
+    let server = Server::start(&[]);
+    let (store, mut admin) = (server.store(), server.admin());
+    let flushing = std::thread::spawn(move || {
+        for _ in 0..300 {
+            let () = redis::cmd("SCRIPT").arg("FLUSH").query(&mut admin).unwrap();
+        }
+    });
+    let (mut allowed, mut asked) = (0, 0);
+    while asked < 300 || !flushing.is_finished() {
+        let batch = [request(Op::Check, "a", 250), request(Op::Check, "b", 250)];
+        let results = store.run(&scope("t", quiet(HOUR)), &batch).await;
+        let verdicts = results
+            .into_iter()
+            .map(|r| r.unwrap().decision.is_allowed());
+        allowed += verdicts.filter(|&allowed| allowed).count();
+        asked += 1;
+    }
+    flushing.join().unwrap();
+    assert_eq!(allowed, 500);
+}
+
+#[tokio::test]
+async fn killed_connections_are_replaced() {
+    let server = Server::start(&[]);
+    let (store, mut admin) = (server.store(), server.admin());
+    assert_eq!(left(&store, "a").await, 4);
+    for _ in 0..5 {
+        let killed: u32 = redis::cmd("CLIENT")
+            .arg(&["KILL", "TYPE", "normal", "SKIPME", "yes"])
+            .query(&mut admin)
+            .unwrap();
+        assert_eq!(killed, 1);
+        // At most the one check that was written to the dead connection is lost.
+        let errors = until_decided(&store).await;
+        assert!(errors.len() <= 1, "{errors:?}");
+        assert!(
+            errors.iter().all(|&kind| kind == ErrorKind::Disconnected),
+            "{errors:?}"
+        );
+    }
+    // Nothing was counted that was not decided.
+    assert_eq!(left(&store, "a").await, 3);
+}
+
+#[tokio::test]
+async fn a_server_that_crashes_and_comes_back_is_found_again() {
+    let server = Server::start(&[]);
+    let store = server.store();
+    assert_eq!(left(&store, "a").await, 4);
+    for _ in 0..2 {
+        server.kill();
+        // Once the end of the connection has been noticed, nobody listens.
+        let begun = Instant::now();
+        while failure(&store).await != ErrorKind::Refused {
+            assert!(begun.elapsed() < Duration::from_secs(10));
+        }
+        server.restart();
+        assert_eq!(until_decided(&store).await, []);
+        // The restart emptied it, scripts and logs.
+        assert_eq!(left(&store, "a").await, 4);
+    }
+}
+
+/// After a failover the name leads to the new primary, but only a new connection goes there.
+#[tokio::test]
+async fn a_demoted_primary_is_left() {
+    let server = Server::start(&[]);
+    let (store, mut admin) = (server.store(), server.admin());
+    assert_eq!(left(&store, "a").await, 4);
+    let before = connections_ever(&mut admin);
+    let () = redis::cmd("REPLICAOF")
+        .arg("127.0.0.1")
+        .arg(1)
+        .query(&mut admin)
+        .unwrap();
+    assert_eq!(failure(&store).await, ErrorKind::ReadOnly);
+    let () = redis::cmd("REPLICAOF")
+        .arg("NO")
+        .arg("ONE")
+        .query(&mut admin)
+        .unwrap();
+    assert_eq!(left(&store, "a").await, 3);
+    assert_eq!(connections_ever(&mut admin), before + 1);
+}
+
+/// Whoever stops waiting takes nothing along: the answer of one is never given to the next.
+#[tokio::test]
+async fn a_check_that_is_given_up_disturbs_nobody() {
+    let server = Server::start(&[]);
+    let store = server.store();
+    assert_eq!(left(&store, "a").await, 4);
+    for n in 1..=200_u32 {
+        let short = Duration::from_micros(u64::from(n));
+        let _ = tokio::time::timeout(short, check(&store, "given-up")).await;
+        let scope = scope("t", quiet(HOUR));
+        let results = store
+            .run(&scope, &[request(Op::Limit, &n.to_string(), 1000 + n)])
+            .await;
+        assert_eq!(results[0].as_ref().unwrap().decision.remaining, 999 + n);
+    }
+}

@@ -1,0 +1,158 @@
+//! TLS: the right server is believed, every other is not, and there is no way to say otherwise.
+
+use std::time::Duration;
+
+use huntaze_rate_limit::store::ErrorKind;
+use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore, TlsConfig, certificates};
+
+use super::certificates::{Authority, TlsServer};
+use super::{check, failure, left, passwords};
+
+/// A client of `server` by `host`, that trusts `ca`.
+fn config(server: &TlsServer, host: &str, ca: Option<&str>) -> RedisConfig {
+    RedisConfig {
+        host: host.to_owned(),
+        port: server.port,
+        tls: Some(TlsConfig {
+            ca: ca.map(str::to_owned),
+            ..TlsConfig::default()
+        }),
+        ..server.server.config()
+    }
+}
+
+#[tokio::test]
+async fn the_right_server_is_believed() {
+    let authority = Authority::new();
+    let server = authority.server(&["localhost"]);
+    let config = config(&server, "localhost", Some(&authority.pem));
+    assert_eq!(left(&RedisStore::new(config.clone()), "a").await, 4);
+    // Several certificates in one text, the right one last.
+    let mut both = config;
+    both.tls.as_mut().unwrap().ca = Some(format!("{}{}", Authority::new().pem, authority.pem));
+    assert_eq!(left(&RedisStore::new(both), "a").await, 3);
+}
+
+#[tokio::test]
+async fn an_address_can_be_the_name() {
+    let authority = Authority::new();
+    let server = authority.server(&["127.0.0.1"]);
+    let config = config(&server, "127.0.0.1", Some(&authority.pem));
+    assert_eq!(left(&RedisStore::new(config), "a").await, 4);
+}
+
+#[tokio::test]
+async fn a_server_of_another_authority_is_not_believed() {
+    let authority = Authority::new();
+    let server = authority.server(&["localhost"]);
+    let stranger = config(&server, "localhost", Some(&Authority::new().pem));
+    assert_eq!(failure(&RedisStore::new(stranger)).await, ErrorKind::Tls);
+    // Nor do the public roots know it.
+    let public = config(&server, "localhost", None);
+    assert_eq!(failure(&RedisStore::new(public)).await, ErrorKind::Tls);
+}
+
+#[tokio::test]
+async fn a_server_of_another_name_is_not_believed() {
+    let authority = Authority::new();
+    let server = authority.server(&["elsewhere.example"]);
+    let mut config = config(&server, "localhost", Some(&authority.pem));
+    let error = check(&RedisStore::new(config.clone()), "a")
+        .await
+        .unwrap_err();
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Tls, "TLS"));
+    // Unless that is the name it is expected to have.
+    config.tls.as_mut().unwrap().server_name = Some("elsewhere.example".to_owned());
+    assert_eq!(left(&RedisStore::new(config.clone()), "a").await, 4);
+    config.tls.as_mut().unwrap().server_name = Some("no name at all".to_owned());
+    assert_eq!(failure(&RedisStore::new(config)).await, ErrorKind::Tls);
+}
+
+#[tokio::test]
+async fn an_expired_certificate_is_not_believed() {
+    let authority = Authority::new();
+    let server = authority.expired_server(&["localhost"]);
+    let config = config(&server, "localhost", Some(&authority.pem));
+    let error = check(&RedisStore::new(config), "a").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Tls);
+    assert!(error.to_string().contains("expired"), "{error}");
+}
+
+#[tokio::test]
+async fn an_extra_file_is_trusted_besides() {
+    let authority = Authority::new();
+    let server = authority.server(&["localhost"]);
+    let mut config = config(&server, "localhost", None);
+    config.tls.as_mut().unwrap().extra_ca_file = Some(server.ca_file.clone());
+    assert_eq!(left(&RedisStore::new(config.clone()), "a").await, 4);
+    // Like Node.js: a file that is not there is no reason to trust nobody, and none to trust anybody.
+    config.tls.as_mut().unwrap().extra_ca_file = Some(format!("{}.gone", server.ca_file));
+    assert_eq!(
+        failure(&RedisStore::new(config.clone())).await,
+        ErrorKind::Tls
+    );
+    config.tls.as_mut().unwrap().ca = Some(authority.pem.clone());
+    assert_eq!(left(&RedisStore::new(config), "a").await, 3);
+}
+
+#[tokio::test]
+async fn passwords_and_databases_work_over_tls() {
+    let authority = Authority::new();
+    let server = authority.server(&["localhost"]);
+    let () = redis::cmd("CONFIG")
+        .arg(&["SET", "requirepass", "pw"])
+        .query(&mut server.server.admin())
+        .unwrap();
+    let mut config = config(&server, "localhost", Some(&authority.pem));
+    assert_eq!(
+        failure(&RedisStore::new(config.clone())).await,
+        ErrorKind::NoAuth
+    );
+    config.credentials = passwords(&["wrong", "pw"]);
+    config.database = 2;
+    assert_eq!(left(&RedisStore::new(config), "a").await, 4);
+}
+
+/// Each side waits for the other to speak its language: the budget ends it, if nothing else does.
+#[tokio::test]
+async fn plain_and_tls_do_not_understand_each_other() {
+    let authority = Authority::new();
+    let server = authority.server(&["localhost"]);
+    let budget = Duration::from_millis(500);
+    let mut tls_on_plain = config(&server, "localhost", Some(&authority.pem));
+    tls_on_plain.port = server.server.port;
+    let mut plain_on_tls = config(&server, "localhost", None);
+    plain_on_tls.tls = None;
+    for mut config in [tls_on_plain, plain_on_tls] {
+        config.connect_timeout = budget;
+        let begun = std::time::Instant::now();
+        let kind = failure(&RedisStore::new(config)).await;
+        assert!(
+            matches!(
+                kind,
+                ErrorKind::Tls | ErrorKind::Timeout | ErrorKind::Disconnected
+            ),
+            "{kind:?}"
+        );
+        assert!(begun.elapsed() < budget + Duration::from_secs(5));
+    }
+}
+
+#[test]
+fn certificates_are_read_or_refused() {
+    let (one, two) = (Authority::new().pem, Authority::new().pem);
+    assert_eq!(certificates(&format!("{one}\n{two}")).unwrap().len(), 2);
+    let broken = one.replace("MII", "###");
+    for text in [
+        "",
+        "no certificate",
+        "-----BEGIN CERTIFICATE-----\n",
+        &broken,
+    ] {
+        let error = certificates(text).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.to_string().as_str()),
+            (ErrorKind::Tls, "no certificate in PEM form")
+        );
+    }
+}

@@ -1,0 +1,209 @@
+//! Random histories: batches of requests, and what the clock does before each.
+//!
+//! Steps are drawn relative to the window and to the last promised retry, so that the moments at which off-by-one errors
+//! live (exactly `t + window`, exactly the promised moment, one millisecond before each) turn up in every history.
+
+use huntaze_rate_limit::quota::{MAX_WINDOW_MS, Millis, Rules};
+use huntaze_rate_limit::store::{Op, Request};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use crate::asking::{quiet, request, watched};
+
+/// How many cases a property has. `SOAK=100 cargo test` runs a hundred times as many.
+pub fn cases(n: u32) -> ProptestConfig {
+    let soak = std::env::var("SOAK")
+        .ok()
+        .map_or(1, |factor| factor.parse().unwrap());
+    ProptestConfig {
+        // Histories are short enough to read: a regression becomes a test with a name, not a line in a file.
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(n * soak)
+    }
+}
+
+/// Any time of today. Nothing may depend on its last digits.
+pub const EPOCH: Millis = 1_753_000_000_123;
+
+/// What the clock does before a batch.
+#[derive(Debug, Clone, Copy)]
+pub enum Step {
+    /// Nothing: the same millisecond.
+    Still,
+    /// A few milliseconds.
+    Tick(Millis),
+    /// So many thousandths of the window.
+    Part(u64),
+    /// To one millisecond before the last admission leaves the window.
+    AlmostWindow,
+    /// To the moment the last admission leaves the window.
+    Window,
+    /// To one millisecond before the last promised retry.
+    AlmostRetry,
+    /// To the last promised retry.
+    Retry,
+    /// Three windows.
+    Far,
+    /// Back by so many thousandths of the window.
+    Back(u64),
+}
+
+/// One request of a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask {
+    pub op: Op,
+    pub who: usize,
+    pub limit: u32,
+}
+
+impl Ask {
+    pub fn request(self) -> Request {
+        request(self.op, &self.who.to_string(), self.limit)
+    }
+}
+
+/// A whole history.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    pub rules: Rules,
+    pub batches: Vec<(Step, Vec<Ask>)>,
+}
+
+/// How many ids a history has.
+pub const IDS: usize = 3;
+
+/// The test's clock: it obeys steps.
+#[derive(Debug)]
+pub struct Hands {
+    window: Millis,
+    pub now: Millis,
+    /// Time as it truly passed: as the clock, but that a step back takes none.
+    pub true_now: Millis,
+    last_admission: Millis,
+    last_retry: Millis,
+}
+
+impl Hands {
+    pub fn new(rules: Rules) -> Self {
+        Self {
+            window: rules.window.ms(),
+            now: EPOCH,
+            true_now: EPOCH,
+            last_admission: EPOCH,
+            last_retry: EPOCH,
+        }
+    }
+
+    pub fn obey(&mut self, step: Step) {
+        // Far enough from 0 for any history here: 60 steps back of 31 days each are 5 years.
+        let to = match step {
+            Step::Still => self.now,
+            Step::Tick(ms) => self.now + ms,
+            Step::Part(thousandths) => self.now + self.part(thousandths),
+            Step::AlmostWindow => self.last_admission + self.window - 1,
+            Step::Window => self.last_admission + self.window,
+            Step::AlmostRetry => self.last_retry.saturating_sub(1),
+            Step::Retry => self.last_retry,
+            Step::Far => self.now + 3 * self.window,
+            Step::Back(thousandths) => {
+                self.now -= self.part(thousandths);
+                return;
+            }
+        };
+        let step = to.saturating_sub(self.now);
+        self.now += step;
+        self.true_now += step;
+    }
+
+    /// Takes note of an answer, for the steps that aim at it.
+    pub fn note(&mut self, allowed: bool, retry_after: Millis) {
+        if allowed {
+            self.last_admission = self.now;
+        } else {
+            self.last_retry = self.now + retry_after;
+        }
+    }
+
+    fn part(&self, thousandths: u64) -> Millis {
+        (self.window * thousandths).div_ceil(1000)
+    }
+}
+
+/// Histories whose clock never steps back.
+pub fn forward() -> impl Strategy<Value = Scenario> {
+    scenario(step().boxed())
+}
+
+/// Histories whose clock also steps back, by up to two windows.
+pub fn both_ways() -> impl Strategy<Value = Scenario> {
+    scenario(prop_oneof![4 => step(), 1 => (1..2000_u64).prop_map(Step::Back)].boxed())
+}
+
+/// Histories whose clock steps to and fro, but in which nothing ever expires.
+pub fn to_and_fro() -> impl Strategy<Value = Scenario> {
+    let small = prop_oneof![
+        Just(Step::Still),
+        (0..10_u64).prop_map(Step::Part),
+        (0..10_u64).prop_map(Step::Back),
+    ];
+    scenario(small.boxed()).prop_map(|mut scenario| {
+        // Rounded up to a whole millisecond, a part of a short window would be the window.
+        scenario.rules = watched(MAX_WINDOW_MS, 1.5, MAX_WINDOW_MS);
+        scenario
+    })
+}
+
+fn scenario(step: BoxedStrategy<Step>) -> impl Strategy<Value = Scenario> {
+    let batch = (step, vec(asked(), 1..=4));
+    (rules(), vec(batch, 1..60)).prop_map(|(rules, batches)| Scenario { rules, batches })
+}
+
+pub fn rules() -> impl Strategy<Value = Rules> {
+    let windows = prop_oneof![
+        Just(1),
+        2..=20_u64,
+        100..=1000_u64,
+        Just(3_600_000),
+        Just(MAX_WINDOW_MS),
+    ];
+    let factors = prop_oneof![Just(1.0), Just(1.5), Just(2.0)];
+    // The anomaly window in thousandths of the quota's; above 1000 it is cut.
+    let anomalies = option::weighted(0.8, (factors, 1..=1500_u64));
+    (windows, anomalies).prop_map(|(window, anomaly)| match anomaly {
+        None => quiet(window),
+        Some((factor, thousandths)) => {
+            let counted = (window * thousandths).div_ceil(1000).min(MAX_WINDOW_MS);
+            watched(window, factor, counted)
+        }
+    })
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => Just(Step::Still),
+        4 => (1..=3_u64).prop_map(Step::Tick),
+        3 => (0..=1300_u64).prop_map(Step::Part),
+        1 => Just(Step::AlmostWindow),
+        1 => Just(Step::Window),
+        2 => Just(Step::AlmostRetry),
+        2 => Just(Step::Retry),
+        1 => Just(Step::Far),
+    ]
+}
+
+fn asked() -> impl Strategy<Value = Ask> {
+    let op = prop_oneof![
+        10 => Just(Op::Check),
+        5 => Just(Op::Limit),
+        2 => Just(Op::Status),
+        1 => Just(Op::Reset),
+    ];
+    // Mostly one limit an id, as a plan has it; now and then another, as a change of plan brings.
+    let limit = prop_oneof![8 => Just(None), 1 => (1..=12_u32).prop_map(Some)];
+    (op, 0..IDS, limit).prop_map(|(op, who, limit)| Ask {
+        op,
+        who,
+        limit: limit.unwrap_or([1, 3, 7][who]),
+    })
+}

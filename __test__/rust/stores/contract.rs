@@ -1,0 +1,228 @@
+//! The contract suite: what every store promises, written once and run over each.
+//!
+//! The clocks here are the stores' own. A test that waits sleeps as long as the store itself told it to, never longer.
+
+use huntaze_rate_limit::quota::{MAX_WINDOW_MS, Millis};
+use huntaze_rate_limit::store::{Op, Store};
+
+use super::bench::{Bench, over_every_store};
+use crate::asking::{quiet, request};
+
+over_every_store!(
+    admits_the_limit_and_denies_the_next,
+    frees_at_the_promised_moment,
+    status_records_nothing,
+    reset_gives_the_whole_quota_back,
+    a_change_of_plan_keeps_the_history,
+    says_where_an_id_stands,
+    serves_the_shortest_and_the_longest_window,
+);
+
+const HOUR: Millis = 3_600_000;
+
+async fn admits_the_limit_and_denies_the_next<S: Store>(bench: Bench<S>) {
+    for n in [1, 2, 50] {
+        let who = n.to_string();
+        for _ in 0..n {
+            assert!(
+                bench
+                    .ask(quiet(HOUR), Op::Check, &who, n)
+                    .await
+                    .decision
+                    .is_allowed()
+            );
+        }
+        let denied = bench.ask(quiet(HOUR), Op::Check, &who, n).await.decision;
+        assert!(!denied.is_allowed());
+        assert!((1..=HOUR).contains(&denied.retry_after_ms()), "{denied:?}");
+    }
+}
+
+async fn frees_at_the_promised_moment<S: Store>(bench: Bench<S>) {
+    let rules = quiet(200);
+    for _ in 0..2 {
+        assert!(
+            bench
+                .ask(rules, Op::Check, "a", 2)
+                .await
+                .decision
+                .is_allowed()
+        );
+    }
+    // Three times over: each wait is as short as promised, and a denied caller loses nothing by asking.
+    for _ in 0..3 {
+        let denied = bench.ask(rules, Op::Check, "a", 2).await;
+        if denied.decision.is_allowed() {
+            continue;
+        }
+        assert!(denied.decision.retry_after_ms() <= 200);
+        bench.wait(denied).await;
+        assert!(
+            bench
+                .ask(rules, Op::Check, "a", 2)
+                .await
+                .decision
+                .is_allowed()
+        );
+    }
+}
+
+async fn status_records_nothing<S: Store>(bench: Bench<S>) {
+    for _ in 0..5 {
+        assert_eq!(
+            bench
+                .ask(quiet(HOUR), Op::Status, "a", 1)
+                .await
+                .decision
+                .remaining,
+            1
+        );
+    }
+    assert!(
+        bench
+            .ask(quiet(HOUR), Op::Check, "a", 1)
+            .await
+            .decision
+            .is_allowed()
+    );
+    for _ in 0..5 {
+        assert_eq!(
+            bench
+                .ask(quiet(HOUR), Op::Status, "a", 1)
+                .await
+                .decision
+                .remaining,
+            0
+        );
+    }
+}
+
+async fn reset_gives_the_whole_quota_back<S: Store>(bench: Bench<S>) {
+    for _ in 0..3 {
+        bench.ask(quiet(HOUR), Op::Check, "a", 2).await;
+        bench.ask(quiet(HOUR), Op::Check, "b", 2).await;
+    }
+    let reset = bench.ask(quiet(HOUR), Op::Reset, "a", 2).await;
+    assert_eq!((reset.decision.remaining, reset.anomaly), (2, None));
+    let status = bench.ask(quiet(HOUR), Op::Status, "a", 2).await.decision;
+    assert_eq!(status.remaining, 2);
+    assert!(status.reset >= reset.decision.reset, "unused: now + window");
+    assert!(
+        bench
+            .ask(quiet(HOUR), Op::Check, "a", 2)
+            .await
+            .decision
+            .is_allowed()
+    );
+    // I14: what happens to one id is nothing to another.
+    assert!(
+        !bench
+            .ask(quiet(HOUR), Op::Check, "b", 2)
+            .await
+            .decision
+            .is_allowed()
+    );
+}
+
+async fn a_change_of_plan_keeps_the_history<S: Store>(bench: Bench<S>) {
+    let rules = quiet(HOUR);
+    for _ in 0..5 {
+        assert!(
+            bench
+                .ask(rules, Op::Check, "a", 5)
+                .await
+                .decision
+                .is_allowed()
+        );
+    }
+    assert_eq!(
+        bench
+            .ask(rules, Op::Status, "a", 50)
+            .await
+            .decision
+            .remaining,
+        45
+    );
+    assert_eq!(
+        bench
+            .ask(rules, Op::Status, "a", 3)
+            .await
+            .decision
+            .remaining,
+        0
+    );
+    assert!(
+        !bench
+            .ask(rules, Op::Check, "a", 3)
+            .await
+            .decision
+            .is_allowed()
+    );
+    assert_eq!(
+        bench
+            .ask(rules, Op::Limit, "a", 50)
+            .await
+            .decision
+            .remaining,
+        44
+    );
+}
+
+async fn says_where_an_id_stands<S: Store>(bench: Bench<S>) {
+    let rules = quiet(HOUR);
+    let unused = bench.ask(rules, Op::Status, "a", 3).await.decision;
+    let unix = std::time::SystemTime::UNIX_EPOCH
+        .elapsed()
+        .unwrap()
+        .as_millis() as Millis;
+    assert!(
+        (unused.reset - HOUR).abs_diff(unix) < 10_000,
+        "Unix ms: {unused:?}"
+    );
+    let mut last = unused.reset;
+    for remaining in [2, 1, 0] {
+        let decision = bench.ask(rules, Op::Limit, "a", 3).await.decision;
+        assert!(decision.is_allowed());
+        assert_eq!(decision.remaining, remaining);
+        // When every admission has left: each admission moves it on.
+        assert!(decision.reset >= last);
+        last = decision.reset;
+        let status = bench.ask(rules, Op::Status, "a", 3).await.decision;
+        assert_eq!(
+            (status.remaining, status.reset),
+            (remaining, decision.reset)
+        );
+    }
+    let denied = bench.ask(rules, Op::Limit, "a", 3).await.decision;
+    assert!(!denied.is_allowed());
+    assert_eq!((denied.remaining, denied.reset), (0, last));
+}
+
+async fn serves_the_shortest_and_the_longest_window<S: Store>(bench: Bench<S>) {
+    // One millisecond: whatever was admitted has left by the moment promised.
+    for _ in 0..20 {
+        let outcome = bench.ask(quiet(1), Op::Check, "short", 1).await;
+        if !outcome.decision.is_allowed() {
+            assert_eq!(outcome.decision.retry_after_ms(), 1);
+            bench.wait(outcome).await;
+            assert!(
+                bench
+                    .ask(quiet(1), Op::Check, "short", 1)
+                    .await
+                    .decision
+                    .is_allowed()
+            );
+        }
+    }
+    let rules = quiet(MAX_WINDOW_MS);
+    let batch = [Op::Check, Op::Check, Op::Limit].map(|op| request(op, "long", 1));
+    let outcomes = bench.batch(rules, &batch).await;
+    assert!(outcomes[0].decision.is_allowed());
+    // Together in one batch they share one moment, or a few on a clock that runs on.
+    let waits = outcomes[1].decision.retry_after_ms();
+    assert!(
+        (MAX_WINDOW_MS - 1000..=MAX_WINDOW_MS).contains(&waits),
+        "{waits}"
+    );
+    assert!(!outcomes[2].decision.is_allowed());
+}

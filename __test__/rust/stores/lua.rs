@@ -1,0 +1,123 @@
+//! Runs the very text of the script, on a real server, on a clock of the test's.
+//!
+//! A prefix shadows `redis`: `TIME` is what the test says, and a key's deadline is kept beside it, on the same clock,
+//! where the server's own clock cannot reach it. What is due by that clock is gone before the script runs, as the server
+//! would have it.
+
+use std::sync::Arc;
+
+use huntaze_rate_limit::quota::{Millis, Namespace, Outcome, Rules};
+use huntaze_rate_limit::store::StoreError;
+use huntaze_rate_limit::store::redis::script;
+use redis::{Connection, Script};
+
+use crate::scenario::Ask;
+use crate::server::{Server, shared};
+
+/// The extra arguments, last: the hash of deadlines, and the time in ms.
+const BEFORE: &str = "
+local real, deadlines, clock = redis, ARGV[#ARGV - 1], tonumber(ARGV[#ARGV])
+local function forget_if_gone(key)
+  if real.call('EXISTS', key) == 0 then real.call('HDEL', deadlines, key) end
+end
+local redis = {call = function(command, key, ...)
+  if command == 'TIME' then
+    return {string.format('%.0f', math.floor(clock / 1000)), string.format('%.0f', clock % 1000 * 1000 + 999)}
+  end
+  if command == 'PEXPIRE' then
+    local ttl = tonumber((...))
+    assert(ttl > 0 and ttl == math.floor(ttl), 'a TTL is a whole number above 0')
+    assert(real.call('EXISTS', key) == 1, 'a TTL is for a key that is there')
+    real.call('HSET', deadlines, key, string.format('%.0f', clock + ttl))
+    return 1
+  end
+  local reply = real.call(command, key, ...)
+  forget_if_gone(key)
+  return reply
+end}
+for _, key in ipairs(KEYS) do
+  local deadline = tonumber(real.call('HGET', deadlines, key) or nil)
+  if deadline and deadline <= clock then
+    real.call('DEL', key)
+    forget_if_gone(key)
+  end
+end
+local function script()
+";
+
+const AFTER: &str = "
+end
+local reply, left = script(), {}
+for i, key in ipairs(KEYS) do
+  local deadline = real.call('HGET', deadlines, key)
+  -- I9: no key is immortal.
+  assert(deadline or real.call('EXISTS', key) == 0, 'a key without a TTL')
+  left[i] = tonumber(deadline or 0)
+end
+return {reply, left}
+";
+
+/// A server and the script on it.
+pub struct Lua {
+    connection: Connection,
+    script: Script,
+    namespaces: usize,
+    _server: Arc<Server>,
+}
+
+/// One history's keys, fresh.
+pub struct Keys {
+    name: Namespace,
+    deadlines: String,
+}
+
+/// An answer, and the deadline of its key on the test's clock after the batch; `None`: there is no key.
+pub struct Answer {
+    pub outcome: Result<Outcome, StoreError>,
+    pub deadline: Option<Millis>,
+}
+
+impl Lua {
+    pub fn new() -> Self {
+        let server = shared();
+        Self {
+            connection: server.admin(),
+            script: Script::new(&format!("{BEFORE}{}{AFTER}", script::SOURCE)),
+            namespaces: 0,
+            _server: server,
+        }
+    }
+
+    /// Keys that no other history has.
+    pub fn keys(&mut self, test: &str) -> Keys {
+        self.namespaces += 1;
+        let name = format!("{test}.{}", self.namespaces);
+        Keys {
+            deadlines: format!("deadlines-of-{name}"),
+            name: Namespace::new(name).unwrap(),
+        }
+    }
+
+    /// Asks one batch at `now`.
+    pub fn ask(&mut self, keys: &Keys, now: Millis, rules: Rules, asks: &[Ask]) -> Vec<Answer> {
+        let requests: Vec<_> = asks.iter().map(|ask| ask.request()).collect();
+        let mut call = self.script.prepare_invoke();
+        for request in &requests {
+            call.key(keys.name.key(&request.id));
+        }
+        for argument in script::arguments(rules, &requests) {
+            call.arg(argument);
+        }
+        call.arg(&keys.deadlines).arg(now);
+        let (reply, deadlines): (redis::Value, Vec<Millis>) =
+            call.invoke(&mut self.connection).unwrap();
+        script::outcomes(reply, requests.len())
+            .into_iter()
+            .zip(deadlines)
+            .map(|(outcome, deadline)| Answer {
+                outcome,
+                deadline: Some(deadline).filter(|&deadline| deadline > 0),
+            })
+            .collect()
+    }
+}

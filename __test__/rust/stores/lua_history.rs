@@ -1,0 +1,138 @@
+//! I15: the script and the pure history agree, answer by answer, on random histories.
+
+use std::cell::RefCell;
+
+use huntaze_rate_limit::quota::{History, Millis, Outcome, Rules};
+use huntaze_rate_limit::store::Op;
+use proptest::prelude::*;
+use proptest::test_runner::{TestCaseResult, TestRunner};
+
+use super::lua::{Keys, Lua};
+use crate::scenario::{Ask, Hands, IDS, Scenario, cases, forward, to_and_fro};
+
+/// The longest a key may outlive what it holds, as script.rs promises: a quarter of the window, a minute at most.
+fn slack(rules: Rules) -> Millis {
+    (rules.window.ms() / 4).clamp(1, 60_000)
+}
+
+/// One id on the pure side, and what its key's deadline is held against.
+#[derive(Clone, Default)]
+struct Twin {
+    history: History,
+    newest: Option<Millis>,
+    last_request: Millis,
+}
+
+impl Twin {
+    fn answer(&mut self, now: Millis, rules: Rules, ask: Ask) -> Outcome {
+        let limit = ask.request().limit;
+        match ask.op {
+            Op::Check | Op::Limit => {
+                let outcome = self.history.check(now, rules, limit);
+                if outcome.decision.is_allowed() {
+                    // After a step back, the newest's own moment.
+                    self.newest = self.newest.max(Some(now));
+                }
+                self.last_request = self.last_request.max(now);
+                return outcome;
+            }
+            Op::Status => {}
+            Op::Reset => *self = Self::default(),
+        }
+        Outcome {
+            decision: self.history.status(now, rules, limit),
+            anomaly: None,
+        }
+    }
+
+    /// I9: a log outlives its newest admission by a window at least, so none is lost while it counts, and by a window and
+    /// the slack after the last request at most.
+    fn judge(&self, now: Millis, rules: Rules, deadline: Option<Millis>) -> TestCaseResult {
+        let window = rules.window.ms();
+        if let Some(newest) = self.newest.filter(|newest| newest + window > now) {
+            let kept = deadline.unwrap_or(0);
+            prop_assert!(
+                kept >= newest + window,
+                "gone at {kept}, newest at {newest}"
+            );
+        }
+        if let Some(deadline) = deadline {
+            let last = self.newest.unwrap_or(0).max(self.last_request);
+            prop_assert!(deadline > now, "a key past its deadline");
+            prop_assert!(
+                deadline <= last + window + slack(rules),
+                "{deadline} is too late"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// What can be compared: a check's `remaining` and `reset` mean nothing.
+fn shown(op: Op, outcome: Outcome) -> (bool, Millis, Option<u32>, Option<(u32, Millis)>) {
+    let decision = outcome.decision;
+    let stands = (op != Op::Check).then_some((decision.remaining, decision.reset));
+    (
+        decision.is_allowed(),
+        decision.retry_after_ms(),
+        outcome.anomaly,
+        stands,
+    )
+}
+
+fn agree(lua: &mut Lua, keys: &Keys, scenario: Scenario) -> TestCaseResult {
+    let Scenario { rules, batches } = scenario;
+    let mut hands = Hands::new(rules);
+    let mut twins = vec![Twin::default(); IDS];
+    for (step, asks) in batches {
+        hands.obey(step);
+        let now = hands.now;
+        let answers = lua.ask(keys, now, rules, &asks);
+        prop_assert_eq!(answers.len(), asks.len());
+        for (ask, answer) in asks.iter().zip(&answers) {
+            let outcome = answer.outcome.clone().unwrap();
+            let expected = twins[ask.who].answer(now, rules, *ask);
+            prop_assert_eq!(
+                shown(ask.op, outcome),
+                shown(ask.op, expected),
+                "{:?} at {}",
+                ask,
+                now
+            );
+            if matches!(ask.op, Op::Check | Op::Limit) {
+                hands.note(
+                    outcome.decision.is_allowed(),
+                    outcome.decision.retry_after_ms(),
+                );
+            }
+        }
+        for (ask, answer) in asks.iter().zip(&answers) {
+            twins[ask.who].judge(now, rules, answer.deadline)?;
+        }
+    }
+    Ok(())
+}
+
+/// Draws `count` histories and holds the script against each.
+fn over(test: &str, count: u32, histories: impl Strategy<Value = Scenario>) {
+    let lua = RefCell::new(Lua::new());
+    let result = TestRunner::new(cases(count)).run(&histories, |scenario| {
+        let mut lua = lua.borrow_mut();
+        let keys = lua.keys(test);
+        agree(&mut lua, &keys, scenario)
+    });
+    if let Err(failure) = result {
+        panic!("{failure}");
+    }
+}
+
+#[test]
+fn the_script_agrees_while_the_clock_goes_forward() {
+    over("forward", 400, forward());
+}
+
+/// As long as nothing has expired, the two agree also on a clock that steps back.
+#[test]
+fn the_script_agrees_while_the_clock_goes_to_and_fro() {
+    over("to-and-fro", 100, to_and_fro());
+}

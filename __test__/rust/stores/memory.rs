@@ -1,0 +1,172 @@
+//! The embedded store against the pure history, on a clock of the test's; and its bound.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use huntaze_rate_limit::quota::{Decision, History, ManualClock, Millis, Outcome, Rules};
+use huntaze_rate_limit::store::{MAX_MEMORY_IDS, MemoryStore, Op};
+use proptest::prelude::*;
+
+use crate::asking::{quiet, request, watched};
+use crate::scenario::{Ask, EPOCH, Hands, IDS, Scenario, cases, forward};
+
+type Store = MemoryStore<Arc<ManualClock>>;
+
+fn store(capacity: usize) -> (Store, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::at(EPOCH));
+    (MemoryStore::with_clock(Arc::clone(&clock), capacity), clock)
+}
+
+/// The pure side: histories that are never forgotten.
+#[derive(Default)]
+struct Pure(HashMap<usize, History>);
+
+impl Pure {
+    fn answer(&mut self, now: Millis, rules: Rules, ask: Ask) -> Outcome {
+        let limit = ask.request().limit;
+        let history = self.0.entry(ask.who).or_default();
+        let plain = |decision: Decision| Outcome {
+            decision,
+            anomaly: None,
+        };
+        match ask.op {
+            Op::Check | Op::Limit => history.check(now, rules, limit),
+            Op::Status => plain(history.status(now, rules, limit)),
+            Op::Reset => {
+                *history = History::default();
+                plain(history.status(now, rules, limit))
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(400))]
+
+    /// I15. As many ids as it holds: nothing is forgotten but what is idle, and that changes no answer.
+    #[test]
+    fn the_store_agrees_with_the_pure_history(scenario in forward()) {
+        let Scenario { rules, batches } = scenario;
+        let (store, clock) = store(IDS);
+        let mut hands = Hands::new(rules);
+        let mut pure = Pure::default();
+        for (step, asks) in batches {
+            hands.obey(step);
+            clock.set(hands.now);
+            for ask in asks {
+                let outcome = store.answer(rules, &ask.request());
+                prop_assert_eq!(outcome, pure.answer(hands.now, rules, ask), "{:?}", ask);
+                if matches!(ask.op, Op::Check | Op::Limit) {
+                    hands.note(outcome.decision.is_allowed(), outcome.decision.retry_after_ms());
+                }
+            }
+            prop_assert!(store.len() <= IDS);
+        }
+    }
+
+    /// More ids than it holds: it never holds more than it may, and whoever was among the last to ask is decided exactly.
+    #[test]
+    fn the_last_ids_to_ask_are_never_forgotten(
+        asks in proptest::collection::vec((0..8_usize, 0..120_u64), 1..200), capacity in 1..5_usize,
+    ) {
+        let rules = watched(1000, 1.5, 700);
+        let (store, clock) = store(capacity);
+        let mut pure = Pure::default();
+        let (mut now, mut order) = (EPOCH, Vec::new());
+        for (who, step) in asks {
+            now += step;
+            clock.set(now);
+            let ask = |op| Ask { op, who, limit: 3 };
+            let recent = order.iter().rev().take(capacity).any(|&other| other == who);
+            if !recent {
+                // It may have been forgotten or not. A reset settles it, on both sides.
+                store.answer(rules, &ask(Op::Reset).request());
+                pure.answer(now, rules, ask(Op::Reset));
+            }
+            let outcome = store.answer(rules, &ask(Op::Limit).request());
+            prop_assert_eq!(outcome, pure.answer(now, rules, ask(Op::Limit)));
+            order.retain(|&other| other != who);
+            order.push(who);
+            prop_assert!((1..=capacity).contains(&store.len()));
+        }
+    }
+}
+
+fn remaining(store: &Store, who: &str) -> u32 {
+    let status = store.answer(quiet(1000), &request(Op::Status, who, 5));
+    status.decision.remaining
+}
+
+#[test]
+fn the_id_unused_for_longest_makes_room() {
+    let (store, _clock) = store(2);
+    for who in ["a", "b", "a", "c"] {
+        store.answer(quiet(1000), &request(Op::Check, who, 5));
+    }
+    let standing = ["a", "b", "c"].map(|who| remaining(&store, who));
+    assert_eq!((store.len(), standing), (2, [3, 5, 4]));
+}
+
+#[test]
+fn idle_ids_leave_faster_than_they_came() {
+    let (store, clock) = store(1000);
+    for i in 0..100 {
+        store.answer(quiet(1000), &request(Op::Check, &i.to_string(), 5));
+    }
+    assert_eq!(store.len(), 100);
+    clock.advance(999);
+    store.answer(quiet(1000), &request(Op::Status, "none", 5));
+    assert_eq!(store.len(), 100);
+    // Each request, of whatever kind, frees two.
+    clock.advance(1);
+    for asked in 1..=50 {
+        store.answer(quiet(1000), &request(Op::Status, "none", 5));
+        assert_eq!(store.len(), 100 - 2 * asked);
+    }
+}
+
+/// An id whose log has drained is kept as long as its tally may still report.
+#[test]
+fn a_tally_keeps_an_id() {
+    let rules = watched(1000, 1.0, 1000);
+    let (store, clock) = store(10);
+    store.answer(rules, &request(Op::Check, "a", 1));
+    clock.advance(900);
+    store.answer(rules, &request(Op::Check, "a", 1));
+    clock.advance(999);
+    store.answer(rules, &request(Op::Status, "none", 1));
+    assert_eq!(store.len(), 1);
+    clock.advance(1);
+    store.answer(rules, &request(Op::Status, "none", 1));
+    assert!(store.is_empty());
+}
+
+#[test]
+fn status_and_reset_make_no_history() {
+    let (store, _clock) = store(10);
+    store.answer(quiet(1000), &request(Op::Status, "a", 5));
+    store.answer(quiet(1000), &request(Op::Reset, "b", 5));
+    assert!(store.is_empty());
+}
+
+#[test]
+fn clear_forgets_everyone() {
+    let (store, _clock) = store(10);
+    store.answer(quiet(1000), &request(Op::Check, "a", 5));
+    store.clear();
+    assert_eq!((store.len(), remaining(&store, "a")), (0, 5));
+}
+
+/// A store for no id would admit without end: each request would meet an empty log.
+#[test]
+fn there_is_room_for_one_at_least() {
+    let (store, _clock) = store(0);
+    let check = || {
+        store
+            .answer(quiet(1000), &request(Op::Check, "a", 1))
+            .decision
+            .is_allowed()
+    };
+    assert_eq!((check(), check()), (true, false));
+    assert_eq!(MAX_MEMORY_IDS, 100_000);
+}

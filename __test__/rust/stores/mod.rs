@@ -1,0 +1,11 @@
+//! The stores: one contract over all of them, then each against the pure log.
+
+mod anomaly;
+mod bench;
+mod contract;
+mod contract_batch;
+mod contract_crowd;
+mod lua;
+mod lua_history;
+mod lua_stepping_back;
+mod memory;
