@@ -1,0 +1,97 @@
+// Where the addon cannot be loaded, the Error says why and what to do. Each case is a process of its own.
+
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import manifest from '../../package.json';
+import { root } from '../support/consumer';
+import { host } from '../support/platforms';
+
+/** Loads the package at `directory` in a new process that takes itself for another platform. */
+function load(
+  directory: string,
+  { platform = process.platform as string, arch = process.arch as string, env = {} } = {},
+) {
+  const script = `
+    Object.defineProperty(process, 'platform', { value: ${JSON.stringify(platform)} });
+    Object.defineProperty(process, 'arch', { value: ${JSON.stringify(arch)} });
+    let outcome = 'loaded';
+    try {
+      require(${JSON.stringify(directory)});
+    } catch (error) {
+      outcome = { message: error.message, code: error.code, isError: error instanceof Error };
+    }
+    console.log(JSON.stringify(outcome));`;
+  const printed = execFileSync(process.execPath, ['--eval', script], {
+    encoding: 'utf8',
+    env: { ...process.env, ...env },
+  });
+  return JSON.parse(printed);
+}
+
+const refusal = (...parts: string[]) => ({
+  isError: true,
+  code: 'ERR_RATE_LIMIT_PLATFORM',
+  message: expect.stringMatching(
+    new RegExp(parts.map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')).join('.*'), 's'),
+  ),
+});
+
+test('loads on the platform it was built for', () => {
+  expect(load(root)).toBe('loaded');
+});
+
+test.each([
+  ['darwin', 'arm64', ['@huntaze/rate-limit-darwin-arm64']],
+  ['darwin', 'x64', ['@huntaze/rate-limit-darwin-x64']],
+  ['linux', 'arm64', ['@huntaze/rate-limit-linux-arm64-gnu', '@huntaze/rate-limit-linux-arm64-musl']],
+  ['win32', 'x64', ['@huntaze/rate-limit-win32-x64-msvc']],
+])(
+  'without the binary of %s-%s it names the platform, the package and the build command',
+  (platform, arch, carriers) => {
+    expect(load(root, { platform, arch })).toEqual(refusal(`${platform}-${arch}`, ...carriers, 'npm run build'));
+  },
+);
+
+test('on a platform nothing is built for it says so', () => {
+  expect(load(root, { platform: 'sunos', arch: 'sparc64' })).toEqual(
+    refusal('sunos-sparc64', 'no prebuilt binary', 'npm run build'),
+  );
+  // Not mistaken for arm64, whose name begins alike.
+  expect(load(root, { platform: 'linux', arch: 'arm' })).toEqual(refusal('linux-arm', 'no prebuilt binary'));
+});
+
+test('in the edge runtime it says what to set', () => {
+  expect(load(root, { env: { NEXT_RUNTIME: 'edge' } })).toEqual(
+    refusal('edge runtime', "export const runtime = 'nodejs'"),
+  );
+  expect(load(root, { env: { NEXT_RUNTIME: 'nodejs' } })).toBe('loaded');
+});
+
+describe('a copy of the package', () => {
+  const addon = `rate-limit.${host.name}.node`;
+  let copy: string;
+  beforeEach(() => {
+    copy = mkdtempSync(join(tmpdir(), 'rate-limit-copy-'));
+    for (const file of ['index.js', 'face', 'package.json', addon])
+      cpSync(join(root, file), join(copy, file), { recursive: true });
+  });
+  afterEach(() => rmSync(copy, { recursive: true, force: true }));
+
+  test('loads', () => {
+    expect(load(copy)).toBe('loaded');
+  });
+
+  test('refuses a binary of another version', () => {
+    writeFileSync(join(copy, 'package.json'), JSON.stringify({ ...manifest, version: '9.9.9' }));
+    expect(load(copy)).toEqual(refusal('9.9.9', manifest.version, 'npm run build'));
+  });
+
+  test('tells why a binary that is there does not load', () => {
+    writeFileSync(join(copy, addon), 'not a library');
+    expect(load(copy)).toEqual(
+      refusal(`${process.platform}-${process.arch}`, `${manifest.name}-${host.name}`, 'Found but not loadable', addon),
+    );
+  });
+});

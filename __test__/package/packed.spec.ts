@@ -1,0 +1,138 @@
+// What is packed is what others get: installed in a folder of its own, on a machine without Rust, it works.
+
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { name, version } from '../../package.json';
+import { Consumer, root } from '../support/consumer';
+import { host } from '../support/platforms';
+
+const addon = `rate-limit.${host.name}.node`;
+const tarballs = [`huntaze-rate-limit-${version}.tgz`, `huntaze-rate-limit-${host.name}-${version}.tgz`] as const;
+
+let consumer: Consumer;
+let installed: string;
+
+// Packing builds against an old glibc, which takes minutes the first time; then npm installs three hundred packages.
+beforeAll(() => {
+  execFileSync(process.execPath, ['scripts/pack.mjs'], { cwd: root, stdio: 'pipe' });
+  consumer = new Consumer();
+  consumer.installTools();
+  const files = tarballs.map((file) => join(root, 'dist', file));
+  installed = consumer.run('npm', 'install', '--no-audit', '--no-fund', ...files);
+}, 900_000);
+afterAll(() => consumer?.remove());
+
+test('the tarballs hold what they should and nothing else', () => {
+  const list = (file: string) =>
+    execFileSync('tar', ['-tzf', join(root, 'dist', file)], { encoding: 'utf8' })
+      .trim()
+      .split('\n')
+      .sort();
+  expect(list(tarballs[0])).toEqual(
+    [
+      ...['CHANGELOG.md', 'LICENSE', 'README.md', 'index.d.ts', 'index.js', 'package.json'],
+      ...[
+        'anomalies',
+        'arguments',
+        'binding',
+        'border',
+        'creators',
+        'errors',
+        'limiter',
+        'options',
+        'redis-options',
+        'session',
+      ].map((file) => `face/${file}.js`),
+    ]
+      .map((file) => `package/${file}`)
+      .sort(),
+  );
+  expect(list(tarballs[1])).toEqual(['LICENSE', 'README.md', 'package.json', addon].map((file) => `package/${file}`));
+});
+
+test('the manifest installs the binaries it was packed with, and runs nothing', () => {
+  const manifest = JSON.parse(consumer.read(`node_modules/${name}/package.json`));
+  expect(manifest.optionalDependencies).toEqual({ [`${name}-${host.name}`]: version });
+  expect(manifest).not.toHaveProperty('scripts');
+  expect(manifest).not.toHaveProperty('dependencies');
+  expect(manifest).not.toHaveProperty('devDependencies');
+});
+
+test('npm installs it without complaint, and without Rust', () => {
+  expect(installed).toMatch(/added 2 packages/);
+  expect(() => consumer.run('cargo', '--version')).toThrow('ENOENT');
+  expect(() => consumer.run('rustc', '--version')).toThrow('ENOENT');
+});
+
+// Other platforms have no glibc.
+if (host.name.endsWith('-gnu')) {
+  test('the binary asks for no glibc newer than 2.28', () => {
+    const file = join(consumer.directory, 'node_modules', `${name}-${host.name}`, addon);
+    const versions =
+      execFileSync('readelf', ['--version-info', file], { encoding: 'utf8' }).match(/GLIBC_[\d.]+/g) ?? [];
+    const sorted = [...new Set(versions)].map((v) => v.slice('GLIBC_'.length)).sort(byVersion);
+    expect(sorted.length).toBeGreaterThan(0);
+    expect(byVersion(sorted.at(-1)!, '2.28')).toBeLessThanOrEqual(0);
+    // The reader that guards the packing sees what readelf sees.
+    const ours = execFileSync(process.execPath, ['scripts/glibc.mjs', file], { cwd: root, encoding: 'utf8' });
+    expect(ours.trim().split('\n')).toEqual(sorted);
+  });
+}
+
+test('import and require give the same names and one RateLimitError', () => {
+  expect(JSON.parse(consumer.run('node', 'both.mjs'))).toEqual({
+    names: [
+      ...['checkCreatorRateLimit', 'getRateLimitStatus', 'resetCreatorRateLimit', 'configure', 'onAnomaly', 'close'],
+      ...['RateLimiter', 'RateLimitError'],
+    ],
+    sameClass: true,
+    error: { name: 'RateLimitError', code: 'RATE_LIMITED', message: 'Rate limit exceeded', limit: 1, remaining: 0 },
+  });
+});
+
+test('works under Jest', () => {
+  const result = consumer.bin('jest/bin/jest.js', '--rootDir', 'jest', '--json');
+  expect(JSON.parse(result)).toMatchObject({ success: true, numPassedTests: 3, numTotalTests: 3 });
+}, 60_000);
+
+test('works under Vitest', () => {
+  const result = consumer.bin('vitest/vitest.mjs', 'run', '--root', 'vitest', '--reporter', 'json');
+  expect(JSON.parse(result)).toMatchObject({ success: true, numPassedTests: 2, numTotalTests: 2 });
+}, 60_000);
+
+test.each([
+  { module: 'node16', moduleResolution: 'node16', files: ['types/route.mts', 'types/route.cts'] },
+  { module: 'nodenext', moduleResolution: 'nodenext', files: ['types/route.mts', 'types/route.cts'] },
+  { module: 'esnext', moduleResolution: 'bundler', files: ['types/route.mts'] },
+])(
+  'its types are found under moduleResolution $moduleResolution',
+  ({ module, moduleResolution, files }) => {
+    const options = [
+      '--noEmit',
+      '--strict',
+      '--target',
+      'es2022',
+      '--lib',
+      'es2022,dom',
+      '--types',
+      '',
+      '--skipLibCheck',
+      'false',
+    ];
+    const printed = consumer.bin(
+      'typescript/bin/tsc',
+      ...options,
+      '--module',
+      module,
+      '--moduleResolution',
+      moduleResolution,
+      ...files,
+    );
+    expect(printed).toBe('');
+  },
+  60_000,
+);
+
+function byVersion(a: string, b: string): number {
+  return a.localeCompare(b, 'en', { numeric: true });
+}

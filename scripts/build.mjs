@@ -1,0 +1,24 @@
+// npm run build: the addon for this machine, beside index.js. cargo does nothing when nothing changed.
+
+import { join } from 'node:path';
+import { place } from './place.mjs';
+import { addonFile, hostPlatform } from './platforms.mjs';
+import { asMain, output, root, run } from './run.mjs';
+import { needCargo } from './rust.mjs';
+
+export function build() {
+  needCargo();
+  const platform = hostPlatform();
+  run('cargo', ['build', '--release', '--locked', '--lib']);
+  const file = join(root, addonFile(platform));
+  if (!place(join(targetDirectory(), 'release', platform.library), file))
+    console.log(`${addonFile(platform)} is up to date`);
+}
+
+/** Where cargo builds: target/, unless the user's configuration says otherwise. */
+export function targetDirectory() {
+  const metadata = output('cargo', ['metadata', '--no-deps', '--format-version', '1']);
+  return metadata === undefined ? join(root, 'target') : JSON.parse(metadata).target_directory;
+}
+
+await asMain(import.meta.url, build);

@@ -1,0 +1,26 @@
+// One of the application's API routes, as it is: what it does with a request, and what it answers when there were too many.
+
+/** Makes the handler of POST /api/ai/… for the package under demonstration. */
+export function route({ checkCreatorRateLimit, RateLimitError }) {
+  return async function POST({ creatorId, plan }) {
+    try {
+      await checkCreatorRateLimit(creatorId, plan);
+    } catch (error) {
+      if (error instanceof RateLimitError) {
+        return Response.json(
+          { error: error.message },
+          {
+            status: 429,
+            headers: {
+              'Retry-After': error.retryAfter.toString(),
+              'X-RateLimit-Limit': error.limit.toString(),
+              'X-RateLimit-Remaining': error.remaining.toString(),
+            },
+          },
+        );
+      }
+      throw error;
+    }
+    return Response.json({ answer: 'forty-two' });
+  };
+}

@@ -1,0 +1,56 @@
+// The platforms there are binaries for. The same table is in package.json (napi.targets), npm/, face/binding.js and the
+// workflow; __test__/package/platforms.spec.ts holds them together.
+
+import { Failure } from './run.mjs';
+
+/**
+ * One platform. `build` is what cargo or cargo-zigbuild is asked for: the number after a Linux triple is the oldest
+ * glibc the binary runs on, and 2.17 covers every Linux that Node.js 20 runs on.
+ */
+const platform = (name, target, npm, library, build = target) => ({ name, target, build, npm, library });
+
+const so = 'libhuntaze_rate_limit.so';
+const dylib = 'libhuntaze_rate_limit.dylib';
+
+export const platforms = [
+  platform('linux-x64-gnu', 'x86_64-unknown-linux-gnu', linux('x64', 'glibc'), so, 'x86_64-unknown-linux-gnu.2.17'),
+  platform('linux-x64-musl', 'x86_64-unknown-linux-musl', linux('x64', 'musl'), so),
+  platform(
+    'linux-arm64-gnu',
+    'aarch64-unknown-linux-gnu',
+    linux('arm64', 'glibc'),
+    so,
+    'aarch64-unknown-linux-gnu.2.17',
+  ),
+  platform('linux-arm64-musl', 'aarch64-unknown-linux-musl', linux('arm64', 'musl'), so),
+  platform('darwin-x64', 'x86_64-apple-darwin', { os: ['darwin'], cpu: ['x64'] }, dylib),
+  platform('darwin-arm64', 'aarch64-apple-darwin', { os: ['darwin'], cpu: ['arm64'] }, dylib),
+  platform('win32-x64-msvc', 'x86_64-pc-windows-msvc', { os: ['win32'], cpu: ['x64'] }, 'huntaze_rate_limit.dll'),
+];
+
+function linux(cpu, libc) {
+  return { os: ['linux'], cpu: [cpu], libc: [libc] };
+}
+
+/** The file that carries the addon of a platform, beside index.js or in its npm folder. */
+export function addonFile({ name }) {
+  return `rate-limit.${name}.node`;
+}
+
+export function platformNamed(name) {
+  const found = platforms.find((platform) => platform.name === name);
+  if (!found) throw new Failure(`no platform ${name}; there are ${platforms.map((p) => p.name).join(', ')}`);
+  return found;
+}
+
+/** The platform of this machine. */
+export function hostPlatform() {
+  const { platform: os, arch, report } = process;
+  // Node's own report names the glibc it runs on, and has no such field under musl.
+  const libc = os === 'linux' ? (report.getReport().header.glibcVersionRuntime ? 'glibc' : 'musl') : undefined;
+  const found = platforms.find(
+    ({ npm }) => npm.os[0] === os && npm.cpu[0] === arch && (libc === undefined || npm.libc[0] === libc),
+  );
+  if (!found) throw new Failure(`there is no build for ${os}-${arch}; the platforms are in scripts/platforms.mjs`);
+  return found;
+}

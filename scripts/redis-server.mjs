@@ -1,0 +1,47 @@
+// A redis-server for the tests, which start and stop servers of their own: 7.0 or newer, installed where it is missing.
+
+import { existsSync } from 'node:fs';
+import { Failure, asMain, output, run } from './run.mjs';
+
+const OLDEST = 7;
+
+export function redisServer() {
+  let version = versionFound();
+  // One that is there but too old may be somebody's: it is left alone.
+  if (version === undefined && isRootOnDebian()) {
+    installOnDebian();
+    version = versionFound();
+  }
+  if (version === undefined) throw new Failure(`redis-server and redis-cli are missing: ${mend()}`);
+  if (Number.parseInt(version) < OLDEST)
+    throw new Failure(`redis-server ${version} is older than ${OLDEST}.0: ${mend()}`);
+  console.log(`redis-server ${version}`);
+}
+
+function versionFound() {
+  if (output('redis-cli', ['--version']) === undefined) return undefined;
+  return /v=([\d.]+)/.exec(output('redis-server', ['--version']) ?? '')?.[1];
+}
+
+function isRootOnDebian() {
+  return process.platform === 'linux' && process.getuid() === 0 && existsSync('/usr/bin/apt-get');
+}
+
+function installOnDebian() {
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  run('apt-get', ['update', '-q'], { env });
+  run('apt-get', ['install', '-qy', '--no-install-recommends', 'redis-server'], { env });
+  // Debian starts what it installs, and again at boot. Wanted is the program, not a server on port 6379.
+  if (existsSync('/run/systemd/system')) output('systemctl', ['disable', '--now', 'redis-server']);
+  else output('service', ['redis-server', 'stop']);
+}
+
+function mend() {
+  if (process.platform === 'darwin') return 'brew install redis';
+  if (process.platform === 'win32') return 'run the tests under WSL';
+  if (existsSync('/sbin/apk')) return 'apk add redis';
+  if (existsSync('/usr/bin/dnf')) return 'sudo dnf install redis';
+  return 'sudo apt-get install redis-server';
+}
+
+await asMain(import.meta.url, redisServer);

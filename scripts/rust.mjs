@@ -1,0 +1,29 @@
+// Rust: there, with what a step needs of it, or a line that says how to get it.
+
+import { Failure, output, run } from './run.mjs';
+
+const MEND =
+  'install Rust 1.88 or newer from https://rustup.rs, and a C compiler (Debian: apt-get install build-essential)';
+
+export function needCargo() {
+  if (output('cargo', ['--version']) === undefined) throw new Failure(`cargo is missing: ${MEND}`);
+}
+
+/** rustfmt and clippy are components that a minimal toolchain lacks; rustup can add them. */
+export function needComponents() {
+  needCargo();
+  const missing = ['fmt', 'clippy'].filter((name) => output('cargo', [name, '--version']) === undefined);
+  if (missing.length === 0) return;
+  const components = missing.map((name) => (name === 'fmt' ? 'rustfmt' : name));
+  if (output('rustup', ['--version']) === undefined) {
+    throw new Failure(`${components.join(' and ')} missing: install with your distribution's Rust, or use rustup`);
+  }
+  run('rustup', ['component', 'add', ...components]);
+}
+
+/** The standard library of a target, which rustup can add; without rustup, cargo says what is missing. */
+export function needTarget(target) {
+  needCargo();
+  const installed = output('rustup', ['target', 'list', '--installed']);
+  if (installed !== undefined && !installed.split('\n').includes(target)) run('rustup', ['target', 'add', target]);
+}
