@@ -160,6 +160,7 @@ const badOptions: [string, unknown, string, string][] = [
   ['a url with #insecure', { ...good, redis: { url: 'rediss://h/#insecure' } }, V, 'redis.url'],
   ['a url with a query', { ...good, redis: { url: 'redis://h/?db=1' } }, V, 'redis.url'],
   ['a url for a host', { ...good, redis: { host: 'redis://h' } }, V, 'options.redis.host'],
+  ['a host with its port', { ...good, redis: { host: 'h:6380' } }, V, 'options.redis.port'],
   ['port 0', { ...good, redis: { host: 'h', port: 0 } }, R, 'options.redis.port'],
   ['port 65536', { ...good, redis: { host: 'h', port: 65_536 } }, R, 'options.redis.port'],
   ['a port as text', { ...good, redis: { host: 'h', port: '6379' } }, T, 'options.redis.port'],

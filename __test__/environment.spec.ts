@@ -80,6 +80,7 @@ test('TLS by variables, with the roots that Node.js is told to trust besides', a
 
 test.each<[string, Record<string, string>, string[]]>([
   ['a port that is not a number', { REDIS_HOST: 'h', REDIS_PORT: '63x' }, ['REDIS_PORT', '65535']],
+  ['a host with its port', { REDIS_HOST: 'h:6380' }, ['REDIS_HOST', 'REDIS_PORT']],
   ['a URL left from Upstash', { REDIS_URL: 'https://user:sesame@eu1.upstash.io' }, ['REDIS_URL', 'redis://', 'Upstash']],
   ['a database with a cluster', { REDIS_HOST: 'h', REDIS_DB: '1', REDIS_CLUSTER_MODE: 'true' }, ['REDIS_CLUSTER_MODE', 'database']],
   ['#insecure', { REDIS_URL: 'rediss://:sesame@h/#insecure' }, ['REDIS_URL', 'verified']],

@@ -37,7 +37,9 @@ function optional(check, name, value, ...bounds) {
 }
 
 function hostName(what, host) {
-  if (/[/@]|:\/\//.test(text(what, host))) throw wrongValue(what, 'a host name alone; a URL goes into options.redis.url');
+  if (/[/@]/.test(text(what, host))) throw wrongValue(what, 'a host name alone; a URL goes into options.redis.url');
+  // Two colons and more are an IPv6 address.
+  if (host.split(':').length === 2) throw wrongValue(what, 'a host name alone; the port goes into options.redis.port');
   return host;
 }
 

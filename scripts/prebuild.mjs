@@ -1,6 +1,7 @@
 // The addon as it is shipped, for this machine or a named platform, into npm/<platform>/.
 // Linux is built against an old glibc, whatever this machine has; macOS and Windows are built on their own kind.
 
+import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { targetDirectory } from './build.mjs';
 import { byVersion, glibcVersions } from './glibc.mjs';
@@ -17,17 +18,20 @@ export function prebuild(platform = hostPlatform()) {
   const { name, target, build, library } = platform;
   needTarget(target);
   const options = ['--release', '--locked', '--lib', '--target', build];
-  if (platform.npm.os[0] === 'linux') {
-    const env = zigEnvironment();
-    // Rust links musl statically unless told otherwise, and a static library cannot be loaded by node.
-    if (name.endsWith('-musl')) env.RUSTFLAGS = '-C target-feature=-crt-static';
-    run('cargo', ['zigbuild', ...options], { env });
-  } else {
-    run('cargo', ['build', ...options]);
-  }
+  const env = platform.npm.os[0] === 'linux' ? zigEnvironment() : { ...process.env };
+  env.RUSTFLAGS = rustFlags(name).join(' ');
+  run('cargo', [platform.npm.os[0] === 'linux' ? 'zigbuild' : 'build', ...options], { env });
   const file = addonPath(platform);
   place(join(targetDirectory(), target, 'release', library), file);
   if (platform.npm.os[0] === 'linux') checkGlibc(name, file);
+}
+
+function rustFlags(name) {
+  // Panics name their source file: what is shipped should not tell where it was built.
+  const cargoHome = process.env.CARGO_HOME ?? join(homedir(), '.cargo');
+  const flags = [`--remap-path-prefix=${cargoHome}=cargo`, `--remap-path-prefix=${root}=`];
+  // Rust links musl statically unless told otherwise, and a static library cannot be loaded by node.
+  return name.endsWith('-musl') ? [...flags, '-Ctarget-feature=-crt-static'] : flags;
 }
 
 /** Where the shipped addon of a platform is. */

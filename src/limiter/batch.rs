@@ -6,8 +6,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::unconstrained;
 use tokio::time::timeout_at;
 
 use super::{Answer, Delivery, Fallback, Sink, Source};
@@ -90,7 +92,10 @@ impl<K: Sink> Desk<K> {
 
     /// Settles requests that will not be asked any more.
     fn abandon(&self, batch: Vec<Pending<K::Ticket>>) {
-        let gone = StoreError::new(ErrorKind::Disconnected, "the limiter's I/O thread has ended");
+        let gone = StoreError::new(
+            ErrorKind::Disconnected,
+            "the request was given up: its I/O task has ended",
+        );
         self.settle(batch, std::iter::repeat_with(|| Err(gone.clone())));
     }
 }
@@ -105,8 +110,14 @@ impl<K: Sink> Drop for Queue<K> {
     fn drop(&mut self) {
         self.receiver.close();
         let mut left = Vec::new();
-        while let Ok(pending) = self.receiver.try_recv() {
-            left.push(pending);
+        loop {
+            // Not `try_recv`: it says "empty" while a push that began before the close is still under way. Outside the
+            // task's budget, or `recv` could decline for reasons of fairness.
+            match unconstrained(self.receiver.recv()).now_or_never() {
+                Some(Some(pending)) => left.push(pending),
+                Some(None) => break,
+                None => std::thread::yield_now(),
+            }
         }
         if !left.is_empty() {
             self.desk.abandon(left);

@@ -46,8 +46,7 @@ impl Completions {
         drop(state);
         if wake {
             // Refused only while the environment goes down, and then nobody waits any more.
-            self.wake
-                .call((), ThreadsafeFunctionCallMode::NonBlocking);
+            self.wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
         }
     }
 
@@ -96,10 +95,7 @@ impl CompletionBuffer {
     /// when there is something to drain.
     #[napi(constructor)]
     pub fn new(mailbox: Float64Array, wake: Function<(), ()>) -> Result<Self> {
-        let wake = wake
-            .build_threadsafe_function()
-            .weak::<true>()
-            .build()?;
+        let wake = wake.build_threadsafe_function().weak::<true>().build()?;
         Ok(Self {
             completions: Arc::new(Completions {
                 state: Mutex::default(),
@@ -131,7 +127,9 @@ impl CompletionBuffer {
                 return Ok(());
             }
             // SAFETY: as in `hold`.
-            check_status!(unsafe { sys::napi_unref_threadsafe_function(env.raw(), handle.get_raw()) })
+            check_status!(unsafe {
+                sys::napi_unref_threadsafe_function(env.raw(), handle.get_raw())
+            })
         })
     }
 
@@ -158,7 +156,11 @@ impl CompletionBuffer {
     /// The text of the next record that has one, in the order of the records.
     #[napi]
     pub fn take_text(&self) -> Vec<String> {
-        self.completions.lock().texts.pop_front().unwrap_or_default()
+        self.completions
+            .lock()
+            .texts
+            .pop_front()
+            .unwrap_or_default()
     }
 
     /// The answer to a password record; `null` when the function failed.

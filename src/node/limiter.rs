@@ -121,7 +121,10 @@ impl NativeLimiter {
         let source = || {
             let completions = Arc::clone(completions);
             let limiter = number;
-            Arc::new(AskJavaScript { completions, limiter }) as Arc<dyn PasswordSource>
+            Arc::new(AskJavaScript {
+                completions,
+                limiter,
+            }) as Arc<dyn PasswordSource>
         };
         let redis = options::redis_config(redis, environment, source)
             .map_err(|e| Error::from_reason(e.to_string()))?;
@@ -159,13 +162,17 @@ impl NativeLimiter {
             id: Id::new(id).map_err(|e| Error::from_reason(e.to_string()))?,
             limit: Limit::new(limit).map_err(|e| Error::from_reason(e.to_string()))?,
         };
-        let plan = usize::try_from(plan).ok().and_then(|n| Plan::ALL.get(n)).copied();
+        let plan = usize::try_from(plan)
+            .ok()
+            .and_then(|n| Plan::ALL.get(n))
+            .copied();
         let running = self.running.borrow();
         let running = running.get_or_try_init(|| self.start())?;
         let Some((request, answer)) = running.limiter.submit(request, Ticket { slot, plan }) else {
             return Ok(PENDING);
         };
-        self.mailbox.fill(|mailbox| write_answer(slot, answer, mailbox));
+        self.mailbox
+            .fill(|mailbox| write_answer(slot, answer, mailbox));
         let anomaly = answer.outcome.anomaly;
         let Some(event) = anomaly.and_then(|n| self.way.anomaly(&request, plan, n)) else {
             return Ok(DECIDED);

@@ -14,7 +14,9 @@ use crate::store::redis::environment::{
     self, ConfigError, Environment, check_cluster, from_environment, from_url, plain,
     protect_password, trust_extra,
 };
-use crate::store::redis::{Credentials, PasswordSource, RedisConfig, Secret, TlsConfig, certificates};
+use crate::store::redis::{
+    Credentials, PasswordSource, RedisConfig, Secret, TlsConfig, certificates,
+};
 
 /// A limiter's options.
 #[napi(object)]
@@ -112,7 +114,11 @@ fn from_options(
 ) -> Result<RedisConfig, ConfigError> {
     let mut config = match (&options.url, &options.host) {
         (Some(url), _) => from_url("redis.url", url)?,
-        (None, host) => plain(host.as_deref().unwrap_or("localhost").trim_matches(['[', ']'])),
+        (None, host) => plain(
+            host.as_deref()
+                .unwrap_or("localhost")
+                .trim_matches(['[', ']']),
+        ),
     };
     // The face lets through what fits 16 bits, respectively 1 to 16, only.
     if let Some(port) = options.port {
@@ -133,7 +139,8 @@ fn from_options(
     if options.password_source {
         config.credentials = Credentials::Source(source());
     } else if let Some(passwords) = options.passwords {
-        config.credentials = Credentials::Passwords(passwords.into_iter().map(Secret::new).collect());
+        config.credentials =
+            Credentials::Passwords(passwords.into_iter().map(Secret::new).collect());
     }
     match options.tls {
         Some(true) => {

@@ -8,7 +8,7 @@ use super::naive::{Expected, Naive};
 use crate::scenario::{Hands, IDS, Scenario, cases, forward};
 
 proptest! {
-    #![proptest_config(cases(500))]
+    #![proptest_config(cases(300))]
 
     #[test]
     fn history_answers_as_the_reference(scenario in forward()) {

@@ -11,7 +11,7 @@ use crate::asking::{limit, quiet, window};
 use crate::scenario::{EPOCH, Hands, both_ways, cases};
 
 proptest! {
-    #![proptest_config(cases(400))]
+    #![proptest_config(cases(300))]
 
     #[test]
     fn no_window_of_true_time_holds_more_than_the_limit(scenario in both_ways()) {

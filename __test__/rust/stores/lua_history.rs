@@ -128,7 +128,7 @@ fn over(test: &str, count: u32, histories: impl Strategy<Value = Scenario>) {
 
 #[test]
 fn the_script_agrees_while_the_clock_goes_forward() {
-    over("forward", 400, forward());
+    over("forward", 300, forward());
 }
 
 /// As long as nothing has expired, the two agree also on a clock that steps back.

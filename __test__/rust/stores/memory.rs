@@ -41,7 +41,7 @@ impl Pure {
 }
 
 proptest! {
-    #![proptest_config(cases(400))]
+    #![proptest_config(cases(300))]
 
     /// I15. As many ids as it holds: nothing is forgotten but what is idle, and that changes no answer.
     #[test]

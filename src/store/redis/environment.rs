@@ -3,11 +3,8 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use url::{Host, Url};
-
-use super::config::{
-    Credentials, DEFAULT_CONNECT_TIMEOUT, DEFAULT_PORT, RedisConfig, Secret, TlsConfig,
-};
+pub use super::address::from_url;
+use super::config::{Credentials, DEFAULT_CONNECT_TIMEOUT, DEFAULT_PORT, RedisConfig, Secret};
 
 const URL: [&str; 2] = ["ELASTICACHE_REDIS_URL", "REDIS_URL"];
 const HOST: [&str; 2] = ["ELASTICACHE_REDIS_HOST", "REDIS_HOST"];
@@ -41,7 +38,7 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    fn new(name: &str, problem: impl Into<String>) -> Self {
+    pub(super) fn new(name: &str, problem: impl Into<String>) -> Self {
         Self {
             name: name.to_owned(),
             problem: problem.into(),
@@ -130,6 +127,13 @@ pub fn from_environment(env: &Environment) -> Result<Option<RedisConfig>, Config
                 return Err(ConfigError::new(
                     name,
                     "must be a host name alone; put a redis:// or rediss:// URL in REDIS_URL",
+                ));
+            }
+            // Two colons and more are an IPv6 address.
+            if host.matches(':').count() == 1 {
+                return Err(ConfigError::new(
+                    name,
+                    "must be a host name alone; put the port in REDIS_PORT",
                 ));
             }
             let mut config = plain(host.trim_matches(['[', ']']));
@@ -230,73 +234,4 @@ pub fn plain(host: &str) -> RedisConfig {
         connections: 1,
         connect_timeout: DEFAULT_CONNECT_TIMEOUT,
     }
-}
-
-/// Reads `redis://[user[:password]@]host[:port][/database]`, or `rediss://` for TLS. `name` is the variable or option.
-///
-/// # Errors
-/// [`ConfigError`] for everything else, above all for what would turn verification off.
-pub fn from_url(name: &str, text: &str) -> Result<RedisConfig, ConfigError> {
-    let fail = |problem: &str| Err(ConfigError::new(name, problem));
-    let Ok(url) = Url::parse(text) else {
-        return fail("must be a URL such as redis://host:6379 or rediss://user:password@host:6379");
-    };
-    let tls = match url.scheme() {
-        "redis" => false,
-        "rediss" => true,
-        "http" | "https" => {
-            return fail(
-                "is an http(s) URL, as Upstash's REST API uses; \
-                 set the redis:// or rediss:// URL of your Redis or ElastiCache",
-            );
-        }
-        _ => return fail("must begin with redis:// or rediss://"),
-    };
-    if url.fragment().is_some() {
-        return fail("must have no #fragment; the server's certificate is always verified");
-    }
-    if url.query().is_some() {
-        return fail("must have no ?query; use the other options or variables instead");
-    }
-    let host = match url.host() {
-        Some(Host::Domain(domain)) if !domain.is_empty() => match decode(domain) {
-            Some(domain) => domain,
-            None => return fail("has a host that is not UTF-8"),
-        },
-        Some(Host::Ipv4(ip)) => ip.to_string(),
-        Some(Host::Ipv6(ip)) => ip.to_string(),
-        _ => return fail("must name a host, as in redis://host:6379"),
-    };
-    let mut config = plain(&host);
-    match url.port() {
-        Some(0) => return fail("must have a port from 1 to 65535"),
-        Some(port) => config.port = port,
-        None => {}
-    }
-    let path = url.path().trim_start_matches('/');
-    if !path.is_empty() {
-        match path.parse() {
-            Ok(database) => config.database = database,
-            Err(_) => {
-                return fail("must end in the number of a database (0 to 65535), or in nothing");
-            }
-        }
-    }
-    let (Some(username), Some(password)) = (
-        decode(url.username()),
-        decode(url.password().unwrap_or_default()),
-    ) else {
-        return fail("has a user or password that is not UTF-8 once percent-decoded");
-    };
-    config.username = Some(username).filter(|name| !name.is_empty());
-    if !password.is_empty() {
-        config.credentials = Credentials::Passwords(vec![Secret::new(password)]);
-    }
-    config.tls = tls.then(TlsConfig::default);
-    Ok(config)
-}
-
-fn decode(text: &str) -> Option<String> {
-    let decoded = percent_encoding::percent_decode_str(text).decode_utf8();
-    decoded.ok().map(std::borrow::Cow::into_owned)
 }

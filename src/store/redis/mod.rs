@@ -1,5 +1,6 @@
 //! Logs on one Redis 7.0 or later, decided there by one atomic script.
 
+mod address;
 mod config;
 mod connect;
 pub mod environment;

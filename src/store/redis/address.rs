@@ -1,0 +1,75 @@
+//! From a `redis://` or `rediss://` URL to a [`RedisConfig`].
+
+use url::{Host, Url};
+
+use super::config::{Credentials, RedisConfig, Secret, TlsConfig};
+use super::environment::{ConfigError, plain};
+
+/// Reads `redis://[user[:password]@]host[:port][/database]`, or `rediss://` for TLS. `name` is the variable or option.
+///
+/// # Errors
+/// [`ConfigError`] for everything else, above all for what would turn verification off.
+pub fn from_url(name: &str, text: &str) -> Result<RedisConfig, ConfigError> {
+    let fail = |problem: &str| Err(ConfigError::new(name, problem));
+    let Ok(url) = Url::parse(text) else {
+        return fail("must be a URL such as redis://host:6379 or rediss://user:password@host:6379");
+    };
+    let tls = match url.scheme() {
+        "redis" => false,
+        "rediss" => true,
+        "http" | "https" => {
+            return fail(
+                "is an http(s) URL, as Upstash's REST API uses; \
+                 set the redis:// or rediss:// URL of your Redis or ElastiCache",
+            );
+        }
+        _ => return fail("must begin with redis:// or rediss://"),
+    };
+    if url.fragment().is_some() {
+        return fail("must have no #fragment; the server's certificate is always verified");
+    }
+    if url.query().is_some() {
+        return fail("must have no ?query; use the other options or variables instead");
+    }
+    let host = match url.host() {
+        Some(Host::Domain(domain)) if !domain.is_empty() => match decode(domain) {
+            Some(domain) => domain,
+            None => return fail("has a host that is not UTF-8"),
+        },
+        Some(Host::Ipv4(ip)) => ip.to_string(),
+        Some(Host::Ipv6(ip)) => ip.to_string(),
+        _ => return fail("must name a host, as in redis://host:6379"),
+    };
+    let mut config = plain(&host);
+    match url.port() {
+        Some(0) => return fail("must have a port from 1 to 65535"),
+        Some(port) => config.port = port,
+        None => {}
+    }
+    let path = url.path().trim_start_matches('/');
+    if !path.is_empty() {
+        match path.parse() {
+            Ok(database) => config.database = database,
+            Err(_) => {
+                return fail("must end in the number of a database (0 to 65535), or in nothing");
+            }
+        }
+    }
+    let (Some(username), Some(password)) = (
+        decode(url.username()),
+        decode(url.password().unwrap_or_default()),
+    ) else {
+        return fail("has a user or password that is not UTF-8 once percent-decoded");
+    };
+    config.username = Some(username).filter(|name| !name.is_empty());
+    if !password.is_empty() {
+        config.credentials = Credentials::Passwords(vec![Secret::new(password)]);
+    }
+    config.tls = tls.then(TlsConfig::default);
+    Ok(config)
+}
+
+fn decode(text: &str) -> Option<String> {
+    let decoded = percent_encoding::percent_decode_str(text).decode_utf8();
+    decoded.ok().map(std::borrow::Cow::into_owned)
+}
