@@ -169,7 +169,12 @@ const badOptions: [string, unknown, string, string][] = [
   ['an empty list of passwords', { ...good, redis: { host: 'h', password: [] } }, V, 'options.redis.password'],
   ['a list with a number', { ...good, redis: { host: 'h', password: ['a', 1] } }, T, 'options.redis.password[1]'],
   ['tls as text', { ...good, redis: { host: 'h', tls: 'yes' } }, T, 'options.redis.tls'],
-  ['an unknown tls option', { ...good, redis: { host: 'h', tls: { rejectUnauthorized: false } } }, V, 'options.redis.tls.rejectUnauthorized'],
+  [
+    'an unknown tls option',
+    { ...good, redis: { host: 'h', tls: { rejectUnauthorized: false } } },
+    V,
+    'options.redis.tls.rejectUnauthorized',
+  ],
   ['a ca that is none', { ...good, redis: { host: 'h', tls: { ca: 'x' } } }, V, 'redis.tls.ca'],
   ['tls off on rediss', { ...good, redis: { url: 'rediss://h', tls: false } }, V, 'redis.tls'],
   ['17 connections', { ...good, redis: { host: 'h', connections: 17 } }, R, 'options.redis.connections'],

@@ -53,7 +53,13 @@ describe.each(stores)('creators on $name', (store) => {
     await fc.assert(
       fc.asyncProperty(anyPlan, fc.integer({ min: 40, max: 120 }), async (plan, windowMs) => {
         await close();
-        configure({ redis: store.redis(), timeoutMs: 5000, windowMs, plans: { starter: 2, pro: 3, business: 5 }, anomaly: false });
+        configure({
+          redis: store.redis(),
+          timeoutMs: 5000,
+          windowMs,
+          plans: { starter: 2, pro: 3, business: 5 },
+          anomaly: false,
+        });
         const id = freshId();
         const limit = { starter: 2, pro: 3, business: 5 }[plan];
         for (let i = 0; i < limit; i++) await checkCreatorRateLimit(id, plan);

@@ -29,7 +29,13 @@ afterEach(async () => {
 
 async function source(env: Record<string, string>): Promise<string> {
   Object.assign(process.env, env);
-  const limiter = new RateLimiter({ name: 'environment', limit: 5, windowMs: 1000, onStoreError: 'throw', timeoutMs: 5000 });
+  const limiter = new RateLimiter({
+    name: 'environment',
+    limit: 5,
+    windowMs: 1000,
+    onStoreError: 'throw',
+    timeoutMs: 5000,
+  });
   open.push(limiter);
   return (await limiter.limit(freshId())).source;
 }
@@ -81,8 +87,16 @@ test('TLS by variables, with the roots that Node.js is told to trust besides', a
 test.each<[string, Record<string, string>, string[]]>([
   ['a port that is not a number', { REDIS_HOST: 'h', REDIS_PORT: '63x' }, ['REDIS_PORT', '65535']],
   ['a host with its port', { REDIS_HOST: 'h:6380' }, ['REDIS_HOST', 'REDIS_PORT']],
-  ['a URL left from Upstash', { REDIS_URL: 'https://user:sesame@eu1.upstash.io' }, ['REDIS_URL', 'redis://', 'Upstash']],
-  ['a database with a cluster', { REDIS_HOST: 'h', REDIS_DB: '1', REDIS_CLUSTER_MODE: 'true' }, ['REDIS_CLUSTER_MODE', 'database']],
+  [
+    'a URL left from Upstash',
+    { REDIS_URL: 'https://user:sesame@eu1.upstash.io' },
+    ['REDIS_URL', 'redis://', 'Upstash'],
+  ],
+  [
+    'a database with a cluster',
+    { REDIS_HOST: 'h', REDIS_DB: '1', REDIS_CLUSTER_MODE: 'true' },
+    ['REDIS_CLUSTER_MODE', 'database'],
+  ],
   ['#insecure', { REDIS_URL: 'rediss://:sesame@h/#insecure' }, ['REDIS_URL', 'verified']],
   ['a TLS flag that is none', { REDIS_HOST: 'h', REDIS_TLS: 'maybe' }, ['REDIS_TLS', 'true']],
 ])('%s: ERR_RATE_LIMIT_CONFIG, at every call, and the mend', async (_, env, named) => {

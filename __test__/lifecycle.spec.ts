@@ -57,7 +57,13 @@ describe('over Redis', () => {
   const connections = () => Number(/connected_clients:(\d+)/.exec(redis.cli('info', 'clients'))![1]) - 1;
 
   test('close lets what is in flight settle, and drops the connection', async () => {
-    const l = new RateLimiter({ name: 'closing', limit: 100, windowMs: 60_000, redis: { url: redis.url, connections: 3 }, timeoutMs: 5000 });
+    const l = new RateLimiter({
+      name: 'closing',
+      limit: 100,
+      windowMs: 60_000,
+      redis: { url: redis.url, connections: 3 },
+      timeoutMs: 5000,
+    });
     const id = freshId();
     const inFlight = Array.from({ length: 150 }, () => l.limit(id));
     await l.close();
@@ -71,7 +77,8 @@ describe('over Redis', () => {
   });
 
   test('limiters on the same Redis share its connection', async () => {
-    const make = (name: string) => new RateLimiter({ name, limit: 5, windowMs: 1000, redis: { url: redis.url }, timeoutMs: 5000 });
+    const make = (name: string) =>
+      new RateLimiter({ name, limit: 5, windowMs: 1000, redis: { url: redis.url }, timeoutMs: 5000 });
     const limiters = ['a', 'b', 'c'].map(make);
     await Promise.all(limiters.map((l) => l.check(1)));
     expect(connections()).toBe(1);

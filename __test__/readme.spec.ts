@@ -15,7 +15,13 @@ function blocks(language: string): string[] {
   return [...README.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'gm'))].map((m) => m[1]!);
 }
 
-const [reexport, route, nextConfig, uploads, testSetup, ...more] = blocks('ts') as [string, string, string, string, string];
+const [reexport, route, nextConfig, uploads, testSetup, ...more] = blocks('ts') as [
+  string,
+  string,
+  string,
+  string,
+  string,
+];
 
 let app: string;
 
@@ -27,7 +33,10 @@ beforeAll(() => {
   add('lib/ai/rate-limit', reexport);
   add('route', route.replace('@/lib/ai/rate-limit', './lib/ai/rate-limit.js'));
   add('next.config', nextConfig);
-  add('uploads', uploads.replace(/(await uploads\.close)/, 'console.log(allowed, remaining, retryAfterMs, source);\n$1'));
+  add(
+    'uploads',
+    uploads.replace(/(await uploads\.close)/, 'console.log(allowed, remaining, retryAfterMs, source);\n$1'),
+  );
   add('setup', `declare function afterEach(fn: () => Promise<void>): void;\n${testSetup}`);
 });
 afterAll(() => rmSync(app, { recursive: true, force: true }));
@@ -37,13 +46,20 @@ function add(name: string, source: string) {
   const file = join(app, name);
   mkdirSync(dirname(file), { recursive: true });
   writeFileSync(`${file}.ts`, source);
-  const { code } = transformSync(source, { jsc: { parser: { syntax: 'typescript' }, target: 'es2022' }, module: { type: 'es6' } });
+  const { code } = transformSync(source, {
+    jsc: { parser: { syntax: 'typescript' }, target: 'es2022' },
+    module: { type: 'es6' },
+  });
   writeFileSync(`${file}.js`, code);
 }
 
 function node(script: string): string {
   const env = { ...process.env, REDIS_URL: '' };
-  return execFileSync(process.execPath, ['--input-type=module', '-e', script], { cwd: app, env, encoding: 'utf8' }).trim();
+  return execFileSync(process.execPath, ['--input-type=module', '-e', script], {
+    cwd: app,
+    env,
+    encoding: 'utf8',
+  }).trim();
 }
 
 test('there is a test for every snippet', () => {
@@ -54,7 +70,14 @@ test('there is a test for every snippet', () => {
 test('the snippets compile, as strictly as may be', () => {
   const tsc = require.resolve('typescript/package.json').replace('package.json', 'bin/tsc');
   const config = {
-    compilerOptions: { strict: true, noEmit: true, module: 'nodenext', target: 'es2022', lib: ['es2023', 'dom'], types: [] },
+    compilerOptions: {
+      strict: true,
+      noEmit: true,
+      module: 'nodenext',
+      target: 'es2022',
+      lib: ['es2023', 'dom'],
+      types: [],
+    },
     include: ['*.ts', 'lib/**/*.ts'],
   };
   writeFileSync(join(app, 'tsconfig.json'), JSON.stringify(config));
@@ -74,7 +97,9 @@ test('the route answers 429 with its headers once the plan is used up', () => {
 
 test('the other snippets do what they say', () => {
   expect(node(`await import('./uploads.js')`)).toBe('true 9 0 memory');
-  expect(node(`console.log((await import('./next.config.js')).default.serverExternalPackages)`)).toContain('@huntaze/rate-limit');
+  expect(node(`console.log((await import('./next.config.js')).default.serverExternalPackages)`)).toContain(
+    '@huntaze/rate-limit',
+  );
   const out = node(`
     const hooks = [];
     globalThis.afterEach = (hook) => hooks.push(hook);
@@ -95,7 +120,12 @@ test('the commands are scripts of the package', () => {
 test('npm run demo runs', () => {
   const npm = process.platform === 'win32' ? 'npm.cmd' : 'npm';
   const env = { ...process.env, REDIS_URL: '' };
-  const out = execFileSync(npm, ['run', 'demo'], { cwd: ROOT, env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+  const out = execFileSync(npm, ['run', 'demo'], {
+    cwd: ROOT,
+    env,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
   for (const word of ['starter', 'pro', 'business', 'memory']) expect(out).toContain(word);
 }, 120_000);
 

@@ -11,7 +11,7 @@ const open: RateLimiter[] = [];
 
 beforeAll(async () => {
   port = await freePort();
-  hole = createServer((socket) => socket.on('error', () => {}));
+  hole = createServer((socket) => socket.on('error', () => {}).resume());
   await new Promise<void>((resolve) => hole.listen(0, '127.0.0.1', resolve));
 });
 afterEach(() => Promise.all(open.splice(0).map((l) => l.close())));

@@ -24,7 +24,8 @@ function idText(id, what) {
 function planNumber(plan) {
   const number = typeof plan === 'string' ? constants.plans.indexOf(plan) : -1;
   if (number < 0) {
-    const received = typeof plan === 'string' ? ` Received '${binding.escapeId(plan.slice(0, 32).toWellFormed())}'` : '';
+    const received =
+      typeof plan === 'string' ? ` Received '${binding.escapeId(plan.slice(0, 32).toWellFormed())}'` : '';
     throw wrongValue('plan', `one of ${constants.plans.map((name) => `'${name}'`).join(', ')}.${received}`);
   }
   return number;

@@ -6,20 +6,37 @@ const { version } = require('../package.json');
 // Literal requires, one a platform: bundlers and file tracers follow nothing else. The build beside the package comes
 // first, for those who work on it. Under Linux both C libraries are tried: the wrong one fails to load.
 const binaries = {
-  'linux-x64-gnu': [() => require('../rate-limit.linux-x64-gnu.node'), () => require('@huntaze/rate-limit-linux-x64-gnu')],
-  'linux-x64-musl': [() => require('../rate-limit.linux-x64-musl.node'), () => require('@huntaze/rate-limit-linux-x64-musl')],
-  'linux-arm64-gnu': [() => require('../rate-limit.linux-arm64-gnu.node'), () => require('@huntaze/rate-limit-linux-arm64-gnu')],
-  'linux-arm64-musl': [() => require('../rate-limit.linux-arm64-musl.node'), () => require('@huntaze/rate-limit-linux-arm64-musl')],
+  'linux-x64-gnu': [
+    () => require('../rate-limit.linux-x64-gnu.node'),
+    () => require('@huntaze/rate-limit-linux-x64-gnu'),
+  ],
+  'linux-x64-musl': [
+    () => require('../rate-limit.linux-x64-musl.node'),
+    () => require('@huntaze/rate-limit-linux-x64-musl'),
+  ],
+  'linux-arm64-gnu': [
+    () => require('../rate-limit.linux-arm64-gnu.node'),
+    () => require('@huntaze/rate-limit-linux-arm64-gnu'),
+  ],
+  'linux-arm64-musl': [
+    () => require('../rate-limit.linux-arm64-musl.node'),
+    () => require('@huntaze/rate-limit-linux-arm64-musl'),
+  ],
   'darwin-x64': [() => require('../rate-limit.darwin-x64.node'), () => require('@huntaze/rate-limit-darwin-x64')],
   'darwin-arm64': [() => require('../rate-limit.darwin-arm64.node'), () => require('@huntaze/rate-limit-darwin-arm64')],
-  'win32-x64': [() => require('../rate-limit.win32-x64-msvc.node'), () => require('@huntaze/rate-limit-win32-x64-msvc')],
+  'win32-x64': [
+    () => require('../rate-limit.win32-x64-msvc.node'),
+    () => require('@huntaze/rate-limit-win32-x64-msvc'),
+  ],
 };
 
 function load() {
   if (process.env.NEXT_RUNTIME === 'edge') {
     throw coded(
-      new Error("@huntaze/rate-limit is a native addon and cannot run in the edge runtime; set `export const runtime = 'nodejs'` in the route."),
-      'ERR_RATE_LIMIT_PLATFORM'
+      new Error(
+        "@huntaze/rate-limit is a native addon and cannot run in the edge runtime; set `export const runtime = 'nodejs'` in the route.",
+      ),
+      'ERR_RATE_LIMIT_PLATFORM',
     );
   }
   const platform = `${process.platform}-${process.arch}`;
@@ -42,9 +59,9 @@ function load() {
   throw coded(
     new Error(
       `@huntaze/rate-limit has no binary for ${platform}. ${mend}, or build one with Rust: npm run build` +
-        (reasons.length ? `. Found but not loadable: ${reasons.join('; ')}` : '')
+        (reasons.length ? `. Found but not loadable: ${reasons.join('; ')}` : ''),
     ),
-    'ERR_RATE_LIMIT_PLATFORM'
+    'ERR_RATE_LIMIT_PLATFORM',
   );
 }
 
@@ -52,8 +69,10 @@ const binding = load();
 const constants = binding.constants();
 if (constants.version !== version) {
   throw coded(
-    new Error(`@huntaze/rate-limit ${version} found a binary of version ${constants.version}; reinstall, or rebuild with: npm run build`),
-    'ERR_RATE_LIMIT_PLATFORM'
+    new Error(
+      `@huntaze/rate-limit ${version} found a binary of version ${constants.version}; reinstall, or rebuild with: npm run build`,
+    ),
+    'ERR_RATE_LIMIT_PLATFORM',
   );
 }
 

@@ -11,7 +11,11 @@ class RateLimitError extends Error {
   }
 }
 // On the prototype and not enumerable, as `name` is of every error.
-Object.defineProperty(RateLimitError.prototype, 'name', { value: 'RateLimitError', writable: true, configurable: true });
+Object.defineProperty(RateLimitError.prototype, 'name', {
+  value: 'RateLimitError',
+  writable: true,
+  configurable: true,
+});
 Object.defineProperty(RateLimitError.prototype, 'code', { value: 'RATE_LIMITED', writable: true, configurable: true });
 
 /** An argument of the wrong type. */

@@ -29,7 +29,7 @@ function creatorOptions(options = {}) {
     planLimits: constants.plans.map((plan, i) =>
       plans[plan] === undefined
         ? constants.planLimits[i]
-        : integer(`options.plans.${plan}`, plans[plan], 1, constants.maxLimit)
+        : integer(`options.plans.${plan}`, plans[plan], 1, constants.maxLimit),
     ),
     ...common(options, integer('options.windowMs', windowMs, 1, constants.maxWindowMs)),
   };
@@ -66,7 +66,8 @@ function policy(name) {
 
 function anomalyRule(anomaly) {
   if (anomaly === false) return undefined;
-  if (anomaly === null || typeof anomaly !== 'object') throw wrongType('options.anomaly', 'an object or false', anomaly);
+  if (anomaly === null || typeof anomaly !== 'object')
+    throw wrongType('options.anomaly', 'an object or false', anomaly);
   record('options.anomaly', anomaly, ['factor', 'windowMs']);
   const { factor = 2, windowMs = 300_000 } = anomaly;
   return {

@@ -4,7 +4,18 @@ const { boolean, integer, record, text } = require('./arguments.js');
 const { binding, constants } = require('./binding.js');
 const { wrongType, wrongValue } = require('./errors.js');
 
-const KEYS = ['url', 'host', 'port', 'username', 'password', 'database', 'tls', 'cluster', 'connections', 'connectTimeoutMs'];
+const KEYS = [
+  'url',
+  'host',
+  'port',
+  'username',
+  'password',
+  'database',
+  'tls',
+  'cluster',
+  'connections',
+  'connectTimeoutMs',
+];
 
 /**
  * The `redis` option, checked. `native` is what Rust reads; `askPassword` the function that gives the password. The
@@ -13,7 +24,8 @@ const KEYS = ['url', 'host', 'port', 'username', 'password', 'database', 'tls', 
 function redisOptions(redis) {
   record('options.redis', redis, KEYS);
   const { url, host, port, username, password, database, tls, cluster, connections, connectTimeoutMs } = redis;
-  if ((url === undefined) === (host === undefined)) throw wrongValue('options.redis', 'given a url or a host, one of the two');
+  if ((url === undefined) === (host === undefined))
+    throw wrongValue('options.redis', 'given a url or a host, one of the two');
   if (url !== undefined && port !== undefined) throw wrongValue('options.redis.port', 'left out: the url has it');
   const native = {
     url: optional(text, 'url', url),

@@ -146,7 +146,9 @@ function variables() {
 function notice() {
   if (noticed || process.env.NODE_ENV !== 'production') return;
   noticed = true;
-  warn('No Redis is configured: quotas are counted in this process alone. Set REDIS_URL or ELASTICACHE_REDIS_HOST to share them.');
+  warn(
+    'No Redis is configured: quotas are counted in this process alone. Set REDIS_URL or ELASTICACHE_REDIS_HOST to share them.',
+  );
 }
 
 module.exports = { Session };

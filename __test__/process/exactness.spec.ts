@@ -59,7 +59,9 @@ test.each(Object.entries(PLANS))(
       expect(sum('allowed') + sum('denied')).toBe(limit * PROCESSES);
       admitted.push(sum('allowed'));
     }
-    process.stdout.write(`  ${plan}: limit ${limit}, admitted by ${PROCESSES} processes in ${ROUNDS} rounds: ${admitted.join(' ')}\n`);
+    process.stdout.write(
+      `  ${plan}: limit ${limit}, admitted by ${PROCESSES} processes in ${ROUNDS} rounds: ${admitted.join(' ')}\n`,
+    );
     expect(admitted).toEqual(Array(ROUNDS).fill(limit));
   },
   60_000,

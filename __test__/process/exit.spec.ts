@@ -6,7 +6,10 @@ import { startRedis, type RedisServer } from '../support/redis';
 const PACKAGE = JSON.stringify(join(__dirname, '../..'));
 
 /** Runs a script in a process of its own and returns how it ended; it is given ten seconds to end by itself. */
-function run(script: string, env: Record<string, string> = {}): Promise<{ code: number | null; out: string; err: string }> {
+function run(
+  script: string,
+  env: Record<string, string> = {},
+): Promise<{ code: number | null; out: string; err: string }> {
   const child = spawn(process.execPath, ['-e', `const limits = require(${PACKAGE});\n${script}`], {
     env: { ...process.env, REDIS_URL: '', ...env },
     timeout: 10_000,
@@ -22,7 +25,7 @@ let hole: Server;
 
 beforeAll(async () => {
   redis = await startRedis();
-  hole = createServer((socket) => socket.on('error', () => {}));
+  hole = createServer((socket) => socket.on('error', () => {}).resume());
   await new Promise<void>((resolve) => hole.listen(0, '127.0.0.1', resolve));
 });
 afterAll(async () => {

@@ -28,7 +28,8 @@ test('two copies of the face in one process: each its own promises and classes, 
     const [fromA, fromB] = await Promise.all(
       [la, lb].map((l) => Promise.allSettled(Array.from({ length: 30 }, () => l.check('same')))),
     );
-    const reasons = (all: PromiseSettledResult<void>[]) => all.flatMap((r) => (r.status === 'rejected' ? [r.reason] : []));
+    const reasons = (all: PromiseSettledResult<void>[]) =>
+      all.flatMap((r) => (r.status === 'rejected' ? [r.reason] : []));
     expect(reasons(fromA!).length + reasons(fromB!).length).toBe(40);
     expect(reasons(fromA!).every((e) => e instanceof a.RateLimitError)).toBe(true);
     expect(reasons(fromB!).every((e) => e instanceof b.RateLimitError)).toBe(true);
@@ -39,11 +40,23 @@ test('two copies of the face in one process: each its own promises and classes, 
 test('copies that are thrown away with checks in flight harm nobody', async () => {
   for (let i = 0; i < 20; i++) {
     const copy = fresh();
-    const limiter = new copy.RateLimiter({ name: 'thrown', limit: 5, windowMs: 1000, redis: { url: redis.url }, anomaly: false });
+    const limiter = new copy.RateLimiter({
+      name: 'thrown',
+      limit: 5,
+      windowMs: 1000,
+      redis: { url: redis.url },
+      anomaly: false,
+    });
     for (let n = 0; n < 50; n++) limiter.check(n).catch(() => {});
   }
   const last = fresh();
-  const limiter = new last.RateLimiter({ name: 'last', limit: 5, windowMs: 1000, redis: { url: redis.url }, timeoutMs: 5000 });
+  const limiter = new last.RateLimiter({
+    name: 'last',
+    limit: 5,
+    windowMs: 1000,
+    redis: { url: redis.url },
+    timeoutMs: 5000,
+  });
   expect((await limiter.limit(1)).source).toBe('redis');
   await limiter.close();
 });

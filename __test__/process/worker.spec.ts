@@ -25,7 +25,13 @@ function message(from: Worker): Promise<unknown> {
 }
 
 test('a worker is terminated with checks in flight, over and over; the process and its own checks go on', async () => {
-  const own = new RateLimiter({ name: 'own', limit: 1_000_000, windowMs: 60_000, redis: { url: redis.url }, timeoutMs: 5000 });
+  const own = new RateLimiter({
+    name: 'own',
+    limit: 1_000_000,
+    windowMs: 60_000,
+    redis: { url: redis.url },
+    timeoutMs: 5000,
+  });
   for (let i = 0; i < 10; i++) {
     const w = worker(
       `const limiter = new limits.RateLimiter({ name: 'own', limit: 10, windowMs: 60000, anomaly: false });

@@ -31,7 +31,10 @@ export async function startRedis(...options: string[]): Promise<RedisServer> {
   process.once('exit', kill);
   await ready(child);
   const cli = (...args: string[]) =>
-    execFileSync('redis-cli', ['-p', `${port}`, ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }).trim();
+    execFileSync('redis-cli', ['-p', `${port}`, ...args], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
+    }).trim();
   return {
     port,
     url: `redis://127.0.0.1:${port}`,

@@ -41,7 +41,14 @@ export const stores: StoreUnderTest[] = [
     const port = await freePort();
     const server = await startRedis(
       ...['--requirepass', PASSWORD, '--tls-port', `${port}`, '--tls-auth-clients', 'no'],
-      ...['--tls-cert-file', tlsFile('server.pem'), '--tls-key-file', tlsFile('server.key'), '--tls-ca-cert-file', tlsFile('ca.pem')]
+      ...[
+        '--tls-cert-file',
+        tlsFile('server.pem'),
+        '--tls-key-file',
+        tlsFile('server.key'),
+        '--tls-ca-cert-file',
+        tlsFile('ca.pem'),
+      ],
     );
     const tls = { ca: readFileSync(tlsFile('ca.pem'), 'utf8'), servername: 'redis.test' };
     return [server, { host: '127.0.0.1', port, password: ['rotated-away', PASSWORD], tls }];
