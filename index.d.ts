@@ -75,7 +75,7 @@ export declare function onAnomaly(listener: (anomaly: Anomaly) => void): () => v
 
 /**
  * Lets the creators' checks in flight settle, then drops the connections and forgets local state: on the embedded store
- * that is every quota, unless another thread still counts on it. The next check starts afresh.
+ * that is every quota, unless another open limiter counts on it. The next check starts afresh.
  */
 export declare function close(): Promise<void>;
 
@@ -106,7 +106,7 @@ export declare class RateLimiter {
 export interface RateLimiterOptions {
   /**
    * Namespace of its keys: 1 to 64 letters, digits, `.`, `_`, `-`. Limiters of one name on one Redis share their logs, so
-   * give them one window: the shorter one drops what the longer one still counts.
+   * give them one window: the shorter one drops what the longer one still counts. `creator` is the creators' own.
    */
   readonly name: string;
   /** Requests the window holds: 1 to 1,000,000. */
@@ -122,7 +122,10 @@ export interface RateLimiterOptions {
   readonly onStoreError?: 'local' | 'open' | 'closed' | 'throw';
   /** The deadline of one check in ms: 1 to 60,000; 250 when left out. */
   readonly timeoutMs?: number;
-  /** Longest time a denial is answered without asking again, in ms: 0 (off) to 60,000; 1000 when left out. */
+  /**
+   * Longest time a denial is answered without asking again, in ms: 0 (off) to 60,000; 1000 when left out. This version
+   * checks the value and asks every time.
+   */
   readonly denyCacheMs?: number;
   /**
    * When an id is reported: more than `factor` (1 to 1000; 2 when left out) times its limit within `windowMs` (300,000

@@ -1,5 +1,14 @@
 'use strict';
 
+// The face: promises, classes and argument checks, in the caller's realm. One check's way through it:
+//
+//   face/creators.js, face/limiter.js   the public functions and the class
+//   face/arguments.js, face/options.js, face/redis-options.js, face/errors.js   what may come in, and the errors if not
+//   face/session.js     a limiter from its first request to its close; answers become decisions and errors
+//   face/border.js      slots and the mailbox; over there: src/node/limiter.rs, completions.rs, record.rs
+//   face/anomalies.js   listeners and the log line
+//   face/binding.js     finds the binary
+
 const { RateLimitError } = require('./face/errors.js');
 const { RateLimiter } = require('./face/limiter.js');
 const {

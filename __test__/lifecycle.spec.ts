@@ -34,6 +34,28 @@ describe('close and configure', () => {
     await checkCreatorRateLimit(id, 'starter');
   });
 
+  test('a limiter that closes takes nothing from another of its name', async () => {
+    const make = () => new RateLimiter({ name: 'same', limit: 1, windowMs: 60_000, anomaly: false });
+    const [a, b] = [make(), make()];
+    const id = freshId();
+    await a.check(id);
+    await expect(b.check(id)).rejects.toThrow(RateLimitError);
+    await a.close();
+    await expect(b.check(id)).rejects.toThrow(RateLimitError);
+    await b.close();
+    await b.check(id);
+    await b.close();
+  });
+
+  test('what a prototype brings along is nobody’s environment', async () => {
+    Object.defineProperty(Object.prototype, 'polluted', { value: true, enumerable: true, configurable: true });
+    try {
+      await checkCreatorRateLimit(freshId());
+    } finally {
+      delete (Object.prototype as { polluted?: boolean }).polluted;
+    }
+  });
+
   test('listeners stay over a close', async () => {
     const heard: string[] = [];
     const off = onAnomaly((a) => heard.push(a.creatorId));
@@ -66,7 +88,12 @@ describe('over Redis', () => {
     });
     const id = freshId();
     const inFlight = Array.from({ length: 150 }, () => l.limit(id));
-    await l.close();
+    let settled = 0;
+    for (const check of inFlight) void check.then(() => settled++);
+    const closes = [l.close(), l.close()];
+    await closes[1];
+    expect(settled).toBe(150);
+    await closes[0];
     const decisions = await Promise.all(inFlight);
     expect(decisions.filter((d) => d.allowed)).toHaveLength(100);
     expect(decisions.every((d) => d.source === 'redis')).toBe(true);

@@ -2,7 +2,7 @@
 
 const { boolean, integer, record, text } = require('./arguments.js');
 const { binding, constants } = require('./binding.js');
-const { wrongType, wrongValue } = require('./errors.js');
+const { coded, wrongType, wrongValue } = require('./errors.js');
 
 const KEYS = [
   'url',
@@ -39,8 +39,8 @@ function redisOptions(redis) {
     connections: optional(integer, 'connections', connections, 1, constants.maxConnections),
     connectTimeoutMs: optional(integer, 'connectTimeoutMs', connectTimeoutMs, 1, 60_000),
   };
-  const problem = binding.configProblem(native, {});
-  if (problem !== null) throw wrongValue('options', `usable: options.${problem}`);
+  const problem = binding.configProblem(native, []);
+  if (problem !== null) throw coded(new TypeError(`options.${problem}`), 'ERR_INVALID_ARG_VALUE');
   return { native: () => native, askPassword: typeof password === 'function' ? password : undefined };
 }
 
@@ -62,7 +62,7 @@ function passwords(password) {
   if (typeof password === 'string') return { passwordSource: false, passwords: [text(what, password)] };
   if (!Array.isArray(password)) throw wrongType(what, 'a string, a list of strings or a function', password);
   if (password.length === 0) throw wrongValue(what, 'a list with at least one string');
-  return { passwordSource: false, passwords: password.map((one, i) => text(`${what}[${i}]`, one)) };
+  return { passwordSource: false, passwords: Array.from(password, (one, i) => text(`${what}[${i}]`, one)) };
 }
 
 function encryption(tls) {

@@ -23,6 +23,7 @@ class Session {
   listeners = new Listeners();
   #options;
   #open = null;
+  #closing = Promise.resolve();
 
   constructor(options) {
     this.#options = options;
@@ -70,8 +71,13 @@ class Session {
   /** Resolves when what was in flight has settled and the connections are dropped. */
   close() {
     const closing = this.#open;
-    this.#open = null;
-    return closing === null ? Promise.resolve() : closing.end();
+    if (closing !== null) {
+      this.#open = null;
+      // Who closes while another close waits, waits too.
+      const earlier = this.#closing;
+      this.#closing = closing.end().then(() => earlier);
+    }
+    return this.#closing;
   }
 
   #ask(op, id, limit, plan, settle) {
@@ -93,7 +99,7 @@ class Open {
     this.#listeners = listeners;
     const building = process.env.NEXT_PHASE === 'phase-production-build';
     const redis = building ? undefined : options.redis?.native();
-    const environment = building ? {} : variables();
+    const environment = building ? [] : variables();
     const problem = binding.configProblem(redis, environment);
     if (problem !== null) throw configError(problem);
     const { name, windowMs, anomaly, onStoreError, timeoutMs } = options;
@@ -135,10 +141,10 @@ class Open {
 
 /** What is set of the variables that say where Redis is, as this realm sees them. */
 function variables() {
-  const set = {};
+  const set = [];
   for (const name of constants.variables) {
     const value = process.env[name];
-    if (value) set[name] = value;
+    if (value) set.push([name, value]);
   }
   return set;
 }

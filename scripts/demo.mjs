@@ -9,7 +9,7 @@ import { speed } from './demo/speed.mjs';
 import { creators, faults, send } from './demo/traffic.mjs';
 import { Failure, asMain } from './run.mjs';
 
-/** Denials answered without asking the store are reported to it within a second; a shared machine may be late. */
+/** An anomaly is told with the decision that crossed the threshold; a shared machine may be late. */
 const ANOMALY_WAIT_MS = 5000;
 
 async function demo() {

@@ -10,6 +10,7 @@ const PLANS = { starter: 50, pro: 100, business: 500 };
 interface Tally {
   readonly allowed: number;
   readonly denied: number;
+  readonly anomalies: number;
 }
 
 /** A process of its own that hammers on command. */
@@ -53,16 +54,20 @@ test.each(Object.entries(PLANS))(
   'eight processes hammering one creator at once admit exactly the limit: %s, %i',
   async (plan, limit) => {
     const admitted: number[] = [];
+    const anomalies: number[] = [];
     for (let round = 0; round < ROUNDS; round++) {
       const tallies = await Promise.all(hammers.map((h) => h.round(`${plan}-${round}`, plan, limit)));
       const sum = (part: keyof Tally) => tallies.reduce((total, t) => total + t[part], 0);
       expect(sum('allowed') + sum('denied')).toBe(limit * PROCESSES);
       admitted.push(sum('allowed'));
+      anomalies.push(sum('anomalies'));
     }
     process.stdout.write(
       `  ${plan}: limit ${limit}, admitted by ${PROCESSES} processes in ${ROUNDS} rounds: ${admitted.join(' ')}\n`,
     );
     expect(admitted).toEqual(Array(ROUNDS).fill(limit));
+    // Every 2 × limit + 1 requests are one crossing, told by one of the processes.
+    expect(anomalies).toEqual(Array(ROUNDS).fill(Math.floor((limit * PROCESSES) / (2 * limit + 1))));
   },
   60_000,
 );

@@ -54,6 +54,8 @@ impl Completions {
     pub(super) fn ask_password(&self, limiter: u32) -> oneshot::Receiver<Option<Secret>> {
         let (sender, receiver) = oneshot::channel();
         let mut state = self.lock();
+        // Connects that gave up meanwhile.
+        state.passwords.retain(|_, waiting| !waiting.is_closed());
         let ticket = state.next_password;
         state.next_password = ticket.wrapping_add(1);
         state.passwords.insert(ticket, sender);
@@ -134,7 +136,7 @@ impl CompletionBuffer {
     }
 
     /// Writes as many records as the mailbox holds, oldest first, and returns how many. Fewer than it holds: that is all.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn drain(&self) -> u32 {
         let mut state = self.completions.lock();
         state.woken = false;

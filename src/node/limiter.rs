@@ -1,7 +1,6 @@
 //! The limiter as JavaScript calls it: primitives in, primitives out.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use napi::{Error, Result};
@@ -12,10 +11,10 @@ use super::completions::{CompletionBuffer, Completions, Mailbox};
 use super::options::{self, LimiterOptions, RedisOptions, Settings};
 use super::record::{Event, write_answer};
 use super::stores::{self, MemoryHold, Purpose, SharedRedis};
-use crate::limiter::{Delivery, Fallback, Limiter, Sink};
+use crate::limiter::{Answer, Delivery, Fallback, Limiter, Sink};
 use crate::quota::{Id, Limit, Plan, Rules};
 use crate::store::redis::{PasswordAnswer, PasswordSource, RedisConfig};
-use crate::store::{ErrorKind, Op, Request, StoreError};
+use crate::store::{ErrorKind, Op, Request, Scope, StoreError};
 
 /// Decided later: the answer comes through the completion buffer.
 const PENDING: u32 = 0;
@@ -114,7 +113,7 @@ impl NativeLimiter {
         number: u32,
         options: LimiterOptions,
         redis: Option<RedisOptions>,
-        environment: HashMap<String, String>,
+        environment: Vec<Vec<String>>,
     ) -> Result<Self> {
         let settings = options::settings(options).map_err(Error::from_reason)?;
         let completions = buffer.completions();
@@ -149,13 +148,14 @@ impl NativeLimiter {
 
     /// Asks about `id`: `op` by its number, under `limit`, for a creator of `plan` (-1: none). Returns whether the answer
     /// is there already or will come for `slot`.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn submit(&self, op: u32, id: String, limit: u32, plan: i32, slot: u32) -> Result<u32> {
         let op = match op {
             0 => Op::Check,
             1 => Op::Limit,
             2 => Op::Status,
-            _ => Op::Reset,
+            3 => Op::Reset,
+            _ => return Err(Error::from_reason("no such operation")),
         };
         let request = Request {
             op,
@@ -167,42 +167,69 @@ impl NativeLimiter {
             .and_then(|n| Plan::ALL.get(n))
             .copied();
         let running = self.running.borrow();
-        let running = running.get_or_try_init(|| self.start())?;
+        let running = match running.get_or_try_init(|| self.start()) {
+            Ok(running) => running,
+            Err(error) => return Ok(self.answer_alone(&request, Ticket { slot, plan }, error)),
+        };
         let Some((request, answer)) = running.limiter.submit(request, Ticket { slot, plan }) else {
             return Ok(PENDING);
         };
-        self.mailbox
-            .fill(|mailbox| write_answer(slot, answer, mailbox));
-        let anomaly = answer.outcome.anomaly;
-        let Some(event) = anomaly.and_then(|n| self.way.anomaly(&request, plan, n)) else {
-            return Ok(DECIDED);
-        };
-        self.way.completions.push([event]);
-        Ok(DECIDED_AND_MORE)
+        Ok(self.decided(&request, Ticket { slot, plan }, answer))
     }
 
     /// Drops the connections and forgets local state. What is in flight settles all the same; nothing may be asked after.
-    #[napi]
+    #[napi(catch_unwind)]
     pub fn close(&self) {
         if let Some(running) = self.running.take().into_inner() {
             running.memory.forget();
         }
     }
 
-    fn start(&self) -> Result<Running> {
+    fn decided(&self, request: &Request, ticket: Ticket, answer: Answer) -> u32 {
+        let Ticket { slot, plan } = ticket;
+        self.mailbox
+            .fill(|mailbox| write_answer(slot, answer, mailbox));
+        let anomaly = answer.outcome.anomaly;
+        match anomaly.and_then(|n| self.way.anomaly(request, plan, n)) {
+            None => DECIDED,
+            Some(event) => {
+                self.way.completions.push([event]);
+                DECIDED_AND_MORE
+            }
+        }
+    }
+
+    /// Answers where there is no thread to ask Redis from: as the policy says, like any other failure of the store.
+    fn answer_alone(&self, request: &Request, ticket: Ticket, error: StoreError) -> u32 {
+        let Scope { name, rules } = &self.settings.scope;
+        let memory = MemoryHold::new(Purpose::Local, name.clone(), rules.window);
+        let local = Arc::clone(memory.store());
+        match Fallback::new(self.settings.policy, *rules, local).answer(request, error) {
+            Ok(answer) => self.decided(request, ticket, answer),
+            Err(error) => {
+                let slot = ticket.slot;
+                self.way.completions.push([Event::Failed { slot, error }]);
+                PENDING
+            }
+        }
+    }
+
+    fn start(&self) -> std::result::Result<Running, StoreError> {
         let name = self.settings.scope.name.clone();
         let rules = self.settings.scope.rules;
         let Some(config) = &self.redis else {
-            let memory = MemoryHold::new(Purpose::Embedded, name);
+            let memory = MemoryHold::new(Purpose::Embedded, name, rules.window);
             return Ok(Running {
                 limiter: Limiter::memory(rules, Arc::clone(memory.store())),
                 memory,
                 _redis: None,
             });
         };
-        let shared = stores::redis(config.clone())
-            .map_err(|e| Error::from_reason(format!("cannot start the I/O thread: {e}")))?;
-        let memory = MemoryHold::new(Purpose::Local, name);
+        let shared = stores::redis(config.clone()).map_err(|e| {
+            let message = "the system grants no I/O thread";
+            StoreError::new(ErrorKind::Disconnected, message).with_source(e)
+        })?;
+        let memory = MemoryHold::new(Purpose::Local, name, rules.window);
         let limiter = Limiter::remote(
             shared.io.handle(),
             Arc::clone(&shared.store),
@@ -223,7 +250,7 @@ impl NativeLimiter {
 #[napi]
 pub fn config_problem(
     redis: Option<RedisOptions>,
-    environment: HashMap<String, String>,
+    environment: Vec<Vec<String>>,
 ) -> Option<String> {
     struct Unasked;
     impl PasswordSource for Unasked {

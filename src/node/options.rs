@@ -1,7 +1,6 @@
 //! From what JavaScript passes to the values the limiter is built from. The face has checked types and ranges; what
 //! is checked here is what only Rust can read: URLs, certificates and the environment.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,10 +96,16 @@ fn window(ms: f64) -> Result<Window, String> {
 /// [`ConfigError`] that names the option or the variable.
 pub(super) fn redis_config(
     options: Option<RedisOptions>,
-    variables: HashMap<String, String>,
+    variables: Vec<Vec<String>>,
     source: impl FnOnce() -> Arc<dyn PasswordSource>,
 ) -> Result<Option<RedisConfig>, ConfigError> {
-    let env = Environment::new(variables);
+    // Pairs, not an object: napi would read what a prototype brings along, too.
+    let pair = |pair: Vec<String>| {
+        <[String; 2]>::try_from(pair)
+            .ok()
+            .map(<(String, String)>::from)
+    };
+    let env = Environment::new(variables.into_iter().filter_map(pair));
     match options {
         None => from_environment(&env),
         Some(options) => from_options(options, &env, source).map(Some),

@@ -1,6 +1,6 @@
 //! The thread that does the I/O: one a process, started by the first limiter over Redis, ended with the last.
 //!
-//! The work is packets, not computation, so one thread serves; a second one appears only while a name is looked up.
+//! The work is packets, not computation, so one thread serves; others appear only while names are looked up.
 //! Tokio's default of a thread a core would be waste on Lambda, and would be paid at `require`.
 
 use std::io;
@@ -9,6 +9,10 @@ use std::thread;
 
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
+
+/// Names that are looked up at once. The system's look-up blocks a thread and cannot be given up: with only one, a name
+/// that resolves slowly would keep every other Redis from being found.
+const LOOK_UPS: usize = 4;
 
 static CURRENT: Mutex<Weak<IoThread>> = Mutex::new(Weak::new());
 
@@ -43,7 +47,7 @@ impl IoThread {
                 let runtime = Builder::new_current_thread()
                     .enable_io()
                     .enable_time()
-                    .max_blocking_threads(1)
+                    .max_blocking_threads(LOOK_UPS)
                     .build();
                 match runtime {
                     Ok(runtime) => {

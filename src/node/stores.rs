@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread::ThreadId;
+use std::time::{Duration, Instant};
 
 use super::runtime::IoThread;
-use crate::quota::Namespace;
+use crate::quota::{Namespace, Window};
 use crate::store::MemoryStore;
 use crate::store::redis::{RedisConfig, RedisStore};
 
@@ -50,41 +50,52 @@ pub enum Purpose {
 
 struct Shelf {
     store: Arc<MemoryStore>,
-    /// The threads that have limiters on it.
-    users: HashMap<ThreadId, usize>,
+    /// The limiters that are open on it.
+    users: usize,
+    /// When the last of them went, and how long its admissions count.
+    left: (Instant, Duration),
+}
+
+impl Shelf {
+    /// Whether nobody uses it and nothing in it counts any more.
+    fn is_done(&self) -> bool {
+        let (since, window) = self.left;
+        self.users == 0 && (self.store.is_empty() || since.elapsed() >= window)
+    }
 }
 
 type Shelves = HashMap<(Purpose, Namespace), Shelf>;
 
 static MEMORY: LazyLock<Mutex<Shelves>> = LazyLock::new(Mutex::default);
 
-/// One limiter's hold on the process's logs of one name.
+/// One open limiter's hold on the process's logs of one name.
 ///
 /// The logs outlive a limiter that is merely collected: an application that makes one a request must not thereby be
-/// granted a new quota each time. They go when somebody asks for it and no other thread still counts on them.
+/// granted a new quota each time. They go when a limiter asks for it and no other one still counts on them.
 pub struct MemoryHold {
-    purpose: Purpose,
-    name: Namespace,
-    thread: ThreadId,
+    shelf: (Purpose, Namespace),
+    window: Duration,
     store: Arc<MemoryStore>,
 }
 
 impl MemoryHold {
-    /// Takes hold of the logs of `name`, for a limiter of the calling thread.
-    pub fn new(purpose: Purpose, name: Namespace) -> Self {
-        let thread = std::thread::current().id();
+    /// Takes hold of the logs of `name`, whose admissions count for `window`.
+    pub fn new(purpose: Purpose, name: Namespace, window: Window) -> Self {
+        let window = Duration::from_millis(window.ms());
         let mut shelves = lock(&MEMORY);
+        // Names may come and go, too: what is past is dropped by whoever comes next.
+        shelves.retain(|_, shelf| !shelf.is_done());
         let shelf = shelves
             .entry((purpose, name.clone()))
             .or_insert_with(|| Shelf {
                 store: Arc::new(MemoryStore::new()),
-                users: HashMap::new(),
+                users: 0,
+                left: (Instant::now(), Duration::ZERO),
             });
-        *shelf.users.entry(thread).or_insert(0) += 1;
+        shelf.users += 1;
         Self {
-            purpose,
-            name,
-            thread,
+            shelf: (purpose, name),
+            window,
             store: Arc::clone(&shelf.store),
         }
     }
@@ -94,16 +105,14 @@ impl MemoryHold {
         &self.store
     }
 
-    /// Forgets the logs of this name, unless another thread has a limiter on them.
+    /// Forgets the logs of this name, unless another limiter is open on them.
     pub fn forget(&self) {
-        let mut shelves = lock(&MEMORY);
-        let key = (self.purpose, self.name.clone());
-        if let Some(shelf) = shelves.get_mut(&key) {
-            if shelf.users.keys().any(|&thread| thread != self.thread) {
-                return;
-            }
-            // Emptied, not replaced: another limiter of this thread may hold it.
-            shelf.store.clear();
+        let shelves = lock(&MEMORY);
+        if shelves
+            .get(&self.shelf)
+            .is_some_and(|shelf| shelf.users == 1)
+        {
+            self.store.clear();
         }
     }
 }
@@ -111,18 +120,11 @@ impl MemoryHold {
 impl Drop for MemoryHold {
     fn drop(&mut self) {
         let mut shelves = lock(&MEMORY);
-        let key = (self.purpose, self.name.clone());
-        if let Some(shelf) = shelves.get_mut(&key) {
-            if let Some(count) = shelf.users.get_mut(&self.thread) {
-                *count -= 1;
-                if *count == 0 {
-                    shelf.users.remove(&self.thread);
-                }
-            }
-            if shelf.users.is_empty() && shelf.store.is_empty() {
-                shelves.remove(&key);
-            }
+        if let Some(shelf) = shelves.get_mut(&self.shelf) {
+            shelf.users -= 1;
+            shelf.left = (Instant::now(), shelf.left.1.max(self.window));
         }
+        shelves.retain(|_, shelf| !shelf.is_done());
     }
 }
 

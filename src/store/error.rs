@@ -33,8 +33,10 @@ pub enum ErrorKind {
     WrongPass,
     /// The user may not run the command or touch the key.
     NoPerm,
-    /// The server is a replica, or refuses writes.
+    /// The server is a replica.
     ReadOnly,
+    /// A primary that refuses writes for now: too few replicas, or its disk fails.
+    Unwritable,
     /// The server is starting, or has lost its primary.
     Loading,
     /// The server is out of memory.
@@ -62,6 +64,7 @@ impl ErrorKind {
             ErrorKind::WrongPass => "WRONGPASS",
             ErrorKind::NoPerm => "NOPERM",
             ErrorKind::ReadOnly => "READONLY",
+            ErrorKind::Unwritable => "MISCONF",
             ErrorKind::Loading => "LOADING",
             ErrorKind::Oom => "OOM",
             ErrorKind::MaxClients => "MAXCLIENTS",

@@ -56,14 +56,18 @@ local function admit(key, limit, head)
   return nil
 end
 
+-- The tally at the head of a list, if there is one.
+local function tally(head)
+  if not head or tonumber(head) then return nil end
+  local denied, opened, reported = string.match(head, '^(%d+):(%d+):([01])$')
+  if not denied then error('WRONGTYPE the key holds something else than a log', 0) end
+  return tonumber(denied), tonumber(opened), reported == '1'
+end
+
 local function decide(key, limit, threshold, head)
-  local skip, denied, opened, reported = 0, 0, nil, false
-  if head and not tonumber(head) then
-    skip = 1
-    local d, o, r = string.match(head, '^(%d+):(%d+):([01])$')
-    if not d then error('WRONGTYPE the key holds something else than a log', 0) end
-    if o + anomaly_window > now then denied, opened, reported = tonumber(d), tonumber(o), r == '1' end
-  end
+  local denied, opened, reported = tally(head)
+  local skip = opened and 1 or 0
+  if not opened or opened + anomaly_window <= now then denied, opened, reported = 0, nil, false end
 
   local length = redis.call('LLEN', key) - skip
   local live = later_than(key, now - window, skip, length)
@@ -111,7 +115,7 @@ local function decide(key, limit, threshold, head)
 end
 
 local function status(key, limit, head)
-  local skip = head and not tonumber(head) and 1 or 0
+  local skip = tally(head) and 1 or 0
   local live = later_than(key, now - window, skip, redis.call('LLEN', key) - skip)
   local newest = live > 0 and tonumber(redis.call('LINDEX', key, skip)) or now
   return {1, math.max(0, limit - live), newest + window, 0, 0}

@@ -17,17 +17,20 @@ pub(super) async fn greet(
     config: &RedisConfig,
     password: Option<&Secret>,
 ) -> Result<(), StoreError> {
-    if let Some(password) = password {
+    let username = config.username.as_deref();
+    if password.is_some() || username.is_some() {
         let mut auth = redis::cmd("AUTH");
-        if let Some(username) = &config.username {
+        if let Some(username) = username {
             auth.arg(username);
         }
-        say(connection, auth.arg(password.expose())).await?;
+        // A user that needs no password (`nopass`) takes an empty one.
+        let password = password.map_or("", Secret::expose);
+        say(connection, auth.arg(password)).await?;
     }
     if config.database != 0 {
         let mut select = redis::cmd("SELECT");
         say(connection, select.arg(config.database)).await?;
-    } else if password.is_none() {
+    } else if password.is_none() && username.is_none() {
         match say(connection, &redis::cmd("PING")).await {
             // Users of few rights get an answer, too.
             Err(error) if error.kind() == ErrorKind::NoPerm => {}
