@@ -30,9 +30,16 @@ fn complaints(path: &str, text: &str) -> Vec<String> {
         return found;
     }
     let lines: Vec<&str> = text.lines().collect();
+    // How deep the line is in a `use crate::{` list that goes over several.
+    let mut depth = 0;
     for (i, line) in lines.iter().enumerate() {
         let number = i + 1;
         let code = code(line);
+        let listed = format!("{}{code}", if depth > 0 { "crate::{" } else { "" });
+        if listed.contains("crate::{") {
+            depth += code.matches('{').count();
+            depth = depth.saturating_sub(code.matches('}').count());
+        }
         for (room, crates, rooms) in RULES {
             if !path.starts_with(room) {
                 continue;
@@ -40,7 +47,7 @@ fn complaints(path: &str, text: &str) -> Vec<String> {
             for name in crates.iter().filter(|name| names(code, name)) {
                 complain(number, format!("{room} names {name}"));
             }
-            for other in rooms.iter().filter(|other| knows(code, other)) {
+            for other in rooms.iter().filter(|other| knows(&listed, other)) {
                 complain(number, format!("{room} knows crate::{other}"));
             }
         }

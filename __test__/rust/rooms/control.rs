@@ -29,6 +29,11 @@ fn the_checker_sees_each_offence() {
         ),
         (
             "src/quota/log.rs",
+            "use crate::{\n    quota::Log,\n    node::Way,\n};",
+            "knows crate::node",
+        ),
+        (
+            "src/quota/log.rs",
             "use super::super::limiter::Answer;",
             "knows crate::limiter",
         ),
