@@ -94,7 +94,21 @@ async fn a_replica_admits_nobody() {
 #[tokio::test]
 async fn a_primary_without_its_replicas_admits_nobody() {
     let server = Server::start(&["--min-replicas-to-write", "1"]);
-    assert_eq!(failure(&server.store()).await, ErrorKind::ReadOnly);
+    let store = server.store();
+    let connections = || -> u64 {
+        let stats: redis::InfoDict = redis::cmd("INFO")
+            .arg("stats")
+            .query(&mut server.admin())
+            .unwrap();
+        stats.get("total_connections_received").unwrap()
+    };
+    assert_eq!(failure(&store).await, ErrorKind::Unwritable);
+    let before = connections();
+    for _ in 0..20 {
+        assert_eq!(failure(&store).await, ErrorKind::Unwritable);
+    }
+    // The connection is kept: the server is well, but for its replicas. The one more is the question's own.
+    assert_eq!(connections(), before + 1);
 }
 
 /// A key that somebody else wrote fails for its own id; the neighbours in the batch are decided.
