@@ -185,6 +185,11 @@ impl NativeLimiter {
         }
     }
 
+    /// What tells this copy of the face from others.
+    fn face(&self) -> usize {
+        Arc::as_ptr(&self.way.completions) as usize
+    }
+
     fn decided(&self, request: &Request, ticket: Ticket, answer: Answer) -> u32 {
         let Ticket { slot, plan } = ticket;
         self.mailbox
@@ -202,7 +207,7 @@ impl NativeLimiter {
     /// Answers where there is no thread to ask Redis from: as the policy says, like any other failure of the store.
     fn answer_alone(&self, request: &Request, ticket: Ticket, error: StoreError) -> u32 {
         let Scope { name, rules } = &self.settings.scope;
-        let memory = MemoryHold::new(Purpose::Local, name.clone(), rules.window);
+        let memory = MemoryHold::new(Purpose::Local, name.clone(), rules.window, self.face());
         let local = Arc::clone(memory.store());
         match Fallback::new(self.settings.policy, *rules, local).answer(request, error) {
             Ok(answer) => self.decided(request, ticket, answer),
@@ -218,7 +223,7 @@ impl NativeLimiter {
         let name = self.settings.scope.name.clone();
         let rules = self.settings.scope.rules;
         let Some(config) = &self.redis else {
-            let memory = MemoryHold::new(Purpose::Embedded, name, rules.window);
+            let memory = MemoryHold::new(Purpose::Embedded, name, rules.window, self.face());
             return Ok(Running {
                 limiter: Limiter::memory(rules, Arc::clone(memory.store())),
                 memory,
@@ -229,7 +234,7 @@ impl NativeLimiter {
             let message = "the system grants no I/O thread";
             StoreError::new(ErrorKind::Disconnected, message).with_source(e)
         })?;
-        let memory = MemoryHold::new(Purpose::Local, name, rules.window);
+        let memory = MemoryHold::new(Purpose::Local, name, rules.window, self.face());
         let limiter = Limiter::remote(
             shared.io.handle(),
             Arc::clone(&shared.store),

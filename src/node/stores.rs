@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use super::runtime::IoThread;
@@ -48,10 +49,13 @@ pub enum Purpose {
     Local,
 }
 
+/// A thread, and the address of the completion buffer of one copy of the face in it.
+type User = (ThreadId, usize);
+
 struct Shelf {
     store: Arc<MemoryStore>,
-    /// The limiters that are open on it.
-    users: usize,
+    /// How many limiters are open on it, by thread and copy of the face.
+    users: HashMap<User, usize>,
     /// When the last of them went, and how long its admissions count.
     left: (Instant, Duration),
 }
@@ -60,7 +64,7 @@ impl Shelf {
     /// Whether nobody uses it and nothing in it counts any more.
     fn is_done(&self) -> bool {
         let (since, window) = self.left;
-        self.users == 0 && (self.store.is_empty() || since.elapsed() >= window)
+        self.users.is_empty() && (self.store.is_empty() || since.elapsed() >= window)
     }
 }
 
@@ -74,13 +78,15 @@ static MEMORY: LazyLock<Mutex<Shelves>> = LazyLock::new(Mutex::default);
 /// granted a new quota each time. They go when a limiter asks for it and no other one still counts on them.
 pub struct MemoryHold {
     shelf: (Purpose, Namespace),
+    user: User,
     window: Duration,
     store: Arc<MemoryStore>,
 }
 
 impl MemoryHold {
     /// Takes hold of the logs of `name`, whose admissions count for `window`.
-    pub fn new(purpose: Purpose, name: Namespace, window: Window) -> Self {
+    pub fn new(purpose: Purpose, name: Namespace, window: Window, face: usize) -> Self {
+        let user = (std::thread::current().id(), face);
         let window = Duration::from_millis(window.ms());
         let mut shelves = lock(&MEMORY);
         // Names may come and go, too: what is past is dropped by whoever comes next.
@@ -89,12 +95,13 @@ impl MemoryHold {
             .entry((purpose, name.clone()))
             .or_insert_with(|| Shelf {
                 store: Arc::new(MemoryStore::new()),
-                users: 0,
+                users: HashMap::new(),
                 left: (Instant::now(), Duration::ZERO),
             });
-        shelf.users += 1;
+        *shelf.users.entry(user).or_insert(0) += 1;
         Self {
             shelf: (purpose, name),
+            user,
             window,
             store: Arc::clone(&shelf.store),
         }
@@ -105,13 +112,17 @@ impl MemoryHold {
         &self.store
     }
 
-    /// Forgets the logs of this name, unless another limiter is open on them.
+    /// Forgets the logs of this name, unless another limiter is open on them. Other copies of the face in this thread do
+    /// not count: a test runner leaves them behind, one a file, and they would keep every quota for the files after.
     pub fn forget(&self) {
         let shelves = lock(&MEMORY);
-        if shelves
-            .get(&self.shelf)
-            .is_some_and(|shelf| shelf.users == 1)
-        {
+        if shelves.get(&self.shelf).is_some_and(|shelf| {
+            let (thread, face) = self.user;
+            shelf
+                .users
+                .iter()
+                .all(|(&(t, f), &count)| t == thread && (f != face || count == 1))
+        }) {
             self.store.clear();
         }
     }
@@ -121,7 +132,12 @@ impl Drop for MemoryHold {
     fn drop(&mut self) {
         let mut shelves = lock(&MEMORY);
         if let Some(shelf) = shelves.get_mut(&self.shelf) {
-            shelf.users -= 1;
+            if let Some(count) = shelf.users.get_mut(&self.user) {
+                *count -= 1;
+                if *count == 0 {
+                    shelf.users.remove(&self.user);
+                }
+            }
             shelf.left = (Instant::now(), shelf.left.1.max(self.window));
         }
         shelves.retain(|_, shelf| !shelf.is_done());
