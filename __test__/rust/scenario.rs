@@ -198,12 +198,17 @@ fn asked() -> impl Strategy<Value = Ask> {
         5 => Just(Op::Limit),
         2 => Just(Op::Status),
         1 => Just(Op::Reset),
+        2 => (0..6_u32).prop_map(Op::Denied),
     ];
     // Mostly one limit an id, as a plan has it; now and then another, as a change of plan brings.
     let limit = prop_oneof![8 => Just(None), 1 => (1..=12_u32).prop_map(Some)];
-    (op, 0..IDS, limit).prop_map(|(op, who, limit)| Ask {
-        op,
-        who,
-        limit: limit.unwrap_or([1, 3, 7][who]),
+    (op, 0..IDS, limit).prop_map(|(op, who, limit)| {
+        let limit = limit.unwrap_or([1, 3, 7][who]);
+        let op = match op {
+            // At least one and at most one more than the threshold, which is never below the limit.
+            Op::Denied(n) => Op::Denied(1 + n % (limit + 1)),
+            op => op,
+        };
+        Ask { op, who, limit }
     })
 }

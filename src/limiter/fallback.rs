@@ -65,8 +65,8 @@ impl Fallback {
     /// Answers `request` in the store's place.
     ///
     /// # Errors
-    /// The store's error under [`OnStoreError::Throw`]; and for a reset under the other policies that keep no log,
-    /// since nothing was reset.
+    /// The store's error under [`OnStoreError::Throw`]; and under the other policies that keep no log for a reset and for
+    /// denials, since nothing was reset or counted.
     pub fn answer(&self, request: &Request, error: StoreError) -> Result<Answer, StoreError> {
         let source = match (self.policy, request.op) {
             (OnStoreError::Local, _) => {
@@ -75,7 +75,7 @@ impl Fallback {
                     source: Source::Local,
                 });
             }
-            (OnStoreError::Throw, _) | (_, Op::Reset) => return Err(error),
+            (OnStoreError::Throw, _) | (_, Op::Reset | Op::Denied(_)) => return Err(error),
             (OnStoreError::Open, _) => Source::Open,
             (OnStoreError::Closed, _) => Source::Closed,
         };

@@ -61,12 +61,13 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Counts a request that was just decided, and says how many requests it reports if it crosses the threshold.
-    /// `tally` is what is kept for the id between requests.
+    /// Counts a request that was just decided, with one denial or none, or `denials` that were decided without the log.
+    /// Says how many requests it reports if it crosses the threshold; of several denials the first that crosses does,
+    /// and the others begin the next count. `tally` is what is kept for the id between requests.
     pub fn observe(
         tally: &mut Option<Tally>,
         now: Millis,
-        denied: bool,
+        denials: u32,
         log: &Log,
         rule: AnomalyRule,
         limit: Limit,
@@ -74,29 +75,31 @@ impl Tally {
         let window = rule.window().ms();
         let mut open = match tally.take().filter(|t| t.opened + window > now) {
             Some(open) => open,
-            None if denied => Tally {
+            None if denials > 0 => Tally {
                 opened: now,
                 denied: 0,
                 reported: false,
             },
             None => return None,
         };
-        open.denied += u32::from(denied);
+        open.denied = open.denied.saturating_add(denials);
         let from = if open.reported {
             open.opened
         } else {
             now.saturating_sub(window)
         };
-        let requests = open.denied + log.since(from) as u32;
-        let crossed = requests > rule.threshold(limit);
-        if crossed {
+        let requests = open.denied.saturating_add(log.since(from) as u32);
+        let beyond = requests.checked_sub(rule.threshold(limit) + 1);
+        let reported = beyond.map(|beyond| {
+            let over = beyond.min(denials.saturating_sub(1));
             open = Tally {
                 opened: now,
-                denied: 0,
+                denied: over,
                 reported: true,
             };
-        }
+            requests - over
+        });
         *tally = Some(open);
-        crossed.then_some(requests)
+        reported
     }
 }

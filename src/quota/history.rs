@@ -27,10 +27,22 @@ impl History {
         };
         let decision = self.log.check(now, quota);
         let anomaly = rules.anomaly.and_then(|rule| {
-            let denied = !decision.is_allowed();
-            Tally::observe(&mut self.tally, now, denied, &self.log, rule, limit)
+            let denials = u32::from(!decision.is_allowed());
+            Tally::observe(&mut self.tally, now, denials, &self.log, rule, limit)
         });
         Outcome { decision, anomaly }
+    }
+
+    /// Counts denials that were decided without the log, and says what they report.
+    pub fn count_denials(
+        &mut self,
+        now: Millis,
+        rules: Rules,
+        limit: Limit,
+        denials: u32,
+    ) -> Option<u32> {
+        let rule = rules.anomaly?;
+        Tally::observe(&mut self.tally, now, denials, &self.log, rule, limit)
     }
 
     /// Where the id stands, with nothing recorded.

@@ -72,12 +72,17 @@ impl Namespace {
     /// no `:`, so the first one ends it.
     pub fn key(&self, id: &Id) -> String {
         let mut key = String::with_capacity(self.0.len() + id.0.len() + 3);
-        key.push('{');
-        key.push_str(&self.0);
-        key.push(':');
-        escape_into(id.as_str(), &mut key);
-        key.push('}');
+        self.write_key(id, &mut key);
         key
+    }
+
+    /// Appends the key of `id`, as [`key`](Self::key) makes it.
+    pub fn write_key(&self, id: &Id, out: &mut String) {
+        out.push('{');
+        out.push_str(&self.0);
+        out.push(':');
+        escape_into(id.as_str(), out);
+        out.push('}');
     }
 }
 
@@ -89,12 +94,23 @@ pub fn escape(text: &str) -> String {
 }
 
 fn escape_into(text: &str, out: &mut String) {
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'@' | b'+') {
-            out.push(char::from(byte));
-        } else {
+    // Most ids need no escaping: what is plain is copied a stretch at a time.
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(|byte| !is_plain(byte)) {
+        // A plain byte is a whole character, so the stretch ends between two.
+        let (plain, odd) = rest.split_at(at);
+        out.push_str(plain);
+        let length = odd.chars().next().map_or(1, char::len_utf8);
+        let (odd, behind) = odd.split_at(length);
+        for byte in odd.bytes() {
             // Writing to a String cannot fail.
             let _ = write!(out, "%{byte:02X}");
         }
+        rest = behind;
     }
+    out.push_str(rest);
+}
+
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'@' | b'+')
 }

@@ -9,13 +9,28 @@
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
 
-use super::{Decision, Millis, Quota, Verdict, Window};
+use super::{Decision, MAX_WINDOW_MS, Millis, Quota, Verdict, Window};
 
 /// The admissions of one id inside its window, newest first.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+///
+/// Four bytes each: the milliseconds since a moment of the log's own. A log spans less than a window, of 31 days at
+/// most, and 32 bits hold 49 days.
+#[derive(Debug, Clone, Default)]
 pub struct Log {
-    admissions: VecDeque<Millis>,
+    since: Millis,
+    admissions: VecDeque<u32>,
 }
+
+/// The same admissions, whatever they are counted from.
+impl PartialEq for Log {
+    fn eq(&self, other: &Self) -> bool {
+        self.moments().eq(other.moments())
+    }
+}
+
+impl Eq for Log {}
+
+const _: () = assert!(MAX_WINDOW_MS < u32::MAX as Millis);
 
 impl Log {
     /// Asks for one slot at `now`: admits and records it, or denies and leaves the log as it was but for what expired.
@@ -27,8 +42,7 @@ impl Log {
         let limit = quota.limit.get() as usize;
         let verdict = match self.blocking(now, quota) {
             None => {
-                let stamp = self.newest().map_or(now, |newest| newest.max(now));
-                self.admissions.push_front(stamp);
+                self.record(self.newest().map_or(now, |newest| newest.max(now)));
                 Verdict::Allowed
             }
             Some(retry_after) => Verdict::Denied { retry_after },
@@ -53,23 +67,55 @@ impl Log {
 
     /// The newest admission, expired or not.
     pub fn newest(&self) -> Option<Millis> {
-        self.admissions.front().copied()
+        self.get(0)
     }
 
     /// How many admissions are later than `moment`.
     pub fn since(&self, moment: Millis) -> usize {
-        self.admissions.partition_point(|&t| t > moment)
+        self.later_than(|t| t > moment)
     }
 
     fn live(&self, now: Millis, window: Window) -> usize {
-        self.admissions.partition_point(|&t| t + window.ms() > now)
+        self.later_than(|t| t + window.ms() > now)
+    }
+
+    /// How many of the newest pass.
+    fn later_than(&self, passes: impl Fn(Millis) -> bool) -> usize {
+        self.admissions
+            .partition_point(|&offset| passes(self.since + Millis::from(offset)))
+    }
+
+    fn moments(&self) -> impl Iterator<Item = Millis> {
+        let offsets = self.admissions.iter();
+        offsets.map(|&offset| self.since + Millis::from(offset))
+    }
+
+    fn get(&self, place: usize) -> Option<Millis> {
+        let offset = *self.admissions.get(place)?;
+        Some(self.since + Millis::from(offset))
+    }
+
+    fn record(&mut self, moment: Millis) {
+        if self.admissions.is_empty() {
+            self.since = moment;
+        } else if moment - self.since > Millis::from(u32::MAX) {
+            self.count_from_oldest();
+        }
+        self.admissions.push_front((moment - self.since) as u32);
+    }
+
+    /// Some weeks have passed since the moment it counts from: everything left is later, by less than a window.
+    fn count_from_oldest(&mut self) {
+        let oldest = self.admissions.back().copied().unwrap_or_default();
+        self.since += Millis::from(oldest);
+        for offset in &mut self.admissions {
+            *offset -= oldest;
+        }
     }
 
     fn prune(&mut self, now: Millis, window: Window) {
-        while self
-            .admissions
-            .back()
-            .is_some_and(|&t| t + window.ms() <= now)
+        while let Some(&oldest) = self.admissions.back()
+            && self.since + Millis::from(oldest) + window.ms() <= now
         {
             self.admissions.pop_back();
         }
@@ -83,7 +129,7 @@ impl Log {
     /// How long the admission that blocks the next one still counts. After a move to a smaller plan that is not the
     /// oldest: as many have to leave as bring the count below the limit, and the last of those is the `limit`-th newest.
     fn blocking(&self, now: Millis, quota: Quota) -> Option<NonZeroU64> {
-        let blocking = *self.admissions.get(quota.limit.get() as usize - 1)?;
+        let blocking = self.get(quota.limit.get() as usize - 1)?;
         NonZeroU64::new((blocking + quota.window.ms()).saturating_sub(now))
     }
 }

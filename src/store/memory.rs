@@ -56,27 +56,40 @@ impl<C: Clock> MemoryStore<C> {
         // Read under the lock, so that moments enter a log in the order of its decisions.
         let now = self.clock.now();
         sweep(&mut histories, now, rules);
-        let limit = request.limit;
+        let (id, limit) = (&request.id, request.limit);
         match request.op {
-            Op::Check | Op::Limit => match histories.to_back(&request.id) {
-                Some(history) => history.check(now, rules, limit),
-                None => {
-                    while histories.len() >= self.capacity {
-                        histories.pop_front();
-                    }
-                    let history = histories
-                        .entry(request.id.clone())
-                        .or_insert_with(History::default);
-                    history.check(now, rules, limit)
-                }
-            },
-            Op::Status => match histories.get(&request.id) {
+            Op::Check | Op::Limit => self.use_history(&mut histories, id, |history| {
+                history.check(now, rules, limit)
+            }),
+            Op::Status => match histories.get(id) {
                 Some(history) => plain(history.status(now, rules, limit)),
                 None => plain(unused(now, rules, limit)),
             },
             Op::Reset => {
-                histories.remove(&request.id);
+                histories.remove(id);
                 plain(unused(now, rules, limit))
+            }
+            Op::Denied(denials) => self.use_history(&mut histories, id, |history| Outcome {
+                decision: history.status(now, rules, limit),
+                anomaly: history.count_denials(now, rules, limit, denials),
+            }),
+        }
+    }
+
+    /// Uses the history of `id`, which is then the one used last.
+    fn use_history(
+        &self,
+        histories: &mut Histories,
+        id: &Id,
+        answer: impl FnOnce(&mut History) -> Outcome,
+    ) -> Outcome {
+        match histories.to_back(id) {
+            Some(history) => answer(history),
+            None => {
+                while histories.len() >= self.capacity {
+                    histories.pop_front();
+                }
+                answer(histories.entry(id.clone()).or_insert_with(History::default))
             }
         }
     }

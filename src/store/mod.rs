@@ -22,6 +22,9 @@ pub enum Op {
     Status,
     /// To forget the id's log and tally. The answer says the id is unused.
     Reset,
+    /// To count so many denials that were decided without the store (1 to one more than the anomaly threshold: it reports
+    /// once at most). The answer's decision means nothing.
+    Denied(u32),
 }
 
 /// One question to a store.

@@ -28,6 +28,10 @@ proptest! {
                         *history = History::default();
                         plain(history.status(hands.now, rules, limit))
                     }
+                    Op::Denied(denials) => Outcome {
+                        anomaly: history.count_denials(hands.now, rules, limit, denials),
+                        ..plain(history.status(hands.now, rules, limit))
+                    },
                 };
                 let expected = references[ask.who].answer(hands.now, rules, ask.op, limit);
                 prop_assert_eq!(seen(ask.op, outcome), expected);

@@ -42,6 +42,17 @@ impl Naive {
                 *self = Self::default();
                 self.stands(now, rules, limit.get())
             }
+            Op::Denied(denials) => {
+                let mut anomaly = None;
+                for _ in 0..denials {
+                    self.denials.push(now);
+                    anomaly = anomaly.or(self.observe(now, rules, limit.get(), false));
+                }
+                Expected {
+                    anomaly,
+                    ..self.stands(now, rules, limit.get())
+                }
+            }
         }
     }
 

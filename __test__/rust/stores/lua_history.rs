@@ -26,6 +26,7 @@ struct Twin {
 impl Twin {
     fn answer(&mut self, now: Millis, rules: Rules, ask: Ask) -> Outcome {
         let limit = ask.request().limit;
+        let mut anomaly = None;
         match ask.op {
             Op::Check | Op::Limit => {
                 let outcome = self.history.check(now, rules, limit);
@@ -38,10 +39,14 @@ impl Twin {
             }
             Op::Status => {}
             Op::Reset => *self = Self::default(),
+            Op::Denied(denials) => {
+                anomaly = self.history.count_denials(now, rules, limit, denials);
+                self.last_request = self.last_request.max(now);
+            }
         }
         Outcome {
             decision: self.history.status(now, rules, limit),
-            anomaly: None,
+            anomaly,
         }
     }
 

@@ -36,6 +36,10 @@ impl Pure {
                 *history = History::default();
                 plain(history.status(now, rules, limit))
             }
+            Op::Denied(denials) => Outcome {
+                anomaly: history.count_denials(now, rules, limit, denials),
+                ..plain(history.status(now, rules, limit))
+            },
         }
     }
 }

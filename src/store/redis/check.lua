@@ -3,146 +3,217 @@
 -- KEYS[i]            the log of request i: a list of Unix ms, newest first; while its id is being denied, the head of
 --                    the list is a tally "denials:opened:reported" (src/quota/anomaly.rs)
 -- ARGV[1..3]         window, anomaly window (0: no anomalies), TTL slack; all in ms
--- ARGV[3i+1..3i+3]   request i: op ("check", "limit", "status", "reset"), limit, anomaly threshold
+-- ARGV[4]            byte i: the kind of request i, from 0
+-- ARGV[4k+5..4k+8]   kind k: op ("check", "limit", "status", "reset", "denied"), limit, anomaly threshold, and for
+--                    "denied" how many denials the client has answered by itself, to be counted here
 --
--- Reply: five values a request: 1 allowed | 0 denied | -1 failed; remaining; reset (Unix ms); retry after (ms);
--- requests counted if this one is an anomaly, else 0. When failed, the second value is the server's error.
+-- Reply: the moment until which an admission made now counts (Unix ms), and the number of plain admissions; then six
+-- values for each request that is anything else: its number from 1; 1 allowed | 0 denied | -1 failed; remaining, or the
+-- server's error; reset (Unix ms); retry after (ms); requests counted if this one is an anomaly, else 0.
 --
--- A log that is not full costs two commands, whatever the limit: LPUSH gives the length, so nothing is pruned until
--- the list holds more than `limit` entries, expired or not.
+-- A call costs the server about a microsecond, whatever it does. A check of a log that is not full makes two: LINDEX
+-- shows that the list has no tally and is sorted so far, LPUSH gives its length, expired or not.
 
+local call = redis.call
 local window, anomaly_window, slack = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 
 -- Read once: TIME moves on while a script runs.
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local time = call('TIME')
+local seconds, ms = time[1], math.floor(time[2] / 1000)
+local now = seconds * 1000 + ms
 
--- How many of the `length` admissions behind the first `skip` elements are later than `moment`. The list is sorted, so
--- this gallops in from the oldest (usually one look), then halves.
-local function later_than(key, moment, skip, length)
-  local function later(i) return tonumber(redis.call('LINDEX', key, skip + i)) > moment end
-  local low, high, step = 0, length, 1 -- all before `low` are later, none from `high` on is
-  while low < high do
-    local i = math.max(low, high - step)
-    if later(i) then low = i + 1 break end
-    high, step = i, step * 2
-  end
-  while low < high do
-    local i = math.floor((low + high) / 2)
-    if later(i) then low = i + 1 else high = i end
-  end
-  return low
+-- A moment as it stands in a log. Made once where it can be: a number is formatted, to 17 digits, at each call it is
+-- passed to. Moments with as many digits are in the order of their texts.
+local function text(moment) return string.format('%d%03d', math.floor(moment / 1000), moment % 1000) end
+local now_text = string.format('%s%03d', seconds, ms)
+local digits = #now_text
+
+-- A key lives for a window and a slack, from the first admission in each stretch of `slack` ms on: most checks need not
+-- set its TTL, no log expires while it counts, and no key outlives its newest admission by more than the slack.
+local stretch = text(now - now % slack)
+
+local plain, number, reply = 0, 0, {now + window, 0}
+
+-- Answers with five values. The bodies of the rarer answers are made at the first of them: it costs a lone check as much
+-- as its decision to make them all.
+local function note(allowed, second, reset, retry, anomaly)
+  local at = #reply
+  reply[at + 1], reply[at + 2], reply[at + 3] = number, allowed, second
+  reply[at + 4], reply[at + 5], reply[at + 6] = reset, retry, anomaly
 end
 
--- The key lives a window and at most one slack past its newest admission. The TTL is set anew only when that admission
--- enters another stretch of `slack` ms: most checks skip the command, and no log expires while it counts.
-local function keep(key, previous, newest)
-  if not previous or math.floor(previous / slack) ~= math.floor(newest / slack) then
-    redis.call('PEXPIRE', key, newest - now + window + slack)
-  end
-end
-
--- The common case: a log without a tally and not full. Returns nil, the list as it was, when it is not so common.
-local function admit(key, limit, head)
-  local previous = tonumber(head)
-  if head and not previous then return nil end
-  -- After a clock step back, the newest's moment: the list stays sorted, stricter than the clock and never looser.
-  local stamp = math.max(now, previous or 0)
-  if redis.call('LPUSH', key, stamp) <= limit then
-    keep(key, previous, stamp)
-    return {1, 0, stamp + window, 0, 0}
-  end
-  redis.call('LPOP', key)
-  return nil
-end
-
--- The tally at the head of a list, if there is one.
-local function tally(head)
-  if not head or tonumber(head) then return nil end
-  local denied, opened, reported = string.match(head, '^(%d+):(%d+):([01])$')
-  if not denied then error('WRONGTYPE the key holds something else than a log', 0) end
-  return tonumber(denied), tonumber(opened), reported == '1'
-end
-
-local function decide(key, limit, threshold, head)
-  local denied, opened, reported = tally(head)
-  local skip = opened and 1 or 0
-  if not opened or opened + anomaly_window <= now then denied, opened, reported = 0, nil, false end
-
-  local length = redis.call('LLEN', key) - skip
-  local live = later_than(key, now - window, skip, length)
-  local previous = live > 0 and tonumber(redis.call('LINDEX', key, skip)) or nil
-  local stamp = math.max(now, previous or 0)
-  local allowed = live < limit
-  local retry = 0
-  if not allowed then
-    -- After a move to a smaller plan the limit-th newest is the last that has to leave.
-    retry = redis.call('LINDEX', key, skip + limit - 1) + window - now
+local function rarer()
+  -- How many of the `length` admissions behind the first `skip` elements are later than `moment`. The list is sorted, so
+  -- this gallops in from the oldest (usually one look), then halves.
+  local function later_than(key, moment, skip, length)
+    local function later(i) return tonumber(call('LINDEX', key, skip + i)) > moment end
+    local low, high, step = 0, length, 1 -- all before `low` are later, none from `high` on is
+    while low < high do
+      local i = math.max(low, high - step)
+      if later(i) then low = i + 1 break end
+      high, step = i, step * 2
+    end
+    while low < high do
+      local i = math.floor((low + high) / 2)
+      if later(i) then low = i + 1 else high = i end
+    end
+    return low
   end
 
-  if live == 0 then
-    -- Only what is there: after any write, even an idle one, a server out of memory lets a script go on writing.
-    if head then redis.call('DEL', key) end
-  else
-    if live < length then redis.call('LTRIM', key, 0, skip + live - 1) end
-    if skip == 1 then redis.call('LPOP', key) end
-  end
-  if allowed then
-    redis.call('LPUSH', key, stamp)
-    live = live + 1
-    keep(key, previous, stamp)
+  -- Where the id stands after an admission now, into a list that is then of this length.
+  local function stand(key, limit, length)
+    local live = later_than(key, now - window, 0, length)
+    if live < length then call('LTRIM', key, '0', live - 1) end
+    note(1, limit - live, now + window, 0, 0)
   end
 
-  local anomaly = 0
-  if anomaly_window > 0 and (opened or not allowed) then
-    local had_tally = opened ~= nil
-    if not allowed then denied = denied + 1 end
-    opened = opened or now
-    local since = reported and opened or now - anomaly_window
-    if denied + live > threshold then
-      local requests = denied + later_than(key, since, 0, live)
-      if requests > threshold then
-        anomaly, denied, opened, reported = requests, 0, now, true
+  -- The tally at the head of a list, if there is one.
+  local function tally(head)
+    if not head or tonumber(head) then return nil end
+    local denied, opened, reported = string.match(head, '^(%d+):(%d+):([01])$')
+    if not denied then error('WRONGTYPE the key holds something else than a log', 0) end
+    return tonumber(denied), tonumber(opened), reported == '1'
+  end
+
+  -- Counts `denials` more, beside `recent` admissions. Returns the requests to report if they cross the threshold, else
+  -- 0, and the tally afterwards.
+  local function observe(denied, opened, reported, denials, recent, threshold)
+    local requests = denied + denials + recent
+    if requests <= threshold then
+      return 0, string.format('%d:%s:%d', denied + denials, text(opened), reported and 1 or 0)
+    end
+    -- Of several at once, the first to cross is reported; the others begin the next count.
+    local over = math.min(math.max(denials - 1, 0), requests - threshold - 1)
+    return requests - over, string.format('%d:%s:1', over, now_text)
+  end
+
+  -- Every other case: a tally, a full log, a clock that has stepped back. All reads come before the first write.
+  local function decide(key, op, limit, threshold, denials, head)
+    local denied, opened, reported = tally(head)
+    local skip = opened and 1 or 0
+    if not opened or opened + anomaly_window <= now then denied, opened, reported = 0, nil, false end
+
+    local length = head and call('LLEN', key) - skip or 0
+    local live = later_than(key, now - window, skip, length)
+    local previous = live > 0 and tonumber(skip == 0 and head or call('LINDEX', key, '1')) or nil
+    -- After a clock step back, the newest's moment: the list stays sorted, stricter than the clock and never looser.
+    local stamp = math.max(now, previous or 0)
+    local allowed = op ~= 'denied' and live < limit
+    local retry = 0
+    if live >= limit then
+      -- After a move to a smaller plan the limit-th newest is the last that has to leave.
+      retry = call('LINDEX', key, skip + limit - 1) + window - now
+    end
+
+    local had_tally, anomaly, counted = opened ~= nil, 0, nil
+    if anomaly_window > 0 and (had_tally or not allowed) then
+      if op ~= 'denied' then denials = allowed and 0 or 1 end
+      opened = opened or now
+      local since = reported and opened or now - anomaly_window
+      local recent = allowed and stamp > since and 1 or 0
+      -- How many of the others are recent matters only where they can make the difference.
+      if denied + denials + recent + live > threshold then recent = recent + later_than(key, since, skip, live) end
+      anomaly, counted = observe(denied, opened, reported, denials, recent, threshold)
+    end
+
+    if live == 0 then
+      -- Only what is there: after any write, even an idle one, a server out of memory lets a script go on writing.
+      if head then call('DEL', key) end
+      skip = 0
+    elseif live < length then
+      call('LTRIM', key, '0', skip + live - 1)
+    end
+    if skip == 1 and (allowed or not counted) then call('LPOP', key) end
+    if allowed then
+      call('LPUSH', key, text(stamp))
+      live = live + 1
+      if not previous or math.floor(previous / slack) ~= math.floor(stamp / slack) then
+        call('PEXPIRE', key, stamp - now + window + slack)
       end
     end
-    redis.call('LPUSH', key, string.format('%d:%.0f:%d', denied, opened, reported and 1 or 0))
-    -- A tally may outlive the log by up to the anomaly window, which is never longer than the window.
-    if anomaly > 0 or not had_tally then redis.call('PEXPIRE', key, stamp - now + window + slack) end
+    if counted then
+      if skip == 1 and not allowed then call('LSET', key, '0', counted) else call('LPUSH', key, counted) end
+      -- A tally may outlive the log by up to the anomaly window, which is never longer than the window. Without a log,
+      -- the key has just been made.
+      if anomaly > 0 or not had_tally or live == 0 then call('PEXPIRE', key, stamp - now + window + slack) end
+    end
+
+    local newest = allowed and stamp or previous or now
+    note((allowed or op == 'denied') and 1 or 0, math.max(0, limit - live), newest + window, retry, anomaly)
   end
 
-  local newest = allowed and stamp or previous
-  return {allowed and 1 or 0, math.max(0, limit - live), newest + window, retry, anomaly}
+  local function status(key, limit, head)
+    local skip = tally(head) and 1 or 0
+    local live = later_than(key, now - window, skip, call('LLEN', key) - skip)
+    local newest = live > 0 and tonumber(call('LINDEX', key, skip)) or now
+    note(1, math.max(0, limit - live), newest + window, 0, 0)
+  end
+
+  local function reset(key, limit)
+    call('DEL', key)
+    note(1, limit, now + window, 0, 0)
+  end
+
+  return {stand = stand, decide = decide, status = status, reset = reset}
 end
 
-local function status(key, limit, head)
-  local skip = tally(head) and 1 or 0
-  local live = later_than(key, now - window, skip, redis.call('LLEN', key) - skip)
-  local newest = live > 0 and tonumber(redis.call('LINDEX', key, skip)) or now
-  return {1, math.max(0, limit - live), newest + window, 0, 0}
+local made
+local function rare()
+  made = made or rarer()
+  return made
 end
 
-local function answer(key, op, limit, threshold)
-  if op == 'reset' then
-    redis.call('DEL', key)
-    return {1, limit, now + window, 0, 0}
+-- Pushes an admission. Returns the length of the list, or nil if the log is full: then the list is as it was. `head` is
+-- the newest admission, not later than now, or false.
+local function admit(key, limit, limit_text, head)
+  local length = call('LPUSH', key, now_text)
+  if length > limit then
+    local leaving = call('LINDEX', key, limit_text)
+    if tonumber(leaving) > now - window then
+      call('LPOP', key)
+      return nil
+    end
+    -- What is older has expired too.
+    call('LTRIM', key, '0', limit - 1)
+    length = limit
   end
-  local head = redis.call('LINDEX', key, 0)
-  if op == 'status' then return status(key, limit, head) end
-  if op == 'check' then
-    local admitted = admit(key, limit, head)
-    if admitted then return admitted end
-  end
-  return decide(key, limit, threshold, head)
+  if not head or head < stretch then call('PEXPIRE', key, window + slack) end
+  return length
 end
 
-local reply = {}
-for i, key in ipairs(KEYS) do
-  local ok, result = pcall(answer, key, ARGV[3 * i + 1], tonumber(ARGV[3 * i + 2]), tonumber(ARGV[3 * i + 3]))
-  -- One request that fails (a key of another type, a server out of memory) leaves its neighbours alone.
-  if not ok then
-    local message = type(result) == 'table' and result.err or result
-    result = {-1, tostring(message), 0, 0, 0}
+local kinds, kind, at, op, limit = ARGV[4], nil, nil, nil, nil
+local function answers()
+  while number < #KEYS do
+    number = number + 1
+    local key, head = KEYS[number], nil
+    local k = string.byte(kinds, number)
+    if k ~= kind then
+      kind, at = k, 4 * k + 5
+      op, limit = ARGV[at], tonumber(ARGV[at + 1])
+    end
+    if op == 'reset' then
+      rare().reset(key, limit)
+    else
+      head = call('LINDEX', key, '0')
+      -- A tally has more digits than a moment.
+      local sorted = not head or #head == digits and head <= now_text
+      local length = sorted and (op == 'check' or op == 'limit') and admit(key, limit, ARGV[at + 1], head)
+      if length and op == 'check' then
+        plain = plain + 1
+      elseif length then
+        rare().stand(key, limit, length)
+      elseif op == 'status' then
+        rare().status(key, limit, head)
+      else
+        rare().decide(key, op, limit, tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), head)
+      end
+    end
   end
-  for j = 1, 5 do reply[#reply + 1] = result[j] end
 end
+-- One request that fails (a key of another type, a server out of memory) leaves its neighbours alone.
+while number < #KEYS do
+  local ok, problem = pcall(answers)
+  if not ok then note(-1, tostring(type(problem) == 'table' and problem.err or problem), 0, 0, 0) end
+end
+reply[2] = plain
 return reply

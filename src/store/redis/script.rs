@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use redis::{Cmd, Script, Value};
 
-use crate::quota::{Decision, Millis, Outcome, Rules, Verdict};
+use crate::quota::{Decision, Limit, Millis, Outcome, Rules, Verdict};
 use crate::store::{ErrorKind, Op, Request, Scope, StoreError};
 
 use super::reply;
@@ -15,8 +15,8 @@ pub const SOURCE: &str = include_str!("check.lua");
 /// The most a log's key outlives its newest admission, so that most admissions need not touch its TTL.
 const MAX_SLACK_MS: Millis = 60_000;
 
-/// Values the script returns for each request.
-const FIELDS: usize = 5;
+/// Values the script returns for each request that is no plain admission.
+const FIELDS: usize = 6;
 
 /// How the script is named in a command.
 #[derive(Debug, Clone, Copy)]
@@ -37,8 +37,11 @@ pub(super) fn command(by: By, scope: &Scope, requests: &[Request]) -> Cmd {
         By::Source => redis::cmd("EVAL").arg(SOURCE).to_owned(),
     };
     cmd.arg(requests.len());
+    let mut key = String::new();
     for request in requests {
-        cmd.arg(scope.name.key(&request.id));
+        key.clear();
+        scope.name.write_key(&request.id, &mut key);
+        cmd.arg(&key);
     }
     for argument in arguments(scope.rules, requests) {
         cmd.arg(argument);
@@ -46,41 +49,78 @@ pub(super) fn command(by: By, scope: &Scope, requests: &[Request]) -> Cmd {
     cmd
 }
 
-/// The script's ARGV.
+/// The script's ARGV. Most requests of a batch are of one kind, or of a few: each kind is written once, and a request is
+/// a byte.
+///
+/// # Panics
+/// In debug builds, for more than 128 requests: the bytes are to be text.
 pub fn arguments(rules: Rules, requests: &[Request]) -> Vec<String> {
+    debug_assert!(requests.len() <= 128);
     let window = rules.window.ms();
     let anomaly_window = rules.anomaly.map_or(0, |rule| rule.window().ms());
     let slack = (window / 4).clamp(1, MAX_SLACK_MS);
+    let mut kinds: Vec<(Op, Limit)> = Vec::new();
+    let mut of_requests = String::with_capacity(requests.len());
+    for request in requests {
+        let kind = (request.op, request.limit);
+        let number = kinds
+            .iter()
+            .position(|&known| known == kind)
+            .unwrap_or_else(|| {
+                kinds.push(kind);
+                kinds.len() - 1
+            });
+        of_requests.push(char::from(number as u8));
+    }
     let mut arguments = vec![
         window.to_string(),
         anomaly_window.to_string(),
         slack.to_string(),
+        of_requests,
     ];
-    for request in requests {
-        let op = match request.op {
-            Op::Check => "check",
-            Op::Limit => "limit",
-            Op::Status => "status",
-            Op::Reset => "reset",
+    for (op, limit) in kinds {
+        let (name, denials) = match op {
+            Op::Check => ("check", 0),
+            Op::Limit => ("limit", 0),
+            Op::Status => ("status", 0),
+            Op::Reset => ("reset", 0),
+            Op::Denied(denials) => ("denied", denials),
         };
-        let threshold = rules
-            .anomaly
-            .map_or(0, |rule| rule.threshold(request.limit));
-        arguments.push(op.to_owned());
-        arguments.push(request.limit.get().to_string());
-        arguments.push(threshold.to_string());
+        let threshold = rules.anomaly.map_or(0, |rule| rule.threshold(limit));
+        arguments.push(name.to_owned());
+        arguments.extend([limit.get(), threshold, denials].map(|n| n.to_string()));
     }
     arguments
 }
 
-/// The script's reply to `count` requests.
+/// The script's reply to `count` requests. Two requests of one place, or a place left out, make it none of the script's.
 pub fn outcomes(value: Value, count: usize) -> Vec<Result<Outcome, StoreError>> {
-    match value {
-        Value::Array(values) if values.len() == count * FIELDS => {
-            values.chunks_exact(FIELDS).map(outcome).collect()
-        }
-        _ => vec![Err(unexpected()); count],
+    admitted_but(&value, count).unwrap_or_else(|| vec![Err(unexpected()); count])
+}
+
+/// Everybody admitted but those of whom the reply says more.
+fn admitted_but(value: &Value, count: usize) -> Option<Vec<Result<Outcome, StoreError>>> {
+    let Value::Array(values) = value else {
+        return None;
+    };
+    let ([reset, plain], others) = values.split_first_chunk()?;
+    let mut told = number(plain).ok()? as usize;
+    let admitted = Outcome {
+        decision: Decision {
+            verdict: Verdict::Allowed,
+            remaining: 0,
+            reset: number(reset).ok()?,
+        },
+        anomaly: None,
+    };
+    let mut outcomes = vec![Ok(admitted); count];
+    for other in others.chunks(FIELDS) {
+        let ([at], fields) = other.split_first_chunk()?;
+        let place = outcomes.get_mut(number(at).ok()?.checked_sub(1)? as usize)?;
+        *place = outcome(fields);
+        told += 1;
     }
+    (told == count).then_some(outcomes)
 }
 
 fn outcome(fields: &[Value]) -> Result<Outcome, StoreError> {
