@@ -1,16 +1,30 @@
 'use strict';
 
 const { binding, constants } = require('./binding.js');
-const { storeError } = require('./errors.js');
+const { RateLimitError, storeError } = require('./errors.js');
 
-// The numbers that Rust uses too: src/node/limiter.rs and src/node/record.rs.
+// The numbers that Rust uses too: src/node/desk.rs and src/node/record.rs.
 const PENDING = 0;
 const DECIDED_AND_MORE = 2;
+const REFUSED = 3;
 const KIND = { DECIDED: 0, FAILED: 1, ANOMALY: 2, PASSWORD: 3 };
 
 const FIELDS = constants.recordFields;
 /** Records fetched in one call: as many as the largest batch has requests. */
 const RECORDS = 64;
+/** Slots that are kept for the next burst. */
+const KEPT_SLOTS = 1024;
+
+/** A request whose answer has not come. */
+class Pending {
+  constructor(owner, read, limit, resolve, reject) {
+    this.owner = owner;
+    this.read = read;
+    this.limit = limit;
+    this.resolve = resolve;
+    this.reject = reject;
+  }
+}
 
 /**
  * The border between promises and native code, one for each copy of this module. A request takes a slot and crosses as
@@ -19,6 +33,7 @@ const RECORDS = 64;
 class Border {
   #mailbox = new Float64Array(RECORDS * FIELDS);
   #buffer;
+  #fetch;
   #anchor = { border: undefined };
   #slots = [];
   #free = [];
@@ -30,6 +45,7 @@ class Border {
 
   constructor() {
     this.#buffer = new binding.CompletionBuffer(this.#mailbox, waker(new WeakRef(this), this.#anchor));
+    this.#fetch = this.#buffer.drainer();
   }
 
   /** A native limiter for `owner`, who is told of its anomalies (`onAnomaly`) and asked for its password. */
@@ -42,26 +58,28 @@ class Border {
   }
 
   /**
-   * Asks `native` for `owner` and gives the answer to `settle(mailbox, at, resolve, reject)`, which reads the record at
-   * `at`. Where the answer comes later, the owner's `started` and `finished` are called.
+   * Asks through the `submit` of one of `owner`'s native limiters. The promise gets what `read(mailbox, at, limit)` makes
+   * of the record at `at`: a RateLimitError rejects it, anything else resolves it. Where the answer comes later, the
+   * owner's `started` and `finished` are called.
    */
-  ask(owner, native, op, id, limit, plan, settle) {
+  ask(owner, submit, kind, id, limit, read) {
     const slot = this.#free.length > 0 ? this.#free[this.#free.length - 1] : this.#slots.length;
-    const outcome = native.submit(op, id, limit, plan, slot);
-    if (outcome !== PENDING) {
-      // Not queueMicrotask: test runners replace that one with a clock of their own.
-      if (outcome === DECIDED_AND_MORE) void Promise.resolve().then(this.#drain);
-      return new Promise((resolve, reject) => settle(this.#mailbox, 0, resolve, reject));
-    }
+    const outcome = submit(kind, id, limit, slot);
+    if (outcome === PENDING) return this.#wait(owner, slot, limit, read);
+    if (outcome === REFUSED) throw new Error('@huntaze/rate-limit: the binary refused a request');
+    // Not queueMicrotask: test runners replace that one with a clock of their own.
+    if (outcome === DECIDED_AND_MORE) void Promise.resolve().then(this.#drain);
+    const answer = read(this.#mailbox, 0, limit);
+    return answer instanceof RateLimitError ? Promise.reject(answer) : Promise.resolve(answer);
+  }
+
+  #wait(owner, slot, limit, read) {
     return new Promise((resolve, reject) => {
       if (slot < this.#slots.length) this.#free.pop();
-      this.#slots[slot] = { owner, settle, resolve, reject };
+      this.#slots[slot] = new Pending(owner, read, limit, resolve, reject);
       owner.started();
-      if (this.#inFlight++ === 0) {
-        // A check in flight keeps the process, and this object, alive; an idle limiter neither.
-        this.#buffer.hold();
-        this.#anchor.border = this;
-      }
+      // A check in flight keeps this object alive, and Rust the process; an idle limiter neither.
+      if (this.#inFlight++ === 0) this.#anchor.border = this;
     });
   }
 
@@ -72,17 +90,20 @@ class Border {
     const later = [];
     let count;
     do {
-      count = this.#buffer.drain();
+      count = this.#fetch();
       for (let i = 0; i < count; i++) this.#deliver(i * FIELDS, later);
     } while (count === RECORDS);
     for (const call of later) call();
   }
 
   #deliver(at, later) {
-    const [kind, number] = [this.#mailbox[at], this.#mailbox[at + 1]];
+    const kind = this.#mailbox[at];
+    const number = this.#mailbox[at + 1];
     if (kind === KIND.DECIDED) {
-      const { owner, settle, resolve, reject } = this.#release(number);
-      settle(this.#mailbox, at, resolve, reject);
+      const { owner, read, limit, resolve, reject } = this.#release(number);
+      const answer = read(this.#mailbox, at, limit);
+      if (answer instanceof RateLimitError) reject(answer);
+      else resolve(answer);
       owner.finished();
       return;
     }
@@ -103,11 +124,11 @@ class Border {
     this.#slots[slot] = undefined;
     this.#free.push(slot);
     if (--this.#inFlight === 0) {
-      this.#buffer.release();
       this.#anchor.border = undefined;
-      // After a burst the arrays go back to nothing.
-      this.#slots = [];
-      this.#free = [];
+      if (this.#slots.length > KEPT_SLOTS) {
+        this.#slots = [];
+        this.#free = [];
+      }
     }
     return request;
   }

@@ -18,6 +18,26 @@ Object.defineProperty(RateLimitError.prototype, 'name', {
 });
 Object.defineProperty(RateLimitError.prototype, 'code', { value: 'RATE_LIMITED', writable: true, configurable: true });
 
+/**
+ * What a check is denied with. It has no stack: a denial is ordinary traffic, the stack would show the way of the answer
+ * and not of the question, and to record one takes longer than everything else about a denial together.
+ */
+function denial(retryAfter, limit) {
+  const { stackTraceLimit } = Error;
+  limitStack(0);
+  const error = new RateLimitError(retryAfter, limit, 0);
+  limitStack(stackTraceLimit);
+  return error;
+}
+
+function limitStack(frames) {
+  try {
+    Error.stackTraceLimit = frames;
+  } catch {
+    // Frozen, as under `node --frozen-intrinsics`: then it has a stack.
+  }
+}
+
 /** An argument of the wrong type. */
 function wrongType(what, expected, received) {
   return coded(new TypeError(`${what} must be ${expected}. Received ${kindOf(received)}`), 'ERR_INVALID_ARG_TYPE');
@@ -55,4 +75,4 @@ function kindOf(value) {
   return `type ${typeof value}`;
 }
 
-module.exports = { RateLimitError, wrongType, wrongValue, outOfRange, configError, storeError, coded };
+module.exports = { RateLimitError, denial, wrongType, wrongValue, outOfRange, configError, storeError, coded };

@@ -3,7 +3,7 @@
 const { Listeners, warn } = require('./anomalies.js');
 const { border } = require('./border.js');
 const { binding, constants } = require('./binding.js');
-const { RateLimitError, configError } = require('./errors.js');
+const { denial, configError } = require('./errors.js');
 
 // The numbers of the record's fields after kind and slot: src/node/record.rs.
 const ALLOWED = 2;
@@ -12,7 +12,9 @@ const RESET = 4;
 const RETRY_AFTER = 5;
 const SOURCE = 6;
 
-/** The operations, by their number in src/node/limiter.rs. */
+const SOURCES = constants.sources;
+
+/** The operations, by their number in src/node/desk.rs. */
 const OP = { CHECK: 0, LIMIT: 1, STATUS: 2, RESET: 3 };
 
 let noticed = false;
@@ -31,36 +33,22 @@ class Session {
 
   /** Resolves when allowed, rejects with RateLimitError when not. */
   check(id, limit, plan) {
-    return this.#ask(OP.CHECK, id, limit, plan, (mailbox, at, resolve, reject) => {
-      if (mailbox[at + ALLOWED] === 1) resolve();
-      else reject(new RateLimitError(Math.max(1, Math.ceil(mailbox[at + RETRY_AFTER] / 1000)), limit, 0));
-    });
+    return (this.#open ?? this.#start()).ask(OP.CHECK + kindOf(plan), id, limit, readCheck);
   }
 
   /** Resolves to a Decision. */
   limit(id, limit, plan) {
-    return this.#ask(OP.LIMIT, id, limit, plan, (mailbox, at, resolve) => {
-      resolve({
-        allowed: mailbox[at + ALLOWED] === 1,
-        limit,
-        remaining: mailbox[at + REMAINING],
-        reset: mailbox[at + RESET],
-        retryAfterMs: mailbox[at + RETRY_AFTER],
-        source: constants.sources[mailbox[at + SOURCE]],
-      });
-    });
+    return (this.#open ?? this.#start()).ask(OP.LIMIT + kindOf(plan), id, limit, readDecision);
   }
 
   /** Resolves to a RateLimitStatus. */
   status(id, limit, plan) {
-    return this.#ask(OP.STATUS, id, limit, plan, (mailbox, at, resolve) => {
-      resolve({ limit, remaining: mailbox[at + REMAINING], reset: mailbox[at + RESET] });
-    });
+    return (this.#open ?? this.#start()).ask(OP.STATUS + kindOf(plan), id, limit, readStatus);
   }
 
   /** Resolves when the id's log is forgotten. */
   reset(id) {
-    return this.#ask(OP.RESET, id, 1, -1, (mailbox, at, resolve) => resolve());
+    return (this.#open ?? this.#start()).ask(OP.RESET, id, 1, readNothing);
   }
 
   /** Whether a request has opened it. */
@@ -80,15 +68,44 @@ class Session {
     return this.#closing;
   }
 
-  #ask(op, id, limit, plan, settle) {
-    this.#open ??= new Open(this.#options, this.listeners);
-    return this.#open.ask(op, id, limit, plan, settle);
+  #start() {
+    return (this.#open = new Open(this.#options, this.listeners));
   }
 }
+
+/** What of a request's kind is the plan: its number from 0, or -1 for none. */
+function kindOf(plan) {
+  return 4 * (plan + 1);
+}
+
+// What an answer is made of the record at `at` of the mailbox.
+
+function readCheck(mailbox, at, limit) {
+  if (mailbox[at + ALLOWED] === 1) return undefined;
+  return denial(Math.max(1, Math.ceil(mailbox[at + RETRY_AFTER] / 1000)), limit);
+}
+
+function readDecision(mailbox, at, limit) {
+  return {
+    allowed: mailbox[at + ALLOWED] === 1,
+    limit,
+    remaining: mailbox[at + REMAINING],
+    reset: mailbox[at + RESET],
+    retryAfterMs: mailbox[at + RETRY_AFTER],
+    source: SOURCES[mailbox[at + SOURCE]],
+  };
+}
+
+function readStatus(mailbox, at, limit) {
+  return { limit, remaining: mailbox[at + REMAINING], reset: mailbox[at + RESET] };
+}
+
+function readNothing() {}
 
 /** One opening of a session: the native limiter and what is in flight through it. */
 class Open {
   #native;
+  #submit;
   #options;
   #listeners;
   #inFlight = 0;
@@ -104,11 +121,12 @@ class Open {
     if (problem !== null) throw configError(problem);
     const { name, windowMs, anomaly, onStoreError, timeoutMs } = options;
     this.#native = border.open(this, { name, windowMs, anomaly, onStoreError, timeoutMs }, redis, environment);
+    this.#submit = this.#native.submitter();
     if (this.#native.isEmbedded && !building) notice();
   }
 
-  ask(op, id, limit, plan, settle) {
-    return border.ask(this, this.#native, op, id, limit, plan, settle);
+  ask(kind, id, limit, read) {
+    return border.ask(this, this.#submit, kind, id, limit, read);
   }
 
   started() {

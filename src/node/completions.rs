@@ -1,16 +1,17 @@
 //! The way back to JavaScript: one buffer and one wake-up for all that finished meanwhile.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use napi::bindgen_prelude::{Float64Array, Function};
+use napi::bindgen_prelude::{Float64Array, Function, Unknown};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
-use napi::{Env, Result, Status, check_status, sys};
+use napi::{Env, Result, Status, sys};
 use napi_derive::napi;
 use tokio::sync::oneshot;
 
+use super::bound::{Call, Callee, bind};
 use super::record::{Event, RECORD_FIELDS, write};
 use crate::store::redis::Secret;
 
@@ -71,8 +72,7 @@ impl Completions {
 }
 
 /// Where records are written for JavaScript to read: its own memory, shared once, so that an answer costs no allocation.
-#[derive(Clone)]
-pub struct Mailbox(Rc<RefCell<Float64Array>>);
+pub struct Mailbox(RefCell<Float64Array>);
 
 impl Mailbox {
     /// Writes into the memory. Only on the JavaScript thread, inside a call from it.
@@ -84,91 +84,121 @@ impl Mailbox {
     }
 }
 
-/// One copy of the JavaScript face: its buffer, and whether it keeps the process alive.
-#[napi]
-pub struct CompletionBuffer {
+/// The JavaScript thread's end of the way back.
+pub(super) struct Post {
     completions: Arc<Completions>,
     mailbox: Mailbox,
+    /// Requests that JavaScript waits for. While there are any, the process stays alive.
+    in_flight: Cell<u32>,
 }
 
-#[napi]
-impl CompletionBuffer {
-    /// `mailbox` is where `drain` writes records, several of `RECORD_FIELDS` numbers; `wake` is called without arguments
-    /// when there is something to drain.
-    #[napi(constructor)]
-    pub fn new(mailbox: Float64Array, wake: Function<(), ()>) -> Result<Self> {
-        let wake = wake.build_threadsafe_function().weak::<true>().build()?;
-        Ok(Self {
-            completions: Arc::new(Completions {
-                state: Mutex::default(),
-                wake,
-            }),
-            mailbox: Mailbox(Rc::new(RefCell::new(mailbox))),
-        })
+impl Post {
+    pub(super) fn completions(&self) -> &Arc<Completions> {
+        &self.completions
     }
 
-    /// Keeps the process alive: the first check is in flight.
-    #[napi]
-    pub fn hold(&self, env: Env) -> Result<()> {
+    pub(super) fn mailbox(&self) -> &Mailbox {
+        &self.mailbox
+    }
+
+    /// One more request is in flight.
+    pub(super) fn started(&self, env: sys::napi_env) {
+        let before = self.in_flight.replace(self.in_flight.get() + 1);
+        if before == 0 {
+            // SAFETY: this is the environment's own thread, see `hold`.
+            self.hold(|wake| unsafe { sys::napi_ref_threadsafe_function(env, wake) });
+        }
+    }
+
+    fn finished(&self, env: sys::napi_env, count: u32) {
+        let left = self.in_flight.get().saturating_sub(count);
+        let before = self.in_flight.replace(left);
+        if before > 0 && left == 0 {
+            // SAFETY: as in `started`.
+            self.hold(|wake| unsafe { sys::napi_unref_threadsafe_function(env, wake) });
+        }
+    }
+
+    /// Changes whether the wake-up function keeps the process alive. Refused only while the environment goes down, and
+    /// then nothing does. The lock held meanwhile keeps the function from being released.
+    fn hold(&self, change: impl FnOnce(sys::napi_threadsafe_function) -> sys::napi_status) {
         let handle = &self.completions.wake.handle;
         handle.with_read_aborted(|aborted| {
-            if aborted {
-                return Ok(());
+            if !aborted {
+                change(handle.get_raw());
             }
-            // SAFETY: on the environment's own thread, and the lock held here keeps the function from being released.
-            check_status!(unsafe { sys::napi_ref_threadsafe_function(env.raw(), handle.get_raw()) })
-        })
+        });
     }
+}
 
-    /// Lets the process end: no check is in flight.
-    #[napi]
-    pub fn release(&self, env: Env) -> Result<()> {
-        let handle = &self.completions.wake.handle;
-        handle.with_read_aborted(|aborted| {
-            if aborted {
-                return Ok(());
-            }
-            // SAFETY: as in `hold`.
-            check_status!(unsafe {
-                sys::napi_unref_threadsafe_function(env.raw(), handle.get_raw())
-            })
-        })
-    }
-
+impl Callee for Post {
     /// Writes as many records as the mailbox holds, oldest first, and returns how many. Fewer than it holds: that is all.
-    #[napi(catch_unwind)]
-    pub fn drain(&self) -> u32 {
+    fn call(&self, call: &Call) -> u32 {
         let mut state = self.completions.lock();
         state.woken = false;
-        self.mailbox.fill(|mailbox| {
+        let mut finished = 0;
+        let written = self.mailbox.fill(|mailbox| {
             let mut written = 0;
             for record in mailbox.chunks_exact_mut(RECORD_FIELDS) {
                 let Some(event) = state.events.pop_front() else {
                     break;
                 };
+                finished += u32::from(event.settles());
                 if let Some(text) = write(event, record) {
                     state.texts.push_back(text);
                 }
                 written += 1;
             }
             written
+        });
+        drop(state);
+        self.finished(call.env(), finished);
+        written
+    }
+}
+
+/// One copy of the JavaScript face: what finished for it, and whether it keeps the process alive.
+#[napi]
+pub struct CompletionBuffer {
+    post: Rc<Post>,
+}
+
+#[napi]
+impl CompletionBuffer {
+    /// `mailbox` is where records are written, several of `RECORD_FIELDS` numbers; `wake` is called without arguments when
+    /// there is something to drain.
+    #[napi(constructor)]
+    pub fn new(mailbox: Float64Array, wake: Function<(), ()>) -> Result<Self> {
+        let wake = wake.build_threadsafe_function().weak::<true>().build()?;
+        Ok(Self {
+            post: Rc::new(Post {
+                completions: Arc::new(Completions {
+                    state: Mutex::default(),
+                    wake,
+                }),
+                mailbox: Mailbox(RefCell::new(mailbox)),
+                in_flight: Cell::new(0),
+            }),
         })
+    }
+
+    /// The function that drains: without arguments, it writes as many records as the mailbox holds and returns how many.
+    #[napi]
+    pub fn drainer(&self, env: Env) -> Result<Unknown<'static>> {
+        bind(env, Rc::clone(&self.post))
     }
 
     /// The text of the next record that has one, in the order of the records.
     #[napi]
     pub fn take_text(&self) -> Vec<String> {
-        self.completions
-            .lock()
-            .texts
-            .pop_front()
-            .unwrap_or_default()
+        let mut state = self.post.completions.lock();
+        state.texts.pop_front().unwrap_or_default()
     }
 
     /// The answer to a password record; `null` when the function failed.
     #[napi]
     pub fn answer_password(&self, ticket: u32, password: Option<String>) {
-        let waiting = self.completions.lock().passwords.remove(&ticket);
+        let waiting = self.post.completions.lock().passwords.remove(&ticket);
         if let Some(waiting) = waiting {
             // The connect may have given up meanwhile.
             let _ = waiting.send(password.map(Secret::new));
@@ -177,11 +207,7 @@ impl CompletionBuffer {
 }
 
 impl CompletionBuffer {
-    pub(super) fn completions(&self) -> &Arc<Completions> {
-        &self.completions
-    }
-
-    pub(super) fn mailbox(&self) -> &Mailbox {
-        &self.mailbox
+    pub(super) fn post(&self) -> &Rc<Post> {
+        &self.post
     }
 }

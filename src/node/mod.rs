@@ -1,10 +1,13 @@
 //! The only room that knows JavaScript. It converts and nothing else: promises, classes and errors are the face's
 //! (`index.js`), since a test runner's realm has its own `Promise` and `Error`.
 
+mod bound;
 pub mod completions;
 pub mod constants;
+mod desk;
 pub mod limiter;
 pub mod options;
 pub mod record;
 pub mod runtime;
 pub mod stores;
+pub mod way;

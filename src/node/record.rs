@@ -45,6 +45,13 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Whether it is what a request waits for.
+    pub(super) fn settles(&self) -> bool {
+        matches!(self, Self::Decided { .. } | Self::Failed { .. })
+    }
+}
+
 const DECIDED: f64 = 0.0;
 const FAILED: f64 = 1.0;
 const ANOMALY: f64 = 2.0;

@@ -1,0 +1,139 @@
+//! A JavaScript function bound to a Rust value, for the calls that every check makes.
+//!
+//! What napi-derive generates for a method checks the receiver's type tag, unwraps it and allocates each text: 1.4 us a
+//! call with one text and three numbers, where this way takes 0.2 us on the same machine.
+
+use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+use std::rc::Rc;
+
+use napi::bindgen_prelude::{FromNapiValue, Unknown};
+use napi::{Env, Result, check_status, sys};
+
+/// The most arguments a bound function takes.
+const MAX_ARGUMENTS: usize = 4;
+
+/// What a call brings along. Only valid during the call.
+pub(super) struct Call {
+    env: sys::napi_env,
+    arguments: [sys::napi_value; MAX_ARGUMENTS],
+}
+
+impl Call {
+    /// The environment, which is the caller's thread.
+    pub(super) fn env(&self) -> sys::napi_env {
+        self.env
+    }
+
+    /// The argument at `place`, a whole number of 32 bits. Anything else is converted as JavaScript does, or 0.
+    pub(super) fn number(&self, place: usize) -> u32 {
+        let mut number = 0;
+        // SAFETY: the environment and the argument are those of the call under way, and `number` outlives it. A refusal
+        // leaves `number` as it is.
+        unsafe { sys::napi_get_value_uint32(self.env, self.arguments[place], &mut number) };
+        number
+    }
+
+    /// The argument at `place`, a text: as UTF-8 in `buffer`, cut where it does not fit. Anything else is empty.
+    pub(super) fn text<'a>(&self, place: usize, buffer: &'a mut [u8]) -> &'a str {
+        let mut length = 0;
+        // SAFETY: as in `number`; at most `buffer.len()` bytes are written, the last of them a NUL, and `length` is
+        // without it.
+        unsafe {
+            sys::napi_get_value_string_utf8(
+                self.env,
+                self.arguments[place],
+                buffer.as_mut_ptr().cast(),
+                buffer.len(),
+                &mut length,
+            );
+        }
+        // A lone surrogate, which the face has refused, would have been replaced.
+        str::from_utf8(&buffer[..length]).unwrap_or_default()
+    }
+}
+
+/// What a bound function does with a call. Its number is what JavaScript gets.
+pub(super) trait Callee: 'static {
+    /// Answers a call.
+    fn call(&self, call: &Call) -> u32;
+}
+
+/// A function that calls `callee` for as long as JavaScript holds it.
+pub(super) fn bind<T: Callee>(env: Env, callee: Rc<T>) -> Result<Unknown<'static>> {
+    let data = Rc::into_raw(callee).cast_mut().cast::<c_void>();
+    let mut function = ptr::null_mut();
+    // SAFETY: `data` is an `Rc<T>` given away, which `release::<T>` takes back when the function is collected or the
+    // environment ends; until then `enter::<T>` may borrow it.
+    unsafe {
+        let created = sys::napi_create_function(
+            env.raw(),
+            ptr::null(),
+            0,
+            Some(enter::<T>),
+            data,
+            &mut function,
+        );
+        let owned = match created {
+            sys::Status::napi_ok => sys::napi_add_finalizer(
+                env.raw(),
+                function,
+                data,
+                Some(release::<T>),
+                ptr::null_mut(),
+                ptr::null_mut(),
+            ),
+            refused => refused,
+        };
+        if owned != sys::Status::napi_ok {
+            drop(Rc::from_raw(data.cast::<T>()));
+        }
+        check_status!(owned, "the function could not be made")?;
+        Unknown::from_napi_value(env.raw(), function)
+    }
+}
+
+unsafe extern "C" fn release<T>(_: sys::napi_env, data: *mut c_void, _: *mut c_void) {
+    // SAFETY: the `Rc` that `bind` gave away, taken back once.
+    drop(unsafe { Rc::from_raw(data.cast::<T>()) });
+}
+
+unsafe extern "C" fn enter<T: Callee>(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
+    let mut arguments = [ptr::null_mut(); MAX_ARGUMENTS];
+    let mut count = MAX_ARGUMENTS;
+    let mut data = ptr::null_mut();
+    // SAFETY: Node calls this with its own environment and info; `count` is the length of `arguments`, which it fills
+    // up with `undefined`.
+    unsafe {
+        sys::napi_get_cb_info(
+            env,
+            info,
+            &mut count,
+            arguments.as_mut_ptr(),
+            ptr::null_mut(),
+            &mut data,
+        );
+    }
+    // SAFETY: the `Rc<T>` that `bind` tied to this function, which is alive while it is being called.
+    let callee = unsafe { &*data.cast::<T>() };
+    let call = Call { env, arguments };
+    // A panic must not cross the border.
+    match catch_unwind(AssertUnwindSafe(|| callee.call(&call))) {
+        Ok(number) => {
+            let mut value = ptr::null_mut();
+            // SAFETY: as above; a refusal leaves null, which JavaScript sees as undefined.
+            unsafe { sys::napi_create_uint32(env, number, &mut value) };
+            value
+        }
+        Err(_) => {
+            let message = c"the limiter panicked; its message is on standard error";
+            // SAFETY: as above; Node copies the text.
+            unsafe { sys::napi_throw_error(env, ptr::null(), message.as_ptr()) };
+            ptr::null_mut()
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! A request as it comes from JavaScript: primitives in, a number out.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use once_cell::unsync::OnceCell;
+
+use super::bound::{Call, Callee};
+use super::completions::Post;
+use super::options::Settings;
+use super::record::{Event, write_answer};
+use super::stores::{self, MemoryHold, Purpose, SharedRedis};
+use super::way::{Ticket, Way};
+use crate::limiter::{Answer, Fallback, Limiter};
+use crate::quota::{Id, Limit, MAX_ID_BYTES, Plan};
+use crate::store::redis::RedisConfig;
+use crate::store::{ErrorKind, Op, Request, Scope, StoreError};
+
+/// Decided later: the answer comes through the completion buffer.
+const PENDING: u32 = 0;
+/// Decided in the call: the answer is the mailbox's first record.
+const DECIDED: u32 = 1;
+/// Decided in the call, and the completion buffer has more to tell.
+const DECIDED_AND_MORE: u32 = 2;
+/// Not a request. The face lets none through.
+const REFUSED: u32 = 3;
+
+/// The operations, by their number in face/session.js.
+const OPS: [Op; 4] = [Op::Check, Op::Limit, Op::Status, Op::Reset];
+
+/// Takes the requests of one limiter. Bound to a JavaScript function: (kind, id, limit, slot), where the kind is the
+/// operation's number, plus 4 times the plan's, from 1; 0 is no plan.
+pub(super) struct Desk {
+    pub(super) settings: Settings,
+    pub(super) redis: Option<RedisConfig>,
+    pub(super) way: Arc<Way>,
+    pub(super) post: Rc<Post>,
+    // Started by the first request: an import or a build opens no thread and no connection.
+    running: RefCell<OnceCell<Running>>,
+}
+
+struct Running {
+    limiter: Limiter<Arc<Way>>,
+    memory: MemoryHold,
+    // Holds the connections and the thread they live on.
+    _redis: Option<Arc<SharedRedis>>,
+}
+
+impl Callee for Desk {
+    fn call(&self, call: &Call) -> u32 {
+        // One more for the NUL, and room enough to see that an id is too long.
+        let mut buffer = [0; MAX_ID_BYTES + 5];
+        let id = call.text(1, &mut buffer);
+        let Some((request, ticket)) = request(call.number(0), id, call.number(2), call.number(3))
+        else {
+            return REFUSED;
+        };
+        let outcome = self.submit(request, ticket);
+        if outcome == PENDING {
+            self.post.started(call.env());
+        }
+        outcome
+    }
+}
+
+fn request(kind: u32, id: &str, limit: u32, slot: u32) -> Option<(Request, Ticket)> {
+    let [op, plan] = [kind % 4, kind / 4].map(|n| n as usize);
+    let request = Request {
+        op: OPS[op],
+        id: Id::new(id).ok()?,
+        limit: Limit::new(limit).ok()?,
+    };
+    let plan = plan.checked_sub(1).and_then(|plan| Plan::ALL.get(plan));
+    Some((
+        request,
+        Ticket {
+            slot,
+            plan: plan.copied(),
+        },
+    ))
+}
+
+impl Desk {
+    pub(super) fn new(
+        settings: Settings,
+        redis: Option<RedisConfig>,
+        way: Way,
+        post: Rc<Post>,
+    ) -> Self {
+        Self {
+            settings,
+            redis,
+            way: Arc::new(way),
+            post,
+            running: RefCell::default(),
+        }
+    }
+
+    fn submit(&self, request: Request, ticket: Ticket) -> u32 {
+        let running = self.running.borrow();
+        let running = match running.get_or_try_init(|| self.start()) {
+            Ok(running) => running,
+            Err(error) => return self.answer_alone(&request, ticket, error),
+        };
+        match running.limiter.submit(request, ticket) {
+            None => PENDING,
+            Some((request, answer)) => self.decided(&request, ticket, answer),
+        }
+    }
+
+    /// Drops the connections and forgets local state. What is in flight settles all the same; nothing may be asked after.
+    pub(super) fn close(&self) {
+        if let Some(running) = self.running.take().into_inner() {
+            running.memory.forget();
+        }
+    }
+
+    /// What tells this copy of the face from others.
+    fn face(&self) -> usize {
+        Arc::as_ptr(&self.way.completions) as usize
+    }
+
+    fn decided(&self, request: &Request, ticket: Ticket, answer: Answer) -> u32 {
+        let Ticket { slot, plan } = ticket;
+        self.post
+            .mailbox()
+            .fill(|mailbox| write_answer(slot, answer, mailbox));
+        let anomaly = answer.outcome.anomaly;
+        match anomaly.and_then(|n| self.way.anomaly(request, plan, n)) {
+            None => DECIDED,
+            Some(event) => {
+                self.way.completions.push([event]);
+                DECIDED_AND_MORE
+            }
+        }
+    }
+
+    /// Answers where there is no thread to ask Redis from: as the policy says, like any other failure of the store.
+    fn answer_alone(&self, request: &Request, ticket: Ticket, error: StoreError) -> u32 {
+        let Scope { name, rules } = &self.settings.scope;
+        let memory = MemoryHold::new(Purpose::Local, name.clone(), rules.window, self.face());
+        let local = Arc::clone(memory.store());
+        match Fallback::new(self.settings.policy, *rules, local).answer(request, error) {
+            Ok(answer) => self.decided(request, ticket, answer),
+            Err(error) => {
+                let slot = ticket.slot;
+                self.way.completions.push([Event::Failed { slot, error }]);
+                PENDING
+            }
+        }
+    }
+
+    fn start(&self) -> std::result::Result<Running, StoreError> {
+        let name = self.settings.scope.name.clone();
+        let rules = self.settings.scope.rules;
+        let Some(config) = &self.redis else {
+            let memory = MemoryHold::new(Purpose::Embedded, name, rules.window, self.face());
+            return Ok(Running {
+                limiter: Limiter::memory(rules, Arc::clone(memory.store())),
+                memory,
+                _redis: None,
+            });
+        };
+        let shared = stores::redis(config.clone()).map_err(|e| {
+            let message = "the system grants no I/O thread";
+            StoreError::new(ErrorKind::Disconnected, message).with_source(e)
+        })?;
+        let memory = MemoryHold::new(Purpose::Local, name, rules.window, self.face());
+        let limiter = Limiter::remote(
+            shared.io.handle(),
+            Arc::clone(&shared.store),
+            self.settings.scope.clone(),
+            self.settings.deadline,
+            Fallback::new(self.settings.policy, rules, Arc::clone(memory.store())),
+            Arc::clone(&self.way),
+        );
+        Ok(Running {
+            limiter,
+            memory,
+            _redis: Some(shared),
+        })
+    }
+}

@@ -1,0 +1,86 @@
+//! The way back of one limiter: answers become events of its copy of the face.
+
+use std::sync::Arc;
+
+use super::completions::Completions;
+use super::record::Event;
+use crate::limiter::{Delivery, Sink};
+use crate::quota::{Plan, Rules};
+use crate::store::redis::{PasswordAnswer, PasswordSource};
+use crate::store::{ErrorKind, Op, Request, StoreError};
+
+/// What tells one request from another on its way back.
+#[derive(Debug, Clone, Copy)]
+pub struct Ticket {
+    /// The face's number for the promise.
+    pub(super) slot: u32,
+    /// The creator's plan, for the creators' limiter.
+    pub(super) plan: Option<Plan>,
+}
+
+/// Where the answers of one limiter go.
+pub struct Way {
+    pub(super) completions: Arc<Completions>,
+    pub(super) limiter: u32,
+    pub(super) rules: Rules,
+}
+
+impl Way {
+    /// The anomaly that `request` reports, if it does.
+    pub(super) fn anomaly(
+        &self,
+        request: &Request,
+        plan: Option<Plan>,
+        requests: u32,
+    ) -> Option<Event> {
+        let rule = self.rules.anomaly?;
+        Some(Event::Anomaly {
+            limiter: self.limiter,
+            id: request.id.clone(),
+            plan,
+            requests,
+            threshold: rule.threshold(request.limit),
+        })
+    }
+}
+
+impl Sink for Arc<Way> {
+    type Ticket = Ticket;
+
+    fn deliver(&self, answers: Vec<Delivery<Ticket>>) {
+        let mut events = Vec::with_capacity(answers.len());
+        for (request, Ticket { slot, plan }, answer) in answers {
+            // Nobody waits for a count of denials; only what it reports is of interest.
+            let awaited = !matches!(request.op, Op::Denied(_));
+            match answer {
+                Ok(answer) => {
+                    if awaited {
+                        events.push(Event::Decided { slot, answer });
+                    }
+                    let anomaly = answer.outcome.anomaly;
+                    events.extend(anomaly.and_then(|n| self.anomaly(&request, plan, n)));
+                }
+                Err(error) if awaited => events.push(Event::Failed { slot, error }),
+                Err(_) => {}
+            }
+        }
+        self.completions.push(events);
+    }
+}
+
+/// Asks the limiter's JavaScript function for a password.
+pub(super) struct AskJavaScript {
+    pub(super) completions: Arc<Completions>,
+    pub(super) limiter: u32,
+}
+
+impl PasswordSource for AskJavaScript {
+    fn password(&self) -> PasswordAnswer {
+        let answer = self.completions.ask_password(self.limiter);
+        Box::pin(async move {
+            answer.await.ok().flatten().ok_or_else(|| {
+                StoreError::new(ErrorKind::NoAuth, "the password function gave no password")
+            })
+        })
+    }
+}
