@@ -24,25 +24,42 @@ local now = seconds * 1000 + ms
 
 -- A moment as it stands in a log. Made once where it can be: a number is formatted, to 17 digits, at each call it is
 -- passed to. Moments with as many digits are in the order of their texts.
-local function text(moment) return string.format('%d%03d', math.floor(moment / 1000), moment % 1000) end
-local now_text = string.format('%s%03d', seconds, ms)
-local digits = #now_text
+local format = string.format
+local now_text = format('%s%03d', seconds, ms)
 
 -- A key lives for a window and a slack, from the first admission in each stretch of `slack` ms on: most checks need not
 -- set its TTL, no log expires while it counts, and no key outlives its newest admission by more than the slack.
-local stretch = text(now - now % slack)
+local begin = now - now % slack
+local stretch = format('%d%03d', math.floor(begin / 1000), begin % 1000)
 
-local plain, number, reply = 0, 0, {now + window, 0}
+local number, plain, reply = 0, 0, {now + window, 0}
 
--- Answers with five values. The bodies of the rarer answers are made at the first of them: it costs a lone check as much
--- as its decision to make them all.
-local function note(allowed, second, reset, retry, anomaly)
-  local at = #reply
-  reply[at + 1], reply[at + 2], reply[at + 3] = number, allowed, second
-  reply[at + 4], reply[at + 5], reply[at + 6] = reset, retry, anomaly
-end
+-- The rarer answers. Their functions are made when the first is needed: to make them costs a lone check as much as its
+-- decision.
+local made
+local function rare()
+  if made then return made end
 
-local function rarer()
+  local function text(moment) return format('%d%03d', math.floor(moment / 1000), moment % 1000) end
+
+  -- Answers the request with five values.
+  local function note(allowed, second, reset, retry, anomaly)
+    local at = #reply
+    reply[at + 1], reply[at + 2], reply[at + 3] = number, allowed, second
+    reply[at + 4], reply[at + 5], reply[at + 6] = reset, retry, anomaly
+  end
+
+  -- An admission has made the list longer than `limit`. Returns whether the log was full: then the list is again as it
+  -- was. Otherwise the admission has the slot of one that has expired, and with it all that are older.
+  local function full(key, limit)
+    if tonumber(call('LINDEX', key, limit)) > now - window then
+      call('LPOP', key)
+      return true
+    end
+    call('LTRIM', key, '0', limit - 1)
+    return false
+  end
+
   -- How many of the `length` admissions behind the first `skip` elements are later than `moment`. The list is sorted, so
   -- this gallops in from the oldest (usually one look), then halves.
   local function later_than(key, moment, skip, length)
@@ -80,11 +97,11 @@ local function rarer()
   local function observe(denied, opened, reported, denials, recent, threshold)
     local requests = denied + denials + recent
     if requests <= threshold then
-      return 0, string.format('%d:%s:%d', denied + denials, text(opened), reported and 1 or 0)
+      return 0, format('%d:%s:%d', denied + denials, text(opened), reported and 1 or 0)
     end
     -- Of several at once, the first to cross is reported; the others begin the next count.
     local over = math.min(math.max(denials - 1, 0), requests - threshold - 1)
-    return requests - over, string.format('%d:%s:1', over, now_text)
+    return requests - over, format('%d:%s:1', over, now_text)
   end
 
   -- Every other case: a tally, a full log, a clock that has stepped back. All reads come before the first write.
@@ -154,66 +171,47 @@ local function rarer()
     note(1, limit, now + window, 0, 0)
   end
 
-  return {stand = stand, decide = decide, status = status, reset = reset}
-end
-
-local made
-local function rare()
-  made = made or rarer()
+  made = {note = note, full = full, stand = stand, decide = decide, status = status, reset = reset}
   return made
 end
 
--- Pushes an admission. Returns the length of the list, or nil if the log is full: then the list is as it was. `head` is
--- the newest admission, not later than now, or false.
-local function admit(key, limit, limit_text, head)
-  local length = call('LPUSH', key, now_text)
-  if length > limit then
-    local leaving = call('LINDEX', key, limit_text)
-    if tonumber(leaving) > now - window then
-      call('LPOP', key)
-      return nil
-    end
-    -- What is older has expired too.
-    call('LTRIM', key, '0', limit - 1)
-    length = limit
-  end
-  if not head or head < stretch then call('PEXPIRE', key, window + slack) end
-  return length
-end
-
-local kinds, kind, at, op, limit = ARGV[4], nil, nil, nil, nil
+local count = #KEYS
 local function answers()
-  while number < #KEYS do
-    number = number + 1
-    local key, head = KEYS[number], nil
-    local k = string.byte(kinds, number)
+  -- A local is nearer than anything else.
+  local call, byte, keys, kinds, now_text, digits, stretch = call, string.byte, KEYS, ARGV[4], now_text, #now_text, stretch
+  local kind, at, op, limit, takes_slot
+  for i = number + 1, count do
+    number = i
+    local key, k = keys[i], byte(kinds, i)
     if k ~= kind then
       kind, at = k, 4 * k + 5
       op, limit = ARGV[at], tonumber(ARGV[at + 1])
+      takes_slot = op == 'check' or op == 'limit'
     end
-    if op == 'reset' then
-      rare().reset(key, limit)
-    else
-      head = call('LINDEX', key, '0')
-      -- A tally has more digits than a moment.
-      local sorted = not head or #head == digits and head <= now_text
-      local length = sorted and (op == 'check' or op == 'limit') and admit(key, limit, ARGV[at + 1], head)
-      if length and op == 'check' then
-        plain = plain + 1
-      elseif length then
-        rare().stand(key, limit, length)
-      elseif op == 'status' then
-        rare().status(key, limit, head)
+    local head = op ~= 'reset' and call('LINDEX', key, '0')
+    -- A tally has more digits than a moment, and a newest admission later than now is the mark of a clock stepped back.
+    if takes_slot and (not head or head <= now_text and #head == digits) then
+      local length = call('LPUSH', key, now_text)
+      if length > limit and rare().full(key, limit) then
+        rare().decide(key, op, limit, tonumber(ARGV[at + 2]), 0, head)
       else
-        rare().decide(key, op, limit, tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), head)
+        if not head or head < stretch then call('PEXPIRE', key, window + slack) end
+        if op == 'check' then plain = plain + 1 else rare().stand(key, limit, math.min(length, limit)) end
       end
+    elseif op == 'reset' then
+      rare().reset(key, limit)
+    elseif op == 'status' then
+      rare().status(key, limit, head)
+    else
+      rare().decide(key, op, limit, tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), head)
     end
   end
 end
+
 -- One request that fails (a key of another type, a server out of memory) leaves its neighbours alone.
-while number < #KEYS do
+while number < count do
   local ok, problem = pcall(answers)
-  if not ok then note(-1, tostring(type(problem) == 'table' and problem.err or problem), 0, 0, 0) end
+  if not ok then rare().note(-1, tostring(type(problem) == 'table' and problem.err or problem), 0, 0, 0) end
 end
 reply[2] = plain
 return reply
