@@ -1,0 +1,51 @@
+// Who is measured. A contender's file has one function:
+//
+//   open({ port, database, limit, windowMs, ...options }) -> { check(id) -> Promise<boolean>, close() }
+//
+// `check` resolves to whether the id is let through; anything but a decision rejects.
+
+const huntaze = { id: 'huntaze', label: '@huntaze/rate-limit', file: 'huntaze.mjs' };
+const replaced = { id: 'replaced', label: 'the module being replaced', file: 'replaced.mjs' };
+const lua = { id: 'ioredis-lua', label: 'ioredis + Lua script', file: 'ioredis-lua.mjs' };
+const flexible = { id: 'flexible', label: 'rate-limiter-flexible', file: 'rate-limiter-flexible.mjs' };
+const upstash = { id: 'upstash', label: '@upstash/ratelimit', file: 'upstash.mjs' };
+const glide = { id: 'glide', label: 'valkey-glide + Lua script', file: 'valkey-glide.mjs' };
+
+/** All over Redis. */
+export const onRedis = [huntaze, replaced, lua, flexible, upstash, glide];
+
+/** The same, where denials may be told and remembered in more ways than one. */
+export const denying = [
+  { ...huntaze, id: 'huntaze-check', label: `${huntaze.label}, check()` },
+  { ...huntaze, id: 'huntaze-limit', label: `${huntaze.label}, limit()`, options: { through: 'limit' } },
+  replaced,
+  lua,
+  flexible,
+  {
+    ...flexible,
+    id: 'flexible-block',
+    label: `${flexible.label}, inMemoryBlockOnConsumed`,
+    options: { inMemoryBlock: true },
+  },
+  upstash,
+  { ...upstash, id: 'upstash-cache', label: `${upstash.label}, ephemeralCache`, options: { ephemeralCache: true } },
+  glide,
+];
+
+/** Without Redis. */
+export const inMemory = [
+  { ...huntaze, label: `${huntaze.label}, embedded store` },
+  { ...flexible, label: `${flexible.label}, RateLimiterMemory`, file: 'rate-limiter-flexible-memory.mjs' },
+];
+
+export const javascriptClients = [replaced, lua, flexible, upstash];
+
+/** How a contender is called in the results, by its id. */
+export function labelOf(id) {
+  return [...onRedis, ...denying].find((contender) => contender.id === id).label;
+}
+
+/** Opens a contender of these lists. */
+export async function open({ file, options }, where) {
+  return (await import(`./${file}`)).open({ ...where, ...options });
+}

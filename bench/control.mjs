@@ -1,0 +1,104 @@
+// The benchmark's own connection to Redis, to flush it and to read its meters. A client library here would be one of the
+// contenders, loaded beside another one.
+
+import { once } from 'node:events';
+import { connect } from 'node:net';
+
+export class Control {
+  #socket;
+  #received = Buffer.alloc(0);
+  #waiting = [];
+
+  static async connect(port) {
+    const socket = connect({ port, host: '127.0.0.1', noDelay: true });
+    await once(socket, 'connect');
+    return new Control(socket);
+  }
+
+  constructor(socket) {
+    this.#socket = socket;
+    socket.on('data', (chunk) => this.#read(chunk));
+    const fail = (error) => this.#waiting.splice(0).forEach(({ reject }) => reject(error));
+    socket.on('error', fail);
+    socket.on('close', () => fail(new Error('Redis closed the connection')));
+  }
+
+  send(...command) {
+    const parts = command.map((part) => `$${Buffer.byteLength(`${part}`)}\r\n${part}\r\n`);
+    this.#socket.write(`*${command.length}\r\n${parts.join('')}`);
+    return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
+  }
+
+  /** A section of INFO as an object of texts. */
+  async info(section) {
+    const lines = (await this.send('INFO', section)).split('\r\n').filter((line) => line.includes(':'));
+    return Object.fromEntries(
+      lines.map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1)]),
+    );
+  }
+
+  /** Seconds of processor that the server has used. */
+  async cpuSeconds() {
+    const { used_cpu_user, used_cpu_sys } = await this.info('cpu');
+    return Number(used_cpu_user) + Number(used_cpu_sys);
+  }
+
+  /** Unix ms by the server's clock, with its microseconds as the fraction. */
+  async time() {
+    const [seconds, microseconds] = await this.send('TIME');
+    return Number(seconds) * 1000 + Number(microseconds) / 1000;
+  }
+
+  close() {
+    this.#socket.destroy();
+  }
+
+  #read(chunk) {
+    this.#received = this.#received.length === 0 ? chunk : Buffer.concat([this.#received, chunk]);
+    for (;;) {
+      const reply = parse(this.#received, 0);
+      if (reply === undefined) return;
+      this.#received = this.#received.subarray(reply.end);
+      const { resolve, reject } = this.#waiting.shift();
+      if (reply.value instanceof Error) reject(reply.value);
+      else resolve(reply.value);
+    }
+  }
+}
+
+/** The reply that begins at `at` and where it ends; undefined when it is not all there. */
+function parse(bytes, at) {
+  const lineEnd = bytes.indexOf('\r\n', at);
+  if (lineEnd < 0) return undefined;
+  const line = bytes.toString('utf8', at + 1, lineEnd);
+  const after = lineEnd + 2;
+  switch (bytes[at]) {
+    case 0x2b: // +
+      return { value: line, end: after };
+    case 0x2d: // -
+      return { value: new Error(line), end: after };
+    case 0x3a: // :
+      return { value: Number(line), end: after };
+    case 0x24: {
+      // $
+      const length = Number(line);
+      if (length < 0) return { value: null, end: after };
+      if (bytes.length < after + length + 2) return undefined;
+      return { value: bytes.toString('utf8', after, after + length), end: after + length + 2 };
+    }
+    case 0x2a: {
+      // *
+      const values = [];
+      let end = after;
+      for (let i = 0; i < Number(line); i++) {
+        const item = parse(bytes, end);
+        if (item === undefined) return undefined;
+        values.push(item.value);
+        end = item.end;
+      }
+      return { value: values, end };
+    }
+    default:
+      throw new Error(`not a reply of Redis: ${line}`);
+  }
+}

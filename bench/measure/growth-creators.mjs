@@ -1,0 +1,33 @@
+// What a check costs among ever more creators, and what one of them takes on the server.
+
+import { open } from '../contenders/index.mjs';
+import { Control } from '../control.mjs';
+import { Traffic, idsOf } from './drive.mjs';
+import { metered } from './meter.mjs';
+
+const LIMIT = 100;
+const PER_CREATOR = 95;
+const WINDOW_MS = 3_600_000;
+const IN_FLIGHT = 200;
+
+export async function measure({ contender, port, creators, seconds }) {
+  const redis = await Control.connect(port);
+  await redis.send('FLUSHALL', 'SYNC');
+  const usedBefore = await usedMemory(redis);
+  const { check, close } = await open(contender, { port, limit: LIMIT, windowMs: WINDOW_MS });
+  const traffic = new Traffic(check, idsOf(creators), PER_CREATOR);
+  // Everybody once: every log is there, and the code is compiled.
+  const once = await traffic.timed({ inFlight: IN_FLIGHT, ms: Infinity, most: creators });
+  const bytesPerCreator = ((await usedMemory(redis)) - usedBefore) / creators;
+  const { latencies, ...figures } = await metered(redis, () =>
+    traffic.timed({ inFlight: IN_FLIGHT, ms: seconds * 1000 }),
+  );
+  if (once.denied + figures.denied > 0) throw new Error('a check of an unused quota was denied');
+  await close();
+  redis.close();
+  return { ...figures, ...latencies.percentiles(), bytesPerCreator };
+}
+
+async function usedMemory(redis) {
+  return Number((await redis.info('memory')).used_memory);
+}

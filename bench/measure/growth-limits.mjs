@@ -1,0 +1,36 @@
+// What a check costs on a full log, by its limit. As many logs as make 100,000 admissions in all: one of 100,000, ten of
+// 10,000 and so on.
+
+import { open } from '../contenders/index.mjs';
+import { Control } from '../control.mjs';
+import { Traffic, idsOf } from './drive.mjs';
+import { metered } from './meter.mjs';
+import { paced } from './pace.mjs';
+
+const ADMISSIONS = 100_000;
+
+/** Logs that slide: a window's admissions come evenly, a little longer than a window apart, so that they are admitted. */
+const SLIDING_MS = 10_000;
+const SLACK = 1.05;
+const PER_SECOND = ADMISSIONS / SLACK / (SLIDING_MS / 1000);
+
+/** Logs that stay full. */
+const LONG_MS = 3_600_000;
+
+export async function measure({ contender, port, limit, traffic, seconds }) {
+  const redis = await Control.connect(port);
+  await redis.send('FLUSHALL', 'SYNC');
+  const ids = idsOf(ADMISSIONS / limit);
+  const windowMs = traffic === 'allowed' ? SLIDING_MS : LONG_MS;
+  const { check, close } = await open(contender, { port, limit, windowMs, denyCacheMs: 0 });
+  if (traffic === 'allowed') await paced(check, ids, { perSecond: PER_SECOND, checks: ADMISSIONS });
+  else await new Traffic(check, ids).counted({ inFlight: 200, ms: Infinity, most: ADMISSIONS });
+  const { latencies, ...figures } = await metered(redis, () =>
+    paced(check, ids, { perSecond: PER_SECOND, checks: Math.round(PER_SECOND * seconds) }),
+  );
+  if (traffic === 'denied' && figures.denied < figures.checks)
+    throw new Error('a check of a used-up quota was admitted');
+  await close();
+  redis.close();
+  return { ...figures, ...latencies.percentiles() };
+}

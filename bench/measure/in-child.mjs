@@ -1,0 +1,27 @@
+// Orders a measurement in a child process.
+
+import { fork } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { Failure } from '../../scripts/run.mjs';
+
+const child = fileURLToPath(new URL('child.mjs', import.meta.url));
+
+/** No measurement takes longer, whatever a contender does. */
+const AT_MOST_MS = 300_000;
+
+/** Where Redis is says the job alone; and nothing here logs, traces or builds. */
+const OTHERS = /^(ELASTICACHE|REDIS|UPSTASH|NEXT|NODE)_|^DEBUG$/;
+const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !OTHERS.test(name)));
+
+/** Resolves to the figures of the measurement `kind`, which is the file of that name. */
+export function measured(kind, job) {
+  return new Promise((resolve, reject) => {
+    const started = fork(child, [JSON.stringify({ kind, ...job })], { env, timeout: AT_MOST_MS });
+    const name = `${kind} of ${job.contender.label}`;
+    started.once('message', ({ figures, error }) =>
+      error === undefined ? resolve(figures) : reject(new Failure(`${name}: ${error}`)),
+    );
+    started.once('error', (error) => reject(new Failure(`${name}: ${error.message}`)));
+    started.once('exit', (code, signal) => reject(new Failure(`${name} ended with ${signal ?? code}`)));
+  });
+}

@@ -1,0 +1,16 @@
+// What a stretch costs: the processor time of this whole process, and that of the server.
+
+/** Runs a stretch and returns its result with rates and costs a check. Without `redis`, the server costs nothing. */
+export async function metered(redis, stretch) {
+  const server = await redis?.cpuSeconds();
+  const process_ = process.cpuUsage();
+  const result = await stretch();
+  const { user, system } = process.cpuUsage(process_);
+  const serverMicros = redis ? ((await redis.cpuSeconds()) - server) * 1e6 : undefined;
+  return {
+    ...result,
+    perSecond: (result.checks / result.ms) * 1000,
+    cpuMicros: (user + system) / result.checks,
+    ...(redis && { redisMicros: serverMicros / result.checks }),
+  };
+}

@@ -1,0 +1,54 @@
+// The trace of the accuracy measurement, and what is due in it by an exact log of admissions.
+
+export const LIMIT = 20;
+export const WINDOW_MS = 2000;
+
+/** A burst whose window begins or ends this near to another burst is not judged: milliseconds would decide it. */
+const CLEARANCE_MS = 100;
+
+const every = (ms, count, from, checks) => Array.from({ length: count }, (_, i) => ({ at: from + i * ms, checks }));
+
+/**
+ * When, in ms, one id makes how many checks, one after the other. Windows that are aligned to the clock have their
+ * borders at the multiples of 2,000.
+ */
+export const bursts = [
+  // Around the borders of fixed windows, aligned ones and those that begin with the first check.
+  { at: 100, checks: 2 },
+  { at: 1700, checks: 20 },
+  { at: 2300, checks: 20 },
+  { at: 3300, checks: 20 },
+  { at: 3900, checks: 20 },
+  { at: 5700, checks: 20 },
+  { at: 6300, checks: 20 },
+  // A client that goes on asking for twice its quota: who records denials never lets it in again.
+  ...every(310, 20, 9000, 6),
+  // A client that stays below its quota.
+  ...every(450, 8, 17_500, 3),
+];
+
+/** The bursts with `due`, what an exact log admits of them, and `clear`, whether a burst can be judged. */
+export function replay(seen) {
+  const log = [];
+  return seen.map((burst) => {
+    const counted = log.filter(({ to }) => to > burst.from - WINDOW_MS);
+    const due = Math.min(burst.checks, Math.max(0, LIMIT - sum(counted, 'due')));
+    const gone = ({ to }) => to + WINDOW_MS + CLEARANCE_MS < burst.from;
+    const counts = ({ from }) => from + WINDOW_MS - CLEARANCE_MS > burst.to;
+    // What is due after a burst that cannot be judged is not known before it has left the window.
+    const clear = log.every((earlier) => gone(earlier) || (counts(earlier) && earlier.clear) || earlier.due === 0);
+    const replayed = { ...burst, due, clear };
+    log.push(replayed);
+    return replayed;
+  });
+}
+
+/** The most admissions in any window that ends with a burst. */
+export function mostInAWindow(seen) {
+  const inWindow = (end) => seen.filter(({ from }) => from > end - WINDOW_MS && from <= end);
+  return Math.max(...seen.map(({ from }) => sum(inWindow(from), 'admitted')));
+}
+
+function sum(list, field) {
+  return list.reduce((total, item) => total + item[field], 0);
+}

@@ -1,0 +1,13 @@
+// Windows that begin at the full hour forget a used-up quota there: a measurement of denials must not meet one.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const HOUR_MS = 3_600_000;
+
+/** Filling, warming up and a slow contender's last checks. */
+const MARGIN_MS = 5000;
+
+export async function awayFromTheHour(seconds) {
+  const left = HOUR_MS - (Date.now() % HOUR_MS);
+  if (left < seconds * 1000 + MARGIN_MS) await sleep(left);
+}

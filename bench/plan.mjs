@@ -1,0 +1,47 @@
+// What is measured, of whom.
+
+import { denying, inMemory, onRedis } from './contenders/index.mjs';
+import { WINDOW_MS } from './measure/trace.mjs';
+
+const IN_FLIGHT = [1, 16, 200, 1000];
+const FULL_LOGS = [50, 100, 500];
+
+/** As long as the trace of the accuracy goes on anyway. */
+const SPREAD_MS = 20_000;
+
+/** For one of many processes that start at once. */
+const LOADS_WITHIN_MS = 500;
+
+/** A round: groups of contenders that do the same, one after the other; the job is for `measure/<kind>.mjs`. */
+export function roundOf({ kinds, contenders, seconds }) {
+  const groups = {
+    throughput: IN_FLIGHT.map((inFlight) => ({ contenders: onRedis, inFlight, seconds })),
+    denials: [{ contenders: denying, inFlight: 200, seconds }],
+    memory: ['allowed', 'denied'].flatMap((traffic) =>
+      [1, 200].map((inFlight) => ({ contenders: inMemory, traffic, inFlight, seconds })),
+    ),
+  };
+  return kinds
+    .flatMap((kind) => (groups[kind] ?? []).map((group) => ({ kind, ...group })))
+    .map((group) => ({ ...group, contenders: chosen(group.contenders, contenders) }));
+}
+
+/** The kinds that leave the machine idle, as jobs that can go on at the same time: a database of their own each. */
+export function idleOf({ kinds, contenders }, serverTime) {
+  const databases = { accuracy: (i) => 1 + i, bytes: (i) => 1 + onRedis.length + i * FULL_LOGS.length };
+  const jobs = ['bytes', 'accuracy']
+    .filter((kind) => kinds.includes(kind))
+    .flatMap((kind) =>
+      chosen(onRedis, contenders).map((contender, i) => ({ kind, contender, database: databases[kind](i) })),
+    );
+  const startsAt = Math.ceil((serverTime + 1000 + jobs.length * LOADS_WITHIN_MS) / WINDOW_MS) * WINDOW_MS;
+  const details = { accuracy: { startsAt }, bytes: { limits: FULL_LOGS, spreadMs: SPREAD_MS } };
+  return jobs.map((job) => ({ ...job, ...details[job.kind] }));
+}
+
+/** All, or those whose ids begin with one of the names. */
+export function chosen(list, names) {
+  return names === undefined
+    ? list
+    : list.filter(({ id }) => names.some((name) => id === name || id.startsWith(`${name}-`)));
+}

@@ -1,0 +1,117 @@
+// The charts of a run: throughput at each concurrency, CPU a check, latency alone.
+
+import { join } from 'node:path';
+import { onRedis } from '../contenders/index.mjs';
+import { FAINT, OURS, SECOND, THEIRS, bars, categoryAxis, heading, thousands, valueAxis, write } from './chart.mjs';
+import { count, significant } from './figures.mjs';
+import { figure, select } from './statistics.mjs';
+
+const WIDTH = 960;
+const LABELS = 210;
+const BAR = 26;
+
+export function drawBench(directory, measurements) {
+  const all = select(measurements, { kind: 'throughput' });
+  const flights = [...new Set(all.map(({ inFlight }) => inFlight))];
+  // From top to bottom as in the tables.
+  const contenders = onRedis.filter(({ id }) => select(all, { contender: id }).length > 0).reverse();
+  const medians = (inFlight, name) =>
+    contenders.map(({ id }) => figure(all, { inFlight, contender: id }, name)?.median ?? 0);
+  const draw = (name, chart) => write(join(directory, name), chart(contenders, medians));
+  if (flights.length > 0) draw('throughput.svg', throughput(flights));
+  if (flights.includes(200)) draw('cpu.svg', cpu);
+  if (flights.includes(1)) draw('latency.svg', latency);
+}
+
+/** A panel a concurrency, each with a scale of its own: from one to 200 in flight there is a factor of twenty. */
+const throughput = (flights) => (contenders, medians) => {
+  const rows = Math.ceil(flights.length / 2);
+  const panel = { width: 300, height: contenders.length * BAR };
+  const place = (i) => ({
+    left: LABELS - 20 + (i % 2) * (panel.width + 90),
+    top: 100 + Math.floor(i / 2) * (panel.height + 90),
+  });
+  return {
+    width: WIDTH,
+    height: 70 + rows * (panel.height + 90),
+    title: [
+      heading('Checks a second', 'all admitted; the further right, the better; each panel has its own scale'),
+      ...flights.map((inFlight, i) => ({
+        text: `${inFlight.toLocaleString('en')} in flight`,
+        left: place(i).left,
+        top: place(i).top - 28,
+        textStyle: { fontSize: 13, fontWeight: 600 },
+      })),
+    ],
+    grid: flights.map((_, i) => ({ ...place(i), ...panel })),
+    xAxis: flights.map((_, i) =>
+      valueAxis('checks/s', {
+        gridIndex: i,
+        nameGap: 26,
+        splitNumber: 3,
+        axisLabel: { color: FAINT, formatter: thousands },
+      }),
+    ),
+    yAxis: flights.map((_, i) => names(contenders, { gridIndex: i, show: i % 2 === 0 })),
+    series: flights.map((inFlight, i) => ({
+      ...bars(
+        medians(inFlight, 'perSecond').map((value, j) => ({ value, itemStyle: { color: colourOf(contenders[j]) } })),
+        count,
+      ),
+      xAxisIndex: i,
+      yAxisIndex: i,
+    })),
+  };
+};
+
+function cpu(contenders, medians) {
+  return beside(contenders, {
+    title: heading('CPU a check, 200 in flight', 'the shorter, the better'),
+    unit: 'microseconds of processor',
+    series: [
+      { name: 'the process', colour: OURS, values: medians(200, 'cpuMicros') },
+      { name: 'Redis', colour: SECOND, values: medians(200, 'redisMicros') },
+    ],
+  });
+}
+
+function latency(contenders, medians) {
+  return beside(contenders, {
+    title: heading('Latency, one check in flight', 'the shorter, the better'),
+    unit: 'milliseconds',
+    series: [
+      { name: 'p50', colour: OURS, values: medians(1, 'p50') },
+      { name: 'p99', colour: SECOND, values: medians(1, 'p99') },
+    ],
+  });
+}
+
+/** Two bars a contender. */
+function beside(contenders, { title, unit, series }) {
+  const height = contenders.length * BAR * 1.7;
+  return {
+    width: WIDTH,
+    height: height + 140,
+    title,
+    legend: { top: 16, right: 24, itemGap: 24, data: series.map(({ name }) => name) },
+    grid: { left: LABELS, right: 80, top: 80, height },
+    xAxis: valueAxis(unit, { nameGap: 28 }),
+    yAxis: names(contenders),
+    series: series.map(({ name, colour, values }) => ({
+      ...bars(values, significant),
+      name,
+      itemStyle: { color: colour },
+    })),
+  };
+}
+
+function names(contenders, more) {
+  return categoryAxis(
+    contenders.map(({ label }) => label),
+    more,
+  );
+}
+
+function colourOf({ id }) {
+  return id === 'huntaze' ? OURS : THEIRS;
+}

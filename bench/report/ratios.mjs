@@ -1,0 +1,120 @@
+// What this package promises beside its peers, and what a run has reached. A ratio is taken within a round, where both
+// sides met the same machine; the median of the rounds is what counts.
+
+import { javascriptClients } from '../contenders/index.mjs';
+import { select, summary } from './statistics.mjs';
+
+const at200 = (contender) => ({ kind: 'throughput', inFlight: 200, contender });
+const alone = (contender) => ({ kind: 'throughput', inFlight: 1, contender });
+const denials = (contender) => ({ kind: 'denials', contender });
+const memory = (contender) => ({ kind: 'memory', traffic: 'allowed', inFlight: 200, contender });
+const memoryAlone = (contender) => ({ ...memory(contender), inFlight: 1 });
+
+const promises = [
+  ['checks/s at 200 in flight, vs ioredis + Lua', 'perSecond', at200('huntaze'), at200('ioredis-lua'), { atLeast: 4 }],
+  [
+    'checks/s at 200 in flight, vs rate-limiter-flexible',
+    'perSecond',
+    at200('huntaze'),
+    at200('flexible'),
+    { atLeast: 3.5 },
+  ],
+  [
+    'checks/s at 200 in flight, vs the module being replaced',
+    'perSecond',
+    at200('huntaze'),
+    at200('replaced'),
+    { atLeast: 12 },
+  ],
+  [
+    'CPU of the process at 200 in flight, vs ioredis + Lua',
+    'cpuMicros',
+    at200('huntaze'),
+    at200('ioredis-lua'),
+    { atMost: 0.18 },
+  ],
+  [
+    'CPU of Redis at 200 in flight, vs ioredis + Lua',
+    'redisMicros',
+    at200('huntaze'),
+    at200('ioredis-lua'),
+    { atMost: 0.2 },
+  ],
+  [
+    'p50 with one in flight, vs the best JavaScript client',
+    'p50',
+    alone('huntaze'),
+    javascriptClients.map(({ id }) => alone(id)),
+    { atMost: 1 },
+  ],
+  [
+    'denials/s as a thrown RateLimitError, vs ioredis + Lua',
+    'perSecond',
+    denials('huntaze-check'),
+    denials('ioredis-lua'),
+    { atLeast: 4 },
+  ],
+  [
+    'denials/s through limit(), vs ioredis + Lua',
+    'perSecond',
+    denials('huntaze-limit'),
+    denials('ioredis-lua'),
+    { atLeast: 10 },
+  ],
+  [
+    'checks/s in memory, 200 in flight, vs RateLimiterMemory',
+    'perSecond',
+    memory('huntaze'),
+    memory('flexible'),
+    { atLeast: 1 },
+  ],
+  [
+    'checks/s in memory, one in flight, vs RateLimiterMemory',
+    'perSecond',
+    memoryAlone('huntaze'),
+    memoryAlone('flexible'),
+    { atLeast: 1 },
+  ],
+];
+
+/** `[{ name, target, median, min, max, reached }]`, of what was measured. */
+export function ratiosOf(measurements) {
+  const ratios = promises.map(([name, field, ours, theirs, target]) => {
+    const valueIn = (round, properties) => select(measurements, { ...properties, round })[0]?.[field];
+    const rounds = [...new Set(select(measurements, ours).map(({ round }) => round))];
+    const values = rounds.flatMap((round) => {
+      const others = [theirs].flat().map((properties) => valueIn(round, properties));
+      return others.includes(undefined) ? [] : [valueIn(round, ours) / Math.min(...others)];
+    });
+    return { name, target, ...summary(values) };
+  });
+  return [...ratios, bytesRatio(measurements), accuracy(measurements)]
+    .filter((ratio) => ratio?.median !== undefined)
+    .map((ratio) => ({ ...ratio, reached: reached(ratio.median, ratio.target) }));
+}
+
+function bytesRatio(measurements) {
+  const logOf = (contender) =>
+    select(measurements, { kind: 'bytes', contender })[0]?.logs.find(({ limit }) => limit === 500);
+  const [ours, theirs] = [logOf('huntaze'), logOf('replaced')];
+  if (!ours || !theirs) return undefined;
+  const sortedSet = theirs.keys.find(({ type }) => type === 'zset').bytes;
+  const name = 'bytes of a full log of 500, vs the sorted set of the module being replaced';
+  return { name, target: { atMost: 0.09 }, ...summary([ours.bytes / sortedSet]) };
+}
+
+/** The share of bursts decided exactly: over and under would cancel each other out in a sum of admissions. */
+function accuracy(measurements) {
+  const [trace] = select(measurements, { kind: 'accuracy', contender: 'huntaze' });
+  return (
+    trace && {
+      name: 'share of bursts decided as by an exact log',
+      target: { atLeast: 1 },
+      ...summary([trace.exact / trace.judged]),
+    }
+  );
+}
+
+function reached(value, { atLeast = -Infinity, atMost = Infinity }) {
+  return value >= atLeast && value <= atMost;
+}

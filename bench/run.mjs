@@ -1,0 +1,77 @@
+// npm run bench: this package beside its peers, in one run on one Redis of its own. About a quarter of an hour.
+//
+//   --rounds=5                      how often everything is measured; the results are medians
+//   --seconds=2                     how long a measured stretch lasts
+//   --only=throughput,denials,memory,bytes,accuracy
+//   --contenders=huntaze,ioredis-lua,...   by their ids in contenders/index.mjs
+//   --no-build                      the addon as it is
+//   --out=bench/results             where the results go; by default a part of the whole leaves none
+
+import { build } from '../scripts/build.mjs';
+import { redisServer } from '../scripts/redis-server.mjs';
+import { asMain } from '../scripts/run.mjs';
+import { install } from './install.mjs';
+import { measured } from './measure/in-child.mjs';
+import { optionsOf } from './options.mjs';
+import { idleOf, roundOf } from './plan.mjs';
+import { withRedis } from './redis.mjs';
+import { ratioTable, readme } from './report/bench.mjs';
+import { PEERS, machine } from './report/machine.mjs';
+import { lineOf } from './report/progress.mjs';
+import { ratiosOf } from './report/ratios.mjs';
+import { writeResults } from './report/results.mjs';
+
+async function bench(...args) {
+  const { command, out, build: builds, ...options } = optionsOf(args);
+  install();
+  if (builds) build();
+  redisServer();
+  const { version, measurements } = await withRedis(async (redis) => ({
+    version: redis.version,
+    measurements: await measureAll(redis, options),
+  }));
+  const ratios = ratiosOf(measurements);
+  console.log(`\n${ratioTable(ratios)}`);
+  if (out === undefined) return;
+  const { rounds, seconds } = options;
+  const results = {
+    command,
+    date: new Date().toISOString(),
+    rounds,
+    seconds,
+    machine: machine(version, PEERS),
+    ratios,
+    measurements,
+  };
+  writeResults(out, 'results.json', 'README.md', results, readme(results));
+  // What draws is installed with the peers.
+  const { drawBench } = await import('./report/bench-charts.mjs');
+  drawBench(out, measurements);
+  console.log(`\nResults are in ${out}/README.md`);
+}
+
+async function measureAll({ port, control }, options) {
+  const measurements = [];
+  const measure = async ({ kind, contender, ...job }, round) => {
+    const figures = await measured(kind, { contender, port, ...job });
+    const measurement = { kind, round, contender: contender.id, ...job, ...figures };
+    console.log(lineOf(measurement, options.rounds));
+    measurements.push(measurement);
+  };
+  for (let round = 0; round < options.rounds; round++) {
+    for (const { contenders, ...job } of roundOf(options)) {
+      // Who comes first finds another machine than who comes last: the order rotates.
+      for (const contender of rotated(contenders, round)) await measure({ contender, ...job }, round);
+    }
+  }
+  const idle = idleOf(options, await control.time());
+  if (idle.length > 0) console.log(`${idle.length} measurements beside each other, for half a minute`);
+  await Promise.all(idle.map((job) => measure(job)));
+  return measurements;
+}
+
+function rotated(list, by) {
+  return list.map((_, i) => list[(i + by) % list.length]);
+}
+
+await asMain(import.meta.url, bench);
