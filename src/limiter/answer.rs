@@ -59,8 +59,8 @@ pub trait Sink: Send + Sync + 'static {
     type Ticket: Send + 'static;
 
     /// Takes the answers of one batch.
-    fn deliver(&self, answers: Vec<Delivery<Self::Ticket>>);
+    fn deliver(&self, answers: Vec<Delivery<'_, Self::Ticket>>);
 }
 
 /// One request with its answer, or the reason there is none.
-pub type Delivery<T> = (Request, T, Result<Answer, StoreError>);
+pub type Delivery<'a, T> = (&'a Request, T, Result<Answer, StoreError>);

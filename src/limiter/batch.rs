@@ -1,176 +1,130 @@
 //! Group commit: whatever has gathered when the I/O task looks travels in one round trip.
 //!
-//! An idle limiter sends a batch of one at once; under load the time the task needs for one batch is the time in which
-//! the next one gathers. There is no timer and nothing waits to fill a batch.
+//! An idle limiter sends a batch of one at once, in the call where it can; under load the time the server needs for one
+//! batch is the time in which the next one gathers. There is no timer and nothing waits to fill a batch.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures_util::FutureExt;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::task::unconstrained;
 use tokio::time::timeout_at;
 
-use super::{Answer, Delivery, Fallback, Sink, Source};
-use crate::quota::Outcome;
-use crate::store::{ErrorKind, Request, Scope, Store, StoreError};
+use super::flight::{Desk, Flight};
+use super::lane::{Lane, Next, Pending, Place};
+use super::launch::Launch;
+use super::{Fallback, Sink};
+use crate::store::{Scope, Store};
 
-/// The most requests one script call decides. The server does nothing else meanwhile: at 2 to 4 us a request, this is
-/// at most a quarter of a millisecond, no more than a few of other clients' commands.
-pub const MAX_BATCH: usize = 64;
-
-/// A request on its way.
-pub(super) struct Pending<T> {
-    pub(super) request: Request,
-    pub(super) ticket: T,
-    pub(super) deadline: Instant,
+/// The near end of the way to a store. Dropping it lets what is queued settle and then ends the task.
+pub(super) struct Batcher<K: Sink, S> {
+    lane: Arc<Lane<K>>,
+    route: Arc<Route<S>>,
+    runtime: Handle,
 }
 
-/// The near end of the queue. Dropping it lets what is queued settle and then ends the task.
-pub(super) struct Batcher<K: Sink> {
-    queue: UnboundedSender<Pending<K::Ticket>>,
-    desk: Arc<Desk<K>>,
+/// What every batch of a limiter is asked of.
+struct Route<S> {
+    store: Arc<S>,
+    scope: Scope,
 }
 
-/// What settles requests once the store has, or has not, answered.
-struct Desk<K> {
-    fallback: Fallback,
-    sink: K,
+/// Takes requests, whatever the store behind it.
+pub(super) trait Intake<T>: Send + Sync {
+    /// Sends a request on its way. It is settled exactly once.
+    fn push(&self, pending: Pending<T>);
 }
 
-impl<K: Sink> Batcher<K> {
-    pub(super) fn start<S: Store>(
+impl<K: Sink, S: Store> Batcher<K, S> {
+    pub(super) fn start(
         runtime: &Handle,
         store: Arc<S>,
         scope: Scope,
         fallback: Fallback,
         sink: K,
     ) -> Self {
-        let (sender, receiver) = unbounded_channel();
-        let desk = Arc::new(Desk { fallback, sink });
-        let queue = Queue {
-            receiver,
-            desk: Arc::clone(&desk),
-        };
-        runtime.spawn(dispatch(queue, store, Arc::new(scope)));
+        let lane = Arc::new(Lane::new(Desk { fallback, sink }));
+        let route = Arc::new(Route { store, scope });
+        runtime.spawn(dispatch(End(Arc::clone(&lane)), Arc::clone(&route)));
         Self {
-            queue: sender,
-            desk,
+            lane,
+            route,
+            runtime: runtime.clone(),
         }
     }
 
-    pub(super) fn push(&self, pending: Pending<K::Ticket>) {
-        if let Err(rejected) = self.queue.send(pending) {
-            self.desk.abandon(vec![rejected.0]);
-        }
+    /// Sends `pending` here and now. Hands it back where the store is not ready for that.
+    fn launch(&self, pending: Pending<K::Ticket>) -> Option<Pending<K::Ticket>> {
+        let mut pending = Some(pending);
+        self.route.store.at_once(|| {
+            let batch = vec![pending.take()?];
+            let flight = Arc::new(Flight::new(Arc::clone(&self.lane), batch));
+            let (deadline, weak) = (flight.deadline, Arc::downgrade(&flight));
+            let travel = Box::pin(travel(flight, Arc::clone(&self.route)));
+            let launch = Launch::start(&self.runtime, travel);
+            self.lane.watch(deadline, weak, &launch);
+            Some(())
+        });
+        pending
     }
 }
 
-impl<K: Sink> Desk<K> {
-    fn settle(
-        &self,
-        batch: Vec<Pending<K::Ticket>>,
-        results: impl Iterator<Item = Result<Outcome, StoreError>>,
-    ) {
-        let answer = |(pending, result): (Pending<K::Ticket>, Result<_, _>)| -> Delivery<_> {
-            let answer = match result {
-                Ok(outcome) => Ok(Answer {
-                    outcome,
-                    source: Source::Redis,
-                }),
-                Err(error) => self.fallback.answer(&pending.request, error),
-            };
-            (pending.request, pending.ticket, answer)
-        };
-        // A store that answered too little would otherwise leave promises open for ever.
-        let missing = || StoreError::new(ErrorKind::Protocol, "the store left out an answer");
-        let results = results.chain(std::iter::repeat_with(|| Err(missing())));
-        self.sink
-            .deliver(batch.into_iter().zip(results).map(answer).collect());
-    }
-
-    /// Settles requests that will not be asked any more.
-    fn abandon(&self, batch: Vec<Pending<K::Ticket>>) {
-        let gone = StoreError::new(
-            ErrorKind::Disconnected,
-            "the request was given up: its I/O task has ended",
-        );
-        self.settle(batch, std::iter::repeat_with(|| Err(gone.clone())));
-    }
-}
-
-/// The far end of the queue. Every request in it is answered, also when the runtime ends first.
-struct Queue<K: Sink> {
-    receiver: UnboundedReceiver<Pending<K::Ticket>>,
-    desk: Arc<Desk<K>>,
-}
-
-impl<K: Sink> Drop for Queue<K> {
-    fn drop(&mut self) {
-        self.receiver.close();
-        let mut left = Vec::new();
-        loop {
-            // Not `try_recv`: it says "empty" while a push that began before the close is still under way. Outside the
-            // task's budget, or `recv` could decline for reasons of fairness.
-            match unconstrained(self.receiver.recv()).now_or_never() {
-                Some(Some(pending)) => left.push(pending),
-                Some(None) => break,
-                None => std::thread::yield_now(),
+impl<K: Sink, S: Store> Intake<K::Ticket> for Batcher<K, S> {
+    fn push(&self, pending: Pending<K::Ticket>) {
+        match self.lane.enter(pending) {
+            Place::Queued => {}
+            Place::Free(pending) => {
+                if let Some(pending) = self.launch(pending) {
+                    self.lane.queue(pending);
+                }
             }
-        }
-        if !left.is_empty() {
-            self.desk.abandon(left);
+            Place::Ended(pending) => self.lane.desk.abandon(vec![pending]),
         }
     }
 }
 
-/// A batch at the store. Its requests are answered when the store does, at the deadline, or, should the task be dropped
-/// or panic, there and then.
-struct Batch<K: Sink> {
-    pending: Vec<Pending<K::Ticket>>,
-    desk: Arc<Desk<K>>,
-}
-
-impl<K: Sink> Drop for Batch<K> {
+impl<K: Sink, S> Drop for Batcher<K, S> {
     fn drop(&mut self) {
-        if !self.pending.is_empty() {
-            self.desk.abandon(std::mem::take(&mut self.pending));
-        }
+        self.lane.close();
     }
 }
 
-async fn dispatch<S: Store, K: Sink>(mut queue: Queue<K>, store: Arc<S>, scope: Arc<Scope>) {
+/// Every request of a lane is settled, also when the runtime ends first.
+struct End<K: Sink>(Arc<Lane<K>>);
+
+impl<K: Sink> Drop for End<K> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+async fn dispatch<K: Sink, S: Store>(end: End<K>, route: Arc<Route<S>>) {
+    let lane = &end.0;
     loop {
-        let mut pending = Vec::new();
-        if queue.receiver.recv_many(&mut pending, MAX_BATCH).await == 0 {
-            return;
+        match lane.next() {
+            Next::Send(batch) => {
+                let flight = Arc::new(Flight::new(Arc::clone(lane), batch));
+                tokio::spawn(travel_in_time(flight, Arc::clone(&route)));
+            }
+            Next::Wait(None) => lane.changed.notified().await,
+            Next::Wait(Some(deadline)) => {
+                // Its end is seen to below, whether it came or something else did.
+                let _ = timeout_at(deadline.into(), lane.changed.notified()).await;
+                lane.expire(Instant::now());
+            }
+            Next::End => return,
         }
-        let batch = Batch {
-            pending,
-            desk: Arc::clone(&queue.desk),
-        };
-        tokio::spawn(travel(batch, Arc::clone(&store), Arc::clone(&scope)));
     }
 }
 
-async fn travel<S: Store, K: Sink>(mut batch: Batch<K>, store: Arc<S>, scope: Arc<Scope>) {
-    let Some(deadline) = batch.pending.iter().map(|p| p.deadline).min() else {
-        return;
-    };
-    let requests: Vec<Request> = batch.pending.iter().map(|p| p.request.clone()).collect();
-    let answer = timeout_at(deadline.into(), store.run(&scope, &requests)).await;
-    let pending = std::mem::take(&mut batch.pending);
-    match answer {
-        Ok(results) => batch.desk.settle(pending, results.into_iter()),
-        Err(_) => {
-            let late = StoreError::new(
-                ErrorKind::Timeout,
-                "the store did not answer within the deadline",
-            );
-            batch
-                .desk
-                .settle(pending, std::iter::repeat_with(|| Err(late.clone())));
-        }
+async fn travel<K: Sink, S: Store>(flight: Arc<Flight<K>>, route: Arc<Route<S>>) {
+    let results = route.store.run(&route.scope, &flight.requests).await;
+    flight.land(results.into_iter());
+}
+
+async fn travel_in_time<K: Sink, S: Store>(flight: Arc<Flight<K>>, route: Arc<Route<S>>) {
+    let answer = route.store.run(&route.scope, &flight.requests);
+    match timeout_at(flight.deadline.into(), answer).await {
+        Ok(results) => flight.land(results.into_iter()),
+        Err(_) => flight.expire(),
     }
 }

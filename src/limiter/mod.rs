@@ -3,6 +3,9 @@
 mod answer;
 mod batch;
 mod fallback;
+mod flight;
+mod lane;
+mod launch;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,10 +13,11 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 pub use answer::{Answer, Delivery, Sink, Source};
-pub use batch::MAX_BATCH;
 pub use fallback::{Fallback, OnStoreError};
+pub use lane::MAX_BATCH;
 
-use self::batch::{Batcher, Pending};
+use self::batch::{Batcher, Intake};
+use self::lane::Pending;
 use crate::quota::Rules;
 use crate::store::{MemoryStore, Request, Scope, Store};
 
@@ -33,7 +37,7 @@ pub enum Limiter<K: Sink> {
 /// The way to a store that answers later.
 pub struct Remote<K: Sink> {
     deadline: Duration,
-    batcher: Batcher<K>,
+    batcher: Box<dyn Intake<K::Ticket>>,
 }
 
 impl<K: Sink> Limiter<K> {
@@ -52,7 +56,7 @@ impl<K: Sink> Limiter<K> {
         fallback: Fallback,
         sink: K,
     ) -> Self {
-        let batcher = Batcher::start(runtime, store, scope, fallback, sink);
+        let batcher = Box::new(Batcher::start(runtime, store, scope, fallback, sink));
         Self::Remote(Remote { deadline, batcher })
     }
 

@@ -94,11 +94,13 @@ pub(super) fn bind<T: Callee>(env: Env, callee: Rc<T>) -> Result<Unknown<'static
     }
 }
 
+// SAFETY: called by Node alone, as a finalizer, with what `bind` gave it.
 unsafe extern "C" fn release<T>(_: sys::napi_env, data: *mut c_void, _: *mut c_void) {
     // SAFETY: the `Rc` that `bind` gave away, taken back once.
     drop(unsafe { Rc::from_raw(data.cast::<T>()) });
 }
 
+// SAFETY: called by Node alone, as a callback, with what `bind` gave it.
 unsafe extern "C" fn enter<T: Callee>(
     env: sys::napi_env,
     info: sys::napi_callback_info,

@@ -47,7 +47,7 @@ impl Way {
 impl Sink for Arc<Way> {
     type Ticket = Ticket;
 
-    fn deliver(&self, answers: Vec<Delivery<Ticket>>) {
+    fn deliver(&self, answers: Vec<Delivery<'_, Ticket>>) {
         let mut events = Vec::with_capacity(answers.len());
         for (request, Ticket { slot, plan }, answer) in answers {
             // Nobody waits for a count of denials; only what it reports is of interest.
@@ -58,7 +58,7 @@ impl Sink for Arc<Way> {
                         events.push(Event::Decided { slot, answer });
                     }
                     let anomaly = answer.outcome.anomaly;
-                    events.extend(anomaly.and_then(|n| self.anomaly(&request, plan, n)));
+                    events.extend(anomaly.and_then(|n| self.anomaly(request, plan, n)));
                 }
                 Err(error) if awaited => events.push(Event::Failed { slot, error }),
                 Err(_) => {}

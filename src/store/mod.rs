@@ -55,4 +55,11 @@ pub trait Store: Send + Sync + 'static {
         scope: &Scope,
         requests: &[Request],
     ) -> impl Future<Output = Vec<Result<Outcome, StoreError>>> + Send;
+
+    /// Calls `send`, which takes the first step of a [`run`](Self::run) on any thread, such that what it sends has left
+    /// when this returns. `None`, and `send` is not called, where the store is not ready for that.
+    fn at_once<R>(&self, send: impl FnOnce() -> R) -> Option<R> {
+        let _ = send;
+        None
+    }
 }

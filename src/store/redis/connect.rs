@@ -11,10 +11,10 @@ use redis::{AsyncConnectionConfig, RedisConnectionInfo};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::config::{Credentials, RedisConfig, Secret};
+use super::driver::Driver;
 use super::greet::greet;
 use super::{reply, tls};
 use crate::store::{ErrorKind, StoreError};
@@ -26,10 +26,10 @@ const KEEPALIVE: Duration = Duration::from_secs(15);
 #[cfg(target_os = "linux")]
 const USER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A connection and the task that drives it; the task ends when the connection does.
+/// A connection and what drives it, until the connection ends.
 pub(super) struct Connected {
     pub(super) connection: MultiplexedConnection,
-    pub(super) driver: JoinHandle<()>,
+    pub(super) driver: Driver,
 }
 
 /// Connects within the budget. Several passwords are tried in order, each on a connection of its own.
@@ -135,7 +135,7 @@ where
     }
     Ok(Connected {
         connection,
-        driver: tokio::spawn(driver),
+        driver: Driver::new(driver),
     })
 }
 

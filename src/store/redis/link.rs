@@ -8,6 +8,7 @@ use redis::aio::MultiplexedConnection;
 
 use super::config::RedisConfig;
 use super::connect::connect;
+use super::driver::Driver;
 use crate::store::StoreError;
 
 /// One multiplexed connection. Must be used inside a Tokio runtime, always the same one.
@@ -20,6 +21,7 @@ pub(super) struct Link {
 #[derive(Clone)]
 pub(super) struct Live {
     pub(super) connection: MultiplexedConnection,
+    pub(super) driver: Arc<Driver>,
     number: u64,
 }
 
@@ -67,6 +69,14 @@ impl Link {
         attempt.await
     }
 
+    /// The connection, if there is one.
+    pub(super) fn ready(&self) -> Option<Live> {
+        match &lock(&self.state).stage {
+            Stage::Up(live) => Some(live.clone()),
+            Stage::Down | Stage::Connecting(_) => None,
+        }
+    }
+
     /// Lets go of `live`, unless it has been replaced already.
     pub(super) fn discard(&self, live: &Live) {
         leave(&self.state, live.number);
@@ -79,14 +89,16 @@ impl Link {
         let attempt = async move {
             match connect(&config).await {
                 Ok(connected) => {
+                    let driver = Arc::new(connected.driver);
                     let live = Live {
                         connection: connected.connection,
+                        driver: Arc::clone(&driver),
                         number,
                     };
                     arrive(&state, &live);
                     tokio::spawn(async move {
                         // The server closed it, or every holder let go. Either way the next check connects anew.
-                        let _ = connected.driver.await;
+                        driver.run().await;
                         if let Some(state) = state.upgrade() {
                             leave(&state, number);
                         }

@@ -3,6 +3,7 @@
 mod address;
 mod config;
 mod connect;
+mod driver;
 pub mod environment;
 mod greet;
 mod link;
@@ -81,6 +82,14 @@ fn spoils_from_inside(error: &StoreError) -> bool {
 }
 
 impl Store for RedisStore {
+    fn at_once<R>(&self, send: impl FnOnce() -> R) -> Option<R> {
+        // The link that is next: the one that `send` will ask, unless another thread is just asking too. Then the task of
+        // that link's driver does what this one would have.
+        let turn = self.turn.load(Ordering::Relaxed);
+        let live = self.links[turn % self.links.len()].ready()?;
+        live.driver.push_on(send)
+    }
+
     async fn run(&self, scope: &Scope, requests: &[Request]) -> Vec<Result<Outcome, StoreError>> {
         match self.ask(scope, requests).await {
             Ok(results) => results,

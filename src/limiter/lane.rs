@@ -1,0 +1,241 @@
+//! Where requests gather, and how many are under way.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
+
+use tokio::sync::Notify;
+
+use super::Sink;
+use super::flight::{Desk, Flight};
+use super::launch::Launch;
+use crate::store::Request;
+
+/// The most requests one script call decides. The server does nothing else meanwhile: at 2 to 5 us a request, this is
+/// at most a third of a millisecond, no more than a few of other clients' commands. Half as many cost the server a tenth
+/// more for each, twice as many save it nothing that can be measured.
+pub const MAX_BATCH: usize = 64;
+
+/// Batches that may be under way whatever their size: one that the server works on and one that waits for it there, so
+/// that it is never idle. More of them would only be smaller, as what is not under way gathers. Small batches, together
+/// no more than one large one, are under no such bound: where Redis is far away and there is little to ask, nobody waits
+/// for another's round trip.
+const BATCHES: usize = 2;
+
+/// A request on its way.
+pub(super) struct Pending<T> {
+    pub(super) request: Request,
+    pub(super) ticket: T,
+    pub(super) deadline: Instant,
+}
+
+/// The requests of one limiter.
+pub(super) struct Lane<K: Sink> {
+    state: Mutex<State<K>>,
+    /// Wakes the task that sends batches.
+    pub(super) changed: Notify,
+    pub(super) desk: Desk<K>,
+}
+
+struct State<K: Sink> {
+    waiting: VecDeque<Pending<K::Ticket>>,
+    /// Under way.
+    batches: usize,
+    requests: usize,
+    /// The batch that was launched last, which the task watches: the others have tasks of their own.
+    launched: Option<Launched<K>>,
+    /// Whether the task sleeps until a deadline no later than that of what is launched next.
+    watching: bool,
+    /// No more will come.
+    closed: bool,
+    /// The task has ended.
+    ended: bool,
+}
+
+struct Launched<K: Sink> {
+    deadline: Instant,
+    flight: Weak<Flight<K>>,
+    launch: Weak<Launch>,
+}
+
+/// What the task does next.
+pub(super) enum Next<T> {
+    Send(Vec<Pending<T>>),
+    /// Waits for a change; until the deadline of what was launched, if something is being watched.
+    Wait(Option<Instant>),
+    End,
+}
+
+/// Where a request goes.
+pub(super) enum Place<T> {
+    /// It waits for the task.
+    Queued,
+    /// Nothing is waiting and nothing under way: it may leave at once. It counts as under way.
+    Free(Pending<T>),
+    /// There is no task any more.
+    Ended(Pending<T>),
+}
+
+impl<K: Sink> Lane<K> {
+    pub(super) fn new(desk: Desk<K>) -> Self {
+        Self {
+            state: Mutex::new(State {
+                waiting: VecDeque::new(),
+                batches: 0,
+                requests: 0,
+                launched: None,
+                watching: false,
+                closed: false,
+                ended: false,
+            }),
+            changed: Notify::new(),
+            desk,
+        }
+    }
+
+    /// Takes a request in.
+    pub(super) fn enter(&self, pending: Pending<K::Ticket>) -> Place<K::Ticket> {
+        let mut state = self.lock();
+        if state.ended {
+            return Place::Ended(pending);
+        }
+        if state.batches == 0 && state.waiting.is_empty() {
+            state.batches = 1;
+            state.requests = 1;
+            return Place::Free(pending);
+        }
+        state.waiting.push_back(pending);
+        // The others ride along; where nothing may be sent now, the next batch to land wakes the task.
+        let wake = state.waiting.len() == 1 && state.may_send();
+        drop(state);
+        if wake {
+            self.changed.notify_one();
+        }
+        Place::Queued
+    }
+
+    /// What was to leave at once could not: it waits like the others.
+    pub(super) fn queue(&self, pending: Pending<K::Ticket>) {
+        let mut state = self.lock();
+        state.batches -= 1;
+        state.requests -= 1;
+        if state.ended {
+            drop(state);
+            self.desk.abandon(vec![pending]);
+            return;
+        }
+        state.waiting.push_front(pending);
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// A batch has been launched that no task watches.
+    pub(super) fn watch(&self, deadline: Instant, flight: Weak<Flight<K>>, launch: &Arc<Launch>) {
+        let mut state = self.lock();
+        // The one before has landed, or this could not have been launched.
+        state.launched = Some(Launched {
+            deadline,
+            flight,
+            launch: Arc::downgrade(launch),
+        });
+        let watching = std::mem::replace(&mut state.watching, true);
+        let ended = state.ended;
+        drop(state);
+        if ended {
+            launch.give_up();
+        } else if !watching {
+            self.changed.notify_one();
+        }
+    }
+
+    /// A batch of so many requests is no longer under way.
+    pub(super) fn landed(&self, requests: usize) {
+        let mut state = self.lock();
+        state.batches -= 1;
+        state.requests -= requests;
+        let wake = !state.waiting.is_empty();
+        drop(state);
+        if wake {
+            self.changed.notify_one();
+        }
+    }
+
+    /// What the task does next. What it is to send counts as under way.
+    pub(super) fn next(&self) -> Next<K::Ticket> {
+        let mut state = self.lock();
+        if !state.waiting.is_empty() && state.may_send() {
+            let size = state.waiting.len().min(MAX_BATCH);
+            state.batches += 1;
+            state.requests += size;
+            return Next::Send(state.waiting.drain(..size).collect());
+        }
+        let deadline = state.watched();
+        state.watching = deadline.is_some();
+        match deadline {
+            None if state.closed && state.waiting.is_empty() => Next::End,
+            deadline => Next::Wait(deadline),
+        }
+    }
+
+    /// Settles what was launched if its deadline has passed.
+    pub(super) fn expire(&self, now: Instant) {
+        let late = {
+            let mut state = self.lock();
+            match state.watched() {
+                Some(deadline) if deadline > now => None,
+                _ => state.launched.take(),
+            }
+        };
+        if let Some(Launched { flight, launch, .. }) = late {
+            if let Some(flight) = flight.upgrade() {
+                flight.expire();
+            }
+            give_up(&launch);
+        }
+    }
+
+    /// No more requests will come. What waits is still sent.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_one();
+    }
+
+    /// The task has ended, and with it the runtime perhaps. What waits, here or for an answer, is given up.
+    pub(super) fn end(&self) {
+        let (left, launched): (Vec<_>, _) = {
+            let mut state = self.lock();
+            state.ended = true;
+            (state.waiting.drain(..).collect(), state.launched.take())
+        };
+        if let Some(Launched { launch, .. }) = launched {
+            give_up(&launch);
+        }
+        if !left.is_empty() {
+            self.desk.abandon(left);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State<K>> {
+        // Nothing panics while the state is being changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Sink> State<K> {
+    fn may_send(&self) -> bool {
+        let next = self.waiting.len().min(MAX_BATCH);
+        self.batches < BATCHES || self.requests + next <= MAX_BATCH
+    }
+
+    /// The deadline of what was launched, while it is under way.
+    fn watched(&self) -> Option<Instant> {
+        let launched = self.launched.as_ref()?;
+        (launched.flight.strong_count() > 0).then_some(launched.deadline)
+    }
+}
+
+fn give_up(launch: &Weak<Launch>) {
+    if let Some(launch) = launch.upgrade() {
+        launch.give_up();
+    }
+}
