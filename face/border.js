@@ -68,9 +68,9 @@ class Border {
     if (outcome === PENDING) return this.#wait(owner, slot, limit, read);
     if (outcome === REFUSED) throw new Error('@huntaze/rate-limit: the binary refused a request');
     // Not queueMicrotask: test runners replace that one with a clock of their own.
-    if (outcome === DECIDED_AND_MORE) void Promise.resolve().then(this.#drain);
+    if (outcome === DECIDED_AND_MORE) void DONE.then(this.#drain);
     const answer = read(this.#mailbox, 0, limit);
-    return answer instanceof RateLimitError ? Promise.reject(answer) : Promise.resolve(answer);
+    return answer instanceof RateLimitError ? rejected(answer) : Promise.resolve(answer);
   }
 
   #wait(owner, slot, limit, read) {
@@ -143,6 +143,16 @@ class Border {
     }
     this.#buffer.answerPassword(ticket, password);
   }
+}
+
+const DONE = Promise.resolve();
+
+/**
+ * Rejects once the caller has had its turn to listen. A promise that is rejected while nobody listens is reported to the
+ * process as unhandled, and taken back a moment later: that costs more than the rest of a denial.
+ */
+function rejected(error) {
+  return new Promise((resolve, reject) => void DONE.then(() => reject(error)));
 }
 
 /**

@@ -119,8 +119,9 @@ class Open {
     const environment = building ? [] : variables();
     const problem = binding.configProblem(redis, environment);
     if (problem !== null) throw configError(problem);
-    const { name, windowMs, anomaly, onStoreError, timeoutMs } = options;
-    this.#native = border.open(this, { name, windowMs, anomaly, onStoreError, timeoutMs }, redis, environment);
+    const { name, windowMs, anomaly, onStoreError, timeoutMs, denyCacheMs } = options;
+    const limiter = { name, windowMs, anomaly, onStoreError, timeoutMs, denyCacheMs };
+    this.#native = border.open(this, limiter, redis, environment);
     this.#submit = this.#native.submitter();
     if (this.#native.isEmbedded && !building) notice();
   }

@@ -56,7 +56,7 @@ pub struct Answer {
 /// Where the answers of a batch go. Called on the runtime's threads; must not block.
 pub trait Sink: Send + Sync + 'static {
     /// What tells the asker's requests apart.
-    type Ticket: Send + 'static;
+    type Ticket: Clone + Send + 'static;
 
     /// Takes the answers of one batch.
     fn deliver(&self, answers: Vec<Delivery<'_, Self::Ticket>>);

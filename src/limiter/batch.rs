@@ -9,11 +9,13 @@ use std::time::Instant;
 use tokio::runtime::Handle;
 use tokio::time::timeout_at;
 
+use super::denied::{Denied, Known};
 use super::flight::{Desk, Flight};
 use super::lane::{Lane, Next, Pending, Place};
 use super::launch::Launch;
-use super::{Fallback, Sink};
-use crate::store::{Scope, Store};
+use super::{Answer, Fallback, Sink, Source, Times};
+use crate::quota::Outcome;
+use crate::store::{Request, Scope, Store};
 
 /// The near end of the way to a store. Dropping it lets what is queued settle and then ends the task.
 pub(super) struct Batcher<K: Sink, S> {
@@ -30,8 +32,8 @@ struct Route<S> {
 
 /// Takes requests, whatever the store behind it.
 pub(super) trait Intake<T>: Send + Sync {
-    /// Sends a request on its way. It is settled exactly once.
-    fn push(&self, pending: Pending<T>);
+    /// Answers a request that the denied cache knows; sends any other on its way, to be settled exactly once.
+    fn take(&self, request: Request, ticket: T) -> Option<(Request, Answer)>;
 }
 
 impl<K: Sink, S: Store> Batcher<K, S> {
@@ -39,10 +41,12 @@ impl<K: Sink, S: Store> Batcher<K, S> {
         runtime: &Handle,
         store: Arc<S>,
         scope: Scope,
+        times: Times,
         fallback: Fallback,
         sink: K,
     ) -> Self {
-        let lane = Arc::new(Lane::new(Desk { fallback, sink }));
+        let denied = Denied::new(times.deny_cache, scope.rules.anomaly);
+        let lane = Arc::new(Lane::new(Desk { fallback, sink }, denied, times.deadline));
         let route = Arc::new(Route { store, scope });
         runtime.spawn(dispatch(End(Arc::clone(&lane)), Arc::clone(&route)));
         Self {
@@ -69,8 +73,20 @@ impl<K: Sink, S: Store> Batcher<K, S> {
 }
 
 impl<K: Sink, S: Store> Intake<K::Ticket> for Batcher<K, S> {
-    fn push(&self, pending: Pending<K::Ticket>) {
-        match self.lane.enter(pending) {
+    fn take(&self, request: Request, ticket: K::Ticket) -> Option<(Request, Answer)> {
+        let now = Instant::now();
+        match self.lane.denied.look(&request, now) {
+            Known::Denial(decision) => {
+                let outcome = Outcome {
+                    decision,
+                    anomaly: None,
+                };
+                let source = Source::DenyCache;
+                return Some((request, Answer { outcome, source }));
+            }
+            Known::Nothing(counts) => self.lane.count(counts, now),
+        }
+        match self.lane.enter(request, ticket, now) {
             Place::Queued => {}
             Place::Free(pending) => {
                 if let Some(pending) = self.launch(pending) {
@@ -79,6 +95,7 @@ impl<K: Sink, S: Store> Intake<K::Ticket> for Batcher<K, S> {
             }
             Place::Ended(pending) => self.lane.desk.abandon(vec![pending]),
         }
+        None
     }
 }
 
@@ -107,9 +124,11 @@ async fn dispatch<K: Sink, S: Store>(end: End<K>, route: Arc<Route<S>>) {
             }
             Next::Wait(None) => lane.changed.notified().await,
             Next::Wait(Some(deadline)) => {
-                // Its end is seen to below, whether it came or something else did.
+                // What is due is seen to below, whether its moment has come or something has changed.
                 let _ = timeout_at(deadline.into(), lane.changed.notified()).await;
-                lane.expire(Instant::now());
+                let now = Instant::now();
+                lane.expire(now);
+                lane.sweep(now);
             }
             Next::End => return,
         }
@@ -118,13 +137,13 @@ async fn dispatch<K: Sink, S: Store>(end: End<K>, route: Arc<Route<S>>) {
 
 async fn travel<K: Sink, S: Store>(flight: Arc<Flight<K>>, route: Arc<Route<S>>) {
     let results = route.store.run(&route.scope, &flight.requests).await;
-    flight.land(results.into_iter());
+    flight.land(results);
 }
 
 async fn travel_in_time<K: Sink, S: Store>(flight: Arc<Flight<K>>, route: Arc<Route<S>>) {
     let answer = route.store.run(&route.scope, &flight.requests);
     match timeout_at(flight.deadline.into(), answer).await {
-        Ok(results) => flight.land(results.into_iter()),
+        Ok(results) => flight.land(results),
         Err(_) => flight.expire(),
     }
 }

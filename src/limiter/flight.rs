@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use super::denied::Sent;
 use super::lane::{Lane, Pending};
 use super::{Answer, Delivery, Fallback, Sink, Source};
 use crate::quota::Outcome;
@@ -17,15 +18,17 @@ pub(super) struct Desk<K> {
 
 impl<K: Sink> Desk<K> {
     /// Settles `requests`, in order, with `results`.
-    pub(super) fn settle(
+    fn settle(
         &self,
         requests: &[Request],
         tickets: Vec<K::Ticket>,
-        results: impl Iterator<Item = Result<Outcome, StoreError>>,
+        results: Vec<Result<Outcome, StoreError>>,
     ) {
         // A store that answered too little would otherwise leave promises open for ever.
         let missing = || StoreError::new(ErrorKind::Protocol, "the store left out an answer");
-        let results = results.chain(std::iter::repeat_with(|| Err(missing())));
+        let results = results
+            .into_iter()
+            .chain(std::iter::repeat_with(|| Err(missing())));
         let answer = |((request, ticket), result)| -> Delivery<'_, _> {
             let answer = match result {
                 Ok(outcome) => Ok(Answer {
@@ -44,20 +47,17 @@ impl<K: Sink> Desk<K> {
     pub(super) fn abandon(&self, batch: Vec<Pending<K::Ticket>>) {
         let (requests, tickets): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|p| (p.request, p.ticket)).unzip();
-        let gone = gone();
-        self.settle(
-            &requests,
-            tickets,
-            std::iter::repeat_with(|| Err(gone.clone())),
-        );
+        let results = vec![Err(gone()); requests.len()];
+        self.settle(&requests, tickets, results);
     }
 }
 
 /// One batch under way.
 pub(super) struct Flight<K: Sink> {
     pub(super) requests: Vec<Request>,
-    /// The earliest of its requests.
+    /// The earliest of its requests'.
     pub(super) deadline: Instant,
+    sent: Sent,
     /// Taken by who settles.
     tickets: Mutex<Vec<K::Ticket>>,
     lane: Arc<Lane<K>>,
@@ -71,20 +71,30 @@ impl<K: Sink> Flight<K> {
         Self {
             requests,
             deadline: deadline.unwrap_or_else(Instant::now),
+            sent: lane.denied.sent(),
             tickets: Mutex::new(tickets),
             lane,
         }
     }
 
     /// The store has answered.
-    pub(super) fn land(&self, results: impl Iterator<Item = Result<Outcome, StoreError>>) {
-        let mut tickets = self.tickets.lock().unwrap_or_else(PoisonError::into_inner);
-        let tickets = std::mem::take(&mut *tickets);
-        if !tickets.is_empty() {
-            // First, so that an answer finds the lane free for the next request.
-            self.lane.landed(tickets.len());
-            self.lane.desk.settle(&self.requests, tickets, results);
+    pub(super) fn land(&self, results: Vec<Result<Outcome, StoreError>>) {
+        let tickets = {
+            let mut tickets = self.tickets.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *tickets)
+        };
+        if tickets.is_empty() {
+            return;
         }
+        let asked = self.requests.iter().zip(&tickets).zip(&results);
+        let answered = asked.filter_map(|((request, ticket), result)| {
+            let outcome = result.as_ref().ok()?;
+            Some((request, ticket.clone(), outcome.decision))
+        });
+        let sweep = self.lane.denied.learn(self.sent, answered);
+        // First, so that who is answered finds the lane free.
+        self.lane.landed(tickets.len(), sweep);
+        self.lane.desk.settle(&self.requests, tickets, results);
     }
 
     /// The deadline has passed.
@@ -93,14 +103,20 @@ impl<K: Sink> Flight<K> {
             ErrorKind::Timeout,
             "the store did not answer within the deadline",
         );
-        self.land(std::iter::repeat_with(|| Err(late.clone())));
+        self.land(vec![Err(late); self.requests.len()]);
     }
 }
 
 impl<K: Sink> Drop for Flight<K> {
     fn drop(&mut self) {
-        let gone = gone();
-        self.land(std::iter::repeat_with(|| Err(gone.clone())));
+        let tickets = self
+            .tickets
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        if tickets.is_empty() {
+            return;
+        }
+        self.land(vec![Err(gone()); self.requests.len()]);
     }
 }
 

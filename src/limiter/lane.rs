@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
 use super::Sink;
+use super::denied::{Denied, SWEEP};
 use super::flight::{Desk, Flight};
 use super::launch::Launch;
 use crate::store::Request;
@@ -35,6 +36,9 @@ pub(super) struct Lane<K: Sink> {
     /// Wakes the task that sends batches.
     pub(super) changed: Notify,
     pub(super) desk: Desk<K>,
+    pub(super) denied: Denied<K::Ticket>,
+    /// The time within which a request is settled.
+    timeout: Duration,
 }
 
 struct State<K: Sink> {
@@ -46,6 +50,8 @@ struct State<K: Sink> {
     launched: Option<Launched<K>>,
     /// Whether the task sleeps until a deadline no later than that of what is launched next.
     watching: bool,
+    /// When the denied cache is due to be swept, while there is something in it.
+    sweep: Option<Instant>,
     /// No more will come.
     closed: bool,
     /// The task has ended.
@@ -61,7 +67,7 @@ struct Launched<K: Sink> {
 /// What the task does next.
 pub(super) enum Next<T> {
     Send(Vec<Pending<T>>),
-    /// Waits for a change; until the deadline of what was launched, if something is being watched.
+    /// Waits for a change; until something is due, if there is.
     Wait(Option<Instant>),
     End,
 }
@@ -77,14 +83,17 @@ pub(super) enum Place<T> {
 }
 
 impl<K: Sink> Lane<K> {
-    pub(super) fn new(desk: Desk<K>) -> Self {
+    pub(super) fn new(desk: Desk<K>, denied: Denied<K::Ticket>, timeout: Duration) -> Self {
         Self {
+            denied,
+            timeout,
             state: Mutex::new(State {
                 waiting: VecDeque::new(),
                 batches: 0,
                 requests: 0,
                 launched: None,
                 watching: false,
+                sweep: None,
                 closed: false,
                 ended: false,
             }),
@@ -93,8 +102,14 @@ impl<K: Sink> Lane<K> {
         }
     }
 
-    /// Takes a request in.
-    pub(super) fn enter(&self, pending: Pending<K::Ticket>) -> Place<K::Ticket> {
+    /// Takes a request in, asked now.
+    pub(super) fn enter(
+        &self,
+        request: Request,
+        ticket: K::Ticket,
+        now: Instant,
+    ) -> Place<K::Ticket> {
+        let pending = self.pending(request, ticket, now);
         let mut state = self.lock();
         if state.ended {
             return Place::Ended(pending);
@@ -112,6 +127,29 @@ impl<K: Sink> Lane<K> {
             self.changed.notify_one();
         }
         Place::Queued
+    }
+
+    /// Takes in what nobody waits for: it leaves with the next batch.
+    pub(super) fn count(&self, counts: Vec<(Request, K::Ticket)>, now: Instant) {
+        if counts.is_empty() {
+            return;
+        }
+        let counts = counts.into_iter();
+        let counts = counts.map(|(request, ticket)| self.pending(request, ticket, now));
+        let mut state = self.lock();
+        if !state.ended {
+            state.waiting.extend(counts);
+            drop(state);
+            self.changed.notify_one();
+        }
+    }
+
+    fn pending(&self, request: Request, ticket: K::Ticket, now: Instant) -> Pending<K::Ticket> {
+        Pending {
+            request,
+            ticket,
+            deadline: now + self.timeout,
+        }
     }
 
     /// What was to leave at once could not: it waits like the others.
@@ -148,12 +186,16 @@ impl<K: Sink> Lane<K> {
         }
     }
 
-    /// A batch of so many requests is no longer under way.
-    pub(super) fn landed(&self, requests: usize) {
+    /// A batch of so many requests is no longer under way; `sweep`: there is something in the denied cache.
+    pub(super) fn landed(&self, requests: usize, sweep: bool) {
         let mut state = self.lock();
         state.batches -= 1;
         state.requests -= requests;
-        let wake = !state.waiting.is_empty();
+        let mut wake = !state.waiting.is_empty();
+        if sweep && state.sweep.is_none() {
+            state.sweep = Some(Instant::now() + SWEEP);
+            wake = true;
+        }
         drop(state);
         if wake {
             self.changed.notify_one();
@@ -171,10 +213,20 @@ impl<K: Sink> Lane<K> {
         }
         let deadline = state.watched();
         state.watching = deadline.is_some();
-        match deadline {
-            None if state.closed && state.waiting.is_empty() => Next::End,
-            deadline => Next::Wait(deadline),
+        if state.closed && state.waiting.is_empty() && deadline.is_none() {
+            return Next::End;
         }
+        Next::Wait([deadline, state.sweep].into_iter().flatten().min())
+    }
+
+    /// Sends what the denied cache has answered, when that is due.
+    pub(super) fn sweep(&self, now: Instant) {
+        if self.lock().sweep.is_none_or(|due| now < due) {
+            return;
+        }
+        let (counts, more) = self.denied.sweep(now, false);
+        self.lock().sweep = more.then(|| now + SWEEP);
+        self.count(counts, now);
     }
 
     /// Settles what was launched if its deadline has passed.
@@ -194,8 +246,11 @@ impl<K: Sink> Lane<K> {
         }
     }
 
-    /// No more requests will come. What waits is still sent.
+    /// No more requests will come. What waits is still sent, and what is to be counted.
     pub(super) fn close(&self) {
+        let now = Instant::now();
+        let (counts, _) = self.denied.sweep(now, true);
+        self.count(counts, now);
         self.lock().closed = true;
         self.changed.notify_one();
     }

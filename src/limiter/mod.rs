@@ -1,14 +1,16 @@
-//! One check's way: into a batch, to the store and back within the deadline, or decided here when the store is away.
+//! One check's way: past the denied cache, into a batch, to the store and back within the deadline, or decided here when
+//! the store is away.
 
 mod answer;
 mod batch;
+mod denied;
 mod fallback;
 mod flight;
 mod lane;
 mod launch;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 
@@ -17,7 +19,6 @@ pub use fallback::{Fallback, OnStoreError};
 pub use lane::MAX_BATCH;
 
 use self::batch::{Batcher, Intake};
-use self::lane::Pending;
 use crate::quota::Rules;
 use crate::store::{MemoryStore, Request, Scope, Store};
 
@@ -35,9 +36,25 @@ pub enum Limiter<K: Sink> {
 }
 
 /// The way to a store that answers later.
-pub struct Remote<K: Sink> {
-    deadline: Duration,
-    batcher: Box<dyn Intake<K::Ticket>>,
+pub struct Remote<K: Sink>(Box<dyn Intake<K::Ticket>>);
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    /// Within this time a request is answered.
+    pub deadline: Duration,
+    /// The longest time a denial is answered without asking again; zero: never.
+    pub deny_cache: Duration,
+}
+
+impl From<Duration> for Times {
+    /// A deadline, and no denied cache.
+    fn from(deadline: Duration) -> Self {
+        Self {
+            deadline,
+            deny_cache: Duration::ZERO,
+        }
+    }
 }
 
 impl<K: Sink> Limiter<K> {
@@ -46,18 +63,18 @@ impl<K: Sink> Limiter<K> {
         Self::Memory { rules, store }
     }
 
-    /// A limiter over `store`, which is asked on `runtime`. A request is answered within `deadline`, by `fallback` if
+    /// A limiter over `store`, which is asked on `runtime`. A request is answered within its deadline, by `fallback` if
     /// need be.
     pub fn remote<S: Store>(
         runtime: &Handle,
         store: Arc<S>,
         scope: Scope,
-        deadline: Duration,
+        times: impl Into<Times>,
         fallback: Fallback,
         sink: K,
     ) -> Self {
-        let batcher = Box::new(Batcher::start(runtime, store, scope, fallback, sink));
-        Self::Remote(Remote { deadline, batcher })
+        let batcher = Batcher::start(runtime, store, scope, times.into(), fallback, sink);
+        Self::Remote(Remote(Box::new(batcher)))
     }
 
     /// Asks. Answers in the call itself, with the request handed back, or returns `None` and answers through the sink,
@@ -71,14 +88,7 @@ impl<K: Sink> Limiter<K> {
                 };
                 Some((request, answer))
             }
-            Self::Remote(remote) => {
-                remote.batcher.push(Pending {
-                    request,
-                    ticket,
-                    deadline: Instant::now() + remote.deadline,
-                });
-                None
-            }
+            Self::Remote(Remote(intake)) => intake.take(request, ticket),
         }
     }
 }

@@ -10,7 +10,7 @@ use super::bound::{Call, Callee};
 use super::completions::Post;
 use super::options::Settings;
 use super::record::{Event, write_answer};
-use super::stores::{self, MemoryHold, Purpose, SharedRedis};
+use super::stores::{self, MemoryHold, Purpose};
 use super::way::{Ticket, Way};
 use crate::limiter::{Answer, Fallback, Limiter};
 use crate::quota::{Id, Limit, MAX_ID_BYTES, Plan};
@@ -43,8 +43,6 @@ pub(super) struct Desk {
 struct Running {
     limiter: Limiter<Arc<Way>>,
     memory: MemoryHold,
-    // Holds the connections and the thread they live on.
-    _redis: Option<Arc<SharedRedis>>,
 }
 
 impl Callee for Desk {
@@ -159,7 +157,6 @@ impl Desk {
             return Ok(Running {
                 limiter: Limiter::memory(rules, Arc::clone(memory.store())),
                 memory,
-                _redis: None,
             });
         };
         let shared = stores::redis(config.clone()).map_err(|e| {
@@ -169,16 +166,12 @@ impl Desk {
         let memory = MemoryHold::new(Purpose::Local, name, rules.window, self.face());
         let limiter = Limiter::remote(
             shared.io.handle(),
-            Arc::clone(&shared.store),
+            Arc::clone(&shared),
             self.settings.scope.clone(),
-            self.settings.deadline,
+            self.settings.times,
             Fallback::new(self.settings.policy, rules, Arc::clone(memory.store())),
             Arc::clone(&self.way),
         );
-        Ok(Running {
-            limiter,
-            memory,
-            _redis: Some(shared),
-        })
+        Ok(Running { limiter, memory })
     }
 }

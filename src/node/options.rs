@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use napi_derive::napi;
 
-use crate::limiter::OnStoreError;
+use crate::limiter::{OnStoreError, Times};
 use crate::quota::{AnomalyRule, Namespace, Rules, Window};
 use crate::store::Scope;
 use crate::store::redis::environment::{
@@ -27,6 +27,7 @@ pub struct LimiterOptions {
     /// The number of the policy.
     pub on_store_error: u32,
     pub timeout_ms: u32,
+    pub deny_cache_ms: u32,
 }
 
 /// The anomaly rule.
@@ -60,7 +61,7 @@ pub struct RedisOptions {
 pub(super) struct Settings {
     pub(super) scope: Scope,
     pub(super) policy: OnStoreError,
-    pub(super) deadline: Duration,
+    pub(super) times: Times,
 }
 
 /// # Errors
@@ -81,7 +82,10 @@ pub(super) fn settings(options: LimiterOptions) -> Result<Settings, String> {
             rules: Rules { window, anomaly },
         },
         policy: *policy.ok_or("no such policy")?,
-        deadline: Duration::from_millis(u64::from(options.timeout_ms)),
+        times: Times {
+            deadline: Duration::from_millis(u64::from(options.timeout_ms)),
+            deny_cache: Duration::from_millis(u64::from(options.deny_cache_ms)),
+        },
     })
 }
 

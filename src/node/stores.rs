@@ -7,16 +7,26 @@ use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use super::runtime::IoThread;
-use crate::quota::{Namespace, Window};
-use crate::store::MemoryStore;
+use crate::quota::{Namespace, Outcome, Window};
 use crate::store::redis::{RedisConfig, RedisStore};
+use crate::store::{MemoryStore, Request, Scope, Store, StoreError};
 
 /// A Redis and the thread its connections live on: gone together, or a new store would meet connections of a dead thread.
+/// Who asks it holds it, and so what has been asked is still answered after the limiter has gone.
 pub struct SharedRedis {
-    /// The store.
-    pub store: Arc<RedisStore>,
+    store: RedisStore,
     /// The thread.
     pub io: Arc<IoThread>,
+}
+
+impl Store for SharedRedis {
+    async fn run(&self, scope: &Scope, requests: &[Request]) -> Vec<Result<Outcome, StoreError>> {
+        self.store.run(scope, requests).await
+    }
+
+    fn at_once<R>(&self, send: impl FnOnce() -> R) -> Option<R> {
+        self.store.at_once(send)
+    }
 }
 
 static REDIS: Mutex<Vec<(RedisConfig, Weak<SharedRedis>)>> = Mutex::new(Vec::new());
@@ -33,7 +43,7 @@ pub fn redis(config: RedisConfig) -> io::Result<Arc<SharedRedis>> {
         return Ok(store);
     }
     let store = Arc::new(SharedRedis {
-        store: Arc::new(RedisStore::new(config.clone())),
+        store: RedisStore::new(config.clone()),
         io: IoThread::shared()?,
     });
     shared.push((config, Arc::downgrade(&store)));
