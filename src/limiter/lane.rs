@@ -61,7 +61,7 @@ struct State<K: Sink> {
 struct Launched<K: Sink> {
     deadline: Instant,
     flight: Weak<Flight<K>>,
-    launch: Weak<Launch>,
+    launch: Arc<Launch>,
 }
 
 /// What the task does next.
@@ -174,7 +174,7 @@ impl<K: Sink> Lane<K> {
         state.launched = Some(Launched {
             deadline,
             flight,
-            launch: Arc::downgrade(launch),
+            launch: Arc::clone(launch),
         });
         let watching = std::mem::replace(&mut state.watching, true);
         let ended = state.ended;
@@ -242,7 +242,7 @@ impl<K: Sink> Lane<K> {
             if let Some(flight) = flight.upgrade() {
                 flight.expire();
             }
-            give_up(&launch);
+            launch.give_up();
         }
     }
 
@@ -263,7 +263,7 @@ impl<K: Sink> Lane<K> {
             (state.waiting.drain(..).collect(), state.launched.take())
         };
         if let Some(Launched { launch, .. }) = launched {
-            give_up(&launch);
+            launch.give_up();
         }
         if !left.is_empty() {
             self.desk.abandon(left);
@@ -286,11 +286,5 @@ impl<K: Sink> State<K> {
     fn watched(&self) -> Option<Instant> {
         let launched = self.launched.as_ref()?;
         (launched.flight.strong_count() > 0).then_some(launched.deadline)
-    }
-}
-
-fn give_up(launch: &Weak<Launch>) {
-    if let Some(launch) = launch.upgrade() {
-        launch.give_up();
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use huntaze_rate_limit::limiter::{Answer, Delivery, Fallback, Limiter, OnStoreError, Sink};
 use huntaze_rate_limit::quota::{Decision, Outcome, Rules, Verdict};
-use huntaze_rate_limit::store::{ErrorKind, MemoryStore, Request, Scope, Store, StoreError};
+use huntaze_rate_limit::store::{ErrorKind, MemoryStore, Op, Request, Scope, Store, StoreError};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -27,6 +27,12 @@ impl Sink for Collector {
             let _ = self.0.send((ticket, answer));
         }
     }
+}
+
+/// A sink, and where its answers arrive.
+pub fn collector() -> (Collector, UnboundedReceiver<Settled>) {
+    let (sender, receiver) = unbounded_channel();
+    (Collector(sender), receiver)
 }
 
 /// A limiter over `store` with a quota of an hour, and where its answers arrive.
@@ -54,6 +60,55 @@ pub fn fallback(policy: OnStoreError) -> Fallback {
 
 pub fn hour() -> Rules {
     quiet(3_600_000)
+}
+
+/// Another store, and what it was asked.
+pub struct Logged<S> {
+    store: Arc<S>,
+    ops: Arc<Mutex<Vec<Op>>>,
+}
+
+impl<S> Clone for Logged<S> {
+    fn clone(&self) -> Self {
+        Self {
+            store: Arc::clone(&self.store),
+            ops: Arc::clone(&self.ops),
+        }
+    }
+}
+
+impl<S> Logged<S> {
+    pub fn over(store: Arc<S>) -> Self {
+        Self {
+            store,
+            ops: Arc::default(),
+        }
+    }
+
+    pub fn ops(&self) -> Vec<Op> {
+        self.ops.lock().unwrap().clone()
+    }
+}
+
+impl<S: Store> Store for Logged<S> {
+    async fn run(&self, scope: &Scope, requests: &[Request]) -> Vec<Result<Outcome, StoreError>> {
+        let ops = requests.iter().map(|request| request.op);
+        self.ops.lock().unwrap().extend(ops);
+        self.store.run(scope, requests).await
+    }
+}
+
+/// Another store that lets a request leave at once.
+pub struct Ready<S>(pub S);
+
+impl<S: Store> Store for Ready<S> {
+    async fn run(&self, scope: &Scope, requests: &[Request]) -> Vec<Result<Outcome, StoreError>> {
+        self.0.run(scope, requests).await
+    }
+
+    fn at_once<R>(&self, send: impl FnOnce() -> R) -> Option<R> {
+        Some(send())
+    }
 }
 
 /// Never answers.

@@ -2,6 +2,8 @@
 
 mod batches;
 mod deadline;
+mod denied;
 mod doubles;
 mod fallback;
+mod launch;
 mod settling;

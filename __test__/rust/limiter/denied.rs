@@ -1,0 +1,230 @@
+//! The denied cache: a repeated denial is answered in the call, exactly as long as that is certain.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use huntaze_rate_limit::limiter::{Answer, Limiter, OnStoreError, Source, Times};
+use huntaze_rate_limit::quota::Rules;
+use huntaze_rate_limit::store::{MemoryStore, Op};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::doubles::{Collector, Logged, Settled, collector, fallback};
+use crate::asking::{quiet, request, scope, watched};
+
+const HOUR: u64 = 3_600_000;
+
+struct Way {
+    limiter: Limiter<Collector>,
+    answers: UnboundedReceiver<Settled>,
+    store: Logged<MemoryStore>,
+}
+
+impl Way {
+    fn new(rules: Rules, deny_cache_ms: u64) -> Self {
+        let store = Logged::over(Arc::new(MemoryStore::new()));
+        let (sink, answers) = collector();
+        let times = Times {
+            deadline: Duration::from_secs(60),
+            deny_cache: Duration::from_millis(deny_cache_ms),
+        };
+        let scope = scope("t", rules);
+        let fallback = fallback(OnStoreError::Throw);
+        let runtime = Handle::current();
+        let limiter = Limiter::remote(
+            &runtime,
+            Arc::new(store.clone()),
+            scope,
+            times,
+            fallback,
+            sink,
+        );
+        Self {
+            limiter,
+            answers,
+            store,
+        }
+    }
+
+    async fn ask(&mut self, op: Op, who: &str, limit: u32) -> Answer {
+        match self.limiter.submit(request(op, who, limit), 0) {
+            Some((_, answer)) => answer,
+            None => self.answers.recv().await.unwrap().1.unwrap(),
+        }
+    }
+
+    /// Asks `count` times and says how many were allowed and how many answered from the cache.
+    async fn storm(&mut self, who: &str, limit: u32, count: u32) -> (u32, u32) {
+        let (mut allowed, mut cached) = (0, 0);
+        for _ in 0..count {
+            let answer = self.ask(Op::Check, who, limit).await;
+            allowed += u32::from(answer.outcome.decision.is_allowed());
+            cached += u32::from(answer.source == Source::DenyCache);
+        }
+        (allowed, cached)
+    }
+
+    /// How many requests of `op` the store has seen.
+    fn asked(&self, is: impl Fn(Op) -> bool) -> usize {
+        self.store.ops().into_iter().filter(|&op| is(op)).count()
+    }
+
+    /// The denials that the store was told of.
+    fn told(&self) -> u32 {
+        let count = |op| match op {
+            Op::Denied(count) => count,
+            _ => 0,
+        };
+        self.store.ops().into_iter().map(count).sum()
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_denial_does_not_reach_the_store() {
+    let mut way = Way::new(quiet(HOUR), 60_000);
+    assert_eq!(way.storm("a", 3, 100).await, (3, 96));
+    assert_eq!(way.asked(|op| op == Op::Check), 4);
+    // Another id is none of its business.
+    assert_eq!(way.storm("b", 3, 3).await, (3, 0));
+}
+
+#[tokio::test]
+async fn it_says_what_the_store_would() {
+    let mut way = Way::new(quiet(HOUR), 60_000);
+    way.storm("a", 3, 3).await;
+    let asked = way.ask(Op::Limit, "a", 3).await;
+    let known = way.ask(Op::Limit, "a", 3).await;
+    assert_eq!(
+        (asked.source, known.source),
+        (Source::Redis, Source::DenyCache)
+    );
+    let (asked, known) = (asked.outcome.decision, known.outcome.decision);
+    assert_eq!(
+        (known.is_allowed(), known.remaining, known.reset),
+        (false, 0, asked.reset)
+    );
+    let earlier = asked.retry_after_ms() - known.retry_after_ms();
+    assert!(earlier < 1000, "the promise moved by {earlier} ms at least");
+}
+
+/// Contract 4: whoever returns at the promised moment is let in, whoever made the promise.
+#[tokio::test]
+async fn its_promise_is_kept() {
+    let mut way = Way::new(quiet(80), 60_000);
+    for _ in 0..10 {
+        while way
+            .ask(Op::Check, "a", 2)
+            .await
+            .outcome
+            .decision
+            .is_allowed()
+        {}
+        let denial = way.ask(Op::Check, "a", 2).await;
+        let wait = denial.outcome.decision.retry_after_ms();
+        let until = Instant::now() + Duration::from_millis(wait);
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+        assert!(Instant::now() >= until);
+        let answer = way.ask(Op::Check, "a", 2).await;
+        assert!(
+            answer.outcome.decision.is_allowed(),
+            "denied after {wait} ms"
+        );
+    }
+}
+
+#[tokio::test]
+async fn another_limit_is_another_question() {
+    let mut way = Way::new(quiet(HOUR), 60_000);
+    assert_eq!(way.storm("a", 3, 5).await, (3, 1));
+    // A larger plan has slots left.
+    assert_eq!(way.storm("a", 5, 2).await, (2, 0));
+    // Under a smaller one the slot frees later than the denial under three said.
+    let smaller = way.ask(Op::Limit, "a", 2).await;
+    assert_eq!(smaller.source, Source::Redis);
+}
+
+#[tokio::test]
+async fn a_reset_is_seen_at_once() {
+    let mut way = Way::new(quiet(HOUR), 60_000);
+    for _ in 0..5 {
+        assert_eq!(way.storm("a", 2, 5).await, (2, 2));
+        way.ask(Op::Reset, "a", 2).await;
+    }
+}
+
+/// A denial that was under way when the id was reset is answered after the reset, and must not be remembered.
+#[tokio::test]
+async fn a_denial_from_before_a_reset_is_not_remembered() {
+    let mut way = Way::new(quiet(HOUR), 60_000);
+    way.storm("a", 1, 1).await;
+    for _ in 0..50 {
+        // All three are on their way before the first is answered.
+        for op in [Op::Check, Op::Reset, Op::Check] {
+            assert!(way.limiter.submit(request(op, "a", 1), 0).is_none());
+        }
+        for _ in 0..3 {
+            way.answers.recv().await.unwrap().1.unwrap();
+        }
+        way.ask(Op::Reset, "a", 1).await;
+        let answer = way.ask(Op::Check, "a", 1).await;
+        assert!(answer.outcome.decision.is_allowed());
+        way.ask(Op::Reset, "a", 1).await;
+        way.storm("a", 1, 1).await;
+    }
+}
+
+#[tokio::test]
+async fn it_is_as_old_as_it_may_be_and_no_older() {
+    let mut way = Way::new(quiet(HOUR), 50);
+    way.storm("a", 1, 2).await;
+    let begun = Instant::now();
+    while way.ask(Op::Check, "a", 1).await.source == Source::DenyCache {
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    let mut off = Way::new(quiet(HOUR), 0);
+    assert_eq!(off.storm("a", 1, 50).await, (1, 0));
+    assert_eq!(off.asked(|op| op == Op::Check), 50);
+}
+
+/// Contract 7: also those answered from a cache are counted, within a second, and each crossing is reported once.
+#[tokio::test]
+async fn its_denials_are_counted_within_a_second() {
+    let mut way = Way::new(watched(HOUR, 2.0, 300_000), 60_000);
+    // 21 of 10: the last is one more than twice the limit.
+    way.storm("a", 10, 21).await;
+    let begun = Instant::now();
+    let (_, counted) = way.answers.recv().await.unwrap();
+    assert_eq!(counted.unwrap().outcome.anomaly, Some(21));
+    assert!(
+        begun.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(way.told(), 10);
+    // As many again are one more, and as many as three crossings three.
+    way.storm("a", 10, 63).await;
+    let mut reports = 0;
+    while reports < 3 {
+        let (_, counted) = way.answers.recv().await.unwrap();
+        reports += u32::from(counted.unwrap().outcome.anomaly == Some(21));
+    }
+    assert_eq!(way.told(), 10 + 63);
+    assert!(way.answers.try_recv().is_err());
+}
+
+/// What is answered from the cache travels ahead of the id's next request, and is not lost when the limiter goes.
+#[tokio::test]
+async fn its_denials_are_counted_with_the_next_request_and_at_the_end() {
+    let mut way = Way::new(watched(HOUR, 1000.0, 300_000), 60_000);
+    way.storm("a", 1, 7).await;
+    way.storm("b", 1, 4).await;
+    // A larger plan: the id's next request.
+    way.storm("a", 2, 1).await;
+    assert_eq!(way.told(), 5);
+    drop(way.limiter);
+    while way.answers.recv().await.is_some() {}
+    let ops = way.store.ops();
+    assert!(ops.contains(&Op::Denied(2)), "{ops:?}");
+}

@@ -1,0 +1,119 @@
+//! A store that is ready: an idle limiter's request leaves in the call, and is settled like any other.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use huntaze_rate_limit::limiter::{OnStoreError, Source};
+use huntaze_rate_limit::store::{ErrorKind, MemoryStore, Op};
+use tokio::runtime::{Builder, Runtime};
+
+use super::doubles::{Failing, Late, Logged, Panicking, Ready, Silent, limiter};
+use crate::asking::request;
+
+const FAR: Duration = Duration::from_secs(3600);
+const SOON: Duration = Duration::from_millis(50);
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// Nothing has run the runtime yet, and the store has been asked.
+#[test]
+fn it_leaves_before_the_call_returns() {
+    let runtime = runtime();
+    let store = Logged::over(Arc::new(MemoryStore::new()));
+    let ready = Ready(store.clone());
+    let (limiter, mut answers) = limiter(runtime.handle(), ready, OnStoreError::Throw, FAR);
+    for ticket in 0..5 {
+        assert!(limiter.submit(request(Op::Check, "a", 5), ticket).is_none());
+        assert_eq!(store.ops().len(), ticket as usize + 1);
+        // This store answers at once, too.
+        let (answered, answer) = answers.try_recv().unwrap();
+        assert_eq!((answered, answer.unwrap().source), (ticket, Source::Redis));
+    }
+}
+
+#[test]
+fn what_comes_meanwhile_waits_for_the_task() {
+    let runtime = runtime();
+    let ready = Ready(Late(SOON));
+    let (limiter, mut answers) = limiter(runtime.handle(), ready, OnStoreError::Throw, FAR);
+    let _inside = runtime.enter();
+    for ticket in 0..300 {
+        limiter.submit(request(Op::Check, "7", 5), ticket);
+    }
+    runtime.block_on(async {
+        let mut tickets = Vec::new();
+        for _ in 0..300 {
+            let (ticket, answer) = answers.recv().await.unwrap();
+            assert_eq!(answer.unwrap().source, Source::Redis);
+            tickets.push(ticket);
+        }
+        tickets.sort();
+        assert_eq!(tickets, (0..300).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn its_deadline_is_kept_and_the_next_one_too() {
+    let runtime = runtime();
+    let (limiter, mut answers) =
+        limiter(runtime.handle(), Ready(Silent), OnStoreError::Throw, SOON);
+    for ticket in 0..3 {
+        let begun = Instant::now();
+        limiter.submit(request(Op::Check, "a", 5), ticket);
+        let (answered, answer) = runtime.block_on(answers.recv()).unwrap();
+        assert_eq!(
+            (answered, answer.unwrap_err().kind()),
+            (ticket, ErrorKind::Timeout)
+        );
+        assert!(begun.elapsed() >= SOON && begun.elapsed() < SOON * 20);
+    }
+}
+
+#[test]
+fn it_is_settled_when_the_runtime_ends_or_has_ended() {
+    for ended_before in [false, true] {
+        let runtime = runtime();
+        let handle = runtime.handle().clone();
+        let (limiter, mut answers) = limiter(&handle, Ready(Silent), OnStoreError::Open, FAR);
+        let mut runtime = Some(runtime);
+        if ended_before {
+            drop(runtime.take());
+        }
+        limiter.submit(request(Op::Check, "a", 5), 0);
+        drop(runtime);
+        drop(limiter);
+        let (_, answer) = answers.blocking_recv().unwrap();
+        assert_eq!(answer.unwrap().source, Source::Open);
+        assert!(answers.blocking_recv().is_none());
+    }
+}
+
+#[test]
+fn a_store_that_fails_at_once_fails_one_request() {
+    let runtime = runtime();
+    let failing = Ready(Failing(ErrorKind::Refused));
+    let (limiter, mut answers) = limiter(runtime.handle(), failing, OnStoreError::Throw, FAR);
+    for ticket in 0..3 {
+        limiter.submit(request(Op::Check, "a", 5), ticket);
+        let (_, answer) = answers.try_recv().unwrap();
+        assert_eq!(answer.unwrap_err().kind(), ErrorKind::Refused);
+    }
+}
+
+/// The panic reaches the caller, who is at the border and holds it there; the request is settled all the same.
+#[test]
+fn a_store_that_panics_at_once_leaves_nothing_open() {
+    let runtime = runtime();
+    let panicking = Ready(Panicking { at_once: true });
+    let (limiter, mut answers) = limiter(runtime.handle(), panicking, OnStoreError::Local, FAR);
+    for ticket in 0..3 {
+        let asked = std::panic::AssertUnwindSafe(|| {
+            limiter.submit(request(Op::Check, "a", 5), ticket);
+        });
+        assert!(std::panic::catch_unwind(asked).is_err());
+        let (_, answer) = answers.try_recv().unwrap();
+        assert_eq!(answer.unwrap().source, Source::Local);
+    }
+}
