@@ -1,0 +1,110 @@
+import {
+  RateLimitError,
+  RateLimiter,
+  checkCreatorRateLimit,
+  close,
+  configure,
+  onAnomaly,
+  resetCreatorRateLimit,
+  type Anomaly,
+} from '@huntaze/rate-limit';
+import { freshId, pass, stores } from './support/stores';
+
+const HOUR = 3_600_000;
+
+describe.each(stores.filter(({ source }) => source === 'redis'))('the denied cache on $name', (store) => {
+  let limiter: RateLimiter;
+
+  const make = (options: Partial<ConstructorParameters<typeof RateLimiter>[0]> = {}) =>
+    (limiter = new RateLimiter({
+      name: 'denied-cache',
+      limit: 2,
+      windowMs: HOUR,
+      redis: store.redis(),
+      onStoreError: 'throw',
+      timeoutMs: 5000,
+      ...options,
+    }));
+
+  beforeAll(() => store.start());
+  afterAll(() => store.stop());
+  afterEach(() => limiter?.close());
+
+  test('a repeated denial says what the first one said, and that it was remembered', async () => {
+    make();
+    const id = freshId();
+    for (let i = 0; i < 2; i++) await limiter.check(id);
+    const first = await limiter.limit(id);
+    const second = await limiter.limit(id);
+    expect([first.source, second.source]).toEqual(['redis', 'deny-cache']);
+    expect(second).toEqual({ ...first, source: 'deny-cache', retryAfterMs: expect.any(Number) });
+    expect(second.retryAfterMs).toBeLessThanOrEqual(first.retryAfterMs);
+    expect(second.retryAfterMs).toBeGreaterThan(first.retryAfterMs - 1000);
+    const error = await limiter.check(id).catch((e: unknown) => e);
+    expect(error).toBeInstanceOf(RateLimitError);
+    expect(error).toMatchObject({ limit: 2, remaining: 0, retryAfter: 3600 });
+  });
+
+  test('who returns at the promised moment is let in', async () => {
+    make({ windowMs: 100, limit: 1, anomaly: false });
+    const id = freshId();
+    for (let round = 0; round < 5; round++) {
+      await limiter.check(id);
+      const answers = await Promise.all([limiter.limit(id), limiter.limit(id)]);
+      const last = await limiter.limit(id);
+      expect([...answers, last].map(({ allowed }) => allowed)).toEqual([false, false, false]);
+      await pass(last.retryAfterMs);
+    }
+  });
+
+  test('a reset through the limiter is seen at once, one from elsewhere within denyCacheMs', async () => {
+    make({ denyCacheMs: 200 });
+    const elsewhere = new RateLimiter({ name: 'denied-cache', limit: 2, windowMs: HOUR, redis: store.redis() });
+    const id = freshId();
+    const used = async () => {
+      for (let i = 0; i < 2; i++) await limiter.check(id);
+      await expect(limiter.check(id)).rejects.toThrow(RateLimitError);
+    };
+    await used();
+    await limiter.reset(id);
+    await used();
+    await elsewhere.reset(id);
+    await pass(200);
+    await limiter.check(id);
+    await elsewhere.close();
+  });
+
+  test('a larger limit asks anew, and 0 turns it off', async () => {
+    make();
+    const id = freshId();
+    for (let i = 0; i < 4; i++) await limiter.limit(id);
+    expect(await limiter.limit(id, { limit: 3 })).toMatchObject({ allowed: true, source: 'redis' });
+    await limiter.close();
+    make({ denyCacheMs: 0 });
+    for (let i = 0; i < 3; i++)
+      expect(await limiter.limit(id, { limit: 2 })).toMatchObject({ allowed: false, source: 'redis' });
+  });
+
+  test('its denials count towards anomalies, within a second and on close', async () => {
+    configure({ redis: store.redis(), timeoutMs: 5000, plans: { starter: 5 } });
+    const heard: Anomaly[] = [];
+    const off = onAnomaly((anomaly) => heard.push(anomaly));
+    const id = freshId();
+    const storm = async (count: number) => {
+      for (let i = 0; i < count; i++) await checkCreatorRateLimit(id, 'starter').catch(() => {});
+    };
+    await storm(33);
+    await pass(1000);
+    const anomaly = { creatorId: id, plan: 'starter', requestsIn5Min: 11, threshold: 10 };
+    expect(heard).toEqual(Array(3).fill(expect.objectContaining(anomaly)));
+    // Eleven more, told to the store when the limiter goes; what they report is told to whoever comes next.
+    await storm(10);
+    await close();
+    await storm(1);
+    await pass(1000);
+    expect(heard).toHaveLength(4);
+    await resetCreatorRateLimit(id);
+    off();
+    await close();
+  });
+});
