@@ -123,8 +123,8 @@ export interface RateLimiterOptions {
   /** The deadline of one check in ms: 1 to 60,000; 250 when left out. */
   readonly timeoutMs?: number;
   /**
-   * Longest time a denial is answered without asking again, in ms: 0 (off) to 60,000; 1000 when left out. This version
-   * checks the value and asks every time.
+   * Longest time a denial is answered without asking Redis again, in ms: 0 (off) to 60,000; 1000 when left out. A remembered
+   * denial is never wrong by itself; this bounds how late a reset made by another process is seen.
    */
   readonly denyCacheMs?: number;
   /**
@@ -171,7 +171,10 @@ export interface Decision {
   readonly remaining: number;
   /** As in {@link RateLimitStatus}. */
   readonly reset: number;
-  /** Milliseconds until a lone caller is admitted (one earlier, it is denied); 0 when allowed. */
+  /**
+   * Milliseconds until a lone caller is admitted (one earlier, it is denied); 0 when allowed. From the denied cache it is
+   * counted from when the first denial came, and so later by the way of that answer at most.
+   */
   readonly retryAfterMs: number;
   /** Who decided. */
   readonly source: 'redis' | 'memory' | 'deny-cache' | 'local' | 'open' | 'closed';

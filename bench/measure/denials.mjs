@@ -1,4 +1,4 @@
-// Checks that are all denied: 1,000 creators who have used up a quota of 5 an hour.
+// Checks that are all denied: 1,000 creators who have used up a quota of 50 an hour.
 
 import { open } from '../contenders/index.mjs';
 import { Control } from '../control.mjs';
@@ -7,7 +7,7 @@ import { metered } from './meter.mjs';
 import { awayFromTheHour } from './window.mjs';
 
 const CREATORS = 1000;
-const LIMIT = 5;
+const LIMIT = 50;
 const WINDOW_MS = 3_600_000;
 const WARM_UP_MS = 400;
 

@@ -79,7 +79,7 @@ function denials(measurements) {
   };
   const rows = measured(denying, measurements, { kind: 'denials' });
   return section(rows.length > 0 ? [table(columns, rows)] : [], '## Checks that are denied', [
-    '1,000 creators who have used up a quota of 5 an hour and go on asking. A denial is a thrown `RateLimitError` by `check()`, an object by `limit()`, a rejection by rate-limiter-flexible, and no more than `false` by the others.',
+    '1,000 creators who have used up a quota of 50 an hour and go on asking. A denial is a thrown `RateLimitError` by `check()`, an object by `limit()`, a rejection by rate-limiter-flexible, and no more than `false` by the others.',
   ]);
 }
 

@@ -6,8 +6,6 @@
 //!
 //! The braces are ours: they make the whole key its own hash tag, so ids spread over a cluster's slots.
 
-use std::fmt::Write;
-
 /// The longest id, in UTF-8 bytes.
 pub const MAX_ID_BYTES: usize = 256;
 
@@ -93,6 +91,8 @@ pub fn escape(text: &str) -> String {
     escaped
 }
 
+const HEX: &[u8; 16] = b"0123456789ABCDEF";
+
 fn escape_into(text: &str, out: &mut String) {
     // Most ids need no escaping: what is plain is copied a stretch at a time.
     let mut rest = text;
@@ -103,8 +103,9 @@ fn escape_into(text: &str, out: &mut String) {
         let length = odd.chars().next().map_or(1, char::len_utf8);
         let (odd, behind) = odd.split_at(length);
         for byte in odd.bytes() {
-            // Writing to a String cannot fail.
-            let _ = write!(out, "%{byte:02X}");
+            out.push('%');
+            out.push(char::from(HEX[usize::from(byte >> 4)]));
+            out.push(char::from(HEX[usize::from(byte & 15)]));
         }
         rest = behind;
     }
