@@ -20,7 +20,12 @@ local real, deadlines, clock = redis, ARGV[#ARGV - 1], tonumber(ARGV[#ARGV])
 local function forget_if_gone(key)
   if real.call('EXISTS', key) == 0 then real.call('HDEL', deadlines, key) end
 end
-local redis = {call = function(command, key, ...)
+local redis = {}
+function redis.pcall(...)
+  local ok, reply = pcall(redis.call, ...)
+  return ok and reply or not ok and (type(reply) == 'table' and reply or {err = reply})
+end
+function redis.call(command, key, ...)
   if command == 'TIME' then
     return {string.format('%.0f', math.floor(clock / 1000)), string.format('%.0f', clock % 1000 * 1000 + 999)}
   end
@@ -34,7 +39,7 @@ local redis = {call = function(command, key, ...)
   local reply = real.call(command, key, ...)
   forget_if_gone(key)
   return reply
-end}
+end
 for _, key in ipairs(KEYS) do
   local deadline = tonumber(real.call('HGET', deadlines, key) or nil)
   if deadline and deadline <= clock then
