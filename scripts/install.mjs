@@ -1,22 +1,23 @@
-// The packages that the tests need, when they are not there yet: `npm ci` takes half a minute even to change nothing.
+// The packages of a folder, when they are not there yet: `npm ci` takes half a minute even to change nothing.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { asMain, root, run } from './run.mjs';
 
-export function install() {
-  if (installed()) {
+/** Installs what the folder's package-lock.json asks for; by default the repository's own, which the tests need. */
+export function install(folder = root) {
+  if (installed(folder)) {
     console.log('node_modules is up to date');
     return;
   }
   // No package here needs its install script, and what does not run can do no harm.
-  run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund']);
+  run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: folder });
 }
 
 /** Whether node_modules is what package-lock.json asks for, by the note that npm leaves in it. */
-function installed() {
-  const wanted = lock('package-lock.json');
-  const present = lock(join('node_modules', '.package-lock.json'));
+function installed(folder) {
+  const wanted = lockedPackages(join(folder, 'package-lock.json'));
+  const present = lockedPackages(join(folder, 'node_modules', '.package-lock.json'));
   if (present === undefined) return false;
   delete wanted[''];
   const agrees = (name) =>
@@ -26,13 +27,14 @@ function installed() {
   return complete && Object.keys(present).every((name) => wanted[name]);
 }
 
-function lock(file) {
+/** The packages of a lock file, or undefined where there is none. */
+export function lockedPackages(file) {
   try {
-    return JSON.parse(readFileSync(join(root, file), 'utf8')).packages;
+    return JSON.parse(readFileSync(file, 'utf8')).packages;
   } catch (error) {
     if (error.code === 'ENOENT') return undefined;
     throw error;
   }
 }
 
-await asMain(import.meta.url, install);
+await asMain(import.meta.url, () => install());
