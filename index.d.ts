@@ -124,7 +124,7 @@ export interface RateLimiterOptions {
   readonly timeoutMs?: number;
   /**
    * Longest time a denial is answered without asking Redis again, in ms: 0 (off) to 60,000; 1000 when left out. A remembered
-   * denial is never wrong by itself; this bounds how late a reset made by another process is seen.
+   * denial is never wrong by itself; this bounds how late a reset made elsewhere (another process or limiter) is seen.
    */
   readonly denyCacheMs?: number;
   /**
