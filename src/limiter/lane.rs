@@ -17,10 +17,12 @@ use crate::store::Request;
 /// more for each, twice as many save it nothing that can be measured.
 pub const MAX_BATCH: usize = 64;
 
-/// Batches that may be under way whatever their size: one that the server works on and one that waits for it there, so
-/// that it is never idle. More of them would only be smaller, as what is not under way gathers. Small batches, together
-/// no more than one large one, are under no such bound: where Redis is far away and there is little to ask, nobody waits
-/// for another's round trip.
+/// Full batches that may be under way: one that the server works on, and one that waits for it there, so that it is never
+/// idle. Others that are not full wait for one to land, and gather. That does not touch small batches, together no more
+/// than a full one: where Redis is far away and there is little to ask, nobody waits for another's round trip.
+///
+/// At 200 in flight on one machine, two gave 175,000 to 189,000 checks a second, three and more 134,000 to 177,000; two
+/// that may leave before they are full, 134,000 to 136,000.
 const BATCHES: usize = 2;
 
 /// A request on its way.
@@ -121,7 +123,8 @@ impl<K: Sink> Lane<K> {
         }
         state.waiting.push_back(pending);
         // The others ride along; where nothing may be sent now, the next batch to land wakes the task.
-        let wake = state.waiting.len() == 1 && state.may_send();
+        let turn = state.waiting.len() == 1 || state.waiting.len() == MAX_BATCH;
+        let wake = turn && state.may_send();
         drop(state);
         if wake {
             self.changed.notify_one();
@@ -278,8 +281,10 @@ impl<K: Sink> Lane<K> {
 
 impl<K: Sink> State<K> {
     fn may_send(&self) -> bool {
-        let next = self.waiting.len().min(MAX_BATCH);
-        self.batches < BATCHES || self.requests + next <= MAX_BATCH
+        let waiting = self.waiting.len();
+        self.batches == 0
+            || self.requests + waiting <= MAX_BATCH
+            || self.batches < BATCHES && waiting >= MAX_BATCH
     }
 
     /// The deadline of what was launched, while it is under way.
