@@ -11,8 +11,9 @@ use tokio::time::timeout_at;
 
 use super::denied::{Denied, Known};
 use super::flight::{Desk, Flight};
-use super::lane::{Lane, Next, Pending, Place};
+use super::lane::Lane;
 use super::launch::Launch;
+use super::turn::{Next, Pending, Place};
 use super::{Answer, Fallback, Sink, Source, Times};
 use crate::quota::Outcome;
 use crate::store::{Request, Scope, Store};
@@ -75,18 +76,15 @@ impl<K: Sink, S: Store> Batcher<K, S> {
 impl<K: Sink, S: Store> Intake<K::Ticket> for Batcher<K, S> {
     fn take(&self, request: Request, ticket: K::Ticket) -> Option<(Request, Answer)> {
         let now = Instant::now();
-        match self.lane.denied.look(&request, now) {
+        let counts = match self.lane.denied.look(&request, now) {
             Known::Denial(decision) => {
-                let outcome = Outcome {
-                    decision,
-                    anomaly: None,
-                };
+                let outcome = Outcome::of(decision);
                 let source = Source::DenyCache;
                 return Some((request, Answer { outcome, source }));
             }
-            Known::Nothing(counts) => self.lane.count(counts, now),
-        }
-        match self.lane.enter(request, ticket, now) {
+            Known::Nothing(counts) => counts,
+        };
+        match self.lane.enter(counts, request, ticket, now) {
             Place::Queued => {}
             Place::Free(pending) => {
                 if let Some(pending) = self.launch(pending) {

@@ -9,14 +9,16 @@
 //! limit is another question: under a larger one there may be a slot, and under a smaller one it frees later than this
 //! promise would say.
 //!
-//! What is answered here still counts towards anomalies: it is sent with the id's next request, or at the next sweep.
+//! What is answered here still counts towards anomalies: it is sent with the id's next request, or at the next sweep. The
+//! store says with a denial how many more would be an anomaly, at the least: the one that may be it is not answered here,
+//! so that it is reported with its own answer.
 
 use std::collections::HashMap;
 use std::num::NonZeroU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::quota::{AnomalyRule, Decision, Id, Limit, Millis, Verdict};
+use crate::quota::{AnomalyRule, Decision, Id, Limit, Millis, Outcome, Verdict};
 use crate::store::{Op, Request};
 
 /// The most ids it holds; more are asked about each time. With ids of the longest kind these are 5 MB.
@@ -47,6 +49,8 @@ struct Entry<T> {
     reset: Millis,
     /// Answered from here and not sent yet.
     denials: u32,
+    /// How many more may be answered from here.
+    left: u32,
     ticket: T,
 }
 
@@ -92,13 +96,14 @@ impl<T: Clone> Denied<T> {
         let Some(entry) = state.entries.get_mut(&request.id) else {
             return Known::Nothing(Vec::new());
         };
-        if entry.limit == request.limit && now < entry.until {
+        if entry.limit == request.limit && now < entry.until && entry.left > 0 {
             entry.denials = entry.denials.saturating_add(1);
+            entry.left -= 1;
             return Known::Denial(entry.decision(now));
         }
         let mut counts = Vec::new();
         entry.take_denials(&request.id, self.rule, &mut counts);
-        if now >= entry.until {
+        if now >= entry.until || entry.left == 0 {
             state.entries.remove(&request.id);
         }
         Known::Nothing(counts)
@@ -116,29 +121,34 @@ impl<T: Clone> Denied<T> {
     pub(super) fn learn<'a>(
         &self,
         sent: Sent,
-        answered: impl Iterator<Item = (&'a Request, T, Decision)>,
+        answered: impl Iterator<Item = (&'a Request, T, Outcome)>,
     ) -> bool {
         if self.max_age.is_zero() {
             return false;
         }
         let received = Instant::now();
         let mut state = self.lock();
-        for (request, ticket, decision) in answered {
-            match (request.op, decision.verdict) {
+        for (request, ticket, outcome) in answered {
+            match (request.op, outcome.decision.verdict) {
                 (Op::Reset, _) => state.forget(&request.id),
                 (Op::Check | Op::Limit, Verdict::Denied { retry_after })
                     if sent.epoch == state.epoch =>
                 {
                     let wait = Duration::from_millis(retry_after.get());
-                    let Some(promised) = received.checked_add(wait) else {
+                    let left = match self.rule {
+                        None => u32::MAX,
+                        Some(_) => outcome.until_anomaly.unwrap_or(0).saturating_sub(1),
+                    };
+                    let Some(promised) = received.checked_add(wait).filter(|_| left > 0) else {
                         continue;
                     };
                     let entry = Entry {
                         limit: request.limit,
                         until: sent.at + wait.min(self.max_age),
                         promised,
-                        reset: decision.reset,
+                        reset: outcome.decision.reset,
                         denials: 0,
+                        left,
                         ticket,
                     };
                     state.remember(&request.id, entry);

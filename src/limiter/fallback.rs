@@ -80,10 +80,7 @@ impl Fallback {
             (OnStoreError::Closed, _) => Source::Closed,
         };
         Ok(Answer {
-            outcome: Outcome {
-                decision: self.undecided(source, request),
-                anomaly: None,
-            },
+            outcome: Outcome::of(self.undecided(source, request)),
             source,
         })
     }

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use super::denied::Sent;
-use super::lane::{Lane, Pending};
+use super::lane::Lane;
+use super::turn::Pending;
 use super::{Answer, Delivery, Fallback, Sink, Source};
 use crate::quota::Outcome;
 use crate::store::{ErrorKind, Request, StoreError};
@@ -89,7 +90,7 @@ impl<K: Sink> Flight<K> {
         let asked = self.requests.iter().zip(&tickets).zip(&results);
         let answered = asked.filter_map(|((request, ticket), result)| {
             let outcome = result.as_ref().ok()?;
-            Some((request, ticket.clone(), outcome.decision))
+            Some((request, ticket.clone(), *outcome))
         });
         let sweep = self.lane.denied.learn(self.sent, answered);
         // First, so that who is answered finds the lane free.

@@ -8,6 +8,7 @@ mod fallback;
 mod flight;
 mod lane;
 mod launch;
+mod turn;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -83,12 +83,7 @@ impl Tally {
             None => return None,
         };
         open.denied = open.denied.saturating_add(denials);
-        let from = if open.reported {
-            open.opened
-        } else {
-            now.saturating_sub(window)
-        };
-        let requests = open.denied.saturating_add(log.since(from) as u32);
+        let requests = open.requests(now, log, rule);
         let beyond = requests.checked_sub(rule.threshold(limit) + 1);
         let reported = beyond.map(|beyond| {
             let over = beyond.min(denials.saturating_sub(1));
@@ -101,5 +96,15 @@ impl Tally {
         });
         *tally = Some(open);
         reported
+    }
+
+    /// The requests that count at `now`.
+    pub fn requests(&self, now: Millis, log: &Log, rule: AnomalyRule) -> u32 {
+        let from = if self.reported {
+            self.opened
+        } else {
+            now.saturating_sub(rule.window().ms())
+        };
+        self.denied.saturating_add(log.since(from) as u32)
     }
 }

@@ -16,6 +16,19 @@ pub struct Outcome {
     pub decision: Decision,
     /// The requests counted when this one crossed the anomaly threshold.
     pub anomaly: Option<u32>,
+    /// After a denial that crossed nothing: so many more, at the least, until one does. `None`: not known.
+    pub until_anomaly: Option<u32>,
+}
+
+impl Outcome {
+    /// A decision of which there is nothing else to tell.
+    pub fn of(decision: Decision) -> Self {
+        Self {
+            decision,
+            anomaly: None,
+            until_anomaly: None,
+        }
+    }
 }
 
 impl History {
@@ -26,14 +39,23 @@ impl History {
             window: rules.window,
         };
         let decision = self.log.check(now, quota);
-        let anomaly = rules.anomaly.and_then(|rule| {
-            let denials = u32::from(!decision.is_allowed());
-            Tally::observe(&mut self.tally, now, denials, &self.log, rule, limit)
-        });
-        Outcome { decision, anomaly }
+        let denials = u32::from(!decision.is_allowed());
+        let anomaly = self.count_denials(now, rules, limit, denials);
+        let until_anomaly = match (&self.tally, rules.anomaly) {
+            (Some(tally), Some(rule)) if denials > 0 && anomaly.is_none() => {
+                let counted = tally.requests(now, &self.log, rule);
+                Some(rule.threshold(limit) + 1 - counted)
+            }
+            _ => None,
+        };
+        Outcome {
+            decision,
+            anomaly,
+            until_anomaly,
+        }
     }
 
-    /// Counts denials that were decided without the log, and says what they report.
+    /// Counts denials, those that were decided without the log too, and says what they report.
     pub fn count_denials(
         &mut self,
         now: Millis,

@@ -62,16 +62,16 @@ impl<C: Clock> MemoryStore<C> {
                 history.check(now, rules, limit)
             }),
             Op::Status => match histories.get(id) {
-                Some(history) => plain(history.status(now, rules, limit)),
-                None => plain(unused(now, rules, limit)),
+                Some(history) => Outcome::of(history.status(now, rules, limit)),
+                None => Outcome::of(unused(now, rules, limit)),
             },
             Op::Reset => {
                 histories.remove(id);
-                plain(unused(now, rules, limit))
+                Outcome::of(unused(now, rules, limit))
             }
             Op::Denied(denials) => self.use_history(&mut histories, id, |history| Outcome {
-                decision: history.status(now, rules, limit),
                 anomaly: history.count_denials(now, rules, limit, denials),
+                ..Outcome::of(history.status(now, rules, limit))
             }),
         }
     }
@@ -141,12 +141,5 @@ fn unused(now: Millis, rules: Rules, limit: Limit) -> Decision {
         verdict: Verdict::Allowed,
         remaining: limit.get(),
         reset: now + rules.window.ms(),
-    }
-}
-
-fn plain(decision: Decision) -> Outcome {
-    Outcome {
-        decision,
-        anomaly: None,
     }
 }

@@ -173,6 +173,7 @@ fn allowed(requests: &[Request]) -> Vec<Result<Outcome, StoreError>> {
             reset: request.id.as_str().parse().unwrap(),
         },
         anomaly: None,
+        until_anomaly: None,
     };
     requests
         .iter()

@@ -85,5 +85,6 @@ fn plain(decision: Decision) -> Outcome {
     Outcome {
         decision,
         anomaly: None,
+        until_anomaly: None,
     }
 }

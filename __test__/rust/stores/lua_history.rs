@@ -45,8 +45,8 @@ impl Twin {
             }
         }
         Outcome {
-            decision: self.history.status(now, rules, limit),
             anomaly,
+            ..Outcome::of(self.history.status(now, rules, limit))
         }
     }
 
@@ -105,6 +105,10 @@ fn agree(lua: &mut Lua, keys: &Keys, scenario: Scenario) -> TestCaseResult {
                 now
             );
             if matches!(ask.op, Op::Check | Op::Limit) {
+                // A lower bound of what the pure side counts, and never nothing.
+                let (shown, counted) = (outcome.until_anomaly, expected.until_anomaly);
+                prop_assert_eq!(shown.is_some(), counted.is_some());
+                prop_assert!(shown <= counted && shown != Some(0));
                 hands.note(
                     outcome.decision.is_allowed(),
                     outcome.decision.retry_after_ms(),

@@ -28,6 +28,7 @@ impl Pure {
         let plain = |decision: Decision| Outcome {
             decision,
             anomaly: None,
+            until_anomaly: None,
         };
         match ask.op {
             Op::Check | Op::Limit => history.check(now, rules, limit),

@@ -9,7 +9,8 @@
 --
 -- Reply: the moment until which an admission made now counts (Unix ms), and the number of plain admissions; then six
 -- values for each request that is anything else: its number from 1; 1 allowed | 0 denied | -1 failed; remaining, or the
--- server's error; reset (Unix ms); retry after (ms); requests counted if this one is an anomaly, else 0.
+-- server's error; reset (Unix ms); retry after (ms); requests counted if this one is an anomaly, or after a denial minus
+-- how many more, at the least, would be one, else 0.
 --
 -- A call costs the server about a microsecond, whatever it does. A check of a log that is not full makes two: LINDEX
 -- shows that the list has no tally and is sorted so far, LPUSH gives its length, expired or not.
@@ -115,11 +116,11 @@ local function rare()
   end
 
   -- Counts `denials` more, beside `recent` admissions. Returns the requests to report if they cross the threshold, else
-  -- 0, and the tally afterwards.
+  -- minus what is missing, and the tally afterwards.
   local function observe(denied, opened, reported, denials, recent, threshold)
     local requests = denied + denials + recent
     if requests <= threshold then
-      return 0, format('%d:%s:%d', denied + denials, text(opened), reported and 1 or 0)
+      return requests - threshold - 1, format('%d:%s:%d', denied + denials, text(opened), reported and 1 or 0)
     end
     -- Of several at once, the first to cross is reported; the others begin the next count.
     local over = math.min(math.max(denials - 1, 0), requests - threshold - 1)
@@ -150,8 +151,10 @@ local function rare()
       opened = opened or now
       local since = reported and opened or now - anomaly_window
       local recent = allowed and stamp > since and 1 or 0
-      -- How many of the others are recent matters only where they can make the difference.
-      if denied + denials + recent + live > threshold then recent = recent + later_than(key, since, skip, live) end
+      -- How many of the others are recent matters only where they can make the difference. Else all may be.
+      local others = live
+      if denied + denials + recent + live > threshold then others = later_than(key, since, skip, live) end
+      recent = recent + others
       anomaly, counted = observe(denied, opened, reported, denials, recent, threshold)
     end
 
@@ -178,6 +181,7 @@ local function rare()
     end
 
     local newest = allowed and stamp or previous or now
+    if allowed and anomaly < 0 then anomaly = 0 end
     note((allowed or op == 'denied') and 1 or 0, math.max(0, limit - live), newest + window, retry, anomaly)
   end
 

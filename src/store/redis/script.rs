@@ -105,14 +105,11 @@ fn admitted_but(value: &Value, count: usize) -> Option<Vec<Result<Outcome, Store
     };
     let ([reset, plain], others) = values.split_first_chunk()?;
     let mut told = number(plain).ok()? as usize;
-    let admitted = Outcome {
-        decision: Decision {
-            verdict: Verdict::Allowed,
-            remaining: 0,
-            reset: number(reset).ok()?,
-        },
-        anomaly: None,
-    };
+    let admitted = Outcome::of(Decision {
+        verdict: Verdict::Allowed,
+        remaining: 0,
+        reset: number(reset).ok()?,
+    });
     let mut outcomes = vec![Ok(admitted); count];
     for other in others.chunks(FIELDS) {
         let ([at], fields) = other.split_first_chunk()?;
@@ -136,13 +133,18 @@ fn outcome(fields: &[Value]) -> Result<Outcome, StoreError> {
         _ => return Err(unexpected()),
     };
     let small = |value| u32::try_from(number(value)?).map_err(|_| unexpected());
+    let (anomaly, until_anomaly) = match anomaly {
+        Value::Int(n @ ..=-1) => (None, u32::try_from(n.unsigned_abs()).ok()),
+        anomaly => (Some(small(anomaly)?).filter(|&n| n > 0), None),
+    };
     Ok(Outcome {
         decision: Decision {
             verdict,
             remaining: small(second)?,
             reset: number(reset)?,
         },
-        anomaly: Some(small(anomaly)?).filter(|&requests| requests > 0),
+        anomaly,
+        until_anomaly,
     })
 }
 

@@ -1,0 +1,30 @@
+//! Whose turn it is: a request that waits, where one goes, and what the task does next.
+
+use std::time::Instant;
+
+use crate::store::Request;
+
+/// A request on its way.
+pub(super) struct Pending<T> {
+    pub(super) request: Request,
+    pub(super) ticket: T,
+    pub(super) deadline: Instant,
+}
+
+/// What the task does next.
+pub(super) enum Next<T> {
+    Send(Vec<Pending<T>>),
+    /// Waits for a change; until something is due, if there is.
+    Wait(Option<Instant>),
+    End,
+}
+
+/// Where a request goes.
+pub(super) enum Place<T> {
+    /// It waits for the task.
+    Queued,
+    /// Nothing is waiting and nothing under way: it may leave at once. It counts as under way.
+    Free(Pending<T>),
+    /// There is no task any more.
+    Ended(Pending<T>),
+}
