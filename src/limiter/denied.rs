@@ -135,9 +135,11 @@ impl<T: Clone> Denied<T> {
                     if sent.epoch == state.epoch =>
                 {
                     let wait = Duration::from_millis(retry_after.get());
-                    let left = match self.rule {
-                        None => u32::MAX,
-                        Some(_) => outcome.until_anomaly.unwrap_or(0).saturating_sub(1),
+                    let left = match (self.rule, outcome.anomaly) {
+                        (None, _) => u32::MAX,
+                        // It has just been reported, and the count begins anew.
+                        (Some(rule), Some(_)) => rule.threshold(request.limit),
+                        (Some(_), None) => outcome.until_anomaly.unwrap_or(0).saturating_sub(1),
                     };
                     let Some(promised) = received.checked_add(wait).filter(|_| left > 0) else {
                         continue;
