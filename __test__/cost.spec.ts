@@ -102,6 +102,15 @@ describe('the cost of a check', () => {
     expect(server.cli('llen', `{cost:${id}}`)).toBe('3');
   });
 
+  test('a denial that reaches the server is decided there once', async () => {
+    const id = freshId();
+    for (let i = 0; i < 2; i++) await limiter.check(id, { limit: 2 });
+    const ran = commands();
+    expect((await limiter.limit(id, { limit: 2 })).allowed).toBe(false);
+    // The admission is taken back: the log was full.
+    expect(ran()).toEqual({ evalsha: 1, time: 1, lindex: 4, lpush: 1, lpop: 1, llen: 1 });
+  });
+
   test('a repeated denial costs the server nothing and wakes nobody', async () => {
     const patient = new RateLimiter({
       name: 'patient',

@@ -74,6 +74,37 @@ async fn a_server_out_of_memory_records_whom_it_admits() {
     }
 }
 
+/// Reads are enough to see that a log is full: a denial stays one, and is not left to the fallback, which might admit.
+#[tokio::test]
+async fn a_server_out_of_memory_still_denies() {
+    let server = Server::start(&[]);
+    let (store, mut admin) = (server.store(), server.admin());
+    let rules = watched(HOUR, 2.0, HOUR);
+    let batch = ["denied", "full", "free"].map(|who| request(Op::Check, who, 2));
+    for who in [0, 0, 0, 1, 1] {
+        let _ = store.run(&scope("t", rules), &batch[who..=who]).await;
+    }
+    tell(&mut admin, "CONFIG SET maxmemory 1");
+    let alone = ["denied", "full"].map(|who| request(Op::Limit, who, 2));
+    for requests in [&batch[..], &alone[..1], &alone[1..], &batch[1..2]] {
+        let results = store.run(&scope("t", rules), requests).await;
+        for (request, result) in requests.iter().zip(results) {
+            match result {
+                Ok(outcome) => {
+                    assert!(!outcome.decision.is_allowed(), "{request:?}");
+                    assert!((1..=HOUR).contains(&outcome.decision.retry_after_ms()));
+                }
+                Err(error) => {
+                    assert_eq!(
+                        (request.id.as_str(), error.kind()),
+                        ("free", ErrorKind::Oom)
+                    )
+                }
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_replica_admits_nobody() {
     let server = Server::start(&[]);

@@ -73,10 +73,11 @@ impl Twin {
     }
 }
 
-/// What can be compared: a check's `remaining` and `reset` mean nothing.
+/// What can be compared: a check's `remaining` and `reset` mean nothing, nor does a count's decision.
 fn shown(op: Op, outcome: Outcome) -> (bool, Millis, Option<u32>, Option<(u32, Millis)>) {
     let decision = outcome.decision;
-    let stands = (op != Op::Check).then_some((decision.remaining, decision.reset));
+    let stands =
+        (!matches!(op, Op::Check | Op::Denied(_))).then_some((decision.remaining, decision.reset));
     (
         decision.is_allowed(),
         decision.retry_after_ms(),

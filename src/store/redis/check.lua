@@ -35,6 +35,7 @@ local stretch = format('%d%03d', math.floor(begin / 1000), begin % 1000)
 
 -- A lone check that is admitted: the way below, without the functions that it needs. Whatever else it is, an error or a
 -- denial, is met again there.
+local known_full = false
 if #KEYS == 1 and ARGV[5] == 'check' then
   local key, limit = KEYS[1], tonumber(ARGV[6])
   local head = redis.pcall('LINDEX', key, '0')
@@ -51,6 +52,7 @@ if #KEYS == 1 and ARGV[5] == 'check' then
         return {now + window, 1}
       end
       call('LPOP', key)
+      known_full = true
     end
   end
 end
@@ -84,10 +86,13 @@ local function rare()
   end
 
   -- How many of the `length` admissions behind the first `skip` elements are later than `moment`. The list is sorted, so
-  -- this gallops in from the oldest (usually one look), then halves.
+  -- this gallops in from the oldest (usually one look), then halves. Returns the oldest, too.
   local function later_than(key, moment, skip, length)
+    if length == 0 then return 0 end
+    local oldest = tonumber(call('LINDEX', key, skip + length - 1))
+    if oldest > moment then return length, oldest end
     local function later(i) return tonumber(call('LINDEX', key, skip + i)) > moment end
-    local low, high, step = 0, length, 1 -- all before `low` are later, none from `high` on is
+    local low, high, step = 0, length - 1, 1 -- all before `low` are later, none from `high` on is
     while low < high do
       local i = math.max(low, high - step)
       if later(i) then low = i + 1 break end
@@ -97,7 +102,7 @@ local function rare()
       local i = math.floor((low + high) / 2)
       if later(i) then low = i + 1 else high = i end
     end
-    return low
+    return low, oldest
   end
 
   -- Where the id stands after an admission now, into a list that is then of this length.
@@ -134,7 +139,7 @@ local function rare()
     if not opened or opened + anomaly_window <= now then denied, opened, reported = 0, nil, false end
 
     local length = head and call('LLEN', key) - skip or 0
-    local live = later_than(key, now - window, skip, length)
+    local live, oldest = later_than(key, now - window, skip, length)
     local previous = live > 0 and tonumber(skip == 0 and head or call('LINDEX', key, '1')) or nil
     -- After a clock step back, the newest's moment: the list stays sorted, stricter than the clock and never looser.
     local stamp = math.max(now, previous or 0)
@@ -142,7 +147,8 @@ local function rare()
     local retry = 0
     if live >= limit then
       -- After a move to a smaller plan the limit-th newest is the last that has to leave.
-      retry = call('LINDEX', key, skip + limit - 1) + window - now
+      local last = length == limit and oldest or call('LINDEX', key, skip + limit - 1)
+      retry = last + window - now
     end
 
     local had_tally, anomaly, counted = opened ~= nil, 0, nil
@@ -151,9 +157,14 @@ local function rare()
       opened = opened or now
       local since = reported and opened or now - anomaly_window
       local recent = allowed and stamp > since and 1 or 0
-      -- How many of the others are recent matters only where they can make the difference. Else all may be.
+      -- How many of the others are recent matters only where they can make the difference. Else all may be, unless the
+      -- newest is not.
       local others = live
-      if denied + denials + recent + live > threshold then others = later_than(key, since, skip, live) end
+      if not previous or previous <= since then
+        others = 0
+      elseif denied + denials + recent + live > threshold then
+        others = later_than(key, since, skip, live)
+      end
       recent = recent + others
       anomaly, counted = observe(denied, opened, reported, denials, recent, threshold)
     end
@@ -174,15 +185,33 @@ local function rare()
       end
     end
     if counted then
-      if skip == 1 and not allowed then call('LSET', key, '0', counted) else call('LPUSH', key, counted) end
-      -- A tally may outlive the log by up to the anomaly window, which is never longer than the window. Without a log,
-      -- the key has just been made.
-      if anomaly > 0 or not had_tally or live == 0 then call('PEXPIRE', key, stamp - now + window + slack) end
+      -- A server out of memory may refuse to count a denial: it is one all the same.
+      local write = op == 'denied' and call or redis.pcall
+      local wrote
+      if skip == 1 and not allowed then wrote = write('LSET', key, '0', counted) else wrote = write('LPUSH', key, counted) end
+      if type(wrote) == 'table' and wrote.err then
+        anomaly = 0
+      elseif anomaly > 0 or not had_tally or live == 0 then
+        -- A tally may outlive the log by up to the anomaly window, which is never longer than the window. Without a log,
+        -- the key has just been made.
+        call('PEXPIRE', key, stamp - now + window + slack)
+      end
     end
 
     local newest = allowed and stamp or previous or now
     if allowed and anomaly < 0 then anomaly = 0 end
     note((allowed or op == 'denied') and 1 or 0, math.max(0, limit - live), newest + window, retry, anomaly)
+  end
+
+  -- Denials that the client has answered by itself. Usually there is a tally, and they cross nothing, even if every
+  -- admission in the list were recent.
+  local function count(key, limit, threshold, denials, head)
+    local denied, opened, reported = tally(head)
+    if not denied or opened + anomaly_window <= now or denied + denials + call('LLEN', key) - 1 > threshold then
+      return decide(key, 'denied', limit, threshold, denials, head)
+    end
+    call('LSET', key, '0', format('%d:%s:%d', denied + denials, text(opened), reported and 1 or 0))
+    note(1, 0, now + window, 0, 0)
   end
 
   local function status(key, limit, head)
@@ -197,7 +226,7 @@ local function rare()
     note(1, limit, now + window, 0, 0)
   end
 
-  made = {note = note, full = full, stand = stand, decide = decide, status = status, reset = reset}
+  made = {note = note, full = full, stand = stand, decide = decide, count = count, status = status, reset = reset}
   return made
 end
 
@@ -216,7 +245,7 @@ local function answers()
     end
     local head = op ~= 'reset' and call('LINDEX', key, '0')
     -- A tally has more digits than a moment, and a newest admission later than now is the mark of a clock stepped back.
-    if takes_slot and (not head or head <= now_text and #head == digits) then
+    if takes_slot and not known_full and (not head or head <= now_text and #head == digits) then
       local length = call('LPUSH', key, now_text)
       if length > limit and rare().full(key, limit) then
         rare().decide(key, op, limit, tonumber(ARGV[at + 2]), 0, head)
@@ -228,16 +257,29 @@ local function answers()
       rare().reset(key, limit)
     elseif op == 'status' then
       rare().status(key, limit, head)
+    elseif op == 'denied' then
+      rare().count(key, limit, tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), head)
     else
-      rare().decide(key, op, limit, tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), head)
+      rare().decide(key, op, limit, tonumber(ARGV[at + 2]), 0, head)
     end
   end
 end
 
+-- A server out of memory has refused an admission. Where the log is full there was nothing to admit.
+local function denial()
+  local at = 4 * string.byte(ARGV[4], number) + 5
+  local key, op, limit = KEYS[number], ARGV[at], tonumber(ARGV[at + 1])
+  rare().decide(key, op, limit, tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), call('LINDEX', key, '0'))
+end
+
+-- An error of the server's is a text or a table, as its version has it.
+local function said(problem) return tostring(type(problem) == 'table' and problem.err or problem) end
+
 -- One request that fails (a key of another type, a server out of memory) leaves its neighbours alone.
 while number < count do
   local ok, problem = pcall(answers)
-  if not ok then rare().note(-1, tostring(type(problem) == 'table' and problem.err or problem), 0, 0, 0) end
+  if not ok and string.find(said(problem), '^-?OOM') then ok, problem = pcall(denial) end
+  if not ok then rare().note(-1, said(problem), 0, 0, 0) end
 end
 reply[2] = plain
 return reply
