@@ -63,14 +63,42 @@ class Border {
    * owner's `started` and `finished` are called.
    */
   ask(owner, submit, kind, id, limit, read) {
-    const slot = this.#free.length > 0 ? this.#free[this.#free.length - 1] : this.#slots.length;
-    const outcome = submit(kind, id, limit, slot);
+    const slot = this.#nextSlot();
+    let outcome;
+    try {
+      outcome = submit(kind, id, limit, slot);
+    } catch (panic) {
+      // The request may have been on its way already: its answer must not meet another promise.
+      this.#waste(slot);
+      throw panic;
+    }
     if (outcome === PENDING) return this.#wait(owner, slot, limit, read);
     if (outcome === REFUSED) throw new Error('@huntaze/rate-limit: the binary refused a request');
     // Not queueMicrotask: test runners replace that one with a clock of their own.
     if (outcome === DECIDED_AND_MORE) void DONE.then(this.#drain);
     const answer = read(this.#mailbox, 0, limit);
     return answer instanceof RateLimitError ? rejected(answer) : Promise.resolve(answer);
+  }
+
+  /** Resolves when the denials that `native` has decided by itself have been counted, or cannot be. */
+  async flush(owner, native) {
+    const slot = this.#nextSlot();
+    if (!native.flush(slot)) return;
+    try {
+      await this.#wait(owner, slot, 1, readNothing);
+    } catch {
+      // The store is away, and they are counted as little as any other request.
+    }
+  }
+
+  #nextSlot() {
+    return this.#free.length > 0 ? this.#free[this.#free.length - 1] : this.#slots.length;
+  }
+
+  /** Never uses a slot again. */
+  #waste(slot) {
+    if (slot < this.#slots.length) this.#free.pop();
+    else this.#slots.push(undefined);
   }
 
   #wait(owner, slot, limit, read) {
@@ -100,7 +128,9 @@ class Border {
     const kind = this.#mailbox[at];
     const number = this.#mailbox[at + 1];
     if (kind === KIND.DECIDED) {
-      const { owner, read, limit, resolve, reject } = this.#release(number);
+      const request = this.#release(number);
+      if (request === undefined) return;
+      const { owner, read, limit, resolve, reject } = request;
       const answer = read(this.#mailbox, at, limit);
       if (answer instanceof RateLimitError) reject(answer);
       else resolve(answer);
@@ -109,9 +139,10 @@ class Border {
     }
     const text = this.#buffer.takeText();
     if (kind === KIND.FAILED) {
-      const { owner, reject } = this.#release(number);
-      reject(storeError(text[0], text[1]));
-      owner.finished();
+      const request = this.#release(number);
+      if (request === undefined) return;
+      request.reject(storeError(text[0], text[1]));
+      request.owner.finished();
       return;
     }
     const owner = this.#owners.get(number)?.deref();
@@ -119,8 +150,10 @@ class Border {
     if (kind === KIND.PASSWORD) later.push(() => this.#answerPassword(owner, Number(text[0])));
   }
 
+  /** The request of a slot, which is free again. `undefined`: a wasted one. */
   #release(slot) {
     const request = this.#slots[slot];
+    if (request === undefined) return undefined;
     this.#slots[slot] = undefined;
     this.#free.push(slot);
     if (--this.#inFlight === 0) {
@@ -146,6 +179,8 @@ class Border {
 }
 
 const DONE = Promise.resolve();
+
+function readNothing() {}
 
 /**
  * Rejects once the caller has had its turn to listen. A promise that is rejected while nobody listens is reported to the

@@ -154,6 +154,7 @@ class Open {
 
   async end() {
     if (this.#inFlight > 0) await new Promise((resolve) => (this.#idle = resolve));
+    await border.flush(this, this.#native);
     this.#native.close();
   }
 }

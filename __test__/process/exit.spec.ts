@@ -61,6 +61,21 @@ test('process.exit with checks in flight is a clean end', async () => {
   expect(await run(script, { REDIS_URL: redis.url })).toEqual({ code: 7, out: '', err: '' });
 });
 
+test('who closes before it ends has counted every denial, the remembered ones too', async () => {
+  const script = `
+    const limiter = new limits.RateLimiter({ name: 'closing', limit: 50, windowMs: 3600000, denyCacheMs: 60000 });
+    (async () => {
+      let cached = 0;
+      for (let i = 0; i < 91; i++) cached += (await limiter.limit('id')).source === 'deny-cache';
+      await limiter.close();
+      console.log(cached);
+      process.exit(0);
+    })();`;
+  expect(await run(script, { REDIS_URL: redis.url })).toEqual({ code: 0, out: '40', err: '' });
+  // The tally of 41 denials: denied, opened, reported.
+  expect(redis.cli('lindex', '{closing:id}', '0')).toMatch(/^41:\d+:0$/);
+});
+
 test('the last anomaly of a script is logged before it ends', async () => {
   const script = `
     limits.configure({ plans: { starter: 1 } });

@@ -60,6 +60,17 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Takes the answers of one batch.
     fn deliver(&self, answers: Vec<Delivery<'_, Self::Ticket>>);
+
+    /// The number of the delivery that comes next.
+    fn next_delivery(&self) -> u64 {
+        0
+    }
+
+    /// Whether the asker has been told of that delivery.
+    fn has_seen(&self, delivery: u64) -> bool {
+        let _ = delivery;
+        true
+    }
 }
 
 /// One request with its answer, or the reason there is none.

@@ -3,6 +3,7 @@
 //! An idle limiter sends a batch of one at once, in the call where it can; under load the time the server needs for one
 //! batch is the time in which the next one gathers. There is no timer and nothing waits to fill a batch.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,13 +11,15 @@ use tokio::runtime::Handle;
 use tokio::time::timeout_at;
 
 use super::denied::{Denied, Known};
-use super::flight::{Desk, Flight};
+use super::flight::Flight;
 use super::lane::Lane;
 use super::launch::Launch;
-use super::turn::{Next, Pending, Place};
+use super::settler::{Settler, gone, late};
+use super::turn::{Load, Next, Pending, Place};
+use super::watch::Launched;
 use super::{Answer, Fallback, Sink, Source, Times};
 use crate::quota::Outcome;
-use crate::store::{Request, Scope, Store};
+use crate::store::{Op, Request, Scope, Store};
 
 /// The near end of the way to a store. Dropping it lets what is queued settle and then ends the task.
 pub(super) struct Batcher<K: Sink, S> {
@@ -35,6 +38,10 @@ struct Route<S> {
 pub(super) trait Intake<T>: Send + Sync {
     /// Answers a request that the denied cache knows; sends any other on its way, to be settled exactly once.
     fn take(&self, request: Request, ticket: T) -> Option<(Request, Answer)>;
+
+    /// Counts what the denied cache has answered. `true`: `ticket` is settled when that has been done. `false`: there is
+    /// nothing to wait for.
+    fn flush(&self, ticket: T) -> bool;
 }
 
 impl<K: Sink, S: Store> Batcher<K, S> {
@@ -47,7 +54,11 @@ impl<K: Sink, S: Store> Batcher<K, S> {
         sink: K,
     ) -> Self {
         let denied = Denied::new(times.deny_cache, scope.rules.anomaly);
-        let lane = Arc::new(Lane::new(Desk { fallback, sink }, denied, times.deadline));
+        let lane = Arc::new(Lane::new(
+            Settler { fallback, sink },
+            denied,
+            times.deadline,
+        ));
         let route = Arc::new(Route { store, scope });
         runtime.spawn(dispatch(End(Arc::clone(&lane)), Arc::clone(&route)));
         Self {
@@ -62,11 +73,16 @@ impl<K: Sink, S: Store> Batcher<K, S> {
         let mut pending = Some(pending);
         self.route.store.at_once(|| {
             let batch = vec![pending.take()?];
-            let flight = Arc::new(Flight::new(Arc::clone(&self.lane), batch));
-            let (deadline, weak) = (flight.deadline, Arc::downgrade(&flight));
+            let deadline = batch[0].deadline;
+            let flight = Flight::new(Arc::clone(&self.lane), Load::Requests(1), batch);
+            let flight = Arc::new(flight);
+            let weak = Arc::downgrade(&flight);
             let travel = Box::pin(travel(flight, Arc::clone(&self.route)));
-            let launch = Launch::start(&self.runtime, travel);
-            self.lane.watch(deadline, weak, &launch);
+            self.lane.watch(Launched {
+                deadline,
+                flight: weak,
+                launch: Launch::start(&self.runtime, travel),
+            });
             Some(())
         });
         pending
@@ -76,7 +92,8 @@ impl<K: Sink, S: Store> Batcher<K, S> {
 impl<K: Sink, S: Store> Intake<K::Ticket> for Batcher<K, S> {
     fn take(&self, request: Request, ticket: K::Ticket) -> Option<(Request, Answer)> {
         let now = Instant::now();
-        let counts = match self.lane.denied.look(&request, now) {
+        let seen = |delivery| self.lane.settler.sink.has_seen(delivery);
+        let counts = match self.lane.denied.look(&request, now, seen) {
             Known::Denial(decision) => {
                 let outcome = Outcome::of(decision);
                 let source = Source::DenyCache;
@@ -91,9 +108,23 @@ impl<K: Sink, S: Store> Intake<K::Ticket> for Batcher<K, S> {
                     self.lane.queue(pending);
                 }
             }
-            Place::Ended(pending) => self.lane.desk.abandon(vec![pending]),
+            Place::Ended(pending) => self.lane.settler.refuse(vec![pending], &gone()),
         }
         None
+    }
+
+    fn flush(&self, ticket: K::Ticket) -> bool {
+        let now = Instant::now();
+        let Some(last) = self.lane.flush(now) else {
+            return false;
+        };
+        // Counts are sent in order and one batch at a time: when a question behind them is answered, they have arrived.
+        let behind = Request {
+            op: Op::Status,
+            ..last
+        };
+        self.lane.count(vec![(behind, ticket)], now);
+        true
     }
 }
 
@@ -115,11 +146,12 @@ impl<K: Sink> Drop for End<K> {
 async fn dispatch<K: Sink, S: Store>(end: End<K>, route: Arc<Route<S>>) {
     let lane = &end.0;
     loop {
-        match lane.next() {
-            Next::Send(batch) => {
-                let flight = Arc::new(Flight::new(Arc::clone(lane), batch));
+        match lane.next(Instant::now()) {
+            Next::Send(load, batch) => {
+                let flight = Arc::new(Flight::new(Arc::clone(lane), load, batch));
                 tokio::spawn(travel_in_time(flight, Arc::clone(&route)));
             }
+            Next::Late(batch) => lane.settler.refuse(batch, &late()),
             Next::Wait(None) => lane.changed.notified().await,
             Next::Wait(Some(deadline)) => {
                 // What is due is seen to below, whether its moment has come or something has changed.
@@ -139,9 +171,11 @@ async fn travel<K: Sink, S: Store>(flight: Arc<Flight<K>>, route: Arc<Route<S>>)
 }
 
 async fn travel_in_time<K: Sink, S: Store>(flight: Arc<Flight<K>>, route: Arc<Route<S>>) {
-    let answer = route.store.run(&route.scope, &flight.requests);
-    match timeout_at(flight.deadline.into(), answer).await {
-        Ok(results) => flight.land(results),
-        Err(_) => flight.expire(),
+    let mut answer = pin!(route.store.run(&route.scope, &flight.requests));
+    while let Some(deadline) = flight.deadline() {
+        match timeout_at(deadline.into(), &mut answer).await {
+            Ok(results) => return flight.land(results),
+            Err(_) => flight.expire(deadline),
+        }
     }
 }

@@ -9,16 +9,19 @@
 //! limit is another question: under a larger one there may be a slot, and under a smaller one it frees later than this
 //! promise would say.
 //!
-//! What is answered here still counts towards anomalies: it is sent with the id's next request, or at the next sweep. The
-//! store says with a denial how many more would be an anomaly, at the least: the one that may be it is not answered here,
-//! so that it is reported with its own answer.
+//! Only a denial that the asker has been told of is repeated here. What is asked in one burst goes to the store as a whole,
+//! as if there were no cache, however soon the first of it is denied.
+//!
+//! What is answered here still counts towards anomalies: it is sent ahead of the id's next request, or at the next sweep.
+//! The store says with a denial how many more would be an anomaly, at the least: the one that may be it is not answered
+//! here, so that it is reported with its own answer. (Where several processes deny an id, a count may cross instead.)
 
 use std::collections::HashMap;
-use std::num::NonZeroU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::quota::{AnomalyRule, Decision, Id, Limit, Millis, Outcome, Verdict};
+use super::denial::Denial;
+use crate::quota::{AnomalyRule, Decision, Id, Outcome, Verdict};
 use crate::store::{Op, Request};
 
 /// The most ids it holds; more are asked about each time. With ids of the longest kind these are 5 MB.
@@ -35,23 +38,10 @@ pub(super) struct Denied<T> {
 }
 
 struct State<T> {
-    entries: HashMap<Id, Entry<T>>,
-    /// Counts resets, so that no denial from before one is remembered after it.
+    entries: HashMap<Id, Denial<T>>,
+    /// Counts resets, so that no denial from before one is remembered after it. One count for all ids: a reset is rare,
+    /// and what is under way meanwhile is only asked once more.
     epoch: u64,
-}
-
-struct Entry<T> {
-    limit: Limit,
-    /// Before that there is no slot for sure.
-    until: Instant,
-    /// Then there is one, for a caller who is alone.
-    promised: Instant,
-    reset: Millis,
-    /// Answered from here and not sent yet.
-    denials: u32,
-    /// How many more may be answered from here.
-    left: u32,
-    ticket: T,
 }
 
 /// What is known about a request without asking.
@@ -62,11 +52,36 @@ pub(super) enum Known<T> {
     Nothing(Vec<(Request, T)>),
 }
 
+/// A batch that has been answered: when it was sent, when the answer came, and the delivery that tells the asker.
+#[derive(Clone, Copy)]
+pub(super) struct Answered {
+    pub(super) sent: Sent,
+    pub(super) received: Instant,
+    pub(super) delivery: u64,
+}
+
 /// When a batch was sent, and in which epoch.
 #[derive(Clone, Copy)]
 pub(super) struct Sent {
     at: Instant,
     epoch: u64,
+}
+
+/// What follows from a batch that has been answered.
+pub(super) struct Learned<T> {
+    /// Denials, answered from here, that are to be counted.
+    pub(super) counts: Vec<(Request, T)>,
+    /// There is something to sweep.
+    pub(super) sweep: bool,
+}
+
+impl<T> Default for Learned<T> {
+    fn default() -> Self {
+        Self {
+            counts: Vec::new(),
+            sweep: false,
+        }
+    }
 }
 
 impl<T: Clone> Denied<T> {
@@ -82,8 +97,14 @@ impl<T: Clone> Denied<T> {
         }
     }
 
-    /// Looks a request up. A request for a slot that is denied here is counted; a reset forgets the id.
-    pub(super) fn look(&self, request: &Request, now: Instant) -> Known<T> {
+    /// Looks a request up. A request for a slot that is denied here is counted; a reset forgets the id. `seen` says whether
+    /// the asker has been told of a delivery.
+    pub(super) fn look(
+        &self,
+        request: &Request,
+        now: Instant,
+        seen: impl Fn(u64) -> bool,
+    ) -> Known<T> {
         let mut state = self.lock();
         match request.op {
             Op::Check | Op::Limit => {}
@@ -96,14 +117,15 @@ impl<T: Clone> Denied<T> {
         let Some(entry) = state.entries.get_mut(&request.id) else {
             return Known::Nothing(Vec::new());
         };
-        if entry.limit == request.limit && now < entry.until && entry.left > 0 {
+        let may_answer = now < entry.until && entry.left > 0;
+        if may_answer && entry.limit == request.limit && seen(entry.delivery) {
             entry.denials = entry.denials.saturating_add(1);
             entry.left -= 1;
             return Known::Denial(entry.decision(now));
         }
         let mut counts = Vec::new();
         entry.take_denials(&request.id, self.rule, &mut counts);
-        if now >= entry.until || entry.left == 0 {
+        if !may_answer {
             state.entries.remove(&request.id);
         }
         Known::Nothing(counts)
@@ -117,48 +139,64 @@ impl<T: Clone> Denied<T> {
         }
     }
 
-    /// Remembers what a batch that was sent then has been answered now. Returns whether it has something to sweep.
+    /// Remembers what a batch has been answered. No outcome: nobody knows whether it was done.
     pub(super) fn learn<'a>(
         &self,
-        sent: Sent,
-        answered: impl Iterator<Item = (&'a Request, T, Outcome)>,
-    ) -> bool {
+        batch: Answered,
+        answered: impl Iterator<Item = (&'a Request, &'a T, Option<Outcome>)>,
+    ) -> Learned<T>
+    where
+        T: 'a,
+    {
+        let mut counts = Vec::new();
         if self.max_age.is_zero() {
-            return false;
+            return Learned::default();
         }
-        let received = Instant::now();
         let mut state = self.lock();
         for (request, ticket, outcome) in answered {
-            match (request.op, outcome.decision.verdict) {
+            match (request.op, outcome) {
                 (Op::Reset, _) => state.forget(&request.id),
-                (Op::Check | Op::Limit, Verdict::Denied { retry_after })
-                    if sent.epoch == state.epoch =>
-                {
-                    let wait = Duration::from_millis(retry_after.get());
-                    let left = match (self.rule, outcome.anomaly) {
-                        (None, _) => u32::MAX,
-                        // It has just been reported, and the count begins anew.
-                        (Some(rule), Some(_)) => rule.threshold(request.limit),
-                        (Some(_), None) => outcome.until_anomaly.unwrap_or(0).saturating_sub(1),
-                    };
-                    let Some(promised) = received.checked_add(wait).filter(|_| left > 0) else {
-                        continue;
-                    };
-                    let entry = Entry {
-                        limit: request.limit,
-                        until: sent.at + wait.min(self.max_age),
-                        promised,
-                        reset: outcome.decision.reset,
-                        denials: 0,
-                        left,
-                        ticket,
-                    };
-                    state.remember(&request.id, entry);
+                (Op::Check | Op::Limit, Some(outcome)) if batch.sent.epoch == state.epoch => {
+                    if let Some(entry) = self.entry(batch, request, ticket, outcome) {
+                        state.remember(&request.id, entry, self.rule, &mut counts);
+                    }
                 }
                 _ => {}
             }
         }
-        !state.entries.is_empty()
+        let sweep = !state.entries.is_empty();
+        Learned { counts, sweep }
+    }
+
+    /// What there is to remember of an answer.
+    fn entry(
+        &self,
+        batch: Answered,
+        request: &Request,
+        ticket: &T,
+        outcome: Outcome,
+    ) -> Option<Denial<T>> {
+        let Verdict::Denied { retry_after } = outcome.decision.verdict else {
+            return None;
+        };
+        let wait = Duration::from_millis(retry_after.get());
+        let left = match (self.rule, outcome.anomaly) {
+            (None, _) => u32::MAX,
+            // It has just been reported, and the count begins anew.
+            (Some(rule), Some(_)) => rule.threshold(request.limit),
+            (Some(_), None) => outcome.until_anomaly.unwrap_or(0).saturating_sub(1),
+        };
+        Some(Denial {
+            limit: request.limit,
+            until: batch.sent.at + wait.min(self.max_age),
+            promised: batch.received.checked_add(wait)?,
+            reset: outcome.decision.reset,
+            denials: 0,
+            left,
+            delivery: batch.delivery,
+            ticket: ticket.clone(),
+        })
+        .filter(|entry| entry.left > 0)
     }
 
     /// Forgets what is too old, or everything, and returns what is to be counted; and whether there is more to sweep.
@@ -178,52 +216,32 @@ impl<T: Clone> Denied<T> {
     }
 }
 
-impl<T> State<T> {
+impl<T: Clone> State<T> {
     fn forget(&mut self, id: &Id) {
         self.epoch += 1;
         self.entries.remove(id);
     }
 
-    fn remember(&mut self, id: &Id, mut entry: Entry<T>) {
-        if let Some(known) = self.entries.get_mut(id) {
-            entry.denials = known.denials;
-            *known = entry;
-        } else if self.entries.len() < MAX_IDS {
-            self.entries.insert(id.clone(), entry);
-        }
-    }
-}
-
-impl<T: Clone> Entry<T> {
-    fn decision(&self, now: Instant) -> Decision {
-        let wait = self.promised.saturating_duration_since(now);
-        // Rounded up, or the promise would be kept a moment too early.
-        let retry_after = wait.as_nanos().div_ceil(1_000_000) as u64;
-        Decision {
-            verdict: Verdict::Denied {
-                retry_after: NonZeroU64::new(retry_after).unwrap_or(NonZeroU64::MIN),
-            },
-            remaining: 0,
-            reset: self.reset,
-        }
-    }
-
-    /// Moves the denials to be counted into `counts`, in portions that report once at most.
-    fn take_denials(&mut self, id: &Id, rule: Option<AnomalyRule>, counts: &mut Vec<(Request, T)>) {
-        let mut left = std::mem::take(&mut self.denials);
-        let Some(rule) = rule else {
+    fn remember(
+        &mut self,
+        id: &Id,
+        mut entry: Denial<T>,
+        rule: Option<AnomalyRule>,
+        counts: &mut Vec<(Request, T)>,
+    ) {
+        let Some(known) = self.entries.get_mut(id) else {
+            if self.entries.len() < MAX_IDS {
+                self.entries.insert(id.clone(), entry);
+            }
             return;
         };
-        let portion = rule.threshold(self.limit).saturating_add(1);
-        while left > 0 {
-            let count = left.min(portion);
-            left -= count;
-            let request = Request {
-                op: Op::Denied(count),
-                id: id.clone(),
-                limit: self.limit,
-            };
-            counts.push((request, self.ticket.clone()));
+        if known.limit == entry.limit {
+            // The store has not heard of these yet.
+            entry.denials = known.denials;
+            entry.left = entry.left.saturating_sub(known.denials);
+        } else {
+            known.take_denials(id, rule, counts);
         }
+        *known = entry;
     }
 }

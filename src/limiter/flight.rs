@@ -1,129 +1,109 @@
-//! A batch at the store. Its requests are settled exactly once: when the store answers, at the deadline, or, should the
-//! task be dropped or panic, there and then.
+//! A batch at the store. Each of its requests is settled exactly once: when the store answers, at its own deadline, or,
+//! should the task be dropped or panic, there and then.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::denied::Sent;
+use super::Sink;
+use super::denied::{Answered, Sent};
 use super::lane::Lane;
-use super::turn::Pending;
-use super::{Answer, Delivery, Fallback, Sink, Source};
+use super::settler::{gone, late};
+use super::turn::{Load, Pending};
 use crate::quota::Outcome;
-use crate::store::{ErrorKind, Request, StoreError};
-
-/// What settles requests once the store has, or has not, answered.
-pub(super) struct Desk<K> {
-    pub(super) fallback: Fallback,
-    pub(super) sink: K,
-}
-
-impl<K: Sink> Desk<K> {
-    /// Settles `requests`, in order, with `results`.
-    fn settle(
-        &self,
-        requests: &[Request],
-        tickets: Vec<K::Ticket>,
-        results: Vec<Result<Outcome, StoreError>>,
-    ) {
-        // A store that answered too little would otherwise leave promises open for ever.
-        let missing = || StoreError::new(ErrorKind::Protocol, "the store left out an answer");
-        let results = results
-            .into_iter()
-            .chain(std::iter::repeat_with(|| Err(missing())));
-        let answer = |((request, ticket), result)| -> Delivery<'_, _> {
-            let answer = match result {
-                Ok(outcome) => Ok(Answer {
-                    outcome,
-                    source: Source::Redis,
-                }),
-                Err(error) => self.fallback.answer(request, error),
-            };
-            (request, ticket, answer)
-        };
-        let asked = requests.iter().zip(tickets);
-        self.sink.deliver(asked.zip(results).map(answer).collect());
-    }
-
-    /// Settles requests that will not be asked any more.
-    pub(super) fn abandon(&self, batch: Vec<Pending<K::Ticket>>) {
-        let (requests, tickets): (Vec<_>, Vec<_>) =
-            batch.into_iter().map(|p| (p.request, p.ticket)).unzip();
-        let results = vec![Err(gone()); requests.len()];
-        self.settle(&requests, tickets, results);
-    }
-}
+use crate::store::{Request, StoreError};
 
 /// One batch under way.
 pub(super) struct Flight<K: Sink> {
     pub(super) requests: Vec<Request>,
-    /// The earliest of its requests'.
-    pub(super) deadline: Instant,
+    load: Load,
+    deadlines: Vec<Instant>,
     sent: Sent,
-    /// Taken by who settles.
-    tickets: Mutex<Vec<K::Ticket>>,
+    /// `None`: that request has been settled. Empty: the batch is no longer under way.
+    tickets: Mutex<Vec<Option<K::Ticket>>>,
     lane: Arc<Lane<K>>,
 }
 
 impl<K: Sink> Flight<K> {
-    /// Must hold one request at least, which `lane` has counted as under way.
-    pub(super) fn new(lane: Arc<Lane<K>>, batch: Vec<Pending<K::Ticket>>) -> Self {
-        let deadline = batch.iter().map(|p| p.deadline).min();
-        let (requests, tickets) = batch.into_iter().map(|p| (p.request, p.ticket)).unzip();
+    /// `lane` has counted the batch as under way.
+    pub(super) fn new(lane: Arc<Lane<K>>, load: Load, batch: Vec<Pending<K::Ticket>>) -> Self {
+        let deadlines = batch.iter().map(|pending| pending.deadline).collect();
+        let asked = batch.into_iter().map(|p| (p.request, Some(p.ticket)));
+        let (requests, tickets) = asked.unzip();
         Self {
             requests,
-            deadline: deadline.unwrap_or_else(Instant::now),
+            load,
+            deadlines,
             sent: lane.denied.sent(),
             tickets: Mutex::new(tickets),
             lane,
         }
     }
 
+    /// When the next of its requests has to be settled, unless all are.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let tickets = self.tickets();
+        let open = self.deadlines.iter().zip(tickets.iter());
+        open.filter_map(|(&deadline, ticket)| ticket.as_ref().map(|_| deadline))
+            .min()
+    }
+
     /// The store has answered.
     pub(super) fn land(&self, results: Vec<Result<Outcome, StoreError>>) {
-        let tickets = {
-            let mut tickets = self.tickets.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *tickets)
-        };
+        let tickets = std::mem::take(&mut *self.tickets());
         if tickets.is_empty() {
             return;
         }
         let asked = self.requests.iter().zip(&tickets).zip(&results);
         let answered = asked.filter_map(|((request, ticket), result)| {
-            let outcome = result.as_ref().ok()?;
-            Some((request, ticket.clone(), *outcome))
+            Some((request, ticket.as_ref()?, result.as_ref().ok().copied()))
         });
-        let sweep = self.lane.denied.learn(self.sent, answered);
+        let learned = self.lane.denied.learn(self.answered(), answered);
         // First, so that who is answered finds the lane free.
-        self.lane.landed(tickets.len(), sweep);
-        self.lane.desk.settle(&self.requests, tickets, results);
+        self.lane.landed(self.load, learned);
+        let asked = self.requests.iter().zip(tickets);
+        self.lane.settler.settle(asked, results);
     }
 
-    /// The deadline has passed.
-    pub(super) fn expire(&self) {
-        let late = StoreError::new(
-            ErrorKind::Timeout,
-            "the store did not answer within the deadline",
-        );
-        self.land(vec![Err(late); self.requests.len()]);
+    /// Settles those of its requests whose deadline has passed.
+    pub(super) fn expire(&self, now: Instant) {
+        let mut tickets = self.tickets();
+        let taken = self.deadlines.iter().zip(tickets.iter_mut());
+        let taken: Vec<_> = taken
+            .map(|(deadline, ticket)| ticket.take_if(|_| *deadline <= now))
+            .collect();
+        let over = !tickets.is_empty() && tickets.iter().all(Option::is_none);
+        if over {
+            tickets.clear();
+        }
+        drop(tickets);
+        let asked = self.requests.iter().zip(&taken);
+        let unknown = asked.filter_map(|(request, ticket)| Some((request, ticket.as_ref()?, None)));
+        let learned = self.lane.denied.learn(self.answered(), unknown);
+        if over {
+            self.lane.landed(self.load, learned);
+        }
+        let results = vec![Err(late()); self.requests.len()];
+        let asked = self.requests.iter().zip(taken);
+        self.lane.settler.settle(asked, results);
+    }
+
+    /// Its answer, which is just coming.
+    fn answered(&self) -> Answered {
+        Answered {
+            sent: self.sent,
+            received: Instant::now(),
+            delivery: self.lane.settler.sink.next_delivery(),
+        }
+    }
+
+    fn tickets(&self) -> MutexGuard<'_, Vec<Option<K::Ticket>>> {
+        // Nothing panics while they are being taken.
+        self.tickets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<K: Sink> Drop for Flight<K> {
     fn drop(&mut self) {
-        let tickets = self
-            .tickets
-            .get_mut()
-            .unwrap_or_else(PoisonError::into_inner);
-        if tickets.is_empty() {
-            return;
-        }
         self.land(vec![Err(gone()); self.requests.len()]);
     }
-}
-
-fn gone() -> StoreError {
-    StoreError::new(
-        ErrorKind::Disconnected,
-        "the request was given up: its I/O task has ended",
-    )
 }

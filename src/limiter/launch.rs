@@ -37,6 +37,8 @@ impl Launch {
             stage: Mutex::new(Stage::Starting { woken: false }),
         });
         let waker = Waker::from(Arc::clone(&launch));
+        // A store that is not as ready as it was a moment ago begins to connect: with tasks and timers.
+        let _inside = runtime.enter();
         let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
         let mut stage = launch.lock();
         *stage = match (polled, &*stage) {

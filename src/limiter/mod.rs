@@ -3,12 +3,16 @@
 
 mod answer;
 mod batch;
+mod denial;
 mod denied;
 mod fallback;
 mod flight;
 mod lane;
 mod launch;
+mod queues;
+mod settler;
 mod turn;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +21,7 @@ use tokio::runtime::Handle;
 
 pub use answer::{Answer, Delivery, Sink, Source};
 pub use fallback::{Fallback, OnStoreError};
-pub use lane::MAX_BATCH;
+pub use queues::MAX_BATCH;
 
 use self::batch::{Batcher, Intake};
 use crate::quota::Rules;
@@ -90,6 +94,15 @@ impl<K: Sink> Limiter<K> {
                 Some((request, answer))
             }
             Self::Remote(Remote(intake)) => intake.take(request, ticket),
+        }
+    }
+
+    /// Sends on its way what the denied cache has answered and the store has not counted yet. `true`: `ticket` is settled
+    /// when that has been done. `false`: there is nothing to wait for, and `ticket` is dropped.
+    pub fn flush(&self, ticket: K::Ticket) -> bool {
+        match self {
+            Self::Memory { .. } => false,
+            Self::Remote(Remote(intake)) => intake.flush(ticket),
         }
     }
 }

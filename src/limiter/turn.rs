@@ -11,9 +11,20 @@ pub(super) struct Pending<T> {
     pub(super) deadline: Instant,
 }
 
+/// What a batch is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Load {
+    /// So many requests.
+    Requests(usize),
+    /// Denials that are to be counted, for which nobody waits.
+    Counts,
+}
+
 /// What the task does next.
 pub(super) enum Next<T> {
-    Send(Vec<Pending<T>>),
+    Send(Load, Vec<Pending<T>>),
+    /// To be settled without asking: their deadlines have passed.
+    Late(Vec<Pending<T>>),
     /// Waits for a change; until something is due, if there is.
     Wait(Option<Instant>),
     End,

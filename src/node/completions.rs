@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use napi::bindgen_prelude::{Float64Array, Function, Unknown};
@@ -22,6 +23,9 @@ type Wake = ThreadsafeFunction<(), (), (), Status, false, true>;
 pub struct Completions {
     state: Mutex<State>,
     wake: Wake,
+    /// Deliveries made, and those of them that JavaScript has fetched.
+    delivered: AtomicU64,
+    fetched: AtomicU64,
 }
 
 #[derive(Default)]
@@ -42,6 +46,7 @@ impl Completions {
     pub(super) fn push(&self, events: impl IntoIterator<Item = Event>) {
         let mut state = self.lock();
         state.events.extend(events);
+        self.delivered.fetch_add(1, Ordering::Relaxed);
         let wake = !state.woken && !state.events.is_empty();
         state.woken |= wake;
         drop(state);
@@ -49,6 +54,16 @@ impl Completions {
             // Refused only while the environment goes down, and then nobody waits any more.
             self.wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
         }
+    }
+
+    /// The number of the delivery that comes next.
+    pub(super) fn next_delivery(&self) -> u64 {
+        self.delivered.load(Ordering::Relaxed) + 1
+    }
+
+    /// Whether JavaScript has fetched that delivery.
+    pub(super) fn has_seen(&self, delivery: u64) -> bool {
+        self.fetched.load(Ordering::Relaxed) >= delivery
     }
 
     /// Asks JavaScript for the password of limiter `limiter`. `None` comes back when the function failed.
@@ -151,6 +166,10 @@ impl Callee for Post {
             }
             written
         });
+        if state.events.is_empty() {
+            let delivered = self.completions.delivered.load(Ordering::Relaxed);
+            self.completions.fetched.store(delivered, Ordering::Relaxed);
+        }
         drop(state);
         self.finished(call.env(), finished);
         written
@@ -175,6 +194,8 @@ impl CompletionBuffer {
                 completions: Arc::new(Completions {
                     state: Mutex::default(),
                     wake,
+                    delivered: AtomicU64::new(0),
+                    fetched: AtomicU64::new(0),
                 }),
                 mailbox: Mailbox(RefCell::new(mailbox)),
                 in_flight: Cell::new(0),

@@ -107,6 +107,19 @@ impl Desk {
         }
     }
 
+    /// Sends on its way what was decided here and is still to be counted. `true`: the answer comes for `slot`.
+    pub(super) fn flush(&self, env: napi::sys::napi_env, slot: u32) -> bool {
+        let running = self.running.borrow();
+        let ticket = Ticket { slot, plan: None };
+        let pending = running
+            .get()
+            .is_some_and(|running| running.limiter.flush(ticket));
+        if pending {
+            self.post.started(env);
+        }
+        pending
+    }
+
     /// Drops the connections and forgets local state. What is in flight settles all the same; nothing may be asked after.
     pub(super) fn close(&self) {
         if let Some(running) = self.running.take().into_inner() {

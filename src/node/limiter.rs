@@ -66,6 +66,13 @@ impl NativeLimiter {
         bind(env, Rc::clone(&self.desk))
     }
 
+    /// Sends on its way what was decided in a call and is still to be counted for anomalies. `true`: the answer comes for
+    /// `slot`. `false`: there is nothing to wait for.
+    #[napi(catch_unwind)]
+    pub fn flush(&self, env: Env, slot: u32) -> bool {
+        self.desk.flush(env.raw(), slot)
+    }
+
     /// Drops the connections and forgets local state. What is in flight settles all the same; nothing may be asked after.
     #[napi(catch_unwind)]
     pub fn close(&self) {

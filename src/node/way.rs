@@ -66,6 +66,14 @@ impl Sink for Arc<Way> {
         }
         self.completions.push(events);
     }
+
+    fn next_delivery(&self) -> u64 {
+        self.completions.next_delivery()
+    }
+
+    fn has_seen(&self, delivery: u64) -> bool {
+        self.completions.has_seen(delivery)
+    }
 }
 
 /// Asks the limiter's JavaScript function for a password.

@@ -7,7 +7,7 @@ use huntaze_rate_limit::store::{ErrorKind, Op};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::doubles::{Late, Silent, limiter};
+use super::doubles::{Late, Recording, Silent, limiter};
 use crate::asking::request;
 
 const DEADLINE: Duration = Duration::from_millis(250);
@@ -79,6 +79,47 @@ async fn an_answer_in_time_is_the_stores() {
         answers.recv().await.unwrap().1.unwrap().source,
         Source::Redis
     );
+}
+
+/// Who comes later may wait longer, also for a batch that others have waited for long enough.
+#[tokio::test]
+async fn each_request_of_a_batch_has_its_own_deadline() {
+    let slow = Late(DEADLINE / 2);
+    let (limiter, mut answers) = limiter(&Handle::current(), slow, OnStoreError::Open, DEADLINE);
+    limiter.submit(request(Op::Check, "1", 5), 1);
+    // This thread runs the task, too: nothing leaves before the second has come.
+    std::thread::sleep(DEADLINE * 9 / 10);
+    limiter.submit(request(Op::Check, "2", 5), 2);
+    for expected in [(1, Source::Open), (2, Source::Redis)] {
+        let (ticket, answer) = answers.recv().await.unwrap();
+        assert_eq!((ticket, answer.unwrap().source), expected);
+    }
+}
+
+/// What nobody waits for any more is not asked: it would take a slot from somebody who was told otherwise.
+#[tokio::test]
+async fn what_is_late_before_it_leaves_is_not_asked() {
+    let store = Recording::default();
+    let (limiter, mut answers) = limiter(
+        &Handle::current(),
+        store.clone(),
+        OnStoreError::Throw,
+        DEADLINE,
+    );
+    for ticket in 0..200 {
+        limiter.submit(request(Op::Check, "1", 5), ticket);
+    }
+    std::thread::sleep(DEADLINE * 2);
+    limiter.submit(request(Op::Check, "1", 5), 200);
+    for _ in 0..200 {
+        let (ticket, answer) = answers.recv().await.unwrap();
+        assert_eq!(answer.unwrap_err().kind(), ErrorKind::Timeout, "{ticket}");
+    }
+    assert_eq!(
+        answers.recv().await.unwrap().1.unwrap().source,
+        Source::Redis
+    );
+    assert_eq!(store.0.lock().unwrap().concat().len(), 1);
 }
 
 /// A batch that hangs holds up nobody behind it.

@@ -1,6 +1,7 @@
 //! Stores that misbehave, and a sink that keeps what it is given.
 
 use std::future::pending;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,8 +16,12 @@ use crate::asking::{quiet, scope};
 /// What came back for one ticket.
 pub type Settled = (u32, Result<Answer, StoreError>);
 
-/// Passes on everything it is given.
-pub struct Collector(UnboundedSender<Settled>);
+/// Passes on everything it is given. Whoever asks has seen all of it, unless the test says that it looks away.
+#[derive(Clone)]
+pub struct Collector {
+    sender: UnboundedSender<Settled>,
+    pub looks_away: Arc<AtomicBool>,
+}
 
 impl Sink for Collector {
     type Ticket = u32;
@@ -24,15 +29,20 @@ impl Sink for Collector {
     fn deliver(&self, answers: Vec<Delivery<u32>>) {
         for (_, ticket, answer) in answers {
             // The test may have seen enough.
-            let _ = self.0.send((ticket, answer));
+            let _ = self.sender.send((ticket, answer));
         }
+    }
+
+    fn has_seen(&self, _: u64) -> bool {
+        !self.looks_away.load(Ordering::Relaxed)
     }
 }
 
 /// A sink, and where its answers arrive.
 pub fn collector() -> (Collector, UnboundedReceiver<Settled>) {
     let (sender, receiver) = unbounded_channel();
-    (Collector(sender), receiver)
+    let looks_away = Arc::default();
+    (Collector { sender, looks_away }, receiver)
 }
 
 /// A limiter over `store` with a quota of an hour, and where its answers arrive.
@@ -42,14 +52,14 @@ pub fn limiter<S: Store>(
     policy: OnStoreError,
     deadline: Duration,
 ) -> (Limiter<Collector>, UnboundedReceiver<Settled>) {
-    let (sender, receiver) = unbounded_channel();
+    let (sink, receiver) = collector();
     let limiter = Limiter::remote(
         runtime,
         Arc::new(store),
         scope("t", hour()),
         deadline,
         fallback(policy),
-        Collector(sender),
+        sink,
     );
     (limiter, receiver)
 }
@@ -65,14 +75,14 @@ pub fn hour() -> Rules {
 /// Another store, and what it was asked.
 pub struct Logged<S> {
     store: Arc<S>,
-    ops: Arc<Mutex<Vec<Op>>>,
+    batches: Arc<Mutex<Vec<Vec<Op>>>>,
 }
 
 impl<S> Clone for Logged<S> {
     fn clone(&self) -> Self {
         Self {
             store: Arc::clone(&self.store),
-            ops: Arc::clone(&self.ops),
+            batches: Arc::clone(&self.batches),
         }
     }
 }
@@ -81,19 +91,23 @@ impl<S> Logged<S> {
     pub fn over(store: Arc<S>) -> Self {
         Self {
             store,
-            ops: Arc::default(),
+            batches: Arc::default(),
         }
     }
 
+    pub fn batches(&self) -> Vec<Vec<Op>> {
+        self.batches.lock().unwrap().clone()
+    }
+
     pub fn ops(&self) -> Vec<Op> {
-        self.ops.lock().unwrap().clone()
+        self.batches().concat()
     }
 }
 
 impl<S: Store> Store for Logged<S> {
     async fn run(&self, scope: &Scope, requests: &[Request]) -> Vec<Result<Outcome, StoreError>> {
-        let ops = requests.iter().map(|request| request.op);
-        self.ops.lock().unwrap().extend(ops);
+        let ops = requests.iter().map(|request| request.op).collect();
+        self.batches.lock().unwrap().push(ops);
         self.store.run(scope, requests).await
     }
 }
@@ -150,6 +164,18 @@ pub struct Failing(pub ErrorKind);
 impl Store for Failing {
     async fn run(&self, _: &Scope, requests: &[Request]) -> Vec<Result<Outcome, StoreError>> {
         vec![Err(StoreError::new(self.0, "away")); requests.len()]
+    }
+}
+
+/// Begins a task and waits for it, as one that has to connect first.
+pub struct Connecting;
+
+impl Store for Connecting {
+    async fn run(&self, _: &Scope, requests: &[Request]) -> Vec<Result<Outcome, StoreError>> {
+        tokio::spawn(tokio::time::sleep(Duration::from_millis(1)))
+            .await
+            .unwrap();
+        allowed(requests)
     }
 }
 

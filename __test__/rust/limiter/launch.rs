@@ -7,7 +7,7 @@ use huntaze_rate_limit::limiter::{OnStoreError, Source};
 use huntaze_rate_limit::store::{ErrorKind, MemoryStore, Op};
 use tokio::runtime::{Builder, Runtime};
 
-use super::doubles::{Failing, Late, Logged, Panicking, Ready, Silent, limiter};
+use super::doubles::{Connecting, Failing, Late, Logged, Panicking, Ready, Silent, limiter};
 use crate::asking::request;
 
 const FAR: Duration = Duration::from_secs(3600);
@@ -33,12 +33,24 @@ fn it_leaves_before_the_call_returns() {
     }
 }
 
+/// A connection may break between the look at it and the first step.
+#[test]
+fn a_store_that_is_ready_no_more_connects_anew() {
+    let runtime = runtime();
+    let ready = Ready(Connecting);
+    let (limiter, mut answers) = limiter(runtime.handle(), ready, OnStoreError::Throw, FAR);
+    for ticket in 0..3 {
+        assert!(limiter.submit(request(Op::Check, "7", 5), ticket).is_none());
+        let (answered, answer) = runtime.block_on(answers.recv()).unwrap();
+        assert_eq!((answered, answer.unwrap().source), (ticket, Source::Redis));
+    }
+}
+
 #[test]
 fn what_comes_meanwhile_waits_for_the_task() {
     let runtime = runtime();
     let ready = Ready(Late(SOON));
     let (limiter, mut answers) = limiter(runtime.handle(), ready, OnStoreError::Throw, FAR);
-    let _inside = runtime.enter();
     for ticket in 0..300 {
         limiter.submit(request(Op::Check, "7", 5), ticket);
     }

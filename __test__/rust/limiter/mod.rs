@@ -1,9 +1,11 @@
 //! One check's way: batches, deadlines, and what decides when the store is away.
 
 mod batches;
+mod counting;
 mod deadline;
 mod denied;
 mod doubles;
 mod fallback;
 mod launch;
+mod remembering;
 mod settling;

@@ -7,7 +7,7 @@
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, TryLockError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use futures_util::future::BoxFuture;
@@ -35,25 +35,36 @@ impl Driver {
     pub(super) async fn run(&self) {
         poll_fn(|context| {
             self.valve.task.register(context.waker());
-            self.poll(&mut self.lock())
+            match self.future.try_lock() {
+                Ok(mut future) => self.poll(&mut future),
+                Err(TryLockError::WouldBlock) => {
+                    // A sender drives, perhaps one that the system has put aside: this thread has other connections. Held
+                    // back until the sender is done.
+                    self.valve.wake_by_ref();
+                    Poll::Pending
+                }
+                // A sender's poll panicked, and the connection is no more.
+                Err(TryLockError::Poisoned(_)) => Poll::Ready(()),
+            }
         })
         .await;
     }
 
     /// Lets `send` put something into the driver's channel, and pushes the driver on at once. `None`, and nothing is
-    /// called, while another thread is driving.
+    /// called, while another thread is driving and when the connection is no more.
     pub(super) fn push_on<R>(&self, send: impl FnOnce() -> R) -> Option<R> {
-        let mut future = match self.future.try_lock() {
-            Ok(future) => future,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return None,
+        let mut future = self.future.try_lock().ok()?;
+        let mut shut = Shut {
+            valve: &self.valve,
+            wake: true,
         };
         self.valve.shut();
         let sent = send();
         // What was held back so far is seen to by this poll.
         self.valve.shut();
-        let ended = self.poll(&mut future).is_ready();
-        self.valve.open(ended);
+        shut.wake = self.poll(&mut future).is_ready();
+        // Whom the valve wakes finds the driver free.
+        drop(future);
         Some(sent)
     }
 
@@ -67,10 +78,18 @@ impl Driver {
         }
         polled
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Option<BoxFuture<'static, ()>>> {
-        // A driver that panicked is not polled again: the panic ends its task, and with it the connection.
-        self.future.lock().unwrap_or_else(PoisonError::into_inner)
+/// The valve while a sender drives. Open again when dropped, also by a panic: that is the end of the connection, and its
+/// task has to know.
+struct Shut<'a> {
+    valve: &'a Valve,
+    wake: bool,
+}
+
+impl Drop for Shut<'_> {
+    fn drop(&mut self) {
+        self.valve.open(self.wake);
     }
 }
 

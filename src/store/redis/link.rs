@@ -97,18 +97,14 @@ impl Link {
                     };
                     arrive(&state, &live);
                     tokio::spawn(async move {
-                        // The server closed it, or every holder let go. Either way the next check connects anew.
+                        // The server closed it, every holder let go, or the driver panicked: the next check connects anew.
+                        let _leaving = Leaving { state, number };
                         driver.run().await;
-                        if let Some(state) = state.upgrade() {
-                            leave(&state, number);
-                        }
                     });
                     Ok(live)
                 }
                 Err(error) => {
-                    if let Some(state) = state.upgrade() {
-                        leave(&state, number);
-                    }
+                    drop(Leaving { state, number });
                     Err(error)
                 }
             }
@@ -122,6 +118,20 @@ fn arrive(state: &Weak<Mutex<State>>, live: &Live) {
         let mut state = lock(&state);
         if state.number == live.number {
             state.stage = Stage::Up(live.clone());
+        }
+    }
+}
+
+/// Makes way for the next connection when dropped.
+struct Leaving {
+    state: Weak<Mutex<State>>,
+    number: u64,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        if let Some(state) = self.state.upgrade() {
+            leave(&state, self.number);
         }
     }
 }

@@ -1,0 +1,102 @@
+//! What the denied cache has answered is counted, soon, once, and at nobody's expense.
+
+use std::time::{Duration, Instant};
+
+use huntaze_rate_limit::store::Op;
+
+use super::remembering::Way;
+use crate::asking::{request, watched};
+
+const HOUR: u64 = 3_600_000;
+
+fn is_count(op: &Op) -> bool {
+    matches!(op, Op::Denied(_))
+}
+
+#[tokio::test]
+async fn its_denials_are_counted_within_a_second() {
+    let mut way = Way::new(watched(HOUR, 2.0, 300_000), 60_000);
+    let (_, cached) = way.storm("a", 10, 17).await;
+    assert_eq!((cached, way.told()), (6, 0));
+    let begun = Instant::now();
+    way.answers.recv().await.unwrap().1.unwrap();
+    assert_eq!(way.told(), 6);
+    assert!(
+        begun.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        begun.elapsed()
+    );
+}
+
+/// What is answered from the cache travels ahead of the id's next request, and is not lost when the limiter goes.
+#[tokio::test]
+async fn its_denials_are_counted_with_the_next_request_and_at_the_end() {
+    let mut way = Way::new(watched(HOUR, 1000.0, 300_000), 60_000);
+    way.storm("a", 1, 7).await;
+    way.storm("b", 1, 4).await;
+    // A larger plan: the id's next request.
+    way.storm("a", 2, 1).await;
+    assert_eq!(way.told(), 5);
+    drop(way.limiter);
+    while way.answers.recv().await.is_some() {}
+    let ops = way.store.ops();
+    assert!(ops.contains(&Op::Denied(2)), "{ops:?}");
+}
+
+/// A crowd's counts go in small batches of their own, and whoever asks meanwhile waits for one of them at most.
+#[tokio::test]
+async fn counts_hold_up_nobody() {
+    let mut way = Way::new(watched(HOUR, 1000.0, 300_000), 60_000);
+    let crowd: Vec<_> = (0..200).map(|i| format!("crowd-{i}")).collect();
+    for who in &crowd {
+        assert_eq!(way.storm(who, 1, 3).await, (1, 1));
+    }
+    let before = way.store.batches().len();
+    // Both are due when this thread, which runs the task too, lets go of it.
+    std::thread::sleep(Duration::from_millis(600));
+    way.ask(Op::Check, "a", 5).await;
+    while way.told() < 200 {
+        way.answers.recv().await.unwrap().1.unwrap();
+    }
+    let batches = way.store.batches().split_off(before);
+    assert!(batches.len() >= 200 / 32, "{}", batches.len());
+    let (checks, counts): (Vec<_>, Vec<_>) = batches
+        .iter()
+        .partition(|batch| !batch.iter().any(is_count));
+    assert_eq!(checks, [&vec![Op::Check]]);
+    assert!(
+        counts
+            .iter()
+            .all(|batch| batch.len() <= 32 && batch.iter().all(is_count))
+    );
+    let check = batches.iter().position(|batch| batch == &[Op::Check]);
+    assert!(check.unwrap() <= 2, "{check:?}");
+}
+
+/// A new denial under another limit takes the place of the old one, whose repetitions are still to be counted.
+#[tokio::test]
+async fn a_denial_that_makes_way_is_counted() {
+    let mut way = Way::new(watched(HOUR, 1000.0, 300_000), 60_000);
+    assert_eq!(way.storm("a", 3, 6).await, (3, 2));
+    assert!(way.limiter.submit(request(Op::Check, "a", 2), 90).is_none());
+    assert!(way.limiter.submit(request(Op::Check, "a", 3), 91).is_some());
+    while way.told() < 3 {
+        way.answers.recv().await.unwrap().1.unwrap();
+    }
+    let counts: Vec<_> = way.store.ops().into_iter().filter(is_count).collect();
+    assert_eq!(counts, [Op::Denied(2), Op::Denied(1)]);
+}
+
+/// Who closes knows that everything has been counted.
+#[tokio::test]
+async fn a_flush_is_answered_behind_the_counts() {
+    let mut way = Way::new(watched(HOUR, 1000.0, 300_000), 60_000);
+    assert!(!way.limiter.flush(99));
+    for who in ["a", "b", "c"] {
+        way.storm(who, 1, 12).await;
+    }
+    assert!(way.limiter.flush(99));
+    while way.answers.recv().await.unwrap().0 != 99 {}
+    assert_eq!(way.told(), 30);
+    assert!(!way.limiter.flush(99));
+}

@@ -1,0 +1,93 @@
+//! A limiter with a denied cache, and what reaches the store behind it.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use huntaze_rate_limit::limiter::{Answer, Limiter, OnStoreError, Source, Times};
+use huntaze_rate_limit::quota::Rules;
+use huntaze_rate_limit::store::{MemoryStore, Op};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::doubles::{Collector, Logged, Settled, collector, fallback};
+use crate::asking::{request, scope};
+
+/// A limiter over a store in memory that logs what it is asked.
+pub struct Way {
+    pub limiter: Limiter<Collector>,
+    pub answers: UnboundedReceiver<Settled>,
+    pub store: Logged<MemoryStore>,
+    pub looks_away: Arc<AtomicBool>,
+    asked: u32,
+}
+
+impl Way {
+    pub fn new(rules: Rules, deny_cache_ms: u64) -> Self {
+        let store = Logged::over(Arc::new(MemoryStore::new()));
+        let (sink, answers) = collector();
+        let looks_away = Arc::clone(&sink.looks_away);
+        let times = Times {
+            deadline: Duration::from_secs(60),
+            deny_cache: Duration::from_millis(deny_cache_ms),
+        };
+        let scope = scope("t", rules);
+        let fallback = fallback(OnStoreError::Throw);
+        let runtime = Handle::current();
+        let limiter = Limiter::remote(
+            &runtime,
+            Arc::new(store.clone()),
+            scope,
+            times,
+            fallback,
+            sink,
+        );
+        Self {
+            limiter,
+            answers,
+            store,
+            looks_away,
+            asked: 0,
+        }
+    }
+
+    pub async fn ask(&mut self, op: Op, who: &str, limit: u32) -> Answer {
+        self.asked += 1;
+        let ticket = self.asked;
+        if let Some((_, answer)) = self.limiter.submit(request(op, who, limit), ticket) {
+            return answer;
+        }
+        // What was counted ahead of it has the ticket of an earlier denial.
+        loop {
+            let (answered, answer) = self.answers.recv().await.unwrap();
+            if answered == ticket {
+                return answer.unwrap();
+            }
+        }
+    }
+
+    /// Asks `count` times and says how many were allowed and how many answered from the cache.
+    pub async fn storm(&mut self, who: &str, limit: u32, count: u32) -> (u32, u32) {
+        let (mut allowed, mut cached) = (0, 0);
+        for _ in 0..count {
+            let answer = self.ask(Op::Check, who, limit).await;
+            allowed += u32::from(answer.outcome.decision.is_allowed());
+            cached += u32::from(answer.source == Source::DenyCache);
+        }
+        (allowed, cached)
+    }
+
+    /// How many requests of `op` the store has seen.
+    pub fn asked(&self, is: impl Fn(Op) -> bool) -> usize {
+        self.store.ops().into_iter().filter(|&op| is(op)).count()
+    }
+
+    /// The denials that the store was told of.
+    pub fn told(&self) -> u32 {
+        let count = |op| match op {
+            Op::Denied(count) => count,
+            _ => 0,
+        };
+        self.store.ops().into_iter().map(count).sum()
+    }
+}
