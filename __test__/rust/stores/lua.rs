@@ -116,7 +116,7 @@ impl Lua {
         call.arg(&keys.deadlines).arg(now);
         let (reply, deadlines): (redis::Value, Vec<Millis>) =
             call.invoke(&mut self.connection).unwrap();
-        script::outcomes(reply, requests.len())
+        script::outcomes(reply, rules.window, requests.len())
             .into_iter()
             .zip(deadlines)
             .map(|(outcome, deadline)| Answer {

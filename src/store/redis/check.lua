@@ -2,54 +2,50 @@
 --
 -- KEYS[i]            the log of request i: a list of Unix ms, newest first; while its id is being denied, the head of
 --                    the list is a tally "denials:opened:reported" (src/quota/anomaly.rs)
--- ARGV[1..3]         window, anomaly window (0: no anomalies), TTL slack; all in ms
+-- ARGV[1..3]         window, anomaly window (0: no anomalies), TTL slack (a power of ten); all in ms
 -- ARGV[4]            byte i: the kind of request i, from 0
 -- ARGV[4k+5..4k+8]   kind k: op ("check", "limit", "status", "reset", "denied"), limit, anomaly threshold, and for
 --                    "denied" how many denials the client has answered by itself, to be counted here
 --
--- Reply: the moment until which an admission made now counts (Unix ms), and the number of plain admissions; then six
--- values for each request that is anything else: its number from 1; 1 allowed | 0 denied | -1 failed; remaining, or the
--- server's error; reset (Unix ms); retry after (ms); requests counted if this one is an anomaly, or after a denial minus
--- how many more, at the least, would be one, else 0.
+-- Reply: the time of the decisions (Unix ms, a text), if all are plain admissions. Else a list of it and of the number of
+-- plain admissions; then six values for each request that is anything else: its number from 1; 1 allowed | 0 denied |
+-- -1 failed; remaining, or the server's error; reset (Unix ms); retry after (ms); requests counted if this one is an
+-- anomaly, or after a denial minus how many more, at the least, would be one, else 0.
 --
 -- A call costs the server about a microsecond, whatever it does. A check of a log that is not full makes two: LINDEX
--- shows that the list has no tally and is sorted so far, LPUSH gives its length, expired or not.
+-- shows that the list has no tally and is sorted so far, LPUSH gives its length, expired or not. What both need stays
+-- text: to read a number or to write one costs a third of a call.
 
-local call = redis.call
-local window, anomaly_window, slack = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local call, pcall_call, format, sub = redis.call, redis.pcall, string.format, string.sub
 
--- Read once: TIME moves on while a script runs.
+-- A moment as it stands in a log. Read once: TIME moves on while a script runs. Moments with as many digits are in the
+-- order of their texts.
 local time = call('TIME')
-local seconds, ms = time[1], math.floor(time[2] / 1000)
-local now = seconds * 1000 + ms
+local seconds, micros = time[1], time[2]
+local now_text = seconds .. (#micros == 6 and sub(micros, 1, 3) or format('%03d', math.floor(micros / 1000)))
 
--- A moment as it stands in a log. Made once where it can be: a number is formatted, to 17 digits, at each call it is
--- passed to. Moments with as many digits are in the order of their texts.
-local format = string.format
-local now_text = format('%s%03d', seconds, ms)
+-- A key lives for a window and a slack, from the first admission in each stretch of a slack on: most checks need not set
+-- its TTL, no log expires while it counts, and no key outlives its newest admission by more than the slack. What the
+-- moments of a stretch have in common is the digits before the slack's zeros.
+local stretch = sub(now_text, 1, -#ARGV[3])
 
--- A key lives for a window and a slack, from the first admission in each stretch of `slack` ms on: most checks need not
--- set its TTL, no log expires while it counts, and no key outlives its newest admission by more than the slack.
-local begin = now - now % slack
-local stretch = format('%d%03d', math.floor(begin / 1000), begin % 1000)
-
--- A lone check that is admitted: the way below, without the functions that it needs. Whatever else it is, an error or a
--- denial, is met again there.
+-- A lone check that is admitted: the way below, without what it needs besides. Whatever else it is, an error or a denial,
+-- is met again there.
 local known_full = false
 if #KEYS == 1 and ARGV[5] == 'check' then
-  local key, limit = KEYS[1], tonumber(ARGV[6])
-  local head = redis.pcall('LINDEX', key, '0')
+  local key, limit = KEYS[1], ARGV[6]
+  local head = pcall_call('LINDEX', key, '0')
   if not head or type(head) == 'string' and head <= now_text and #head == #now_text then
-    local length = redis.pcall('LPUSH', key, now_text)
+    local length = pcall_call('LPUSH', key, now_text)
     if type(length) == 'number' then
-      local admitted = length <= limit
-      if not admitted and tonumber(call('LINDEX', key, limit)) <= now - window then
+      local admitted = length <= tonumber(limit)
+      if not admitted and tonumber(call('LINDEX', key, limit)) <= now_text - ARGV[1] then
         call('LTRIM', key, '0', limit - 1)
         admitted = true
       end
       if admitted then
-        if not head or head < stretch then call('PEXPIRE', key, window + slack) end
-        return {now + window, 1}
+        if not head or head < stretch then call('PEXPIRE', key, ARGV[1] + ARGV[3]) end
+        return now_text
       end
       call('LPOP', key)
       known_full = true
@@ -57,7 +53,9 @@ if #KEYS == 1 and ARGV[5] == 'check' then
   end
 end
 
-local number, plain, reply = 0, 0, {now + window, 0}
+local window, anomaly_window, slack = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local now = tonumber(now_text)
+local number, plain, reply = 0, 0, {now_text, 0}
 
 -- The rarer answers. Their functions are made when the first is needed: to make them costs a lone check as much as its
 -- decision.
@@ -194,7 +192,7 @@ local function rare()
       elseif anomaly > 0 or not had_tally or live == 0 then
         -- A tally may outlive the log by up to the anomaly window, which is never longer than the window. Without a log,
         -- the key has just been made.
-        call('PEXPIRE', key, stamp - now + window + slack)
+        call('PEXPIRE', key, (live == 0 and anomaly_window or stamp - now + window) + slack)
       end
     end
 
@@ -281,5 +279,6 @@ while number < count do
   if not ok and string.find(said(problem), '^-?OOM') then ok, problem = pcall(denial) end
   if not ok then rare().note(-1, said(problem), 0, 0, 0) end
 end
+if plain == count then return now_text end
 reply[2] = plain
 return reply

@@ -60,7 +60,7 @@ impl RedisStore {
             result = by_source.query_async(&mut connection).await;
         }
         let results = result
-            .map(|value| script::outcomes(value, requests.len()))
+            .map(|value| script::outcomes(value, scope.rules.window, requests.len()))
             .map_err(|e| reply::instead_of_reply(&e));
         let spoilt = match &results {
             Ok(results) => results

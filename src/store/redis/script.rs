@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use redis::{Cmd, Script, Value};
 
-use crate::quota::{Decision, Limit, Millis, Outcome, Rules, Verdict};
+use crate::quota::{Decision, Limit, Millis, Outcome, Rules, Verdict, Window};
 use crate::store::{ErrorKind, Op, Request, Scope, StoreError};
 
 use super::reply;
@@ -12,8 +12,8 @@ use super::reply;
 /// The source of the script.
 pub const SOURCE: &str = include_str!("check.lua");
 
-/// The most a log's key outlives its newest admission, so that most admissions need not touch its TTL.
-const MAX_SLACK_MS: Millis = 60_000;
+/// The most a log's key outlives its newest admission, so that a busy id's admissions need not touch its TTL.
+const MAX_SLACK_MS: Millis = 10_000;
 
 /// Values the script returns for each request that is no plain admission.
 const FIELDS: usize = 6;
@@ -58,7 +58,9 @@ pub fn arguments(rules: Rules, requests: &[Request]) -> Vec<String> {
     debug_assert!(requests.len() <= 128);
     let window = rules.window.ms();
     let anomaly_window = rules.anomaly.map_or(0, |rule| rule.window().ms());
-    let slack = (window / 4).clamp(1, MAX_SLACK_MS);
+    // A power of ten, which the script takes off a moment's digits; a quarter of the window at most.
+    let most = (window / 4).clamp(1, MAX_SLACK_MS);
+    let slack = Millis::pow(10, most.ilog10());
     let mut kinds: Vec<(Op, Limit)> = Vec::new();
     let mut of_requests = String::with_capacity(requests.len());
     for request in requests {
@@ -94,21 +96,31 @@ pub fn arguments(rules: Rules, requests: &[Request]) -> Vec<String> {
 }
 
 /// The script's reply to `count` requests. Two requests of one place, or a place left out, make it none of the script's.
-pub fn outcomes(value: Value, count: usize) -> Vec<Result<Outcome, StoreError>> {
-    admitted_but(&value, count).unwrap_or_else(|| vec![Err(unexpected()); count])
+pub fn outcomes(value: Value, window: Window, count: usize) -> Vec<Result<Outcome, StoreError>> {
+    admitted_but(&value, window, count).unwrap_or_else(|| vec![Err(unexpected()); count])
 }
 
 /// Everybody admitted but those of whom the reply says more.
-fn admitted_but(value: &Value, count: usize) -> Option<Vec<Result<Outcome, StoreError>>> {
-    let Value::Array(values) = value else {
+fn admitted_but(
+    value: &Value,
+    window: Window,
+    count: usize,
+) -> Option<Vec<Result<Outcome, StoreError>>> {
+    let (now, mut told, others) = match value {
+        Value::Array(values) => {
+            let ([now, plain], others) = values.split_first_chunk()?;
+            (now, number(plain).ok()? as usize, others)
+        }
+        now => (now, count, [].as_slice()),
+    };
+    let Value::BulkString(now) = now else {
         return None;
     };
-    let ([reset, plain], others) = values.split_first_chunk()?;
-    let mut told = number(plain).ok()? as usize;
+    let now: Millis = str::from_utf8(now).ok()?.parse().ok()?;
     let admitted = Outcome::of(Decision {
         verdict: Verdict::Allowed,
         remaining: 0,
-        reset: number(reset).ok()?,
+        reset: now.checked_add(window.ms())?,
     });
     let mut outcomes = vec![Ok(admitted); count];
     for other in others.chunks(FIELDS) {
