@@ -1,6 +1,6 @@
 // What is measured, of whom.
 
-import { denying, inMemory, onRedis } from './contenders/index.mjs';
+import { denying, inMemory, onRedis, underLoad } from './contenders/index.mjs';
 import { WINDOW_MS } from './measure/trace.mjs';
 
 const IN_FLIGHT = [1, 16, 200, 1000];
@@ -15,7 +15,7 @@ const LOADS_WITHIN_MS = 500;
 /** A round: groups of contenders that do the same, one after the other; the job is for `measure/<kind>.mjs`. */
 export function roundOf({ kinds, contenders, seconds }) {
   const groups = {
-    throughput: IN_FLIGHT.map((inFlight) => ({ contenders: onRedis, inFlight, seconds })),
+    throughput: IN_FLIGHT.map((inFlight) => ({ contenders: underLoad, inFlight, seconds })),
     denials: [{ contenders: denying, inFlight: 200, seconds }],
     memory: ['allowed', 'denied'].flatMap((traffic) =>
       [1, 200].map((inFlight) => ({ contenders: inMemory, traffic, inFlight, seconds })),

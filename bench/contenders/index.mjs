@@ -11,8 +11,18 @@ const flexible = { id: 'flexible', label: 'rate-limiter-flexible', file: 'rate-l
 const upstash = { id: 'upstash', label: '@upstash/ratelimit', file: 'upstash.mjs' };
 const glide = { id: 'glide', label: 'valkey-glide + Lua script', file: 'valkey-glide.mjs' };
 
+const piped = {
+  ...lua,
+  id: 'ioredis-lua-piped',
+  label: 'ioredis + Lua, auto-pipelining',
+  options: { enableAutoPipelining: true },
+};
+
 /** All over Redis. */
 export const onRedis = [huntaze, replaced, lua, flexible, upstash, glide];
+
+/** The same and, where only the way to Redis matters, a client that sends what one turn of the event loop asks as one. */
+export const underLoad = [huntaze, replaced, lua, piped, flexible, upstash, glide];
 
 /** The same, where denials may be told and remembered in more ways than one. */
 export const denying = [
@@ -38,11 +48,11 @@ export const inMemory = [
   { ...flexible, label: `${flexible.label}, RateLimiterMemory`, file: 'rate-limiter-flexible-memory.mjs' },
 ];
 
-export const javascriptClients = [replaced, lua, flexible, upstash];
+export const javascriptClients = [replaced, lua, piped, flexible, upstash];
 
 /** How a contender is called in the results, by its id. */
 export function labelOf(id) {
-  return [...onRedis, ...denying].find((contender) => contender.id === id).label;
+  return [...underLoad, ...denying].find((contender) => contender.id === id).label;
 }
 
 /** Opens a contender of these lists. */

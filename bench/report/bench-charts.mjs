@@ -1,7 +1,7 @@
 // The charts of a run: throughput at each concurrency, CPU a check, latency alone.
 
 import { join } from 'node:path';
-import { onRedis } from '../contenders/index.mjs';
+import { underLoad } from '../contenders/index.mjs';
 import { FAINT, OURS, SECOND, THEIRS, bars, categoryAxis, heading, thousands, valueAxis, write } from './chart.mjs';
 import { count, significant } from './figures.mjs';
 import { figure, select } from './statistics.mjs';
@@ -14,7 +14,7 @@ export function drawBench(directory, measurements) {
   const all = select(measurements, { kind: 'throughput' });
   const flights = [...new Set(all.map(({ inFlight }) => inFlight))];
   // From top to bottom as in the tables.
-  const contenders = onRedis.filter(({ id }) => select(all, { contender: id }).length > 0).reverse();
+  const contenders = underLoad.filter(({ id }) => select(all, { contender: id }).length > 0).reverse();
   const medians = (inFlight, name) =>
     contenders.map(({ id }) => figure(all, { inFlight, contender: id }, name)?.median ?? 0);
   const draw = (name, chart) => write(join(directory, name), chart(contenders, medians));

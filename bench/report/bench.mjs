@@ -1,6 +1,6 @@
 // The results of a run as bench/results/README.md.
 
-import { denying, inMemory, onRedis } from '../contenders/index.mjs';
+import { denying, inMemory, onRedis, underLoad } from '../contenders/index.mjs';
 import { bytes, count, percent, significant } from './figures.mjs';
 import { machineTable } from './machine.mjs';
 import { figure, select, spread } from './statistics.mjs';
@@ -56,7 +56,7 @@ function throughput(measurements) {
       'CPU, us': of('cpuMicros', significant),
       'Redis, us': of('redisMicros', significant),
     };
-    return table(columns, measured(onRedis, measurements, { kind: 'throughput', inFlight }));
+    return table(columns, measured(underLoad, measurements, { kind: 'throughput', inFlight }));
   });
   return section(tables, '## Checks that are admitted', [
     '10,000 creators in a shuffled order, limit 100 an hour; no creator asks more than 95 times. CPU is that of the whole process, with every thread of it, and Redis that of the server, a check.',
