@@ -17,6 +17,8 @@ use crate::server::{Server, shared};
 /// The extra arguments, last: the hash of deadlines, and the time in ms.
 const BEFORE: &str = "
 local real, deadlines, clock = redis, ARGV[#ARGV - 1], tonumber(ARGV[#ARGV])
+ARGV[#ARGV] = nil
+ARGV[#ARGV] = nil
 local function forget_if_gone(key)
   if real.call('EXISTS', key) == 0 then real.call('HDEL', deadlines, key) end
 end

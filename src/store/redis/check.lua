@@ -232,18 +232,20 @@ local count = #KEYS
 local function answers()
   -- A local is nearer than anything else.
   local call, byte, keys, kinds, now_text, digits, stretch = call, string.byte, KEYS, ARGV[4], now_text, #now_text, stretch
+  -- Most batches are of one kind.
+  local only = #ARGV == 8 and byte(kinds, 1)
   local kind, at, op, limit, takes_slot
   for i = number + 1, count do
     number = i
-    local key, k = keys[i], byte(kinds, i)
+    local key, k = keys[i], only or byte(kinds, i)
     if k ~= kind then
       kind, at = k, 4 * k + 5
       op, limit = ARGV[at], tonumber(ARGV[at + 1])
-      takes_slot = op == 'check' or op == 'limit'
+      takes_slot = not known_full and (op == 'check' or op == 'limit')
     end
     local head = op ~= 'reset' and call('LINDEX', key, '0')
     -- A tally has more digits than a moment, and a newest admission later than now is the mark of a clock stepped back.
-    if takes_slot and not known_full and (not head or head <= now_text and #head == digits) then
+    if takes_slot and (not head or head <= now_text and #head == digits) then
       local length = call('LPUSH', key, now_text)
       if length > limit and rare().full(key, limit) then
         rare().decide(key, op, limit, tonumber(ARGV[at + 2]), 0, head)
