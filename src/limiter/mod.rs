@@ -3,16 +3,8 @@
 
 mod answer;
 mod batch;
-mod denial;
 mod denied;
 mod fallback;
-mod flight;
-mod lane;
-mod launch;
-mod queues;
-mod settler;
-mod turn;
-mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +12,8 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 pub use answer::{Answer, Delivery, Sink, Source};
+pub use batch::MAX_BATCH;
 pub use fallback::{Fallback, OnStoreError};
-pub use queues::MAX_BATCH;
 
 use self::batch::{Batcher, Intake};
 use crate::quota::Rules;

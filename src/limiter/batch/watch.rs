@@ -4,18 +4,22 @@
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use super::Sink;
-use super::flight::Flight;
 use super::launch::Launch;
 
+/// What can be settled without an answer.
+pub(super) trait Expire: Send + Sync {
+    /// Settles all whose deadline has passed.
+    fn expire(&self, now: Instant);
+}
+
 /// A batch under way without a task.
-pub(super) struct Launched<K: Sink> {
+pub(super) struct Launched {
     pub(super) deadline: Instant,
-    pub(super) flight: Weak<Flight<K>>,
+    pub(super) flight: Weak<dyn Expire>,
     pub(super) launch: Arc<Launch>,
 }
 
-impl<K: Sink> Launched<K> {
+impl Launched {
     /// Settles it as late.
     pub(super) fn expire(self, now: Instant) {
         if let Some(flight) = self.flight.upgrade() {
@@ -26,22 +30,16 @@ impl<K: Sink> Launched<K> {
 }
 
 /// Watches one at a time: the next is launched only when the one before has landed.
-pub(super) struct Watch<K: Sink> {
-    launched: Option<Launched<K>>,
+#[derive(Default)]
+pub(super) struct Watch {
+    launched: Option<Launched>,
     /// Whether the task sleeps until a deadline no later than that of what is launched next.
     set: bool,
 }
 
-impl<K: Sink> Watch<K> {
-    pub(super) fn new() -> Self {
-        Self {
-            launched: None,
-            set: false,
-        }
-    }
-
+impl Watch {
     /// Watches `launched` from now on. Returns whether the task has to be told.
-    pub(super) fn begin(&mut self, launched: Launched<K>) -> bool {
+    pub(super) fn begin(&mut self, launched: Launched) -> bool {
         self.launched = Some(launched);
         !std::mem::replace(&mut self.set, true)
     }
@@ -53,8 +51,8 @@ impl<K: Sink> Watch<K> {
         deadline
     }
 
-    /// What is under way no longer or has to be, if its deadline has passed.
-    pub(super) fn take_due(&mut self, now: Instant) -> Option<Launched<K>> {
+    /// Stops watching what has landed, or has to be settled because its deadline has passed, and hands it out.
+    pub(super) fn take_due(&mut self, now: Instant) -> Option<Launched> {
         match self.deadline() {
             Some(deadline) if deadline > now => None,
             _ => self.launched.take(),
@@ -62,7 +60,7 @@ impl<K: Sink> Watch<K> {
     }
 
     /// Stops watching.
-    pub(super) fn take(&mut self) -> Option<Launched<K>> {
+    pub(super) fn take(&mut self) -> Option<Launched> {
         self.launched.take()
     }
 

@@ -3,6 +3,14 @@
 //! An idle limiter sends a batch of one at once, in the call where it can; under load the time the server needs for one
 //! batch is the time in which the next one gathers. There is no timer and nothing waits to fill a batch.
 
+mod flight;
+mod lane;
+mod launch;
+mod queues;
+mod settler;
+mod turn;
+mod watch;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,13 +18,15 @@ use std::time::Instant;
 use tokio::runtime::Handle;
 use tokio::time::timeout_at;
 
+pub use self::queues::MAX_BATCH;
+
+use self::flight::Flight;
+use self::lane::Lane;
+use self::launch::Launch;
+use self::settler::{Settler, gone, late};
+use self::turn::{Load, Next, Pending, Place};
+use self::watch::{Expire, Launched};
 use super::denied::{Denied, Known};
-use super::flight::Flight;
-use super::lane::Lane;
-use super::launch::Launch;
-use super::settler::{Settler, gone, late};
-use super::turn::{Load, Next, Pending, Place};
-use super::watch::Launched;
 use super::{Answer, Fallback, Sink, Source, Times};
 use crate::quota::Outcome;
 use crate::store::{Op, Request, Scope, Store};

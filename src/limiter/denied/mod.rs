@@ -16,11 +16,13 @@
 //! The store says with a denial how many more would be an anomaly, at the least: the one that may be it is not answered
 //! here, so that it is reported with its own answer. (Where several processes deny an id, a count may cross instead.)
 
+mod denial;
+
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::denial::Denial;
+use self::denial::Denial;
 use crate::quota::{AnomalyRule, Decision, Id, Outcome, Verdict};
 use crate::store::{Op, Request};
 

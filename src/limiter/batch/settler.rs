@@ -1,7 +1,7 @@
 //! What becomes of requests once the store has, or has not, answered.
 
 use super::turn::Pending;
-use super::{Answer, Delivery, Fallback, Sink, Source};
+use crate::limiter::{Answer, Delivery, Fallback, Sink, Source};
 use crate::quota::Outcome;
 use crate::store::{ErrorKind, Request, StoreError};
 

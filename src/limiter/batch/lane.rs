@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::Sink;
-use super::denied::{Denied, Learned, SWEEP};
 use super::queues::Queues;
 use super::settler::{Settler, gone};
 use super::turn::{Load, Next, Pending, Place};
 use super::watch::{Launched, Watch};
+use crate::limiter::Sink;
+use crate::limiter::denied::{Denied, Learned, SWEEP};
 use crate::store::Request;
 
 /// The requests of one limiter.
@@ -26,7 +26,7 @@ pub(super) struct Lane<K: Sink> {
 
 struct State<K: Sink> {
     queues: Queues<K::Ticket>,
-    watch: Watch<K>,
+    watch: Watch,
     /// When the denied cache is due to be swept, while there is something in it.
     sweep: Option<Instant>,
     /// No more will come.
@@ -43,7 +43,7 @@ impl<K: Sink> Lane<K> {
             timeout,
             state: Mutex::new(State {
                 queues: Queues::new(),
-                watch: Watch::new(),
+                watch: Watch::default(),
                 sweep: None,
                 closed: false,
                 ended: false,
@@ -99,7 +99,7 @@ impl<K: Sink> Lane<K> {
     }
 
     /// A batch has been launched that has no task.
-    pub(super) fn watch(&self, launched: Launched<K>) {
+    pub(super) fn watch(&self, launched: Launched) {
         let mut state = self.lock();
         if state.ended {
             drop(state);

@@ -4,11 +4,12 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::Sink;
-use super::denied::{Answered, Sent};
 use super::lane::Lane;
 use super::settler::{gone, late};
 use super::turn::{Load, Pending};
+use super::watch::Expire;
+use crate::limiter::Sink;
+use crate::limiter::denied::{Answered, Sent};
 use crate::quota::Outcome;
 use crate::store::{Request, StoreError};
 
@@ -64,8 +65,23 @@ impl<K: Sink> Flight<K> {
         self.lane.settler.settle(asked, results);
     }
 
-    /// Settles those of its requests whose deadline has passed.
-    pub(super) fn expire(&self, now: Instant) {
+    /// Its answer, which is just coming.
+    fn answered(&self) -> Answered {
+        Answered {
+            sent: self.sent,
+            received: Instant::now(),
+            delivery: self.lane.settler.sink.next_delivery(),
+        }
+    }
+
+    fn tickets(&self) -> MutexGuard<'_, Vec<Option<K::Ticket>>> {
+        // Nothing panics while they are being taken.
+        self.tickets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Sink> Expire for Flight<K> {
+    fn expire(&self, now: Instant) {
         let mut tickets = self.tickets();
         let taken = self.deadlines.iter().zip(tickets.iter_mut());
         let taken: Vec<_> = taken
@@ -85,20 +101,6 @@ impl<K: Sink> Flight<K> {
         let results = vec![Err(late()); self.requests.len()];
         let asked = self.requests.iter().zip(taken);
         self.lane.settler.settle(asked, results);
-    }
-
-    /// Its answer, which is just coming.
-    fn answered(&self) -> Answered {
-        Answered {
-            sent: self.sent,
-            received: Instant::now(),
-            delivery: self.lane.settler.sink.next_delivery(),
-        }
-    }
-
-    fn tickets(&self) -> MutexGuard<'_, Vec<Option<K::Ticket>>> {
-        // Nothing panics while they are being taken.
-        self.tickets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
