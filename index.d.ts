@@ -74,9 +74,9 @@ export declare function configure(options: CreatorRateLimitOptions): void;
 export declare function onAnomaly(listener: (anomaly: Anomaly) => void): () => void;
 
 /**
- * Lets the creators' checks in flight settle, waits half a second at most until the denials that were answered here have
- * been counted for anomalies, then drops the connections and forgets local state: on the embedded store that is every
- * quota, unless another open limiter counts on it. The next check starts afresh.
+ * Lets the creators' checks in flight settle, waits up to `timeoutMs` until the denials that were answered here have been
+ * counted for anomalies, then drops the connections and forgets local state: on the embedded store that is every quota,
+ * unless another open limiter counts on it. The next check starts afresh.
  */
 export declare function close(): Promise<void>;
 

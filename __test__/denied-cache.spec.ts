@@ -74,6 +74,15 @@ describe.each(stores.filter(({ source }) => source === 'redis'))('the denied cac
     await elsewhere.close();
   });
 
+  test('close() on an idle limiter is done when it returns, unless there is something to count', async () => {
+    const local = new RateLimiter({ name: 'afresh', limit: 1, windowMs: HOUR, redis: { host: '127.0.0.1', port: 1 } });
+    await local.check('id');
+    expect((await local.limit('id')).allowed).toBe(false);
+    void local.close();
+    expect(await local.limit('id')).toMatchObject({ allowed: true, source: 'local' });
+    await local.close();
+  });
+
   test('a larger limit asks anew, and 0 turns it off', async () => {
     make();
     const id = freshId();

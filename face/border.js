@@ -80,15 +80,13 @@ class Border {
     return answer instanceof RateLimitError ? rejected(answer) : Promise.resolve(answer);
   }
 
-  /** Resolves when the denials that `native` has decided by itself have been counted, or cannot be. */
-  async flush(owner, native) {
+  /**
+   * Has the denials counted that `native` has decided by itself. Returns a promise that resolves when they are, or after
+   * the deadline of a check; undefined where there are none.
+   */
+  flush(owner, native) {
     const slot = this.#nextSlot();
-    if (!native.flush(slot)) return;
-    try {
-      await this.#wait(owner, slot, 1, readNothing);
-    } catch {
-      // The store is away, and they are counted as little as any other request.
-    }
+    return native.flush(slot) ? this.#wait(owner, slot, 1, readNothing) : undefined;
   }
 
   #nextSlot() {

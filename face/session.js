@@ -154,8 +154,13 @@ class Open {
 
   async end() {
     if (this.#inFlight > 0) await new Promise((resolve) => (this.#idle = resolve));
-    await border.flush(this, this.#native);
-    this.#native.close();
+    try {
+      // Where there is nothing to wait for, it is closed when close() returns: the next call starts afresh.
+      const counted = border.flush(this, this.#native);
+      if (counted !== undefined) await counted;
+    } finally {
+      this.#native.close();
+    }
   }
 }
 

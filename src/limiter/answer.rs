@@ -61,6 +61,9 @@ pub trait Sink: Send + Sync + 'static {
     /// Takes the answers of one batch.
     fn deliver(&self, answers: Vec<Delivery<'_, Self::Ticket>>);
 
+    /// A flush is over.
+    fn counted(&self, ticket: Self::Ticket);
+
     /// The number of the delivery that comes next.
     fn next_delivery(&self) -> u64 {
         0

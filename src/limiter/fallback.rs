@@ -69,13 +69,15 @@ impl Fallback {
     /// denials, since nothing was reset or counted.
     pub fn answer(&self, request: &Request, error: StoreError) -> Result<Answer, StoreError> {
         let source = match (self.policy, request.op) {
+            // Nobody waits for a count, and a report of its own would be one too many.
+            (_, Op::Denied(_)) => return Err(error),
             (OnStoreError::Local, _) => {
                 return Ok(Answer {
                     outcome: self.local.answer(self.rules, request),
                     source: Source::Local,
                 });
             }
-            (OnStoreError::Throw, _) | (_, Op::Reset | Op::Denied(_)) => return Err(error),
+            (OnStoreError::Throw, _) | (_, Op::Reset) => return Err(error),
             (OnStoreError::Open, _) => Source::Open,
             (OnStoreError::Closed, _) => Source::Closed,
         };

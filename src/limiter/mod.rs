@@ -89,8 +89,8 @@ impl<K: Sink> Limiter<K> {
         }
     }
 
-    /// Sends on its way what the denied cache has answered and the store has not counted yet. `true`: `ticket` is settled
-    /// when that has been done. `false`: there is nothing to wait for, and `ticket` is dropped.
+    /// Sends on its way what the denied cache has answered and the store has not counted yet. `true`: the sink is told of
+    /// `ticket` when that has been done, or has taken as long as a request may. `false`: there is nothing to wait for.
     pub fn flush(&self, ticket: K::Ticket) -> bool {
         match self {
             Self::Memory { .. } => false,

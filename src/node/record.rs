@@ -23,6 +23,11 @@ pub enum Event {
         /// Why.
         error: StoreError,
     },
+    /// The flush in `slot` is over.
+    Counted {
+        /// The face's number for the promise.
+        slot: u32,
+    },
     /// An id asked for more than it should.
     Anomaly {
         /// The face's number for the limiter.
@@ -48,7 +53,10 @@ pub enum Event {
 impl Event {
     /// Whether it is what a request waits for.
     pub(super) fn settles(&self) -> bool {
-        matches!(self, Self::Decided { .. } | Self::Failed { .. })
+        matches!(
+            self,
+            Self::Decided { .. } | Self::Failed { .. } | Self::Counted { .. }
+        )
     }
 }
 
@@ -68,6 +76,8 @@ pub(super) fn write(event: Event, record: &mut [f64]) -> Option<Vec<String>> {
             [FAILED, f64::from(slot)],
             Some(vec![error.code().to_owned(), error.to_string()]),
         ),
+        // As a decision of which nothing is read.
+        Event::Counted { slot } => ([DECIDED, f64::from(slot)], None),
         Event::Anomaly {
             limiter,
             id,

@@ -67,6 +67,11 @@ impl Sink for Arc<Way> {
         self.completions.push(events);
     }
 
+    fn counted(&self, ticket: Ticket) {
+        self.completions
+            .push([Event::Counted { slot: ticket.slot }]);
+    }
+
     fn next_delivery(&self) -> u64 {
         self.completions.next_delivery()
     }

@@ -1,5 +1,6 @@
 //! Every request is answered by its deadline, whatever the store does. The clock is Tokio's, paused: nothing here waits.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use huntaze_rate_limit::limiter::{OnStoreError, Source};
@@ -7,7 +8,7 @@ use huntaze_rate_limit::store::{ErrorKind, Op};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::doubles::{Late, Recording, Silent, limiter};
+use super::doubles::{Late, Logged, Recording, Silent, limiter};
 use crate::asking::request;
 
 const DEADLINE: Duration = Duration::from_millis(250);
@@ -84,16 +85,23 @@ async fn an_answer_in_time_is_the_stores() {
 /// Who comes later may wait longer, also for a batch that others have waited for long enough.
 #[tokio::test]
 async fn each_request_of_a_batch_has_its_own_deadline() {
-    let slow = Late(DEADLINE / 2);
-    let (limiter, mut answers) = limiter(&Handle::current(), slow, OnStoreError::Open, DEADLINE);
+    let deadline = DEADLINE * 4;
+    let slow = Logged::over(Arc::new(Late(deadline * 3 / 4)));
+    let (limiter, mut answers) = limiter(
+        &Handle::current(),
+        slow.clone(),
+        OnStoreError::Open,
+        deadline,
+    );
     limiter.submit(request(Op::Check, "1", 5), 1);
     // This thread runs the task, too: nothing leaves before the second has come.
-    std::thread::sleep(DEADLINE * 9 / 10);
+    std::thread::sleep(deadline / 2);
     limiter.submit(request(Op::Check, "2", 5), 2);
     for expected in [(1, Source::Open), (2, Source::Redis)] {
         let (ticket, answer) = answers.recv().await.unwrap();
         assert_eq!((ticket, answer.unwrap().source), expected);
     }
+    assert_eq!(slow.batches(), [[Op::Check; 2]]);
 }
 
 /// What nobody waits for any more is not asked: it would take a slot from somebody who was told otherwise.

@@ -33,6 +33,11 @@ impl Sink for Collector {
         }
     }
 
+    fn counted(&self, ticket: u32) {
+        let nothing = StoreError::new(ErrorKind::Protocol, "counted");
+        let _ = self.sender.send((ticket, Err(nothing)));
+    }
+
     fn has_seen(&self, _: u64) -> bool {
         !self.looks_away.load(Ordering::Relaxed)
     }
@@ -72,10 +77,11 @@ pub fn hour() -> Rules {
     quiet(3_600_000)
 }
 
-/// Another store, and what it was asked.
+/// Another store, and what it was asked. It may take its time.
 pub struct Logged<S> {
     store: Arc<S>,
     batches: Arc<Mutex<Vec<Vec<Op>>>>,
+    delay: Arc<Mutex<Duration>>,
 }
 
 impl<S> Clone for Logged<S> {
@@ -83,6 +89,7 @@ impl<S> Clone for Logged<S> {
         Self {
             store: Arc::clone(&self.store),
             batches: Arc::clone(&self.batches),
+            delay: Arc::clone(&self.delay),
         }
     }
 }
@@ -92,7 +99,13 @@ impl<S> Logged<S> {
         Self {
             store,
             batches: Arc::default(),
+            delay: Arc::default(),
         }
+    }
+
+    /// From now on, it answers after `delay`.
+    pub fn answers_after(&self, delay: Duration) {
+        *self.delay.lock().unwrap() = delay;
     }
 
     pub fn batches(&self) -> Vec<Vec<Op>> {
@@ -108,6 +121,10 @@ impl<S: Store> Store for Logged<S> {
     async fn run(&self, scope: &Scope, requests: &[Request]) -> Vec<Result<Outcome, StoreError>> {
         let ops = requests.iter().map(|request| request.op).collect();
         self.batches.lock().unwrap().push(ops);
+        let delay = *self.delay.lock().unwrap();
+        if !delay.is_zero() {
+            tokio::time::sleep(delay).await;
+        }
         self.store.run(scope, requests).await
     }
 }

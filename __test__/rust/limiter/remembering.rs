@@ -24,11 +24,15 @@ pub struct Way {
 
 impl Way {
     pub fn new(rules: Rules, deny_cache_ms: u64) -> Self {
+        Self::with_deadline(rules, deny_cache_ms, Duration::from_secs(60))
+    }
+
+    pub fn with_deadline(rules: Rules, deny_cache_ms: u64, deadline: Duration) -> Self {
         let store = Logged::over(Arc::new(MemoryStore::new()));
         let (sink, answers) = collector();
         let looks_away = Arc::clone(&sink.looks_away);
         let times = Times {
-            deadline: Duration::from_secs(60),
+            deadline,
             deny_cache: Duration::from_millis(deny_cache_ms),
         };
         let scope = scope("t", rules);

@@ -58,9 +58,13 @@ impl<K: Sink> Flight<K> {
         let answered = asked.filter_map(|((request, ticket), result)| {
             Some((request, ticket.as_ref()?, result.as_ref().ok().copied()))
         });
-        let learned = self.lane.denied.learn(self.answered(), answered);
+        let sweep = self.lane.denied.learn(self.answered(), answered);
+        // What failed as a whole met a store that is away, and nobody waits for the others.
+        if self.load == Load::Counts && results.iter().all(Result::is_err) {
+            self.lane.denied.drop_counts();
+        }
         // First, so that who is answered finds the lane free.
-        self.lane.landed(self.load, learned);
+        self.lane.landed(self.load, sweep);
         let asked = self.requests.iter().zip(tickets);
         self.lane.settler.settle(asked, results);
     }
@@ -94,9 +98,12 @@ impl<K: Sink> Expire for Flight<K> {
         drop(tickets);
         let asked = self.requests.iter().zip(&taken);
         let unknown = asked.filter_map(|(request, ticket)| Some((request, ticket.as_ref()?, None)));
-        let learned = self.lane.denied.learn(self.answered(), unknown);
+        let sweep = self.lane.denied.learn(self.answered(), unknown);
+        if self.load == Load::Counts {
+            self.lane.denied.drop_counts();
+        }
         if over {
-            self.lane.landed(self.load, learned);
+            self.lane.landed(self.load, sweep);
         }
         let results = vec![Err(late()); self.requests.len()];
         let asked = self.requests.iter().zip(taken);

@@ -10,7 +10,7 @@ use super::settler::{Settler, gone};
 use super::turn::{Load, Next, Pending, Place};
 use super::watch::{Launched, Watch};
 use crate::limiter::Sink;
-use crate::limiter::denied::{Denied, Learned, SWEEP};
+use crate::limiter::denied::{Denied, SWEEP};
 use crate::store::Request;
 
 /// The requests of one limiter.
@@ -113,68 +113,59 @@ impl<K: Sink> Lane<K> {
         }
     }
 
-    /// A batch is no longer under way.
-    pub(super) fn landed(&self, load: Load, learned: Learned<K::Ticket>) {
-        let now = Instant::now();
+    /// A batch is no longer under way; `sweep`: there is something in the denied cache.
+    pub(super) fn landed(&self, load: Load, sweep: bool) {
         let mut state = self.lock();
         state.queues.landed(load);
-        let mut wake = !state.queues.is_empty();
-        if learned.sweep && state.sweep.is_none() {
-            state.sweep = Some(now + SWEEP);
+        let mut wake = !state.queues.is_empty() || self.denied.is_due();
+        if sweep && state.sweep.is_none() {
+            state.sweep = Some(Instant::now() + SWEEP);
             wake = true;
         }
         drop(state);
         if wake {
             self.changed.notify_one();
         }
-        self.count(learned.counts, now);
     }
 
     /// What the task does next. What it is to send counts as under way.
     pub(super) fn next(&self, now: Instant) -> Next<K::Ticket> {
         let mut state = self.lock();
-        if let Some(next) = state.queues.next(now) {
+        let due = |most| {
+            let counts = self.denied.take_counts(most, now);
+            pendings(counts, now + self.timeout).collect()
+        };
+        if let Some(next) = state.queues.next(now, due) {
             return next;
         }
-        let deadline = state.watch.due();
-        if state.closed && deadline.is_none() && state.queues.is_empty() {
+        let launched = state.watch.due();
+        let idle = state.queues.is_empty() && !self.denied.is_due();
+        if state.closed && idle && launched.is_none() {
             return Next::End;
         }
-        Next::Wait([deadline, state.sweep].into_iter().flatten().min())
+        let dues = [launched, state.sweep, state.queues.deadline()];
+        Next::Wait(dues.into_iter().flatten().min())
     }
 
     /// Counts what the denied cache has answered, when that is due.
     pub(super) fn sweep(&self, now: Instant) {
-        if self.lock().sweep.is_none_or(|due| now < due) {
-            return;
-        }
-        let (counts, more) = self.denied.sweep(now, false);
-        self.lock().sweep = more.then(|| now + SWEEP);
-        self.count(counts, now);
-    }
-
-    /// Counts all that the denied cache has answered. Returns the last that has not been counted yet, if there is any.
-    pub(super) fn flush(&self, now: Instant) -> Option<Request> {
-        let (counts, _) = self.denied.sweep(now, true);
-        self.count(counts, now);
-        self.lock().queues.last_count().cloned()
-    }
-
-    /// Takes in what is to be counted before the next sweep; and what is asked when that has been done.
-    pub(super) fn count(&self, counts: Vec<(Request, K::Ticket)>, now: Instant) {
-        if counts.is_empty() {
-            return;
-        }
         let mut state = self.lock();
-        if state.ended {
-            drop(state);
-            let given_up = pendings(counts, now).collect();
-            self.settler.refuse(given_up, &gone());
-            return;
+        if state.sweep.is_some_and(|due| due <= now) {
+            state.sweep = self.denied.sweep(now).then(|| now + SWEEP);
         }
-        state.queues.count(pendings(counts, now + SWEEP));
+    }
+
+    /// Counts all that the denied cache has answered, and then tells `ticket`. `false`: there is nothing to count.
+    pub(super) fn flush(&self, ticket: K::Ticket, now: Instant) -> bool {
+        let mut state = self.lock();
+        self.denied.sweep(now);
+        if state.ended || !self.denied.is_due() && !state.queues.is_counting() {
+            return false;
+        }
+        state.queues.tell(ticket, now + self.timeout);
         drop(state);
         self.changed.notify_one();
+        true
     }
 
     /// Settles what was launched if its deadline has passed.
@@ -187,18 +178,23 @@ impl<K: Sink> Lane<K> {
 
     /// No more requests will come. What waits is still sent, and what is to be counted.
     pub(super) fn close(&self) {
-        self.flush(Instant::now());
-        self.lock().closed = true;
+        let mut state = self.lock();
+        self.denied.sweep(Instant::now());
+        state.closed = true;
+        drop(state);
         self.changed.notify_one();
     }
 
     /// The task has ended, and with it the runtime perhaps. What waits, here or for an answer, is given up.
     pub(super) fn end(&self) {
-        let (left, launched) = {
+        let ((left, told), launched) = {
             let mut state = self.lock();
             state.ended = true;
             (state.queues.drain(), state.watch.take())
         };
+        if let Some(ticket) = told {
+            self.settler.sink.counted(ticket);
+        }
         if let Some(launched) = launched {
             launched.launch.give_up();
         }

@@ -29,7 +29,7 @@ use self::watch::{Expire, Launched};
 use super::denied::{Denied, Known};
 use super::{Answer, Fallback, Sink, Source, Times};
 use crate::quota::Outcome;
-use crate::store::{Op, Request, Scope, Store};
+use crate::store::{Request, Scope, Store};
 
 /// The near end of the way to a store. Dropping it lets what is queued settle and then ends the task.
 pub(super) struct Batcher<K: Sink, S> {
@@ -49,8 +49,8 @@ pub(super) trait Intake<T>: Send + Sync {
     /// Answers a request that the denied cache knows; sends any other on its way, to be settled exactly once.
     fn take(&self, request: Request, ticket: T) -> Option<(Request, Answer)>;
 
-    /// Counts what the denied cache has answered. `true`: `ticket` is settled when that has been done. `false`: there is
-    /// nothing to wait for.
+    /// Counts what the denied cache has answered. `true`: the sink is told of `ticket` when that has been done. `false`:
+    /// there is nothing to wait for.
     fn flush(&self, ticket: T) -> bool;
 }
 
@@ -124,17 +124,7 @@ impl<K: Sink, S: Store> Intake<K::Ticket> for Batcher<K, S> {
     }
 
     fn flush(&self, ticket: K::Ticket) -> bool {
-        let now = Instant::now();
-        let Some(last) = self.lane.flush(now) else {
-            return false;
-        };
-        // Counts are sent in order and one batch at a time: when a question behind them is answered, they have arrived.
-        let behind = Request {
-            op: Op::Status,
-            ..last
-        };
-        self.lane.count(vec![(behind, ticket)], now);
-        true
+        self.lane.flush(ticket, Instant::now())
     }
 }
 
@@ -162,6 +152,7 @@ async fn dispatch<K: Sink, S: Store>(end: End<K>, route: Arc<Route<S>>) {
                 tokio::spawn(travel_in_time(flight, Arc::clone(&route)));
             }
             Next::Late(batch) => lane.settler.refuse(batch, &late()),
+            Next::Tell(ticket) => lane.settler.sink.counted(ticket),
             Next::Wait(None) => lane.changed.notified().await,
             Next::Wait(Some(deadline)) => {
                 // What is due is seen to below, whether its moment has come or something has changed.

@@ -4,15 +4,16 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::turn::{Load, Next, Pending};
-use crate::store::Request;
 
 /// The most requests one script call decides. The server does nothing else meanwhile: at 2 to 5 us a request, this is
 /// at most a third of a millisecond, no more than a few of other clients' commands.
 pub const MAX_BATCH: usize = 64;
 
-/// The most denials of the denied cache that are counted in one script call, at about 10 us each. One such call is under
-/// way at a time, so that counting, which nobody waits for, takes no more than every other turn of the server.
-const MAX_COUNTS: usize = 32;
+/// Denials of the denied cache that are counted in one script call, and such calls that may be under way. Nobody waits for
+/// them, and at about 10 us each they take no more of the server's time at once than one batch of requests. Half a second is
+/// enough to count all that the cache holds where a round trip takes 3 ms.
+pub(super) const MAX_COUNTS: usize = 16;
+const COUNTING: usize = 4;
 
 /// Full batches that may be under way: one that the server works on, and one that waits for it there, so that it is never
 /// idle. Others that are not full wait for one to land, and gather. That does not touch small batches, together no more
@@ -25,23 +26,23 @@ const BATCHES: usize = 2;
 pub(super) struct Queues<T> {
     /// In the order of their deadlines.
     waiting: VecDeque<Pending<T>>,
-    /// Denials of the denied cache, to be counted when it is their turn.
-    counts: VecDeque<Pending<T>>,
-    /// The last of the counts that are under way.
-    counting: Option<Request>,
+    /// Told when all has been counted, or at its deadline.
+    flush: Option<(T, Instant)>,
     /// Batches of requests under way, and the requests in them.
     batches: usize,
     requests: usize,
+    /// Batches of counts under way.
+    counting: usize,
 }
 
 impl<T> Queues<T> {
     pub(super) fn new() -> Self {
         Self {
             waiting: VecDeque::new(),
-            counts: VecDeque::new(),
-            counting: None,
+            flush: None,
             batches: 0,
             requests: 0,
+            counting: 0,
         }
     }
 
@@ -67,9 +68,9 @@ impl<T> Queues<T> {
         self.waiting.extend(pendings);
     }
 
-    /// These are counted when it is their turn.
-    pub(super) fn count(&mut self, pendings: impl Iterator<Item = Pending<T>>) {
-        self.counts.extend(pendings);
+    /// `ticket` is told when all that is due has been counted, or at the deadline.
+    pub(super) fn tell(&mut self, ticket: T, deadline: Instant) {
+        self.flush = Some((ticket, deadline));
     }
 
     /// A batch is no longer under way.
@@ -79,12 +80,17 @@ impl<T> Queues<T> {
                 self.batches -= 1;
                 self.requests -= count;
             }
-            Load::Counts => self.counting = None,
+            Load::Counts => self.counting -= 1,
         }
     }
 
-    /// What is to be done at `now`, if anything is. What is to be sent counts as under way.
-    pub(super) fn next(&mut self, now: Instant) -> Option<Next<T>> {
+    /// What is to be done at `now`, if anything is. What is to be sent counts as under way. `due` hands out up to so many
+    /// requests that are to be counted.
+    pub(super) fn next(
+        &mut self,
+        now: Instant,
+        due: impl FnOnce(usize) -> Vec<Pending<T>>,
+    ) -> Option<Next<T>> {
         let late = self.take_late(now);
         if !late.is_empty() {
             return Some(Next::Late(late));
@@ -96,13 +102,17 @@ impl<T> Queues<T> {
             let batch = self.waiting.drain(..size).collect();
             return Some(Next::Send(Load::Requests(size), batch));
         }
-        if self.counting.is_none() && !self.counts.is_empty() {
-            let size = self.counts.len().min(MAX_COUNTS);
-            let batch: Vec<_> = self.counts.drain(..size).collect();
-            self.counting = batch.last().map(|last| last.request.clone());
-            return Some(Next::Send(Load::Counts, batch));
+        if self.counting < COUNTING {
+            let batch = due(MAX_COUNTS);
+            if !batch.is_empty() {
+                self.counting += 1;
+                return Some(Next::Send(Load::Counts, batch));
+            }
         }
-        None
+        let over = |&mut (_, deadline): &mut _| self.counting == 0 || deadline <= now;
+        self.flush
+            .take_if(over)
+            .map(|(ticket, _)| Next::Tell(ticket))
     }
 
     /// Whether a batch of requests may leave. The one that makes the first one, or fills one, has to say so.
@@ -121,28 +131,31 @@ impl<T> Queues<T> {
 
     /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.counts.is_empty()
+        self.waiting.is_empty() && self.flush.is_none()
     }
 
-    /// The last of the counts that have not arrived yet.
-    pub(super) fn last_count(&self) -> Option<&Request> {
-        let waiting = self.counts.back().map(|last| &last.request);
-        waiting.or(self.counting.as_ref())
+    /// Whether counts are under way.
+    pub(super) fn is_counting(&self) -> bool {
+        self.counting > 0
     }
 
-    /// Takes everything that waits.
-    pub(super) fn drain(&mut self) -> Vec<Pending<T>> {
-        let (waiting, counts) = (&mut self.waiting, &mut self.counts);
-        waiting.drain(..).chain(counts.drain(..)).collect()
+    /// When something that waits has to be settled though nothing lands before: whatever else waits does so behind a batch
+    /// that is settled earlier.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.flush.as_ref().map(|&(_, deadline)| deadline)
+    }
+
+    /// Takes everything that waits, and who is to be told.
+    pub(super) fn drain(&mut self) -> (Vec<Pending<T>>, Option<T>) {
+        let told = self.flush.take().map(|(ticket, _)| ticket);
+        (self.waiting.drain(..).collect(), told)
     }
 
     /// Takes what need not be asked any more.
     fn take_late(&mut self, now: Instant) -> Vec<Pending<T>> {
-        let mut late = Vec::new();
-        for queue in [&mut self.waiting, &mut self.counts] {
-            let count = queue.partition_point(|pending| pending.deadline <= now);
-            late.extend(queue.drain(..count));
-        }
-        late
+        let count = self
+            .waiting
+            .partition_point(|pending| pending.deadline <= now);
+        self.waiting.drain(..count).collect()
     }
 }

@@ -25,6 +25,8 @@ pub(super) enum Next<T> {
     Send(Load, Vec<Pending<T>>),
     /// To be settled without asking: their deadlines have passed.
     Late(Vec<Pending<T>>),
+    /// All has been counted, or it has taken too long.
+    Tell(T),
     /// Waits for a change; until something is due, if there is.
     Wait(Option<Instant>),
     End,

@@ -16,6 +16,8 @@ pub(super) struct Denial<T> {
     pub(super) reset: Millis,
     /// Answered from here and not sent yet.
     pub(super) denials: u32,
+    /// Whether the id is in the list of those to be counted.
+    pub(super) listed: bool,
     /// How many more may be answered from here.
     pub(super) left: u32,
     /// The delivery that tells the asker.

@@ -14,11 +14,12 @@
 //!
 //! What is answered here still counts towards anomalies: it is sent ahead of the id's next request, or at the next sweep.
 //! The store says with a denial how many more would be an anomaly, at the least: the one that may be it is not answered
-//! here, so that it is reported with its own answer. (Where several processes deny an id, a count may cross instead.)
+//! here, so that it is reported with its own answer. (A count may cross instead where several processes deny an id, or
+//! while it is under way.)
 
 mod denial;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,8 @@ use crate::store::{Op, Request};
 /// The most ids it holds; more are asked about each time. With ids of the longest kind these are 5 MB.
 const MAX_IDS: usize = 10_000;
 
-/// How often what was answered here is sent: it counts within a second, round trip included.
+/// How often what was answered here becomes due to be counted: it counts within a second, if all of it has arrived half a
+/// second later.
 pub(super) const SWEEP: Duration = Duration::from_millis(500);
 
 /// Denials of one limiter.
@@ -41,6 +43,12 @@ pub(super) struct Denied<T> {
 
 struct State<T> {
     entries: HashMap<Id, Denial<T>>,
+    /// Ids with denials to be counted, in the order of the first. An id may be gone or have been counted since.
+    uncounted: VecDeque<Id>,
+    /// How many of these are due.
+    due: usize,
+    /// Due at once: their entries have made way for others.
+    displaced: Vec<(Request, T)>,
     /// Counts resets, so that no denial from before one is remembered after it. One count for all ids: a reset is rare,
     /// and what is under way meanwhile is only asked once more.
     epoch: u64,
@@ -69,23 +77,6 @@ pub(super) struct Sent {
     epoch: u64,
 }
 
-/// What follows from a batch that has been answered.
-pub(super) struct Learned<T> {
-    /// Denials, answered from here, that are to be counted.
-    pub(super) counts: Vec<(Request, T)>,
-    /// There is something to sweep.
-    pub(super) sweep: bool,
-}
-
-impl<T> Default for Learned<T> {
-    fn default() -> Self {
-        Self {
-            counts: Vec::new(),
-            sweep: false,
-        }
-    }
-}
-
 impl<T: Clone> Denied<T> {
     /// Remembers a denial for `max_age` at most; zero: never.
     pub(super) fn new(max_age: Duration, rule: Option<AnomalyRule>) -> Self {
@@ -94,6 +85,9 @@ impl<T: Clone> Denied<T> {
             rule,
             state: Mutex::new(State {
                 entries: HashMap::new(),
+                uncounted: VecDeque::new(),
+                due: 0,
+                displaced: Vec::new(),
                 epoch: 0,
             }),
         }
@@ -108,6 +102,7 @@ impl<T: Clone> Denied<T> {
         seen: impl Fn(u64) -> bool,
     ) -> Known<T> {
         let mut state = self.lock();
+        let state = &mut *state;
         match request.op {
             Op::Check | Op::Limit => {}
             Op::Reset => {
@@ -121,6 +116,9 @@ impl<T: Clone> Denied<T> {
         };
         let may_answer = now < entry.until && entry.left > 0;
         if may_answer && entry.limit == request.limit && seen(entry.delivery) {
+            if entry.denials == 0 && !std::mem::replace(&mut entry.listed, self.rule.is_some()) {
+                state.uncounted.push_back(request.id.clone());
+            }
             entry.denials = entry.denials.saturating_add(1);
             entry.left -= 1;
             return Known::Denial(entry.decision(now));
@@ -141,18 +139,18 @@ impl<T: Clone> Denied<T> {
         }
     }
 
-    /// Remembers what a batch has been answered. No outcome: nobody knows whether it was done.
+    /// Remembers what a batch has been answered. No outcome: nobody knows whether it was done. Returns whether there is
+    /// something to sweep.
     pub(super) fn learn<'a>(
         &self,
         batch: Answered,
         answered: impl Iterator<Item = (&'a Request, &'a T, Option<Outcome>)>,
-    ) -> Learned<T>
+    ) -> bool
     where
         T: 'a,
     {
-        let mut counts = Vec::new();
         if self.max_age.is_zero() {
-            return Learned::default();
+            return false;
         }
         let mut state = self.lock();
         for (request, ticket, outcome) in answered {
@@ -160,14 +158,13 @@ impl<T: Clone> Denied<T> {
                 (Op::Reset, _) => state.forget(&request.id),
                 (Op::Check | Op::Limit, Some(outcome)) if batch.sent.epoch == state.epoch => {
                     if let Some(entry) = self.entry(batch, request, ticket, outcome) {
-                        state.remember(&request.id, entry, self.rule, &mut counts);
+                        state.remember(&request.id, entry, self.rule);
                     }
                 }
                 _ => {}
             }
         }
-        let sweep = !state.entries.is_empty();
-        Learned { counts, sweep }
+        !state.entries.is_empty()
     }
 
     /// What there is to remember of an answer.
@@ -194,6 +191,7 @@ impl<T: Clone> Denied<T> {
             promised: batch.received.checked_add(wait)?,
             reset: outcome.decision.reset,
             denials: 0,
+            listed: false,
             left,
             delivery: batch.delivery,
             ticket: ticket.clone(),
@@ -201,15 +199,48 @@ impl<T: Clone> Denied<T> {
         .filter(|entry| entry.left > 0)
     }
 
-    /// Forgets what is too old, or everything, and returns what is to be counted; and whether there is more to sweep.
-    pub(super) fn sweep(&self, now: Instant, everything: bool) -> (Vec<(Request, T)>, bool) {
-        let mut counts = Vec::new();
+    /// Forgets what is too old. What was answered so far is due to be counted. Returns whether there is more to sweep.
+    pub(super) fn sweep(&self, now: Instant) -> bool {
         let mut state = self.lock();
-        state.entries.retain(|id, entry| {
-            entry.take_denials(id, self.rule, &mut counts);
-            now < entry.until && !everything
-        });
-        (counts, !state.entries.is_empty())
+        state.due = state.uncounted.len();
+        state
+            .entries
+            .retain(|_, entry| entry.listed || now < entry.until);
+        !state.entries.is_empty()
+    }
+
+    /// Takes up to `most` counts that are due.
+    pub(super) fn take_counts(&self, most: usize, now: Instant) -> Vec<(Request, T)> {
+        let mut state = self.lock();
+        let state = &mut *state;
+        let at_once = state.displaced.len().min(most);
+        let mut counts: Vec<_> = state.displaced.drain(..at_once).collect();
+        while counts.len() < most && state.due > 0 {
+            state.due -= 1;
+            let Some(id) = state.uncounted.pop_front() else {
+                break;
+            };
+            let Some(entry) = state.entries.get_mut(&id) else {
+                continue;
+            };
+            entry.listed = false;
+            entry.take_denials(&id, self.rule, &mut counts);
+            if now >= entry.until {
+                state.entries.remove(&id);
+            }
+        }
+        counts
+    }
+
+    /// Forgets the counts that are due: the store is away.
+    pub(super) fn drop_counts(&self) {
+        while !self.take_counts(MAX_IDS, Instant::now()).is_empty() {}
+    }
+
+    /// Whether something is due to be counted.
+    pub(super) fn is_due(&self) -> bool {
+        let state = self.lock();
+        state.due > 0 || !state.displaced.is_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
@@ -222,27 +253,23 @@ impl<T: Clone> State<T> {
     fn forget(&mut self, id: &Id) {
         self.epoch += 1;
         self.entries.remove(id);
+        self.displaced.retain(|(request, _)| request.id != *id);
     }
 
-    fn remember(
-        &mut self,
-        id: &Id,
-        mut entry: Denial<T>,
-        rule: Option<AnomalyRule>,
-        counts: &mut Vec<(Request, T)>,
-    ) {
+    fn remember(&mut self, id: &Id, mut entry: Denial<T>, rule: Option<AnomalyRule>) {
         let Some(known) = self.entries.get_mut(id) else {
             if self.entries.len() < MAX_IDS {
                 self.entries.insert(id.clone(), entry);
             }
             return;
         };
+        entry.listed = known.listed;
         if known.limit == entry.limit {
             // The store has not heard of these yet.
             entry.denials = known.denials;
             entry.left = entry.left.saturating_sub(known.denials);
         } else {
-            known.take_denials(id, rule, counts);
+            known.take_denials(id, rule, &mut self.displaced);
         }
         *known = entry;
     }

@@ -106,7 +106,7 @@ fn admitted_but(
     window: Window,
     count: usize,
 ) -> Option<Vec<Result<Outcome, StoreError>>> {
-    let (now, mut told, others) = match value {
+    let (now, plain, others) = match value {
         Value::Array(values) => {
             let ([now, plain], others) = values.split_first_chunk()?;
             (now, number(plain).ok()? as usize, others)
@@ -122,14 +122,19 @@ fn admitted_but(
         remaining: 0,
         reset: now.checked_add(window.ms())?,
     });
-    let mut outcomes = vec![Ok(admitted); count];
+    let mut outcomes = vec![None; count];
     for other in others.chunks(FIELDS) {
         let ([at], fields) = other.split_first_chunk()?;
         let place = outcomes.get_mut(number(at).ok()?.checked_sub(1)? as usize)?;
-        *place = outcome(fields);
-        told += 1;
+        if place.replace(outcome(fields)).is_some() {
+            return None;
+        }
     }
-    (told == count).then_some(outcomes)
+    let left = outcomes.iter().filter(|outcome| outcome.is_none()).count();
+    let outcomes = outcomes
+        .into_iter()
+        .map(|outcome| outcome.unwrap_or(Ok(admitted)));
+    (left == plain).then(|| outcomes.collect())
 }
 
 fn outcome(fields: &[Value]) -> Result<Outcome, StoreError> {
