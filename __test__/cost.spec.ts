@@ -56,14 +56,14 @@ describe('the cost of a check', () => {
       );
   }
 
-  /** Comes back with time enough before the next stretch of ten seconds, in which each log's TTL is set anew. */
-  async function withinAStretch() {
-    const left = 10_000 - (Date.now() % 10_000);
+  /** Comes back with time enough before the next minute, in which each log's TTL is set anew. */
+  async function withinAMinute() {
+    const left = 60_000 - (Date.now() % 60_000);
     if (left < 2000) await pass(left);
   }
 
   test('a thousand at once travel in a few round trips, and wake this thread no more often', async () => {
-    await withinAStretch();
+    await withinAMinute();
     const ids = Array.from({ length: 1000 }, freshId);
     await Promise.all(ids.map((id) => limiter.check(id)));
     const [ran, woken] = [commands(), wakeUps()];
@@ -75,12 +75,12 @@ describe('the cost of a check', () => {
     expect(evalsha).toBeGreaterThanOrEqual(Math.ceil(1000 / MAX_BATCH));
     expect(evalsha).toBeLessThanOrEqual(125);
     expect(wakes).toBeLessThanOrEqual(evalsha!);
-    // The log has an admission of the same stretch: no TTL to set, nothing to prune.
+    // The log has an admission of the same minute: no TTL to set, nothing to prune.
     expect(inside).toEqual({ time: evalsha, lindex: 1000, lpush: 1000 });
   });
 
   test('a lone check is one round trip and one wake-up', async () => {
-    await withinAStretch();
+    await withinAMinute();
     const id = freshId();
     await limiter.check(id);
     const [ran, woken] = [commands(), wakeUps()];
@@ -105,7 +105,7 @@ describe('the cost of a check', () => {
     expect(await limiter.check(id, { limit: 3 })).toBeUndefined();
     const { pexpire = 0, ...inside } = ran();
     expect(inside).toEqual({ evalsha: 1, time: 1, lindex: 2, lpush: 1, ltrim: 1 });
-    // Only if a stretch has begun since the newest admission.
+    // Only if a minute has begun since the newest admission.
     expect(pexpire).toBeLessThanOrEqual(1);
     expect(server.cli('llen', `{cost:${id}}`)).toBe('3');
   });

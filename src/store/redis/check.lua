@@ -2,7 +2,7 @@
 --
 -- KEYS[i]            the log of request i: a list of Unix ms, newest first; while its id is being denied, the head of
 --                    the list is a tally "denials:opened:reported" (src/quota/anomaly.rs)
--- ARGV[1..3]         window, anomaly window (0: no anomalies), TTL slack (a power of ten); all in ms
+-- ARGV[1..3]         window, anomaly window (0: no anomalies), TTL slack; all in ms
 -- ARGV[4]            byte i: the kind of request i, from 0
 -- ARGV[4k+5..4k+8]   kind k: op ("check", "limit", "status", "reset", "denied"), limit, anomaly threshold, and for
 --                    "denied" how many denials the client has answered by itself, to be counted here
@@ -25,9 +25,7 @@ local seconds, micros = time[1], time[2]
 local now_text = seconds .. (#micros == 6 and sub(micros, 1, 3) or format('%03d', math.floor(micros / 1000)))
 
 -- A key lives for a window and a slack, from the first admission in each stretch of a slack on: most checks need not set
--- its TTL, no log expires while it counts, and no key outlives its newest admission by more than the slack. What the
--- moments of a stretch have in common is the digits before the slack's zeros.
-local stretch = sub(now_text, 1, -#ARGV[3])
+-- its TTL, no log expires while it counts, and no key outlives its newest admission by more than the slack.
 
 -- A lone check that is admitted: the way below, without what it needs besides. Whatever else it is, an error or a denial,
 -- is met again there.
@@ -44,7 +42,7 @@ if #KEYS == 1 and ARGV[5] == 'check' then
         admitted = true
       end
       if admitted then
-        if not head or head < stretch then call('PEXPIRE', key, ARGV[1] + ARGV[3]) end
+        if not head or now_text - head > now_text % ARGV[3] then call('PEXPIRE', key, ARGV[1] + ARGV[3]) end
         return now_text
       end
       call('LPOP', key)
@@ -55,6 +53,11 @@ end
 
 local window, anomaly_window, slack = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local now = tonumber(now_text)
+
+local function text(moment) return format('%d%03d', math.floor(moment / 1000), moment % 1000) end
+
+-- When the stretch began.
+local stretch = text(now - now % slack)
 local number, plain, reply = 0, 0, {now_text, 0}
 
 -- The rarer answers. Their functions are made when the first is needed: to make them costs a lone check as much as its
@@ -62,8 +65,6 @@ local number, plain, reply = 0, 0, {now_text, 0}
 local made
 local function rare()
   if made then return made end
-
-  local function text(moment) return format('%d%03d', math.floor(moment / 1000), moment % 1000) end
 
   -- Answers the request with five values.
   local function note(allowed, second, reset, retry, anomaly)

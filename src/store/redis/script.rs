@@ -12,8 +12,8 @@ use super::reply;
 /// The source of the script.
 pub const SOURCE: &str = include_str!("check.lua");
 
-/// The most a log's key outlives its newest admission, so that a busy id's admissions need not touch its TTL.
-const MAX_SLACK_MS: Millis = 10_000;
+/// The most a log's key outlives its newest admission, so that most admissions need not touch its TTL.
+const MAX_SLACK_MS: Millis = 60_000;
 
 /// Values the script returns for each request that is no plain admission.
 const FIELDS: usize = 6;
@@ -58,9 +58,7 @@ pub fn arguments(rules: Rules, requests: &[Request]) -> Vec<String> {
     debug_assert!(requests.len() <= 128);
     let window = rules.window.ms();
     let anomaly_window = rules.anomaly.map_or(0, |rule| rule.window().ms());
-    // A power of ten, which the script takes off a moment's digits; a quarter of the window at most.
-    let most = (window / 4).clamp(1, MAX_SLACK_MS);
-    let slack = Millis::pow(10, most.ilog10());
+    let slack = (window / 4).clamp(1, MAX_SLACK_MS);
     let mut kinds: Vec<(Op, Limit)> = Vec::new();
     let mut of_requests = String::with_capacity(requests.len());
     for request in requests {
