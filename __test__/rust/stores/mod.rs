@@ -9,3 +9,4 @@ mod lua;
 mod lua_history;
 mod lua_stepping_back;
 mod memory;
+mod reply;

@@ -1,0 +1,78 @@
+//! What comes back from the script: whoever is not named in it was admitted, so a reply that is not exactly the script's
+//! must admit nobody.
+
+use huntaze_rate_limit::quota::{Outcome, Verdict};
+use huntaze_rate_limit::store::redis::script::outcomes;
+use redis::Value;
+
+use crate::asking::window;
+
+const NOW: u64 = 1_753_000_000_000;
+
+fn now() -> Value {
+    Value::BulkString(NOW.to_string().into_bytes())
+}
+
+fn list(plain: i64, denied: &[i64]) -> Value {
+    let mut values = vec![now(), Value::Int(plain)];
+    for &place in denied {
+        values.extend([place, 0, 0, 5, 7, 0].map(Value::Int));
+    }
+    Value::Array(values)
+}
+
+/// For each request of the reply to `count`, whether it was admitted; `None`: an error.
+fn admitted(reply: Value, count: usize) -> Vec<Option<bool>> {
+    let outcomes = outcomes(reply, window(1000), count);
+    assert_eq!(outcomes.len(), count);
+    let verdict =
+        |outcome: Result<Outcome, _>| outcome.ok().map(|o| o.decision.verdict == Verdict::Allowed);
+    outcomes.into_iter().map(verdict).collect()
+}
+
+#[test]
+fn the_time_alone_admits_everybody() {
+    assert_eq!(admitted(now(), 3), [Some(true); 3]);
+    let first = outcomes(now(), window(1000), 1).remove(0).unwrap();
+    assert_eq!(first.decision.reset, NOW + 1000);
+}
+
+#[test]
+fn whoever_is_named_has_an_answer_of_their_own() {
+    assert_eq!(
+        admitted(list(2, &[2]), 3),
+        [Some(true), Some(false), Some(true)]
+    );
+    assert_eq!(admitted(list(0, &[2, 1]), 2), [Some(false); 2]);
+}
+
+#[test]
+fn an_answer_that_is_cut_short_is_an_error_of_that_request() {
+    let cut = Value::Array(vec![now(), Value::Int(1), Value::Int(2), Value::Int(1)]);
+    assert_eq!(admitted(cut, 2), [Some(true), None]);
+}
+
+#[test]
+fn a_reply_that_does_not_add_up_admits_nobody() {
+    let strange = [
+        // One request twice, and another not at all.
+        list(0, &[1, 1]),
+        list(1, &[2, 2]),
+        // More and fewer than were asked; places that are none.
+        list(2, &[1]),
+        list(0, &[1]),
+        list(1, &[3]),
+        list(1, &[0]),
+        list(1, &[-1]),
+        // No time, and one that is none.
+        Value::Array(vec![]),
+        Value::Nil,
+        Value::Int(NOW as i64),
+        Value::BulkString(b"now".to_vec()),
+        Value::BulkString(u64::MAX.to_string().into_bytes()),
+    ];
+    for reply in strange {
+        let shown = format!("{reply:?}");
+        assert_eq!(admitted(reply, 2), [None; 2], "{shown}");
+    }
+}
