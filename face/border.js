@@ -37,6 +37,7 @@ class Border {
   #anchor = { border: undefined };
   #slots = [];
   #free = [];
+  #wasted = false;
   #inFlight = 0;
   #owners = new Map();
   #forget = new FinalizationRegistry((number) => this.#owners.delete(number));
@@ -84,9 +85,9 @@ class Border {
    * Has the denials counted that `native` has decided by itself. Returns a promise that resolves when they are, or after
    * the deadline of a check; undefined where there are none.
    */
-  flush(owner, native) {
+  flush(owner, native, read) {
     const slot = this.#nextSlot();
-    return native.flush(slot) ? this.#wait(owner, slot, 1, readNothing) : undefined;
+    return native.flush(slot) ? this.#wait(owner, slot, 1, read) : undefined;
   }
 
   #nextSlot() {
@@ -95,6 +96,7 @@ class Border {
 
   /** Never uses a slot again. */
   #waste(slot) {
+    this.#wasted = true;
     if (slot < this.#slots.length) this.#free.pop();
     else this.#slots.push(undefined);
   }
@@ -156,7 +158,7 @@ class Border {
     this.#free.push(slot);
     if (--this.#inFlight === 0) {
       this.#anchor.border = undefined;
-      if (this.#slots.length > KEPT_SLOTS) {
+      if (this.#slots.length > KEPT_SLOTS && !this.#wasted) {
         this.#slots = [];
         this.#free = [];
       }
@@ -177,8 +179,6 @@ class Border {
 }
 
 const DONE = Promise.resolve();
-
-function readNothing() {}
 
 /**
  * Rejects once the caller has had its turn to listen. A promise that is rejected while nobody listens is reported to the

@@ -156,7 +156,7 @@ class Open {
     if (this.#inFlight > 0) await new Promise((resolve) => (this.#idle = resolve));
     try {
       // Where there is nothing to wait for, it is closed when close() returns: the next call starts afresh.
-      const counted = border.flush(this, this.#native);
+      const counted = border.flush(this, this.#native, readNothing);
       if (counted !== undefined) await counted;
     } finally {
       this.#native.close();

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use huntaze_rate_limit::limiter::{Limiter, MAX_BATCH, OnStoreError, Source};
+use huntaze_rate_limit::limiter::{Limiter, MAX_BATCH, Source};
 use huntaze_rate_limit::store::{MemoryStore, Op};
-use tokio::runtime::Handle;
 
-use super::doubles::{Collector, Recording, hour, limiter};
+use super::doubles::{Collector, hour, recorded};
 use crate::asking::request;
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -15,13 +14,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// What had gathered when the task looked goes in batches of the largest size, in order, each request once.
 #[tokio::test]
 async fn a_batch_is_at_most_the_largest() {
-    let store = Recording::default();
-    let (limiter, mut answers) = limiter(
-        &Handle::current(),
-        store.clone(),
-        OnStoreError::Throw,
-        DEADLINE,
-    );
+    let (store, limiter, mut answers) = recorded(DEADLINE);
     for ticket in 0..1000 {
         limiter.submit(request(Op::Check, &ticket.to_string(), 5), ticket);
     }
@@ -50,13 +43,7 @@ async fn a_batch_is_at_most_the_largest() {
 /// An idle limiter waits for nobody: the clock stands still, and the answer comes.
 #[tokio::test(start_paused = true)]
 async fn a_lone_request_leaves_at_once() {
-    let store = Recording::default();
-    let (limiter, mut answers) = limiter(
-        &Handle::current(),
-        store.clone(),
-        OnStoreError::Throw,
-        DEADLINE,
-    );
+    let (store, limiter, mut answers) = recorded(DEADLINE);
     for ticket in 0..3 {
         let begun = tokio::time::Instant::now();
         limiter.submit(request(Op::Check, "1", 5), ticket);

@@ -8,7 +8,7 @@ use huntaze_rate_limit::store::{ErrorKind, Op};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::doubles::{Late, Logged, Recording, Silent, limiter};
+use super::doubles::{Late, Logged, Silent, limiter, recorded};
 use crate::asking::request;
 
 const DEADLINE: Duration = Duration::from_millis(250);
@@ -107,13 +107,7 @@ async fn each_request_of_a_batch_has_its_own_deadline() {
 /// What nobody waits for any more is not asked: it would take a slot from somebody who was told otherwise.
 #[tokio::test]
 async fn what_is_late_before_it_leaves_is_not_asked() {
-    let store = Recording::default();
-    let (limiter, mut answers) = limiter(
-        &Handle::current(),
-        store.clone(),
-        OnStoreError::Throw,
-        DEADLINE,
-    );
+    let (store, limiter, mut answers) = recorded(DEADLINE);
     for ticket in 0..200 {
         limiter.submit(request(Op::Check, "1", 5), ticket);
     }

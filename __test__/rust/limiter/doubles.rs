@@ -69,6 +69,14 @@ pub fn limiter<S: Store>(
     (limiter, receiver)
 }
 
+/// A limiter over a store that keeps what it is asked, and where its answers arrive.
+pub fn recorded(deadline: Duration) -> (Recording, Limiter<Collector>, UnboundedReceiver<Settled>) {
+    let store = Recording::default();
+    let runtime = Handle::current();
+    let (limiter, answers) = limiter(&runtime, store.clone(), OnStoreError::Throw, deadline);
+    (store, limiter, answers)
+}
+
 pub fn fallback(policy: OnStoreError) -> Fallback {
     Fallback::new(policy, hour(), Arc::new(MemoryStore::new()))
 }

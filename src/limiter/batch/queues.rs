@@ -115,7 +115,7 @@ impl<T> Queues<T> {
             .map(|(ticket, _)| Next::Tell(ticket))
     }
 
-    /// Whether a batch of requests may leave. The one that makes the first one, or fills one, has to say so.
+    /// Whether a batch of requests may leave.
     pub(super) fn may_send(&self) -> bool {
         let waiting = self.waiting.len();
         let room = self.batches == 0
