@@ -141,7 +141,8 @@ class Border {
     if (kind === KIND.FAILED) {
       const request = this.#release(number);
       if (request === undefined) return;
-      request.reject(storeError(text[0], text[1]));
+      const [code, message, ...causes] = text;
+      request.reject(storeError(code, message, causes));
       request.owner.finished();
       return;
     }

@@ -58,9 +58,10 @@ function configError(message) {
   return coded(new Error(message), 'ERR_RATE_LIMIT_CONFIG');
 }
 
-/** The store reached no decision, and the policy is to say so. */
-function storeError(code, message) {
-  return coded(new Error(`The rate limit could not be checked: ${message}`), code);
+/** The store reached no decision, and the policy is to say so. `causes` are what caused it, and what caused that, in words. */
+function storeError(code, message, causes) {
+  const cause = causes.reduceRight((inner, words) => new Error(words, inner && { cause: inner }), undefined);
+  return coded(new Error(`The rate limit could not be checked: ${message}`, cause && { cause }), code);
 }
 
 function coded(error, code) {

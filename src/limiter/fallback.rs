@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use super::{Answer, Source};
+use super::{Answer, Journal, Source};
 use crate::quota::{Clock, Decision, Millis, Outcome, Rules, StoreClock, Verdict};
 use crate::store::{MemoryStore, Op, Request, StoreError};
 
@@ -47,13 +47,22 @@ const RETRY_CLOSED: NonZeroU64 = NonZeroU64::new(1000).expect("not zero");
 pub struct Fallback {
     policy: OnStoreError,
     rules: Rules,
-    local: Arc<MemoryStore>,
+    local: Local,
     clock: StoreClock,
+}
+
+/// This process's own logs, and what of them the store has to hear of.
+#[derive(Clone, Default)]
+pub struct Local {
+    /// The logs.
+    pub logs: Arc<MemoryStore>,
+    /// What is to be replayed.
+    pub journal: Arc<Journal>,
 }
 
 impl Fallback {
     /// Under [`OnStoreError::Local`], `local` decides; the other policies leave it alone.
-    pub fn new(policy: OnStoreError, rules: Rules, local: Arc<MemoryStore>) -> Self {
+    pub fn new(policy: OnStoreError, rules: Rules, local: Local) -> Self {
         Self {
             policy,
             rules,
@@ -72,8 +81,9 @@ impl Fallback {
             // Nobody waits for a count, and a report of its own would be one too many.
             (_, Op::Denied(_)) => return Err(error),
             (OnStoreError::Local, _) => {
+                let Local { logs, journal } = &self.local;
                 return Ok(Answer {
-                    outcome: self.local.answer(self.rules, request),
+                    outcome: journal.answer(logs, self.rules, request),
                     source: Source::Local,
                 });
             }
@@ -85,6 +95,12 @@ impl Fallback {
             outcome: Outcome::of(self.undecided(source, request)),
             source,
         })
+    }
+
+    /// What is to be replayed into the store, if anything is.
+    pub fn noted(&self) -> Option<&Local> {
+        let local = Some(&self.local).filter(|_| self.policy == OnStoreError::Local);
+        local.filter(|local| !local.journal.is_empty())
     }
 
     fn undecided(&self, source: Source, request: &Request) -> Decision {

@@ -3,8 +3,10 @@
 
 mod answer;
 mod batch;
+pub mod breaker;
 mod denied;
 mod fallback;
+mod journal;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +14,9 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 pub use answer::{Answer, Delivery, Sink, Source};
-pub use batch::MAX_BATCH;
-pub use fallback::{Fallback, OnStoreError};
+pub use batch::{MAX_BATCH, MAX_WAITING};
+pub use fallback::{Fallback, Local, OnStoreError};
+pub use journal::{Journal, Replaying};
 
 use self::batch::{Batcher, Intake};
 use crate::quota::Rules;

@@ -150,8 +150,9 @@ impl Desk {
     /// Answers where there is no thread to ask Redis from: as the policy says, like any other failure of the store.
     fn answer_alone(&self, request: &Request, ticket: Ticket, error: StoreError) -> u32 {
         let Scope { name, rules } = &self.settings.scope;
-        let memory = MemoryHold::new(Purpose::Local, name.clone(), rules.window, self.face());
-        let local = Arc::clone(memory.store());
+        let purpose = self.redis.as_ref().map_or(Purpose::Embedded, local_to);
+        let memory = MemoryHold::new(purpose, name.clone(), rules.window, self.face());
+        let local = memory.local().clone();
         match Fallback::new(self.settings.policy, *rules, local).answer(request, error) {
             Ok(answer) => self.decided(request, ticket, answer),
             Err(error) => {
@@ -168,23 +169,28 @@ impl Desk {
         let Some(config) = &self.redis else {
             let memory = MemoryHold::new(Purpose::Embedded, name, rules.window, self.face());
             return Ok(Running {
-                limiter: Limiter::memory(rules, Arc::clone(memory.store())),
+                limiter: Limiter::memory(rules, Arc::clone(&memory.local().logs)),
                 memory,
             });
         };
+        let purpose = local_to(config);
         let shared = stores::redis(config.clone()).map_err(|e| {
             let message = "the system grants no I/O thread";
             StoreError::new(ErrorKind::Disconnected, message).with_source(e)
         })?;
-        let memory = MemoryHold::new(Purpose::Local, name, rules.window, self.face());
+        let memory = MemoryHold::new(purpose, name, rules.window, self.face());
         let limiter = Limiter::remote(
             shared.io.handle(),
             Arc::clone(&shared),
             self.settings.scope.clone(),
             self.settings.times,
-            Fallback::new(self.settings.policy, rules, Arc::clone(memory.store())),
+            Fallback::new(self.settings.policy, rules, memory.local().clone()),
             Arc::clone(&self.way),
         );
         Ok(Running { limiter, memory })
     }
+}
+
+fn local_to(config: &RedisConfig) -> Purpose {
+    Purpose::Local(config.place().into())
 }

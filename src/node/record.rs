@@ -74,7 +74,12 @@ pub(super) fn write(event: Event, record: &mut [f64]) -> Option<Vec<String>> {
         }
         Event::Failed { slot, error } => (
             [FAILED, f64::from(slot)],
-            Some(vec![error.code().to_owned(), error.to_string()]),
+            Some(
+                [error.code().to_owned(), error.to_string()]
+                    .into_iter()
+                    .chain(error.causes())
+                    .collect(),
+            ),
         ),
         // As a decision of which nothing is read.
         Event::Counted { slot } => ([DECIDED, f64::from(slot)], None),

@@ -7,9 +7,10 @@ use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use super::runtime::IoThread;
+use crate::limiter::Local;
 use crate::quota::{Namespace, Outcome, Window};
 use crate::store::redis::{RedisConfig, RedisStore};
-use crate::store::{MemoryStore, Request, Scope, Store, StoreError};
+use crate::store::{Replay, Request, Scope, Store, StoreError};
 
 /// A Redis and the thread its connections live on: gone together, or a new store would meet connections of a dead thread.
 /// Who asks it holds it, and so what has been asked is still answered after the limiter has gone.
@@ -22,6 +23,18 @@ pub struct SharedRedis {
 impl Store for SharedRedis {
     async fn run(&self, scope: &Scope, requests: &[Request]) -> Vec<Result<Outcome, StoreError>> {
         self.store.run(scope, requests).await
+    }
+
+    async fn probe(&self, scope: &Scope) -> Result<(), StoreError> {
+        self.store.probe(scope).await
+    }
+
+    async fn reached(&self, known: u64) -> u64 {
+        self.store.reached(known).await
+    }
+
+    async fn replay(&self, scope: &Scope, replays: &[Replay]) -> Vec<Result<(), StoreError>> {
+        self.store.replay(scope, replays).await
     }
 
     fn at_once<R>(&self, send: impl FnOnce() -> R) -> Option<R> {
@@ -51,19 +64,19 @@ pub fn redis(config: RedisConfig) -> io::Result<Arc<SharedRedis>> {
 }
 
 /// What the logs of a memory store are for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Purpose {
     /// The embedded store.
     Embedded,
-    /// Decisions while Redis is away.
-    Local,
+    /// Decisions while the Redis at this place is away.
+    Local(Box<str>),
 }
 
 /// A thread, and the address of the completion buffer of one copy of the face in it.
 type User = (ThreadId, usize);
 
 struct Shelf {
-    store: Arc<MemoryStore>,
+    local: Local,
     /// How many limiters are open on it, by thread and copy of the face.
     users: HashMap<User, usize>,
     /// When the last of them went, and how long its admissions count.
@@ -74,7 +87,7 @@ impl Shelf {
     /// Whether nobody uses it and nothing in it counts any more.
     fn is_done(&self) -> bool {
         let (since, window) = self.left;
-        self.users.is_empty() && (self.store.is_empty() || since.elapsed() >= window)
+        self.users.is_empty() && (self.local.logs.is_empty() || since.elapsed() >= window)
     }
 }
 
@@ -90,7 +103,7 @@ pub struct MemoryHold {
     shelf: (Purpose, Namespace),
     user: User,
     window: Duration,
-    store: Arc<MemoryStore>,
+    local: Local,
 }
 
 impl MemoryHold {
@@ -102,9 +115,9 @@ impl MemoryHold {
         // Names may come and go, too: what is past is dropped by whoever comes next.
         shelves.retain(|_, shelf| !shelf.is_done());
         let shelf = shelves
-            .entry((purpose, name.clone()))
+            .entry((purpose.clone(), name.clone()))
             .or_insert_with(|| Shelf {
-                store: Arc::new(MemoryStore::new()),
+                local: Local::default(),
                 users: HashMap::new(),
                 left: (Instant::now(), Duration::ZERO),
             });
@@ -113,13 +126,13 @@ impl MemoryHold {
             shelf: (purpose, name),
             user,
             window,
-            store: Arc::clone(&shelf.store),
+            local: shelf.local.clone(),
         }
     }
 
-    /// The logs.
-    pub fn store(&self) -> &Arc<MemoryStore> {
-        &self.store
+    /// The logs, and what of them Redis has to hear of.
+    pub fn local(&self) -> &Local {
+        &self.local
     }
 
     /// Forgets the logs of this name, unless another limiter is open on them. Other copies of the face in this thread do
@@ -133,7 +146,8 @@ impl MemoryHold {
                 .iter()
                 .all(|(&(t, f), &count)| t == thread && (f != face || count == 1))
         }) {
-            self.store.clear();
+            self.local.logs.clear();
+            self.local.journal.clear();
         }
     }
 }

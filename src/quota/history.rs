@@ -76,6 +76,11 @@ impl History {
         self.log.status(now, quota)
     }
 
+    /// Its admissions, newest first; some at the end may have expired.
+    pub fn moments(&self) -> impl Iterator<Item = Millis> {
+        self.log.moments()
+    }
+
     /// Whether nothing in it can change a later decision or report.
     pub fn is_idle(&self, now: Millis, rules: Rules) -> bool {
         let expired = |opened: Millis, window: Millis| opened + window <= now;

@@ -38,6 +38,11 @@ impl Id {
         }
     }
 
+    /// Nobody's id: none of a caller's is empty. Its key holds nothing.
+    pub fn nobody() -> Self {
+        Self(Box::default())
+    }
+
     /// The id as it was given: not for keys, not for logs.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -85,7 +85,8 @@ impl Log {
             .partition_point(|&offset| passes(self.since + Millis::from(offset)))
     }
 
-    fn moments(&self) -> impl Iterator<Item = Millis> {
+    /// The admissions, newest first; some at the end may have expired.
+    pub fn moments(&self) -> impl Iterator<Item = Millis> {
         let offsets = self.admissions.iter();
         offsets.map(|&offset| self.since + Millis::from(offset))
     }

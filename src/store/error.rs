@@ -47,8 +47,12 @@ pub enum ErrorKind {
     Busy,
     /// The server is part of a Redis Cluster and the key lives elsewhere.
     Cluster,
-    /// The reply makes no sense: not a Redis, or a key of another type.
+    /// The reply makes no sense: not a Redis, or a reply to somebody else.
     Protocol,
+    /// The key holds something that is not a log.
+    WrongType,
+    /// More requests wait than may.
+    Overloaded,
 }
 
 impl ErrorKind {
@@ -70,7 +74,8 @@ impl ErrorKind {
             ErrorKind::MaxClients => "MAXCLIENTS",
             ErrorKind::Busy => "BUSY",
             ErrorKind::Cluster => "CLUSTER",
-            ErrorKind::Protocol => "PROTOCOL",
+            ErrorKind::Protocol | ErrorKind::WrongType => "PROTOCOL",
+            ErrorKind::Overloaded => "OVERLOADED",
         }
     }
 }
@@ -99,6 +104,23 @@ impl StoreError {
     /// The stable code of the public interface.
     pub fn code(&self) -> &'static str {
         self.kind.code()
+    }
+
+    /// Whether it says that the store is away. Where it does not, the store has answered: it has no memory left for this
+    /// log, or the key is somebody else's.
+    pub fn means_away(&self) -> bool {
+        !matches!(self.kind, ErrorKind::Oom | ErrorKind::WrongType)
+    }
+
+    /// What caused it, and what caused that, in words.
+    pub fn causes(&self) -> Vec<String> {
+        let mut next = self.source();
+        let mut causes = Vec::new();
+        while let Some(cause) = next {
+            causes.push(cause.to_string());
+            next = cause.source();
+        }
+        causes
     }
 
     /// Whether the connection it came from should be replaced: broken, or to a server that no longer takes writes.

@@ -94,6 +94,22 @@ impl<C: Clock> MemoryStore<C> {
         }
     }
 
+    /// Where it reads its time.
+    pub fn clock(&self) -> &C {
+        &self.clock
+    }
+
+    /// How long before `now` each of the `most` newest admissions in the log of `id` was made, newest first.
+    pub fn ages(&self, id: &Id, most: usize, now: Millis) -> Vec<Millis> {
+        let histories = self.lock();
+        let history = histories.get(id);
+        let ages = history.map(|history| history.moments().take(most));
+        ages.into_iter()
+            .flatten()
+            .map(|moment| now.saturating_sub(moment))
+            .collect()
+    }
+
     /// Forgets every id.
     pub fn clear(&self) {
         *self.lock() = Histories::with_hasher(RandomState::new());

@@ -6,7 +6,7 @@ pub mod redis;
 
 use std::future::Future;
 
-use crate::quota::{Id, Limit, Namespace, Outcome, Rules};
+use crate::quota::{Id, Limit, Millis, Namespace, Outcome, Rules};
 
 pub use error::{ErrorKind, StoreError};
 pub use memory::{MAX_MEMORY_IDS, MemoryStore};
@@ -38,6 +38,17 @@ pub struct Request {
     pub limit: Limit,
 }
 
+/// What has been decided about an id while the store was away. Moments are told as ages, in ms: the clocks differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replay {
+    /// About whom.
+    pub id: Id,
+    /// How long ago the log was forgotten, if it was.
+    pub reset: Option<Millis>,
+    /// How long ago each admission was made, newest first.
+    pub ages: Vec<Millis>,
+}
+
 /// What all requests of one limiter share.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scope {
@@ -55,6 +66,33 @@ pub trait Store: Send + Sync + 'static {
         scope: &Scope,
         requests: &[Request],
     ) -> impl Future<Output = Vec<Result<Outcome, StoreError>>> + Send;
+
+    /// Whether it decides: one round trip that writes, as a check does, and changes nothing.
+    ///
+    /// # Errors
+    /// Why it does not.
+    fn probe(&self, scope: &Scope) -> impl Future<Output = Result<(), StoreError>> + Send {
+        let _ = scope;
+        async { Ok(()) }
+    }
+
+    /// Resolves when it has been reached anew since that was so for the `known`-th time, to the number of times it is now. A
+    /// store that cannot be away never resolves.
+    fn reached(&self, known: u64) -> impl Future<Output = u64> + Send {
+        let _ = known;
+        std::future::pending()
+    }
+
+    /// Enters what was decided while it was away into its logs. One result each, in order.
+    fn replay(
+        &self,
+        scope: &Scope,
+        replays: &[Replay],
+    ) -> impl Future<Output = Vec<Result<(), StoreError>>> + Send {
+        let _ = scope;
+        let done = vec![Ok(()); replays.len()];
+        async { done }
+    }
 
     /// Calls `send`, which takes the first step of a [`run`](Self::run) on any thread, such that what it sends has left
     /// when this returns. `None`, and `send` is not called, where the store is not ready for that.

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use huntaze_rate_limit::limiter::{Answer, Delivery, Fallback, Limiter, OnStoreError, Sink};
+use huntaze_rate_limit::limiter::{Answer, Delivery, Fallback, Limiter, Local, OnStoreError, Sink};
 use huntaze_rate_limit::quota::{Decision, Outcome, Rules, Verdict};
-use huntaze_rate_limit::store::{ErrorKind, MemoryStore, Op, Request, Scope, Store, StoreError};
+use huntaze_rate_limit::store::{ErrorKind, Op, Request, Scope, Store, StoreError};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -78,7 +78,7 @@ pub fn recorded(deadline: Duration) -> (Recording, Limiter<Collector>, Unbounded
 }
 
 pub fn fallback(policy: OnStoreError) -> Fallback {
-    Fallback::new(policy, hour(), Arc::new(MemoryStore::new()))
+    Fallback::new(policy, hour(), Local::default())
 }
 
 pub fn hour() -> Rules {

@@ -18,16 +18,17 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-fn submit_all(limiter: &Limiter<Collector>) {
-    for ticket in 0..COUNT {
+/// Asks for each ticket. Returns what was answered in the call.
+fn submit_all(limiter: &Limiter<Collector>) -> Vec<Settled> {
+    let asked = (0..COUNT).map(|ticket| {
         let answered = limiter.submit(request(Op::Check, &ticket.to_string(), 5), ticket);
-        assert!(answered.is_none());
-    }
+        answered.map(|(_, answer)| (ticket, Ok(answer)))
+    });
+    asked.flatten().collect()
 }
 
-/// All that came, once the limiter and its tasks are gone: each ticket once, in whatever order.
-fn each_once(mut answers: UnboundedReceiver<Settled>) -> Vec<Settled> {
-    let mut all = Vec::new();
+/// All that was answered, in the call or later, once the limiter and its tasks are gone: each ticket once.
+fn each_once(mut all: Vec<Settled>, mut answers: UnboundedReceiver<Settled>) -> Vec<Settled> {
     while let Some(settled) = answers.blocking_recv() {
         all.push(settled);
     }
@@ -41,10 +42,10 @@ fn each_once(mut answers: UnboundedReceiver<Settled>) -> Vec<Settled> {
 fn the_runtime_ends_before_it_has_looked() {
     let runtime = runtime();
     let (limiter, answers) = limiter(runtime.handle(), Silent, OnStoreError::Throw, FAR);
-    submit_all(&limiter);
+    let at_once = submit_all(&limiter);
     drop(runtime);
     drop(limiter);
-    for (_, answer) in each_once(answers) {
+    for (_, answer) in each_once(at_once, answers) {
         assert_eq!(answer.unwrap_err().kind(), ErrorKind::Disconnected);
     }
 }
@@ -53,7 +54,7 @@ fn the_runtime_ends_before_it_has_looked() {
 fn the_runtime_ends_with_batches_at_the_store() {
     let runtime = runtime();
     let (limiter, answers) = limiter(runtime.handle(), Silent, OnStoreError::Local, FAR);
-    submit_all(&limiter);
+    let at_once = submit_all(&limiter);
     runtime.block_on(async {
         for _ in 0..20 {
             tokio::task::yield_now().await;
@@ -61,7 +62,7 @@ fn the_runtime_ends_with_batches_at_the_store() {
     });
     drop(runtime);
     drop(limiter);
-    for (_, answer) in each_once(answers) {
+    for (_, answer) in each_once(at_once, answers) {
         assert_eq!(answer.unwrap().source, Source::Local);
     }
 }
@@ -71,9 +72,9 @@ fn the_runtime_has_ended_already() {
     let runtime = runtime();
     let (limiter, answers) = limiter(runtime.handle(), Silent, OnStoreError::Open, FAR);
     drop(runtime);
-    submit_all(&limiter);
+    let at_once = submit_all(&limiter);
     drop(limiter);
-    for (_, answer) in each_once(answers) {
+    for (_, answer) in each_once(at_once, answers) {
         assert_eq!(answer.unwrap().source, Source::Open);
     }
 }
@@ -88,28 +89,31 @@ fn the_runtime_ends_while_requests_arrive() {
             .build()
             .unwrap();
         let (limiter, answers) = limiter(runtime.handle(), Silent, OnStoreError::Open, FAR);
-        std::thread::scope(|threads| {
-            threads.spawn(|| submit_all(&limiter));
+        let at_once = std::thread::scope(|threads| {
+            let asked = threads.spawn(|| submit_all(&limiter));
             drop(runtime);
+            asked.join().unwrap()
         });
         drop(limiter);
-        each_once(answers);
+        each_once(at_once, answers);
     }
 }
 
 #[test]
 fn the_store_panics() {
-    for at_once in [true, false] {
+    for panics_at_once in [true, false] {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .unwrap();
-        let store = Panicking { at_once };
+        let store = Panicking {
+            at_once: panics_at_once,
+        };
         let (limiter, answers) = limiter(runtime.handle(), store, OnStoreError::Throw, FAR);
-        submit_all(&limiter);
+        let at_once = submit_all(&limiter);
         drop(limiter);
-        for (_, answer) in each_once(answers) {
+        for (_, answer) in each_once(at_once, answers) {
             assert!(answer.is_err());
         }
     }
@@ -139,10 +143,10 @@ fn the_limiter_goes_with_requests_queued() {
         OnStoreError::Throw,
         FAR,
     );
-    submit_all(&limiter);
+    let at_once = submit_all(&limiter);
     drop(limiter);
     let settled = std::thread::scope(|threads| {
-        let settled = threads.spawn(|| each_once(answers));
+        let settled = threads.spawn(|| each_once(at_once, answers));
         runtime.block_on(async {
             while !settled.is_finished() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -169,9 +173,9 @@ fn the_store_fails() {
         .unwrap();
     let failing = Failing(ErrorKind::Oom);
     let (limiter, answers) = limiter(runtime.handle(), failing, OnStoreError::Throw, FAR);
-    submit_all(&limiter);
+    let at_once = submit_all(&limiter);
     drop(limiter);
-    for (_, answer) in each_once(answers) {
+    for (_, answer) in each_once(at_once, answers) {
         assert_eq!(answer.unwrap_err().kind(), ErrorKind::Oom);
     }
 }

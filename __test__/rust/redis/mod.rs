@@ -12,6 +12,8 @@ mod recovery;
 mod secrets;
 mod tls;
 
+use std::time::{Duration, Instant};
+
 use huntaze_rate_limit::quota::{Millis, Outcome};
 use huntaze_rate_limit::store::redis::{Credentials, RedisStore, Secret};
 use huntaze_rate_limit::store::{ErrorKind, Op, StoreError};
@@ -35,6 +37,25 @@ async fn left(store: &RedisStore, who: &str) -> u32 {
 async fn failure(store: &RedisStore) -> ErrorKind {
     check(store, "a").await.unwrap_err().kind()
 }
+
+/// Checks until one is decided, or fails as it should; what it failed with before. Attempts to connect are spaced.
+async fn until(store: &RedisStore, wanted: Option<ErrorKind>) -> Vec<ErrorKind> {
+    let begun = Instant::now();
+    let mut errors = Vec::new();
+    loop {
+        let kind = check(store, "probe").await.err().map(|error| error.kind());
+        if kind == wanted {
+            return errors;
+        }
+        errors.extend(kind);
+        let last = errors.last();
+        assert!(begun.elapsed() < PATIENT, "not {wanted:?} but {last:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// More than any failure here takes that is not a time-out.
+const PATIENT: Duration = Duration::from_secs(20);
 
 fn passwords(list: &[&str]) -> Credentials {
     Credentials::Passwords(list.iter().map(|&text| Secret::new(text)).collect())

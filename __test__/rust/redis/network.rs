@@ -11,7 +11,7 @@ use huntaze_rate_limit::store::redis::environment::plain;
 use socket2::{Domain, Socket, Type};
 
 use super::faults::connections_ever;
-use super::{check, failure, left, passwords};
+use super::{PATIENT, check, failure, left, passwords};
 use crate::server::Server;
 
 /// A store at `port`, which must connect within `budget`.
@@ -21,9 +21,6 @@ fn at(port: u16, budget: Duration) -> RedisStore {
     config.connect_timeout = budget;
     RedisStore::new(config)
 }
-
-/// More than any failure here takes that is not a time-out.
-const PATIENT: Duration = Duration::from_secs(20);
 
 #[tokio::test]
 async fn nobody_listens() {
@@ -62,7 +59,7 @@ async fn a_black_hole_ends_with_the_budget() {
         config.connect_timeout = budget;
         config.credentials = passwords(secret);
         let store = RedisStore::new(config);
-        for _ in 0..2 {
+        for attempt in 0..2 {
             let begun = Instant::now();
             let waited = tokio::time::timeout(PATIENT, check(&store, "a")).await;
             let error = waited.expect("within the budget").unwrap_err();
@@ -71,7 +68,8 @@ async fn a_black_hole_ends_with_the_budget() {
                 (ErrorKind::Timeout, "ETIMEDOUT")
             );
             assert_eq!(error.to_string(), "no connection within 200 ms");
-            assert!(begun.elapsed() >= budget);
+            // Only the first waits for an attempt; the others are made in the background.
+            assert_eq!(begun.elapsed() >= budget, attempt == 0);
         }
     }
 }

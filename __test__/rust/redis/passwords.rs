@@ -8,7 +8,7 @@ use huntaze_rate_limit::store::redis::{
 };
 use huntaze_rate_limit::store::{ErrorKind, StoreError};
 
-use super::{failure, left, passwords};
+use super::{failure, left, passwords, until};
 use crate::server::Server;
 
 fn locked() -> Server {
@@ -142,6 +142,7 @@ async fn a_source_is_asked_at_each_connect() {
         Credentials::Source(Arc::clone(&source) as Arc<_>),
     );
     assert_eq!(failure(&store).await, ErrorKind::WrongPass);
+    until(&store, None).await;
     assert_eq!((left(&store, "a").await, left(&store, "a").await), (4, 3));
     assert_eq!(source.1.load(Ordering::SeqCst), 2);
     // Its own failure is the check's.

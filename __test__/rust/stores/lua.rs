@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use huntaze_rate_limit::quota::{Millis, Namespace, Outcome, Rules};
 use huntaze_rate_limit::store::StoreError;
-use huntaze_rate_limit::store::redis::script;
+use huntaze_rate_limit::store::redis::script::{self, Tag};
 use redis::{Connection, Script};
 
 use crate::scenario::Ask;
@@ -112,13 +112,15 @@ impl Lua {
         for request in &requests {
             call.key(keys.name.key(&request.id));
         }
-        for argument in script::arguments(rules, &requests) {
+        for argument in script::arguments(rules, Tag::of(self.namespaces), &requests) {
             call.arg(argument);
         }
         call.arg(&keys.deadlines).arg(now);
         let (reply, deadlines): (redis::Value, Vec<Millis>) =
             call.invoke(&mut self.connection).unwrap();
-        script::outcomes(reply, rules.window, requests.len())
+        let tag = Tag::of(self.namespaces);
+        script::outcomes(&reply, tag, rules.window, requests.len())
+            .unwrap()
             .into_iter()
             .zip(deadlines)
             .map(|(outcome, deadline)| Answer {

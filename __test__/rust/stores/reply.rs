@@ -2,7 +2,7 @@
 //! must admit nobody.
 
 use huntaze_rate_limit::quota::{Outcome, Verdict};
-use huntaze_rate_limit::store::redis::script::outcomes;
+use huntaze_rate_limit::store::redis::script::{Tag, outcomes};
 use redis::Value;
 
 use crate::asking::window;
@@ -10,7 +10,11 @@ use crate::asking::window;
 const NOW: u64 = 1_753_000_000_000;
 
 fn now() -> Value {
-    Value::BulkString(NOW.to_string().into_bytes())
+    signed(NOW, 'A')
+}
+
+fn signed(now: u64, tag: char) -> Value {
+    Value::BulkString(format!("{now}{tag}").into_bytes())
 }
 
 fn list(plain: i64, denied: &[i64]) -> Value {
@@ -23,7 +27,9 @@ fn list(plain: i64, denied: &[i64]) -> Value {
 
 /// For each request of the reply to `count`, whether it was admitted; `None`: an error.
 fn admitted(reply: Value, count: usize) -> Vec<Option<bool>> {
-    let outcomes = outcomes(reply, window(1000), count);
+    let Ok(outcomes) = outcomes(&reply, Tag::of(1), window(1000), count) else {
+        return vec![None; count];
+    };
     assert_eq!(outcomes.len(), count);
     let verdict =
         |outcome: Result<Outcome, _>| outcome.ok().map(|o| o.decision.verdict == Verdict::Allowed);
@@ -33,8 +39,8 @@ fn admitted(reply: Value, count: usize) -> Vec<Option<bool>> {
 #[test]
 fn the_time_alone_admits_everybody() {
     assert_eq!(admitted(now(), 3), [Some(true); 3]);
-    let first = outcomes(now(), window(1000), 1).remove(0).unwrap();
-    assert_eq!(first.decision.reset, NOW + 1000);
+    let first = outcomes(&now(), Tag::of(1), window(1000), 1).unwrap();
+    assert_eq!(first[0].as_ref().unwrap().decision.reset, NOW + 1000);
 }
 
 #[test]
@@ -69,7 +75,10 @@ fn a_reply_that_does_not_add_up_admits_nobody() {
         Value::Nil,
         Value::Int(NOW as i64),
         Value::BulkString(b"now".to_vec()),
-        Value::BulkString(u64::MAX.to_string().into_bytes()),
+        signed(u64::MAX, 'A'),
+        // Another batch's, and nobody's.
+        signed(NOW, 'B'),
+        Value::BulkString(NOW.to_string().into_bytes()),
     ];
     for reply in strange {
         let shown = format!("{reply:?}");

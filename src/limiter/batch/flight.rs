@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::lane::Lane;
+use super::lane::{Lane, Seen};
 use super::settler::{gone, late};
 use super::turn::{Load, Pending};
 use super::watch::Expire;
@@ -64,9 +64,24 @@ impl<K: Sink> Flight<K> {
             self.lane.denied.drop_counts();
         }
         // First, so that who is answered finds the lane free.
-        self.lane.landed(self.load, sweep);
+        let seen = self.seen(&results);
+        self.lane.landed(self.load, sweep, seen);
         let asked = self.requests.iter().zip(tickets);
         self.lane.settler.settle(asked, results);
+        self.lane.noted();
+    }
+
+    /// What the results say of the store: that it is away, if none says anything else.
+    fn seen(&self, results: &[Result<Outcome, StoreError>]) -> Seen {
+        let at = Instant::now();
+        match results.first() {
+            Some(Err(error)) if results.iter().all(says_away) => Seen::Failure {
+                sent: self.sent.at,
+                at,
+                error: error.clone(),
+            },
+            _ => Seen::Answer(at),
+        }
     }
 
     /// Its answer, which is just coming.
@@ -102,13 +117,29 @@ impl<K: Sink> Expire for Flight<K> {
         if self.load == Load::Counts {
             self.lane.denied.drop_counts();
         }
+        let seen = if self.lane.is_late(self.sent.at, now) {
+            Seen::Failure {
+                sent: self.sent.at,
+                at: Instant::now(),
+                error: late(),
+            }
+        } else {
+            Seen::Nothing
+        };
         if over {
-            self.lane.landed(self.load, sweep);
+            self.lane.landed(self.load, sweep, seen);
+        } else {
+            self.lane.seen(seen);
         }
         let results = vec![Err(late()); self.requests.len()];
         let asked = self.requests.iter().zip(taken);
         self.lane.settler.settle(asked, results);
+        self.lane.noted();
     }
+}
+
+fn says_away<T>(result: &Result<T, StoreError>) -> bool {
+    matches!(result, Err(error) if error.means_away())
 }
 
 impl<K: Sink> Drop for Flight<K> {

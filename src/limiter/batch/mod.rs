@@ -7,6 +7,7 @@ mod flight;
 mod lane;
 mod launch;
 mod queues;
+mod recovery;
 mod settler;
 mod turn;
 mod watch;
@@ -15,21 +16,23 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::FutureExt;
+use futures_util::future::Fuse;
 use tokio::runtime::Handle;
 use tokio::time::timeout_at;
 
-pub use self::queues::MAX_BATCH;
+pub use self::queues::{MAX_BATCH, MAX_WAITING};
 
 use self::flight::Flight;
 use self::lane::Lane;
 use self::launch::Launch;
-use self::settler::{Settler, gone, late};
+use self::settler::{Settler, late};
 use self::turn::{Load, Next, Pending, Place};
 use self::watch::{Expire, Launched};
 use super::denied::{Denied, Known};
 use super::{Answer, Fallback, Sink, Source, Times};
 use crate::quota::Outcome;
-use crate::store::{Request, Scope, Store};
+use crate::store::{Request, Scope, Store, StoreError};
 
 /// The near end of the way to a store. Dropping it lets what is queued settle and then ends the task.
 pub(super) struct Batcher<K: Sink, S> {
@@ -99,6 +102,26 @@ impl<K: Sink, S: Store> Batcher<K, S> {
     }
 }
 
+impl<K: Sink, S: Store> Batcher<K, S> {
+    /// Decides in the store's place, here and now.
+    fn refuse(&self, pending: Pending<K::Ticket>, error: StoreError) -> Option<(Request, Answer)> {
+        let Pending {
+            request, ticket, ..
+        } = pending;
+        let settler = &self.lane.settler;
+        match settler.fallback.answer(&request, error) {
+            Ok(answer) => {
+                self.lane.noted();
+                Some((request, answer))
+            }
+            Err(error) => {
+                settler.sink.deliver(vec![(&request, ticket, Err(error))]);
+                None
+            }
+        }
+    }
+}
+
 impl<K: Sink, S: Store> Intake<K::Ticket> for Batcher<K, S> {
     fn take(&self, request: Request, ticket: K::Ticket) -> Option<(Request, Answer)> {
         let now = Instant::now();
@@ -118,7 +141,7 @@ impl<K: Sink, S: Store> Intake<K::Ticket> for Batcher<K, S> {
                     self.lane.queue(pending);
                 }
             }
-            Place::Ended(pending) => self.lane.settler.refuse(vec![pending], &gone()),
+            Place::Refused(pending, error) => return self.refuse(pending, error),
         }
         None
     }
@@ -145,6 +168,8 @@ impl<K: Sink> Drop for End<K> {
 
 async fn dispatch<K: Sink, S: Store>(end: End<K>, route: Arc<Route<S>>) {
     let lane = &end.0;
+    // In this task, and not in one of its own: it ends with the limiter.
+    let mut recovery = pin!(Fuse::terminated());
     loop {
         match lane.next(Instant::now()) {
             Next::Send(load, batch) => {
@@ -153,10 +178,21 @@ async fn dispatch<K: Sink, S: Store>(end: End<K>, route: Arc<Route<S>>) {
             }
             Next::Late(batch) => lane.settler.refuse(batch, &late()),
             Next::Tell(ticket) => lane.settler.sink.counted(ticket),
-            Next::Wait(None) => lane.changed.notified().await,
-            Next::Wait(Some(deadline)) => {
-                // What is due is seen to below, whether its moment has come or something has changed.
-                let _ = timeout_at(deadline.into(), lane.changed.notified()).await;
+            Next::Recover => recovery.set(recovery::recover(lane, &route).fuse()),
+            Next::Wait(deadline) => {
+                let change = async {
+                    match deadline {
+                        None => lane.changed.notified().await,
+                        // What is due is seen to below, whether its moment has come or something has changed.
+                        Some(deadline) => {
+                            let _ = timeout_at(deadline.into(), lane.changed.notified()).await;
+                        }
+                    }
+                };
+                tokio::select! {
+                    () = change => {}
+                    () = &mut recovery => lane.found(),
+                }
                 let now = Instant::now();
                 lane.expire(now);
                 lane.sweep(now);

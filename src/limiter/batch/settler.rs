@@ -1,5 +1,6 @@
 //! What becomes of requests once the store has, or has not, answered.
 
+use super::queues::MAX_WAITING;
 use super::turn::Pending;
 use crate::limiter::{Answer, Delivery, Fallback, Sink, Source};
 use crate::quota::Outcome;
@@ -55,6 +56,12 @@ impl<K: Sink> Settler<K> {
 pub(super) fn late() -> StoreError {
     let message = "the store did not answer within the deadline";
     StoreError::new(ErrorKind::Timeout, message)
+}
+
+/// Why a request is not even sent.
+pub(super) fn overloaded() -> StoreError {
+    let message = format!("{MAX_WAITING} requests wait for the store already");
+    StoreError::new(ErrorKind::Overloaded, message)
 }
 
 /// Why a request is never answered.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::store::Request;
+use crate::store::{Request, StoreError};
 
 /// A request on its way.
 pub(super) struct Pending<T> {
@@ -27,6 +27,8 @@ pub(super) enum Next<T> {
     Late(Vec<Pending<T>>),
     /// All has been counted, or it has taken too long.
     Tell(T),
+    /// The store is to be found again, or told what was decided without it.
+    Recover,
     /// Waits for a change; until something is due, if there is.
     Wait(Option<Instant>),
     End,
@@ -38,6 +40,6 @@ pub(super) enum Place<T> {
     Queued,
     /// Nothing is waiting and nothing under way: it may leave at once. It counts as under way.
     Free(Pending<T>),
-    /// There is no task any more.
-    Ended(Pending<T>),
+    /// The store is not asked, for this reason.
+    Refused(Pending<T>, StoreError),
 }

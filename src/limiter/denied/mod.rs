@@ -73,7 +73,7 @@ pub(super) struct Answered {
 /// When a batch was sent, and in which epoch.
 #[derive(Clone, Copy)]
 pub(super) struct Sent {
-    at: Instant,
+    pub(super) at: Instant,
     epoch: u64,
 }
 

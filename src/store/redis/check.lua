@@ -3,12 +3,12 @@
 -- KEYS[i]            the log of request i: a list of Unix ms, newest first; while its id is being denied, the head of
 --                    the list is a tally "denials:opened:reported" (src/quota/anomaly.rs)
 -- ARGV[1..3]         window, anomaly window (0: no anomalies), TTL slack; all in ms
--- ARGV[4]            byte i: the kind of request i, from 0
+-- ARGV[4]            the tag of the batch, one character; then byte i + 1: the kind of request i, from 0
 -- ARGV[4k+5..4k+8]   kind k: op ("check", "limit", "status", "reset", "denied"), limit, anomaly threshold, and for
 --                    "denied" how many denials the client has answered by itself, to be counted here
 --
--- Reply: the time of the decisions (Unix ms, a text), if all are plain admissions. Else a list of it and of the number of
--- plain admissions; then six values for each request that is anything else: its number from 1; 1 allowed | 0 denied |
+-- Reply: the time of the decisions (Unix ms) and the tag, in one text, if all are plain admissions. Else a list of that text
+-- and of the number of plain admissions; then six values for each request that is anything else: its number from 1; 1 allowed | 0 denied |
 -- -1 failed; remaining, or the server's error; reset (Unix ms); retry after (ms); requests counted if this one is an
 -- anomaly, or after a denial minus how many more, at the least, would be one, else 0.
 --
@@ -23,6 +23,8 @@ local call, pcall_call, format, sub = redis.call, redis.pcall, string.format, st
 local time = call('TIME')
 local seconds, micros = time[1], time[2]
 local now_text = seconds .. (#micros == 6 and sub(micros, 1, 3) or format('%03d', math.floor(micros / 1000)))
+-- By its tag a reply is known to be that of its batch: one that is out of step would admit whom nobody has counted.
+local signed = now_text .. sub(ARGV[4], 1, 1)
 
 -- A key lives for a window and a slack, from the first admission in each stretch of a slack on: most checks need not set
 -- its TTL, no log expires while it counts, and no key outlives its newest admission by more than the slack.
@@ -43,7 +45,7 @@ if #KEYS == 1 and ARGV[5] == 'check' then
       end
       if admitted then
         if not head or now_text - head > now_text % ARGV[3] then call('PEXPIRE', key, ARGV[1] + ARGV[3]) end
-        return now_text
+        return signed
       end
       call('LPOP', key)
       known_full = true
@@ -58,7 +60,7 @@ local function text(moment) return format('%d%03d', math.floor(moment / 1000), m
 
 -- When the stretch began.
 local stretch = text(now - now % slack)
-local number, plain, reply = 0, 0, {now_text, 0}
+local number, plain, reply = 0, 0, {signed, 0}
 
 -- The rarer answers. Their functions are made when the first is needed: to make them costs a lone check as much as its
 -- decision.
@@ -217,6 +219,8 @@ local function rare()
     local skip = tally(head) and 1 or 0
     local live = later_than(key, now - window, skip, call('LLEN', key) - skip)
     local newest = live > 0 and tonumber(call('LINDEX', key, skip)) or now
+    -- What has expired goes. A write, so that a replica refuses it: what that one knows may be of long ago.
+    call('LTRIM', key, '0', skip + live - 1)
     note(1, math.max(0, limit - live), newest + window, 0, 0)
   end
 
@@ -234,11 +238,11 @@ local function answers()
   -- A local is nearer than anything else.
   local call, byte, keys, kinds, now_text, digits, stretch = call, string.byte, KEYS, ARGV[4], now_text, #now_text, stretch
   -- Most batches are of one kind.
-  local only = #ARGV == 8 and byte(kinds, 1)
+  local only = #ARGV == 8 and byte(kinds, 2)
   local kind, at, op, limit, takes_slot
   for i = number + 1, count do
     number = i
-    local key, k = keys[i], only or byte(kinds, i)
+    local key, k = keys[i], only or byte(kinds, i + 1)
     if k ~= kind then
       kind, at = k, 4 * k + 5
       op, limit = ARGV[at], tonumber(ARGV[at + 1])
@@ -268,7 +272,7 @@ end
 
 -- A server out of memory has refused an admission. Where the log is full there was nothing to admit.
 local function denial()
-  local at = 4 * string.byte(ARGV[4], number) + 5
+  local at = 4 * string.byte(ARGV[4], number + 1) + 5
   local key, op, limit = KEYS[number], ARGV[at], tonumber(ARGV[at + 1])
   rare().decide(key, op, limit, tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), call('LINDEX', key, '0'))
 end
@@ -282,6 +286,6 @@ while number < count do
   if not ok and string.find(said(problem), '^-?OOM') then ok, problem = pcall(denial) end
   if not ok then rare().note(-1, said(problem), 0, 0, 0) end
 end
-if plain == count then return now_text end
+if plain == count then return signed end
 reply[2] = plain
 return reply

@@ -111,3 +111,10 @@ pub struct RedisConfig {
     /// The budget of one connect.
     pub connect_timeout: Duration,
 }
+
+impl RedisConfig {
+    /// What tells its logs from those of another: host, port and database.
+    pub fn place(&self) -> String {
+        format!("{}:{}/{}", self.host, self.port, self.database)
+    }
+}

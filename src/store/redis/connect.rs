@@ -1,7 +1,6 @@
 //! One connect, start to end: name, TCP, TLS, AUTH, SELECT, inside one budget.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -10,12 +9,13 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, RedisConnectionInfo};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::config::{Credentials, RedisConfig, Secret};
 use super::driver::Driver;
 use super::greet::greet;
+use super::resolve::Resolver;
 use super::{reply, tls};
 use crate::store::{ErrorKind, StoreError};
 
@@ -33,9 +33,12 @@ pub(super) struct Connected {
 }
 
 /// Connects within the budget. Several passwords are tried in order, each on a connection of its own.
-pub(super) async fn connect(config: &RedisConfig) -> Result<Connected, StoreError> {
+pub(super) async fn connect(
+    config: &RedisConfig,
+    resolver: &Resolver,
+) -> Result<Connected, StoreError> {
     let budget = config.connect_timeout;
-    match timeout(budget, attempt_all(config)).await {
+    match timeout(budget, attempt_all(config, resolver)).await {
         Ok(result) => result,
         Err(_) => Err(StoreError::new(
             ErrorKind::Timeout,
@@ -44,19 +47,19 @@ pub(super) async fn connect(config: &RedisConfig) -> Result<Connected, StoreErro
     }
 }
 
-async fn attempt_all(config: &RedisConfig) -> Result<Connected, StoreError> {
+async fn attempt_all(config: &RedisConfig, resolver: &Resolver) -> Result<Connected, StoreError> {
     let passwords = match &config.credentials {
         Credentials::Passwords(list) => list.clone(),
         Credentials::Source(source) => vec![source.password().await?],
     };
     let mut last = match passwords.split_first() {
-        None => return attempt(config, None).await,
-        Some((first, _)) => attempt(config, Some(first)).await,
+        None => return attempt(config, resolver, None).await,
+        Some((first, _)) => attempt(config, resolver, Some(first)).await,
     };
     for password in passwords.iter().skip(1) {
         match last {
             Err(error) if error.kind() == ErrorKind::WrongPass => {
-                last = attempt(config, Some(password)).await;
+                last = attempt(config, resolver, Some(password)).await;
             }
             other => return other,
         }
@@ -64,8 +67,12 @@ async fn attempt_all(config: &RedisConfig) -> Result<Connected, StoreError> {
     last
 }
 
-async fn attempt(config: &RedisConfig, password: Option<&Secret>) -> Result<Connected, StoreError> {
-    let tcp = open(config).await?;
+async fn attempt(
+    config: &RedisConfig,
+    resolver: &Resolver,
+    password: Option<&Secret>,
+) -> Result<Connected, StoreError> {
+    let tcp = open(resolver).await?;
     match &config.tls {
         None => set_up(config, password, tcp).await,
         Some(tls) => {
@@ -75,23 +82,19 @@ async fn attempt(config: &RedisConfig, password: Option<&Secret>) -> Result<Conn
     }
 }
 
-/// Resolves the name, every time: after a failover it points elsewhere.
-async fn open(config: &RedisConfig) -> Result<TcpStream, StoreError> {
-    let found: Vec<SocketAddr> = lookup_host((config.host.as_str(), config.port))
-        .await
-        .map_err(|e| not_found().with_source(e))?
-        .collect();
-    let mut failure = not_found();
-    for address in found {
+async fn open(resolver: &Resolver) -> Result<TcpStream, StoreError> {
+    let mut failure = None;
+    for address in resolver.addresses().await? {
         match TcpStream::connect(address).await {
             Ok(tcp) => {
                 tune(&tcp).map_err(broken)?;
                 return Ok(tcp);
             }
-            Err(e) => failure = broken(e),
+            Err(e) => failure = Some(broken(e)),
         }
     }
-    Err(failure)
+    // There is an address at least, and it failed.
+    Err(failure.unwrap_or_else(closed))
 }
 
 fn tune(tcp: &TcpStream) -> io::Result<()> {
@@ -144,10 +147,6 @@ fn closed() -> StoreError {
         ErrorKind::Disconnected,
         "the server closed the connection while it was set up",
     )
-}
-
-fn not_found() -> StoreError {
-    StoreError::new(ErrorKind::NotFound, "the host name does not resolve")
 }
 
 fn broken(error: io::Error) -> StoreError {

@@ -1,11 +1,34 @@
 //! The first words on a connection: AUTH, SELECT, or a PING where neither is due.
 
-use redis::Cmd;
+use std::time::Duration;
+
 use redis::aio::MultiplexedConnection;
+use redis::{Cmd, RedisError};
+use tokio::time::timeout;
 
 use super::config::{RedisConfig, Secret};
 use super::reply;
 use crate::store::{ErrorKind, StoreError};
+
+/// How long a quiet connection has for a sign of life: enough for another zone and a busy server, and well below the usual
+/// deadline of a check (250 ms), so that there is time left to connect anew.
+const SIGN_OF_LIFE: Duration = Duration::from_millis(100);
+
+/// Whether the server answers on `connection`, whatever it says.
+pub(super) async fn is_alive(connection: &MultiplexedConnection) -> bool {
+    let mut connection = connection.clone();
+    let ping = redis::cmd("PING");
+    match timeout(SIGN_OF_LIFE, ping.query_async::<()>(&mut connection)).await {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => is_an_answer(&error),
+        Err(_) => false,
+    }
+}
+
+/// An error that the server said, and not one of the way there.
+fn is_an_answer(error: &RedisError) -> bool {
+    error.code() == Some("NOPERM")
+}
 
 /// Logs in and selects the database. One answer at least is waited for: a server that never gives one, or speaks TLS, is
 /// found within the budget of the connect, and not by one check after another.

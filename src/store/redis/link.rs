@@ -1,149 +1,246 @@
-//! A connection that is made when first needed, shared by all checks, and replaced when it breaks.
+//! A connection that looks after itself: made when first needed, shared by all checks, asked for a sign of life after a
+//! quiet stretch, and replaced when it breaks.
+//!
+//! A check waits for a connect only where a connection has worked until now, or none has been tried: that usually takes a
+//! millisecond. Once an attempt has failed, the next ones are made in the background, spaced by full jitter, and until one
+//! succeeds a check is told at once why there is no connection.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use redis::aio::MultiplexedConnection;
+use tokio::runtime::Handle;
+use tokio::time::sleep;
 
-use super::config::RedisConfig;
-use super::connect::connect;
+use super::backoff;
 use super::driver::Driver;
-use crate::store::StoreError;
+use super::greet::is_alive;
+use super::live::{Live, Place};
+use crate::store::{ErrorKind, StoreError};
+
+/// A server that is away and that nobody has asked for so long is looked for again when somebody asks. Longer than the
+/// breaker's longest wait between two probes.
+const FORGOTTEN: Duration = Duration::from_secs(60);
+
+/// A connection that was used so recently is replaced before the next request asks for it.
+const IN_USE: Duration = Duration::from_secs(1);
 
 /// One multiplexed connection. Must be used inside a Tokio runtime, always the same one.
-pub(super) struct Link {
-    config: Arc<RedisConfig>,
-    state: Arc<Mutex<State>>,
-}
+pub(super) struct Link(Arc<Core>);
 
-/// A connection in use; the number tells it from the one that replaces it.
-#[derive(Clone)]
-pub(super) struct Live {
-    pub(super) connection: MultiplexedConnection,
-    pub(super) driver: Arc<Driver>,
-    number: u64,
+struct Core {
+    place: Arc<Place>,
+    state: Mutex<State>,
 }
 
 struct State {
-    number: u64,
     stage: Stage,
+    /// Connections in a row that failed, to be made or before they decided anything.
+    failures: u32,
+    /// When a request last asked for the connection.
+    wanted: Instant,
 }
 
 enum Stage {
+    /// The next request connects.
     Down,
+    /// Whoever asks waits for it.
     Connecting(Attempt),
     Up(Live),
+    /// For this reason. Attempts are made in the background.
+    Away(StoreError),
 }
 
 type Attempt = Shared<BoxFuture<'static, Result<Live, StoreError>>>;
 
 impl Link {
-    pub(super) fn new(config: Arc<RedisConfig>) -> Self {
-        Self {
-            config,
-            state: Arc::new(Mutex::new(State {
-                number: 0,
+    pub(super) fn new(place: Arc<Place>) -> Self {
+        Self(Arc::new(Core {
+            place,
+            state: Mutex::new(State {
                 stage: Stage::Down,
-            })),
-        }
+                failures: 0,
+                wanted: Instant::now(),
+            }),
+        }))
     }
 
-    /// The connection, made first if there is none. Whoever stops waiting leaves the attempt to the others: it runs on
-    /// a task of its own, bounded by the connect budget.
+    /// The connection, made or asked for a sign of life first if need be. Whoever stops waiting leaves the attempt to the
+    /// others: it runs on a task of its own, bounded by the connect budget.
+    ///
+    /// # Errors
+    /// Why there is none.
     pub(super) async fn live(&self) -> Result<Live, StoreError> {
         let attempt = {
-            let mut state = lock(&self.state);
+            let mut state = self.0.lock();
+            state.wanted = Instant::now();
             match &state.stage {
-                Stage::Up(live) => return Ok(live.clone()),
-                Stage::Connecting(attempt) => attempt.clone(),
-                Stage::Down => {
-                    state.number += 1;
-                    let attempt = self.attempt(state.number);
-                    state.stage = Stage::Connecting(attempt.clone());
-                    tokio::spawn(attempt.clone());
-                    attempt
+                Stage::Up(live) if !live.pulse.is_stale() => return Ok(live.clone()),
+                Stage::Up(live) => {
+                    let quiet = live.clone();
+                    self.0.begin(&mut state, Some(quiet))
                 }
+                Stage::Connecting(attempt) => attempt.clone(),
+                Stage::Down => self.0.begin(&mut state, None),
+                Stage::Away(error) => return Err(error.clone()),
             }
         };
         attempt.await
     }
 
-    /// The connection, if there is one.
+    /// The connection, if there is one that may be used without waiting.
     pub(super) fn ready(&self) -> Option<Live> {
-        match &lock(&self.state).stage {
-            Stage::Up(live) => Some(live.clone()),
-            Stage::Down | Stage::Connecting(_) => None,
+        let mut state = self.0.lock();
+        match &state.stage {
+            Stage::Up(live) if !live.pulse.is_stale() => {
+                let live = live.clone();
+                state.wanted = Instant::now();
+                Some(live)
+            }
+            _ => None,
         }
     }
 
-    /// Lets go of `live`, unless it has been replaced already.
-    pub(super) fn discard(&self, live: &Live) {
-        leave(&self.state, live.number);
+    /// Whether there is no connection, and nothing to wait for.
+    pub(super) fn is_away(&self) -> bool {
+        matches!(self.0.lock().stage, Stage::Away(_))
     }
 
-    fn attempt(&self, number: u64) -> Attempt {
-        let config = Arc::clone(&self.config);
-        // Weak: the state holds the connection, and the connection's end is awaited here.
-        let state = Arc::downgrade(&self.state);
+    /// Lets go of `live` because of `error`, unless it has been replaced already.
+    pub(super) fn discard(&self, live: &Live, error: StoreError) {
+        self.0.lose(&live.driver, error);
+    }
+}
+
+impl Core {
+    /// Connects, unless `quiet` gives a sign of life.
+    fn begin(self: &Arc<Self>, state: &mut State, quiet: Option<Live>) -> Attempt {
+        // Weak: the state holds the attempt, and later the connection, whose end is awaited.
+        let core = Arc::downgrade(self);
+        let place = Arc::clone(&self.place);
         let attempt = async move {
-            match connect(&config).await {
-                Ok(connected) => {
-                    let driver = Arc::new(connected.driver);
-                    let live = Live {
-                        connection: connected.connection,
-                        driver: Arc::clone(&driver),
-                        number,
-                    };
-                    arrive(&state, &live);
-                    tokio::spawn(async move {
-                        // The server closed it, every holder let go, or the driver panicked: the next check connects anew.
-                        let _leaving = Leaving { state, number };
-                        driver.run().await;
-                    });
+            if let Some(live) = quiet
+                && is_alive(&live.connection).await
+            {
+                live.pulse.heard();
+                arrive(&core, &live);
+                return Ok(live);
+            }
+            match place.connect().await {
+                Ok(live) => {
+                    install(core, &live);
                     Ok(live)
                 }
                 Err(error) => {
-                    drop(Leaving { state, number });
+                    if let Some(core) = core.upgrade() {
+                        core.go_away(&mut core.lock(), error.clone());
+                    }
                     Err(error)
                 }
             }
         };
-        attempt.boxed().shared()
+        let attempt = attempt.boxed().shared();
+        state.stage = Stage::Connecting(attempt.clone());
+        tokio::spawn(attempt.clone());
+        attempt
     }
-}
 
-fn arrive(state: &Weak<Mutex<State>>, live: &Live) {
-    if let Some(state) = state.upgrade() {
-        let mut state = lock(&state);
-        if state.number == live.number {
-            state.stage = Stage::Up(live.clone());
+    /// A connection is of no use any more.
+    fn lose(self: &Arc<Self>, driver: &Arc<Driver>, error: StoreError) {
+        let mut state = self.lock();
+        let proven = match &state.stage {
+            Stage::Up(live) if live.is(driver) => live.is_proven(),
+            _ => return,
+        };
+        if !proven {
+            self.go_away(&mut state, error);
+            return;
         }
-    }
-}
-
-/// Makes way for the next connection when dropped.
-struct Leaving {
-    state: Weak<Mutex<State>>,
-    number: u64,
-}
-
-impl Drop for Leaving {
-    fn drop(&mut self) {
-        if let Some(state) = self.state.upgrade() {
-            leave(&state, self.number);
-        }
-    }
-}
-
-fn leave(state: &Mutex<State>, number: u64) {
-    let mut state = lock(state);
-    if state.number == number {
+        state.failures = 0;
         state.stage = Stage::Down;
+        // Outside a runtime only where it has just ended.
+        if state.wanted.elapsed() < IN_USE && Handle::try_current().is_ok() {
+            // Nobody waits for it yet; it goes on by itself.
+            drop(self.begin(&mut state, None));
+        }
+    }
+
+    /// One more connection has failed: from here on, the attempts are made in the background.
+    fn go_away(self: &Arc<Self>, state: &mut State, error: StoreError) {
+        state.failures = state.failures.saturating_add(1);
+        state.stage = Stage::Away(error);
+        if Handle::try_current().is_ok() {
+            tokio::spawn(reconnect(Arc::downgrade(self)));
+        } else {
+            state.stage = Stage::Down;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics between two writes to the state.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    // Nothing panics between two writes to the state.
-    state.lock().unwrap_or_else(PoisonError::into_inner)
+fn arrive(core: &Weak<Core>, live: &Live) {
+    if let Some(core) = core.upgrade() {
+        core.lock().stage = Stage::Up(live.clone());
+    }
+}
+
+/// Takes a new connection into use.
+fn install(core: Weak<Core>, live: &Live) {
+    arrive(&core, live);
+    if let Some(core) = core.upgrade() {
+        core.place.arrivals.send_modify(|count| *count += 1);
+    }
+    tokio::spawn(drive(core, Arc::clone(&live.driver)));
+}
+
+/// Moves a connection's bytes until it ends: the server has closed it, every holder has let go, or the driver panicked.
+async fn drive(core: Weak<Core>, driver: Arc<Driver>) {
+    struct Leaving(Weak<Core>, Arc<Driver>);
+    impl Drop for Leaving {
+        fn drop(&mut self) {
+            if let Some(core) = self.0.upgrade() {
+                let closed = "the server closed the connection";
+                core.lose(&self.1, StoreError::new(ErrorKind::Disconnected, closed));
+            }
+        }
+    }
+    let leaving = Leaving(core, driver);
+    leaving.1.run().await;
+}
+
+/// Connects in the background, for as long as somebody wants the connection.
+async fn reconnect(core: Weak<Core>) {
+    loop {
+        let Some(failures) = core.upgrade().map(|core| core.lock().failures) else {
+            return;
+        };
+        sleep(backoff::wait(failures)).await;
+        let Some(place) = core.upgrade().and_then(|core| {
+            let mut state = core.lock();
+            if state.wanted.elapsed() >= FORGOTTEN {
+                state.stage = Stage::Down;
+                return None;
+            }
+            drop(state);
+            Some(Arc::clone(&core.place))
+        }) else {
+            return;
+        };
+        match place.connect().await {
+            Ok(live) => return install(core, &live),
+            Err(error) => {
+                let Some(core) = core.upgrade() else {
+                    return;
+                };
+                let mut state = core.lock();
+                state.failures = state.failures.saturating_add(1);
+                state.stage = Stage::Away(error);
+            }
+        }
+    }
 }

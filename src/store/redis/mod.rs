@@ -1,18 +1,25 @@
 //! Logs on one Redis 7.0 or later, decided there by one atomic script.
 
 mod address;
+pub mod backoff;
 mod config;
 mod connect;
 mod driver;
 pub mod environment;
 mod greet;
 mod link;
+mod live;
+mod pulse;
+mod replay;
 mod reply;
+mod resolve;
 pub mod script;
 mod tls;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use redis::{Cmd, Value};
 
 pub use config::{
     Credentials, DEFAULT_PORT, MAX_CONNECTIONS, PasswordAnswer, PasswordSource, RedisConfig,
@@ -21,12 +28,14 @@ pub use config::{
 pub use tls::certificates;
 
 use self::link::Link;
-use self::script::By;
-use super::{ErrorKind, Request, Scope, Store, StoreError};
-use crate::quota::Outcome;
+use self::live::{Live, Place};
+use self::script::{By, Tag};
+use super::{ErrorKind, Op, Replay, Request, Scope, Store, StoreError};
+use crate::quota::{Id, Limit, Outcome};
 
 /// One Redis and the connections to it. Nothing connects before the first request.
 pub struct RedisStore {
+    place: Arc<Place>,
     links: Vec<Link>,
     turn: AtomicUsize,
 }
@@ -34,12 +43,21 @@ pub struct RedisStore {
 impl RedisStore {
     /// A store at the place that `config` names.
     pub fn new(config: RedisConfig) -> Self {
-        let config = Arc::new(config);
         let count = config.connections.clamp(1, MAX_CONNECTIONS);
+        let place = Arc::new(Place::new(config));
         Self {
-            links: (0..count).map(|_| Link::new(Arc::clone(&config))).collect(),
+            links: (0..count).map(|_| Link::new(Arc::clone(&place))).collect(),
+            place,
             turn: AtomicUsize::new(0),
         }
+    }
+
+    /// The link whose turn it is, or the next that is not away: one broken connection is nobody's loss while others work.
+    fn link(&self, turn: usize) -> &Link {
+        let count = self.links.len();
+        let places = (0..count).map(|n| &self.links[(turn + n) % count]);
+        let mut fit = places.filter(|link| !link.is_away());
+        fit.next().unwrap_or(&self.links[turn % count])
     }
 
     async fn ask(
@@ -47,31 +65,69 @@ impl RedisStore {
         scope: &Scope,
         requests: &[Request],
     ) -> Result<Vec<Result<Outcome, StoreError>>, StoreError> {
+        let command = |by, tag| script::command(by, tag, scope, requests);
+        let read =
+            |value: &_, tag| script::outcomes(value, tag, scope.rules.window, requests.len());
+        self.call(command, read).await
+    }
+
+    /// Runs a script that answers for several keys.
+    async fn call<T>(
+        &self,
+        command: impl Fn(By, Tag) -> Cmd,
+        read: impl FnOnce(&Value, Tag) -> Result<Vec<Result<T, StoreError>>, StoreError>,
+    ) -> Result<Vec<Result<T, StoreError>>, StoreError> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        let link = &self.links[turn % self.links.len()];
+        let link = self.link(turn);
         let live = link.live().await?;
-        let mut connection = live.connection.clone();
-        let by_hash = script::command(By::Hash, scope, requests);
-        let mut result = by_hash.query_async(&mut connection).await;
-        // The script cache is empty after a restart and practically every failover. The server refused before it ran
-        // anything, so asking again cannot count twice.
-        if matches!(&result, Err(e) if e.code() == Some("NOSCRIPT")) {
-            let by_source = script::command(By::Source, scope, requests);
-            result = by_source.query_async(&mut connection).await;
-        }
-        let results = result
-            .map(|value| script::outcomes(value, scope.rules.window, requests.len()))
-            .map_err(|e| reply::instead_of_reply(&e));
+        let tag = Tag::of(turn);
+        let reply = call(link, &live, |by| command(by, tag)).await;
+        let results = reply.and_then(|value| read(&value, tag));
         let spoilt = match &results {
             Ok(results) => results
                 .iter()
-                .any(|r| matches!(r, Err(e) if spoils_from_inside(e))),
-            Err(error) => error.spoils_connection(),
+                .find_map(|r| r.as_ref().err().filter(|e| spoils_from_inside(e))),
+            Err(error) => Some(error).filter(|e| e.spoils_connection()),
         };
-        if spoilt {
-            link.discard(&live);
+        if let Some(error) = spoilt {
+            link.discard(&live, error.clone());
+        } else if results.is_ok() {
+            live.prove();
         }
         results
+    }
+}
+
+/// Runs a script over `live`, and sends its source along where the server does not have it: after a restart, and practically
+/// every failover. The server has refused then before it ran anything, so asking again cannot count twice.
+async fn call(link: &Link, live: &Live, command: impl Fn(By) -> Cmd) -> Result<Value, StoreError> {
+    let mut connection = live.connection.clone();
+    let waiting = Waiting { link, live };
+    live.pulse.sent();
+    let mut result = command(By::Hash).query_async(&mut connection).await;
+    if matches!(&result, Err(e) if e.code() == Some("NOSCRIPT")) {
+        live.pulse.heard();
+        live.pulse.sent();
+        result = command(By::Source).query_async(&mut connection).await;
+    }
+    live.pulse.heard();
+    drop(waiting);
+    result.map_err(|e| reply::instead_of_reply(&e))
+}
+
+/// Somebody who waits for an answer. Given up, with nothing heard for long, it takes the connection along.
+struct Waiting<'a> {
+    link: &'a Link,
+    live: &'a Live,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.live.pulse.is_silent() {
+            let silent = "the server has not answered on this connection";
+            let error = StoreError::new(ErrorKind::Timeout, silent);
+            self.link.discard(self.live, error);
+        }
     }
 }
 
@@ -86,24 +142,48 @@ impl Store for RedisStore {
         // The link that is next: the one that `send` will ask, unless another thread is just asking too. Then the task of
         // that link's driver does what this one would have.
         let turn = self.turn.load(Ordering::Relaxed);
-        let live = self.links[turn % self.links.len()].ready()?;
+        let live = self.link(turn).ready()?;
         live.driver.push_on(send)
     }
 
     async fn run(&self, scope: &Scope, requests: &[Request]) -> Vec<Result<Outcome, StoreError>> {
-        match self.ask(scope, requests).await {
-            Ok(results) => results,
-            Err(error) => {
-                let error = match error.kind() {
-                    ErrorKind::Cluster => StoreError::new(
-                        ErrorKind::Cluster,
-                        "the server is part of a Redis Cluster, which this version does not speak; \
-                         name one primary, or use a replication group with cluster mode disabled",
-                    ),
-                    _ => error,
-                };
-                vec![Err(error); requests.len()]
-            }
-        }
+        let results = self.ask(scope, requests).await;
+        results.unwrap_or_else(|error| vec![Err(explained(error)); requests.len()])
+    }
+
+    async fn probe(&self, scope: &Scope) -> Result<(), StoreError> {
+        // A reset, which a server refuses that takes no writes.
+        let request = Request {
+            op: Op::Reset,
+            id: Id::nobody(),
+            limit: Limit::literal(1),
+        };
+        let mut results = self.run(scope, &[request]).await;
+        results.swap_remove(0).map(drop)
+    }
+
+    async fn reached(&self, known: u64) -> u64 {
+        let mut arrivals = self.place.arrivals.subscribe();
+        let changed = arrivals.wait_for(|&count| count != known).await;
+        // The sender lives as long as this store.
+        changed.map_or(known, |count| *count)
+    }
+
+    async fn replay(&self, scope: &Scope, replays: &[Replay]) -> Vec<Result<(), StoreError>> {
+        let command = |by, tag| replay::command(by, tag, scope, replays);
+        let read = |value: &_, tag| replay::results(value, tag, replays.len());
+        let results = self.call(command, read).await;
+        results.unwrap_or_else(|error| vec![Err(error); replays.len()])
+    }
+}
+
+fn explained(error: StoreError) -> StoreError {
+    match error.kind() {
+        ErrorKind::Cluster => StoreError::new(
+            ErrorKind::Cluster,
+            "the server is part of a Redis Cluster, which this version does not speak; name one \
+             primary, or use a replication group with cluster mode disabled",
+        ),
+        _ => error,
     }
 }

@@ -76,6 +76,7 @@ fn server_kind(code: &str, detail: &str) -> ErrorKind {
         "LOADING" | "MASTERDOWN" => ErrorKind::Loading,
         "OOM" => ErrorKind::Oom,
         "BUSY" => ErrorKind::Busy,
+        "WRONGTYPE" => ErrorKind::WrongType,
         "MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN" | "CROSSSLOT" => ErrorKind::Cluster,
         "ERR" if detail.contains("max number of clients") => ErrorKind::MaxClients,
         // How Redis 7 says NOPERM inside a script.

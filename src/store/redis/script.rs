@@ -1,5 +1,6 @@
 //! The batch script on the wire: its command, and its reply.
 
+use std::fmt;
 use std::sync::LazyLock;
 
 use redis::{Cmd, Script, Value};
@@ -27,15 +28,45 @@ pub(super) enum By {
     Source,
 }
 
+impl By {
+    /// The beginning of a command that runs the script.
+    pub(super) fn script(self, script: &Script, source: &str) -> Cmd {
+        match self {
+            By::Hash => redis::cmd("EVALSHA").arg(script.get_hash()).to_owned(),
+            By::Source => redis::cmd("EVAL").arg(source).to_owned(),
+        }
+    }
+}
+
+/// What a batch is known by in its reply: one printable character, so that replies that are out of step on a connection are
+/// not taken for one another's. Batches that are under way together differ in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tag(u8);
+
+impl Tag {
+    /// The tag of the batch of that number.
+    pub fn of(number: usize) -> Self {
+        Self(b'@' + (number % 63) as u8)
+    }
+}
+
+impl fmt::Display for Tag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", char::from(self.0))
+    }
+}
+
 /// Hashed once: hashing copies the text.
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(SOURCE));
 
+/// How much longer than its window a log's key of that window may live.
+pub(super) fn slack(window: Window) -> Millis {
+    (window.ms() / 4).clamp(1, MAX_SLACK_MS)
+}
+
 /// The command that asks `requests`.
-pub(super) fn command(by: By, scope: &Scope, requests: &[Request]) -> Cmd {
-    let mut cmd = match by {
-        By::Hash => redis::cmd("EVALSHA").arg(SCRIPT.get_hash()).to_owned(),
-        By::Source => redis::cmd("EVAL").arg(SOURCE).to_owned(),
-    };
+pub(super) fn command(by: By, tag: Tag, scope: &Scope, requests: &[Request]) -> Cmd {
+    let mut cmd = by.script(&SCRIPT, SOURCE);
     cmd.arg(requests.len());
     let mut key = String::new();
     for request in requests {
@@ -43,7 +74,7 @@ pub(super) fn command(by: By, scope: &Scope, requests: &[Request]) -> Cmd {
         scope.name.write_key(&request.id, &mut key);
         cmd.arg(&key);
     }
-    for argument in arguments(scope.rules, requests) {
+    for argument in arguments(scope.rules, tag, requests) {
         cmd.arg(argument);
     }
     cmd
@@ -54,13 +85,14 @@ pub(super) fn command(by: By, scope: &Scope, requests: &[Request]) -> Cmd {
 ///
 /// # Panics
 /// In debug builds, for more than 128 requests: the bytes are to be text.
-pub fn arguments(rules: Rules, requests: &[Request]) -> Vec<String> {
+pub fn arguments(rules: Rules, tag: Tag, requests: &[Request]) -> Vec<String> {
     debug_assert!(requests.len() <= 128);
     let window = rules.window.ms();
     let anomaly_window = rules.anomaly.map_or(0, |rule| rule.window().ms());
-    let slack = (window / 4).clamp(1, MAX_SLACK_MS);
+    let slack = slack(rules.window);
     let mut kinds: Vec<(Op, Limit)> = Vec::new();
-    let mut of_requests = String::with_capacity(requests.len());
+    let mut of_requests = String::with_capacity(1 + requests.len());
+    of_requests.push(char::from(tag.0));
     for request in requests {
         let kind = (request.op, request.limit);
         let number = kinds
@@ -93,14 +125,24 @@ pub fn arguments(rules: Rules, requests: &[Request]) -> Vec<String> {
     arguments
 }
 
-/// The script's reply to `count` requests. Two requests of one place, or a place left out, make it none of the script's.
-pub fn outcomes(value: Value, window: Window, count: usize) -> Vec<Result<Outcome, StoreError>> {
-    admitted_but(&value, window, count).unwrap_or_else(|| vec![Err(unexpected()); count])
+/// The script's reply to the batch of `tag`, of `count` requests.
+///
+/// # Errors
+/// [`ErrorKind::Protocol`] for a reply that is none of the script's: without the tag, with two answers for one request or
+/// none for another.
+pub fn outcomes(
+    value: &Value,
+    tag: Tag,
+    window: Window,
+    count: usize,
+) -> Result<Vec<Result<Outcome, StoreError>>, StoreError> {
+    admitted_but(value, tag, window, count).ok_or_else(unexpected)
 }
 
 /// Everybody admitted but those of whom the reply says more.
 fn admitted_but(
     value: &Value,
+    tag: Tag,
     window: Window,
     count: usize,
 ) -> Option<Vec<Result<Outcome, StoreError>>> {
@@ -114,6 +156,7 @@ fn admitted_but(
     let Value::BulkString(now) = now else {
         return None;
     };
+    let (_, now) = now.split_last().filter(|&(&last, _)| last == tag.0)?;
     let now: Millis = str::from_utf8(now).ok()?.parse().ok()?;
     let admitted = Outcome::of(Decision {
         verdict: Verdict::Allowed,

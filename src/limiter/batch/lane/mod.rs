@@ -1,15 +1,20 @@
 //! Where requests gather: their queues, under a lock, and the wake-ups of the task that sends them.
 
+mod health;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-use super::queues::Queues;
-use super::settler::{Settler, gone};
-use super::turn::{Load, Next, Pending, Place};
-use super::watch::{Launched, Watch};
+pub(super) use self::health::Seen;
+
 use crate::limiter::Sink;
+use crate::limiter::batch::queues::Queues;
+use crate::limiter::batch::settler::{Settler, gone};
+use crate::limiter::batch::turn::{Load, Next, Pending, Place};
+use crate::limiter::batch::watch::{Launched, Watch};
+use crate::limiter::breaker::Breaker;
 use crate::limiter::denied::{Denied, SWEEP};
 use crate::store::Request;
 
@@ -21,11 +26,14 @@ pub(super) struct Lane<K: Sink> {
     pub(super) settler: Settler<K>,
     pub(super) denied: Denied<K::Ticket>,
     /// The time within which a request is settled.
-    timeout: Duration,
+    pub(super) timeout: Duration,
 }
 
 struct State<K: Sink> {
     queues: Queues<K::Ticket>,
+    breaker: Breaker,
+    /// The store is being found again, or told.
+    recovering: bool,
     watch: Watch,
     /// When the denied cache is due to be swept, while there is something in it.
     sweep: Option<Instant>,
@@ -43,6 +51,8 @@ impl<K: Sink> Lane<K> {
             timeout,
             state: Mutex::new(State {
                 queues: Queues::new(),
+                breaker: Breaker::new(timeout),
+                recovering: false,
                 watch: Watch::default(),
                 sweep: None,
                 closed: false,
@@ -67,8 +77,8 @@ impl<K: Sink> Lane<K> {
             deadline,
         };
         let mut state = self.lock();
-        if state.ended {
-            return Place::Ended(pending);
+        if let Some(error) = state.refuses() {
+            return Place::Refused(pending, error);
         }
         let alone = counts.is_empty();
         let queues = &mut state.queues;
@@ -113,16 +123,16 @@ impl<K: Sink> Lane<K> {
         }
     }
 
-    /// A batch is no longer under way; `sweep`: there is something in the denied cache.
-    pub(super) fn landed(&self, load: Load, sweep: bool) {
+    /// A batch is no longer under way, and this has been seen of the store; `sweep`: there is something in the denied cache.
+    pub(super) fn landed(&self, load: Load, sweep: bool, seen: Seen) {
         let mut state = self.lock();
         state.queues.landed(load);
-        let mut wake = !state.queues.is_empty() || self.denied.is_due();
+        let mut wake = !state.queues.is_empty() || self.denied.is_due() || self.is_noted();
         if sweep && state.sweep.is_none() {
             state.sweep = Some(Instant::now() + SWEEP);
             wake = true;
         }
-        drop(state);
+        self.look(state, seen);
         if wake {
             self.changed.notify_one();
         }
@@ -131,11 +141,19 @@ impl<K: Sink> Lane<K> {
     /// What the task does next. What it is to send counts as under way.
     pub(super) fn next(&self, now: Instant) -> Next<K::Ticket> {
         let mut state = self.lock();
+        let noted = self.is_noted();
+        if !state.closed && !state.recovering && (noted || state.breaker.open().is_some()) {
+            state.recovering = true;
+            return Next::Recover;
+        }
+        if state.breaker.open().is_some() {
+            self.denied.drop_counts();
+        }
         let due = |most| {
             let counts = self.denied.take_counts(most, now);
             pendings(counts, now + self.timeout).collect()
         };
-        if let Some(next) = state.queues.next(now, due) {
+        if let Some(next) = state.queues.next(now, due, noted) {
             return next;
         }
         let launched = state.watch.due();
@@ -155,11 +173,13 @@ impl<K: Sink> Lane<K> {
         }
     }
 
-    /// Counts all that the denied cache has answered, and then tells `ticket`. `false`: there is nothing to count.
+    /// Counts all that the denied cache has answered, has the store told of what was decided here, and then tells `ticket`.
+    /// `false`: there is nothing to wait for.
     pub(super) fn flush(&self, ticket: K::Ticket, now: Instant) -> bool {
         let mut state = self.lock();
         self.denied.sweep(now);
-        if state.ended || !self.denied.is_due() && !state.queues.is_counting() {
+        let busy = self.denied.is_due() || state.queues.is_counting() || self.is_noted();
+        if state.ended || state.breaker.open().is_some() || !busy {
             return false;
         }
         state.queues.tell(ticket, now + self.timeout);

@@ -1,0 +1,98 @@
+//! What a lane makes of what is seen of the store: the breaker, and the search for a store that is away.
+
+use std::sync::MutexGuard;
+use std::time::{Duration, Instant};
+
+use super::{Lane, State};
+use crate::limiter::Sink;
+use crate::limiter::batch::settler::{gone, overloaded};
+use crate::store::StoreError;
+
+/// What has been seen of the store.
+pub(in crate::limiter::batch) enum Seen {
+    Nothing,
+    Answer(Instant),
+    Failure {
+        sent: Instant,
+        at: Instant,
+        error: StoreError,
+    },
+}
+
+impl<K: Sink> State<K> {
+    /// Why no request is taken in, while none is.
+    pub(super) fn refuses(&self) -> Option<StoreError> {
+        if self.ended {
+            return Some(gone());
+        }
+        let full = (!self.queues.has_room()).then(overloaded);
+        self.breaker.open().cloned().or(full)
+    }
+}
+
+impl<K: Sink> Lane<K> {
+    /// Some of a batch that is still under way are late.
+    pub(in crate::limiter::batch) fn seen(&self, seen: Seen) {
+        self.look(self.lock(), seen);
+    }
+
+    /// Whether a batch that was sent then has had a fair share of its deadline: what has waited here for long says little of
+    /// the store.
+    pub(in crate::limiter::batch) fn is_late(&self, sent: Instant, now: Instant) -> bool {
+        now.saturating_duration_since(sent) >= self.timeout / 2
+    }
+
+    /// What the breaker makes of it. Where that opens it, nobody waits any longer.
+    pub(super) fn look(&self, mut state: MutexGuard<'_, State<K>>, seen: Seen) {
+        let error = match seen {
+            Seen::Nothing => return,
+            Seen::Answer(at) => return state.breaker.answered(at),
+            Seen::Failure { sent, at, error } => {
+                if !state.breaker.failed(sent, at, &error) {
+                    return;
+                }
+                error
+            }
+        };
+        let (left, told) = state.queues.drain();
+        drop(state);
+        self.denied.drop_counts();
+        self.settler.refuse(left, &error);
+        if let Some(ticket) = told {
+            self.settler.sink.counted(ticket);
+        }
+        self.changed.notify_one();
+    }
+
+    /// Whether the store has to hear of something that was decided here.
+    pub(super) fn is_noted(&self) -> bool {
+        self.settler.fallback.noted().is_some()
+    }
+
+    /// What was decided here has been noted.
+    pub(in crate::limiter::batch) fn noted(&self) {
+        if self.is_noted() {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Whether the breaker is open.
+    pub(in crate::limiter::batch) fn is_open(&self) -> bool {
+        self.lock().breaker.open().is_some()
+    }
+
+    /// How long to wait until the store is looked for again.
+    pub(in crate::limiter::batch) fn wait(&self) -> Duration {
+        self.lock().breaker.wait(fastrand::f64())
+    }
+
+    /// The store decides again.
+    pub(in crate::limiter::batch) fn recovered(&self) {
+        self.lock().breaker.close();
+    }
+
+    /// The search for the store has ended.
+    pub(in crate::limiter::batch) fn found(&self) {
+        self.lock().recovering = false;
+    }
+}

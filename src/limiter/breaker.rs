@@ -1,0 +1,132 @@
+//! Stops asking a store that does not answer.
+//!
+//! Closed, it watches what becomes of batches. It opens when several in a row fail, or half of the recent ones. Open, no
+//! request reaches the store: whoever may decide in its place does so at once, and probes of nobody's ask whether the store
+//! is back. (Nygard, "Release It!", 2nd ed., 2018, "Circuit Breaker".)
+//!
+//! Time is passed in, and so is chance.
+
+use std::time::{Duration, Instant};
+
+use crate::store::StoreError;
+
+/// As many failures in a row open it: one may be a broken connection and two the one that replaced it.
+const IN_A_ROW: u32 = 3;
+
+/// Half of the batches of the last 5 to 10 s open it, if these are at least so many failures.
+const FAILURES: u32 = 10;
+const PERIOD: Duration = Duration::from_secs(5);
+
+/// An answer that comes this long after the deadline was not late: this process, or its machine, was stopped. A busy machine
+/// delays a timer by some 10 ms.
+const FROZEN: Duration = Duration::from_millis(500);
+
+/// The bounds of the wait between two probes. It grows by half from one to the next: a server that returns after a minute is
+/// found some 10 s later at the most, also where nothing but a probe can tell.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// The breaker of one store, as one limiter sees it.
+#[derive(Debug)]
+pub struct Breaker {
+    deadline: Duration,
+    /// Why it is open, while it is.
+    open: Option<StoreError>,
+    in_a_row: u32,
+    /// When the last failure was seen that counted.
+    failed_at: Option<Instant>,
+    period: Option<Instant>,
+    recent: [Tally; 2],
+    probes: u32,
+}
+
+/// What became of the batches of one period.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tally {
+    answered: u32,
+    failed: u32,
+}
+
+impl Breaker {
+    /// A closed breaker. A batch is answered within `deadline`, or has failed.
+    pub fn new(deadline: Duration) -> Self {
+        Self {
+            deadline,
+            open: None,
+            in_a_row: 0,
+            failed_at: None,
+            period: None,
+            recent: [Tally::default(); 2],
+            probes: 0,
+        }
+    }
+
+    /// Why no request may be sent; `None`: it is closed.
+    pub fn open(&self) -> Option<&StoreError> {
+        self.open.as_ref()
+    }
+
+    /// The store has answered a batch.
+    pub fn answered(&mut self, now: Instant) {
+        self.in_a_row = 0;
+        self.tally(now).answered += 1;
+    }
+
+    /// A batch that was sent at `sent` has failed. Returns whether that opens the breaker.
+    pub fn failed(&mut self, sent: Instant, now: Instant, error: &StoreError) -> bool {
+        if self.open.is_some() {
+            return false;
+        }
+        // What was under way together fails together: that is one failure, and not one for each.
+        if self.failed_at.is_some_and(|failed_at| sent < failed_at) {
+            return false;
+        }
+        if now.duration_since(sent) >= self.deadline + FROZEN {
+            return false;
+        }
+        self.failed_at = Some(now);
+        self.in_a_row += 1;
+        self.tally(now).failed += 1;
+        if self.in_a_row >= IN_A_ROW || self.fails_often() {
+            self.open = Some(error.clone());
+            self.probes = 0;
+            return true;
+        }
+        false
+    }
+
+    /// How long to wait for the next probe, with `chance` from 0 to 1.
+    pub fn wait(&mut self, chance: f64) -> Duration {
+        let grown = FIRST_WAIT.mul_f64(1.5_f64.powi(self.probes.min(20) as i32 + 1));
+        self.probes = self.probes.saturating_add(1);
+        let spread = grown.min(LONGEST_WAIT) - FIRST_WAIT;
+        FIRST_WAIT + spread.mul_f64(chance)
+    }
+
+    /// The store decides again.
+    pub fn close(&mut self) {
+        *self = Self::new(self.deadline);
+    }
+
+    fn fails_often(&self) -> bool {
+        let [a, b] = self.recent;
+        let (answered, failed) = (a.answered + b.answered, a.failed + b.failed);
+        failed >= FAILURES && failed >= answered
+    }
+
+    /// What is counted at `now`.
+    fn tally(&mut self, now: Instant) -> &mut Tally {
+        let begun = *self.period.get_or_insert(now);
+        let periods = now.duration_since(begun).as_secs() / PERIOD.as_secs();
+        if periods > 0 {
+            let last = if periods == 1 {
+                self.recent[0]
+            } else {
+                Tally::default()
+            };
+            self.recent = [Tally::default(), last];
+            self.period = Some(now);
+        }
+        &mut self.recent[0]
+    }
+}

@@ -1,0 +1,70 @@
+//! A connection in use, and what all connections to one server have in common.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use redis::aio::MultiplexedConnection;
+use tokio::sync::watch;
+
+use super::config::RedisConfig;
+use super::connect::{Connected, connect};
+use super::driver::Driver;
+use super::pulse::Pulse;
+use super::resolve::Resolver;
+use crate::store::StoreError;
+
+/// What the connections to one server have in common.
+pub(super) struct Place {
+    config: RedisConfig,
+    resolver: Resolver,
+    /// Counts new connections.
+    pub(super) arrivals: watch::Sender<u64>,
+}
+
+impl Place {
+    pub(super) fn new(config: RedisConfig) -> Self {
+        Self {
+            resolver: Resolver::new(&config.host, config.port),
+            config,
+            arrivals: watch::Sender::new(0),
+        }
+    }
+
+    /// A new connection, within the budget.
+    pub(super) async fn connect(&self) -> Result<Live, StoreError> {
+        let Connected { connection, driver } = connect(&self.config, &self.resolver).await?;
+        Ok(Live {
+            connection,
+            driver: Arc::new(driver),
+            pulse: Arc::new(Pulse::new()),
+            proven: Arc::default(),
+        })
+    }
+}
+
+/// A connection in use.
+#[derive(Clone)]
+pub(super) struct Live {
+    pub(super) connection: MultiplexedConnection,
+    pub(super) driver: Arc<Driver>,
+    pub(super) pulse: Arc<Pulse>,
+    /// Whether it has decided anything.
+    proven: Arc<AtomicBool>,
+}
+
+impl Live {
+    /// The server decides over it.
+    pub(super) fn prove(&self) {
+        self.proven.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it decided anything.
+    pub(super) fn is_proven(&self) -> bool {
+        self.proven.load(Ordering::Relaxed)
+    }
+
+    /// Whether `other` drives it.
+    pub(super) fn is(&self, other: &Arc<Driver>) -> bool {
+        Arc::ptr_eq(&self.driver, other)
+    }
+}

@@ -1,0 +1,68 @@
+//! Whether a connection is alive, as far as can be told without asking.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+/// After so long without an answer a connection is asked for a sign of life before it is used: the server, or a firewall on
+/// the way, may have closed it while this process was frozen and could not see it. A PING takes a fraction of a millisecond,
+/// and who checks less often than once a second can spare that.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// A request given up after so long, with nothing heard meanwhile, takes the connection along: packets go nowhere, or the
+/// server hangs. Far more than a busy Redis takes for anything, and less than the usual deadline of 250 ms.
+const SILENCE: Duration = Duration::from_millis(200);
+
+/// When a connection was last heard, and since when an answer is due.
+pub(super) struct Pulse(Mutex<State>);
+
+struct State {
+    heard: Instant,
+    /// The same moment on the machine's clock, which goes on while a virtual machine is suspended.
+    heard_at: SystemTime,
+    unanswered: Option<Instant>,
+}
+
+impl Pulse {
+    /// Of a connection that has just been heard.
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(State {
+            heard: Instant::now(),
+            heard_at: SystemTime::now(),
+            unanswered: None,
+        }))
+    }
+
+    /// Something was sent.
+    pub(super) fn sent(&self) {
+        self.state().unanswered.get_or_insert_with(Instant::now);
+    }
+
+    /// Something was heard.
+    pub(super) fn heard(&self) {
+        *self.state() = State {
+            heard: Instant::now(),
+            heard_at: SystemTime::now(),
+            unanswered: None,
+        };
+    }
+
+    /// Whether it has been quiet for so long that it may have died unseen.
+    pub(super) fn is_stale(&self) -> bool {
+        let state = self.state();
+        // A machine's clock that was set back says nothing.
+        let elapsed = state.heard_at.elapsed().unwrap_or_default();
+        // While an answer is due, whoever waits for it finds out.
+        state.unanswered.is_none() && state.heard.elapsed().max(elapsed) >= IDLE
+    }
+
+    /// Whether it owes an answer for longer than a live one would.
+    pub(super) fn is_silent(&self) -> bool {
+        let unanswered = self.state().unanswered;
+        unanswered.is_some_and(|since| since.elapsed() >= SILENCE)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it is being changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,94 @@
+-- Enters admissions that a process has granted by itself into the logs they belong to, each at its own place.
+--
+-- KEYS[i]     a log, as check.lua keeps it: Unix ms, newest first, perhaps with a tally at its head
+-- ARGV[1..3]  window and TTL slack, in ms; the tag of the call, one character
+-- ARGV[4..]   for each key: how long ago the log was forgotten (ms; '' if it was not), how many admissions, and how long ago
+--             each of them was made (ms), newest first
+--
+-- Reply: the tag; then two values for each key that could not be written: its number from 1, and the server's error.
+--
+-- Each key is done as a whole or not at all: its first write is refused, or none is (a server out of memory lets a script go
+-- on that has written already).
+
+-- As many newer admissions make room for older ones, taken off the list and put back. Behind more than these, an old one
+-- counts as if it were as young as the last of them: later than it should, never earlier.
+local MERGED = 1000
+-- Arguments of one command; Lua's own limit is some thousand.
+local PUSHED = 100
+
+local call = redis.call
+local time = call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local window, slack = tonumber(ARGV[1]), tonumber(ARGV[2])
+
+local function text(moment) return string.format('%d%03d', math.floor(moment / 1000), moment % 1000) end
+
+-- The tally at the head of a log, as text.
+local function tally(key)
+  local head = call('LINDEX', key, '0')
+  if not head or tonumber(head) then return nil end
+  if not string.find(head, '^%d+:%d+:[01]$') then error('WRONGTYPE the key holds something else than a log', 0) end
+  return head
+end
+
+-- Forgets what is not later than `moment`, and the tally.
+local function forget(key, moment, skip)
+  local low, high = skip, call('LLEN', key) -- all before `low` are later, none from `high` on is
+  while low < high do
+    local i = math.floor((low + high) / 2)
+    if tonumber(call('LINDEX', key, i)) > moment then low = i + 1 else high = i end
+  end
+  if low == skip then call('DEL', key) else call('LTRIM', key, skip, low - 1) end
+end
+
+-- Enters `moments`, newest first. Behind a tally, if `skip` is 1.
+local function enter(key, moments, skip)
+  local newer = call('LRANGE', key, skip, skip + MERGED - 1)
+  local count = 0
+  while count < #newer and tonumber(newer[count + 1]) > moments[#moments] do count = count + 1 end
+  local floor = count == MERGED and tonumber(newer[count]) or 0
+  if skip + count > 0 then call('LTRIM', key, skip + count, -1) end
+  -- From the oldest on, each in its turn.
+  local merged, i, j = {}, #moments, count
+  while i > 0 or j > 0 do
+    local moment = i > 0 and math.max(moments[i], floor)
+    if j > 0 and (not moment or tonumber(newer[j]) <= moment) then
+      merged[#merged + 1], j = newer[j], j - 1
+    else
+      merged[#merged + 1], i = text(moment), i - 1
+    end
+  end
+  for first = 1, #merged, PUSHED do
+    call('LPUSH', key, unpack(merged, first, math.min(first + PUSHED - 1, #merged)))
+  end
+  return tonumber(merged[#merged])
+end
+
+local function replay(key, forgotten, moments)
+  local head = tally(key)
+  if forgotten ~= '' then
+    forget(key, now - tonumber(forgotten), head and 1 or 0)
+    head = nil
+  end
+  if #moments == 0 then return end
+  local newest = enter(key, moments, head and 1 or 0)
+  if head then call('LPUSH', key, head) end
+  call('PEXPIRE', key, newest - now + window + slack)
+end
+
+local reply, at = {ARGV[3]}, 4
+for number, key in ipairs(KEYS) do
+  local forgotten, count, moments = ARGV[at], tonumber(ARGV[at + 1]), {}
+  for i = 1, count do
+    local moment = now - tonumber(ARGV[at + 1 + i])
+    -- What is past counts no more.
+    if moment + window > now then moments[#moments + 1] = moment end
+  end
+  at = at + 2 + count
+  local ok, problem = pcall(replay, key, forgotten, moments)
+  if not ok then
+    reply[#reply + 1] = number
+    reply[#reply + 1] = tostring(type(problem) == 'table' and problem.err or problem)
+  end
+end
+return reply

@@ -1,0 +1,69 @@
+//! The replay script on the wire: its command, and its reply.
+
+use std::sync::LazyLock;
+
+use redis::{Cmd, Script, Value};
+
+use crate::store::{ErrorKind, Replay, Scope, StoreError};
+
+use super::reply;
+use super::script::{By, Tag, slack};
+
+/// The source of the script.
+const SOURCE: &str = include_str!("replay.lua");
+
+static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(SOURCE));
+
+/// The command that enters `replays`.
+pub(super) fn command(by: By, tag: Tag, scope: &Scope, replays: &[Replay]) -> Cmd {
+    let mut cmd = by.script(&SCRIPT, SOURCE);
+    cmd.arg(replays.len());
+    for replay in replays {
+        cmd.arg(scope.name.key(&replay.id));
+    }
+    let window = scope.rules.window;
+    cmd.arg(window.ms()).arg(slack(window)).arg(tag.to_string());
+    for replay in replays {
+        match replay.reset {
+            Some(age) => cmd.arg(age),
+            None => cmd.arg(""),
+        };
+        cmd.arg(replay.ages.len()).arg(&replay.ages);
+    }
+    cmd
+}
+
+/// The script's reply to the call of `tag`, of `count` replays.
+///
+/// # Errors
+/// [`ErrorKind::Protocol`] for a reply that is none of the script's.
+pub(super) fn results(
+    value: &Value,
+    tag: Tag,
+    count: usize,
+) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+    all_but(value, tag, count).ok_or_else(|| {
+        let message = "the reply is not one of the limiter's script";
+        StoreError::new(ErrorKind::Protocol, message)
+    })
+}
+
+fn all_but(value: &Value, tag: Tag, count: usize) -> Option<Vec<Result<(), StoreError>>> {
+    let Value::Array(values) = value else {
+        return None;
+    };
+    let (signed, failed) = values.split_first()?;
+    if *signed != Value::BulkString(tag.to_string().into_bytes()) {
+        return None;
+    }
+    let mut results = vec![Ok(()); count];
+    for pair in failed.chunks(2) {
+        let [Value::Int(number), Value::BulkString(message)] = pair else {
+            return None;
+        };
+        let place = usize::try_from(*number).ok()?.checked_sub(1)?;
+        let error = reply::from_script(&String::from_utf8_lossy(message));
+        *results.get_mut(place)? = Err(error);
+    }
+    Some(results)
+}
