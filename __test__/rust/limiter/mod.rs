@@ -1,11 +1,13 @@
 //! One check's way: batches, deadlines, and what decides when the store is away.
 
 mod batches;
+mod breaker;
 mod counting;
 mod deadline;
 mod denied;
 mod doubles;
 mod fallback;
 mod launch;
+mod outage;
 mod remembering;
 mod settling;

@@ -1,0 +1,153 @@
+//! When the breaker opens, and how long it waits. Time and chance are the test's.
+
+use std::time::{Duration, Instant};
+
+use huntaze_rate_limit::limiter::breaker::Breaker;
+use huntaze_rate_limit::store::{ErrorKind, StoreError};
+
+const DEADLINE: Duration = Duration::from_millis(250);
+const MS: Duration = Duration::from_millis(1);
+
+fn away() -> StoreError {
+    StoreError::new(ErrorKind::Refused, "away")
+}
+
+/// A breaker, and the moment of the last event.
+struct Watched {
+    breaker: Breaker,
+    now: Instant,
+}
+
+impl Watched {
+    fn new() -> Self {
+        Self {
+            breaker: Breaker::new(DEADLINE),
+            now: Instant::now(),
+        }
+    }
+
+    /// A batch is sent now and fails `after`.
+    fn fail(&mut self, after: Duration) -> bool {
+        let sent = self.now;
+        self.now += after;
+        self.breaker.failed(sent, self.now, &away())
+    }
+
+    fn answer(&mut self) {
+        self.now += MS;
+        self.breaker.answered(self.now);
+    }
+}
+
+#[test]
+fn it_opens_on_three_failures_in_a_row() {
+    let mut watched = Watched::new();
+    for opens in [false, false, true] {
+        assert_eq!(watched.fail(DEADLINE), opens);
+    }
+    assert_eq!(
+        watched.breaker.open().map(StoreError::kind),
+        Some(ErrorKind::Refused)
+    );
+}
+
+#[test]
+fn an_answer_begins_the_row_anew() {
+    let mut watched = Watched::new();
+    for _ in 0..9 {
+        assert!(!watched.fail(MS) && !watched.fail(MS));
+        watched.answer();
+        watched.answer();
+        watched.answer();
+    }
+    assert!(watched.breaker.open().is_none());
+}
+
+/// A connection that breaks takes all batches along that are on it: one event, not sixty-four.
+#[test]
+fn what_was_under_way_together_fails_once() {
+    let mut watched = Watched::new();
+    let sent = watched.now;
+    for n in 1..=64 {
+        let now = sent + MS * n;
+        assert!(!watched.breaker.failed(sent, now, &away()), "{n}");
+    }
+    watched.now = sent + MS * 65;
+    assert_eq!([watched.fail(MS), watched.fail(MS)], [false, true]);
+}
+
+/// Neither a Lambda's freeze nor a stopped process is the store's fault.
+#[test]
+fn what_began_before_a_freeze_does_not_count() {
+    let mut watched = Watched::new();
+    for _ in 0..20 {
+        assert!(!watched.fail(Duration::from_secs(60)));
+    }
+    // A busy machine is no freeze.
+    for opens in [false, false, true] {
+        assert_eq!(watched.fail(DEADLINE + MS * 100), opens);
+    }
+}
+
+#[test]
+fn it_opens_when_half_of_the_recent_batches_fail() {
+    let mut watched = Watched::new();
+    let opened = (1..=40).find(|_| {
+        watched.answer();
+        watched.fail(MS)
+    });
+    assert_eq!(opened, Some(10));
+}
+
+#[test]
+fn a_few_failures_among_many_answers_do_not_open_it() {
+    let mut watched = Watched::new();
+    for _ in 0..1000 {
+        watched.answer();
+        watched.answer();
+        assert!(!watched.fail(MS));
+    }
+}
+
+/// What was answered ten seconds ago says nothing of now.
+#[test]
+fn answers_are_forgotten() {
+    let mut watched = Watched::new();
+    for _ in 0..1_000_000 {
+        watched.breaker.answered(watched.now);
+    }
+    watched.now += Duration::from_secs(10);
+    let opened = (1..=40).find(|_| {
+        watched.answer();
+        watched.fail(MS)
+    });
+    assert_eq!(opened, Some(10));
+}
+
+#[test]
+fn the_wait_is_a_second_to_thirty_and_grows() {
+    let mut breaker = Breaker::new(DEADLINE);
+    let longest: Vec<u64> = (0..12)
+        .map(|_| breaker.wait(1.0).as_millis() as u64)
+        .collect();
+    assert_eq!(longest[..4], [1500, 2250, 3375, 5062]);
+    assert!(longest.is_sorted());
+    assert_eq!(longest.last(), Some(&30_000));
+    assert_eq!(breaker.wait(0.0), Duration::from_secs(1));
+    let middle = breaker.wait(0.5);
+    assert!(Duration::from_secs(15) < middle && middle < Duration::from_secs(16));
+}
+
+#[test]
+fn closed_it_begins_anew() {
+    let mut watched = Watched::new();
+    while !watched.fail(MS) {}
+    // Open, it counts nothing.
+    assert!(!watched.fail(MS));
+    watched.breaker.close();
+    assert!(watched.breaker.open().is_none());
+    assert_eq!(
+        [watched.fail(MS), watched.fail(MS), watched.fail(MS)],
+        [false, false, true]
+    );
+}
