@@ -1,6 +1,7 @@
 //! One Redis: how it is found and reached, and what its faults turn into.
 
 mod certificates;
+mod connections;
 mod environment;
 mod environment_tls;
 mod environment_url;
@@ -9,6 +10,8 @@ mod keys;
 mod network;
 mod passwords;
 mod recovery;
+mod relay;
+mod replay;
 mod secrets;
 mod tls;
 

@@ -1,0 +1,174 @@
+//! Connections look after themselves: one that has died unseen costs nobody a check, and one that keeps failing is made
+//! anew in the background, at its own pace.
+
+use std::time::{Duration, Instant};
+
+use huntaze_rate_limit::store::redis::{RedisStore, backoff};
+use huntaze_rate_limit::store::{ErrorKind, Store};
+use tokio::time::{sleep, timeout};
+
+use super::faults::connections_ever;
+use super::relay::Relay;
+use super::{HOUR, PATIENT, check, failure, left, until};
+use crate::asking::{quiet, scope};
+use crate::server::Server;
+
+/// The usual deadline of a check.
+const DEADLINE: Duration = Duration::from_millis(250);
+
+/// A store behind a way that can lose everything.
+fn behind_relay(server: &Server) -> (RedisStore, Relay) {
+    let relay = Relay::to(server.port);
+    let mut config = server.config();
+    config.port = relay.port;
+    (RedisStore::new(config), relay)
+}
+
+#[test]
+fn the_bound_of_the_wait_doubles_up_to_two_seconds() {
+    let bounds = [1, 2, 3, 4, 5, 6, 40, u32::MAX].map(|n| backoff::bound(n).as_millis());
+    assert_eq!(bounds, [100, 200, 400, 800, 1600, 2000, 2000, 2000]);
+}
+
+/// What a frozen process finds when it goes on: a connection that somebody on the way has forgotten.
+#[tokio::test]
+async fn a_quiet_connection_that_died_unseen_costs_nobody_a_check() {
+    let server = Server::start(&[]);
+    let (store, relay) = behind_relay(&server);
+    assert_eq!(left(&store, "a").await, 4);
+    relay.lose_all();
+    sleep(Duration::from_millis(1100)).await;
+    let decided = timeout(DEADLINE, left(&store, "a")).await;
+    assert_eq!(decided, Ok(3));
+    assert_eq!(relay.accepted(), 2);
+}
+
+#[tokio::test]
+async fn a_quiet_connection_that_lives_is_kept() {
+    let server = Server::start(&[]);
+    let (store, relay) = behind_relay(&server);
+    for remaining in [4, 3, 2] {
+        assert_eq!(left(&store, "a").await, remaining);
+        sleep(Duration::from_millis(1100)).await;
+    }
+    assert_eq!(relay.accepted(), 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_silent_is_given_up() {
+    let server = Server::start(&[]);
+    let (store, relay) = behind_relay(&server);
+    assert_eq!(left(&store, "a").await, 4);
+    relay.lose_all();
+    // It was in use a moment ago, so the first one asks on it, and gives up at its deadline.
+    assert!(timeout(DEADLINE, check(&store, "a")).await.is_err());
+    assert_eq!(timeout(DEADLINE, left(&store, "a")).await, Ok(3));
+    assert_eq!(relay.accepted(), 2);
+}
+
+/// A limiter in a hurry must not take the connection from the others.
+#[tokio::test]
+async fn a_short_deadline_alone_gives_up_no_connection() {
+    let server = Server::start(&[]);
+    let (store, relay) = behind_relay(&server);
+    assert_eq!(left(&store, "a").await, 4);
+    for _ in 0..100 {
+        let _ = timeout(Duration::from_micros(50), check(&store, "b")).await;
+    }
+    assert_eq!(left(&store, "a").await, 3);
+    assert_eq!(relay.accepted(), 1);
+}
+
+/// A replica lets everybody in and takes no writes: nobody hammers it with connects.
+#[tokio::test]
+async fn a_server_that_takes_no_writes_is_not_hammered() {
+    let server = Server::start(&["--replicaof", "127.0.0.1", "1"]);
+    let (store, mut admin) = (server.store(), server.admin());
+    let before = connections_ever(&mut admin);
+    let begun = Instant::now();
+    let mut asked = 0;
+    while begun.elapsed() < Duration::from_secs(2) {
+        assert_eq!(failure(&store).await, ErrorKind::ReadOnly);
+        asked += 1;
+        sleep(Duration::from_millis(1)).await;
+    }
+    let connects = connections_ever(&mut admin) - before;
+    assert!(
+        asked > 200 && connects >= 2,
+        "{asked} asked, {connects} connects"
+    );
+    // Waits of 50, 100, 200, 400 and 800 ms at the mean.
+    assert!(connects < 40, "{connects} connects in two seconds");
+}
+
+/// What a replica knows may be of long ago: it does not even say where an id stands.
+#[tokio::test]
+async fn a_replica_tells_nothing() {
+    let server = Server::start(&["--replicaof", "127.0.0.1", "1"]);
+    let status = crate::asking::request(huntaze_rate_limit::store::Op::Status, "a", 5);
+    let results = server
+        .store()
+        .run(&scope("t", quiet(HOUR)), &[status])
+        .await;
+    assert_eq!(results[0].as_ref().unwrap_err().kind(), ErrorKind::ReadOnly);
+}
+
+/// The failure of one is nobody's loss while others work.
+#[tokio::test]
+async fn a_connection_that_is_away_is_passed_over() {
+    let server = Server::start(&[]);
+    let mut admin = server.admin();
+    let mut config = server.config();
+    config.connections = 2;
+    let store = RedisStore::new(config);
+    assert_eq!((left(&store, "a").await, left(&store, "a").await), (4, 3));
+    // No more than there are: whichever is killed cannot come back.
+    let () = redis::cmd("CONFIG")
+        .arg(&["SET", "maxclients", "2"])
+        .query(&mut admin)
+        .unwrap();
+    let list: String = redis::cmd("CLIENT").arg("LIST").query(&mut admin).unwrap();
+    let evalsha = list.lines().find(|line| line.contains("cmd=evalsha"));
+    let first = evalsha.unwrap().split(' ').next().unwrap();
+    let id = first.strip_prefix("id=").unwrap();
+    let () = redis::cmd("CLIENT")
+        .arg(&["KILL", "ID", id])
+        .query(&mut admin)
+        .unwrap();
+    // Once the loss has been noticed.
+    sleep(Duration::from_millis(300)).await;
+    for remaining in [4, 3, 2, 1] {
+        assert_eq!(left(&store, "b").await, remaining);
+    }
+}
+
+#[tokio::test]
+async fn a_probe_asks_for_a_write_and_leaves_nothing() {
+    let server = Server::start(&[]);
+    let (store, mut admin) = (server.store(), server.admin());
+    let scope = scope("t", quiet(HOUR));
+    assert!(store.probe(&scope).await.is_ok());
+    let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut admin).unwrap();
+    assert_eq!(keys, Vec::<String>::new());
+    let () = redis::cmd("REPLICAOF")
+        .arg(&["127.0.0.1", "1"])
+        .query(&mut admin)
+        .unwrap();
+    let error = store.probe(&scope).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ReadOnly);
+}
+
+#[tokio::test]
+async fn whoever_waits_hears_of_a_new_connection() {
+    let server = Server::start(&[]);
+    let store = server.store();
+    let known = store.reached(u64::MAX).await;
+    left(&store, "a").await;
+    let reached = store.reached(known).await;
+    server.kill();
+    until(&store, Some(ErrorKind::Refused)).await;
+    server.restart();
+    // Nobody asks meanwhile.
+    let again = timeout(PATIENT, store.reached(reached)).await.unwrap();
+    assert!(again > reached);
+}

@@ -1,0 +1,175 @@
+//! What was decided without Redis is entered into its logs: each admission at its own place.
+
+use huntaze_rate_limit::quota::{Millis, Outcome};
+use huntaze_rate_limit::store::redis::RedisStore;
+use huntaze_rate_limit::store::{ErrorKind, Op, Replay, Request, Store, StoreError};
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use redis::{Commands, Connection};
+
+use super::HOUR;
+use crate::asking::{id, quiet, request, scope};
+use crate::server::Server;
+
+fn replay(who: &str, reset: Option<Millis>, ages: &[Millis]) -> Replay {
+    Replay {
+        id: id(who),
+        reset,
+        ages: ages.to_vec(),
+    }
+}
+
+async fn enter(store: &RedisStore, replays: &[Replay]) -> Vec<Result<(), StoreError>> {
+    store.replay(&scope("t", quiet(HOUR)), replays).await
+}
+
+async fn run(store: &RedisStore, request: Request) -> Outcome {
+    let results = store.run(&scope("t", quiet(HOUR)), &[request]).await;
+    results.into_iter().next().unwrap().unwrap()
+}
+
+fn time(admin: &mut Connection) -> Millis {
+    let (seconds, micros): (Millis, Millis) = redis::cmd("TIME").query(admin).unwrap();
+    seconds * 1000 + micros / 1000
+}
+
+/// The log is what it would be had the admissions come in their own time.
+#[test]
+fn each_admission_gets_its_place() {
+    let server = Server::start(&[]);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let store = server.store();
+    let ages = || prop::collection::vec(0..5000_u64, 0..30);
+    let tally = prop::option::of(Just("7:1753000000000:0"));
+    let reset = prop::option::of(0..5000_u64);
+    let mut runner = TestRunner::new(ProptestConfig::with_cases(200));
+    let history = (ages(), ages(), tally, reset);
+    let holds = runner.run(&history, |(mut there, mut coming, tally, reset)| {
+        let (mut admin, key) = (server.admin(), "{t:a}");
+        let () = admin.del(key).unwrap();
+        let before = time(&mut admin);
+        there.sort_unstable_by(|a, b| b.cmp(a));
+        let there: Vec<Millis> = there.iter().map(|age| before - age).collect();
+        for moment in &there {
+            let () = admin.lpush(key, moment).unwrap();
+        }
+        // A tally stands before a log only.
+        let tally = tally.filter(|_| !there.is_empty());
+        if let Some(tally) = tally {
+            let () = admin.lpush(key, tally).unwrap();
+        }
+        // What was before the reset has not been noted.
+        coming.retain(|&age| reset.is_none_or(|reset| age <= reset));
+        coming.sort_unstable();
+        let results = runtime.block_on(enter(&store, &[replay("a", reset, &coming)]));
+        prop_assert!(results[0].is_ok());
+        let after = time(&mut admin);
+        let mut log: Vec<String> = admin.lrange(key, 0, -1).unwrap();
+        if let (Some(tally), None) = (tally, reset) {
+            prop_assert_eq!(log.remove(0), tally);
+        }
+        let log: Vec<Millis> = log.iter().map(|moment| moment.parse().unwrap()).collect();
+        // By the clock of the server, which read it somewhere in between.
+        let expected = |now: Millis| {
+            let left = there.iter().copied();
+            let left = left.filter(|&moment| reset.is_none_or(|age| moment > now - age));
+            let mut log: Vec<Millis> = left.chain(coming.iter().map(|age| now - age)).collect();
+            log.sort_unstable_by(|a, b| b.cmp(a));
+            log
+        };
+        prop_assert!(
+            (before..=after).any(|now| log == expected(now)),
+            "{:?}",
+            log
+        );
+        if !coming.is_empty() {
+            let ttl: Millis = admin.pttl(key).unwrap();
+            // From the newest on, a window and a slack; that one is some seconds old.
+            prop_assert!((HOUR + 50_000..=HOUR + 60_000).contains(&ttl), "{}", ttl);
+        }
+        Ok(())
+    });
+    holds.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_entered_counts_and_leaves_when_it_would_have() {
+    let server = Server::start(&[]);
+    let store = server.store();
+    let almost = HOUR - 500;
+    assert!(enter(&store, &[replay("a", None, &[1000, almost])]).await[0].is_ok());
+    let status = run(&store, request(Op::Status, "a", 2)).await;
+    assert_eq!(status.decision.remaining, 0);
+    let denial = run(&store, request(Op::Limit, "a", 2)).await;
+    assert!(
+        (1..=500).contains(&denial.decision.retry_after_ms()),
+        "{denial:?}"
+    );
+    // Two processes had an outage: the log is longer than the limit, and the newest count.
+    assert!(enter(&store, &[replay("a", None, &[500, 700])]).await[0].is_ok());
+    let denial = run(&store, request(Op::Limit, "a", 2)).await;
+    assert!(denial.decision.retry_after_ms() > HOUR - 10_000);
+}
+
+#[tokio::test]
+async fn what_is_past_is_not_entered() {
+    let server = Server::start(&[]);
+    let (store, mut admin) = (server.store(), server.admin());
+    let results = enter(&store, &[replay("a", None, &[HOUR, HOUR * 2])]).await;
+    assert!(results[0].is_ok());
+    assert!(!admin.exists::<_, bool>("{t:a}").unwrap());
+}
+
+/// Later than it should, never earlier.
+#[tokio::test]
+async fn behind_a_thousand_newer_ones_it_counts_as_young_as_they_are() {
+    let server = Server::start(&[]);
+    let (store, mut admin) = (server.store(), server.admin());
+    let now = time(&mut admin);
+    for n in (0..1500_u64).rev() {
+        let () = admin.lpush("{t:a}", now - n).unwrap();
+    }
+    assert!(enter(&store, &[replay("a", None, &[5000, 6000])]).await[0].is_ok());
+    let log: Vec<Millis> = admin.lrange("{t:a}", 0, -1).unwrap();
+    assert_eq!(log.len(), 1502);
+    assert!(log.is_sorted_by(|a, b| a >= b));
+    assert!(!log.contains(&(now - 5000)));
+}
+
+#[tokio::test]
+async fn one_key_that_fails_leaves_the_others_alone() {
+    let server = Server::start(&[]);
+    let (store, mut admin) = (server.store(), server.admin());
+    let () = admin.set("{t:text}", "x").unwrap();
+    let () = admin.rpush("{t:words}", "words").unwrap();
+    let ids = ["a", "text", "words", "b"].map(|who| replay(who, None, &[10]));
+    let results = enter(&store, &ids).await;
+    let kinds: Vec<_> = results
+        .iter()
+        .map(|r| r.as_ref().err().map(StoreError::kind))
+        .collect();
+    let wrong = Some(ErrorKind::WrongType);
+    assert_eq!(kinds, [None, wrong, wrong, None]);
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_has_entered_nothing() {
+    let server = Server::start(&[]);
+    let (store, mut admin) = (server.store(), server.admin());
+    for (setting, value, back, kind) in [
+        ("maxmemory", "1", "0", ErrorKind::Oom),
+        ("min-replicas-to-write", "1", "0", ErrorKind::Unwritable),
+    ] {
+        let mut set = |value| -> () {
+            let set = redis::cmd("CONFIG")
+                .arg(&["SET", setting, value])
+                .query(&mut admin);
+            set.unwrap()
+        };
+        set(value);
+        let results = enter(&store, &[replay("a", None, &[10])]).await;
+        assert_eq!(results[0].as_ref().unwrap_err().kind(), kind);
+        set(back);
+        assert!(!admin.exists::<_, bool>("{t:a}").unwrap());
+    }
+}
