@@ -66,6 +66,11 @@ impl Breaker {
         self.open.as_ref()
     }
 
+    /// Whether the store answered what it was asked last.
+    pub fn is_well(&self) -> bool {
+        self.open.is_none() && self.in_a_row == 0
+    }
+
     /// The store has answered a batch.
     pub fn answered(&mut self, now: Instant) {
         self.in_a_row = 0;

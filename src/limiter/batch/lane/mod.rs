@@ -142,6 +142,7 @@ impl<K: Sink> Lane<K> {
     pub(super) fn next(&self, now: Instant) -> Next<K::Ticket> {
         let mut state = self.lock();
         let noted = self.is_noted();
+        let telling = noted && state.breaker.is_well();
         if !state.closed && !state.recovering && (noted || state.breaker.open().is_some()) {
             state.recovering = true;
             return Next::Recover;
@@ -153,7 +154,7 @@ impl<K: Sink> Lane<K> {
             let counts = self.denied.take_counts(most, now);
             pendings(counts, now + self.timeout).collect()
         };
-        if let Some(next) = state.queues.next(now, due, noted) {
+        if let Some(next) = state.queues.next(now, due, telling) {
             return next;
         }
         let launched = state.watch.due();
@@ -178,7 +179,8 @@ impl<K: Sink> Lane<K> {
     pub(super) fn flush(&self, ticket: K::Ticket, now: Instant) -> bool {
         let mut state = self.lock();
         self.denied.sweep(now);
-        let busy = self.denied.is_due() || state.queues.is_counting() || self.is_noted();
+        let telling = self.is_noted() && state.breaker.is_well();
+        let busy = self.denied.is_due() || state.queues.is_counting() || telling;
         if state.ended || state.breaker.open().is_some() || !busy {
             return false;
         }
