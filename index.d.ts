@@ -117,8 +117,9 @@ export interface RateLimiterOptions {
   /** Where Redis is. Left out: the environment says; nothing there: the embedded memory store. */
   readonly redis?: RedisOptions;
   /**
-   * Who decides while Redis is away: this process alone (`'local'`, the default), nobody and all pass (`'open'`), nobody
-   * and none passes (`'closed'`), or the caller, who gets the error (`'throw'`).
+   * Who decides while Redis is away: this process alone (`'local'`, the default), which admits one limit a window at most and
+   * tells Redis when it is back; nobody and all pass (`'open'`); nobody and none passes (`'closed'`); or the caller, who gets
+   * an Error with a stable `code` and its `cause` (`'throw'`).
    */
   readonly onStoreError?: 'local' | 'open' | 'closed' | 'throw';
   /** The deadline of one check in ms: 1 to 60,000; 250 when left out. */
@@ -160,7 +161,10 @@ export interface RedisOptions {
   readonly cluster?: boolean;
   /** Multiplexed connections this process holds: 1 to 16; 1 when left out. */
   readonly connections?: number;
-  /** Budget of one connect in ms, from the look-up of the name to AUTH: 1 to 60,000; 1000 when left out. */
+  /**
+   * Budget of one connect in ms, from the look-up of the name to AUTH: 1 to 60,000; 1000 when left out. Connects go on in the
+   * background past a check's deadline.
+   */
   readonly connectTimeoutMs?: number;
 }
 

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | [`quota`] | the decision: pure, no I/O, no clock of its own |
 //! | [`store`] | where logs live: process memory, or one Redis |
-//! | [`limiter`] | one check's way: denied cache, batch, deadline, and what decides when the store is away |
+//! | [`limiter`] | one check's way: denied cache, breaker, batch, deadline; and what decides when the store is away |
 //! | [`node`] | the only room that knows JavaScript |
 //!
 //! `__test__/rust/rooms.rs` holds these rules.

@@ -1,5 +1,5 @@
-//! One check's way: past the denied cache, into a batch, to the store and back within the deadline, or decided here when
-//! the store is away.
+//! One check's way: past the denied cache and the breaker, into a batch, to the store and back within the deadline; or
+//! decided here when the store is away, and noted in the journal until the store has been told.
 
 mod answer;
 mod batch;
