@@ -1,0 +1,133 @@
+import { inspect } from 'node:util';
+import { RateLimitError, RateLimiter } from '@huntaze/rate-limit';
+import { at, failures, Scene, type Op, type Place } from './support/failures';
+import { freePort } from './support/redis';
+import { freshId } from './support/stores';
+
+// The codes of `onStoreError: 'throw'`, each met for real through the public interface.
+
+const PASSWORD = 'correct-horse-battery-staple';
+const OPS: Op[] = ['limit', 'check', 'status', 'reset'];
+
+/** More than any failure takes that is no time-out: a busy machine is none. */
+const PATIENT = 10_000;
+
+let scene: Scene;
+const open: RateLimiter[] = [];
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((l) => l.close()));
+  await scene.end();
+});
+
+function limiter(place: Place, timeoutMs = PATIENT, name = freshId()): RateLimiter {
+  const { password } = scene;
+  const redis = { ...place, password, connectTimeoutMs: PATIENT };
+  const made = new RateLimiter({ name, limit: 5, windowMs: 60_000, onStoreError: 'throw', timeoutMs, redis });
+  open.push(made);
+  return made;
+}
+
+async function failing(call: Promise<unknown>): Promise<Error & { code?: string }> {
+  const outcome = await call.then(
+    (value) => `resolved to ${inspect(value)}`,
+    (error: unknown) => error,
+  );
+  expect(outcome).toBeInstanceOf(Error);
+  expect(outcome).not.toBeInstanceOf(RateLimitError);
+  const error = outcome as Error;
+  // What follows is for people: words, on one line.
+  expect(error.message).toMatch(/^The rate limit could not be checked: [^\p{Cc}]{10,}$/u);
+  return error;
+}
+
+/** Asks over a connection of its own: what a limiter remembers of its last failure is another test's. */
+async function failingAfresh(place: Place, op: Op, timeoutMs?: number): Promise<Error & { code?: string }> {
+  const asked = limiter(place, timeoutMs);
+  const error = await failing(asked[op]('id'));
+  await asked.close();
+  return error;
+}
+
+for (const { name, code, caused, ops = OPS, timeoutMs, password, orElse, arrange } of failures) {
+  // A client without a password begins with another question than one that logs in.
+  for (const given of [undefined, PASSWORD]) {
+    if (given === undefined ? password === 'needed' : password === 'absent') continue;
+
+    test(`${code}: ${name}${given === undefined ? '' : ', with a password'}`, async () => {
+      scene = new Scene(given);
+      const place = await arrange(scene);
+      for (const op of ops) {
+        let error = await failingAfresh(place, op, timeoutMs);
+        for (let i = 0; orElse !== undefined && error.code === orElse && i < 50; i++) {
+          error = await failingAfresh(place, op, timeoutMs);
+        }
+        expect({ op, code: error.code }).toEqual({ op, code });
+        if (caused) {
+          expect(error.cause).toBeInstanceOf(Error);
+          expect((error.cause as Error).message).not.toBe('');
+        }
+      }
+    });
+  }
+}
+
+test('the code stays while the limiter waits to connect again', async () => {
+  scene = new Scene();
+  const asked = limiter(at(await freePort()));
+  for (let i = 0; i < 20; i++) {
+    const error = await failing(asked.check('id'));
+    expect(error).toMatchObject({ code: 'ECONNREFUSED' });
+    expect(error.cause).toBeInstanceOf(Error);
+  }
+});
+
+describe('a server that was well', () => {
+  /** Connected before anything happens: a patient limiter at the same place shares its connection. */
+  async function wellBefore(timeoutMs?: number) {
+    scene = new Scene();
+    const server = await scene.redis();
+    const name = freshId();
+    await limiter(at(server.port)).check('before');
+    return { server, name, asked: limiter(at(server.port), timeoutMs, name) };
+  }
+
+  test('ETIMEDOUT: it is paused', async () => {
+    const { server, asked } = await wellBefore(250);
+    server.cli('client', 'pause', '60000', 'all');
+    for (const op of OPS) expect(await failing(asked[op]('id'))).toMatchObject({ code: 'ETIMEDOUT' });
+  });
+
+  test('READONLY or LOADING: it becomes a replica', async () => {
+    const { server, asked } = await wellBefore();
+    server.cli('replicaof', '127.0.0.1', `${await freePort()}`);
+    const codes = expect.stringMatching(/^(READONLY|LOADING)$/);
+    for (const op of ['limit', 'check', 'reset'] as const) {
+      expect(await failing(asked[op]('id'))).toMatchObject({ code: codes });
+    }
+  });
+
+  test('ECONNRESET or ECONNREFUSED: it ends', async () => {
+    const { server, asked } = await wellBefore();
+    await server.stop();
+    const codes = expect.stringMatching(/^(ECONNRESET|ECONNREFUSED)$/);
+    for (const op of OPS) expect(await failing(asked[op]('id'))).toMatchObject({ code: codes });
+  });
+
+  test('NOPERM: the user loses the commands', async () => {
+    const { server, asked } = await wellBefore();
+    server.cli('acl', 'setuser', 'default', '-evalsha', '-eval');
+    for (const op of OPS) expect(await failing(asked[op]('id'))).toMatchObject({ code: 'NOPERM' });
+  });
+
+  test("PROTOCOL: a key is of another type, and only that key's id fails", async () => {
+    const { server, asked, name } = await wellBefore();
+    server.cli('set', `{${name}:id}`, 'text');
+    for (const op of ['limit', 'check', 'status'] as const) {
+      const [error, neighbour] = await Promise.all([failing(asked[op]('id')), asked.limit('neighbour')]);
+      expect(error).toMatchObject({ code: 'PROTOCOL' });
+      expect(neighbour).toMatchObject({ allowed: true, source: 'redis' });
+    }
+    await asked.reset('id');
+    expect(await asked.limit('id')).toMatchObject({ remaining: 4, source: 'redis' });
+  });
+});

@@ -1,0 +1,75 @@
+import { freePort } from '../redis';
+import { at, type Failure } from './scene';
+
+/** On the way to the server, or with something else in its place. */
+export const network: Failure[] = [
+  {
+    name: 'a server that accepts and never answers',
+    code: 'ETIMEDOUT',
+    timeoutMs: 100,
+    arrange: (scene) => scene.listen(() => {}),
+  },
+  {
+    name: 'a server that is paused',
+    code: 'ETIMEDOUT',
+    timeoutMs: 100,
+    async arrange(scene) {
+      const server = await scene.redis();
+      const pid = Number(/process_id:(\d+)/.exec(server.cli('info', 'server'))?.[1]);
+      process.kill(pid, 'SIGSTOP');
+      // A stopped process does not heed the signal that ends it.
+      scene.atEnd(() => process.kill(pid, 'SIGCONT'));
+      return at(server.port);
+    },
+  },
+  {
+    name: 'a port nobody listens on',
+    code: 'ECONNREFUSED',
+    caused: true,
+    arrange: async () => at(await freePort()),
+  },
+  {
+    name: 'a name that does not resolve',
+    code: 'ENOTFOUND',
+    caused: true,
+    // Two dots in a row are in no name, so nobody outside is asked.
+    arrange: async () => ({ host: 'no..such.host', port: 6379 }),
+  },
+  {
+    name: 'a server that closes without a word',
+    code: 'ECONNRESET',
+    arrange: (scene) => scene.listen((socket) => void socket.end()),
+  },
+  {
+    name: 'a server that resets the connection with a request under way',
+    code: 'ECONNRESET',
+    arrange: (scene) =>
+      scene.listen((socket, chunk) => {
+        if (chunk === undefined) return;
+        if (/EVAL/.test(chunk.toString('latin1'))) socket.resetAndDestroy();
+        else socket.write('+OK\r\n');
+      }),
+  },
+  {
+    name: 'a web server',
+    code: 'PROTOCOL',
+    arrange: (scene) =>
+      scene.listen((socket, chunk) => {
+        if (chunk !== undefined) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
+      }),
+  },
+  {
+    name: 'a server that greets and then talks nonsense',
+    code: 'PROTOCOL',
+    arrange: (scene) =>
+      scene.listen((socket, chunk) => {
+        if (chunk === undefined) return;
+        socket.write(/EVAL/.test(chunk.toString('latin1')) ? '\0\x01 nonsense\r\n' : '+OK\r\n');
+      }),
+  },
+  {
+    name: 'a server whose answer is not the one of the script',
+    code: 'PROTOCOL',
+    arrange: (scene) => scene.listen((socket, chunk) => void (chunk && socket.write('+OK\r\n'))),
+  },
+];

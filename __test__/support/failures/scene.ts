@@ -1,0 +1,94 @@
+import { createServer, type AddressInfo, type Socket } from 'node:net';
+import { startRedis, type RedisServer } from '../redis';
+
+export type Op = 'limit' | 'check' | 'status' | 'reset';
+
+/** Where a failing Redis is, and who asks there: the `redis` option but for the password. */
+export interface Place {
+  readonly host: string;
+  readonly port: number;
+  readonly username?: string;
+  readonly tls?: { readonly ca?: string; readonly servername?: string };
+}
+
+/** A way to fail, brought about for real. */
+export interface Failure {
+  readonly name: string;
+  /** The stable code it has under `onStoreError: 'throw'`. */
+  readonly code: string;
+  /** A layer below raised an error of its own, which is the cause of this one. */
+  readonly caused?: true;
+  /** The operations that meet it; all of them when left out. */
+  readonly ops?: readonly Op[];
+  /** The deadline of a check that is to run out. When left out, none does. */
+  readonly timeoutMs?: number;
+  /** Happens only to a client that has a password, or only to one that has none. */
+  readonly password?: 'needed' | 'absent';
+  /** The code it has where the system delivers the end of the connection ahead of the server's last words. */
+  readonly orElse?: string;
+  arrange(scene: Scene): Promise<Place>;
+}
+
+/** What one failure needs around it, gone when the scene ends. */
+export class Scene {
+  /** The last one arranged is the first to go. */
+  readonly #ends: (() => unknown)[] = [];
+
+  /** @param password what the client gives, and what a server of this scene asks for. */
+  constructor(readonly password?: string) {}
+
+  atEnd(end: () => unknown): void {
+    this.#ends.unshift(end);
+  }
+
+  async end(): Promise<void> {
+    for (const end of this.#ends.splice(0)) await end();
+  }
+
+  /** A real server that asks for the password, and whose `cli` gives it. */
+  redis(...options: string[]): Promise<RedisServer> {
+    return this.redisWith(this.password, ...options);
+  }
+
+  /** A real server with a password of its own, or none. */
+  async redisWith(password: string | undefined, ...options: string[]): Promise<RedisServer> {
+    const server = await startRedis(...(password === undefined ? [] : ['--requirepass', password]), ...options);
+    const auth = password === undefined ? [] : ['-a', password, '--no-auth-warning'];
+    // A test may have ended it already.
+    let stopped: Promise<void> | undefined;
+    const stop = () => (stopped ??= server.stop());
+    this.atEnd(stop);
+    return { ...server, stop, cli: (...args) => server.cli(...auth, ...args) };
+  }
+
+  /** A server of the test's own; `heard` gets each chunk, and nothing for the connection itself. */
+  async listen(heard: (socket: Socket, chunk?: Buffer) => void): Promise<Place> {
+    const sockets = new Set<Socket>();
+    const server = createServer((socket) => {
+      sockets.add(socket);
+      socket.on('close', () => sockets.delete(socket));
+      socket.on('error', () => {});
+      socket.on('data', (chunk) => heard(socket, chunk));
+      heard(socket);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    this.atEnd(() => {
+      for (const socket of sockets) socket.destroy();
+      return new Promise((resolve) => server.close(resolve));
+    });
+    return at((server.address() as AddressInfo).port);
+  }
+}
+
+export function at(port: number): Place {
+  return { host: '127.0.0.1', port };
+}
+
+/** Resolves once `holds` does; a server on this machine takes milliseconds. */
+export async function until(holds: () => boolean): Promise<void> {
+  const end = performance.now() + 10_000;
+  while (!holds()) {
+    if (performance.now() > end) throw new Error('it has not come to this within 10 s');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}

@@ -1,0 +1,65 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { rootCertificates } from 'node:tls';
+import { freePort } from '../redis';
+import { at, type Failure, type Place, type Scene } from './scene';
+
+const file = (name: string) => join(__dirname, '../../fixtures/tls', name);
+
+/** The authority that signed the servers of the tests, in PEM form. */
+export const ca = readFileSync(file('ca.pem'), 'utf8');
+
+/** A real server that speaks TLS as `redis.test`. */
+async function speaksTls(scene: Scene): Promise<Place> {
+  const port = await freePort();
+  const pem = ['--tls-cert-file', file('server.pem'), '--tls-key-file', file('server.key')];
+  const authority = ['--tls-ca-cert-file', file('ca.pem'), '--tls-auth-clients', 'no'];
+  await scene.redis('--tls-port', `${port}`, ...pem, ...authority);
+  return at(port);
+}
+
+/** A server that is not believed. */
+export const tls: Failure[] = [
+  {
+    name: 'a certificate of another authority',
+    code: 'TLS',
+    caused: true,
+    arrange: async (scene) => ({
+      ...(await speaksTls(scene)),
+      tls: { ca: rootCertificates[0], servername: 'redis.test' },
+    }),
+  },
+  {
+    name: 'a certificate that the public roots do not know',
+    code: 'TLS',
+    caused: true,
+    arrange: async (scene) => ({ ...(await speaksTls(scene)), tls: { servername: 'redis.test' } }),
+  },
+  {
+    name: 'a certificate of another name',
+    code: 'TLS',
+    caused: true,
+    arrange: async (scene) => ({ ...(await speaksTls(scene)), tls: { ca, servername: 'elsewhere.test' } }),
+  },
+  {
+    name: 'TLS to a plain port that answers',
+    code: 'TLS',
+    caused: true,
+    arrange: async (scene) => ({
+      ...(await scene.listen((socket, chunk) => void (chunk && socket.write('-ERR Protocol error\r\n')))),
+      tls: { ca },
+    }),
+  },
+  {
+    // Redis looks for the end of a line in a text that ends, for it, at the first zero of the handshake.
+    name: 'TLS to a plain port of Redis, which waits for more',
+    code: 'ETIMEDOUT',
+    timeoutMs: 100,
+    arrange: async (scene) => ({ ...at((await scene.redis()).port), tls: { ca } }),
+  },
+  {
+    name: 'plain text to a TLS port',
+    code: 'ECONNRESET',
+    arrange: speaksTls,
+  },
+];
