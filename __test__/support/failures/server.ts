@@ -28,11 +28,11 @@ export const server: Failure[] = [
     name: 'a server that is loading its data',
     code: 'LOADING',
     async arrange(scene) {
-      const slow = ['--enable-debug-command', 'yes', '--key-load-delay', '5000'];
+      const slow = ['--enable-debug-command', 'yes', '--key-load-delay', '500'];
       // It looks up from loading every so many bytes: by default once in 2 MB, which here is never.
       const server = await scene.redis(...slow, '--loading-process-events-interval-bytes', '1024');
-      // 5 ms a key: it loads for half a minute, or until the scene ends.
-      server.cli('debug', 'populate', '6000');
+      // Half a millisecond a key: it loads for half a minute, or until the scene ends.
+      server.cli('debug', 'populate', '60000');
       inBackground(scene, server, 'debug', 'reload');
       await until(() => /^loading:1/m.test(server.cli('info', 'persistence')));
       return at(server.port);

@@ -1,0 +1,192 @@
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { CANARY, FORMS, heard } from './support/canary';
+import { failures, Scene, type Op, type Place } from './support/failures';
+import { echoes } from './support/failures/echoes';
+
+// A password is given in every way there is, every failure is met with it, and it is nowhere: not in errors and their
+// causes, not in what inspecting a limiter shows, not in what the process prints with all of Node.js's logs turned on.
+
+const FIXTURE = join(__dirname, 'fixtures/meeting.cjs');
+
+/** More than any failure takes that is no time-out: a busy machine is none. */
+const PATIENT = 10_000;
+
+interface Way {
+  readonly way: string;
+  readonly redis?: object;
+  readonly env?: Record<string, string>;
+}
+
+interface Meeting {
+  readonly ops: readonly Op[];
+  readonly timeoutMs: number;
+  readonly ways: readonly Way[];
+}
+
+let scene: Scene;
+let directory: string;
+beforeEach(() => {
+  scene = new Scene(CANARY);
+  directory = mkdtempSync(join(tmpdir(), 'rate-limit-canary-'));
+});
+afterEach(async () => {
+  await scene.end();
+  rmSync(directory, { recursive: true });
+});
+
+/** Has a process meet it, and returns all that it printed. */
+async function printed(meeting: Meeting): Promise<string> {
+  const file = join(directory, 'meeting.json');
+  writeFileSync(file, JSON.stringify(meeting));
+  const own = Object.entries(process.env).filter(([name]) => !/REDIS|ELASTICACHE|NODE_EXTRA_CA_CERTS/.test(name));
+  const child = spawn(process.execPath, [FIXTURE, file], {
+    env: { ...Object.fromEntries(own), NODE_DEBUG: '*' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let text = '';
+  child.stdout.on('data', (chunk) => (text += chunk));
+  child.stderr.on('data', (chunk) => (text += chunk));
+  const code = await new Promise((resolve) => child.once('close', resolve));
+  expect({ code, text: code === 0 ? '' : text }).toEqual({ code: 0, text: '' });
+  return text;
+}
+
+function expectSilence(text: string): void {
+  const form = heard(text);
+  if (form === undefined) return;
+  const at = text.toLowerCase().indexOf(form.toLowerCase());
+  throw new Error(`the password is in what was printed: …${text.slice(Math.max(0, at - 200), at + 100)}…`);
+}
+
+/** How it ended: the code, by the line that the process prints last. */
+function endOf(text: string, way: string, op: Op): string | undefined {
+  const line = text.split('\n').find((one) => one.startsWith(`${way} ${op}: `));
+  return line?.slice(`${way} ${op}: `.length);
+}
+
+/** The canary as each option takes it, and as the environment does. */
+function everyWay(place: Place): Way[] {
+  const { host, port, username, tls } = place;
+  const plain = { ...place, connectTimeoutMs: PATIENT };
+  const [user, secret] = [username ?? '', encodeURIComponent(CANARY)];
+  const url = `${tls ? 'rediss' : 'redis'}://${user}:${secret}@${host}:${port}`;
+  return [
+    { way: 'url', redis: { url, tls, connectTimeoutMs: PATIENT } },
+    { way: 'password', redis: { ...plain, password: CANARY } },
+    { way: 'list', redis: { ...plain, password: [`first-${CANARY}`, CANARY] } },
+    { way: 'function', redis: { ...plain, password: { source: { returns: CANARY } } } },
+    { way: 'URL variable', env: { REDIS_URL: url } },
+    {
+      way: 'host variables',
+      env: {
+        REDIS_HOST: host,
+        REDIS_PORT: `${port}`,
+        REDIS_PASSWORD: CANARY,
+        ELASTICACHE_REDIS_AUTH_TOKEN: `first-${CANARY}`,
+        ...(username === undefined ? {} : { REDIS_USERNAME: username }),
+        ...(tls === undefined ? {} : { REDIS_TLS: 'true' }),
+      },
+    },
+  ];
+}
+
+const withPassword = failures.filter(({ password }) => password !== 'absent');
+
+test.each([...withPassword, ...echoes].map((f) => [f.code, f.name, f] as const))('%s: %s', async (_, __, failure) => {
+  const { code, orElse, ops = ['limit', 'check', 'status', 'reset'], timeoutMs = PATIENT } = failure;
+  const ways = everyWay(await failure.arrange(scene));
+  const text = await printed({ ops, timeoutMs, ways });
+  expectSilence(text);
+  // It has been met in each way, or the silence says nothing.
+  for (const { way } of ways) {
+    for (const op of ops) expect(endOf(text, way, op)).toMatch(new RegExp(`^(${code}|${orElse ?? code})$`));
+  }
+});
+
+test.each(['throws', 'rejects'])('a password function that fails and says why: it %s', async (how) => {
+  const { port } = await scene.redis();
+  const redis = { host: '127.0.0.1', port, password: { source: { [how]: `no ${CANARY} today` } } };
+  const text = await printed({ ops: ['limit'], timeoutMs: PATIENT, ways: [{ way: how, redis }] });
+  expectSilence(text);
+  expect(text).toContain(`${how} limit: NOAUTH`);
+});
+
+const SECRET = encodeURIComponent(CANARY);
+
+/** Options and variables that cannot work, most of them for holding the password in the wrong place. */
+const unusable: Way[] = [
+  ...[
+    `redis://:${SECRET}@there:port`,
+    `redis://:${SECRET}@there:0`,
+    `redis://:${SECRET}@there:123456`,
+    `redis://:${SECRET}@`,
+    `redis://:${SECRET}@/`,
+    `redis://:${SECRET}@there/${SECRET}`,
+    `redis://there/${SECRET}`,
+    `redis://:${SECRET}@there#insecure`,
+    `redis://:${SECRET}@there?password=${SECRET}`,
+    `redis://:%ff${SECRET}@there`,
+    `redis://:${SECRET}@th%ffere`,
+    `redis://${SECRET}`,
+    `redis://:${CANARY}@there`,
+    `https://default:${SECRET}@there.upstash.io`,
+    `${SECRET}://there`,
+    CANARY,
+    SECRET,
+  ].flatMap((url) => [
+    { way: 'url', redis: { url } },
+    { way: 'REDIS_URL', env: { REDIS_URL: url } },
+  ]),
+  ...[`redis://:${SECRET}@there`, `:${SECRET}@there`, `there:${SECRET}`].flatMap((host) => [
+    { way: 'host', redis: { host } },
+    { way: 'REDIS_HOST', env: { REDIS_HOST: host } },
+  ]),
+  ...['port', 'database', 'tls', 'cluster', 'connections', 'connectTimeoutMs', 'passwort'].map((option) => ({
+    way: option,
+    redis: { host: 'there', [option]: CANARY },
+  })),
+  { way: 'tls.ca', redis: { host: 'there', tls: { ca: CANARY } } },
+  { way: 'tls.servername', redis: { host: 'there', tls: { servername: [CANARY] } } },
+  { way: 'redis', redis: [CANARY] },
+  { way: 'an object', redis: { host: 'there', password: { is: CANARY } } },
+  { way: 'a list of lists', redis: { host: 'there', password: [CANARY, [CANARY]] } },
+  { way: 'a url and a host', redis: { url: `redis://:${SECRET}@there`, host: 'there' } },
+  { way: 'rediss and no tls', redis: { url: `rediss://:${SECRET}@there`, tls: false } },
+  { way: 'a cluster', redis: { url: `redis://:${SECRET}@there/2`, cluster: true } },
+  ...['REDIS_PORT', 'REDIS_TLS', 'REDIS_CLUSTER_MODE', 'REDIS_DATABASE'].map((name) => ({
+    way: name,
+    env: { REDIS_HOST: 'there', REDIS_PASSWORD: CANARY, [name]: CANARY },
+  })),
+  { way: 'REDIS_TLS off', env: { REDIS_URL: `rediss://:${SECRET}@there`, REDIS_TLS: 'no' } },
+];
+
+test('what cannot be configured', async () => {
+  const numbered = unusable.map((way, i) => ({ ...way, way: `${i} ${way.way}` }));
+  const text = await printed({ ops: ['limit'], timeoutMs: 50, ways: numbered });
+  expectSilence(text);
+  // What could be the name of a host is looked up.
+  for (const { way } of numbered) expect([way, endOf(text, way, 'limit')]).toEqual([way, expect.stringMatching(/^E/)]);
+});
+
+test('the control: an error that holds the password in any form would be heard', () => {
+  const bytes = Buffer.from(CANARY);
+  const basic = (name: string) => Buffer.from(`${name}:${CANARY}`).toString('base64');
+  const leaks = [
+    CANARY,
+    SECRET,
+    CANARY.slice(10),
+    CANARY.slice(0, 20),
+    JSON.stringify(CANARY),
+    bytes.toString('hex'),
+    bytes.toString('base64'),
+    bytes.toString('base64url'),
+    ...['', 'a', 'ab', 'default'].map(basic),
+    `[${[...bytes].join(', ')}]`,
+  ];
+  for (const leak of leaks) expect([leak, heard(`before${leak}after`)]).not.toEqual([leak, undefined]);
+  expect(heard(new Error('The rate limit could not be checked').stack!)).toBeUndefined();
+  expect(new Set(FORMS).size).toBe(FORMS.length);
+});

@@ -1,0 +1,78 @@
+import type { Socket } from 'node:net';
+import type { Failure, Scene } from './scene';
+
+/** A server that answers each chunk with `answer(all it was sent on this connection, the chunk)`. */
+function answering(scene: Scene, answer: (all: string, chunk: string) => string) {
+  const sent = new WeakMap<Socket, string>();
+  return scene.listen((socket, bytes) => {
+    if (bytes === undefined) return;
+    const chunk = bytes.toString('latin1');
+    const all = (sent.get(socket) ?? '') + chunk;
+    sent.set(socket, all);
+    socket.write(answer(all, chunk), 'latin1');
+  });
+}
+
+const isScript = (chunk: string) => /EVAL/.test(chunk);
+const oneLine = (text: string) => text.replace(/[\r\n]+/g, ' ');
+
+/** Answers all that belongs to the greeting with OK, and the script with what `answer` makes of all that was sent. */
+function afterwards(name: string, code: string, answer: (all: string) => string): Failure {
+  return {
+    name,
+    code,
+    arrange: (scene) => answering(scene, (all, chunk) => (isScript(chunk) ? answer(all) : '+OK\r\n')),
+  };
+}
+
+/** Servers that give back what they are sent, the password with it. */
+export const echoes: Failure[] = [
+  {
+    name: 'a server that knows no AUTH and says with which arguments',
+    code: 'PROTOCOL',
+    arrange: (scene) =>
+      answering(scene, () => `-ERR unknown command 'AUTH', with args beginning with: '${bytesOf(scene)}' \r\n`),
+  },
+  {
+    name: 'a server that calls the password wrong and quotes it',
+    code: 'WRONGPASS',
+    arrange: (scene) => answering(scene, () => `-WRONGPASS invalid password '${bytesOf(scene)}'\r\n`),
+  },
+  {
+    name: 'a server that makes the password the code',
+    code: 'PROTOCOL',
+    arrange: (scene) => answering(scene, () => `-${bytesOf(scene)}\r\n`),
+  },
+  {
+    name: 'a server that echoes everything',
+    code: 'PROTOCOL',
+    arrange: (scene) => answering(scene, (_, chunk) => chunk),
+  },
+  {
+    name: 'a server that echoes everything as one line of garbage',
+    code: 'PROTOCOL',
+    arrange: (scene) => answering(scene, (_, chunk) => `?${oneLine(chunk)}\r\n`),
+  },
+  afterwards('a server that greets, and then quotes all it was sent in an error', 'PROTOCOL', (all) => {
+    return `-ERR ${oneLine(all)}\r\n`;
+  }),
+  afterwards('a server that greets, and then quotes all it was sent in an error that has a code', 'OOM', (all) => {
+    return `-OOM command not allowed: ${oneLine(all)}\r\n`;
+  }),
+  afterwards('a server that greets, and then quotes all it was sent in a status', 'PROTOCOL', (all) => {
+    return `+${oneLine(all)}\r\n`;
+  }),
+  afterwards('a server that greets, and then fails a key with all it was sent', 'PROTOCOL', (all) => {
+    const words = `ERR ${oneLine(all)}`;
+    const fields = [':1', ':-1', `$${words.length}\r\n${words}`, ':0', ':0', ':0'];
+    return `*8\r\n$13\r\n1700000000000\r\n:0\r\n${fields.join('\r\n')}\r\n`;
+  }),
+  afterwards('a server that greets, and then gives all it was sent back as garbage', 'PROTOCOL', (all) => {
+    return `:${oneLine(all)}\r\n`;
+  }),
+];
+
+/** The password as it stands in the bytes of a connection. */
+function bytesOf({ password = '' }: Scene): string {
+  return Buffer.from(password).toString('latin1');
+}
