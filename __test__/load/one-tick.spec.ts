@@ -1,0 +1,106 @@
+import type { RedisOptions } from '@huntaze/rate-limit';
+import type { Server } from 'node:net';
+import { alone, blackHole, figures, megabytes, TwoLanes, type Held } from '../support/load';
+import { startRedis, type RedisServer } from '../support/redis';
+
+// A million checks called before the loop turns once: nobody can answer any of them until all have been asked.
+
+const CALLS = 1_000_000;
+
+/** Each id asks ten times, and is let in five times. */
+const IDS = 100_000;
+const LIMIT = 5;
+
+/**
+ * What may be left of a call when all is over, beyond what as many plain promises leave behind: less than any record of
+ * it would take.
+ */
+const LEAST = 64;
+
+interface OneTick {
+  readonly ends: Record<'allowed' | 'denied' | 'failed', number>;
+  readonly settled: number;
+  readonly codes: Record<string, number>;
+  readonly came: readonly string[];
+  readonly stray: readonly string[];
+  readonly times: Record<'calling' | 'settling' | 'longestTurn', number>;
+  readonly before: Held;
+  readonly after: Held;
+  readonly closed: Held;
+  readonly peak: number;
+}
+
+let redis: RedisServer;
+let hole: { server: Server; port: number };
+let runs: Record<'promises' | 'patient' | 'inTime' | 'memory' | 'away', Promise<OneTick>>;
+
+beforeAll(async () => {
+  redis = await startRedis();
+  hole = await blackHole();
+  const away = { host: '127.0.0.1', port: hole.port };
+  const lanes = new TwoLanes();
+  runs = {
+    patient: lanes.run(() => oneTick('Redis, 60 s', { url: redis.url }, 60_000)),
+    away: lanes.run(() => oneTick('a black hole', away, 250)),
+    inTime: lanes.run(() => oneTick('Redis, 250 ms', { url: redis.url }, 250)),
+    memory: lanes.run(() => oneTick('memory', undefined, 250)),
+    promises: lanes.run(() => oneTick('promises alone', undefined, 250, true)),
+  };
+});
+afterAll(async () => {
+  await redis.stop();
+  await new Promise((resolve) => hole.server.close(resolve));
+});
+
+async function oneTick(title: string, options: RedisOptions | undefined, timeoutMs: number, control = false) {
+  const asked = { redis: options, calls: CALLS, ids: IDS, limit: LIMIT, timeoutMs, control };
+  const report = await alone<OneTick>('one-tick.cjs', asked);
+  const { before, peak, after, closed, ends, times } = report;
+  const mb = {
+    before: megabytes(before.rss),
+    peak: megabytes(peak),
+    after: megabytes(after.rss),
+    closed: megabytes(closed.rss),
+  };
+  figures(`a million in one tick, ${title}`, { 'RSS in MB': mb, ...ends, 'times in ms': times });
+  expect(report.settled).toBe(CALLS);
+  expect(ends.allowed + ends.denied + ends.failed).toBe(CALLS);
+  expect(report.came).toEqual(['timer', 'immediate', 'tick', 'file', 'socket']);
+  expect(report.stray).toEqual([]);
+  return report;
+}
+
+async function expectMemoryBack({ before, after, closed }: OneTick): Promise<void> {
+  const promises = await runs.promises;
+  const most = megabytes(before.rss + (promises.after.rss - promises.before.rss) + LEAST * CALLS);
+  expect(after.heapUsed - before.heapUsed).toBeLessThan(5e6);
+  expect(megabytes(closed.rss)).toBeLessThan(most);
+  expect(megabytes(after.rss)).toBeLessThan(most);
+}
+
+test('over Redis, with time enough: each is decided', async () => {
+  const report = await runs.patient;
+  expect(report.ends).toEqual({ allowed: IDS * LIMIT, denied: CALLS - IDS * LIMIT, failed: 0 });
+  await expectMemoryBack(report);
+}, 180_000);
+
+test('over a black hole: each fails', async () => {
+  const report = await runs.away;
+  expect(report.ends).toEqual({ allowed: 0, denied: 0, failed: CALLS });
+  expect(report.codes).toEqual({ ETIMEDOUT: CALLS });
+  await expectMemoryBack(report);
+}, 180_000);
+
+test('over Redis, within the default deadline: what is not decided by then has failed', async () => {
+  const report = await runs.inTime;
+  expect(report.ends.allowed).toBeLessThanOrEqual(IDS * LIMIT);
+  expect(report.codes).toEqual(report.ends.failed > 0 ? { ETIMEDOUT: report.ends.failed } : {});
+  await expectMemoryBack(report);
+}, 180_000);
+
+test('over memory: each is decided', async () => {
+  const report = await runs.memory;
+  expect(report.ends).toEqual({ allowed: IDS * LIMIT, denied: CALLS - IDS * LIMIT, failed: 0 });
+  // The store has kept all of these ids, and forgets them when it is closed.
+  await expectMemoryBack(report);
+}, 180_000);
