@@ -12,6 +12,8 @@ const KIND = { DECIDED: 0, FAILED: 1, ANOMALY: 2, PASSWORD: 3 };
 const FIELDS = constants.recordFields;
 /** Records fetched in one call: as many as the largest batch has requests. */
 const RECORDS = 64;
+/** Fetches in one turn of the event loop: some thousand answers, a few milliseconds. Others want their turn, too. */
+const FETCHES = 32;
 /** Slots that are kept for the next burst. */
 const KEPT_SLOTS = 1024;
 
@@ -111,16 +113,17 @@ class Border {
     });
   }
 
-  /** Settles everything that has been answered. */
+  /** Settles what has been answered; where that is much, the rest in turns to come. */
   drain() {
     // Listeners and password functions are the application's code, and may call back into this object: they run when
     // the mailbox has been read.
     const later = [];
-    let count;
-    do {
+    let count = RECORDS;
+    for (let fetched = 0; count === RECORDS && fetched < FETCHES; fetched++) {
       count = this.#fetch();
       for (let i = 0; i < count; i++) this.#deliver(i * FIELDS, later);
-    } while (count === RECORDS);
+    }
+    if (count === RECORDS) this.#buffer.wakeAgain();
     for (const call of later) call();
   }
 

@@ -23,9 +23,13 @@ Object.defineProperty(RateLimitError.prototype, 'code', { value: 'RATE_LIMITED',
  * and not of the question, and to record one takes longer than everything else about a denial together.
  */
 function denial(retryAfter, limit) {
+  return withoutStack(() => new RateLimitError(retryAfter, limit, 0));
+}
+
+function withoutStack(make) {
   const { stackTraceLimit } = Error;
   limitStack(0);
-  const error = new RateLimitError(retryAfter, limit, 0);
+  const error = make();
   limitStack(stackTraceLimit);
   return error;
 }
@@ -58,10 +62,15 @@ function configError(message) {
   return coded(new Error(message), 'ERR_RATE_LIMIT_CONFIG');
 }
 
-/** The store reached no decision, and the policy is to say so. `causes` are what caused it, and what caused that, in words. */
+/**
+ * The store reached no decision, and the policy is to say so. `causes` are what caused it, and what caused that, in words. No
+ * stack, as of a denial: while Redis is away, every request may come to this.
+ */
 function storeError(code, message, causes) {
-  const cause = causes.reduceRight((inner, words) => new Error(words, inner && { cause: inner }), undefined);
-  return coded(new Error(`The rate limit could not be checked: ${message}`, cause && { cause }), code);
+  return withoutStack(() => {
+    const cause = causes.reduceRight((inner, words) => new Error(words, inner && { cause: inner }), undefined);
+    return coded(new Error(`The rate limit could not be checked: ${message}`, cause && { cause }), code);
+  });
 }
 
 function coded(error, code) {

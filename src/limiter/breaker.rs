@@ -13,8 +13,10 @@ use crate::store::StoreError;
 /// As many failures in a row open it: one may be a broken connection and two the one that replaced it.
 const IN_A_ROW: u32 = 3;
 
-/// Half of the batches of the last 5 to 10 s open it, if these are at least so many failures.
+/// Half of the batches of the last 5 to 10 s open it, if these are at least so many, and they did not all fail at the same
+/// moment.
 const FAILURES: u32 = 10;
+const MOMENTS: u32 = 3;
 const PERIOD: Duration = Duration::from_secs(5);
 
 /// An answer that comes this long after the deadline was not late: this process, or its machine, was stopped. A busy machine
@@ -33,8 +35,9 @@ pub struct Breaker {
     /// Why it is open, while it is.
     open: Option<StoreError>,
     in_a_row: u32,
-    /// When the last failure was seen that counted.
+    /// When the last failure was seen that counted in the row.
     failed_at: Option<Instant>,
+    answered_at: Option<Instant>,
     period: Option<Instant>,
     recent: [Tally; 2],
     probes: u32,
@@ -45,6 +48,8 @@ pub struct Breaker {
 struct Tally {
     answered: u32,
     failed: u32,
+    /// When they failed: what was under way together fails at one moment.
+    moments: u32,
 }
 
 impl Breaker {
@@ -55,6 +60,7 @@ impl Breaker {
             open: None,
             in_a_row: 0,
             failed_at: None,
+            answered_at: None,
             period: None,
             recent: [Tally::default(); 2],
             probes: 0,
@@ -74,7 +80,16 @@ impl Breaker {
     /// The store has answered a batch.
     pub fn answered(&mut self, now: Instant) {
         self.in_a_row = 0;
+        self.answered_at = Some(now);
         self.tally(now).answered += 1;
+    }
+
+    /// Whether a batch that was sent at `sent` and has not been answered has had a fair chance. One that has waited here for
+    /// long has little left of its deadline, and says little of the store; unless that has not answered anybody for long.
+    pub fn is_telling(&self, sent: Instant, now: Instant) -> bool {
+        let share = self.deadline / 2;
+        let long = |since: Instant| now.saturating_duration_since(since) >= share;
+        long(sent) || self.answered_at.is_some_and(long)
     }
 
     /// A batch that was sent at `sent` has failed. Returns whether that opens the breaker.
@@ -82,16 +97,18 @@ impl Breaker {
         if self.open.is_some() {
             return false;
         }
-        // What was under way together fails together: that is one failure, and not one for each.
-        if self.failed_at.is_some_and(|failed_at| sent < failed_at) {
-            return false;
-        }
         if now.duration_since(sent) >= self.deadline + FROZEN {
             return false;
         }
-        self.failed_at = Some(now);
-        self.in_a_row += 1;
-        self.tally(now).failed += 1;
+        // What was under way together fails together: that is one failure in the row, and not one for each.
+        let new = self.failed_at.is_none_or(|failed_at| sent >= failed_at);
+        if new {
+            self.failed_at = Some(now);
+            self.in_a_row += 1;
+        }
+        let tally = self.tally(now);
+        tally.failed += 1;
+        tally.moments += u32::from(new);
         if self.in_a_row >= IN_A_ROW || self.fails_often() {
             self.open = Some(error.clone());
             self.probes = 0;
@@ -116,7 +133,7 @@ impl Breaker {
     fn fails_often(&self) -> bool {
         let [a, b] = self.recent;
         let (answered, failed) = (a.answered + b.answered, a.failed + b.failed);
-        failed >= FAILURES && failed >= answered
+        failed >= FAILURES && failed >= answered && a.moments + b.moments >= MOMENTS
     }
 
     /// What is counted at `now`.

@@ -100,7 +100,14 @@ impl Fallback {
     /// What is to be replayed into the store, if anything is.
     pub fn noted(&self) -> Option<&Local> {
         let local = Some(&self.local).filter(|_| self.policy == OnStoreError::Local);
-        local.filter(|local| !local.journal.is_empty())
+        local.filter(|local| !local.journal.is_settled())
+    }
+
+    /// The store has answered `request`: what it has forgotten counts here no more.
+    pub fn answered(&self, request: &Request) {
+        if request.op == Op::Reset {
+            self.local.journal.forget(&self.local.logs, &request.id);
+        }
     }
 
     fn undecided(&self, source: Source, request: &Request) -> Decision {

@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 pub use answer::{Answer, Delivery, Sink, Source};
 pub use batch::{MAX_BATCH, MAX_WAITING};
 pub use fallback::{Fallback, Local, OnStoreError};
-pub use journal::{Journal, Replaying};
+pub use journal::Journal;
 
 use self::batch::{Batcher, Intake};
 use crate::quota::Rules;

@@ -14,10 +14,14 @@ use tokio::sync::oneshot;
 
 use super::bound::{Call, Callee, bind};
 use super::record::{Event, RECORD_FIELDS, write};
+use super::runtime::IoThread;
 use crate::store::redis::Secret;
 
 /// Wakes a copy of the face: a call without arguments. Weak: it does not keep the process alive by itself.
 type Wake = ThreadsafeFunction<(), (), (), Status, false, true>;
+
+/// Room that is kept for the next burst, in events.
+const KEPT_EVENTS: usize = 1024;
 
 /// What finished and has not been fetched. Shared with the I/O thread.
 pub struct Completions {
@@ -167,6 +171,8 @@ impl Callee for Post {
             written
         });
         if state.events.is_empty() {
+            // What a burst has left behind.
+            state.events.shrink_to(KEPT_EVENTS);
             let delivered = self.completions.delivered.load(Ordering::Relaxed);
             self.completions.fetched.store(delivered, Ordering::Relaxed);
         }
@@ -209,6 +215,16 @@ impl CompletionBuffer {
         bind(env, Rc::clone(&self.post))
     }
 
+    /// Wakes JavaScript in a later turn of its loop, if there is something left to drain. Through another thread: a wake-up
+    /// from here would be served in the same turn.
+    #[napi]
+    pub fn wake_again(&self) {
+        let again = Again(Arc::clone(&self.post.completions));
+        if let Some(io) = IoThread::current() {
+            io.handle().spawn(async move { drop(again) });
+        }
+    }
+
     /// The text of the next record that has one, in the order of the records.
     #[napi]
     pub fn take_text(&self) -> Vec<String> {
@@ -224,6 +240,15 @@ impl CompletionBuffer {
             // The connect may have given up meanwhile.
             let _ = waiting.send(password.map(Secret::new));
         }
+    }
+}
+
+/// Wakes JavaScript when dropped: also by a thread that ends before it gets round to it.
+struct Again(Arc<Completions>);
+
+impl Drop for Again {
+    fn drop(&mut self) {
+        self.0.push([]);
     }
 }
 

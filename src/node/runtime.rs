@@ -38,6 +38,12 @@ impl IoThread {
         Ok(started)
     }
 
+    /// The process's I/O thread, if there is one.
+    pub fn current() -> Option<Arc<Self>> {
+        let current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
+        current.upgrade()
+    }
+
     fn start() -> io::Result<Self> {
         let (alive, ended) = oneshot::channel::<()>();
         let (report, reported) = mpsc::channel();

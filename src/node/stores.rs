@@ -33,7 +33,11 @@ impl Store for SharedRedis {
         self.store.reached(known).await
     }
 
-    async fn replay(&self, scope: &Scope, replays: &[Replay]) -> Vec<Result<(), StoreError>> {
+    async fn replay(
+        &self,
+        scope: &Scope,
+        replays: &[Replay],
+    ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
         self.store.replay(scope, replays).await
     }
 
@@ -146,8 +150,7 @@ impl MemoryHold {
                 .iter()
                 .all(|(&(t, f), &count)| t == thread && (f != face || count == 1))
         }) {
-            self.local.logs.clear();
-            self.local.journal.clear();
+            self.local.journal.clear(&self.local.logs);
         }
     }
 }

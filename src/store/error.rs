@@ -9,6 +9,7 @@ use std::sync::Arc;
 pub struct StoreError {
     kind: ErrorKind,
     message: String,
+    unsent: bool,
     #[source]
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
@@ -86,8 +87,24 @@ impl StoreError {
         Self {
             kind,
             message: message.into(),
+            unsent: false,
             source: None,
         }
+    }
+
+    /// The same error, of a request that has not left this process.
+    pub fn unsent(mut self) -> Self {
+        self.unsent = true;
+        self
+    }
+
+    /// Whether the store may have done what it was asked.
+    pub fn may_have_run(&self) -> bool {
+        let unknown = matches!(
+            self.kind,
+            ErrorKind::Timeout | ErrorKind::Disconnected | ErrorKind::Protocol
+        );
+        unknown && !self.unsent
     }
 
     /// The same error with what caused it.

@@ -110,6 +110,11 @@ impl<C: Clock> MemoryStore<C> {
             .collect()
     }
 
+    /// Forgets an id.
+    pub fn forget(&self, id: &Id) {
+        self.lock().remove(id);
+    }
+
     /// Forgets every id.
     pub fn clear(&self) {
         *self.lock() = Histories::with_hasher(RandomState::new());

@@ -4,15 +4,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use huntaze_rate_limit::limiter::{Limiter, OnStoreError, Source};
+use huntaze_rate_limit::limiter::{Fallback, Limiter, Local, OnStoreError, Source};
 use huntaze_rate_limit::quota::Outcome;
 use huntaze_rate_limit::store::{ErrorKind, Op, Replay, Request, Scope, Store, StoreError};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{sleep, timeout};
 
-use super::doubles::{Collector, Recording, Settled, limiter};
-use crate::asking::request;
+use super::doubles::{Collector, Recording, Settled, collector, hour, limiter};
+use crate::asking::{request, scope};
 
 const DEADLINE: Duration = Duration::from_millis(100);
 const PATIENT: Duration = Duration::from_secs(20);
@@ -26,6 +26,8 @@ struct State {
     away: AtomicBool,
     /// No memory left for a replay.
     full: AtomicBool,
+    /// It takes replays, and nobody hears of it.
+    deaf: AtomicBool,
     sent: AtomicUsize,
     probes: AtomicUsize,
     replayed: Mutex<Vec<Replay>>,
@@ -72,16 +74,24 @@ impl Store for Flaky {
         self.fails()
     }
 
-    async fn replay(&self, _: &Scope, replays: &[Replay]) -> Vec<Result<(), StoreError>> {
-        let full = self.0.full.load(Ordering::SeqCst);
-        let result = match full {
-            true => Err(StoreError::new(ErrorKind::Oom, "full")),
-            false => self.fails(),
-        };
-        if result.is_ok() {
-            self.0.replayed.lock().unwrap().extend_from_slice(replays);
+    async fn replay(
+        &self,
+        _: &Scope,
+        replays: &[Replay],
+    ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+        self.fails()?;
+        if self.0.full.load(Ordering::SeqCst) {
+            let full = StoreError::new(ErrorKind::Oom, "full");
+            return Ok(vec![Err(full); replays.len()]);
         }
-        vec![result; replays.len()]
+        self.0.replayed.lock().unwrap().extend_from_slice(replays);
+        if self.0.deaf.load(Ordering::SeqCst) {
+            return Err(StoreError::new(
+                ErrorKind::Disconnected,
+                "gone before it answered",
+            ));
+        }
+        Ok(vec![Ok(()); replays.len()])
     }
 }
 
@@ -260,5 +270,93 @@ async fn other_policies_tell_nothing() {
         outage.go_away().await;
         outage.come_back().await;
         assert_eq!(outage.store.replayed(), []);
+    }
+}
+
+/// Counted twice at most, which is strict; not with each attempt.
+#[tokio::test]
+async fn what_may_have_been_told_is_told_once_more_and_no_more() {
+    let mut outage = Outage::new(OnStoreError::Local);
+    outage.go_away().await;
+    outage.store.0.deaf.store(true, Ordering::SeqCst);
+    outage.come_back().await;
+    let of_one = || {
+        let replayed = outage.store.replayed();
+        replayed
+            .into_iter()
+            .filter(|told| *told == ("1".to_owned(), 3))
+            .count()
+    };
+    assert_eq!(of_one(), 2);
+}
+
+/// Nobody may trust a store that another limiter of the name is still telling.
+#[tokio::test]
+async fn two_limiters_of_one_name_wait_for_each_other() {
+    let store = Flaky::default();
+    let local = Local::default();
+    let (sink, mut answers) = collector();
+    let make = || {
+        let fallback = Fallback::new(OnStoreError::Local, hour(), local.clone());
+        let (store, sink) = (Arc::new(store.clone()), sink.clone());
+        Limiter::remote(
+            &Handle::current(),
+            store,
+            scope("t", hour()),
+            DEADLINE,
+            fallback,
+            sink,
+        )
+    };
+    let limiters = [make(), make()];
+    store.set_away(true);
+    for _ in 0..3 {
+        for limiter in &limiters {
+            if limiter.submit(request(Op::Check, "1", 50), 0).is_none() {
+                answers.recv().await.unwrap();
+            }
+        }
+    }
+    // One is at it, and takes its time.
+    let replaying = local.journal.replay().unwrap();
+    assert!(local.journal.replay().is_none());
+    assert!(local.journal.replay().is_none());
+    let taken = replaying.take(&local.logs);
+    store.set_away(false);
+    sleep(Duration::from_millis(2500)).await;
+    assert!(store.0.probes.load(Ordering::SeqCst) >= 4);
+    for limiter in &limiters {
+        let (_, answer) = limiter
+            .submit(request(Op::Check, "1", 50), 0)
+            .expect("in the call");
+        assert_eq!(answer.source, Source::Local);
+    }
+    drop(taken);
+    drop(replaying);
+    sleep(Duration::from_millis(500)).await;
+    let told: usize = store.replayed().iter().map(|(_, count)| count).sum();
+    assert_eq!(told, 8);
+    for limiter in &limiters {
+        assert!(limiter.submit(request(Op::Check, "1", 50), 0).is_none());
+        let (_, answer) = answers.recv().await.unwrap();
+        assert_eq!(answer.unwrap().source, Source::Redis);
+    }
+}
+
+/// A reset that the store has done holds here, too.
+#[tokio::test]
+async fn a_reset_by_the_store_forgets_what_was_decided_here() {
+    let mut outage = Outage::new(OnStoreError::Local);
+    for _ in 0..2 {
+        outage.go_away().await;
+        for _ in 0..5 {
+            let (_, answer) = outage
+                .limiter
+                .submit(request(Op::Limit, "7", 5), 0)
+                .unwrap();
+            assert!(answer.outcome.decision.is_allowed());
+        }
+        outage.come_back().await;
+        assert_eq!(outage.ask(Op::Reset, "7").await, Ok(Source::Redis));
     }
 }

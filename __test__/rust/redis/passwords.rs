@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use huntaze_rate_limit::store::redis::{
     Credentials, PasswordAnswer, PasswordSource, RedisStore, Secret,
 };
-use huntaze_rate_limit::store::{ErrorKind, StoreError};
+use huntaze_rate_limit::store::{ErrorKind, Replay, Store, StoreError};
 
-use super::{failure, left, passwords, until};
+use super::{HOUR, failure, left, passwords, until};
+use crate::asking::{id, quiet, scope};
 use crate::server::Server;
 
 fn locked() -> Server {
@@ -87,11 +88,25 @@ fn as_user(server: &Server) -> RedisStore {
 
 #[tokio::test]
 async fn a_user_needs_the_scripts_own_commands_and_the_names_keys() {
-    let commands = ["+eval", "+evalsha", "+time", "+@list", "+del", "+pexpire"];
-    let server = with_user(&[&["~{t:*"], &commands[..]].concat());
+    let of_scripts = ["+eval", "+evalsha", "+time", "+del", "+pexpire"];
+    let of_lists = ["+lindex", "+llen", "+lpop", "+lpush", "+lset", "+ltrim"];
+    let server = with_user(&[&["~{t:*"], &of_scripts[..], &of_lists[..]].concat());
     let store = as_user(&server);
     for remaining in [4, 3, 2, 1, 0, 0, 0] {
         assert_eq!(left(&store, "a").await, remaining);
+    }
+    // No more to be found again, and to be told.
+    let scope = scope("t", quiet(HOUR));
+    assert!(store.probe(&scope).await.is_ok());
+    let replay = Replay {
+        id: id("a"),
+        reset: Some(10),
+        ages: vec![5],
+        sent: 0,
+    };
+    for _ in 0..2 {
+        let results = store.replay(&scope, std::slice::from_ref(&replay)).await;
+        assert!(results.unwrap()[0].is_ok());
     }
     let other_user = with(&server, Some("nobody"), passwords(&["pw-user"]));
     assert_eq!(failure(&other_user).await, ErrorKind::WrongPass);

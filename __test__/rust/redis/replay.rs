@@ -16,11 +16,15 @@ fn replay(who: &str, reset: Option<Millis>, ages: &[Millis]) -> Replay {
         id: id(who),
         reset,
         ages: ages.to_vec(),
+        sent: 0,
     }
 }
 
 async fn enter(store: &RedisStore, replays: &[Replay]) -> Vec<Result<(), StoreError>> {
-    store.replay(&scope("t", quiet(HOUR)), replays).await
+    store
+        .replay(&scope("t", quiet(HOUR)), replays)
+        .await
+        .unwrap()
 }
 
 async fn run(store: &RedisStore, request: Request) -> Outcome {
@@ -172,4 +176,23 @@ async fn a_server_that_refuses_has_entered_nothing() {
         set(back);
         assert!(!admin.exists::<_, bool>("{t:a}").unwrap());
     }
+}
+
+/// Nothing that a key holds keeps the others from being told.
+#[tokio::test]
+async fn a_key_with_something_foreign_in_it_is_passed_over() {
+    let server = Server::start(&[]);
+    let (store, mut admin) = (server.store(), server.admin());
+    let later = time(&mut admin) + 1000;
+    let () = admin
+        .rpush("{t:odd}", &[later.to_string(), "garbage".to_owned()])
+        .unwrap();
+    let results = enter(
+        &store,
+        &["odd", "a"].map(|who| replay(who, Some(500), &[10])),
+    )
+    .await;
+    let odd = results[0].as_ref().map_err(StoreError::kind);
+    assert!(matches!(odd, Ok(()) | Err(ErrorKind::WrongType)), "{odd:?}");
+    assert!(results[1].is_ok());
 }

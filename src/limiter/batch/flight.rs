@@ -65,7 +65,7 @@ impl<K: Sink> Flight<K> {
         }
         // First, so that who is answered finds the lane free.
         let seen = self.seen(&results);
-        self.lane.landed(self.load, sweep, seen);
+        self.lane.landed(self.load, sweep, seen, self.sent.at);
         let asked = self.requests.iter().zip(tickets);
         self.lane.settler.settle(asked, results);
         self.lane.noted();
@@ -117,7 +117,7 @@ impl<K: Sink> Expire for Flight<K> {
         if self.load == Load::Counts {
             self.lane.denied.drop_counts();
         }
-        let seen = if self.lane.is_late(self.sent.at, now) {
+        let seen = if self.lane.is_telling(self.sent.at, now) {
             Seen::Failure {
                 sent: self.sent.at,
                 at: Instant::now(),
@@ -127,7 +127,7 @@ impl<K: Sink> Expire for Flight<K> {
             Seen::Nothing
         };
         if over {
-            self.lane.landed(self.load, sweep, seen);
+            self.lane.landed(self.load, sweep, seen, self.sent.at);
         } else {
             self.lane.seen(seen);
         }

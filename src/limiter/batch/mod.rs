@@ -110,10 +110,7 @@ impl<K: Sink, S: Store> Batcher<K, S> {
         } = pending;
         let settler = &self.lane.settler;
         match settler.fallback.answer(&request, error) {
-            Ok(answer) => {
-                self.lane.noted();
-                Some((request, answer))
-            }
+            Ok(answer) => Some((request, answer)),
             Err(error) => {
                 settler.sink.deliver(vec![(&request, ticket, Err(error))]);
                 None

@@ -1,7 +1,7 @@
 //! What waits and what is under way, and which of it may leave: the turns of a lane, without locks and wake-ups.
 
 use std::collections::VecDeque;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::turn::{Load, Next, Pending};
 
@@ -26,6 +26,9 @@ const BATCHES: usize = 2;
 /// some 120 MB.
 pub const MAX_WAITING: usize = 1 << 20;
 
+/// Room that is kept for the next burst, in requests.
+const KEPT: usize = 1024;
+
 /// The requests of one lane.
 pub(super) struct Queues<T> {
     /// In the order of their deadlines.
@@ -37,11 +40,14 @@ pub(super) struct Queues<T> {
     requests: usize,
     /// Batches of counts under way.
     counting: usize,
+    trip: Trip,
 }
 
 impl<T> Queues<T> {
-    pub(super) fn new() -> Self {
+    /// Of requests that are answered within `deadline`.
+    pub(super) fn new(deadline: Duration) -> Self {
         Self {
+            trip: Trip::new(deadline),
             waiting: VecDeque::new(),
             flush: None,
             batches: 0,
@@ -68,7 +74,7 @@ impl<T> Queues<T> {
 
     /// What [`enter`](Self::enter) has handed back waits after all, ahead of the others.
     pub(super) fn take_back(&mut self, pending: Pending<T>) {
-        self.landed(Load::Requests(1));
+        self.leave(Load::Requests(1));
         self.waiting.push_front(pending);
     }
 
@@ -82,8 +88,14 @@ impl<T> Queues<T> {
         self.flush = Some((ticket, deadline));
     }
 
-    /// A batch is no longer under way.
-    pub(super) fn landed(&mut self, load: Load) {
+    /// A batch that was sent at `sent` is no longer under way.
+    pub(super) fn landed(&mut self, load: Load, sent: Instant) {
+        self.trip.took(sent.elapsed());
+        self.leave(load);
+    }
+
+    /// A batch is no longer under way, or has never been.
+    pub(super) fn leave(&mut self, load: Load) {
         match load {
             Load::Requests(count) => {
                 self.batches -= 1;
@@ -110,6 +122,7 @@ impl<T> Queues<T> {
             self.batches += 1;
             self.requests += size;
             let batch = self.waiting.drain(..size).collect();
+            self.shrink();
             return Some(Next::Send(Load::Requests(size), batch));
         }
         if self.counting < COUNTING {
@@ -158,14 +171,50 @@ impl<T> Queues<T> {
     /// Takes everything that waits, and who is to be told.
     pub(super) fn drain(&mut self) -> (Vec<Pending<T>>, Option<T>) {
         let told = self.flush.take().map(|(ticket, _)| ticket);
-        (self.waiting.drain(..).collect(), told)
+        (std::mem::take(&mut self.waiting).into(), told)
     }
 
-    /// Takes what need not be asked any more.
+    /// Takes what need not be asked any more: the answer would come too late. The store would do the work all the same, and
+    /// where more is asked than it can do, everybody would be late.
     fn take_late(&mut self, now: Instant) -> Vec<Pending<T>> {
+        let back = now + self.trip.expected();
         let count = self
             .waiting
-            .partition_point(|pending| pending.deadline <= now);
-        self.waiting.drain(..count).collect()
+            .partition_point(|pending| pending.deadline <= back);
+        let late = self.waiting.drain(..count).collect();
+        self.shrink();
+        late
+    }
+
+    /// Gives back what a burst has left behind.
+    fn shrink(&mut self) {
+        if self.waiting.is_empty() {
+            self.waiting.shrink_to(KEPT);
+        }
+    }
+}
+
+/// How long a batch is under way.
+struct Trip {
+    /// A mean in which the last counts an eighth, as TCP has it (RFC 6298).
+    mean: Duration,
+    longest: Duration,
+}
+
+impl Trip {
+    fn new(deadline: Duration) -> Self {
+        Self {
+            mean: Duration::ZERO,
+            // Something is always sent: else nobody would see that the store has become faster.
+            longest: deadline.mul_f64(0.75),
+        }
+    }
+
+    fn took(&mut self, time: Duration) {
+        self.mean = (self.mean * 7 + time) / 8;
+    }
+
+    fn expected(&self) -> Duration {
+        self.mean.min(self.longest)
     }
 }

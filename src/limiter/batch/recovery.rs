@@ -8,8 +8,8 @@ use tokio::time::{sleep, timeout};
 
 use super::Route;
 use super::lane::Lane;
-use crate::limiter::{Local, Replaying, Sink};
-use crate::store::{ErrorKind, Replay, Store, StoreError};
+use crate::limiter::Sink;
+use crate::store::{ErrorKind, Store, StoreError};
 
 /// Probes in a row that must succeed.
 const PROBES: u32 = 2;
@@ -17,17 +17,22 @@ const PROBES: u32 = 2;
 /// How long a probe may take where a check has less: the deadline may be too short for any store.
 const PROBE: Duration = Duration::from_millis(250);
 
-/// How long one call of a replay may take.
+/// How long one call of a replay may take, if a check has less: it is larger, and may have to bring the script along.
 const CALL: Duration = Duration::from_secs(1);
 
-/// After a replay that failed while requests are answered.
+/// After a replay that failed while requests are answered: half to all of this, and each time twice as much.
 const PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// How often it is looked whether another limiter of the name has told all.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// The longest that requests wait for a replay. It takes some 30 us an id: what all the logs of a process hold is told in a
 /// few seconds. What is left then follows while requests are sent.
 const TELLING: Duration = Duration::from_secs(5);
 
 /// How a replay ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Told {
     /// The store knows all that was decided here.
     All,
@@ -41,23 +46,39 @@ enum Told {
 pub(super) async fn recover<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>) {
     let known = route.store.reached(u64::MAX).now_or_never();
     let mut known = known.unwrap_or_default();
+    let mut early = true;
+    let mut pause = PAUSE;
     loop {
         if lane.is_open() {
-            // Sooner where there is a new connection.
-            let again = timeout(lane.wait(), route.store.reached(known)).await;
-            known = again.unwrap_or(known);
+            let wait = lane.wait();
+            if early {
+                // Sooner where there is a new connection. Once: a server that lets in and does not decide is left in peace.
+                let reached = timeout(wait, route.store.reached(known)).await;
+                early = reached.is_err();
+                known = reached.unwrap_or(known);
+            } else {
+                sleep(wait).await;
+                early = true;
+                known = route
+                    .store
+                    .reached(u64::MAX)
+                    .now_or_never()
+                    .unwrap_or(known);
+            }
             if !decides(lane, route).await {
                 continue;
             }
         }
-        match replay(lane, route).await {
-            Told::All => return lane.recovered(),
-            Told::Some => {
-                lane.recovered();
-                sleep(PAUSE).await;
-            }
-            Told::Nothing if lane.is_open() => {}
-            Told::Nothing => sleep(PAUSE).await,
+        let told = replay(lane, route).await;
+        if told != Told::Nothing {
+            lane.recovered();
+        }
+        if told == Told::All {
+            return;
+        }
+        if !lane.is_open() {
+            sleep(pause.mul_f64(1.0 - fastrand::f64() / 2.0)).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 }
@@ -74,71 +95,38 @@ async fn decides<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>) -> bool {
 }
 
 async fn replay<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>) -> Told {
-    let Some(local) = lane.settler.fallback.noted() else {
-        return Told::All;
-    };
-    // Another limiter of this name is at it.
-    let Some(replaying) = local.journal.replay() else {
-        return Told::All;
-    };
     let begun = Instant::now();
-    let mut told = Told::All;
     while begun.elapsed() < TELLING {
-        let mut call = Call::take(local, &replaying);
-        if call.replays.is_empty() {
-            break;
-        }
-        let answers = route.store.replay(&route.scope, &call.replays);
-        let Ok(results) = timeout(CALL, answers).await else {
-            return Told::Nothing;
+        let Some(local) = lane.settler.fallback.noted() else {
+            return Told::All;
         };
-        if results
-            .iter()
-            .all(|r| matches!(r, Err(e) if e.means_away()))
-        {
-            return Told::Nothing;
+        // Another limiter of this name is at it, or it has just been.
+        let Some(replaying) = local.journal.replay() else {
+            sleep(LOOK).await;
+            continue;
+        };
+        let mut call = replaying.take(&local.logs);
+        if call.replays().is_empty() {
+            continue;
         }
-        if call.keep(&results) {
-            told = Told::Some;
-            break;
-        }
-    }
-    told
-}
-
-/// Replays on their way. Those that have not been taken when it is dropped, however that comes, are noted again: what may
-/// have been taken, too, since counting it twice is strict and not counting it would not be.
-struct Call<'a> {
-    local: &'a Local,
-    replaying: &'a Replaying<'a>,
-    replays: Vec<Replay>,
-}
-
-impl<'a> Call<'a> {
-    fn take(local: &'a Local, replaying: &'a Replaying<'a>) -> Self {
-        Self {
-            local,
-            replaying,
-            replays: replaying.take(&local.logs),
+        // To be sent once more if this goes no further.
+        let unknown = || StoreError::new(ErrorKind::Timeout, "no answer");
+        let answers = route.store.replay(&route.scope, call.replays());
+        let answers = timeout(CALL.max(lane.timeout * 2), answers).await;
+        let count = call.replays().len();
+        match answers.unwrap_or_else(|_| Err(unknown())) {
+            Ok(results) => {
+                let all = results.iter().all(Result::is_ok);
+                call.keep(&results);
+                if !all && !call.replays().is_empty() {
+                    return Told::Some;
+                }
+            }
+            Err(error) => {
+                call.keep(&vec![Err(error); count]);
+                return Told::Nothing;
+            }
         }
     }
-
-    /// Keeps what the store may take later, and says whether there is any. A key that is somebody else's never will.
-    fn keep(&mut self, results: &[Result<(), StoreError>]) -> bool {
-        let mut results = results.iter();
-        self.replays.retain(|_| {
-            let result = results.next();
-            matches!(result, Some(Err(error)) if error.kind() != ErrorKind::WrongType)
-        });
-        !self.replays.is_empty()
-    }
-}
-
-impl Drop for Call<'_> {
-    fn drop(&mut self) {
-        let left = std::mem::take(&mut self.replays);
-        if !left.is_empty() {
-            self.replaying.put_back(&self.local.logs, left.into_iter());
-        }
-    }
+    Told::Some
 }

@@ -27,10 +27,13 @@ impl<K: Sink> Settler<K> {
         let answer = |((request, ticket), result)| -> Option<Delivery<'_, _>> {
             let ticket = ticket?;
             let answer = match result {
-                Ok(outcome) => Ok(Answer {
-                    outcome,
-                    source: Source::Redis,
-                }),
+                Ok(outcome) => {
+                    self.fallback.answered(request);
+                    Ok(Answer {
+                        outcome,
+                        source: Source::Redis,
+                    })
+                }
                 Err(error) => self.fallback.answer(request, error),
             };
             Some((request, ticket, answer))

@@ -72,7 +72,7 @@ async fn attempt(
     resolver: &Resolver,
     password: Option<&Secret>,
 ) -> Result<Connected, StoreError> {
-    let tcp = open(resolver).await?;
+    let tcp = open(config, resolver).await?;
     match &config.tls {
         None => set_up(config, password, tcp).await,
         Some(tls) => {
@@ -82,15 +82,19 @@ async fn attempt(
     }
 }
 
-async fn open(resolver: &Resolver) -> Result<TcpStream, StoreError> {
+async fn open(config: &RedisConfig, resolver: &Resolver) -> Result<TcpStream, StoreError> {
+    let addresses = resolver.addresses().await?;
+    // One that leads nowhere must leave time for the others.
+    let share = config.connect_timeout / addresses.len().max(1) as u32;
     let mut failure = None;
-    for address in resolver.addresses().await? {
-        match TcpStream::connect(address).await {
-            Ok(tcp) => {
+    for address in addresses {
+        match timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(tcp)) => {
                 tune(&tcp).map_err(broken)?;
                 return Ok(tcp);
             }
-            Err(e) => failure = Some(broken(e)),
+            Ok(Err(e)) => failure = Some(broken(e)),
+            Err(_) => failure = Some(broken(io::ErrorKind::TimedOut.into())),
         }
     }
     // There is an address at least, and it failed.

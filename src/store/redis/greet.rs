@@ -12,7 +12,7 @@ use crate::store::{ErrorKind, StoreError};
 
 /// How long a quiet connection has for a sign of life: enough for another zone and a busy server, and well below the usual
 /// deadline of a check (250 ms), so that there is time left to connect anew.
-const SIGN_OF_LIFE: Duration = Duration::from_millis(100);
+const SIGN_OF_LIFE: Duration = Duration::from_millis(50);
 
 /// Whether the server answers on `connection`, whatever it says.
 pub(super) async fn is_alive(connection: &MultiplexedConnection) -> bool {

@@ -102,6 +102,18 @@ impl Link {
         }
     }
 
+    /// Begins what the next request would wait for. Inside the runtime.
+    pub(super) fn nudge(&self) {
+        let mut state = self.0.lock();
+        let quiet = match &state.stage {
+            Stage::Up(live) if live.pulse.is_stale() => Some(live.clone()),
+            Stage::Down => None,
+            Stage::Up(_) | Stage::Connecting(_) | Stage::Away(_) => return,
+        };
+        // It goes on by itself.
+        drop(self.0.begin(&mut state, quiet));
+    }
+
     /// Whether there is no connection, and nothing to wait for.
     pub(super) fn is_away(&self) -> bool {
         matches!(self.0.lock().stage, Stage::Away(_))
@@ -116,18 +128,22 @@ impl Link {
 impl Core {
     /// Connects, unless `quiet` gives a sign of life.
     fn begin(self: &Arc<Self>, state: &mut State, quiet: Option<Live>) -> Attempt {
+        if quiet.as_ref().is_some_and(Live::is_proven) {
+            state.failures = 0;
+        }
         // Weak: the state holds the attempt, and later the connection, whose end is awaited.
         let core = Arc::downgrade(self);
         let place = Arc::clone(&self.place);
         let attempt = async move {
+            let trying = Trying(core.clone());
             if let Some(live) = quiet
                 && is_alive(&live.connection).await
             {
                 live.pulse.heard();
                 arrive(&core, &live);
-                return Ok(live);
+                return trying.done(Ok(live));
             }
-            match place.connect().await {
+            let result = match place.connect().await {
                 Ok(live) => {
                     install(core, &live);
                     Ok(live)
@@ -138,7 +154,8 @@ impl Core {
                     }
                     Err(error)
                 }
-            }
+            };
+            trying.done(result)
         };
         let attempt = attempt.boxed().shared();
         state.stage = Stage::Connecting(attempt.clone());
@@ -177,9 +194,37 @@ impl Core {
         }
     }
 
+    /// How many connections in a row have failed. `None`: nobody wants one any more, and the next who does connects.
+    fn wanted(&self) -> Option<u32> {
+        let mut state = self.lock();
+        if state.wanted.elapsed() < FORGOTTEN {
+            return Some(state.failures);
+        }
+        state.stage = Stage::Down;
+        None
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing panics between two writes to the state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An attempt that panics leaves room for the next.
+struct Trying(Weak<Core>);
+
+impl Trying {
+    fn done<T>(mut self, result: T) -> T {
+        self.0 = Weak::new();
+        result
+    }
+}
+
+impl Drop for Trying {
+    fn drop(&mut self) {
+        if let Some(core) = self.0.upgrade() {
+            core.lock().stage = Stage::Down;
+        }
     }
 }
 
@@ -213,24 +258,21 @@ async fn drive(core: Weak<Core>, driver: Arc<Driver>) {
     leaving.1.run().await;
 }
 
-/// Connects in the background, for as long as somebody wants the connection.
+/// Connects in the background, for as long as somebody wants the connection. One link at a time looks for a server: the
+/// others come after it has been found.
 async fn reconnect(core: Weak<Core>) {
+    let Some(place) = core.upgrade().map(|core| Arc::clone(&core.place)) else {
+        return;
+    };
+    let _search = place.search.lock().await;
     loop {
-        let Some(failures) = core.upgrade().map(|core| core.lock().failures) else {
+        let Some(failures) = core.upgrade().and_then(|core| core.wanted()) else {
             return;
         };
         sleep(backoff::wait(failures)).await;
-        let Some(place) = core.upgrade().and_then(|core| {
-            let mut state = core.lock();
-            if state.wanted.elapsed() >= FORGOTTEN {
-                state.stage = Stage::Down;
-                return None;
-            }
-            drop(state);
-            Some(Arc::clone(&core.place))
-        }) else {
+        if core.strong_count() == 0 {
             return;
-        };
+        }
         match place.connect().await {
             Ok(live) => return install(core, &live),
             Err(error) => {

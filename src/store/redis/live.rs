@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use redis::aio::MultiplexedConnection;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use super::config::RedisConfig;
 use super::connect::{Connected, connect};
@@ -17,6 +17,8 @@ use crate::store::StoreError;
 pub(super) struct Place {
     config: RedisConfig,
     resolver: Resolver,
+    /// Held by the link that looks for a server that is away.
+    pub(super) search: Mutex<()>,
     /// Counts new connections.
     pub(super) arrivals: watch::Sender<u64>,
 }
@@ -26,6 +28,7 @@ impl Place {
         Self {
             resolver: Resolver::new(&config.host, config.port),
             config,
+            search: Mutex::new(()),
             arrivals: watch::Sender::new(0),
         }
     }

@@ -52,12 +52,18 @@ impl RedisStore {
         }
     }
 
-    /// The link whose turn it is, or the next that is not away: one broken connection is nobody's loss while others work.
+    /// A link that may be used at once, from the one whose turn it is on. While others connect or are away, nobody waits for
+    /// them; where none may be used, one that is being made.
     fn link(&self, turn: usize) -> &Link {
         let count = self.links.len();
-        let places = (0..count).map(|n| &self.links[(turn + n) % count]);
-        let mut fit = places.filter(|link| !link.is_away());
-        fit.next().unwrap_or(&self.links[turn % count])
+        let places = || (0..count).map(|n| &self.links[(turn + n) % count]);
+        let first = &self.links[turn % count];
+        if first.ready().is_none() {
+            first.nudge();
+        }
+        let ready = places().find(|link| link.ready().is_some());
+        let ready = ready.or_else(|| places().find(|link| !link.is_away()));
+        ready.unwrap_or(first)
     }
 
     async fn ask(
@@ -79,14 +85,14 @@ impl RedisStore {
     ) -> Result<Vec<Result<T, StoreError>>, StoreError> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let link = self.link(turn);
-        let live = link.live().await?;
+        let live = link.live().await.map_err(StoreError::unsent)?;
         let tag = Tag::of(turn);
-        let reply = call(link, &live, |by| command(by, tag)).await;
+        let reply = call(&live, |by| command(by, tag)).await;
         let results = reply.and_then(|value| read(&value, tag));
         let spoilt = match &results {
             Ok(results) => results
                 .iter()
-                .find_map(|r| r.as_ref().err().filter(|e| spoils_from_inside(e))),
+                .find_map(|r| r.as_ref().err().filter(|e| e.spoils_connection())),
             Err(error) => Some(error).filter(|e| e.spoils_connection()),
         };
         if let Some(error) = spoilt {
@@ -100,9 +106,9 @@ impl RedisStore {
 
 /// Runs a script over `live`, and sends its source along where the server does not have it: after a restart, and practically
 /// every failover. The server has refused then before it ran anything, so asking again cannot count twice.
-async fn call(link: &Link, live: &Live, command: impl Fn(By) -> Cmd) -> Result<Value, StoreError> {
+async fn call(live: &Live, command: impl Fn(By) -> Cmd) -> Result<Value, StoreError> {
     let mut connection = live.connection.clone();
-    let waiting = Waiting { link, live };
+    let waiting = Waiting(live);
     live.pulse.sent();
     let mut result = command(By::Hash).query_async(&mut connection).await;
     if matches!(&result, Err(e) if e.code() == Some("NOSCRIPT")) {
@@ -115,26 +121,13 @@ async fn call(link: &Link, live: &Live, command: impl Fn(By) -> Cmd) -> Result<V
     result.map_err(|e| reply::instead_of_reply(&e))
 }
 
-/// Somebody who waits for an answer. Given up, with nothing heard for long, it takes the connection along.
-struct Waiting<'a> {
-    link: &'a Link,
-    live: &'a Live,
-}
+/// Somebody who waits for an answer. Given up, with nothing heard for long, the connection is in doubt.
+struct Waiting<'a>(&'a Live);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if self.live.pulse.is_silent() {
-            let silent = "the server has not answered on this connection";
-            let error = StoreError::new(ErrorKind::Timeout, silent);
-            self.link.discard(self.live, error);
-        }
+        self.0.pulse.given_up();
     }
-}
-
-/// Whether an error that the script caught for one key spoils the connection. A demoted primary's refusal does, and it
-/// comes only this way; a key of another type is no fault of the connection.
-fn spoils_from_inside(error: &StoreError) -> bool {
-    error.spoils_connection() && error.kind() != ErrorKind::Protocol
 }
 
 impl Store for RedisStore {
@@ -142,7 +135,7 @@ impl Store for RedisStore {
         // The link that is next: the one that `send` will ask, unless another thread is just asking too. Then the task of
         // that link's driver does what this one would have.
         let turn = self.turn.load(Ordering::Relaxed);
-        let live = self.link(turn).ready()?;
+        let live = self.links[turn % self.links.len()].ready()?;
         live.driver.push_on(send)
     }
 
@@ -169,11 +162,14 @@ impl Store for RedisStore {
         changed.map_or(known, |count| *count)
     }
 
-    async fn replay(&self, scope: &Scope, replays: &[Replay]) -> Vec<Result<(), StoreError>> {
+    async fn replay(
+        &self,
+        scope: &Scope,
+        replays: &[Replay],
+    ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
         let command = |by, tag| replay::command(by, tag, scope, replays);
         let read = |value: &_, tag| replay::results(value, tag, replays.len());
-        let results = self.call(command, read).await;
-        results.unwrap_or_else(|error| vec![Err(error); replays.len()])
+        self.call(command, read).await
     }
 }
 

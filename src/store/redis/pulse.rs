@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 /// and who checks less often than once a second can spare that.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// A request given up after so long, with nothing heard meanwhile, takes the connection along: packets go nowhere, or the
+/// A request given up after so long, with nothing heard meanwhile, casts doubt on the connection: packets go nowhere, or the
 /// server hangs. Far more than a busy Redis takes for anything, and less than the usual deadline of 250 ms.
 const SILENCE: Duration = Duration::from_millis(200);
 
@@ -20,6 +20,7 @@ struct State {
     /// The same moment on the machine's clock, which goes on while a virtual machine is suspended.
     heard_at: SystemTime,
     unanswered: Option<Instant>,
+    in_doubt: bool,
 }
 
 impl Pulse {
@@ -29,6 +30,7 @@ impl Pulse {
             heard: Instant::now(),
             heard_at: SystemTime::now(),
             unanswered: None,
+            in_doubt: false,
         }))
     }
 
@@ -43,22 +45,25 @@ impl Pulse {
             heard: Instant::now(),
             heard_at: SystemTime::now(),
             unanswered: None,
+            in_doubt: false,
         };
     }
 
-    /// Whether it has been quiet for so long that it may have died unseen.
+    /// Somebody waits no longer.
+    pub(super) fn given_up(&self) {
+        let mut state = self.state();
+        let silent = state
+            .unanswered
+            .is_some_and(|since| since.elapsed() >= SILENCE);
+        state.in_doubt |= silent;
+    }
+
+    /// Whether it has been quiet for so long that it may have died unseen, or owes an answer for longer than a live one would.
     pub(super) fn is_stale(&self) -> bool {
         let state = self.state();
         // A machine's clock that was set back says nothing.
         let elapsed = state.heard_at.elapsed().unwrap_or_default();
-        // While an answer is due, whoever waits for it finds out.
-        state.unanswered.is_none() && state.heard.elapsed().max(elapsed) >= IDLE
-    }
-
-    /// Whether it owes an answer for longer than a live one would.
-    pub(super) fn is_silent(&self) -> bool {
-        let unanswered = self.state().unanswered;
-        unanswered.is_some_and(|since| since.elapsed() >= SILENCE)
+        state.in_doubt || state.heard.elapsed().max(elapsed) >= IDLE
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -10,9 +10,9 @@
 -- Each key is done as a whole or not at all: its first write is refused, or none is (a server out of memory lets a script go
 -- on that has written already).
 
--- As many newer admissions make room for older ones, taken off the list and put back. Behind more than these, an old one
--- counts as if it were as young as the last of them: later than it should, never earlier.
-local MERGED = 1000
+-- As many newer admissions make room for older ones in one call, taken off the list and put back. Behind more than these, an
+-- old one counts as if it were as young as the last of them: later than it should, never earlier.
+local room = 1000
 -- Arguments of one command; Lua's own limit is some thousand.
 local PUSHED = 100
 
@@ -43,17 +43,22 @@ end
 
 -- Enters `moments`, newest first. Behind a tally, if `skip` is 1.
 local function enter(key, moments, skip)
-  local newer = call('LRANGE', key, skip, skip + MERGED - 1)
-  local count = 0
-  while count < #newer and tonumber(newer[count + 1]) > moments[#moments] do count = count + 1 end
-  local floor = count == MERGED and tonumber(newer[count]) or 0
+  local newer, floor, oldest = {}, 0, moments[#moments]
+  local next_one = tonumber(call('LINDEX', key, skip) or nil)
+  while next_one and next_one > oldest do
+    if room == 0 then floor = next_one break end
+    room = room - 1
+    newer[#newer + 1] = next_one
+    next_one = tonumber(call('LINDEX', key, skip + #newer) or nil)
+  end
+  local count = #newer
   if skip + count > 0 then call('LTRIM', key, skip + count, -1) end
   -- From the oldest on, each in its turn.
   local merged, i, j = {}, #moments, count
   while i > 0 or j > 0 do
     local moment = i > 0 and math.max(moments[i], floor)
-    if j > 0 and (not moment or tonumber(newer[j]) <= moment) then
-      merged[#merged + 1], j = newer[j], j - 1
+    if j > 0 and (not moment or newer[j] <= moment) then
+      merged[#merged + 1], j = text(newer[j]), j - 1
     else
       merged[#merged + 1], i = text(moment), i - 1
     end

@@ -4,11 +4,10 @@ use redis::RedisError;
 
 use crate::store::{ErrorKind, StoreError};
 
-/// The longest excerpt of a server's words that a message quotes.
-const MAX_EXCERPT: usize = 160;
+// The server's own words stay out of every message. It may quote what it was sent, and whatever answers in its place may have
+// kept what it was sent before: a password among it.
 
-/// An error during AUTH and SELECT. The server's own words stay out: an unknown command is echoed with its arguments,
-/// and there they are the password.
+/// An error during AUTH and SELECT.
 pub(super) fn during_set_up(error: &RedisError) -> StoreError {
     let detail = error.detail().unwrap_or_default();
     let kind = match error.code() {
@@ -38,11 +37,8 @@ pub(super) fn during_set_up(error: &RedisError) -> StoreError {
 pub(super) fn instead_of_reply(error: &RedisError) -> StoreError {
     match error.code() {
         Some(code) => {
-            let detail = error.detail().unwrap_or_default();
-            StoreError::new(
-                server_kind(code, detail),
-                excerpt(&format!("{code} {detail}")),
-            )
+            let kind = server_kind(code, error.detail().unwrap_or_default());
+            StoreError::new(kind, words(kind))
         }
         None => {
             let kind = crate_kind(error);
@@ -57,13 +53,33 @@ pub(super) fn instead_of_reply(error: &RedisError) -> StoreError {
     }
 }
 
-/// An error that the script caught for one key, as `CODE words`.
+/// An error that the script caught for one key, as `CODE words`. The server is there, and has said so: what nobody knows
+/// is the key's.
 pub(super) fn from_script(message: &str) -> StoreError {
     let (code, detail) = message.split_once(' ').unwrap_or((message, ""));
-    StoreError::new(
-        server_kind(code.trim_start_matches('-'), detail),
-        excerpt(message),
-    )
+    let kind = match server_kind(code.trim_start_matches('-'), detail) {
+        ErrorKind::Protocol => ErrorKind::WrongType,
+        kind => kind,
+    };
+    StoreError::new(kind, words(kind))
+}
+
+/// What a server's refusal means.
+fn words(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::NoAuth => "the server asks for a password (NOAUTH)",
+        ErrorKind::WrongPass => "the server does not accept the password (WRONGPASS)",
+        ErrorKind::NoPerm => "the user may not run the script's commands or touch the key (NOPERM)",
+        ErrorKind::ReadOnly => "the server is a read-only replica (READONLY)",
+        ErrorKind::Unwritable => "the server takes no writes: too few replicas, or its disk fails",
+        ErrorKind::Loading => "the server is loading its data or has lost its primary",
+        ErrorKind::Oom => "the server is out of memory (OOM)",
+        ErrorKind::MaxClients => "the server has no connection left (maxclients)",
+        ErrorKind::Busy => "the server runs somebody's long script (BUSY)",
+        ErrorKind::Cluster => "the key lives on another node of a Redis Cluster",
+        ErrorKind::WrongType => "the key holds something that is not a log of this limiter",
+        _ => "the server answers the script with an error that it should not",
+    }
 }
 
 fn server_kind(code: &str, detail: &str) -> ErrorKind {
@@ -95,13 +111,4 @@ fn crate_kind(error: &RedisError) -> ErrorKind {
     } else {
         ErrorKind::Protocol
     }
-}
-
-/// What may be shown of a server's words: they could be anything where it is no Redis.
-fn excerpt(words: &str) -> String {
-    words
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(MAX_EXCERPT)
-        .collect()
 }

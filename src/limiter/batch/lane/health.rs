@@ -36,10 +36,9 @@ impl<K: Sink> Lane<K> {
         self.look(self.lock(), seen);
     }
 
-    /// Whether a batch that was sent then has had a fair share of its deadline: what has waited here for long says little of
-    /// the store.
-    pub(in crate::limiter::batch) fn is_late(&self, sent: Instant, now: Instant) -> bool {
-        now.saturating_duration_since(sent) >= self.timeout / 2
+    /// Whether a batch that was sent then and has not been answered says something of the store.
+    pub(in crate::limiter::batch) fn is_telling(&self, sent: Instant, now: Instant) -> bool {
+        self.lock().breaker.is_telling(sent, now)
     }
 
     /// What the breaker makes of it. Where that opens it, nobody waits any longer.
@@ -69,9 +68,9 @@ impl<K: Sink> Lane<K> {
         self.settler.fallback.noted().is_some()
     }
 
-    /// What was decided here has been noted.
+    /// Something may have been decided here.
     pub(in crate::limiter::batch) fn noted(&self) {
-        if self.is_noted() {
+        if self.is_noted() && !self.lock().recovering {
             self.changed.notify_one();
         }
     }

@@ -50,7 +50,7 @@ impl<K: Sink> Lane<K> {
             denied,
             timeout,
             state: Mutex::new(State {
-                queues: Queues::new(),
+                queues: Queues::new(timeout),
                 breaker: Breaker::new(timeout),
                 recovering: false,
                 watch: Watch::default(),
@@ -98,9 +98,10 @@ impl<K: Sink> Lane<K> {
     /// What was to leave at once could not: it waits like the others, ahead of them.
     pub(super) fn queue(&self, pending: Pending<K::Ticket>) {
         let mut state = self.lock();
-        if state.ended {
+        if let Some(error) = state.refuses() {
+            state.queues.leave(Load::Requests(1));
             drop(state);
-            self.settler.refuse(vec![pending], &gone());
+            self.settler.refuse(vec![pending], &error);
             return;
         }
         state.queues.take_back(pending);
@@ -124,9 +125,9 @@ impl<K: Sink> Lane<K> {
     }
 
     /// A batch is no longer under way, and this has been seen of the store; `sweep`: there is something in the denied cache.
-    pub(super) fn landed(&self, load: Load, sweep: bool, seen: Seen) {
+    pub(super) fn landed(&self, load: Load, sweep: bool, seen: Seen, sent: Instant) {
         let mut state = self.lock();
-        state.queues.landed(load);
+        state.queues.landed(load, sent);
         let mut wake = !state.queues.is_empty() || self.denied.is_due() || self.is_noted();
         if sweep && state.sweep.is_none() {
             state.sweep = Some(Instant::now() + SWEEP);
