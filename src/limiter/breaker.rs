@@ -125,9 +125,11 @@ impl Breaker {
         FIRST_WAIT + spread.mul_f64(chance)
     }
 
-    /// The store decides again.
+    /// The store decides again. What was counted before says nothing of it.
     pub fn close(&mut self) {
-        *self = Self::new(self.deadline);
+        if self.open.is_some() {
+            *self = Self::new(self.deadline);
+        }
     }
 
     fn fails_often(&self) -> bool {

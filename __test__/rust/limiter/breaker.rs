@@ -138,6 +138,31 @@ fn the_wait_is_a_second_to_thirty_and_grows() {
     assert!(Duration::from_secs(15) < middle && middle < Duration::from_secs(16));
 }
 
+/// Failures that overlap count as answers do: half of what is asked is late.
+#[test]
+fn it_opens_when_half_of_what_overlaps_is_late() {
+    let mut watched = Watched::new();
+    let cycle = |watched: &mut Watched| {
+        let begun = watched.now;
+        let late = (0..35).any(|n| {
+            let sent = begun + MS * 10 * n;
+            watched.breaker.failed(sent, sent + DEADLINE, &away())
+        });
+        watched.now = begun + MS * 650;
+        (0..30).for_each(|_| watched.answer());
+        late
+    };
+    assert!((0..3).any(|_| cycle(&mut watched)));
+}
+
+#[test]
+fn what_was_never_open_is_not_closed() {
+    let mut watched = Watched::new();
+    assert!(!watched.fail(MS) && !watched.fail(MS));
+    watched.breaker.close();
+    assert!(watched.fail(MS));
+}
+
 #[test]
 fn closed_it_begins_anew() {
     let mut watched = Watched::new();

@@ -313,7 +313,8 @@ async fn two_limiters_of_one_name_wait_for_each_other() {
     for _ in 0..3 {
         for limiter in &limiters {
             if limiter.submit(request(Op::Check, "1", 50), 0).is_none() {
-                answers.recv().await.unwrap();
+                let (_, answer) = answers.recv().await.unwrap();
+                assert_eq!(answer.unwrap().source, Source::Local);
             }
         }
     }

@@ -10,15 +10,11 @@ use super::config::{RedisConfig, Secret};
 use super::reply;
 use crate::store::{ErrorKind, StoreError};
 
-/// How long a quiet connection has for a sign of life: enough for another zone and a busy server, and well below the usual
-/// deadline of a check (250 ms), so that there is time left to connect anew.
-const SIGN_OF_LIFE: Duration = Duration::from_millis(50);
-
-/// Whether the server answers on `connection`, whatever it says.
-pub(super) async fn is_alive(connection: &MultiplexedConnection) -> bool {
+/// Whether the server answers on `connection` within `patience`, whatever it says.
+pub(super) async fn is_alive(connection: &MultiplexedConnection, patience: Duration) -> bool {
     let mut connection = connection.clone();
     let ping = redis::cmd("PING");
-    match timeout(SIGN_OF_LIFE, ping.query_async::<()>(&mut connection)).await {
+    match timeout(patience, ping.query_async::<()>(&mut connection)).await {
         Ok(Ok(())) => true,
         Ok(Err(error)) => is_an_answer(&error),
         Err(_) => false,

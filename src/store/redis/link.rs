@@ -137,7 +137,7 @@ impl Core {
         let attempt = async move {
             let trying = Trying(core.clone());
             if let Some(live) = quiet
-                && is_alive(&live.connection).await
+                && is_alive(&live.connection, live.pulse.patience()).await
             {
                 live.pulse.heard();
                 arrive(&core, &live);

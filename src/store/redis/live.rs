@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use redis::aio::MultiplexedConnection;
 use tokio::sync::{Mutex, watch};
@@ -35,11 +36,12 @@ impl Place {
 
     /// A new connection, within the budget.
     pub(super) async fn connect(&self) -> Result<Live, StoreError> {
+        let begun = Instant::now();
         let Connected { connection, driver } = connect(&self.config, &self.resolver).await?;
         Ok(Live {
             connection,
             driver: Arc::new(driver),
-            pulse: Arc::new(Pulse::new()),
+            pulse: Arc::new(Pulse::new(begun.elapsed())),
             proven: Arc::default(),
         })
     }

@@ -12,6 +12,11 @@ const IDLE: Duration = Duration::from_secs(1);
 /// server hangs. Far more than a busy Redis takes for anything, and less than the usual deadline of 250 ms.
 const SILENCE: Duration = Duration::from_millis(200);
 
+/// How long a quiet connection has for a sign of life: four of its round trips, since the last may have been quick, and at least
+/// this long, since a server may be busy. Well below the usual deadline of a check, so that there is time to connect anew.
+const SIGN_OF_LIFE: Duration = Duration::from_millis(50);
+const LONGEST_SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+
 /// When a connection was last heard, and since when an answer is due.
 pub(super) struct Pulse(Mutex<State>);
 
@@ -21,16 +26,19 @@ struct State {
     heard_at: SystemTime,
     unanswered: Option<Instant>,
     in_doubt: bool,
+    /// How long an answer took.
+    trip: Duration,
 }
 
 impl Pulse {
-    /// Of a connection that has just been heard.
-    pub(super) fn new() -> Self {
+    /// Of a connection that has just been heard, for the first time after `trip`.
+    pub(super) fn new(trip: Duration) -> Self {
         Self(Mutex::new(State {
             heard: Instant::now(),
             heard_at: SystemTime::now(),
             unanswered: None,
             in_doubt: false,
+            trip,
         }))
     }
 
@@ -41,12 +49,22 @@ impl Pulse {
 
     /// Something was heard.
     pub(super) fn heard(&self) {
-        *self.state() = State {
-            heard: Instant::now(),
+        let mut state = self.state();
+        let heard = Instant::now();
+        let trip = state.unanswered.map_or(state.trip, |since| heard - since);
+        *state = State {
+            heard,
             heard_at: SystemTime::now(),
             unanswered: None,
             in_doubt: false,
+            trip,
         };
+    }
+
+    /// How long it has for a sign of life.
+    pub(super) fn patience(&self) -> Duration {
+        let patience = self.state().trip * 4;
+        patience.clamp(SIGN_OF_LIFE, LONGEST_SIGN_OF_LIFE)
     }
 
     /// Somebody waits no longer.
