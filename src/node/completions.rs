@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use napi::bindgen_prelude::{Float64Array, Function, Unknown};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
@@ -19,6 +20,9 @@ use crate::store::redis::Secret;
 
 /// Wakes a copy of the face: a call without arguments. Weak: it does not keep the process alive by itself.
 type Wake = ThreadsafeFunction<(), (), (), Status, false, true>;
+
+/// Between two turns of JavaScript that drain, while there is more: a timer can do no less.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// Room that is kept for the next burst, in events.
 const KEPT_EVENTS: usize = 1024;
@@ -58,6 +62,13 @@ impl Completions {
             // Refused only while the environment goes down, and then nobody waits any more.
             self.wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
         }
+    }
+
+    /// Says that a wake-up is under way, if there is something left to drain: what comes meanwhile rides along.
+    fn hold_back(&self) -> bool {
+        let mut state = self.lock();
+        state.woken = !state.events.is_empty();
+        state.woken
     }
 
     /// The number of the delivery that comes next.
@@ -173,6 +184,7 @@ impl Callee for Post {
         if state.events.is_empty() {
             // What a burst has left behind.
             state.events.shrink_to(KEPT_EVENTS);
+            state.texts.shrink_to(KEPT_EVENTS);
             let delivered = self.completions.delivered.load(Ordering::Relaxed);
             self.completions.fetched.store(delivered, Ordering::Relaxed);
         }
@@ -215,13 +227,19 @@ impl CompletionBuffer {
         bind(env, Rc::clone(&self.post))
     }
 
-    /// Wakes JavaScript in a later turn of its loop, if there is something left to drain. Through another thread: a wake-up
-    /// from here would be served in the same turn.
+    /// Wakes JavaScript in a later turn of its loop, if there is something left to drain. From another thread and a moment
+    /// later: a wake-up that comes before this turn is over is served in it.
     #[napi]
     pub fn wake_again(&self) {
+        if !self.post.completions.hold_back() {
+            return;
+        }
         let again = Again(Arc::clone(&self.post.completions));
         if let Some(io) = IoThread::current() {
-            io.handle().spawn(async move { drop(again) });
+            io.handle().spawn(async move {
+                tokio::time::sleep(PAUSE).await;
+                drop(again);
+            });
         }
     }
 
@@ -248,7 +266,9 @@ struct Again(Arc<Completions>);
 
 impl Drop for Again {
     fn drop(&mut self) {
-        self.0.push([]);
+        self.0
+            .wake
+            .call((), ThreadsafeFunctionCallMode::NonBlocking);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Why a store reached no decision.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use std::sync::Arc;
 #[error("{message}")]
 pub struct StoreError {
     kind: ErrorKind,
-    message: String,
+    message: Cow<'static, str>,
     unsent: bool,
     #[source]
     source: Option<Arc<dyn Error + Send + Sync>>,
@@ -83,7 +84,7 @@ impl ErrorKind {
 
 impl StoreError {
     /// An error with a message for people. It must hold no secret and no unescaped id.
-    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+    pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             kind,
             message: message.into(),

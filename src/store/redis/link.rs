@@ -121,6 +121,16 @@ impl Link {
 
     /// Lets go of `live` because of `error`, unless it has been replaced already.
     pub(super) fn discard(&self, live: &Live, error: StoreError) {
+        {
+            let mut state = self.0.lock();
+            // Its end was noticed first, and this is why.
+            if let Stage::Away(known) = &mut state.stage
+                && known.kind() == ErrorKind::Disconnected
+            {
+                *known = error;
+                return;
+            }
+        }
         self.0.lose(&live.driver, error);
     }
 }

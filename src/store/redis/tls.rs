@@ -1,5 +1,6 @@
 //! The TLS client: verified always; there is no way to say otherwise.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
@@ -25,7 +26,7 @@ pub(super) async fn handshake(
     let connector = TlsConnector::from(Arc::new(client(tls)?));
     let stream = connector.connect(server, tcp).await;
     // rustls says what is wrong with the certificate and quotes nothing secret.
-    stream.map_err(|e| failed(&format!("TLS handshake failed: {e}")).with_source(e))
+    stream.map_err(|e| failed(format!("TLS handshake failed: {e}")).with_source(e))
 }
 
 /// The certificates in a PEM text.
@@ -65,6 +66,6 @@ fn client(tls: &TlsConfig) -> Result<ClientConfig, StoreError> {
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-fn failed(message: &str) -> StoreError {
+fn failed(message: impl Into<Cow<'static, str>>) -> StoreError {
     StoreError::new(ErrorKind::Tls, message)
 }
