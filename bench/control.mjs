@@ -9,8 +9,8 @@ export class Control {
   #received = Buffer.alloc(0);
   #waiting = [];
 
-  static async connect(port) {
-    const socket = connect({ port, host: '127.0.0.1', noDelay: true });
+  static async connect(port, host = '127.0.0.1') {
+    const socket = connect({ port, host, noDelay: true });
     await once(socket, 'connect');
     return new Control(socket);
   }

@@ -1,0 +1,87 @@
+// The processes that ask: started, commanded and listened to.
+
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { within } from './time.mjs';
+
+const TRAFFIC = fileURLToPath(new URL('process/traffic.cjs', import.meta.url));
+const COMMAND_MS = 15_000;
+const END_MS = 5000;
+
+export class Caller {
+  /** Everything it printed. */
+  printed = '';
+  progress = { calls: 0, settled: 0, lastRedis: {} };
+  #child;
+  #waiting = new Map();
+  #number = 0;
+
+  /**
+   * @param env beside that of this process
+   * @param inside what node is started by, such as `['unshare', '--mount']`
+   */
+  constructor({ env = {}, inside = [] } = {}) {
+    const [program, ...args] = [...inside, process.execPath, '--expose-gc', TRAFFIC];
+    // No server of the environment's: every limiter is told its own.
+    const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/REDIS|ELASTICACHE/.test(name)));
+    this.#child = spawn(program, args, {
+      env: { ...clean, ...env },
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      serialization: 'advanced',
+    });
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text) => (this.printed += text));
+    }
+    this.#child.on('message', (message) => this.#heard(message));
+    const kill = () => this.#child.kill('SIGKILL');
+    process.once('exit', kill);
+    this.ended = new Promise((resolve) => {
+      this.#child.once('exit', (code, signal) => {
+        process.removeListener('exit', kill);
+        for (const { reject } of this.#waiting.values()) {
+          reject(new Error(`the process ended with ${code ?? signal}: ${this.printed.slice(-2000)}`));
+        }
+        this.#waiting.clear();
+        resolve(code ?? signal);
+      });
+    });
+  }
+
+  /** What the process answers to one of the commands in traffic.cjs. */
+  ask(command, argument, ms = COMMAND_MS) {
+    const number = this.#number++;
+    const answer = new Promise((resolve, reject) => this.#waiting.set(number, { resolve, reject }));
+    this.#child.send({ number, command, argument });
+    return within(ms, `${command} in a process`, answer);
+  }
+
+  /** The process stands still, as one that a platform freezes between requests. */
+  freeze() {
+    this.#child.kill('SIGSTOP');
+  }
+
+  thaw() {
+    this.#child.kill('SIGCONT');
+  }
+
+  async end() {
+    this.thaw();
+    if (this.#child.connected) this.#child.disconnect();
+    try {
+      return await within(END_MS, 'the end of a process', this.ended);
+    } finally {
+      this.#child.kill('SIGKILL');
+    }
+  }
+
+  #heard({ number, result, error, progress }) {
+    if (progress) {
+      this.progress = progress;
+      return;
+    }
+    const waiting = this.#waiting.get(number);
+    this.#waiting.delete(number);
+    if (error === undefined) waiting?.resolve(result);
+    else waiting?.reject(new Error(error));
+  }
+}

@@ -1,0 +1,53 @@
+// What a fault is given, and what is taken away when it is over, however it ended: servers, proxies, processes.
+
+import { Caller } from './callers.mjs';
+import { Proxy } from './proxy.mjs';
+import { canary } from './secrets.mjs';
+import { RedisServer } from './servers.mjs';
+
+export class Context {
+  /** Another one each fault; see secrets.mjs. */
+  password = canary();
+  #open = [];
+
+  /** @param quick whether only the shorter half of everything is wanted */
+  constructor({ quick = false } = {}) {
+    this.quick = quick;
+  }
+
+  step(text) {
+    console.log(`  ${text}`);
+  }
+
+  async server(options = {}) {
+    const server = await RedisServer.start({ password: this.password, ...options });
+    return this.keep(server, () => server.stop());
+  }
+
+  async proxy(target, host) {
+    const proxy = await Proxy.start(target, host);
+    return this.keep(proxy, () => proxy.close());
+  }
+
+  caller(options) {
+    const caller = new Caller(options);
+    return this.keep(caller, () => caller.end());
+  }
+
+  /** Anything else that has to be taken away. */
+  keep(thing, close) {
+    this.#open.push(close);
+    return thing;
+  }
+
+  async close() {
+    // What depends on others was opened after them.
+    for (const close of this.#open.splice(0).reverse()) {
+      try {
+        await close();
+      } catch (error) {
+        console.error(`  ${error.message}`);
+      }
+    }
+  }
+}

@@ -1,0 +1,27 @@
+// F9: connections that end, each in another way.
+
+import { Stage } from '../stage.mjs';
+
+export default {
+  id: 'F9',
+  title: 'connections killed, reset, half closed, replies truncated',
+  quick: true,
+  async run(context) {
+    const server = await context.server();
+    const proxy = await context.proxy(server);
+    const stage = await Stage.open(context, { server, through: proxy });
+    const pass = () => proxy.set('pass');
+    const ends = {
+      'CLIENT KILL': () => server.killClients(),
+      reset: () => proxy.reset(),
+      'half close': () => proxy.halfClose(),
+      'truncated reply': () => proxy.set('truncate'),
+    };
+    for (const [what, begin] of Object.entries(ends)) {
+      const accepted = proxy.accepted;
+      await stage.outage(what, { begin, lastMs: 200, end: pass });
+      stage.must(proxy.accepted > accepted, `${what}: no new connection`);
+    }
+    return stage.finish();
+  },
+};

@@ -1,0 +1,5 @@
+// Every fault, in the order of the report.
+
+import connections from './connections.mjs';
+
+export const faults = [connections];

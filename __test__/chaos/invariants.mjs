@@ -1,0 +1,211 @@
+// The invariants, each a function over the history of all processes. A function returns the violations, each a text; an
+// empty list is an invariant that held. All are O(n log n).
+
+import { admissions, byIdOf, countUpTo, grouped, mostInWindow } from './history.mjs';
+
+/** A settled promise waits for a turn of the event loop: what the contract calls scheduling. */
+export const SCHEDULING_MS = 100;
+/** Wall and monotonic clock are read one after the other, in ms, and one of them is slewed. */
+const CLOCKS_MS = 20;
+
+/** I1: Redis admits at most `limit` in every window, whatever else decided besides. `lost` says, of an id, how many more
+ *  may be, because a failover or an eviction has forgotten as many. */
+export function exact(history, limiters, lost = () => 0) {
+  return overAdmitted('redis', admissions(history, 'redis'), limiters, (key, limit) => limit + lost(key));
+}
+
+/** The bound under `local`: besides, in every window, one `limit` a process. */
+export function localBound(history, limiters) {
+  const locals = admissions(history, 'local');
+  return [...grouped(locals, ({ process }) => process)].flatMap(([process, own]) =>
+    overAdmitted(`process ${process} alone`, own, limiters, (_, limit) => limit),
+  );
+}
+
+/** Nothing is admitted by `closed` and `throw` but by Redis. */
+export function nothingElse(history, limiters) {
+  const wrong = admissions(history).filter(
+    ({ limiter, source }) => source !== 'redis' && ['closed', 'throw'].includes(limiters[limiter].onStoreError),
+  );
+  return wrong.length === 0 ? [] : [`${wrong.length} admitted by ${wrong[0].source} under ${wrong[0].limiter}`];
+}
+
+function overAdmitted(who, admitted, limiters, boundOf) {
+  const violations = [];
+  for (const [key, list] of byIdOf(admitted)) {
+    const { limit, windowMs } = limiters[list[0].limiter];
+    const bound = boundOf(key, limit);
+    const most = mostInWindow(
+      list.map(({ moment }) => moment),
+      windowMs,
+    );
+    if (most > bound) violations.push(`${who} admitted ${most} of ${bound} in a window: ${key}`);
+  }
+  return violations;
+}
+
+/** A decision of Redis is of this check: it was made between the call and the answer. One that answers another request
+ *  need not be. `wallOffset` is the server's wall clock less the monotonic one. */
+export function itsOwn(history, wallOffset) {
+  const wrong = admissions(history, 'redis').filter(({ moment, calledAt, settledAt }) => {
+    const at = moment - wallOffset;
+    return at < calledAt - CLOCKS_MS || at > settledAt + CLOCKS_MS;
+  });
+  if (wrong.length === 0) return [];
+  const [{ moment, calledAt, settledAt, id }] = wrong;
+  const from = (moment - wallOffset - calledAt).toFixed(1);
+  return [
+    `${wrong.length} admissions by another request's answer: ${id} at ${from} ms of ${(settledAt - calledAt).toFixed(1)}`,
+  ];
+}
+
+/** I5, and no more than that was forgotten: Redis denies only where `limit` admissions may be in the window. What it did
+ *  not answer in time may have been recorded there, and then again by the process that decided instead. */
+export function noNeedlessDenial(history, limiters, wallOffset) {
+  let needless = 0;
+  let example;
+  for (const [key, list] of byIdOf(history)) {
+    const { limit, windowMs } = limiters[list[0].limiter];
+    const recorded = sorted(admissions(list, 'redis').map(({ moment }) => moment - wallOffset));
+    const undecided = sorted(
+      list.filter(({ source }) => source !== 'redis' && source !== 'deny-cache').map(({ settledAt }) => settledAt),
+    );
+    for (const { outcome, source, calledAt, settledAt } of list) {
+      if (outcome !== 'denied' || (source !== 'redis' && source !== 'deny-cache')) continue;
+      const between = (moments) =>
+        countUpTo(moments, settledAt + CLOCKS_MS) - countUpTo(moments, calledAt - windowMs - CLOCKS_MS);
+      // A request may be recorded after its promise has settled, by as long as the network held it back.
+      const ghosts = countUpTo(undecided, settledAt + CLOCKS_MS) - countUpTo(undecided, calledAt - 2 * windowMs);
+      if (between(recorded) + 2 * ghosts >= limit) continue;
+      needless++;
+      example ??= `${key}: ${between(recorded)} of ${limit} in the window`;
+    }
+  }
+  return needless === 0 ? [] : [`${needless} denials of quotas that are not used up, such as ${example}`];
+}
+
+/** I22 and half of I6: by Redis, an id is not admitted before the moment that an earlier denial has promised, nor is a
+ *  later promise earlier. */
+export function promisesKept(history) {
+  let broken = 0;
+  let example;
+  for (const [key, list] of byIdOf(history)) {
+    const decided = list.filter(({ source }) => source === 'redis' || source === 'deny-cache');
+    const denials = decided.filter(({ outcome }) => outcome === 'denied').sort((a, b) => a.settledAt - b.settledAt);
+    let [next, promised] = [0, -Infinity];
+    for (const later of decided.sort((a, b) => a.calledAt - b.calledAt)) {
+      for (; next < denials.length && denials[next].settledAt <= later.calledAt; next++) {
+        // The store's moment lies between call and answer: the earliest it can have meant.
+        promised = Math.max(promised, denials[next].calledAt + denials[next].retryAfterMs);
+      }
+      const latest = later.settledAt + (later.outcome === 'denied' ? later.retryAfterMs : 0);
+      if (latest >= promised - CLOCKS_MS) continue;
+      broken++;
+      example ??= `${key} ${later.outcome} by ${later.source} ${(promised - latest).toFixed(1)} ms too early`;
+    }
+  }
+  return broken === 0 ? [] : [`${broken} promises of a retry time broken: ${example}`];
+}
+
+/** I16: settled by the deadline and 100 ms. A process that itself stood still has that time taken off, and told. */
+export function punctual(history, limiters, stallsOf) {
+  const figures = { slowestMs: 0, slowestRunningMs: 0, late: 0, longestStallMs: 0 };
+  for (const [process, list] of grouped(history, (decision) => decision.process)) {
+    const stalls = stallsOf(process);
+    const ends = sorted(stalls.map(([, to]) => to));
+    for (const [from, to] of stalls) figures.longestStallMs = Math.max(figures.longestStallMs, to - from);
+    for (const { limiter, calledAt, settledAt } of list) {
+      const took = settledAt - calledAt;
+      const stood = stoodStill(stalls, ends, calledAt, settledAt);
+      figures.slowestMs = Math.max(figures.slowestMs, took);
+      figures.slowestRunningMs = Math.max(figures.slowestRunningMs, took - stood);
+      if (took - stood > limiters[limiter].timeoutMs + SCHEDULING_MS) figures.late++;
+    }
+  }
+  const violations =
+    figures.late === 0
+      ? []
+      : [`${figures.late} settled late, the slowest after ${Math.round(figures.slowestRunningMs)} ms of running`];
+  return { violations, figures };
+}
+
+/** How much of a stretch the process stood still; stalls come in their order and do not overlap. */
+function stoodStill(stalls, ends, from, to) {
+  let sum = 0;
+  for (let i = countUpTo(ends, from); i < stalls.length && stalls[i][0] < to; i++) {
+    sum += Math.min(to, stalls[i][1]) - Math.max(from, stalls[i][0]);
+  }
+  return sum;
+}
+
+/** I17: every call is allowed, denied or failed, and no promise was left over. */
+export function complete(history, calls) {
+  return history.length === calls ? [] : [`${calls} calls, ${history.length} settled`];
+}
+
+/** Every failure has one of the codes that the types promise, and `local` and `closed` never fail. */
+export function codes(history, limiters) {
+  const failed = history.filter(({ outcome }) => outcome === 'failed');
+  const unknown = failed.filter(({ source }) => !CODES.has(source));
+  const wrong = failed.filter(({ limiter }) => limiters[limiter].onStoreError !== 'throw');
+  return [
+    ...(unknown.length > 0 ? [`${unknown.length} failures without a code of ours: ${unknown[0].source}`] : []),
+    ...(wrong.length > 0 ? [`${wrong.length} failures under ${wrong[0].limiter}: ${wrong[0].source}`] : []),
+  ];
+}
+
+const CODES = new Set(
+  (
+    'ETIMEDOUT ECONNREFUSED ENOTFOUND ECONNRESET TLS NOAUTH WRONGPASS NOPERM READONLY MISCONF LOADING OOM MAXCLIENTS ' +
+    'BUSY CLUSTER PROTOCOL OVERLOADED'
+  ).split(' '),
+);
+
+/**
+ * Replay: what a process admitted by itself during an outage counts in Redis from that process's first decision by Redis
+ * on. An admission of Redis then has at most `limit` in its window, those of its own and those known of the processes.
+ * `outages` are `[from, to]`, to when Redis answers again.
+ */
+export function replayed(history, limiters, wallOffset, outages) {
+  const violations = [];
+  const away = (at) => outages.findIndex(([from, to]) => at >= from && at <= to);
+  for (const [limiter, all] of grouped(history, (decision) => decision.limiter)) {
+    const { limit, windowMs, onStoreError } = limiters[limiter];
+    if (onStoreError !== 'local') continue;
+    const back = firstRedisDecisions(all, outages);
+    for (const [key, list] of byIdOf(all)) {
+      const ofRedis = admissions(list, 'redis').map(({ moment, calledAt }) => ({ at: moment - wallOffset, calledAt }));
+      const known = admissions(list, 'local').flatMap(({ process, moment, settledAt }) => {
+        const outage = away(settledAt);
+        return outage < 0 ? [] : [{ at: moment, from: back[outage].get(process) ?? Infinity }];
+      });
+      if (known.length === 0) continue;
+      const knownAt = sorted(known.map(({ at }) => at));
+      const redisAt = sorted(ofRedis.map(({ at }) => at));
+      for (const { at, calledAt } of ofRedis) {
+        // All that was admitted by itself has to be known by then, or is not counted here.
+        const unknown = known.filter(({ from }) => from > calledAt).length;
+        const inWindow = (moments) => countUpTo(moments, at) - countUpTo(moments, at - windowMs);
+        const total = inWindow(redisAt) + Math.max(0, inWindow(knownAt) - unknown);
+        if (inWindow(knownAt) > 0 && total > limit) violations.push(`${key}: ${total} of ${limit} after replay`);
+      }
+    }
+  }
+  return violations.length === 0 ? [] : [`${violations.length} admissions too many after replay, ${violations[0]}`];
+}
+
+/** Of each outage, when each process was first answered by Redis again. */
+function firstRedisDecisions(history, outages) {
+  return outages.map(([, to]) => {
+    const first = new Map();
+    for (const { process, source, calledAt, settledAt } of history) {
+      if (source !== 'redis' || calledAt < to) continue;
+      first.set(process, Math.min(first.get(process) ?? Infinity, settledAt));
+    }
+    return first;
+  });
+}
+
+function sorted(numbers) {
+  return Float64Array.from(numbers).sort();
+}

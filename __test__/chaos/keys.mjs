@@ -1,0 +1,35 @@
+// I9: every key of a limiter expires, and no later than its window and the slack: none is immortal.
+
+/** A key is refreshed once in each stretch of a slack; see check.lua. */
+export function slackOf(windowMs) {
+  return Math.min(windowMs / 4, 60_000);
+}
+
+/** @param moreMs what a clock that was moved adds to what a key has left */
+export async function mortal(server, limiters, moreMs = 0) {
+  const violations = [];
+  for (const [name, { windowMs }] of Object.entries(limiters)) {
+    for (const [key, ttl] of await ttls(server, `{${name}:*`)) {
+      // -2: it expired while it was looked at.
+      if (ttl === -2 || (ttl > 0 && ttl <= windowMs + slackOf(windowMs) + moreMs)) continue;
+      violations.push(`${key} lives for ${ttl} ms of ${windowMs}`);
+    }
+  }
+  return violations.length === 0 ? [] : [`${violations.length} keys live too long: ${violations[0]}`];
+}
+
+async function ttls(server, pattern) {
+  const found = new Map();
+  const control = await server.connect();
+  try {
+    for (let cursor = '0'; ;) {
+      const [next, keys] = await control.send('SCAN', cursor, 'MATCH', pattern, 'COUNT', 1000);
+      const left = await Promise.all(keys.map((key) => control.send('PTTL', key)));
+      keys.forEach((key, i) => found.set(key, left[i]));
+      cursor = next;
+      if (cursor === '0') return found;
+    }
+  } finally {
+    control.close();
+  }
+}

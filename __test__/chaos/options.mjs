@@ -1,0 +1,30 @@
+// The options of `npm run chaos -- --only=F9,F10`.
+
+import { parseArgs } from 'node:util';
+import { Failure } from '../../scripts/run.mjs';
+import { faults } from './faults/index.mjs';
+
+export function optionsOf(args) {
+  const { values } = parsed(args);
+  const only = values.only?.split(',');
+  const ids = faults.map(({ id }) => id);
+  const unknown = only?.find((id) => !ids.includes(id));
+  if (unknown !== undefined) throw new Failure(`--only=${unknown}: it takes ${ids.join(', ')}`);
+  return {
+    quick: values.quick ?? false,
+    only,
+    builds: !values['no-build'],
+    command: 'npm run chaos',
+    // A part of the whole leaves no results, unless a place for them is given.
+    out: values.out ?? (values.quick || only ? undefined : '__test__/chaos/results'),
+  };
+}
+
+function parsed(args) {
+  const [string, boolean] = [{ type: 'string' }, { type: 'boolean' }];
+  try {
+    return parseArgs({ args, options: { quick: boolean, only: string, 'no-build': boolean, out: string } });
+  } catch (error) {
+    throw new Failure(error.message);
+  }
+}

@@ -1,0 +1,155 @@
+'use strict';
+// A process of an application: opens limiters and asks, as the suite commands by messages. Every decision is recorded.
+
+const { RateLimiter } = require('../../..');
+const replaced = require('./replaced.cjs');
+const { now, wallOffset } = require('./clock.cjs');
+const { footprint, watchStalls } = require('./footprint.cjs');
+const { History } = require('./history.cjs');
+const { Utterances } = require('./utterances.cjs');
+
+const PROGRESS_MS = 50;
+
+let history = new History();
+const utterances = new Utterances();
+const stalls = watchStalls();
+const limiters = new Map();
+const escaped = { unhandledRejection: 0, uncaughtException: 0 };
+for (const name of Object.keys(escaped)) {
+  process.on(name, (error) => {
+    escaped[name]++;
+    utterances.error(error);
+  });
+}
+
+let calls = 0;
+let settled = 0;
+let asking = [];
+let stopping = false;
+/** When the latest decision of Redis was asked for, a limiter each. */
+const lastRedis = {};
+
+const commands = {
+  /** Each `{ key, algorithm, options }`; `algorithm: 'replaced'` is the module that this package replaces. */
+  async open(list) {
+    for (const { key, algorithm, options } of list) {
+      const limiter = algorithm === 'replaced' ? await replaced.open(options) : new RateLimiter(options);
+      limiter.onAnomaly?.((anomaly) => utterances.value(anomaly));
+      limiters.set(key, { limiter, options });
+    }
+  },
+
+  /** Each `{ limiter, asking, thinkMs, hot, cold, hotShare }`: so many callers who ask, think and ask again. */
+  start(streams) {
+    stopping = false;
+    for (const stream of streams) {
+      for (let i = 0; i < stream.asking; i++) asking.push(caller(stream));
+    }
+  },
+
+  async stop() {
+    stopping = true;
+    await Promise.all(asking);
+    asking = [];
+  },
+
+  /** One check; what it answered. */
+  async check({ limiter, id }) {
+    return check(limiter, id);
+  },
+
+  /** `count` checks of one id at once; how many were allowed. */
+  async burst({ limiter, id, count }) {
+    const answers = await Promise.all(Array.from({ length: count }, () => check(limiter, id)));
+    return answers.filter(({ outcome }) => outcome === 1).length;
+  },
+
+  /** A lone caller: asks, and asks again every `everyMs`, for `forMs`. */
+  async alone({ limiter, id, everyMs, forMs }) {
+    const answers = [];
+    for (const end = now() + forMs; now() < end; ) {
+      answers.push(await check(limiter, id));
+      await pause(everyMs);
+    }
+    return answers;
+  },
+
+  async status({ limiter, ids }) {
+    return Promise.all(ids.map((id) => limiters.get(limiter).limiter.status(id)));
+  },
+
+  async close() {
+    for (const { limiter } of limiters.values()) await limiter.close();
+    limiters.clear();
+  },
+
+  footprint: () => footprint(history.bytes),
+
+  /** All that was recorded since the last time. */
+  records() {
+    for (const { limiter } of limiters.values()) utterances.value(limiter);
+    const record = {
+      ...history.packed(),
+      calls,
+      stalls: stalls.splice(0),
+      escaped,
+      texts: [...utterances.texts],
+      wallOffset: wallOffset(),
+    };
+    calls = 0;
+    settled = 0;
+    history = new History();
+    return record;
+  },
+};
+
+async function caller({ limiter, thinkMs, hot, cold, hotShare }) {
+  // Not all in step.
+  await pause(Math.random() * thinkMs);
+  while (!stopping) {
+    const id = Math.random() < hotShare ? `hot-${pick(hot)}` : `cold-${pick(cold)}`;
+    await check(limiter, id);
+    await pause(thinkMs * (0.5 + Math.random()));
+  }
+}
+
+async function check(key, id) {
+  const { limiter, options } = limiters.get(key);
+  calls++;
+  const calledAt = now();
+  let answer;
+  try {
+    const { allowed, source, reset, retryAfterMs } = await limiter.limit(id);
+    // Only of an admission: then it is the moment that was recorded.
+    const moment = allowed ? reset - options.windowMs : 0;
+    answer = { outcome: allowed ? 1 : 0, source, moment, retryAfterMs, calledAt, settledAt: now() };
+    if (source === 'redis') lastRedis[key] = Math.max(lastRedis[key] ?? 0, calledAt);
+  } catch (error) {
+    answer = { outcome: 2, source: `${error?.code}`, moment: 0, retryAfterMs: 0, calledAt, settledAt: now() };
+    utterances.error(error);
+  }
+  settled++;
+  history.add(key, id, answer.outcome, answer.source, answer.moment, answer.retryAfterMs, calledAt, answer.settledAt);
+  return answer;
+}
+
+function pick(count) {
+  return Math.floor(Math.random() * count);
+}
+
+function pause(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+setInterval(() => process.send({ progress: { calls, settled, lastRedis } }), PROGRESS_MS).unref();
+
+process.on('message', async ({ number, command, argument }) => {
+  try {
+    process.send({ number, result: await commands[command](argument) });
+  } catch (error) {
+    utterances.error(error);
+    process.send({ number, error: `${error?.stack}` });
+  }
+});
+// The suite ended: so does this.
+process.on('disconnect', () => process.exit(0));

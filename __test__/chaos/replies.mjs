@@ -1,0 +1,44 @@
+// Where replies of Redis begin and end in a stream, so that a whole one can be repeated or left out. RESP2 and RESP3.
+
+/** The complete replies at the start of the bytes. */
+export function wholeReplies(bytes) {
+  const found = [];
+  for (let at = 0; ;) {
+    const end = endOf(bytes, at);
+    if (end === undefined) return found;
+    found.push(bytes.subarray(at, end));
+    at = end;
+  }
+}
+
+/** Where the reply that begins at `at` ends; undefined while it is not all there. */
+function endOf(bytes, at) {
+  const line = bytes.indexOf('\r\n', at);
+  if (line < 0) return undefined;
+  const after = line + 2;
+  const count = Number(bytes.toString('latin1', at + 1, line));
+  switch (String.fromCharCode(bytes[at])) {
+    case '$':
+    case '=':
+    case '!':
+      if (count < 0) return after;
+      return bytes.length < after + count + 2 ? undefined : after + count + 2;
+    case '*':
+    case '~':
+    case '>':
+      return items(bytes, after, count);
+    case '%':
+      return items(bytes, after, 2 * count);
+    default:
+      return after;
+  }
+}
+
+function items(bytes, at, count) {
+  let end = at;
+  for (let i = 0; i < count; i++) {
+    end = endOf(bytes, end);
+    if (end === undefined) return undefined;
+  }
+  return end;
+}

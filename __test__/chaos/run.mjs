@@ -1,0 +1,62 @@
+// npm run chaos: the limiter under every fault, in several processes against real servers, and the invariants over all
+// that it decided. About ten minutes.
+//
+//   --quick         half of the faults, in a minute; `npm test` runs it
+//   --only=F9,F10   some of them
+//   --no-build      the addon as it is
+
+import { build } from '../../scripts/build.mjs';
+import { install } from '../../scripts/install.mjs';
+import { libfaketime } from '../../scripts/libfaketime.mjs';
+import { redisServer } from '../../scripts/redis-server.mjs';
+import { Failure, asMain } from '../../scripts/run.mjs';
+import { Context } from './context.mjs';
+import { faults } from './faults/index.mjs';
+import { optionsOf } from './options.mjs';
+import { lineOf, summary, writeReport } from './report.mjs';
+import { now, within } from './time.mjs';
+
+const FAULT_MS = 120_000;
+
+/** Runs the faults and returns a row for each. A row without violations holds. */
+export async function chaos(...args) {
+  const { quick, only, builds, command, out } = optionsOf(args);
+  install();
+  if (builds) build();
+  redisServer();
+  libfaketime();
+  const chosen = faults.filter((fault) => (only ? only.includes(fault.id) : !quick || fault.quick));
+  const start = now();
+  const rows = [];
+  for (const [i, fault] of chosen.entries()) {
+    console.log(`\n${i + 1}/${chosen.length} ${fault.id} ${fault.title}`);
+    const row = await rowOf(fault, { quick });
+    rows.push(row);
+    console.log(lineOf(row));
+  }
+  const seconds = (now() - start) / 1000;
+  console.log(`\n${summary(rows, seconds)}`);
+  if (out !== undefined) writeReport(out, rows, { command, seconds });
+  return rows;
+}
+
+async function rowOf({ id, title, run }, options) {
+  const context = new Context(options);
+  const start = now();
+  let row;
+  try {
+    row = await within(FAULT_MS, title, run(context));
+  } catch (error) {
+    // What cannot be shown does not hold.
+    row = { violations: [`not run to its end: ${error.stack}`], notes: [] };
+  } finally {
+    await context.close();
+  }
+  return { id, title, ...row, seconds: (now() - start) / 1000, holds: row.violations.length === 0 };
+}
+
+await asMain(import.meta.url, async (...args) => {
+  const rows = await chaos(...args);
+  const failed = rows.filter(({ holds }) => !holds);
+  if (failed.length > 0) throw new Failure(`${failed.length} of ${rows.length} faults do not hold: ${failed.map(({ id }) => id).join(', ')}`);
+});

@@ -1,0 +1,17 @@
+// I21: the password of a run appears nowhere: neither in what a process prints nor in what it can print, log or send.
+
+import { randomBytes } from 'node:crypto';
+
+/** A text that nothing else contains; only letters and digits, so that no escaping hides it. */
+export function canary() {
+  return `canary${randomBytes(16).toString('hex')}`;
+}
+
+/** @param texts `[where, text]` */
+export function secret(password, texts) {
+  const forms = [password, Buffer.from(password).toString('base64').replace(/=+$/, ''), Buffer.from(password).toString('hex')];
+  const leak = texts.find(([, text]) => forms.some((form) => text.includes(form)));
+  if (leak === undefined) return [];
+  const [where, text] = leak;
+  return [`the password is in ${where}: ${text.replaceAll(password, '<password>').slice(0, 200)}`];
+}

@@ -1,0 +1,174 @@
+// Real redis-servers on free ports of loopback, each with a password: killed, stopped, restarted, replicated, and with a
+// clock that jumps.
+
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Control } from '../../bench/control.mjs';
+import { libfaketime } from '../../scripts/libfaketime.mjs';
+import { sleep, until, within } from './time.mjs';
+
+const ANSWER_MS = 5000;
+const START_MS = 20_000;
+
+export class RedisServer {
+  #child;
+  #control;
+  #options;
+  #env = {};
+  #printed = '';
+
+  /**
+   * @param options of redis-server, such as `['--appendonly', 'yes']`
+   * @param clock whether its clock can be moved
+   */
+  static async start({ password, options = [], host = '127.0.0.1', port, clock = false }) {
+    const server = new RedisServer({ password, options, host, port: port ?? (await freePort(host)), clock });
+    await server.restart();
+    return server;
+  }
+
+  constructor({ password, options, host, port, clock }) {
+    Object.assign(this, { password, host, port });
+    this.dir = mkdtempSync(join(tmpdir(), 'rate-limit-chaos-'));
+    this.#options = options;
+    if (clock) this.#env = fakeClock(join(this.dir, 'clock'));
+  }
+
+  get pid() {
+    return this.#child.pid;
+  }
+
+  /** Starts it again on the same port with the same data; resolves when it answers, or with `loading` when it listens. */
+  async restart({ options = [], loading = false } = {}) {
+    const fixed = ['--port', this.port, '--bind', this.host, '--dir', this.dir, '--save', '', '--loglevel', 'warning'];
+    const secret = ['--requirepass', this.password, '--masterauth', this.password];
+    const args = [...fixed, ...secret, ...this.#options, ...options].map(String);
+    this.#child = spawn('redis-server', args, {
+      env: { ...process.env, ...this.#env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text) => (this.#printed = (this.#printed + text).slice(-4000)));
+    }
+    const kill = () => this.#child.kill('SIGKILL');
+    process.once('exit', kill);
+    this.#child.once('exit', () => process.removeListener('exit', kill));
+    const answers = async () => {
+      if (this.#child.exitCode !== null) throw new Error(`redis-server ended:\n${this.#printed}`);
+      const said = await this.send('PING').catch((error) => error.message);
+      return said === 'PONG' || (loading && said.startsWith('LOADING'));
+    };
+    if (!(await until(START_MS, answers, 5))) throw new Error(`redis-server does not answer:\n${this.#printed}`);
+  }
+
+  /** One command on the suite's own connection. */
+  async send(...command) {
+    const control = await this.#connected();
+    try {
+      return await within(ANSWER_MS, `${command[0]} on the server`, control.send(...command));
+    } catch (error) {
+      // An error of Redis starts with its code; after any other the connection is of no use.
+      if (!/^[A-Z]+ /.test(error.message)) this.#forget();
+      throw error;
+    }
+  }
+
+  /** A connection of its own, for what blocks. */
+  async connect() {
+    const control = await within(ANSWER_MS, 'a connection to the server', Control.connect(this.port, this.host));
+    await within(ANSWER_MS, 'AUTH', control.send('AUTH', this.password));
+    return control;
+  }
+
+  /** A section of INFO as an object of texts. */
+  async info(section) {
+    const lines = (await this.send('INFO', section)).split('\r\n').filter((line) => line.includes(':'));
+    return Object.fromEntries(
+      lines.map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1)]),
+    );
+  }
+
+  config(name, value) {
+    return this.send('CONFIG', 'SET', name, value);
+  }
+
+  /** Its connections other than the suite's own are closed. */
+  async killClients() {
+    await this.send('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+  }
+
+  /** As a power cut: what was not written is lost. */
+  async kill() {
+    this.#forget();
+    const gone = new Promise((resolve) => this.#child.once('exit', resolve));
+    this.#child.kill('SIGKILL');
+    await within(ANSWER_MS, 'the end of the server', gone);
+  }
+
+  /** The process stands still; the kernel goes on accepting for it. */
+  freeze() {
+    this.#child.kill('SIGSTOP');
+  }
+
+  thaw() {
+    this.#child.kill('SIGCONT');
+  }
+
+  /** Moves its wall clock, against the machine's. */
+  moveClock(seconds) {
+    writeFileSync(this.#env.FAKETIME_TIMESTAMP_FILE, offsetText(seconds));
+  }
+
+  async stop() {
+    if (this.#child?.exitCode === null && this.#child.signalCode === null) await this.kill();
+    rmSync(this.dir, { recursive: true, force: true });
+  }
+
+  async #connected() {
+    this.#control ??= await this.connect();
+    return this.#control;
+  }
+
+  #forget() {
+    this.#control?.close();
+    this.#control = undefined;
+  }
+}
+
+/** Until the replica has all that the primary has acknowledged. */
+export async function inSync(primary, replica) {
+  const same = async () => {
+    const [from, to] = [await primary.info('replication'), await replica.info('replication')];
+    return to.master_link_status === 'up' && from.master_repl_offset === to.slave_repl_offset;
+  };
+  if (!(await until(START_MS, same))) throw new Error('the replica does not catch up');
+}
+
+/** What makes a program see another wall clock: by a fixed number of seconds, or as a file says, which may change. */
+export function fakeClock(fileOrSeconds) {
+  const fixed = typeof fileOrSeconds === 'number';
+  if (!fixed) writeFileSync(fileOrSeconds, offsetText(0));
+  return {
+    LD_PRELOAD: libfaketime(),
+    // What Redis, tokio and libuv measure durations by goes on as it is.
+    FAKETIME_DONT_FAKE_MONOTONIC: '1',
+    ...(fixed ? { FAKETIME: offsetText(fileOrSeconds) } : { FAKETIME_TIMESTAMP_FILE: fileOrSeconds, FAKETIME_NO_CACHE: '1' }),
+  };
+}
+
+function offsetText(seconds) {
+  return `${seconds < 0 ? '-' : '+'}${Math.abs(seconds)}s`;
+}
+
+/** A port nobody listens on. */
+export async function freePort(host = '127.0.0.1') {
+  const server = createServer();
+  await new Promise((resolve) => server.listen(0, host, resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  await sleep(0);
+  return port;
+}
