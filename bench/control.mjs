@@ -49,6 +49,11 @@ export class Control {
     return Number(seconds) * 1000 + Number(microseconds) / 1000;
   }
 
+  /** Whether the connection is no more. */
+  get closed() {
+    return this.#socket.destroyed;
+  }
+
   close() {
     this.#socket.destroy();
   }

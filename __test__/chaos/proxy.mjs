@@ -7,6 +7,9 @@ import { garbage } from './garbage.mjs';
 import { wholeReplies } from './replies.mjs';
 import { now, sleep } from './time.mjs';
 
+/** `{name:id}`, see src/quota/key.rs. */
+const KEY_OF_AN_ID = /\{\w+:[^}\s]/;
+
 /**
  * What the proxy does with what it is sent:
  *   pass        hands it on
@@ -27,6 +30,8 @@ export class Proxy {
   /** Connections accepted, and bytes that came from clients. */
   accepted = 0;
   received = 0;
+  /** Chunks that name the key of an id; a probe names none. */
+  asked = 0;
   links = new Set();
 
   static async start(target, host = '127.0.0.1') {
@@ -91,6 +96,7 @@ class Link {
     client.on('error', () => {});
     client.on('data', (chunk) => {
       proxy.received += chunk.length;
+      if (KEY_OF_AN_ID.test(chunk.toString('latin1'))) proxy.asked++;
       if (!this.silent) up(chunk);
     });
     if (this.silent) return;

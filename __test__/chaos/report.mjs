@@ -8,7 +8,8 @@ import { mebibytes } from './resources.mjs';
 
 /** The line of a fault, when it is over. */
 export function lineOf({ holds, violations, notes, seconds, ...row }) {
-  const figures = row.calls === undefined ? [] : [`${count(row.calls)} calls`, `slowest ${ms(row.slowestMs)}`, recovery(row)];
+  const figures =
+    row.calls === undefined ? [] : [`${count(row.calls)} calls`, `slowest ${ms(row.slowestMs)}`, recovery(row)];
   return [
     `  ${holds ? 'holds' : 'DOES NOT HOLD'} in ${seconds.toFixed(1)} s: ${figures.filter((text) => text !== '-').join(', ')}`,
     ...notes.map((note) => `  . ${note}`),
@@ -38,7 +39,12 @@ function readme({ command, date, seconds, machine, rows }) {
     ...LEGEND,
     '## Row by row',
     ...told.map(({ id, title, notes, violations }) =>
-      [`**${id} ${title}**`, '', ...notes.map((note) => `- ${note}`), ...violations.map((text) => `- DOES NOT HOLD: ${text.split('\n')[0]}`)].join('\n'),
+      [
+        `**${id} ${title}**`,
+        '',
+        ...notes.map((note) => `- ${note}`),
+        ...violations.map((text) => `- DOES NOT HOLD: ${text.split('\n')[0]}`),
+      ].join('\n'),
     ),
   ].join('\n\n')}\n`;
 }

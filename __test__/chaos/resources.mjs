@@ -15,7 +15,9 @@ export function returned(before, after) {
       ...(now.descriptors > was.descriptors + DESCRIPTORS
         ? [`process ${i} has ${now.descriptors} descriptors, it had ${was.descriptors}`]
         : []),
-      ...(now.threads > was.threads + THREADS ? [`process ${i} has ${now.threads} threads, it had ${was.threads}`] : []),
+      ...(now.threads > was.threads + THREADS
+        ? [`process ${i} has ${now.threads} threads, it had ${was.threads}`]
+        : []),
       ...(now.memory > was.memory + MEMORY
         ? [`process ${i} has ${mebibytes(now.memory)} MiB, it had ${mebibytes(was.memory)}`]
         : []),

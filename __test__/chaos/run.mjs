@@ -20,12 +20,12 @@ const FAULT_MS = 120_000;
 
 /** Runs the faults and returns a row for each. A row without violations holds. */
 export async function chaos(...args) {
-  const { quick, only, builds, command, out } = optionsOf(args);
+  const { quick, chosen: wanted, builds, command, out } = optionsOf(args);
   install();
   if (builds) build();
   redisServer();
   libfaketime();
-  const chosen = faults.filter((fault) => (only ? only.includes(fault.id) : !quick || fault.quick));
+  const chosen = faults.filter(wanted);
   const start = now();
   const rows = [];
   for (const [i, fault] of chosen.entries()) {
@@ -58,5 +58,8 @@ async function rowOf({ id, title, run }, options) {
 await asMain(import.meta.url, async (...args) => {
   const rows = await chaos(...args);
   const failed = rows.filter(({ holds }) => !holds);
-  if (failed.length > 0) throw new Failure(`${failed.length} of ${rows.length} faults do not hold: ${failed.map(({ id }) => id).join(', ')}`);
+  if (failed.length > 0)
+    throw new Failure(
+      `${failed.length} of ${rows.length} faults do not hold: ${failed.map(({ id }) => id).join(', ')}`,
+    );
 });

@@ -9,7 +9,11 @@ export function canary() {
 
 /** @param texts `[where, text]` */
 export function secret(password, texts) {
-  const forms = [password, Buffer.from(password).toString('base64').replace(/=+$/, ''), Buffer.from(password).toString('hex')];
+  const forms = [
+    password,
+    Buffer.from(password).toString('base64').replace(/=+$/, ''),
+    Buffer.from(password).toString('hex'),
+  ];
   const leak = texts.find(([, text]) => forms.some((form) => text.includes(form)));
   if (leak === undefined) return [];
   const [where, text] = leak;

@@ -108,6 +108,14 @@ export class RedisServer {
     await within(ANSWER_MS, 'the end of the server', gone);
   }
 
+  /** As an orderly restart: everything is on disk. */
+  async shutDown() {
+    const gone = new Promise((resolve) => this.#child.once('exit', resolve));
+    this.send('SHUTDOWN', 'SAVE').catch(() => {});
+    await within(ANSWER_MS, 'the end of the server', gone);
+    this.#forget();
+  }
+
   /** The process stands still; the kernel goes on accepting for it. */
   freeze() {
     this.#child.kill('SIGSTOP');
@@ -128,7 +136,7 @@ export class RedisServer {
   }
 
   async #connected() {
-    this.#control ??= await this.connect();
+    if (this.#control === undefined || this.#control.closed) this.#control = await this.connect();
     return this.#control;
   }
 
@@ -155,7 +163,9 @@ export function fakeClock(fileOrSeconds) {
     LD_PRELOAD: libfaketime(),
     // What Redis, tokio and libuv measure durations by goes on as it is.
     FAKETIME_DONT_FAKE_MONOTONIC: '1',
-    ...(fixed ? { FAKETIME: offsetText(fileOrSeconds) } : { FAKETIME_TIMESTAMP_FILE: fileOrSeconds, FAKETIME_NO_CACHE: '1' }),
+    ...(fixed
+      ? { FAKETIME: offsetText(fileOrSeconds) }
+      : { FAKETIME_TIMESTAMP_FILE: fileOrSeconds, FAKETIME_NO_CACHE: '1' }),
   };
 }
 

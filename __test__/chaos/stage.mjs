@@ -2,7 +2,7 @@
 // its end, the time until Redis decides again, and the invariants over all that was decided.
 
 import { Caller } from './callers.mjs';
-import { admissions, historyOf, mostInWindow, byIdOf } from './history.mjs';
+import { admissions, byIdOf, grouped, historyOf, mostInWindow } from './history.mjs';
 import * as invariants from './invariants.mjs';
 import { mortal } from './keys.mjs';
 import { returned } from './resources.mjs';
@@ -75,11 +75,16 @@ export class Stage {
   /** Traffic begins, reaches Redis in every process, and what a process holds of the system is measured. */
   async #baseline() {
     this.startedAt = now();
-    await this.all('start', this.#streams);
+    await this.resume();
     if ((await this.#decidedSince(this.startedAt)) === undefined) throw new Error('Redis decides nothing at the start');
     await sleep(400);
     this.#before = await this.all('footprint');
     this.wallOffset = Date.now() - now();
+  }
+
+  /** Traffic, until `all('stop')`. */
+  resume() {
+    return this.all('start', this.#streams);
   }
 
   all(command, argument) {
@@ -105,7 +110,9 @@ export class Stage {
     const took = await this.#decidedSince(since);
     if (took === undefined) this.must(false, `I18: no decision of Redis within ${GIVEN_UP_MS} ms`);
     this.recoveries.push(took ?? Infinity);
-    this.context.step(took === undefined ? 'Redis does not decide again' : `Redis decides again after ${Math.round(took)} ms`);
+    this.context.step(
+      took === undefined ? 'Redis does not decide again' : `Redis decides again after ${Math.round(took)} ms`,
+    );
     return took;
   }
 
@@ -132,11 +139,39 @@ export class Stage {
     this.afterwards = await this.all('stop');
     this.records = await this.all('records');
     this.history = historyOf(this.records);
+    this.recoveries = this.recoveries.map((took, i) => (took < Infinity ? this.#recovery(this.outages[i][1]) : took));
+  }
+
+  /** From the moment on, until every process has been answered by Redis in each of its limiters. */
+  #recovery(since) {
+    const first = new Map();
+    for (const { process, limiter, source, settledAt } of this.history) {
+      if (source !== 'redis' || settledAt < since) continue;
+      const key = `${process} ${limiter}`;
+      first.set(key, Math.min(first.get(key) ?? Infinity, settledAt));
+    }
+    return Math.max(...first.values()) - since;
   }
 
   /** The decisions of a stretch of time. */
   between(from, to = Infinity) {
     return this.history.filter(({ calledAt }) => calledAt >= from && calledAt < to);
+  }
+
+  /** How many checks under `throw` failed with a code. */
+  failedWith(code) {
+    return this.history.filter(({ outcome, source }) => outcome === 'failed' && source === code).length;
+  }
+
+  noteCodes() {
+    const codes = new Set(this.history.filter(({ outcome }) => outcome === 'failed').map(({ source }) => source));
+    this.note(`codes: ${[...codes].sort().join(', ') || 'none'}`);
+  }
+
+  /** Who decided, as a text. */
+  share(decisions) {
+    const sources = [...grouped(decisions, ({ source }) => source)].sort(([, a], [, b]) => b.length - a.length);
+    return sources.map(([source, { length }]) => `${length} by ${source}`).join(', ');
   }
 
   /**
@@ -243,7 +278,8 @@ function most(history, limiters, processes) {
       );
       if (count > result[name]) result[name] = count;
       const due = bound(limit, onStoreError);
-      if (due > result[`due${name[0].toUpperCase()}${name.slice(1)}`]) result[`due${name[0].toUpperCase()}${name.slice(1)}`] = due;
+      if (due > result[`due${name[0].toUpperCase()}${name.slice(1)}`])
+        result[`due${name[0].toUpperCase()}${name.slice(1)}`] = due;
     }
   };
   const timed = (list, timeOf) => list.map((decision) => ({ ...decision, at: timeOf(decision) }));

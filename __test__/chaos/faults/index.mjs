@@ -1,5 +1,42 @@
 // Every fault, in the order of the report.
 
+import { clientClocks, serverClock } from './clocks.mjs';
 import connections from './connections.mjs';
+import crowd from './crowd.mjs';
+import failover from './failover.mjs';
+import frozen from './frozen.mjs';
+import loading from './loading.mjs';
+import { evicted, full } from './memory.mjs';
+import outage from './outage.mjs';
+import pauses from './pauses.mjs';
+import refusal from './refusal.mjs';
+import { garbage, outOfStep } from './replies.mjs';
+import { demoted, masterDown } from './roles.mjs';
+import { busy, flushed } from './scripts.mjs';
+import silence from './silence.mjs';
+import { latency, slices } from './slowness.mjs';
 
-export const faults = [connections];
+/** Each `{ id, title, quick, run(context) }`; `run` resolves to the figures and violations of its row. */
+export const faults = [
+  outage,
+  demoted,
+  loading,
+  masterDown,
+  connections,
+  silence,
+  latency,
+  slices,
+  pauses,
+  busy,
+  flushed,
+  full,
+  evicted,
+  refusal,
+  frozen,
+  crowd,
+  serverClock,
+  clientClocks,
+  garbage,
+  outOfStep,
+  failover,
+];

@@ -67,7 +67,7 @@ const commands = {
   /** A lone caller: asks, and asks again every `everyMs`, for `forMs`. */
   async alone({ limiter, id, everyMs, forMs }) {
     const answers = [];
-    for (const end = now() + forMs; now() < end; ) {
+    for (const end = now() + forMs; now() < end;) {
       answers.push(await check(limiter, id));
       await pause(everyMs);
     }

@@ -23,7 +23,9 @@ class Utterances {
     for (const value of values) {
       if (this.texts.size >= MOST) return;
       if (value === undefined) continue;
-      this.texts.add(typeof value === 'string' ? value : inspect(value, { depth: null, showHidden: true, getters: true }));
+      this.texts.add(
+        typeof value === 'string' ? value : inspect(value, { depth: null, showHidden: true, getters: true }),
+      );
       if (typeof value === 'object') this.texts.add(json(value));
     }
   }

@@ -1,0 +1,61 @@
+// F23: clocks that are wrong: the server's jumps, the clients' are set an hour apart.
+
+import { replayed } from '../invariants.mjs';
+import { fakeClock } from '../servers.mjs';
+import { Stage } from '../stage.mjs';
+
+const HOUR = 3600;
+
+export const serverClock = {
+  id: 'F23a',
+  title: 'server clock jumps an hour forward and back',
+  quick: false,
+  async run(context) {
+    const server = await context.server({ clock: true });
+    const stage = await Stage.open(context, { server });
+    const [forward, back] = await stage.outage('forward, then back', {
+      begin: () => server.moveClock(HOUR),
+      lastMs: 2000,
+      end: () => server.moveClock(0),
+    });
+    await stage.outage('an hour behind, then right', {
+      begin: () => server.moveClock(-HOUR),
+      lastMs: 2000,
+      end: () => server.moveClock(0),
+    });
+    await stage.quiet();
+    const moved = stage
+      .between(forward + 500, back)
+      .filter(({ source, outcome }) => source === 'redis' && outcome === 'allowed');
+    const ahead = moved.filter(({ moment }) => moment - stage.wallOffset - forward > (HOUR * 1000) / 2);
+    stage.must(ahead.length > 0, 'the clock of the server did not move');
+    // The window is on the store's clock, and I1 is judged by it. A promised time is a duration: a clock that jumps over
+    // it breaks it (I22), a decision is not at the moment the machine has (own), and a log of the hour ahead is full for
+    // that hour (I5: stricter, never looser). What was to expire before the jump back has that hour more (I9).
+    return stage.finish({ except: ['own', 'I5', 'I22'], moreTtlMs: HOUR * 1000 });
+  },
+};
+
+export const clientClocks = {
+  id: 'F23b',
+  title: 'client clocks an hour ahead, an hour behind and right',
+  quick: false,
+  async run(context) {
+    const server = await context.server({ options: ['--appendonly', 'yes', '--appendfsync', 'always'] });
+    const skews = [HOUR, -HOUR, 0];
+    const callerOf = (i) => ({ env: skews[i] === 0 ? {} : fakeClock(skews[i]) });
+    const stage = await Stage.open(context, { server, callerOf, quota: { windowMs: 8000 } });
+    await stage.outage('killed', {
+      begin: () => server.kill(),
+      lastMs: 2000,
+      end: () => {},
+      returns: () => server.restart(),
+    });
+    await stage.quiet();
+    const offsets = stage.records.map(({ wallOffset }) => Math.round((wallOffset - stage.wallOffset) / 1000));
+    stage.must(`${offsets}` === `${skews}`, `the clients' clocks are ${offsets} s off, not ${skews}`);
+    for (const text of replayed(stage.history, stage.limiters, stage.wallOffset, stage.outages))
+      stage.must(false, text);
+    return stage.finish();
+  },
+};

@@ -1,0 +1,33 @@
+// F21: five hundred connections come back at once.
+
+import { Stage } from '../stage.mjs';
+
+const PROCESSES = 11;
+const CONNECTIONS = 16;
+
+export default {
+  id: 'F21',
+  title: '500 connections return at once',
+  quick: false,
+  async run(context) {
+    const server = await context.server({ options: ['--appendonly', 'yes', '--appendfsync', 'always'] });
+    const stage = await Stage.open(context, {
+      server,
+      processes: PROCESSES,
+      redis: { connections: CONNECTIONS },
+      streams: { asking: 4, thinkMs: 50 },
+    });
+    const connected = async () => Number((await server.info('clients')).connected_clients);
+    const before = await connected();
+    stage.must(before >= 500, `${before} connections, not 500`);
+    await stage.outage('killed', {
+      begin: () => server.kill(),
+      lastMs: 1500,
+      end: () => {},
+      returns: () => server.restart(),
+    });
+    await stage.outage('all connections closed', { begin: () => server.killClients(), lastMs: 0, end: () => {} });
+    stage.note(`${before} connections before, ${await connected()} after`);
+    return stage.finish();
+  },
+};

@@ -1,0 +1,36 @@
+// F7: a server that is back and reads its data: it accepts connections and answers LOADING.
+
+import { Stage } from '../stage.mjs';
+import { until } from '../time.mjs';
+
+const KEYS = 3000;
+/** Three seconds for the keys, and it looks at its clients in between. */
+const SLOWLY = ['--key-load-delay', '1000', '--loading-process-events-interval-bytes', '1024'];
+
+export default {
+  id: 'F7',
+  title: 'LOADING: a restart with data to read',
+  quick: false,
+  async run(context) {
+    const server = await context.server();
+    const fill = `for i = 1, ${KEYS} do redis.call('SET', 'filler:' .. i, string.rep('x', 200)) end`;
+    await server.send('EVAL', fill, 0);
+    const stage = await Stage.open(context, { server });
+    await stage.outage('shut down and started', {
+      begin: async () => {
+        await server.shutDown();
+        await server.restart({ options: SLOWLY, loading: true });
+        const { loading } = await server.info('persistence');
+        stage.must(loading === '1', 'the server was not LOADING');
+      },
+      lastMs: 0,
+      end: async () => {
+        const loaded = await until(20_000, async () => (await server.info('persistence')).loading === '0');
+        stage.must(loaded, 'the server goes on LOADING');
+      },
+    });
+    await stage.quiet();
+    stage.must(stage.failedWith('LOADING') > 0, 'nobody was told LOADING');
+    return stage.finish();
+  },
+};

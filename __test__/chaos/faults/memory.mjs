@@ -1,0 +1,104 @@
+// F15: a server out of memory refuses what it would have to record, and one that evicts forgets quotas.
+
+import { connect } from 'node:net';
+import { admissions, byIdOf, countUpTo } from '../history.mjs';
+import { Stage } from '../stage.mjs';
+import { now } from '../time.mjs';
+
+export const full = {
+  id: 'F15a',
+  title: 'OOM: writes refused',
+  quick: true,
+  async run(context) {
+    const server = await context.server();
+    const stage = await Stage.open(context, { server });
+    const [from, to] = await stage.outage('maxmemory reached', {
+      begin: () => server.config('maxmemory', '1'),
+      lastMs: context.quick ? 1000 : 3000,
+      end: () => server.config('maxmemory', '0'),
+    });
+    await stage.quiet();
+    stage.must(stage.failedWith('OOM') > 0, 'nobody was told OOM');
+    const meanwhile = stage.between(from + 100, to);
+    // A full log denies without a write: the breaker has no reason to open.
+    const denied = meanwhile.filter(({ outcome, source }) => outcome === 'denied' && source === 'redis').length;
+    stage.note(`meanwhile ${stage.share(meanwhile)}; ${denied} denials by Redis`);
+    const admitted = admissions(meanwhile, 'redis').length;
+    stage.must(admitted === 0, `${admitted} admitted by a server that could not record it`);
+    return stage.finish();
+  },
+};
+
+export const evicted = {
+  id: 'F15b',
+  title: 'logs evicted under memory pressure',
+  quick: false,
+  async run(context) {
+    const server = await context.server({ options: ['--notify-keyspace-events', 'Ee'] });
+    const evictions = await listen(context, server);
+    // Few ids: those that are asked for all the time go as well.
+    const stage = await Stage.open(context, { server, streams: { cold: 40 } });
+    // The default of ElastiCache. What has no TTL stays, so that there is always something to make room for.
+    await server.config('maxmemory-policy', 'volatile-lru');
+    await stage.outage('pressure', {
+      begin: async () => {
+        const { used_memory: used } = await server.info('memory');
+        await server.config('maxmemory', Number(used) + 2 ** 20);
+        for (let i = 0; i < 40; i++) {
+          await server.send('SET', `filler:${i}`, 'x'.repeat(30_000)).catch(() => {});
+        }
+      },
+      lastMs: 3000,
+      end: async () => {
+        await server.config('maxmemory', '0');
+      },
+    });
+    await stage.quiet();
+    const { above, violations } = overBy(stage, evictions);
+    stage.must(evictions.size > 0, 'no log was evicted');
+    for (const text of violations.slice(0, 2)) stage.must(false, text);
+    const logs = [...evictions.values()].reduce((sum, moments) => sum + moments.length, 0);
+    stage.note(`${logs} logs evicted; ${above} admissions above due, at most one limit a log`);
+    // A log that is forgotten keeps no promise; I1 is judged above, by the evictions within each window.
+    return stage.finish({ except: ['I1', 'I22'] });
+  },
+};
+
+/** When the log of each id was evicted. */
+async function listen(context, server) {
+  const evictions = new Map();
+  const socket = connect({ port: server.port, host: server.host });
+  context.keep(socket, () => socket.destroy());
+  socket.write(`AUTH ${context.password}\r\nSUBSCRIBE __keyevent@0__:evicted\r\n`);
+  let line = '';
+  socket.setEncoding('utf8').on('data', (text) => {
+    const lines = (line + text).split('\r\n');
+    line = lines.pop();
+    for (const [, limiter, id] of lines.map((text) => /^\{(\w+):(.+)\}$/.exec(text)).filter(Boolean)) {
+      const key = `${limiter} ${id}`;
+      evictions.set(key, [...(evictions.get(key) ?? []), now()]);
+    }
+  });
+  return evictions;
+}
+
+/** How many admissions are above the limit in their window, and where that is more than its evictions account for. */
+function overBy({ history, limiters, wallOffset }, evictions) {
+  // A notice comes a moment after the eviction.
+  const NOTICE_MS = 50;
+  let above = 0;
+  const violations = [];
+  for (const [key, list] of byIdOf(admissions(history, 'redis'))) {
+    const { limit, windowMs } = limiters[list[0].limiter];
+    const moments = Float64Array.from(list.map(({ moment }) => moment - wallOffset)).sort();
+    const forgotten = Float64Array.from(evictions.get(key) ?? []);
+    for (const at of moments) {
+      const count = countUpTo(moments, at) - countUpTo(moments, at - windowMs);
+      const times = countUpTo(forgotten, at + NOTICE_MS) - countUpTo(forgotten, at - windowMs - NOTICE_MS);
+      if (count > limit) above++;
+      if (count > limit * (1 + times))
+        violations.push(`I1: ${count} of ${limit} in a window with ${times} evictions: ${key}`);
+    }
+  }
+  return { above, violations };
+}

@@ -1,0 +1,21 @@
+// F12: the server stands still, all of it or only for its clients.
+
+import { Stage } from '../stage.mjs';
+
+export default {
+  id: 'F12',
+  title: 'server paused: SIGSTOP, CLIENT PAUSE',
+  quick: true,
+  async run(context) {
+    const server = await context.server();
+    const stage = await Stage.open(context, { server });
+    const lastMs = context.quick ? 800 : 3000;
+    await stage.outage('SIGSTOP', { begin: () => server.freeze(), lastMs, end: () => server.thaw() });
+    await stage.outage('CLIENT PAUSE', {
+      begin: () => server.send('CLIENT', 'PAUSE', 60_000),
+      lastMs,
+      end: () => server.send('CLIENT', 'UNPAUSE'),
+    });
+    return stage.finish();
+  },
+};

@@ -1,0 +1,50 @@
+// F3: the primary becomes a replica under its connections, and a primary again. F8: a replica that has lost its primary
+// and does not serve what may be stale.
+
+import { freePort, inSync } from '../servers.mjs';
+import { Stage } from '../stage.mjs';
+
+export const demoted = {
+  id: 'F3',
+  title: 'primary demoted to a replica, then promoted back',
+  quick: true,
+  async run(context) {
+    const server = await context.server();
+    // It has to be in sync: a demoted primary takes over the data of the other.
+    const other = await context.server({ options: ['--replicaof', server.host, server.port] });
+    const stage = await Stage.open(context, { server });
+    await stage.outage('demoted', {
+      begin: async () => {
+        await server.send('CLIENT', 'PAUSE', 2000, 'WRITE');
+        await inSync(server, other);
+        await other.send('REPLICAOF', 'NO', 'ONE');
+        await server.send('REPLICAOF', other.host, other.port);
+        await server.send('CLIENT', 'UNPAUSE');
+      },
+      lastMs: 1500,
+      end: () => server.send('REPLICAOF', 'NO', 'ONE'),
+    });
+    await stage.quiet();
+    stage.must(stage.failedWith('READONLY') > 0, 'nobody was told READONLY');
+    return stage.finish();
+  },
+};
+
+export const masterDown = {
+  id: 'F8',
+  title: 'MASTERDOWN: a replica without its primary',
+  quick: false,
+  async run(context) {
+    const server = await context.server({ options: ['--replica-serve-stale-data', 'no'] });
+    const nobody = await freePort();
+    const stage = await Stage.open(context, { server });
+    await stage.outage('its primary is not there', {
+      begin: () => server.send('REPLICAOF', '127.0.0.1', nobody),
+      lastMs: 3000,
+      end: () => server.send('REPLICAOF', 'NO', 'ONE'),
+    });
+    await stage.quiet();
+    stage.noteCodes();
+    return stage.finish();
+  },
+};

@@ -1,0 +1,41 @@
+// F10: nothing comes back, on connections that live and on those that are made.
+
+import { Stage } from '../stage.mjs';
+import { sleep } from '../time.mjs';
+
+/** By then every process knows: so many deadlines have passed. */
+const KNOWN_MS = 1500;
+
+export default {
+  id: 'F10',
+  title: 'black hole: established, and at connect',
+  quick: true,
+  async run(context) {
+    const server = await context.server();
+    const proxy = await context.proxy(server);
+    const stage = await Stage.open(context, { server, through: proxy });
+    const holes = {
+      'established connections go silent': () => proxy.set('hole'),
+      'nobody answers who connects': () => {
+        proxy.set('deaf');
+        proxy.reset();
+      },
+    };
+    for (const [what, begin] of Object.entries(holes)) {
+      await stage.outage(what, {
+        begin: async () => {
+          begin();
+          await sleep(KNOWN_MS);
+          proxy.asked = 0;
+        },
+        lastMs: context.quick ? 500 : 3000,
+        end: () => {
+          // I18: an open breaker sends no user traffic.
+          stage.must(proxy.asked === 0, `I18: ${what}: ${proxy.asked} packets with checks although nobody answers`);
+          proxy.set('pass');
+        },
+      });
+    }
+    return stage.finish();
+  },
+};

@@ -1,0 +1,52 @@
+// F11: a network that is slow: within the deadline, beyond it, and in single bytes.
+
+import { Stage } from '../stage.mjs';
+import { now, sleep } from '../time.mjs';
+
+export const latency = {
+  id: 'F11a',
+  title: 'latency within the deadline and beyond it',
+  quick: true,
+  async run(context) {
+    const server = await context.server();
+    const proxy = await context.proxy(server);
+    const stage = await Stage.open(context, { server, through: proxy });
+    // Each way.
+    proxy.set('latency', { ms: 40 });
+    const slow = [now() + 500, now() + 1500];
+    await sleep(1500);
+    await stage.outage('400 ms each way', {
+      begin: () => proxy.set('latency', { ms: 400 }),
+      lastMs: context.quick ? 1000 : 3000,
+      end: () => proxy.set('pass'),
+    });
+    await stage.quiet();
+    const meanwhile = stage.between(...slow);
+    const byRedis = meanwhile.filter(({ source }) => source === 'redis').length;
+    stage.must(byRedis > 0, 'nothing was decided by Redis at 80 ms a round trip');
+    stage.note(`at 80 ms a round trip ${stage.share(meanwhile)}`);
+    return stage.finish();
+  },
+};
+
+export const slices = {
+  id: 'F11b',
+  title: 'one byte at a time',
+  quick: false,
+  async run(context) {
+    const server = await context.server();
+    const proxy = await context.proxy(server);
+    // A byte costs the proxy a system call: few ask.
+    const stage = await Stage.open(context, { server, through: proxy, streams: { asking: 3, thinkMs: 100 } });
+    const from = now();
+    await stage.outage('slices', { begin: () => proxy.set('slices'), lastMs: 3000, end: () => proxy.set('pass') });
+    await stage.quiet();
+    const sliced = stage.between(from, stage.outages[0][1]);
+    stage.must(
+      sliced.some(({ source }) => source === 'redis'),
+      'nothing was decided by Redis from single bytes',
+    );
+    stage.note(`from single bytes ${stage.share(sliced)}`);
+    return stage.finish();
+  },
+};
