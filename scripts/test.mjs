@@ -2,6 +2,7 @@
 
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { chaos } from '../__test__/chaos/run.mjs';
 import { build } from './build.mjs';
 import { install } from './install.mjs';
 import { pack } from './pack.mjs';
@@ -24,6 +25,7 @@ const steps = [
   { name: 'rust tests', command: 'cargo test --locked --no-fail-fast', does: cargoTest },
   { name: 'pack', command: 'npm run pack:local', does: () => pack() },
   { name: 'jest', command: 'npm run test:js', does: jest },
+  { name: 'chaos', command: 'npm run chaos -- --quick', does: quickChaos },
 ];
 
 async function test() {
@@ -82,6 +84,14 @@ function jest() {
     count(numPassedTests, numFailedTests + numRuntimeErrorTestSuites);
   }
   if (failure) throw failure instanceof Failure ? new Failure('jest failed') : failure;
+}
+
+/** A fault that holds is a test that passed. */
+async function quickChaos() {
+  const rows = await chaos('--quick', '--no-build');
+  const failed = rows.filter(({ holds }) => !holds);
+  count(rows.length - failed.length, failed.length);
+  if (failed.length > 0) throw new Failure(`chaos: ${failed.map(({ id }) => id).join(', ')} failed`);
 }
 
 function count(passed, failed) {

@@ -2,6 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { endsWithUs } from './endings.mjs';
 import { within } from './time.mjs';
 
 const TRAFFIC = fileURLToPath(new URL('process/traffic.cjs', import.meta.url));
@@ -33,11 +34,10 @@ export class Caller {
       stream.setEncoding('utf8').on('data', (text) => (this.printed += text));
     }
     this.#child.on('message', (message) => this.#heard(message));
-    const kill = () => this.#child.kill('SIGKILL');
-    process.once('exit', kill);
+    const ended = endsWithUs(this.#child);
     this.ended = new Promise((resolve) => {
       this.#child.once('exit', (code, signal) => {
-        process.removeListener('exit', kill);
+        ended();
         for (const { reject } of this.#waiting.values()) {
           reject(new Error(`the process ended with ${code ?? signal}: ${this.printed.slice(-2000)}`));
         }

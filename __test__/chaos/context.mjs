@@ -4,6 +4,7 @@ import { Caller } from './callers.mjs';
 import { Proxy } from './proxy.mjs';
 import { canary } from './secrets.mjs';
 import { RedisServer } from './servers.mjs';
+import { WrongClock } from './wrong-clock.mjs';
 
 export class Context {
   /** Another one each fault; see secrets.mjs. */
@@ -27,6 +28,12 @@ export class Context {
   async proxy(target, host) {
     const proxy = await Proxy.start(target, host);
     return this.keep(proxy, () => proxy.close());
+  }
+
+  /** A wall clock that is off by seconds, and may be set again. */
+  clock(seconds) {
+    const clock = new WrongClock(seconds);
+    return this.keep(clock, () => clock.remove());
   }
 
   caller(options) {

@@ -10,8 +10,8 @@ export async function mortal(server, limiters, moreMs = 0) {
   const violations = [];
   for (const [name, { windowMs }] of Object.entries(limiters)) {
     for (const [key, ttl] of await ttls(server, `{${name}:*`)) {
-      // -2: it expired while it was looked at.
-      if (ttl === -2 || (ttl > 0 && ttl <= windowMs + slackOf(windowMs) + moreMs)) continue;
+      // -2: it expired while it was looked at; 0: it is about to. An immortal one has -1.
+      if (ttl === -2 || (ttl >= 0 && ttl <= windowMs + slackOf(windowMs) + moreMs)) continue;
       violations.push(`${key} lives for ${ttl} ms of ${windowMs}`);
     }
   }

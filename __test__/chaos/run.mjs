@@ -7,7 +7,6 @@
 
 import { build } from '../../scripts/build.mjs';
 import { install } from '../../scripts/install.mjs';
-import { libfaketime } from '../../scripts/libfaketime.mjs';
 import { redisServer } from '../../scripts/redis-server.mjs';
 import { Failure, asMain } from '../../scripts/run.mjs';
 import { Context } from './context.mjs';
@@ -24,7 +23,6 @@ export async function chaos(...args) {
   install();
   if (builds) build();
   redisServer();
-  libfaketime();
   const chosen = faults.filter(wanted);
   const start = now();
   const rows = [];

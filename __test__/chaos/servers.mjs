@@ -2,12 +2,12 @@
 // clock that jumps.
 
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Control } from '../../bench/control.mjs';
-import { libfaketime } from '../../scripts/libfaketime.mjs';
+import { endsWithUs } from './endings.mjs';
 import { sleep, until, within } from './time.mjs';
 
 const ANSWER_MS = 5000;
@@ -17,24 +17,22 @@ export class RedisServer {
   #child;
   #control;
   #options;
-  #env = {};
   #printed = '';
 
   /**
    * @param options of redis-server, such as `['--appendonly', 'yes']`
-   * @param clock whether its clock can be moved
+   * @param clock a wrong clock of its own
    */
-  static async start({ password, options = [], host = '127.0.0.1', port, clock = false }) {
+  static async start({ password, options = [], host = '127.0.0.1', port, clock }) {
     const server = new RedisServer({ password, options, host, port: port ?? (await freePort(host)), clock });
     await server.restart();
     return server;
   }
 
   constructor({ password, options, host, port, clock }) {
-    Object.assign(this, { password, host, port });
+    Object.assign(this, { password, host, port, clock });
     this.dir = mkdtempSync(join(tmpdir(), 'rate-limit-chaos-'));
     this.#options = options;
-    if (clock) this.#env = fakeClock(join(this.dir, 'clock'));
   }
 
   get pid() {
@@ -47,15 +45,13 @@ export class RedisServer {
     const secret = ['--requirepass', this.password, '--masterauth', this.password];
     const args = [...fixed, ...secret, ...this.#options, ...options].map(String);
     this.#child = spawn('redis-server', args, {
-      env: { ...process.env, ...this.#env },
+      env: { ...process.env, ...this.clock?.env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream.setEncoding('utf8').on('data', (text) => (this.#printed = (this.#printed + text).slice(-4000)));
     }
-    const kill = () => this.#child.kill('SIGKILL');
-    process.once('exit', kill);
-    this.#child.once('exit', () => process.removeListener('exit', kill));
+    this.#child.once('exit', endsWithUs(this.#child));
     const answers = async () => {
       if (this.#child.exitCode !== null) throw new Error(`redis-server ended:\n${this.#printed}`);
       const said = await this.send('PING').catch((error) => error.message);
@@ -125,11 +121,6 @@ export class RedisServer {
     this.#child.kill('SIGCONT');
   }
 
-  /** Moves its wall clock, against the machine's. */
-  moveClock(seconds) {
-    writeFileSync(this.#env.FAKETIME_TIMESTAMP_FILE, offsetText(seconds));
-  }
-
   async stop() {
     if (this.#child?.exitCode === null && this.#child.signalCode === null) await this.kill();
     rmSync(this.dir, { recursive: true, force: true });
@@ -153,24 +144,6 @@ export async function inSync(primary, replica) {
     return to.master_link_status === 'up' && from.master_repl_offset === to.slave_repl_offset;
   };
   if (!(await until(START_MS, same))) throw new Error('the replica does not catch up');
-}
-
-/** What makes a program see another wall clock: by a fixed number of seconds, or as a file says, which may change. */
-export function fakeClock(fileOrSeconds) {
-  const fixed = typeof fileOrSeconds === 'number';
-  if (!fixed) writeFileSync(fileOrSeconds, offsetText(0));
-  return {
-    LD_PRELOAD: libfaketime(),
-    // What Redis, tokio and libuv measure durations by goes on as it is.
-    FAKETIME_DONT_FAKE_MONOTONIC: '1',
-    ...(fixed
-      ? { FAKETIME: offsetText(fileOrSeconds) }
-      : { FAKETIME_TIMESTAMP_FILE: fileOrSeconds, FAKETIME_NO_CACHE: '1' }),
-  };
-}
-
-function offsetText(seconds) {
-  return `${seconds < 0 ? '-' : '+'}${Math.abs(seconds)}s`;
 }
 
 /** A port nobody listens on. */

@@ -34,20 +34,21 @@ export class Stage {
    * Opens the limiters in every process and waits until Redis decides in each.
    *
    * @param through `{ host, port }` that the limiters are told: a server, or a proxy in front of it
-   * @param quota what differs from QUOTA; `redis`: what differs in the options of the connection
+   * @param quota what differs from QUOTA
+   * @param redis what differs in the options of the connection; `redisBy`, in those of one policy
    * @param streams what differs from the callers of each policy
    * @param callerOf what process `i` is started with
    */
   static async open(context, { server, through = server, processes = 3, policies = POLICIES, ...more }) {
     const stage = new Stage(context, server, through, policies, more);
     stage.callers = Array.from({ length: processes }, (_, i) => context.caller(more.callerOf?.(i)));
-    await Promise.all(stage.callers.map((caller, i) => caller.ask('open', stage.#opened(i))));
+    await Promise.all(stage.callers.map((caller) => caller.ask('open', stage.#opened())));
     await stage.#baseline();
     return stage;
   }
 
-  constructor(context, server, through, policies, { quota, redis, streams, algorithm, redisOf }) {
-    Object.assign(this, { context, server, through, algorithm, redis, redisOf });
+  constructor(context, server, through, policies, { quota, redis, redisBy, streams, algorithm }) {
+    Object.assign(this, { context, server, through, algorithm, redis, redisBy });
     this.limiters = Object.fromEntries(
       policies.map((policy) => [policy, { ...QUOTA, ...quota, name: policy, onStoreError: policy }]),
     );
@@ -62,13 +63,13 @@ export class Stage {
     }));
   }
 
-  #opened(process) {
+  #opened() {
     const { host, port } = this.through;
     const { password } = this.context;
     return Object.entries(this.limiters).map(([key, options]) => ({
       key,
       algorithm: this.algorithm,
-      options: { ...options, redis: { host, port, password, ...this.redis, ...this.redisOf?.(process) } },
+      options: { ...options, redis: { host, port, password, ...this.redis, ...this.redisBy?.[key] } },
     }));
   }
 
@@ -200,7 +201,7 @@ export class Stage {
         .map((ms) => `Redis decided again after ${Math.round(ms)} ms`),
       I20: await this.#resources(),
       I21: this.#secrets(),
-      I22: invariants.promisesKept(history),
+      I22: invariants.promisesKept(history, (i) => records[i].stalls),
       codes: invariants.codes(history, limiters),
       escaped: this.#escaped(),
     };
@@ -224,7 +225,7 @@ export class Stage {
       slowestRunningMs: figures.slowestRunningMs,
       longestStallMs: figures.longestStallMs,
       bySource,
-      ...most(history, limiters, this.callers.length),
+      ...most(history, limiters, this.callers.length, this.wallOffset),
       recoveries: this.recoveries,
       before: sum(this.#before),
       after: sum(this.after),
@@ -267,7 +268,7 @@ export class Stage {
 }
 
 /** The fullest window of any id, by Redis alone and by all, beside what is due in it. */
-function most(history, limiters, processes) {
+function most(history, limiters, processes, wallOffset) {
   const result = { ofRedis: 0, dueOfRedis: 0, ofAll: 0, dueOfAll: 0 };
   const add = (name, list, bound) => {
     for (const [, admitted] of byIdOf(list)) {
@@ -277,23 +278,21 @@ function most(history, limiters, processes) {
         windowMs,
       );
       if (count > result[name]) result[name] = count;
-      const due = bound(limit, onStoreError);
-      if (due > result[`due${name[0].toUpperCase()}${name.slice(1)}`])
-        result[`due${name[0].toUpperCase()}${name.slice(1)}`] = due;
+      const due = `due${name[0].toUpperCase()}${name.slice(1)}`;
+      result[due] = Math.max(result[due], bound(limit, onStoreError));
     }
   };
-  const timed = (list, timeOf) => list.map((decision) => ({ ...decision, at: timeOf(decision) }));
-  add(
-    'ofRedis',
-    timed(admissions(history, 'redis'), ({ moment }) => moment),
-    (limit) => limit,
-  );
-  add(
-    'ofAll',
-    timed(admissions(history), ({ settledAt }) => settledAt),
-    (limit, policy) => (policy === 'local' ? limit * (1 + processes) : limit),
-  );
+  const ofRedis = admissions(history, 'redis').map((decision) => ({ ...decision, at: decision.moment }));
+  add('ofRedis', ofRedis, (limit) => limit);
+  // On one clock: the server's is another one where the fault is that it jumps.
+  const all = admissions(history).map((decision) => ({ ...decision, at: momentOf(decision, wallOffset) }));
+  add('ofAll', all, (limit, policy) => (policy === 'local' ? limit * (1 + processes) : limit));
   return result;
+}
+
+function momentOf({ source, moment, calledAt, settledAt }, wallOffset) {
+  const at = source === 'redis' ? moment - wallOffset : moment;
+  return Math.min(Math.max(at, calledAt), settledAt);
 }
 
 function sum(footprints) {

@@ -1,7 +1,6 @@
 // F23: clocks that are wrong: the server's jumps, the clients' are set an hour apart.
 
 import { replayed } from '../invariants.mjs';
-import { fakeClock } from '../servers.mjs';
 import { Stage } from '../stage.mjs';
 
 const HOUR = 3600;
@@ -11,17 +10,18 @@ export const serverClock = {
   title: 'server clock jumps an hour forward and back',
   quick: false,
   async run(context) {
-    const server = await context.server({ clock: true });
+    const clock = context.clock(0);
+    const server = await context.server({ clock });
     const stage = await Stage.open(context, { server });
     const [forward, back] = await stage.outage('forward, then back', {
-      begin: () => server.moveClock(HOUR),
+      begin: () => clock.set(HOUR),
       lastMs: 2000,
-      end: () => server.moveClock(0),
+      end: () => clock.set(0),
     });
     await stage.outage('an hour behind, then right', {
-      begin: () => server.moveClock(-HOUR),
+      begin: () => clock.set(-HOUR),
       lastMs: 2000,
-      end: () => server.moveClock(0),
+      end: () => clock.set(0),
     });
     await stage.quiet();
     const moved = stage
@@ -43,7 +43,7 @@ export const clientClocks = {
   async run(context) {
     const server = await context.server({ options: ['--appendonly', 'yes', '--appendfsync', 'always'] });
     const skews = [HOUR, -HOUR, 0];
-    const callerOf = (i) => ({ env: skews[i] === 0 ? {} : fakeClock(skews[i]) });
+    const callerOf = (i) => ({ env: context.clock(skews[i]).env });
     const stage = await Stage.open(context, { server, callerOf, quota: { windowMs: 8000 } });
     await stage.outage('killed', {
       begin: () => server.kill(),

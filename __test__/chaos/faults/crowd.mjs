@@ -15,6 +15,12 @@ export default {
       server,
       processes: PROCESSES,
       redis: { connections: CONNECTIONS },
+      // Limiters with the same options share their connections; these differ in what does not matter here.
+      redisBy: {
+        local: { connectTimeoutMs: 1000 },
+        closed: { connectTimeoutMs: 1001 },
+        throw: { connectTimeoutMs: 1002 },
+      },
       streams: { asking: 4, thinkMs: 50 },
     });
     const connected = async () => Number((await server.info('clients')).connected_clients);

@@ -1,12 +1,16 @@
 // Every fault, in the order of the report.
 
+import checker from './checker.mjs';
 import { clientClocks, serverClock } from './clocks.mjs';
 import connections from './connections.mjs';
+import control from './control.mjs';
 import crowd from './crowd.mjs';
+import endings from './endings.mjs';
 import failover from './failover.mjs';
 import frozen from './frozen.mjs';
 import loading from './loading.mjs';
 import { evicted, full } from './memory.mjs';
+import { elsewhere, unresolved } from './names.mjs';
 import outage from './outage.mjs';
 import pauses from './pauses.mjs';
 import refusal from './refusal.mjs';
@@ -18,6 +22,8 @@ import { latency, slices } from './slowness.mjs';
 
 /** Each `{ id, title, quick, run(context) }`; `run` resolves to the figures and violations of its row. */
 export const faults = [
+  checker,
+  control,
   outage,
   demoted,
   loading,
@@ -32,8 +38,11 @@ export const faults = [
   full,
   evicted,
   refusal,
+  unresolved,
+  elsewhere,
   frozen,
   crowd,
+  endings,
   serverClock,
   clientClocks,
   garbage,

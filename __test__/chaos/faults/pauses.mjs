@@ -12,9 +12,10 @@ export default {
     const lastMs = context.quick ? 800 : 3000;
     await stage.outage('SIGSTOP', { begin: () => server.freeze(), lastMs, end: () => server.thaw() });
     await stage.outage('CLIENT PAUSE', {
-      begin: () => server.send('CLIENT', 'PAUSE', 60_000),
-      lastMs,
-      end: () => server.send('CLIENT', 'UNPAUSE'),
+      // It keeps everybody waiting, who would end it too: it ends by itself.
+      begin: () => server.send('CLIENT', 'PAUSE', lastMs),
+      lastMs: 0,
+      end: () => server.send('PING'),
     });
     return stage.finish();
   },

@@ -1,0 +1,86 @@
+// S: the checker itself, on histories made by hand: a good one passes, and each bad one fails by its invariant alone.
+
+import * as invariants from '../invariants.mjs';
+import { returned } from '../resources.mjs';
+import { secret } from '../secrets.mjs';
+
+const limiters = {
+  local: { limit: 2, windowMs: 100, timeoutMs: 50, onStoreError: 'local' },
+  closed: { limit: 2, windowMs: 100, timeoutMs: 50, onStoreError: 'closed' },
+};
+
+const decision = (at, more = {}) => ({
+  process: 0,
+  limiter: 'local',
+  id: 'a',
+  outcome: 'allowed',
+  source: 'redis',
+  moment: at,
+  retryAfterMs: 0,
+  calledAt: at - 1,
+  settledAt: at + 1,
+  ...more,
+});
+const denial = (at, retryAfterMs, more = {}) => decision(at, { outcome: 'denied', moment: 0, retryAfterMs, ...more });
+
+/** Two are admitted; the third is denied until the first leaves, and that is the slot of the fourth. */
+const good = [decision(1000), decision(1010), denial(1050, 50), decision(1100), decision(1110), denial(1150, 50)];
+const allInvariants = {
+  exact: (history) => invariants.exact(history, limiters),
+  localBound: (history) => invariants.localBound(history, limiters),
+  nothingElse: (history) => invariants.nothingElse(history, limiters),
+  itsOwn: (history) => invariants.itsOwn(history, 0),
+  noNeedlessDenial: (history) => invariants.noNeedlessDenial(history, limiters, 0),
+  promisesKept: (history) => invariants.promisesKept(history),
+  punctual: (history) => invariants.punctual(history, limiters, () => []).violations,
+  codes: (history) => invariants.codes(history, limiters),
+  replayed: (history) => invariants.replayed(history, limiters, 0, [[1000, 1500]]),
+};
+
+const bad = {
+  exact: [decision(1000), decision(1050), decision(1099)],
+  localBound: [1000, 1050, 1099].map((at) => decision(at, { source: 'local' })),
+  nothingElse: [decision(1000, { limiter: 'closed', source: 'local' })],
+  itsOwn: [decision(1000, { calledAt: 1200, settledAt: 1201 })],
+  noNeedlessDenial: [decision(1000), denial(1010, 90)],
+  promisesKept: [decision(800), decision(801), denial(850, 400), decision(950)],
+  punctual: [decision(1000, { settledAt: 1200 })],
+  codes: [decision(1000, { outcome: 'failed', source: 'undefined', moment: 0, limiter: 'local' })],
+  replayed: [
+    ...[1480, 1481].map((at) => decision(at, { source: 'local' })),
+    decision(1520),
+    // Process 0 was answered by Redis at 1520: what it had admitted is known from then on.
+    decision(1540),
+  ],
+};
+
+export default {
+  id: 'S',
+  title: 'the checker finds every fault in histories made by hand',
+  quick: true,
+  async run() {
+    const violations = [];
+    const must = (holds, otherwise) => holds || violations.push(otherwise);
+    for (const [name, check] of Object.entries(allInvariants)) {
+      const found = check(good);
+      must(found.length === 0, `${name} finds fault with a good history: ${found[0]}`);
+      must(check(bad[name]).length > 0, `${name} finds no fault with a bad history`);
+    }
+    must(invariants.complete(good, good.length + 1).length > 0, 'a promise that never settled is not missed');
+    must(invariants.exact(bad.exact, limiters, () => 1).length === 0, 'a lost write is not allowed for');
+    must(
+      invariants.exact([decision(1000), decision(1050), decision(1100)], limiters).length === 0,
+      'a window is not half open',
+    );
+    // A process that stood still is not late, one that did not is.
+    const stood = (stalls) => invariants.punctual(bad.punctual, limiters, () => stalls).violations.length;
+    must(stood([[1050, 1150]]) === 0, 'a process that stood still counts as late');
+    must(stood([[1300, 1400]]) > 0, 'a stall at another time excuses a late promise');
+    const size = { descriptors: 20, threads: 8, memory: 2 ** 26 };
+    for (const name of Object.keys(size)) {
+      must(returned([size], [{ ...size, [name]: size[name] * 3 }]).length > 0, `a leak of ${name} is not found`);
+    }
+    must(secret('hidden', [['a log', 'AUTH hidden']]).length > 0, 'a secret in a log is not found');
+    return { violations, notes: [`${Object.keys(bad).length + 8} histories and measurements`] };
+  },
+};

@@ -1,0 +1,121 @@
+// C: the module that this package replaces goes through the same checks. A check that it passes checks nothing, and so
+// the row fails where the control does not, as well as where the addon does.
+
+import * as invariants from '../invariants.mjs';
+import { Stage } from '../stage.mjs';
+
+const SUBJECTS = [
+  { name: 'the addon', algorithm: undefined, due: 'holds' },
+  { name: 'the module being replaced', algorithm: 'replaced', due: 'fails' },
+];
+
+/** Each resolves to what it found wrong, in a text, or undefined. */
+const checks = { I1: races, I3: steady, I6: retried, OOM: outOfMemory, READONLY: readOnly };
+
+export default {
+  id: 'C',
+  title: 'the control: the module being replaced fails where the addon holds',
+  quick: true,
+  async run(context) {
+    const result = { violations: [], notes: [] };
+    const judge = async (what, { name, algorithm, due }) => {
+      const wrong = await checks[what](context, algorithm);
+      const seen = wrong === undefined ? 'holds' : 'fails';
+      const told = `${what}: ${name} ${seen}${wrong ? `: ${wrong}` : ''}`;
+      context.step(told);
+      if (wrong) result.notes.push(told);
+      if (seen !== due) result.violations.push(wrong ? told : `${told}, and so the check shows nothing`);
+    };
+    // A lone caller leaves the machine to others; the races do not.
+    const { I1: _, ...calm } = checks;
+    await Promise.all(Object.keys(calm).flatMap((what) => SUBJECTS.map((subject) => judge(what, subject))));
+    for (const subject of SUBJECTS) await judge('I1', subject);
+    return result;
+  },
+};
+
+/** I1: several processes ask for a fresh id at once, through a network that cuts what it carries: there two pipelines mix,
+ *  and a script does not. Ids are fresh, because the control locks out whoever goes on asking. */
+async function races(context, algorithm) {
+  const server = await context.server();
+  const proxy = await context.proxy(server);
+  const policies = ['local'];
+  const [streams, quota] = [{ asking: 1 }, { limit: 10, windowMs: 60_000, timeoutMs: 10_000 }];
+  const stage = await Stage.open(context, { server, through: proxy, policies, algorithm, streams, quota });
+  proxy.set('slices');
+  for (let round = 0; round < (context.quick ? 3 : 10); round++) {
+    await stage.all('burst', { limiter: 'local', id: `race-${round}`, count: 10 });
+  }
+  proxy.set('pass');
+  await stage.quiet();
+  await Promise.all(stage.callers.map((caller) => caller.end()));
+  const [first, ...others] = invariants.exact(stage.history, stage.limiters);
+  return first && `${first}, and ${others.length} other ids`;
+}
+
+/** I3: a caller who asks every 100 ms at 5 a second gets 5 a second: what was denied is not counted. */
+async function steady(context, algorithm) {
+  const [limit, windowMs, forMs] = [5, 1000, context.quick ? 4000 : 20_000];
+  const answers = await alone(context, { algorithm, limit, windowMs, everyMs: 100, forMs });
+  const admitted = answers.filter(({ outcome }) => outcome === 1).length;
+  // Each window of a second frees its slots when they are asked for, up to an interval late.
+  const due = Math.floor(limit * (forMs / (windowMs + 100)));
+  return admitted < due ? `${admitted} admitted where ${due} are due` : undefined;
+}
+
+/** I6: a lone caller is denied before the moment it was told, and admitted from then on. */
+async function retried(context, algorithm) {
+  const [limit, windowMs] = [3, 500];
+  const answers = await alone(context, { algorithm, limit, windowMs, everyMs: 10, forMs: 2000 });
+  let from;
+  for (const { outcome, calledAt, settledAt, retryAfterMs } of answers) {
+    if (outcome === 1) {
+      if (from !== undefined && settledAt < from - 20)
+        return `admitted ${Math.round(from - settledAt)} ms before the promised time`;
+      from = undefined;
+    } else {
+      if (from !== undefined && calledAt > from + 20)
+        return `denied ${Math.round(calledAt - from)} ms after the promised time`;
+      from ??= settledAt + retryAfterMs;
+    }
+  }
+  return answers.some(({ outcome }) => outcome === 0) ? undefined : 'it was never denied';
+}
+
+/** A server that cannot record admits nobody: what is admitted is the process's own, within one limit. */
+function outOfMemory(context, algorithm) {
+  return refused(context, algorithm, (server) => server.config('maxmemory', '1'));
+}
+
+async function readOnly(context, algorithm) {
+  const primary = await context.server();
+  return refused(context, algorithm, (server) => server.send('REPLICAOF', primary.host, primary.port));
+}
+
+async function refused(context, algorithm, refuse) {
+  const [limit, count] = [5, 20];
+  const { server, caller } = await lone(context, { algorithm, limit, windowMs: 60_000 });
+  await refuse(server);
+  const admitted = await caller.ask('burst', { limiter: 'local', id: 'refused', count });
+  await caller.end();
+  return admitted > limit ? `${admitted} of ${count} admitted at a limit of ${limit}` : undefined;
+}
+
+async function alone(context, { algorithm, limit, windowMs, everyMs, forMs }) {
+  const { caller } = await lone(context, { algorithm, limit, windowMs });
+  const answers = await caller.ask('alone', { limiter: 'local', id: 'alone', everyMs, forMs }, forMs + 15_000);
+  await caller.end();
+  return answers;
+}
+
+/** One process on a server of its own. */
+async function lone(context, { algorithm, limit, windowMs }) {
+  const server = await context.server();
+  const caller = context.caller();
+  const { host, port } = server;
+  const options = { name: 'local', limit, windowMs, redis: { host, port, password: context.password } };
+  await caller.ask('open', [{ key: 'local', algorithm, options }]);
+  const { source } = await caller.ask('check', { limiter: 'local', id: 'first' });
+  if (source !== 'redis') throw new Error(`the first check was decided by ${source}`);
+  return { server, caller };
+}

@@ -1,0 +1,76 @@
+// F22: processes and threads that end while checks are in flight, with a server that answers and one that does not.
+
+import { spawn } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { endsWithUs } from '../endings.mjs';
+import { mortal } from '../keys.mjs';
+import { secret } from '../secrets.mjs';
+import { now } from '../time.mjs';
+
+const ENDING = fileURLToPath(new URL('../process/ending.cjs', import.meta.url));
+const END_MS = 20_000;
+/** `{ how: [code, output] }`, of a server that answers. */
+const DUE = { exit: [7, ''], natural: [0, '500'], workers: [0, 'redis'] };
+
+export default {
+  id: 'F22',
+  title: 'workers ended and processes exiting with checks in flight',
+  quick: true,
+  async run(context) {
+    const server = await context.server();
+    const proxy = await context.proxy(server);
+    const [notes, violations] = [[], []];
+    const times = context.quick ? 2 : 6;
+    for (const silent of [false, true]) {
+      // A process that ends naturally waits for its deadlines, and no longer.
+      proxy.set(silent ? 'deaf' : 'pass');
+      for (const [how, [code, output]] of Object.entries(DUE)) {
+        const due = `${code} and "${silent && how === 'workers' ? 'local' : output}"`;
+        const ends = await inTwos(times, () => ended({ how, port: proxy.port, password: context.password }));
+        const wrong = ends.filter((end) => `${end.code} and "${end.output}"` !== due || end.errors !== '');
+        for (const end of wrong.slice(0, 1)) {
+          violations.push(
+            `${how}, ${silent ? 'silent' : 'answering'}: ${end.code} and "${end.output}", due ${due}: ${end.errors.slice(0, 300)}`,
+          );
+        }
+        violations.push(
+          ...secret(
+            context.password,
+            ends.map(({ output, errors }) => [how, output + errors]),
+          ),
+        );
+        const slowest = Math.round(Math.max(...ends.map(({ ms }) => ms)));
+        const told = `${how}, the server ${silent ? 'silent' : 'answering'}: ${ends.length - wrong.length} of ${ends.length} clean, within ${slowest} ms`;
+        notes.push(told);
+        context.step(told);
+      }
+    }
+    proxy.set('pass');
+    violations.push(...(await mortal(server, { ending: { windowMs: 2000 } })).map((text) => `I9: ${text}`));
+    return { notes, violations };
+  },
+};
+
+/** As many at a time as the smallest machine has cores. */
+async function inTwos(times, run) {
+  const results = [];
+  for (let i = 0; i < times; i += 2) results.push(...(await Promise.all([run(), run()])));
+  return results;
+}
+
+function ended(options) {
+  const start = now();
+  const child = spawn(process.execPath, [ENDING, JSON.stringify(options)], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const gone = endsWithUs(child);
+  const late = setTimeout(() => child.kill('SIGKILL'), END_MS);
+  let [output, errors] = ['', ''];
+  child.stdout.setEncoding('utf8').on('data', (text) => (output += text));
+  child.stderr.setEncoding('utf8').on('data', (text) => (errors += text));
+  return new Promise((resolve) => {
+    child.once('close', (code, signal) => {
+      clearTimeout(late);
+      gone();
+      resolve({ code: code ?? signal, output, errors, ms: now() - start });
+    });
+  });
+}

@@ -1,0 +1,105 @@
+// F19: the name of the server does not resolve, resolves slowly, and resolves elsewhere after a failover.
+
+import { NameServer } from '../name-server.mjs';
+import { inSync } from '../servers.mjs';
+import { Stage } from '../stage.mjs';
+
+const NAME = 'redis.chaos.test';
+
+export const unresolved = {
+  id: 'F19a',
+  title: 'name does not resolve, resolves slowly',
+  quick: false,
+  async run(context) {
+    const server = await context.server();
+    const names = await named(context, server);
+    const stage = await opened(context, { names, server });
+    const { address } = names.answer;
+    const outages = { 'the name is not there': {}, 'answers take 3 s': { address, delayMs: 3000 } };
+    for (const [what, answer] of Object.entries(outages)) {
+      await stage.outage(what, {
+        begin: async () => {
+          names.answer = answer;
+          await server.killClients();
+        },
+        lastMs: 3000,
+        end: () => {
+          names.answer = { address };
+        },
+      });
+    }
+    // Slower than a check may take, but not than a connect may: Redis is found all the same.
+    await stage.outage('answers take 400 ms', {
+      begin: async () => {
+        names.answer = { address, delayMs: 400 };
+        await server.killClients();
+      },
+      lastMs: 0,
+      end: () => {},
+    });
+    await stage.quiet();
+    stage.must(stage.failedWith('ENOTFOUND') > 0, 'nobody was told ENOTFOUND');
+    stage.noteCodes();
+    return stage.finish();
+  },
+};
+
+export const elsewhere = {
+  id: 'F19b',
+  title: 'name resolves elsewhere after a failover',
+  quick: false,
+  async run(context) {
+    const first = await context.server();
+    const { port } = first;
+    const second = await context.server({ host: '127.0.0.2', port, options: ['--replicaof', first.host, port] });
+    await inSync(first, second);
+    const names = await named(context, first);
+    const stage = await opened(context, { names, server: second, port });
+    await stage.outage('the primary is gone', {
+      begin: async () => {
+        await handOver(first, second);
+        await first.kill();
+        await second.send('REPLICAOF', 'NO', 'ONE');
+      },
+      lastMs: 500,
+      end: () => {
+        names.answer = { address: second.host };
+      },
+    });
+    await first.restart({ options: ['--replicaof', second.host, port] });
+    await inSync(second, first);
+    // The old connections live on, to what is now a replica.
+    await stage.outage('the primary is demoted', {
+      begin: async () => {
+        await handOver(second, first);
+        await first.send('REPLICAOF', 'NO', 'ONE');
+        await second.send('REPLICAOF', first.host, port);
+        await second.send('CLIENT', 'UNPAUSE');
+      },
+      lastMs: 500,
+      end: () => {
+        names.answer = { address: first.host };
+      },
+    });
+    await stage.quiet();
+    stage.noteCodes();
+    return stage.finish();
+  },
+};
+
+/** No write is acknowledged that the other does not have. */
+async function handOver(from, to) {
+  await from.send('CLIENT', 'PAUSE', 3000, 'WRITE');
+  await inSync(from, to);
+}
+
+async function named(context, server) {
+  const names = await NameServer.start();
+  context.keep(names, () => names.close());
+  names.answer = { address: server.host };
+  return names;
+}
+
+function opened(context, { names, server, port = server.port }) {
+  return Stage.open(context, { server, through: { host: NAME, port }, callerOf: () => ({ inside: names.inside }) });
+}

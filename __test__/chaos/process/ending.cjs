@@ -1,0 +1,56 @@
+'use strict';
+// Ends with checks in flight, as its argument says:
+//   exit      by process.exit, with code 7
+//   natural   by having nothing else to do
+//   workers   twenty worker threads are terminated, one after the other; then the main thread asks once more
+//   worker    is one of those threads
+
+const { workerData, isMainThread, Worker, parentPort } = require('node:worker_threads');
+const { RateLimiter } = require('../../..');
+
+const { how, port, password } = isMainThread ? JSON.parse(process.argv[2]) : workerData;
+const WORKERS = 20;
+
+const limiter = new RateLimiter({
+  name: 'ending',
+  limit: 20,
+  windowMs: 2000,
+  // An anomaly is logged where nobody listens, and what is printed is judged.
+  anomaly: false,
+  redis: { host: '127.0.0.1', port, password },
+});
+
+function ask(count) {
+  return Promise.all(Array.from({ length: count }, (_, i) => limiter.limit(i % 50)));
+}
+
+const ways = {
+  exit() {
+    void ask(500);
+    setImmediate(() => process.exit(7));
+  },
+
+  async natural() {
+    const answers = await ask(500);
+    process.stdout.write(`${answers.length}`);
+  },
+
+  async workers() {
+    for (let i = 0; i < WORKERS; i++) {
+      const worker = new Worker(__filename, { workerData: { how: 'worker', port, password } });
+      await new Promise((resolve) => worker.once('message', resolve));
+      // Between the first answers and the last, sooner or later.
+      await new Promise((resolve) => setTimeout(resolve, i % 5));
+      await worker.terminate();
+    }
+    const { source } = await limiter.limit('after');
+    process.stdout.write(source);
+  },
+
+  async worker() {
+    parentPort.postMessage('asking');
+    for (;;) await ask(200);
+  },
+};
+
+ways[how]();
