@@ -40,11 +40,19 @@ async function races(context, algorithm) {
   const server = await context.server();
   const proxy = await context.proxy(server);
   const policies = ['local'];
-  const [streams, quota] = [{ asking: 1 }, { limit: 10, windowMs: 60_000, timeoutMs: 10_000 }];
-  const stage = await Stage.open(context, { server, through: proxy, policies, algorithm, streams, quota });
+  const [streams, quota] = [{ asking: 1 }, { limit: 1, windowMs: 60_000, timeoutMs: 10_000 }];
+  const stage = await Stage.open(context, {
+    server,
+    through: proxy,
+    policies,
+    algorithm,
+    streams,
+    quota,
+    processes: 4,
+  });
   proxy.set('slices');
-  for (let round = 0; round < (context.quick ? 3 : 10); round++) {
-    await stage.all('burst', { limiter: 'local', id: `race-${round}`, count: 10 });
+  for (let round = 0; round < (context.quick ? 20 : 60); round++) {
+    await stage.all('burst', { limiter: 'local', id: `race-${round}`, count: 2 });
   }
   proxy.set('pass');
   await stage.quiet();
