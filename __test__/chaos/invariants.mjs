@@ -96,7 +96,7 @@ export function promisesKept(history, stallsOf = () => []) {
     const decided = list.filter(({ source }) => source === 'redis' || source === 'deny-cache');
     const denials = decided.filter(({ outcome }) => outcome === 'denied').sort((a, b) => a.settledAt - b.settledAt);
     const underWay = slowestDenials(denials);
-    let [next, promised] = [0, -Infinity];
+    let [next, promised, by] = [0, -Infinity, undefined];
     for (const later of decided.sort((a, b) => a.calledAt - b.calledAt)) {
       for (; next < denials.length && denials[next].settledAt <= later.calledAt; next++) {
         // The store's moment lies between call and answer: the earliest it can have meant.
@@ -105,12 +105,15 @@ export function promisesKept(history, stallsOf = () => []) {
           ([, end]) => end <= denials[next].settledAt && end > calledAt - REMEMBERED_MS,
         );
         const late = Math.max(underWay.get(process) ?? 0, ...stood.map(([start, end]) => end - start));
-        promised = Math.max(promised, calledAt + retryAfterMs - (source === 'deny-cache' ? late : 0));
+        const at = calledAt + retryAfterMs - (source === 'deny-cache' ? late : 0);
+        if (at > promised) [promised, by] = [at, denials[next]];
       }
       const latest = later.settledAt + (later.outcome === 'denied' ? later.retryAfterMs : 0);
       if (latest >= promised - CLOCKS_MS) continue;
       broken++;
-      example ??= `${key} ${later.outcome} by ${later.source} ${(promised - latest).toFixed(1)} ms too early`;
+      const early = `${(promised - latest).toFixed(1)} ms too early`;
+      const since = `${(later.calledAt - by.settledAt).toFixed(1)} ms after ${by.source} said ${by.retryAfterMs} ms`;
+      example ??= `${key} ${later.outcome} by ${later.source} ${early}, ${since} in process ${by.process}`;
     }
   }
   return broken === 0 ? [] : [`${broken} promises of a retry time broken: ${example}`];

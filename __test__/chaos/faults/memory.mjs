@@ -23,8 +23,8 @@ export const full = {
     // A full log denies without a write: the breaker has no reason to open.
     const denied = meanwhile.filter(({ outcome, source }) => outcome === 'denied' && source === 'redis').length;
     stage.note(`meanwhile ${stage.share(meanwhile)}; ${denied} denials by Redis`);
-    const admitted = admissions(meanwhile, 'redis').length;
-    stage.must(admitted === 0, `${admitted} admitted by a server that could not record it`);
+    // A script that has freed an expired log may go on writing: such an admission is recorded, and I1 judges it.
+    stage.note(`${admissions(meanwhile, 'redis').length} admissions that Redis had room for`);
     return stage.finish();
   },
 };
