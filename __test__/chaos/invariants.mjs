@@ -6,9 +6,8 @@ import { admissions, byIdOf, countUpTo, grouped, mostInWindow } from './history.
 /** A settled promise waits for a turn of the event loop: what the contract calls scheduling. */
 export const SCHEDULING_MS = 100;
 /** Wall and monotonic clock are read one after the other, in ms, and one of them is slewed. */
-const CLOCKS_MS = 20;
+export const CLOCKS_MS = 20;
 /** How long a denial is remembered: `denyCacheMs`. */
-const REMEMBERED_MS = 1000;
 
 /** I1: Redis admits at most `limit` in every window, whatever else decided besides. `lost` says, of an id, how many more
  *  may be, because a failover or an eviction has forgotten as many. */
@@ -84,48 +83,6 @@ export function noNeedlessDenial(history, limiters, wallOffset) {
     }
   }
   return needless === 0 ? [] : [`${needless} denials of quotas that are not used up, such as ${example}`];
-}
-
-/** I22 and half of I6: by Redis, an id is not admitted before the moment that an earlier denial has promised, nor is a
- *  later promise earlier. A denial that the process remembers is counted from when Redis's answer came, as the types say,
- *  and so its promise may be later than Redis's by as long as that answer was under way: as its slowest, or as it stood still. */
-export function promisesKept(history, stallsOf = () => []) {
-  let broken = 0;
-  let example;
-  for (const [key, list] of byIdOf(history)) {
-    const decided = list.filter(({ source }) => source === 'redis' || source === 'deny-cache');
-    const denials = decided.filter(({ outcome }) => outcome === 'denied').sort((a, b) => a.settledAt - b.settledAt);
-    const underWay = slowestDenials(denials);
-    let [next, promised, by] = [0, -Infinity, undefined];
-    for (const later of decided.sort((a, b) => a.calledAt - b.calledAt)) {
-      for (; next < denials.length && denials[next].settledAt <= later.calledAt; next++) {
-        // The store's moment lies between call and answer: the earliest it can have meant.
-        const { process, source, calledAt, retryAfterMs } = denials[next];
-        const stood = stallsOf(process).filter(
-          ([, end]) => end <= denials[next].settledAt && end > calledAt - REMEMBERED_MS,
-        );
-        const late = Math.max(underWay.get(process) ?? 0, ...stood.map(([start, end]) => end - start));
-        const at = calledAt + retryAfterMs - (source === 'deny-cache' ? late : 0);
-        if (at > promised) [promised, by] = [at, denials[next]];
-      }
-      const latest = later.settledAt + (later.outcome === 'denied' ? later.retryAfterMs : 0);
-      if (latest >= promised - CLOCKS_MS) continue;
-      broken++;
-      const early = `${(promised - latest).toFixed(1)} ms too early`;
-      const since = `${(later.calledAt - by.settledAt).toFixed(1)} ms after ${by.source} said ${by.retryAfterMs} ms`;
-      example ??= `${key} ${later.outcome} by ${later.source} ${early}, ${since} in process ${by.process}`;
-    }
-  }
-  return broken === 0 ? [] : [`${broken} promises of a retry time broken: ${example}`];
-}
-
-/** How long the slowest denial of Redis was under way, by process. */
-function slowestDenials(denials) {
-  const slowest = new Map();
-  for (const { process, source, calledAt, settledAt } of denials) {
-    if (source === 'redis') slowest.set(process, Math.max(slowest.get(process) ?? 0, settledAt - calledAt));
-  }
-  return slowest;
 }
 
 /** I16: settled by the deadline and 100 ms. A process that itself stood still has that time taken off, and told. */

@@ -4,6 +4,7 @@
 import { Caller } from './callers.mjs';
 import { admissions, byIdOf, grouped, historyOf, mostInWindow } from './history.mjs';
 import * as invariants from './invariants.mjs';
+import { promisesKept } from './promises.mjs';
 import { mortal } from './keys.mjs';
 import { returned } from './resources.mjs';
 import { secret } from './secrets.mjs';
@@ -201,7 +202,7 @@ export class Stage {
         .map((ms) => `Redis decided again after ${Math.round(ms)} ms`),
       I20: await this.#resources(),
       I21: this.#secrets(),
-      I22: invariants.promisesKept(history, (i) => records[i].stalls),
+      I22: promisesKept(history, (i) => records[i].stalls),
       codes: invariants.codes(history, limiters),
       escaped: this.#escaped(),
     };

@@ -1,6 +1,7 @@
 // S: the checker itself, on histories made by hand: a good one passes, and each bad one fails by its invariant alone.
 
 import * as invariants from '../invariants.mjs';
+import { promisesKept } from '../promises.mjs';
 import { returned } from '../resources.mjs';
 import { secret } from '../secrets.mjs';
 
@@ -31,7 +32,7 @@ const allInvariants = {
   nothingElse: (history) => invariants.nothingElse(history, limiters),
   itsOwn: (history) => invariants.itsOwn(history, 0),
   noNeedlessDenial: (history) => invariants.noNeedlessDenial(history, limiters, 0),
-  promisesKept: (history) => invariants.promisesKept(history),
+  promisesKept: (history) => promisesKept(history),
   punctual: (history) => invariants.punctual(history, limiters, () => []).violations,
   codes: (history) => invariants.codes(history, limiters),
   replayed: (history) => invariants.replayed(history, limiters, 0, [[1000, 1500]]),

@@ -209,6 +209,13 @@ impl<T: Clone> Denied<T> {
         !state.entries.is_empty()
     }
 
+    /// Answers no more from what it holds: the store has heard of more admissions, and the promises may be too early.
+    pub(super) fn doubt(&self, now: Instant) {
+        for entry in self.lock().entries.values_mut() {
+            entry.until = now;
+        }
+    }
+
     /// Takes up to `most` counts that are due.
     pub(super) fn take_counts(&self, most: usize, now: Instant) -> Vec<(Request, T)> {
         let mut state = self.lock();

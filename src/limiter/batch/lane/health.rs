@@ -85,8 +85,9 @@ impl<K: Sink> Lane<K> {
         self.lock().breaker.wait(fastrand::f64())
     }
 
-    /// The store decides again.
+    /// The store decides again, and may have been told what was decided here.
     pub(in crate::limiter::batch) fn recovered(&self) {
+        self.denied.doubt(Instant::now());
         self.lock().breaker.close();
     }
 

@@ -1,0 +1,89 @@
+// I22 and half of I6: what a denial promises is kept.
+
+import { byIdOf } from './history.mjs';
+import { CLOCKS_MS } from './invariants.mjs';
+
+/** A process repeats a denial of Redis for so long at most (`denyCacheMs`). */
+const REMEMBERED_MS = 1000;
+
+/**
+ * By Redis, an id is not admitted before the moment that an earlier denial has promised, nor is a later promise earlier.
+ *
+ * A denial that the process remembers is counted from when Redis's answer came, as the types say, and so its promise may be
+ * later than Redis's by as long as that answer was under way: as its slowest, or as it stood still. And it repeats what that
+ * process was told, up to `denyCacheMs` ago: what another one has heard since, after a replay, it cannot know.
+ */
+export function promisesKept(history, stallsOf = () => []) {
+  let broken = 0;
+  let example;
+  for (const [key, list] of byIdOf(history)) {
+    const decided = list.filter(({ source }) => source === 'redis' || source === 'deny-cache');
+    const denials = decided.filter(({ outcome }) => outcome === 'denied').sort((a, b) => a.settledAt - b.settledAt);
+    const promises = promisesOf(denials, stallsOf);
+    const heard = new Heard(promises);
+    const heardOf = new Map();
+    const ofProcess = (process) => {
+      const own = () => new Heard(promises.filter(({ by }) => by.process === process));
+      if (!heardOf.has(process)) heardOf.set(process, { own: own(), all: new Heard(promises) });
+      return heardOf.get(process);
+    };
+    for (const later of decided.sort((a, b) => a.calledAt - b.calledAt)) {
+      const remembered = ofProcess(later.process);
+      const latestPromise =
+        later.source === 'deny-cache'
+          ? latestOf(remembered.own.until(later.calledAt), remembered.all.until(later.calledAt - REMEMBERED_MS))
+          : heard.until(later.calledAt);
+      const latest = later.settledAt + (later.outcome === 'denied' ? later.retryAfterMs : 0);
+      if (latestPromise === undefined || latest >= latestPromise.at - CLOCKS_MS) continue;
+      broken++;
+      const { at, by } = latestPromise;
+      const early = `${(at - latest).toFixed(1)} ms too early in process ${later.process}`;
+      const since = `${(later.calledAt - by.settledAt).toFixed(1)} ms after ${by.source} said ${by.retryAfterMs} ms`;
+      example ??= `${key} ${later.outcome} by ${later.source} ${early}, ${since} in process ${by.process}`;
+    }
+  }
+  return broken === 0 ? [] : [`${broken} promises of a retry time broken: ${example}`];
+}
+
+/** The latest of the promises that were made until a moment; asked for later and later moments. */
+class Heard {
+  #promises;
+  #next = 0;
+  #latest;
+
+  constructor(promises) {
+    this.#promises = promises;
+  }
+
+  until(moment) {
+    for (; this.#next < this.#promises.length && this.#promises[this.#next].by.settledAt <= moment; this.#next++) {
+      this.#latest = latestOf(this.#latest, this.#promises[this.#next]);
+    }
+    return this.#latest;
+  }
+}
+
+function latestOf(a, b) {
+  if (a === undefined || b === undefined) return a ?? b;
+  return b.at > a.at ? b : a;
+}
+
+/** What each denial promises, at the earliest: the store's moment lies between call and answer. */
+function promisesOf(denials, stallsOf) {
+  const underWay = slowestDenials(denials);
+  return denials.map((by) => {
+    const { process, source, calledAt, settledAt, retryAfterMs } = by;
+    const stood = stallsOf(process).filter(([, end]) => end <= settledAt && end > calledAt - REMEMBERED_MS);
+    const late = Math.max(underWay.get(process) ?? 0, ...stood.map(([start, end]) => end - start));
+    return { at: calledAt + retryAfterMs - (source === 'deny-cache' ? late : 0), by };
+  });
+}
+
+/** How long the slowest denial of Redis was under way, by process. */
+function slowestDenials(denials) {
+  const slowest = new Map();
+  for (const { process, source, calledAt, settledAt } of denials) {
+    if (source === 'redis') slowest.set(process, Math.max(slowest.get(process) ?? 0, settledAt - calledAt));
+  }
+  return slowest;
+}
