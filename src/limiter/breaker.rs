@@ -117,6 +117,18 @@ impl Breaker {
         false
     }
 
+    /// It is still away, and this is why now.
+    pub fn still_open(&mut self, error: StoreError) {
+        if self.open.is_some() {
+            self.open = Some(error);
+        }
+    }
+
+    /// There is a new sign of the store: the waits begin anew.
+    pub fn encouraged(&mut self) {
+        self.probes = 0;
+    }
+
     /// How long to wait for the next probe, with `chance` from 0 to 1.
     pub fn wait(&mut self, chance: f64) -> Duration {
         let grown = FIRST_WAIT.mul_f64(1.5_f64.powi(self.probes.min(20) as i32 + 1));

@@ -8,6 +8,8 @@ const RECOVERED_MS = 3000;
 /** Every write is on disk before it is acknowledged: nothing that Redis admitted is lost, and I1 has no exception. */
 const DURABLE = ['--appendonly', 'yes', '--appendfsync', 'always'];
 const PROCESSES = 4;
+/** Callers of each of the three policies in a process: 204 checks in flight over all. */
+const ASKING = 17;
 const MILD = 3;
 
 export default {
@@ -20,7 +22,8 @@ export default {
     // The window is longer than an outage and the recovery from it: what was admitted by itself counts afterwards.
     const windowMs = context.quick ? 6000 : 20_000;
     const quota = { windowMs };
-    const stage = await Stage.open(context, { server, processes: PROCESSES, quota, streams: { cold: 20_000 } });
+    const streams = { asking: ASKING, cold: 20_000 };
+    const stage = await Stage.open(context, { server, processes: PROCESSES, quota, streams });
     for (const [i, lastMs] of outages.entries()) {
       await stage.outage(`killed for ${lastMs} ms`, {
         begin: () => server.kill(),
@@ -37,6 +40,10 @@ export default {
     for (const text of replayed(stage.history, stage.limiters, stage.wallOffset, stage.outages))
       stage.must(false, text);
     const median = [...stage.recoveries].sort((a, b) => a - b)[outages.length >> 1];
+    const list = stage.recoveries.map((took) => Math.round(took)).join(', ');
+    stage.note(
+      `Redis decided again, in every process and for every policy, after ${list} ms; median ${Math.round(median)}`,
+    );
     stage.must(median <= RECOVERED_MS, `I18: Redis decided again after ${Math.round(median)} ms at the median`);
     return stage.finish();
   },
@@ -68,6 +75,11 @@ async function remembered(stage, i) {
     `replay: remaining ${left.join(', ')}; due ${due} in each process`,
   );
   const again = await stage.all('burst', { limiter: 'local', id: `greedy-${i}`, count: 1 });
+  const more = again.reduce((sum, count) => sum + count, 0);
+  stage.note(
+    `outage ${i + 1}, admitted of one id under local: ${PROCESSES * limit} by ${PROCESSES} processes while Redis was away ` +
+      `(at most ${limit} each), ${more} after the replay; of another ${PROCESSES * MILD}, and ${seen[0][0].remaining} of ${limit} left`,
+  );
   stage.must(
     again.every((count) => count === 0),
     'replay: an id that used up its quota during the outage is admitted after it',

@@ -8,8 +8,9 @@ use tokio::time::{sleep, timeout};
 
 use super::Route;
 use super::lane::Lane;
+use super::settler::late;
 use crate::limiter::Sink;
-use crate::store::{ErrorKind, Store, StoreError};
+use crate::store::{Store, StoreError};
 
 /// Probes in a row that must succeed.
 const PROBES: u32 = 2;
@@ -44,28 +45,25 @@ enum Told {
 
 /// Asks until the store decides and knows what was decided here.
 pub(super) async fn recover<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>) {
-    let known = route.store.reached(u64::MAX).now_or_never();
-    let mut known = known.unwrap_or_default();
+    let known = || route.store.reached(u64::MAX).now_or_never();
+    let mut last = known().unwrap_or_default();
     let mut early = true;
     let mut pause = PAUSE;
     loop {
         if lane.is_open() {
             let wait = lane.wait();
-            if early {
-                // Sooner where there is a new connection. Once: a server that lets in and does not decide is left in peace.
-                let reached = timeout(wait, route.store.reached(known)).await;
-                early = reached.is_err();
-                known = reached.unwrap_or(known);
-            } else {
+            if early && timeout(wait, route.store.reached(last)).await.is_ok() {
+                // Sooner, since there is a new connection; but not with each. A server that lets in and does not decide is
+                // asked once a second.
+                early = false;
+                lane.encouraged();
+            } else if !early {
                 sleep(wait).await;
                 early = true;
-                known = route
-                    .store
-                    .reached(u64::MAX)
-                    .now_or_never()
-                    .unwrap_or(known);
             }
-            if !decides(lane, route).await {
+            last = known().unwrap_or(last);
+            if let Err(error) = probe(lane, route).await {
+                lane.still_away(error);
                 continue;
             }
         }
@@ -83,15 +81,13 @@ pub(super) async fn recover<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>)
     }
 }
 
-async fn decides<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>) -> bool {
+async fn probe<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>) -> Result<(), StoreError> {
     for _ in 0..PROBES {
-        let probe = route.store.probe(&route.scope);
-        match timeout(lane.timeout.max(PROBE), probe).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) | Err(_) => return false,
-        }
+        let answer = route.store.probe(&route.scope);
+        let answer = timeout(lane.timeout.max(PROBE), answer).await;
+        answer.unwrap_or_else(|_| Err(late()))?;
     }
-    true
+    Ok(())
 }
 
 async fn replay<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>) -> Told {
@@ -109,12 +105,10 @@ async fn replay<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>) -> Told {
         if call.replays().is_empty() {
             continue;
         }
-        // To be sent once more if this goes no further.
-        let unknown = || StoreError::new(ErrorKind::Timeout, "no answer");
         let answers = route.store.replay(&route.scope, call.replays());
         let answers = timeout(CALL.max(lane.timeout * 2), answers).await;
         let count = call.replays().len();
-        match answers.unwrap_or_else(|_| Err(unknown())) {
+        match answers.unwrap_or_else(|_| Err(late())) {
             Ok(results) => {
                 let all = results.iter().all(Result::is_ok);
                 call.keep(&results);

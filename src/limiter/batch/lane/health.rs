@@ -85,6 +85,16 @@ impl<K: Sink> Lane<K> {
         self.lock().breaker.wait(fastrand::f64())
     }
 
+    /// There is a new connection to it.
+    pub(in crate::limiter::batch) fn encouraged(&self) {
+        self.lock().breaker.encouraged();
+    }
+
+    /// It has been looked for, and does not decide yet.
+    pub(in crate::limiter::batch) fn still_away(&self, error: StoreError) {
+        self.lock().breaker.still_open(error);
+    }
+
     /// The store decides again, and may have been told what was decided here.
     pub(in crate::limiter::batch) fn recovered(&self) {
         self.denied.doubt(Instant::now());
