@@ -20,19 +20,20 @@ export function promisesKept(history, stallsOf = () => []) {
     const decided = list.filter(({ source }) => source === 'redis' || source === 'deny-cache');
     const denials = decided.filter(({ outcome }) => outcome === 'denied').sort((a, b) => a.settledAt - b.settledAt);
     const promises = promisesOf(denials, stallsOf);
-    const heard = new Heard(promises);
     const heardOf = new Map();
     const ofProcess = (process) => {
-      const own = () => new Heard(promises.filter(({ by }) => by.process === process));
-      if (!heardOf.has(process)) heardOf.set(process, { own: own(), all: new Heard(promises) });
+      if (!heardOf.has(process)) {
+        const own = new Heard(promises.filter(({ by }) => by.process === process));
+        // What was first is certain only as far as the clocks of two processes agree.
+        const [ofRedis, ofCache] = [CLOCKS_MS, REMEMBERED_MS].map((ms) => new Heard(promises, ms));
+        heardOf.set(process, { own, ofRedis, ofCache });
+      }
       return heardOf.get(process);
     };
     for (const later of decided.sort((a, b) => a.calledAt - b.calledAt)) {
-      const remembered = ofProcess(later.process);
-      const latestPromise =
-        later.source === 'deny-cache'
-          ? latestOf(remembered.own.until(later.calledAt), remembered.all.until(later.calledAt - REMEMBERED_MS))
-          : heard.until(later.calledAt);
+      const { own, ofRedis, ofCache } = ofProcess(later.process);
+      const others = later.source === 'deny-cache' ? ofCache : ofRedis;
+      const latestPromise = latestOf(own.until(later.calledAt), others.until(later.calledAt));
       const latest = later.settledAt + (later.outcome === 'denied' ? later.retryAfterMs : 0);
       if (latestPromise === undefined || latest >= latestPromise.at - CLOCKS_MS) continue;
       broken++;
@@ -45,19 +46,22 @@ export function promisesKept(history, stallsOf = () => []) {
   return broken === 0 ? [] : [`${broken} promises of a retry time broken: ${example}`];
 }
 
-/** The latest of the promises that were made until a moment; asked for later and later moments. */
+/** The latest of the promises that were made some ms before a moment at the least; asked for later and later moments. */
 class Heard {
   #promises;
+  #before;
   #next = 0;
   #latest;
 
-  constructor(promises) {
+  constructor(promises, before = 0) {
     this.#promises = promises;
+    this.#before = before;
   }
 
   until(moment) {
-    for (; this.#next < this.#promises.length && this.#promises[this.#next].by.settledAt <= moment; this.#next++) {
-      this.#latest = latestOf(this.#latest, this.#promises[this.#next]);
+    const promises = this.#promises;
+    for (; this.#next < promises.length && promises[this.#next].by.settledAt <= moment - this.#before; this.#next++) {
+      this.#latest = latestOf(this.#latest, promises[this.#next]);
     }
     return this.#latest;
   }

@@ -1,0 +1,198 @@
+//! What was decided while the store was away is told to it, before it decides again.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use huntaze_rate_limit::limiter::{Fallback, Limiter, Local, OnStoreError, Source};
+use huntaze_rate_limit::store::Op;
+use tokio::runtime::Handle;
+use tokio::time::sleep;
+
+use super::doubles::{collector, hour};
+use super::flaky::{DEADLINE, Flaky, Outage, PATIENT};
+use crate::asking::{request, scope};
+
+#[tokio::test]
+async fn what_was_admitted_meanwhile_is_told_before_anything_is_asked() {
+    let mut outage = Outage::new(OnStoreError::Local);
+    outage.go_away().await;
+    for _ in 0..7 {
+        let _ = outage.ask(Op::Limit, "7").await;
+    }
+    let sent = outage.store.sent();
+    outage.come_back().await;
+    // Three of id 1, five of the seven of id 7, and perhaps some of id 2 that asked until it was back.
+    let replayed = outage.store.replayed();
+    assert_eq!(replayed[..2], [("1".to_owned(), 3), ("7".to_owned(), 5)]);
+    assert_eq!(outage.store.sent(), sent + 1);
+    // Told once.
+    sleep(Duration::from_millis(50)).await;
+    assert_eq!(outage.store.replayed(), replayed);
+}
+
+#[tokio::test]
+async fn a_reset_is_told_and_what_was_before_it_is_not() {
+    let mut outage = Outage::new(OnStoreError::Local);
+    outage.go_away().await;
+    for op in [Op::Check, Op::Check, Op::Reset, Op::Check] {
+        assert_eq!(outage.ask(op, "7").await, Ok(Source::Local));
+    }
+    outage.come_back().await;
+    let replayed = outage.store.0.replayed.lock().unwrap();
+    let told = replayed.iter().find(|r| r.id.as_str() == "7").unwrap();
+    assert!(told.reset.is_some());
+    assert_eq!(told.ages.len(), 1);
+}
+
+/// A check that was late once, with the store well otherwise.
+#[tokio::test]
+async fn what_was_decided_here_in_between_is_told_soon() {
+    let mut outage = Outage::new(OnStoreError::Local);
+    outage.store.set_away(true);
+    assert_eq!(outage.ask(Op::Check, "1").await, Ok(Source::Local));
+    outage.store.set_away(false);
+    let begun = Instant::now();
+    while outage.store.replayed().is_empty() {
+        assert!(begun.elapsed() < PATIENT);
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(outage.store.replayed(), [("1".to_owned(), 1)]);
+    assert_eq!(outage.store.0.probes.load(Ordering::SeqCst), 0);
+}
+
+/// A store that comes and goes grants no more than one limit.
+#[tokio::test]
+async fn the_local_logs_outlive_a_recovery() {
+    let mut outage = Outage::new(OnStoreError::Local);
+    let mut admitted = 0;
+    for _ in 0..3 {
+        outage.go_away().await;
+        for _ in 0..5 {
+            let asked = outage.limiter.submit(request(Op::Limit, "7", 5), 0);
+            let (_, answer) = asked.expect("in the call");
+            admitted += u32::from(answer.outcome.decision.is_allowed());
+        }
+        outage.come_back().await;
+    }
+    assert_eq!(admitted, 5);
+    let of_seven = |replayed: Vec<(String, usize)>| -> usize {
+        let of_seven = replayed.iter().filter(|(who, _)| who == "7");
+        of_seven.map(|(_, count)| count).sum()
+    };
+    assert_eq!(of_seven(outage.store.replayed()), 5);
+}
+
+#[tokio::test]
+async fn what_the_store_does_not_take_is_kept() {
+    let mut outage = Outage::new(OnStoreError::Local);
+    outage.go_away().await;
+    outage.store.0.full.store(true, Ordering::SeqCst);
+    outage.come_back().await;
+    assert_eq!(outage.store.replayed(), []);
+    outage.store.0.full.store(false, Ordering::SeqCst);
+    let begun = Instant::now();
+    while !outage.store.replayed().contains(&("1".to_owned(), 3)) {
+        assert!(begun.elapsed() < PATIENT, "{:?}", outage.store.replayed());
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn other_policies_tell_nothing() {
+    for policy in [OnStoreError::Open, OnStoreError::Closed] {
+        let mut outage = Outage::new(policy);
+        outage.go_away().await;
+        outage.come_back().await;
+        assert_eq!(outage.store.replayed(), []);
+    }
+}
+
+/// Counted twice at most, which is strict; not with each attempt.
+#[tokio::test]
+async fn what_may_have_been_told_is_told_once_more_and_no_more() {
+    let mut outage = Outage::new(OnStoreError::Local);
+    outage.go_away().await;
+    outage.store.0.deaf.store(true, Ordering::SeqCst);
+    outage.come_back().await;
+    let of_one = || {
+        let replayed = outage.store.replayed();
+        replayed
+            .into_iter()
+            .filter(|told| *told == ("1".to_owned(), 3))
+            .count()
+    };
+    assert_eq!(of_one(), 2);
+}
+
+/// Nobody may trust a store that another limiter of the name is still telling.
+#[tokio::test]
+async fn two_limiters_of_one_name_wait_for_each_other() {
+    let store = Flaky::default();
+    let local = Local::default();
+    let (sink, mut answers) = collector();
+    let make = || {
+        let fallback = Fallback::new(OnStoreError::Local, hour(), local.clone());
+        let (store, sink) = (Arc::new(store.clone()), sink.clone());
+        Limiter::remote(
+            &Handle::current(),
+            store,
+            scope("t", hour()),
+            DEADLINE,
+            fallback,
+            sink,
+        )
+    };
+    let limiters = [make(), make()];
+    store.set_away(true);
+    for _ in 0..3 {
+        for limiter in &limiters {
+            if limiter.submit(request(Op::Check, "1", 50), 0).is_none() {
+                let (_, answer) = answers.recv().await.unwrap();
+                assert_eq!(answer.unwrap().source, Source::Local);
+            }
+        }
+    }
+    // One is at it, and takes its time.
+    let replaying = local.journal.replay().unwrap();
+    assert!(local.journal.replay().is_none());
+    assert!(local.journal.replay().is_none());
+    let taken = replaying.take(&local.logs);
+    store.set_away(false);
+    sleep(Duration::from_millis(2500)).await;
+    assert!(store.0.probes.load(Ordering::SeqCst) >= 4);
+    for limiter in &limiters {
+        let (_, answer) = limiter
+            .submit(request(Op::Check, "1", 50), 0)
+            .expect("in the call");
+        assert_eq!(answer.source, Source::Local);
+    }
+    drop(taken);
+    drop(replaying);
+    sleep(Duration::from_millis(500)).await;
+    let told: usize = store.replayed().iter().map(|(_, count)| count).sum();
+    assert_eq!(told, 8);
+    for limiter in &limiters {
+        assert!(limiter.submit(request(Op::Check, "1", 50), 0).is_none());
+        let (_, answer) = answers.recv().await.unwrap();
+        assert_eq!(answer.unwrap().source, Source::Redis);
+    }
+}
+
+/// A reset that the store has done holds here, too.
+#[tokio::test]
+async fn a_reset_by_the_store_forgets_what_was_decided_here() {
+    let mut outage = Outage::new(OnStoreError::Local);
+    for _ in 0..2 {
+        outage.go_away().await;
+        for _ in 0..5 {
+            let (_, answer) = outage
+                .limiter
+                .submit(request(Op::Limit, "7", 5), 0)
+                .unwrap();
+            assert!(answer.outcome.decision.is_allowed());
+        }
+        outage.come_back().await;
+        assert_eq!(outage.ask(Op::Reset, "7").await, Ok(Source::Redis));
+    }
+}
