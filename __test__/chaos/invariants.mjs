@@ -1,5 +1,5 @@
 // The invariants, each a function over the history of all processes. A function returns the violations, each a text; an
-// empty list is an invariant that held. All are O(n log n).
+// empty list is an invariant that held.
 
 import { admissions, byIdOf, countUpTo, grouped, mostInWindow } from './history.mjs';
 
@@ -7,7 +7,6 @@ import { admissions, byIdOf, countUpTo, grouped, mostInWindow } from './history.
 export const SCHEDULING_MS = 100;
 /** Wall and monotonic clock are read one after the other, in ms, and one of them is slewed. */
 export const CLOCKS_MS = 20;
-/** How long a denial is remembered: `denyCacheMs`. */
 
 /** I1: Redis admits at most `limit` in every window, whatever else decided besides. `lost` says, of an id, how many more
  *  may be, because a failover or an eviction has forgotten as many. */

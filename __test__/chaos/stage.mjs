@@ -2,12 +2,14 @@
 // its end, the time until Redis decides again, and the invariants over all that was decided.
 
 import { Caller } from './callers.mjs';
-import { admissions, byIdOf, grouped, historyOf, mostInWindow } from './history.mjs';
+import { fullest } from './fullest.mjs';
+import { grouped, historyOf } from './history.mjs';
 import * as invariants from './invariants.mjs';
-import { promisesKept } from './promises.mjs';
 import { mortal } from './keys.mjs';
+import { promisesKept } from './promises.mjs';
 import { returned } from './resources.mjs';
 import { secret } from './secrets.mjs';
+import { SETTLED_MS, harmless, relapse } from './settled.mjs';
 import { now, sleep, until } from './time.mjs';
 
 /** A few small quotas that are used up all the time, so that denials, limits and expiry matter, and a short window, so
@@ -20,6 +22,8 @@ const RECOVERY_MS = 5000;
 /** How long recovery is waited for before the row is given up. */
 const GIVEN_UP_MS = 12_000;
 const FOOTPRINT_MS = 4000;
+/** No process stands still for longer, unless that is the fault. */
+const STILL_MS = 1000;
 
 export class Stage {
   recoveries = [];
@@ -138,9 +142,12 @@ export class Stage {
   async quiet() {
     if (this.ended) return;
     this.ended = true;
+    const settledFrom = now();
+    await sleep(SETTLED_MS);
     this.afterwards = await this.all('stop');
     this.records = await this.all('records');
     this.history = historyOf(this.records);
+    this.settled = this.between(settledFrom);
     this.recoveries = this.recoveries.map((took, i) => (took < Infinity ? this.#recovery(this.outages[i][1]) : took));
   }
 
@@ -181,9 +188,19 @@ export class Stage {
    *
    * @param lost how many admissions of an id the server has forgotten: `(key) => number`
    * @param except names of invariants that this fault does not leave standing, with the reason in its file
+   * @param bites whether each outage must have cost Redis decisions: else it has not happened
+   * @param still whether processes are meant to stand still
    * @param moreTtlMs what a moved clock adds to TTLs
    */
-  async finish({ lost, except = [], moreTtlMs = 0, recoveryMs = RECOVERY_MS, keys = true } = {}) {
+  async finish({
+    lost,
+    except = [],
+    moreTtlMs = 0,
+    recoveryMs = RECOVERY_MS,
+    keys = true,
+    bites = true,
+    still = false,
+  } = {}) {
     await this.quiet();
     const { history, limiters, wallOffset, records } = this;
     const calls = records.reduce((sum, record) => sum + record.calls, 0);
@@ -200,6 +217,12 @@ export class Stage {
       I18: this.recoveries
         .filter((ms) => ms > recoveryMs && ms < Infinity)
         .map((ms) => `Redis decided again after ${Math.round(ms)} ms`),
+      relapse: relapse(this.settled),
+      bites: bites ? harmless(history, this.outages, this.recoveries) : [],
+      still:
+        !still && figures.longestStallMs > STILL_MS
+          ? [`a process stood still for ${Math.round(figures.longestStallMs)} ms`]
+          : [],
       I20: await this.#resources(),
       I21: this.#secrets(),
       I22: promisesKept(history, (i) => records[i].stalls),
@@ -226,7 +249,7 @@ export class Stage {
       slowestRunningMs: figures.slowestRunningMs,
       longestStallMs: figures.longestStallMs,
       bySource,
-      ...most(history, limiters, this.callers.length, this.wallOffset),
+      ...fullest(history, limiters, this.callers.length, this.wallOffset),
       recoveries: this.recoveries,
       before: sum(this.#before),
       after: sum(this.after),
@@ -266,32 +289,6 @@ export class Stage {
     const code = await caller.end();
     this.must(code === 0, `a process ended with ${code}: ${caller.printed.slice(-300)}`);
   }
-}
-
-/** The fullest window of any id, by Redis alone and by all, beside what is due in it. */
-function most(history, limiters, processes, wallOffset) {
-  const result = { ofRedis: 0, dueOfRedis: 0, ofAll: 0, dueOfAll: 0 };
-  const add = (name, list, bound) => {
-    for (const [, admitted] of byIdOf(list)) {
-      const { limit, windowMs, onStoreError } = limiters[admitted[0].limiter];
-      const moments = admitted.map(({ at }) => at);
-      const count = mostInWindow(moments, windowMs - (name === 'ofAll' ? invariants.CLOCKS_MS : 0));
-      if (count > result[name]) result[name] = count;
-      const due = `due${name[0].toUpperCase()}${name.slice(1)}`;
-      result[due] = Math.max(result[due], bound(limit, onStoreError));
-    }
-  };
-  const ofRedis = admissions(history, 'redis').map((decision) => ({ ...decision, at: decision.moment }));
-  add('ofRedis', ofRedis, (limit) => limit);
-  // On one clock, as far as several can be: a slot that one process has freed and filled again must not count twice.
-  const all = admissions(history).map((decision) => ({ ...decision, at: momentOf(decision, wallOffset) }));
-  add('ofAll', all, (limit, policy) => (policy === 'local' ? limit * (1 + processes) : limit));
-  return result;
-}
-
-function momentOf({ source, moment, calledAt, settledAt }, wallOffset) {
-  const at = source === 'redis' ? moment - wallOffset : moment;
-  return Math.min(Math.max(at, calledAt), settledAt);
 }
 
 function sum(footprints) {

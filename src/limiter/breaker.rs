@@ -23,8 +23,8 @@ const PERIOD: Duration = Duration::from_secs(5);
 /// delays a timer by some 10 ms.
 const FROZEN: Duration = Duration::from_millis(500);
 
-/// The bounds of the wait between two probes. It grows by half from one to the next: a server that returns after a minute is
-/// found some 10 s later at the most, also where nothing but a probe can tell.
+/// The bounds of the wait between two probes. It grows by half from one to the next, while nothing answers: then a new
+/// connection tells sooner. A store that answers and does not decide is asked about once a second: nothing else can tell.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
@@ -119,6 +119,9 @@ impl Breaker {
 
     /// It is still away, and this is why now.
     pub fn still_open(&mut self, error: StoreError) {
+        if error.is_an_answer() {
+            self.encouraged();
+        }
         if self.open.is_some() {
             self.open = Some(error);
         }

@@ -18,8 +18,9 @@ use crate::store::{ErrorKind, MAX_MEMORY_IDS, MemoryStore, Op, Replay, Request, 
 const MAX_ADMISSIONS: usize = 500;
 const MAX_IDS: usize = 64;
 
-/// How often the same admissions are sent at most, where nobody knows what became of them.
-const SENT: u32 = 2;
+/// A reset is told as if it had been so much earlier: on its way it becomes later, and would take along what others have been
+/// admitted since. What it leaves counts once more than it should.
+const MARGIN: Millis = 1000;
 
 /// Decisions that are still to be replayed, by id, in the order of the first.
 #[derive(Default)]
@@ -42,8 +43,8 @@ struct Note {
     reset: Option<Millis>,
     /// So many of the newest admissions in its local log.
     admissions: usize,
-    /// How often these have been sent, with nobody knowing what became of them.
-    sent: u32,
+    /// So many of the oldest of these have been sent, with nobody knowing what became of them.
+    in_doubt: usize,
 }
 
 impl Journal {
@@ -75,13 +76,17 @@ impl Journal {
                 ..Note::default()
             };
         }
+        // In the order of the last use, as the logs are.
+        notes.to_back(&request.id);
         self.counted(&notes);
         outcome
     }
 
     /// Whether the store has been told everything: nothing is noted, and no replay is under way.
     pub fn is_settled(&self) -> bool {
-        self.count.load(Ordering::Relaxed) == 0 && !self.replaying.load(Ordering::Acquire)
+        let replaying = || self.replaying.load(Ordering::SeqCst);
+        // Looked at twice: what is being replayed is not noted meanwhile.
+        !replaying() && self.count.load(Ordering::SeqCst) == 0 && !replaying()
     }
 
     /// Forgets everything, the logs too.
@@ -103,12 +108,12 @@ impl Journal {
 
     /// Begins a replay. `None`: another one is under way.
     pub fn replay(&self) -> Option<Replaying<'_>> {
-        let busy = self.replaying.swap(true, Ordering::Acquire);
+        let busy = self.replaying.swap(true, Ordering::SeqCst);
         (!busy).then(|| Replaying(self))
     }
 
     fn counted(&self, notes: &Notes) {
-        self.count.store(notes.len(), Ordering::Relaxed);
+        self.count.store(notes.len(), Ordering::SeqCst);
     }
 
     fn notes(&self) -> MutexGuard<'_, Notes> {
@@ -123,57 +128,60 @@ pub struct Replaying<'a>(&'a Journal);
 /// What goes into one call of a replay. What is left of it when it is dropped, however that comes, is noted again.
 pub struct Call<'a> {
     journal: &'a Journal,
-    logs: &'a MemoryStore,
     epoch: u64,
+    taken_at: Millis,
     replays: Vec<Replay>,
+    /// Of each, how many of its oldest admissions have been sent before.
+    in_doubt: Vec<usize>,
 }
 
 impl Replaying<'_> {
-    /// Takes out what goes into the next call, the ids noted first before the others; of an id, the oldest admissions first.
-    pub fn take<'a>(&'a self, logs: &'a MemoryStore) -> Call<'a> {
+    /// Takes out what goes into the next call, the ids used longest ago first; of an id, the oldest admissions first.
+    pub fn take(&self, logs: &MemoryStore) -> Call<'_> {
         let journal = self.0;
         let mut notes = journal.notes();
-        let now = logs.clock().now();
-        let mut replays = Vec::new();
+        let taken_at = logs.clock().now();
+        let (mut replays, mut in_doubt) = (Vec::new(), Vec::new());
         let mut room = MAX_ADMISSIONS;
         while replays.len() < MAX_IDS && room > 0 {
             let Some((id, note)) = notes.pop_front() else {
                 break;
             };
             // Fewer than noted, where some count no more.
-            let mut ages = logs.ages(&id, note.admissions, now);
-            let left = ages.len().saturating_sub(room);
-            let sent_now = ages.split_off(left);
-            room -= sent_now.len();
+            let (ages, left) = logs.ages(&id, note.admissions, room, taken_at);
+            room -= ages.len();
             if left > 0 {
                 let rest = Note {
+                    reset: None,
                     admissions: left,
-                    ..Note::default()
+                    in_doubt: note.in_doubt.saturating_sub(ages.len()),
                 };
                 notes.insert(id.clone(), rest);
                 notes.to_front(&id);
             }
+            in_doubt.push(note.in_doubt.min(ages.len()));
             replays.push(Replay {
-                reset: note.reset.map(|moment| now.saturating_sub(moment)),
-                ages: sent_now,
-                sent: note.sent,
+                reset: note
+                    .reset
+                    .map(|moment| taken_at.saturating_sub(moment) + MARGIN),
+                ages,
                 id,
             });
         }
         journal.counted(&notes);
-        let epoch = journal.epoch.load(Ordering::Relaxed);
         Call {
             journal,
-            logs,
-            epoch,
+            epoch: journal.epoch.load(Ordering::Relaxed),
+            taken_at,
             replays,
+            in_doubt,
         }
     }
 }
 
 impl Drop for Replaying<'_> {
     fn drop(&mut self) {
-        self.0.replaying.store(false, Ordering::Release);
+        self.0.replaying.store(false, Ordering::SeqCst);
     }
 }
 
@@ -186,15 +194,23 @@ impl Call<'_> {
     /// Keeps what has not been taken. What may have been, with nobody knowing, is sent once more, and then no more: an
     /// admission may count twice, which is strict, but not with each attempt. A key that is somebody else's takes nothing.
     pub fn keep(&mut self, results: &[Result<(), StoreError>]) {
-        let mut results = results.iter();
-        self.replays.retain_mut(|replay| match results.next() {
-            Some(Err(error)) if error.kind() == ErrorKind::WrongType => false,
-            Some(Err(error)) => {
-                replay.sent += u32::from(error.may_have_run());
-                replay.sent < SENT
+        let replays = std::mem::take(&mut self.replays);
+        let in_doubt = std::mem::take(&mut self.in_doubt);
+        for ((mut replay, mut doubtful), result) in replays.into_iter().zip(in_doubt).zip(results) {
+            match result {
+                Ok(()) => continue,
+                Err(error) if error.kind() == ErrorKind::WrongType => continue,
+                Err(error) if error.may_have_run() => {
+                    replay.ages.truncate(replay.ages.len() - doubtful);
+                    doubtful = replay.ages.len();
+                }
+                Err(_) => {}
             }
-            Some(Ok(())) | None => false,
-        });
+            if replay.reset.is_some() || !replay.ages.is_empty() {
+                self.replays.push(replay);
+                self.in_doubt.push(doubtful);
+            }
+        }
     }
 }
 
@@ -205,14 +221,19 @@ impl Drop for Call<'_> {
         if left.is_empty() || self.epoch != self.journal.epoch.load(Ordering::Relaxed) {
             return;
         }
-        let now = self.logs.clock().now();
-        for replay in left.into_iter().rev() {
+        for (replay, &doubtful) in left.into_iter().zip(&self.in_doubt).rev() {
             let note = notes.entry(replay.id.clone()).or_insert_with(Note::default);
             // A reset that came meanwhile has made what was before it void.
             if note.reset.is_none() {
+                if doubtful == replay.ages.len() {
+                    note.in_doubt += doubtful;
+                } else {
+                    note.in_doubt = doubtful;
+                }
                 note.admissions += replay.ages.len();
-                note.reset = replay.reset.map(|age| now.saturating_sub(age));
-                note.sent = note.sent.max(replay.sent);
+                note.reset = replay
+                    .reset
+                    .map(|age| (self.taken_at + MARGIN).saturating_sub(age));
             }
             notes.to_front(&replay.id);
         }

@@ -81,6 +81,11 @@ impl History {
         self.log.moments()
     }
 
+    /// How many these are.
+    pub fn admissions(&self) -> usize {
+        self.log.len()
+    }
+
     /// Whether nothing in it can change a later decision or report.
     pub fn is_idle(&self, now: Millis, rules: Rules) -> bool {
         let expired = |opened: Millis, window: Millis| opened + window <= now;

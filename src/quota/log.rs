@@ -70,6 +70,16 @@ impl Log {
         self.get(0)
     }
 
+    /// How many admissions it holds; some may have expired.
+    pub fn len(&self) -> usize {
+        self.admissions.len()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.admissions.is_empty()
+    }
+
     /// How many admissions are later than `moment`.
     pub fn since(&self, moment: Millis) -> usize {
         self.later_than(|t| t > moment)

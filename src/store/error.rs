@@ -130,6 +130,20 @@ impl StoreError {
         !matches!(self.kind, ErrorKind::Oom | ErrorKind::WrongType)
     }
 
+    /// Whether the store has said it itself: it is there, and does not decide.
+    pub fn is_an_answer(&self) -> bool {
+        !matches!(
+            self.kind,
+            ErrorKind::Timeout
+                | ErrorKind::Refused
+                | ErrorKind::NotFound
+                | ErrorKind::Disconnected
+                | ErrorKind::Tls
+                | ErrorKind::MaxClients
+                | ErrorKind::Protocol
+        )
+    }
+
     /// What caused it, and what caused that, in words.
     pub fn causes(&self) -> Vec<String> {
         let mut next = self.source();

@@ -99,15 +99,18 @@ impl<C: Clock> MemoryStore<C> {
         &self.clock
     }
 
-    /// How long before `now` each of the `most` newest admissions in the log of `id` was made, newest first.
-    pub fn ages(&self, id: &Id, most: usize, now: Millis) -> Vec<Millis> {
+    /// How long before `now` the oldest `room` of the `most` newest admissions in the log of `id` were made, newest first; and
+    /// how many newer ones there are.
+    pub fn ages(&self, id: &Id, most: usize, room: usize, now: Millis) -> (Vec<Millis>, usize) {
         let histories = self.lock();
-        let history = histories.get(id);
-        let ages = history.map(|history| history.moments().take(most));
-        ages.into_iter()
-            .flatten()
-            .map(|moment| now.saturating_sub(moment))
-            .collect()
+        let Some(history) = histories.get(id) else {
+            return (Vec::new(), 0);
+        };
+        let count = history.admissions().min(most);
+        let newer = count.saturating_sub(room);
+        let moments = history.moments().take(count).skip(newer);
+        let ages = moments.map(|moment| now.saturating_sub(moment));
+        (ages.collect(), newer)
     }
 
     /// Forgets an id.

@@ -47,8 +47,6 @@ pub struct Replay {
     pub reset: Option<Millis>,
     /// How long ago each admission was made, newest first.
     pub ages: Vec<Millis>,
-    /// How often it has been sent already, with nobody knowing what became of it.
-    pub sent: u32,
 }
 
 /// What all requests of one limiter share.

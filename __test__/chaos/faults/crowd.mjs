@@ -34,6 +34,7 @@ export default {
     });
     await stage.outage('all connections closed', { begin: () => server.killClients(), lastMs: 0, end: () => {} });
     stage.note(`${before} connections before, ${await connected()} after`);
-    return stage.finish();
+    // A connection that ends while nothing is under way on it costs nothing.
+    return stage.finish({ bites: false });
   },
 };

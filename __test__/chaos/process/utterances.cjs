@@ -4,29 +4,33 @@
 
 const { inspect } = require('node:util');
 
-/** Enough for one of every kind; a fault makes thousands of the same. */
+/** Enough for one of every kind of error; a fault makes thousands of the same. Anomalies name an id each: they have a room of
+ *  their own. */
 const MOST = 400;
 
 class Utterances {
-  texts = new Set();
+  #errors = new Set();
+  #values = new Set();
+
+  get texts() {
+    return new Set([...this.#errors, ...this.#values]);
+  }
 
   error(error) {
     // The stack, the cause and the symbols are in what inspect says, but for those that are getters.
-    this.#add(error?.message, error?.stack, error?.code, error?.cause, error);
+    this.#add(this.#errors, error?.message, error?.stack, error?.code, error?.cause, error);
   }
 
   value(value) {
-    this.#add(value);
+    this.#add(this.#values, value);
   }
 
-  #add(...values) {
+  #add(texts, ...values) {
     for (const value of values) {
-      if (this.texts.size >= MOST) return;
+      if (texts.size >= MOST) return;
       if (value === undefined) continue;
-      this.texts.add(
-        typeof value === 'string' ? value : inspect(value, { depth: null, showHidden: true, getters: true }),
-      );
-      if (typeof value === 'object') this.texts.add(json(value));
+      texts.add(typeof value === 'string' ? value : inspect(value, { depth: null, showHidden: true, getters: true }));
+      if (typeof value === 'object') texts.add(json(value));
     }
   }
 }

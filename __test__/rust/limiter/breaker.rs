@@ -163,6 +163,20 @@ fn what_was_never_open_is_not_closed() {
     assert!(watched.fail(MS));
 }
 
+/// Nothing but a probe can tell when a store that answers decides again.
+#[test]
+fn a_store_that_answers_is_asked_once_a_second() {
+    let mut breaker = Breaker::new(DEADLINE);
+    for (kind, longest) in [(ErrorKind::Busy, 1500), (ErrorKind::Timeout, 30_000)] {
+        for _ in 0..20 {
+            breaker.still_open(StoreError::new(kind, "not yet"));
+            let _ = breaker.wait(1.0);
+        }
+        breaker.still_open(StoreError::new(kind, "not yet"));
+        assert_eq!(breaker.wait(1.0), Duration::from_millis(longest));
+    }
+}
+
 #[test]
 fn closed_it_begins_anew() {
     let mut watched = Watched::new();

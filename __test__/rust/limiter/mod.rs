@@ -8,6 +8,7 @@ mod denied;
 mod doubles;
 mod fallback;
 mod flaky;
+mod journal;
 mod launch;
 mod outage;
 mod remembering;

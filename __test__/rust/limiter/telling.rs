@@ -196,3 +196,23 @@ async fn a_reset_by_the_store_forgets_what_was_decided_here() {
         assert_eq!(outage.ask(Op::Reset, "7").await, Ok(Source::Redis));
     }
 }
+
+/// A store without memory that goes away and comes back with some: nobody waits for the pause between two replays.
+#[tokio::test]
+async fn an_outage_during_a_pause_is_noticed() {
+    let mut outage = Outage::new(OnStoreError::Local);
+    outage.go_away().await;
+    outage.store.0.full.store(true, Ordering::SeqCst);
+    outage.come_back().await;
+    // Pauses of 0.5 to 1 s, 1 to 2, 2 to 4: the next is the long one.
+    sleep(Duration::from_millis(3500)).await;
+    outage.go_away().await;
+    outage.store.0.full.store(false, Ordering::SeqCst);
+    let begun = Instant::now();
+    outage.come_back().await;
+    assert!(
+        begun.elapsed() < Duration::from_millis(1800),
+        "{:?}",
+        begun.elapsed()
+    );
+}

@@ -102,7 +102,6 @@ async fn a_user_needs_the_scripts_own_commands_and_the_names_keys() {
         id: id("a"),
         reset: Some(10),
         ages: vec![5],
-        sent: 0,
     };
     for _ in 0..2 {
         let results = store.replay(&scope, std::slice::from_ref(&replay)).await;

@@ -16,7 +16,6 @@ fn replay(who: &str, reset: Option<Millis>, ages: &[Millis]) -> Replay {
         id: id(who),
         reset,
         ages: ages.to_vec(),
-        sent: 0,
     }
 }
 

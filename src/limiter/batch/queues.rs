@@ -211,7 +211,8 @@ impl Trip {
     }
 
     fn took(&mut self, time: Duration) {
-        self.mean = (self.mean * 7 + time) / 8;
+        // A process that stood still says nothing of the way.
+        self.mean = (self.mean * 7 + time.min(self.longest)) / 8;
     }
 
     fn expected(&self) -> Duration {

@@ -50,7 +50,8 @@ pub(super) async fn recover<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>)
     let mut early = true;
     let mut pause = PAUSE;
     loop {
-        if lane.is_open() {
+        let asked = lane.is_open();
+        if asked {
             let wait = lane.wait();
             if early && timeout(wait, route.store.reached(last)).await.is_ok() {
                 // Sooner, since there is a new connection; but not with each. A server that lets in and does not decide is
@@ -67,16 +68,24 @@ pub(super) async fn recover<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>)
                 continue;
             }
         }
-        let told = replay(lane, route).await;
-        if told != Told::Nothing {
+        let (told, progress) = replay(lane, route).await;
+        // Only what has been probed: it may have opened meanwhile.
+        if asked && told != Told::Nothing {
             lane.recovered();
         }
         if told == Told::All {
             return;
         }
+        if progress {
+            pause = PAUSE;
+        }
         if !lane.is_open() {
-            sleep(pause.mul_f64(1.0 - fastrand::f64() / 2.0)).await;
+            let pausing = sleep(pause.mul_f64(1.0 - fastrand::f64() / 2.0));
             pause = (pause * 2).min(LONGEST_PAUSE);
+            tokio::select! {
+                () = pausing => {}
+                () = lane.opened.notified() => {}
+            }
         }
     }
 }
@@ -90,11 +99,13 @@ async fn probe<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>) -> Result<()
     Ok(())
 }
 
-async fn replay<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>) -> Told {
+/// How it ended, and whether the store has taken anything.
+async fn replay<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>) -> (Told, bool) {
     let begun = Instant::now();
+    let mut progress = false;
     while begun.elapsed() < TELLING {
         let Some(local) = lane.settler.fallback.noted() else {
-            return Told::All;
+            return (Told::All, progress);
         };
         // Another limiter of this name is at it, or it has just been.
         let Some(replaying) = local.journal.replay() else {
@@ -107,20 +118,21 @@ async fn replay<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>) -> Told {
         }
         let answers = route.store.replay(&route.scope, call.replays());
         let answers = timeout(CALL.max(lane.timeout * 2), answers).await;
-        let count = call.replays().len();
         match answers.unwrap_or_else(|_| Err(late())) {
             Ok(results) => {
                 let all = results.iter().all(Result::is_ok);
+                progress |= results.iter().any(Result::is_ok);
+                lane.told();
                 call.keep(&results);
                 if !all && !call.replays().is_empty() {
-                    return Told::Some;
+                    return (Told::Some, progress);
                 }
             }
             Err(error) => {
-                call.keep(&vec![Err(error); count]);
-                return Told::Nothing;
+                call.keep(&vec![Err(error); call.replays().len()]);
+                return (Told::Nothing, progress);
             }
         }
     }
-    Told::Some
+    (Told::Some, progress)
 }

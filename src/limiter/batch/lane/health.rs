@@ -60,6 +60,7 @@ impl<K: Sink> Lane<K> {
         if let Some(ticket) = told {
             self.settler.sink.counted(ticket);
         }
+        self.opened.notify_one();
         self.changed.notify_one();
     }
 
@@ -95,9 +96,13 @@ impl<K: Sink> Lane<K> {
         self.lock().breaker.still_open(error);
     }
 
-    /// The store decides again, and may have been told what was decided here.
-    pub(in crate::limiter::batch) fn recovered(&self) {
+    /// The store has been told something that was decided here.
+    pub(in crate::limiter::batch) fn told(&self) {
         self.denied.doubt(Instant::now());
+    }
+
+    /// The store decides again.
+    pub(in crate::limiter::batch) fn recovered(&self) {
         self.lock().breaker.close();
     }
 

@@ -23,6 +23,8 @@ pub(super) struct Lane<K: Sink> {
     state: Mutex<State<K>>,
     /// Wakes the task that sends batches.
     pub(super) changed: Notify,
+    /// Told when the breaker opens.
+    pub(super) opened: Notify,
     pub(super) settler: Settler<K>,
     pub(super) denied: Denied<K::Ticket>,
     /// The time within which a request is settled.
@@ -59,6 +61,7 @@ impl<K: Sink> Lane<K> {
                 ended: false,
             }),
             changed: Notify::new(),
+            opened: Notify::new(),
         }
     }
 

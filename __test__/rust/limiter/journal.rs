@@ -1,0 +1,127 @@
+//! What is noted while the store is away, and how often it is told.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use huntaze_rate_limit::limiter::Journal;
+use huntaze_rate_limit::quota::Millis;
+use huntaze_rate_limit::store::{ErrorKind, MemoryStore, Op, StoreError};
+
+use super::doubles::hour;
+use crate::asking::request;
+
+#[derive(Default)]
+struct Noted {
+    journal: Journal,
+    logs: MemoryStore,
+}
+
+impl Noted {
+    fn ask(&self, op: Op, who: &str) {
+        let request = request(op, who, 1000);
+        self.journal.answer(&self.logs, hour(), &request);
+    }
+
+    /// Sends what is noted, and `error` comes of it. How many admissions of each id were sent, and how long ago a reset was.
+    fn fail(&self, error: ErrorKind) -> Vec<(String, usize, Option<Millis>)> {
+        let replaying = self.journal.replay().unwrap();
+        let mut call = replaying.take(&self.logs);
+        let sent = call.replays().iter();
+        let sent = sent.map(|r| (r.id.as_str().to_owned(), r.ages.len(), r.reset));
+        let sent = sent.collect();
+        let results =
+            vec![Err(StoreError::new(error, "as the test wants it")); call.replays().len()];
+        call.keep(&results);
+        sent
+    }
+
+    fn counts(&self, error: ErrorKind) -> Vec<usize> {
+        self.fail(error)
+            .iter()
+            .map(|&(_, count, _)| count)
+            .collect()
+    }
+}
+
+/// What others were admitted after a reset must not go with it.
+#[test]
+fn a_reset_stays_where_it_was() {
+    let noted = Noted::default();
+    noted.ask(Op::Reset, "a");
+    let ages = [0, 1, 2].map(|_| {
+        sleep(Duration::from_millis(100));
+        noted.fail(ErrorKind::Busy)[0].2.unwrap()
+    });
+    assert!(
+        ages[1] >= ages[0] + 100 && ages[2] >= ages[1] + 100,
+        "{ages:?}"
+    );
+}
+
+#[test]
+fn what_may_have_been_told_is_sent_twice_each() {
+    let noted = Noted::default();
+    noted.ask(Op::Check, "a");
+    assert_eq!(noted.counts(ErrorKind::Timeout), [1]);
+    for _ in 0..4 {
+        noted.ask(Op::Check, "a");
+    }
+    // The one for the second time, the others for the first.
+    assert_eq!(noted.counts(ErrorKind::Timeout), [5]);
+    assert_eq!(noted.counts(ErrorKind::Timeout), [4]);
+    assert!(noted.journal.is_settled());
+}
+
+#[test]
+fn what_has_been_refused_is_sent_as_often_as_it_takes() {
+    let noted = Noted::default();
+    noted.ask(Op::Check, "a");
+    for kind in [
+        ErrorKind::Oom,
+        ErrorKind::ReadOnly,
+        ErrorKind::Busy,
+        ErrorKind::Oom,
+    ] {
+        assert_eq!(noted.counts(kind), [1]);
+    }
+    // A key of somebody else's never takes it.
+    assert_eq!(noted.counts(ErrorKind::WrongType), [1]);
+    assert!(noted.journal.is_settled());
+}
+
+/// A call takes 500 admissions and 64 ids at most: the oldest of the id that was used longest ago first.
+#[test]
+fn a_call_is_bounded() {
+    let noted = Noted::default();
+    for _ in 0..700 {
+        noted.ask(Op::Check, "much");
+    }
+    for n in 0..100 {
+        noted.ask(Op::Check, &n.to_string());
+    }
+    let replaying = noted.journal.replay().unwrap();
+    let sizes = [0, 1, 2].map(|_| {
+        let mut call = replaying.take(&noted.logs);
+        let admissions: usize = call.replays().iter().map(|r| r.ages.len()).sum();
+        let ids = call.replays().len();
+        call.keep(&vec![Ok(()); ids]);
+        (ids, admissions)
+    });
+    assert_eq!(sizes, [(1, 500), (64, 263), (37, 37)]);
+    drop(replaying);
+    assert!(noted.journal.is_settled());
+}
+
+/// What is forgotten does not come back with a call that was under way.
+#[test]
+fn what_is_cleared_stays_so() {
+    let noted = Noted::default();
+    noted.ask(Op::Check, "a");
+    let replaying = noted.journal.replay().unwrap();
+    let call = replaying.take(&noted.logs);
+    assert!(!noted.journal.is_settled());
+    noted.journal.clear(&noted.logs);
+    drop(call);
+    drop(replaying);
+    assert!(noted.journal.is_settled());
+}
