@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(10);
 
 /// The longest that requests wait for a replay. It takes some 30 us an id: what all the logs of a process hold is told in a
 /// few seconds. What is left then follows while requests are sent.
-const TELLING: Duration = Duration::from_secs(5);
+const TELLING: Duration = Duration::from_secs(30);
 
 /// How a replay ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
