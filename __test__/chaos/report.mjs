@@ -73,14 +73,14 @@ function rowTable(rows) {
       descriptors: figure(({ before, after }) => `${before.descriptors} -> ${after.descriptors}`),
       threads: figure(({ before, after }) => `${before.threads} -> ${after.threads}`),
       'memory, MiB': figure(({ before, after }) => `${mebibytes(before.memory)} -> ${mebibytes(after.memory)}`),
-      holds: ({ holds, violations }) => (holds ? 'yes' : `no: ${[...new Set(violations.map(nameOf))].join(', ')}`),
+      holds: ({ holds, violations }) => (holds ? 'yes' : `no: ${[...new Set(violations.map(kindOf))].join(', ')}`),
     },
     rows,
   );
 }
 
 /** The invariant that a violation is of. */
-function nameOf(violation) {
+export function kindOf(violation) {
   return /^(\w+):/.exec(violation)?.[1] ?? 'the row';
 }
 
