@@ -1,5 +1,5 @@
 // npm run chaos: the limiter under every fault, in several processes against real servers, and the invariants over all
-// that it decided. About ten minutes.
+// that it decided. About five minutes. F19 wants root (a mount namespace of its own), F23 a C compiler.
 //
 //   --quick         half of the faults, in a minute; `npm test` runs it
 //   --only=F9,F10   some of them
