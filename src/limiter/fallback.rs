@@ -10,7 +10,7 @@ use crate::store::{MemoryStore, Op, Request, StoreError};
 /// Who decides when the store is away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnStoreError {
-    /// This process alone: at most one quota a process for as long as the outage lasts.
+    /// This process alone: at most one quota a process and window, however often the store comes and goes.
     Local,
     /// Nobody: every request is admitted.
     Open,
