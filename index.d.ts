@@ -1,3 +1,9 @@
+import type { Metrics } from './types/metrics.js';
+
+export * from './types/connection.js';
+export * from './types/http.js';
+export * from './types/metrics.js';
+
 /** A creator's plan: 50, 100 and 500 requests an hour. */
 export type CreatorPlan = 'starter' | 'pro' | 'business';
 
@@ -98,6 +104,8 @@ export declare class RateLimiter {
   status(id: string | number, options?: { limit?: number }): Promise<RateLimitStatus>;
   /** Forgets the id's requests. */
   reset(id: string | number): Promise<void>;
+  /** What limiters of this name have counted in this process; see `getMetrics`. */
+  getMetrics(): Metrics;
   /** As the function {@link onAnomaly}, for this limiter. */
   onAnomaly(listener: (anomaly: Anomaly) => void): () => void;
   /** As the function {@link close}, for this limiter. */

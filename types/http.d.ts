@@ -1,0 +1,62 @@
+// What a route handler needs: headers, and the check in front of it.
+
+import type { CreatorId, CreatorPlan, Decision, RateLimitError, RateLimiter } from '../index.js';
+
+/** What the headers say of the quota itself. */
+export interface RateLimitPolicy {
+  /** The policy's name in the IETF fields: 1 to 64 letters, digits, `.`, `_`, `-`; `'default'` when left out. */
+  readonly name?: string;
+  /** The window, in ms; told in whole seconds, rounded up. Left out: not told. */
+  readonly windowMs?: number;
+}
+
+/**
+ * The headers of a decision, or of the {@link RateLimitError} a check rejected with: `X-RateLimit-Limit`,
+ * `X-RateLimit-Remaining`, `X-RateLimit-Reset` (Unix seconds), `RateLimit-Policy` and `RateLimit` (the IETF draft
+ * "RateLimit header fields for HTTP", version 10), and `Retry-After` (whole seconds, at least 1) for a denial. All are
+ * rounded up: who obeys them is never early.
+ *
+ * `X-RateLimit-Reset` and the `t` of `RateLimit` say when the window is empty again; for a denial, when a lone caller is
+ * admitted: an error knows no other moment, and it is the one that matters.
+ *
+ * @throws TypeError or RangeError for anything else.
+ * @example
+ * return Response.json(body, { status: 429, headers: rateLimitHeaders(error, { windowMs: 3_600_000 }) });
+ */
+export declare function rateLimitHeaders(
+  result: Decision | RateLimitError,
+  policy?: RateLimitPolicy,
+): Record<string, string>;
+
+/** Who asks, and under which quota. */
+export interface WithRateLimitOptions<R extends Request = Request, Rest extends unknown[] = unknown[]> {
+  /** Whose quota the request takes from. Reads the body of a `request.clone()` only: the handler wants it, too. */
+  readonly id: (request: R, ...rest: Rest) => CreatorId | Promise<CreatorId>;
+  /** The creator's plan; `'pro'` when left out. Not together with `limiter`. */
+  readonly plan?: CreatorPlan | ((request: R, ...rest: Rest) => CreatorPlan | Promise<CreatorPlan>);
+  /** The limiter that is asked; the creators' when left out. */
+  readonly limiter?: RateLimiter;
+  /**
+   * What a denied caller gets in place of the JSON `{ error, code, retryAfter }` with status 429. The headers of
+   * {@link rateLimitHeaders} are added where it does not set them.
+   */
+  readonly onDenied?: (decision: Decision, request: R, ...rest: Rest) => Response | Promise<Response>;
+}
+
+/**
+ * Puts a check in front of a route handler: of Next.js, of Hono (`(c) => handler(c.req.raw)`), of anything that speaks
+ * `Request` and `Response`. The handler runs when the request is allowed; either response gets the headers of
+ * {@link rateLimitHeaders}. An id or plan that the limiter refuses is answered with 400 and `{ error, code }`. What `id`,
+ * `plan` or the handler throws is thrown on, and so is a store error under `onStoreError: 'throw'`.
+ *
+ * @throws TypeError that names the option and what it takes.
+ * @example
+ * export const POST = withRateLimit(async (request) => Response.json(await answer(request)), {
+ *   id: (request) => sessionOf(request).creatorId,
+ *   plan: (request) => sessionOf(request).plan,
+ * });
+ */
+export declare function withRateLimit<R extends Request = Request, Rest extends unknown[] = unknown[]>(
+  handler: (request: R, ...rest: Rest) => Response | Promise<Response>,
+  options: WithRateLimitOptions<R, Rest>,
+): (request: R, ...rest: Rest) => Promise<Response>;

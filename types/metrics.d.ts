@@ -1,0 +1,131 @@
+// What a process has counted since its first check. No label and no field names a creator, but in topCreators().
+
+import type { CreatorPlan, Decision } from '../index.js';
+
+/** A distribution: how many observations fell into each bucket. */
+export interface Histogram {
+  /** Upper bounds, included, in rising order; the last is `Infinity`. */
+  readonly bounds: readonly number[];
+  /** Observations of each bucket alone, not cumulated; as many as `bounds`. */
+  readonly counts: readonly number[];
+  /** Of all observations, in the unit of the bounds. */
+  readonly sum: number;
+  readonly count: number;
+}
+
+/**
+ * What all limiters of one name in this process have counted, over all threads: whole numbers that never go back, but for
+ * the gauges `inFlight`, `breaker.state` and `connections.open`. `close()` does not reset them.
+ */
+export interface Metrics {
+  /** The limiter's name; `'creator'` for the creators'. */
+  readonly limiter: string;
+  /** Requests for a slot that were answered: allowed + denied + failed. Those in flight are not in it yet. */
+  readonly checks: number;
+  /** By who decided. */
+  readonly allowed: Readonly<Record<Decision['source'], number>>;
+  /** By who decided; `denied['deny-cache']` are the hits of the denied cache. */
+  readonly denied: Readonly<Record<Decision['source'], number>>;
+  /** Checks that rejected because the store reached no decision (`onStoreError: 'throw'`). */
+  readonly failed: number;
+  /** Of all sources. */
+  readonly denials: number;
+  /** Decisions made without the store, because it was away: of `local`, `open` and `closed`. */
+  readonly degraded: number;
+  readonly anomalies: number;
+  /** Checks in flight now. */
+  readonly inFlight: number;
+  /** Requests that the store did not answer, by the code of the error, whatever was decided instead. Codes with none are absent. */
+  readonly storeErrors: Readonly<Record<string, number>>;
+  /** Time from the sending of a batch to its answer, in ms. Empty on the embedded store. */
+  readonly storeLatencyMs: Histogram;
+  /** Requests in a batch, 1 to 64. Empty on the embedded store. */
+  readonly batchSize: Histogram;
+  readonly breaker: {
+    /** `half-open`: probes ask whether the store is back. Of several limiters of the name, the worst. */
+    readonly state: 'closed' | 'half-open' | 'open';
+    /** How often it has opened. */
+    readonly openings: number;
+  };
+  /** Connections to Redis of the whole process, which its limiters share. */
+  readonly connections: {
+    /** In use now. */
+    readonly open: number;
+    /** Made so far. */
+    readonly opened: number;
+    /** Those of them that replaced one that was lost. */
+    readonly reconnects: number;
+    /** Attempts that failed. */
+    readonly failed: number;
+  };
+}
+
+/**
+ * What the creators' limiter has counted. A plain object of its own; to take it costs some microseconds, and the counting
+ * nothing that can be measured.
+ *
+ * @example
+ * const { denials, breaker } = getMetrics();
+ */
+export declare function getMetrics(): Metrics;
+
+/**
+ * Every limiter of the process as OpenMetrics text, version 1.0.0: serve it as
+ * `application/openmetrics-text; version=1.0.0; charset=utf-8`. Times are in seconds. The only labels are `limiter`,
+ * `source`, `code`, `state` and `le`.
+ */
+export declare function prometheusMetrics(): string;
+
+/**
+ * One line of CloudWatch Embedded Metric Format for the creators' limiter: print it, and CloudWatch Logs makes metrics of
+ * it. The namespace is `Huntaze/AI`, without dimensions: `RateLimitExceeded` (denials), `AnomalyDetected`,
+ * `DegradedDecisions` (each a count since the last call) and `RedisLatency` (ms, the distribution since the last call in up
+ * to 100 values; left out where nothing was asked).
+ *
+ * @example
+ * setInterval(() => console.log(cloudWatchMetrics()), 60_000).unref();
+ */
+export declare function cloudWatchMetrics(): string;
+
+/** What of an OpenTelemetry `Meter` is used: that of `@opentelemetry/api` 1.3 or later fits. */
+export interface OpenTelemetryMeter {
+  createObservableCounter(name: string, options?: { description?: string; unit?: string }): unknown;
+  createObservableGauge(name: string, options?: { description?: string; unit?: string }): unknown;
+  addBatchObservableCallback(callback: (result: any) => void, observables: any[]): void;
+  removeBatchObservableCallback(callback: (result: any) => void, observables: any[]): void;
+}
+
+/**
+ * Registers the metrics of every limiter of the process as observables of `meter`; they are read when it collects. Returns
+ * what takes them back.
+ *
+ * @example
+ * const stop = observeMetrics(metrics.getMeter('@huntaze/rate-limit'));
+ */
+export declare function observeMetrics(meter: OpenTelemetryMeter): () => void;
+
+/** Where one of the creators stands who ask most. */
+export interface TopCreator {
+  /** The id as it was given: escape it before you log it. */
+  readonly creatorId: string;
+  /** The plan of their last request. */
+  readonly plan?: CreatorPlan;
+  readonly limit: number;
+  /** Requests that count now, over all processes: 0 to `limit`. */
+  readonly used: number;
+  readonly remaining: number;
+  /** As in RateLimitStatus. */
+  readonly reset: number;
+  /** Requests this process has seen of them lately, denied ones included: an estimate, never too low by much. */
+  readonly requests: number;
+}
+
+/**
+ * The creators nearest to their quota, the nearest first. The candidates are those whom this process has seen ask most for
+ * their limit: the limiter keeps 256 of them at most (Metwally, Agrawal, El Abbadi: "Efficient computation of frequent and
+ * top-k elements in data streams", 2005). Where they stand is asked of the store, as by `getRateLimitStatus`; who has used
+ * nothing is left out.
+ *
+ * @param count 1 to 64; 10 when left out.
+ */
+export declare function topCreators(count?: number): Promise<TopCreator[]>;
