@@ -7,7 +7,7 @@ const { RateLimitError, storeError } = require('./errors.js');
 const PENDING = 0;
 const DECIDED_AND_MORE = 2;
 const REFUSED = 3;
-const KIND = { DECIDED: 0, FAILED: 1, ANOMALY: 2, PASSWORD: 3 };
+const KIND = { DECIDED: 0, FAILED: 1, ANOMALY: 2, PASSWORD: 3, TRIED: 4 };
 
 const FIELDS = constants.recordFields;
 /** Records fetched in one call: as many as the largest batch has requests. */
@@ -92,6 +92,15 @@ class Border {
     return native.flush(slot) ? this.#wait(owner, slot, 1, read) : undefined;
   }
 
+  /**
+   * Tries out the way to the Redis of `native`, within `budgetMs`. Returns a promise of the report; undefined where the
+   * embedded store decides.
+   */
+  tryOut(owner, native, budgetMs) {
+    const slot = this.#nextSlot();
+    return native.tryOut(slot, budgetMs) ? this.#wait(owner, slot, 1) : undefined;
+  }
+
   #nextSlot() {
     return this.#free.length > 0 ? this.#free[this.#free.length - 1] : this.#slots.length;
   }
@@ -146,6 +155,13 @@ class Border {
       if (request === undefined) return;
       const [code, message, ...causes] = text;
       request.reject(storeError(code, message, causes));
+      request.owner.finished();
+      return;
+    }
+    if (kind === KIND.TRIED) {
+      const request = this.#release(number);
+      if (request === undefined) return;
+      request.resolve(text);
       request.owner.finished();
       return;
     }

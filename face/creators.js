@@ -37,6 +37,20 @@ function resetCreatorRateLimit(creatorId) {
   }
 }
 
+/** Tries out the way to the creators' Redis. */
+async function tryConnection(budgetMs) {
+  return session.tryConnection(budgetMs);
+}
+
+/** Up to `count` candidates for the creators nearest to their quota, each with where the store sees them. */
+function askers(count) {
+  const asked = session.top(count).map(async ({ id, plan, limit, requests }) => {
+    const { remaining, reset } = await session.status(id, limit, plan);
+    return { id, plan, limit, requests, remaining, reset };
+  });
+  return Promise.all(asked);
+}
+
 function configure(wanted) {
   if (session.isOpen) {
     throw configError('configure() must be called before the first check, or after close()');
@@ -56,4 +70,13 @@ function close() {
   return session.close();
 }
 
-module.exports = { checkCreatorRateLimit, getRateLimitStatus, resetCreatorRateLimit, configure, onAnomaly, close };
+module.exports = {
+  checkCreatorRateLimit,
+  getRateLimitStatus,
+  resetCreatorRateLimit,
+  configure,
+  onAnomaly,
+  close,
+  tryConnection,
+  askers,
+};

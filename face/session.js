@@ -51,6 +51,16 @@ class Session {
     return (this.#open ?? this.#start()).ask(OP.RESET, id, 1, readNothing);
   }
 
+  /** Tries out the way to Redis, within `budgetMs`: see Open. */
+  tryConnection(budgetMs) {
+    return (this.#open ?? this.#start()).tryConnection(budgetMs);
+  }
+
+  /** Up to `count` of those who ask most: `{ id, plan, limit, requests }`, the plan as its number or -1. */
+  top(count) {
+    return (this.#open ?? this.#start()).top(count);
+  }
+
   /** Whether a request has opened it. */
   get isOpen() {
     return this.#open !== null;
@@ -128,6 +138,30 @@ class Open {
 
   ask(kind, id, limit, read) {
     return border.ask(this, this.#submit, kind, id, limit, read);
+  }
+
+  /**
+   * Resolves to what was tried and how long it took, with an `error` where it went wrong.
+   *
+   * @throws Error where there is no Redis to try.
+   */
+  async tryConnection(budgetMs) {
+    const trial = border.tryOut(this, this.#native, budgetMs);
+    if (trial === undefined) {
+      throw configError(
+        'No Redis is configured: quotas are counted in this process alone. Set REDIS_URL or ELASTICACHE_REDIS_HOST',
+      );
+    }
+    const [host, port] = this.#native.place;
+    const [code, ...rest] = await trial;
+    if (code !== '') return { host, port: Number(port), error: { code, message: rest[0] } };
+    const [version, key, value, ...steps] = rest;
+    const [pingMs, setMs, getMs, deleteMs] = steps.map(Number);
+    return { host, port: Number(port), version: version || undefined, key, value, pingMs, setMs, getMs, deleteMs };
+  }
+
+  top(count) {
+    return this.#native.top(count);
   }
 
   started() {

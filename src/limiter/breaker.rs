@@ -8,6 +8,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::meter::BreakerState;
 use crate::store::StoreError;
 
 /// As many failures in a row open it: one may be a broken connection and two the one that replaced it.
@@ -41,6 +42,8 @@ pub struct Breaker {
     period: Option<Instant>,
     recent: [Tally; 2],
     probes: u32,
+    /// A probe is under way, or what follows it.
+    half_open: bool,
 }
 
 /// What became of the batches of one period.
@@ -64,12 +67,27 @@ impl Breaker {
             period: None,
             recent: [Tally::default(); 2],
             probes: 0,
+            half_open: false,
         }
     }
 
     /// Why no request may be sent; `None`: it is closed.
     pub fn open(&self) -> Option<&StoreError> {
         self.open.as_ref()
+    }
+
+    /// What it does.
+    pub fn state(&self) -> BreakerState {
+        match (&self.open, self.half_open) {
+            (None, _) => BreakerState::Closed,
+            (Some(_), true) => BreakerState::HalfOpen,
+            (Some(_), false) => BreakerState::Open,
+        }
+    }
+
+    /// Whether a probe is under way.
+    pub fn probing(&mut self, probing: bool) {
+        self.half_open = probing;
     }
 
     /// Whether the store answered what it was asked last.
@@ -111,6 +129,7 @@ impl Breaker {
         tally.moments += u32::from(new);
         if self.in_a_row >= IN_A_ROW || self.fails_often() {
             self.open = Some(error.clone());
+            self.half_open = false;
             self.probes = 0;
             return true;
         }
@@ -119,6 +138,7 @@ impl Breaker {
 
     /// It is still away, and this is why now.
     pub fn still_open(&mut self, error: StoreError) {
+        self.half_open = false;
         if error.is_an_answer() {
             self.encouraged();
         }

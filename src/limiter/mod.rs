@@ -7,6 +7,7 @@ pub mod breaker;
 mod denied;
 mod fallback;
 mod journal;
+pub mod meter;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,8 @@ pub use batch::{MAX_BATCH, MAX_WAITING};
 pub use fallback::{Fallback, Local, OnStoreError};
 pub use journal::Journal;
 
-use self::batch::{Batcher, Intake};
+use self::batch::{Batcher, Intake, Settler};
+use self::meter::Meter;
 use crate::quota::Rules;
 use crate::store::{MemoryStore, Request, Scope, Store};
 
@@ -30,6 +32,8 @@ pub enum Limiter<K: Sink> {
         rules: Rules,
         /// The logs.
         store: Arc<MemoryStore>,
+        /// What is counted.
+        meter: Arc<Meter<K::Ticket>>,
     },
     /// Sends each request on its way; the answer reaches the sink.
     Remote(Remote<K>),
@@ -59,8 +63,12 @@ impl From<Duration> for Times {
 
 impl<K: Sink> Limiter<K> {
     /// A limiter that decides in memory.
-    pub fn memory(rules: Rules, store: Arc<MemoryStore>) -> Self {
-        Self::Memory { rules, store }
+    pub fn memory(rules: Rules, store: Arc<MemoryStore>, meter: Arc<Meter<K::Ticket>>) -> Self {
+        Self::Memory {
+            rules,
+            store,
+            meter,
+        }
     }
 
     /// A limiter over `store`, which is asked on `runtime`. A request is answered within its deadline, by `fallback` if
@@ -72,8 +80,14 @@ impl<K: Sink> Limiter<K> {
         times: impl Into<Times>,
         fallback: Fallback,
         sink: K,
+        meter: Arc<Meter<K::Ticket>>,
     ) -> Self {
-        let batcher = Batcher::start(runtime, store, scope, times.into(), fallback, sink);
+        let settler = Settler {
+            fallback,
+            sink,
+            meter,
+        };
+        let batcher = Batcher::start(runtime, store, scope, times.into(), settler);
         Self::Remote(Remote(Box::new(batcher)))
     }
 
@@ -81,11 +95,15 @@ impl<K: Sink> Limiter<K> {
     /// exactly once.
     pub fn submit(&self, request: Request, ticket: K::Ticket) -> Option<(Request, Answer)> {
         match self {
-            Self::Memory { rules, store } => {
-                let answer = Answer {
-                    outcome: store.answer(*rules, &request),
-                    source: Source::Memory,
-                };
+            Self::Memory {
+                rules,
+                store,
+                meter,
+            } => {
+                let (outcome, now) = store.decide(*rules, &request);
+                let source = Source::Memory;
+                let answer = Answer { outcome, source };
+                meter.decided(&request, &ticket, &answer, now);
                 Some((request, answer))
             }
             Self::Remote(Remote(intake)) => intake.take(request, ticket),

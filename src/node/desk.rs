@@ -3,15 +3,19 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use once_cell::unsync::OnceCell;
 
 use super::bound::{Call, Callee};
 use super::completions::Post;
+use super::meters;
 use super::options::Settings;
 use super::record::{Event, write_answer};
-use super::stores::{self, MemoryHold, Purpose};
+use super::stores::{self, MemoryHold, Purpose, SharedRedis};
+use super::trial;
 use super::way::{Ticket, Way};
+use crate::limiter::meter::{Asker, Meter};
 use crate::limiter::{Answer, Fallback, Limiter};
 use crate::quota::{Id, Limit, MAX_ID_BYTES, Plan};
 use crate::store::redis::RedisConfig;
@@ -43,6 +47,7 @@ pub(super) struct Desk {
 struct Running {
     limiter: Limiter<Arc<Way>>,
     memory: MemoryHold,
+    redis: Option<Arc<SharedRedis>>,
 }
 
 impl Callee for Desk {
@@ -120,6 +125,37 @@ impl Desk {
         pending
     }
 
+    /// Tries the way to Redis out, within `budget`. `true`: the report comes for `slot`. `false`: there is no Redis to try.
+    pub(super) fn try_out(&self, env: napi::sys::napi_env, slot: u32, budget: Duration) -> bool {
+        let running = self.running.borrow();
+        let report = trial::Reporting::new(Arc::clone(&self.way.completions), slot);
+        match running.get_or_try_init(|| self.start()) {
+            Ok(Running { redis: None, .. }) => {
+                report.withdraw();
+                return false;
+            }
+            Ok(Running {
+                redis: Some(redis), ..
+            }) => {
+                let name = self.settings.scope.name.clone();
+                trial::start(Arc::clone(redis), name, budget, report);
+            }
+            Err(error) => report.failed(&error),
+        }
+        self.post.started(env);
+        true
+    }
+
+    /// Up to `count` of those who ask most.
+    pub(super) fn top(&self, count: usize) -> Vec<Asker<Ticket>> {
+        self.meter().top(count)
+    }
+
+    fn meter(&self) -> Arc<Meter<Ticket>> {
+        let Scope { name, rules } = &self.settings.scope;
+        meters::meter(name, rules.window)
+    }
+
     /// Drops the connections and forgets local state. What is in flight settles all the same; nothing may be asked after.
     pub(super) fn close(&self) {
         if let Some(running) = self.running.take().into_inner() {
@@ -153,9 +189,15 @@ impl Desk {
         let purpose = self.redis.as_ref().map_or(Purpose::Embedded, local_to);
         let memory = MemoryHold::new(purpose, name.clone(), rules.window, self.face());
         let local = memory.local().clone();
+        let meter = self.meter();
+        meter.unanswered(request, &error);
         match Fallback::new(self.settings.policy, *rules, local).answer(request, error) {
-            Ok(answer) => self.decided(request, ticket, answer),
+            Ok(answer) => {
+                meter.answered(request, &ticket, &answer, Instant::now());
+                self.decided(request, ticket, answer)
+            }
             Err(error) => {
+                meter.failed(request);
                 let slot = ticket.slot;
                 self.way.completions.push([Event::Failed { slot, error }]);
                 PENDING
@@ -169,8 +211,9 @@ impl Desk {
         let Some(config) = &self.redis else {
             let memory = MemoryHold::new(Purpose::Embedded, name, rules.window, self.face());
             return Ok(Running {
-                limiter: Limiter::memory(rules, Arc::clone(&memory.local().logs)),
+                limiter: Limiter::memory(rules, Arc::clone(&memory.local().logs), self.meter()),
                 memory,
+                redis: None,
             });
         };
         let purpose = local_to(config);
@@ -186,8 +229,13 @@ impl Desk {
             self.settings.times,
             Fallback::new(self.settings.policy, rules, memory.local().clone()),
             Arc::clone(&self.way),
+            self.meter(),
         );
-        Ok(Running { limiter, memory })
+        Ok(Running {
+            limiter,
+            memory,
+            redis: Some(shared),
+        })
     }
 }
 

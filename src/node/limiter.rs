@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use napi::bindgen_prelude::Unknown;
 use napi::{Env, Error, Result};
@@ -10,6 +11,7 @@ use napi_derive::napi;
 use super::bound::bind;
 use super::completions::CompletionBuffer;
 use super::desk::Desk;
+use super::metrics::{TopAsker, asker};
 use super::options::{self, LimiterOptions, RedisOptions};
 use super::way::{AskJavaScript, Way};
 use crate::store::redis::{PasswordAnswer, PasswordSource};
@@ -71,6 +73,28 @@ impl NativeLimiter {
     #[napi(catch_unwind)]
     pub fn flush(&self, env: Env, slot: u32) -> bool {
         self.desk.flush(env.raw(), slot)
+    }
+
+    /// Tries the way to Redis out, within `budget_ms`. `true`: the report comes for `slot`. `false`: the embedded store
+    /// decides, and there is no way to try.
+    #[napi(catch_unwind)]
+    pub fn try_out(&self, env: Env, slot: u32, budget_ms: u32) -> bool {
+        let budget = Duration::from_millis(u64::from(budget_ms));
+        self.desk.try_out(env.raw(), slot, budget)
+    }
+
+    /// Host and port of the Redis; empty for the embedded store.
+    #[napi(getter)]
+    pub fn place(&self) -> Vec<String> {
+        let redis = self.desk.redis.as_ref();
+        redis.map_or_else(Vec::new, |c| vec![c.host.clone(), c.port.to_string()])
+    }
+
+    /// Up to `count` of those who ask most for their limit, first who asks most.
+    #[napi(catch_unwind)]
+    pub fn top(&self, count: u32) -> Vec<TopAsker> {
+        let top = self.desk.top(count as usize);
+        top.into_iter().map(asker).collect()
     }
 
     /// Drops the connections and forgets local state. What is in flight settles all the same; nothing may be asked after.

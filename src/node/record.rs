@@ -28,6 +28,13 @@ pub enum Event {
         /// The face's number for the promise.
         slot: u32,
     },
+    /// The trial in `slot` is over.
+    Tried {
+        /// The face's number for the promise.
+        slot: u32,
+        /// What it showed: see `face/connection/trial.js`.
+        report: Vec<String>,
+    },
     /// An id asked for more than it should.
     Anomaly {
         /// The face's number for the limiter.
@@ -55,7 +62,7 @@ impl Event {
     pub(super) fn settles(&self) -> bool {
         matches!(
             self,
-            Self::Decided { .. } | Self::Failed { .. } | Self::Counted { .. }
+            Self::Decided { .. } | Self::Failed { .. } | Self::Counted { .. } | Self::Tried { .. }
         )
     }
 }
@@ -64,6 +71,7 @@ const DECIDED: f64 = 0.0;
 const FAILED: f64 = 1.0;
 const ANOMALY: f64 = 2.0;
 const PASSWORD: f64 = 3.0;
+const TRIED: f64 = 4.0;
 
 /// Writes `event` into `record` and returns its text, if it has one.
 pub(super) fn write(event: Event, record: &mut [f64]) -> Option<Vec<String>> {
@@ -83,6 +91,7 @@ pub(super) fn write(event: Event, record: &mut [f64]) -> Option<Vec<String>> {
         ),
         // As a decision of which nothing is read.
         Event::Counted { slot } => ([DECIDED, f64::from(slot)], None),
+        Event::Tried { slot, report } => ([TRIED, f64::from(slot)], Some(report)),
         Event::Anomaly {
             limiter,
             id,

@@ -6,10 +6,11 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
+use super::meters;
 use super::runtime::IoThread;
 use crate::limiter::Local;
 use crate::quota::{Namespace, Outcome, Window};
-use crate::store::redis::{RedisConfig, RedisStore};
+use crate::store::redis::{RedisConfig, RedisStore, Trial};
 use crate::store::{Replay, Request, Scope, Store, StoreError};
 
 /// A Redis and the thread its connections live on: gone together, or a new store would meet connections of a dead thread.
@@ -46,6 +47,16 @@ impl Store for SharedRedis {
     }
 }
 
+impl SharedRedis {
+    /// As [`RedisStore::try_out`].
+    ///
+    /// # Errors
+    /// Likewise.
+    pub async fn try_out(&self, name: &Namespace) -> Result<Trial, StoreError> {
+        self.store.try_out(name).await
+    }
+}
+
 static REDIS: Mutex<Vec<(RedisConfig, Weak<SharedRedis>)>> = Mutex::new(Vec::new());
 
 /// The store for `config`, shared by every limiter that asks for the same.
@@ -60,7 +71,7 @@ pub fn redis(config: RedisConfig) -> io::Result<Arc<SharedRedis>> {
         return Ok(store);
     }
     let store = Arc::new(SharedRedis {
-        store: RedisStore::new(config.clone()),
+        store: RedisStore::counting(config.clone(), Arc::clone(meters::connections())),
         io: IoThread::shared()?,
     });
     shared.push((config, Arc::downgrade(&store)));

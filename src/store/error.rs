@@ -58,6 +58,28 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// Every kind, each at the position of its number.
+    pub const ALL: [ErrorKind; 18] = [
+        ErrorKind::Timeout,
+        ErrorKind::Refused,
+        ErrorKind::NotFound,
+        ErrorKind::Disconnected,
+        ErrorKind::Tls,
+        ErrorKind::NoAuth,
+        ErrorKind::WrongPass,
+        ErrorKind::NoPerm,
+        ErrorKind::ReadOnly,
+        ErrorKind::Unwritable,
+        ErrorKind::Loading,
+        ErrorKind::Oom,
+        ErrorKind::MaxClients,
+        ErrorKind::Busy,
+        ErrorKind::Cluster,
+        ErrorKind::Protocol,
+        ErrorKind::WrongType,
+        ErrorKind::Overloaded,
+    ];
+
     /// The stable code of the public interface.
     pub fn code(self) -> &'static str {
         match self {

@@ -52,12 +52,17 @@ impl<C: Clock> MemoryStore<C> {
 
     /// Answers one request in the call itself.
     pub fn answer(&self, rules: Rules, request: &Request) -> Outcome {
+        self.decide(rules, request).0
+    }
+
+    /// Answers one request in the call itself, and says when it was decided.
+    pub fn decide(&self, rules: Rules, request: &Request) -> (Outcome, Millis) {
         let mut histories = self.lock();
         // Read under the lock, so that moments enter a log in the order of its decisions.
         let now = self.clock.now();
         sweep(&mut histories, now, rules);
         let (id, limit) = (&request.id, request.limit);
-        match request.op {
+        let outcome = match request.op {
             Op::Check | Op::Limit => self.use_history(&mut histories, id, |history| {
                 history.check(now, rules, limit)
             }),
@@ -73,7 +78,8 @@ impl<C: Clock> MemoryStore<C> {
                 anomaly: history.count_denials(now, rules, limit, denials),
                 ..Outcome::of(history.status(now, rules, limit))
             }),
-        }
+        };
+        (outcome, now)
     }
 
     /// Uses the history of `id`, which is then the one used last.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use huntaze_rate_limit::limiter::{Limiter, MAX_BATCH, Source};
 use huntaze_rate_limit::store::{MemoryStore, Op};
 
-use super::doubles::{Collector, hour, recorded};
+use super::doubles::{Collector, hour, meter, recorded};
 use crate::asking::request;
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -55,7 +55,7 @@ async fn a_lone_request_leaves_at_once() {
 
 #[test]
 fn a_limiter_in_memory_answers_in_the_call() {
-    let limiter = Limiter::<Collector>::memory(hour(), Arc::new(MemoryStore::new()));
+    let limiter = Limiter::<Collector>::memory(hour(), Arc::new(MemoryStore::new()), meter());
     for allowed in [true, true, false] {
         let asked = request(Op::Check, "a", 2);
         let (request, answer) = limiter.submit(asked.clone(), 1).unwrap();

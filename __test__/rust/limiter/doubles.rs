@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use huntaze_rate_limit::limiter::meter::Meter;
 use huntaze_rate_limit::limiter::{Answer, Delivery, Fallback, Limiter, Local, OnStoreError, Sink};
 use huntaze_rate_limit::quota::{Decision, Outcome, Rules, Verdict};
 use huntaze_rate_limit::store::{ErrorKind, Op, Request, Scope, Store, StoreError};
@@ -65,6 +66,7 @@ pub fn limiter<S: Store>(
         deadline,
         fallback(policy),
         sink,
+        meter(),
     );
     (limiter, receiver)
 }
@@ -75,6 +77,10 @@ pub fn recorded(deadline: Duration) -> (Recording, Limiter<Collector>, Unbounded
     let runtime = Handle::current();
     let (limiter, answers) = limiter(&runtime, store.clone(), OnStoreError::Throw, deadline);
     (store, limiter, answers)
+}
+
+pub fn meter() -> Arc<Meter<u32>> {
+    Arc::new(Meter::new(hour().window))
 }
 
 pub fn fallback(policy: OnStoreError) -> Fallback {

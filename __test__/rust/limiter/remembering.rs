@@ -10,7 +10,7 @@ use huntaze_rate_limit::store::{MemoryStore, Op};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::doubles::{Collector, Logged, Settled, collector, fallback};
+use super::doubles::{Collector, Logged, Settled, collector, fallback, meter};
 use crate::asking::{request, scope};
 
 /// A limiter over a store in memory that logs what it is asked.
@@ -45,6 +45,7 @@ impl Way {
             times,
             fallback,
             sink,
+            meter(),
         );
         Self {
             limiter,

@@ -9,7 +9,7 @@ use huntaze_rate_limit::store::Op;
 use tokio::runtime::Handle;
 use tokio::time::sleep;
 
-use super::doubles::{collector, hour};
+use super::doubles::{collector, hour, meter};
 use super::flaky::{DEADLINE, Flaky, Outage, PATIENT};
 use crate::asking::{request, scope};
 
@@ -141,6 +141,7 @@ async fn two_limiters_of_one_name_wait_for_each_other() {
             DEADLINE,
             fallback,
             sink,
+            meter(),
         )
     };
     let limiters = [make(), make()];

@@ -28,6 +28,9 @@ impl<K: Sink> Flight<K> {
     /// `lane` has counted the batch as under way.
     pub(super) fn new(lane: Arc<Lane<K>>, load: Load, batch: Vec<Pending<K::Ticket>>) -> Self {
         let deadlines = batch.iter().map(|pending| pending.deadline).collect();
+        if let Load::Requests(count) = load {
+            lane.settler.meter.sent(count);
+        }
         let asked = batch.into_iter().map(|p| (p.request, Some(p.ticket)));
         let (requests, tickets) = asked.unzip();
         Self {
@@ -65,6 +68,10 @@ impl<K: Sink> Flight<K> {
         }
         // First, so that who is answered finds the lane free.
         let seen = self.seen(&results);
+        if let (Seen::Answer(at), Load::Requests(_)) = (&seen, self.load) {
+            let time = at.saturating_duration_since(self.sent.at);
+            self.lane.settler.meter.landed(time);
+        }
         self.lane.landed(self.load, sweep, seen, self.sent.at);
         let asked = self.requests.iter().zip(tickets);
         self.lane.settler.settle(asked, results);

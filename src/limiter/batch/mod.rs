@@ -13,7 +13,7 @@ mod turn;
 mod watch;
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use futures_util::FutureExt;
@@ -26,11 +26,13 @@ pub use self::queues::{MAX_BATCH, MAX_WAITING};
 use self::flight::Flight;
 use self::lane::Lane;
 use self::launch::Launch;
-use self::settler::{Settler, late};
+pub(super) use self::settler::Settler;
+use self::settler::late;
 use self::turn::{Load, Next, Pending, Place};
 use self::watch::{Expire, Launched};
 use super::denied::{Denied, Known};
-use super::{Answer, Fallback, Sink, Source, Times};
+use super::meter::Gauge;
+use super::{Answer, Sink, Source, Times};
 use crate::quota::Outcome;
 use crate::store::{Request, Scope, Store, StoreError};
 
@@ -63,15 +65,13 @@ impl<K: Sink, S: Store> Batcher<K, S> {
         store: Arc<S>,
         scope: Scope,
         times: Times,
-        fallback: Fallback,
-        sink: K,
+        settler: Settler<K>,
     ) -> Self {
         let denied = Denied::new(times.deny_cache, scope.rules.anomaly);
-        let lane = Arc::new(Lane::new(
-            Settler { fallback, sink },
-            denied,
-            times.deadline,
-        ));
+        let meter = Arc::clone(&settler.meter);
+        let lane = Arc::new(Lane::new(settler, denied, times.deadline));
+        let gauge: Weak<dyn Gauge> = Arc::downgrade(&(Arc::clone(&lane) as Arc<dyn Gauge>));
+        meter.watch(gauge);
         let route = Arc::new(Route { store, scope });
         runtime.spawn(dispatch(End(Arc::clone(&lane)), Arc::clone(&route)));
         Self {
@@ -109,7 +109,7 @@ impl<K: Sink, S: Store> Batcher<K, S> {
             request, ticket, ..
         } = pending;
         let settler = &self.lane.settler;
-        match settler.fallback.answer(&request, error) {
+        match settler.instead(&request, &ticket, error, Instant::now()) {
             Ok(answer) => Some((request, answer)),
             Err(error) => {
                 settler.sink.deliver(vec![(&request, ticket, Err(error))]);
@@ -127,7 +127,10 @@ impl<K: Sink, S: Store> Intake<K::Ticket> for Batcher<K, S> {
             Known::Denial(decision) => {
                 let outcome = Outcome::of(decision);
                 let source = Source::DenyCache;
-                return Some((request, Answer { outcome, source }));
+                let answer = Answer { outcome, source };
+                let meter = &self.lane.settler.meter;
+                meter.answered(&request, &ticket, &answer, now);
+                return Some((request, answer));
             }
             Known::Nothing(counts) => counts,
         };

@@ -152,6 +152,11 @@ impl<T> Queues<T> {
         matches!(self.waiting.len(), 1 | MAX_BATCH)
     }
 
+    /// Requests that wait or are under way.
+    pub(super) fn in_flight(&self) -> usize {
+        self.waiting.len() + self.requests
+    }
+
     /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.flush.is_none()

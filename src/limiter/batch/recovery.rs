@@ -63,6 +63,7 @@ pub(super) async fn recover<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>)
                 early = true;
             }
             last = known().unwrap_or(last);
+            lane.probing(true);
             if let Err(error) = probe(lane, route).await {
                 lane.still_away(error);
                 continue;
@@ -72,6 +73,8 @@ pub(super) async fn recover<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>)
         // Only what has been probed: it may have opened meanwhile.
         if asked && told != Told::Nothing {
             lane.recovered();
+        } else {
+            lane.probing(false);
         }
         if told == Told::All {
             return;

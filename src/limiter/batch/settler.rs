@@ -1,15 +1,20 @@
 //! What becomes of requests once the store has, or has not, answered.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use super::queues::MAX_WAITING;
 use super::turn::Pending;
+use crate::limiter::meter::Meter;
 use crate::limiter::{Answer, Delivery, Fallback, Sink, Source};
 use crate::quota::Outcome;
 use crate::store::{ErrorKind, Request, StoreError};
 
 /// Settles requests: with the store's answer, or with the fallback's.
-pub(super) struct Settler<K> {
-    pub(super) fallback: Fallback,
-    pub(super) sink: K,
+pub(in crate::limiter) struct Settler<K: Sink> {
+    pub(in crate::limiter) fallback: Fallback,
+    pub(in crate::limiter) sink: K,
+    pub(in crate::limiter) meter: Arc<Meter<K::Ticket>>,
 }
 
 impl<K: Sink> Settler<K> {
@@ -24,17 +29,18 @@ impl<K: Sink> Settler<K> {
         let results = results
             .into_iter()
             .chain(std::iter::repeat_with(|| Err(missing())));
+        let now = Instant::now();
         let answer = |((request, ticket), result)| -> Option<Delivery<'_, _>> {
             let ticket = ticket?;
             let answer = match result {
                 Ok(outcome) => {
                     self.fallback.answered(request);
-                    Ok(Answer {
-                        outcome,
-                        source: Source::Redis,
-                    })
+                    let source = Source::Redis;
+                    let answer = Answer { outcome, source };
+                    self.meter.answered(request, &ticket, &answer, now);
+                    Ok(answer)
                 }
-                Err(error) => self.fallback.answer(request, error),
+                Err(error) => self.instead(request, &ticket, error, now),
             };
             Some((request, ticket, answer))
         };
@@ -42,6 +48,26 @@ impl<K: Sink> Settler<K> {
         if !answers.is_empty() {
             self.sink.deliver(answers);
         }
+    }
+
+    /// The answer in the place of a store that gives none.
+    ///
+    /// # Errors
+    /// As [`Fallback::answer`].
+    pub(super) fn instead(
+        &self,
+        request: &Request,
+        ticket: &K::Ticket,
+        error: StoreError,
+        now: Instant,
+    ) -> Result<Answer, StoreError> {
+        self.meter.unanswered(request, &error);
+        let answer = self.fallback.answer(request, error);
+        match &answer {
+            Ok(answer) => self.meter.answered(request, ticket, answer, now),
+            Err(_) => self.meter.failed(request),
+        }
+        answer
     }
 
     /// Settles requests that are not asked, because of `error`.

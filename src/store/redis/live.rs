@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, watch};
 
 use super::config::RedisConfig;
 use super::connect::{Connected, connect};
+use super::connections::Connections;
 use super::driver::Driver;
 use super::pulse::Pulse;
 use super::resolve::Resolver;
@@ -22,22 +23,26 @@ pub(super) struct Place {
     pub(super) search: Mutex<()>,
     /// Counts new connections.
     pub(super) arrivals: watch::Sender<u64>,
+    pub(super) connections: Arc<Connections>,
 }
 
 impl Place {
-    pub(super) fn new(config: RedisConfig) -> Self {
+    pub(super) fn new(config: RedisConfig, connections: Arc<Connections>) -> Self {
         Self {
             resolver: Resolver::new(&config.host, config.port),
             config,
             search: Mutex::new(()),
             arrivals: watch::Sender::new(0),
+            connections,
         }
     }
 
     /// A new connection, within the budget.
     pub(super) async fn connect(&self) -> Result<Live, StoreError> {
         let begun = Instant::now();
-        let Connected { connection, driver } = connect(&self.config, &self.resolver).await?;
+        let connected = connect(&self.config, &self.resolver).await;
+        let Connected { connection, driver } =
+            connected.inspect_err(|_| self.connections.failed())?;
         Ok(Live {
             connection,
             driver: Arc::new(driver),

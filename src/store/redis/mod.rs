@@ -4,6 +4,7 @@ mod address;
 pub mod backoff;
 mod config;
 mod connect;
+mod connections;
 mod driver;
 pub mod environment;
 mod greet;
@@ -15,6 +16,7 @@ mod reply;
 mod resolve;
 pub mod script;
 mod tls;
+mod trial;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,13 +27,15 @@ pub use config::{
     Credentials, DEFAULT_PORT, MAX_CONNECTIONS, PasswordAnswer, PasswordSource, RedisConfig,
     Secret, TlsConfig,
 };
+pub use connections::Connections;
 pub use tls::certificates;
+pub use trial::Trial;
 
 use self::link::Link;
 use self::live::{Live, Place};
 use self::script::{By, Tag};
 use super::{ErrorKind, Op, Replay, Request, Scope, Store, StoreError};
-use crate::quota::{Id, Limit, Outcome};
+use crate::quota::{Id, Limit, Namespace, Outcome};
 
 /// One Redis and the connections to it. Nothing connects before the first request.
 pub struct RedisStore {
@@ -43,8 +47,13 @@ pub struct RedisStore {
 impl RedisStore {
     /// A store at the place that `config` names.
     pub fn new(config: RedisConfig) -> Self {
+        Self::counting(config, Arc::default())
+    }
+
+    /// The same, and its connections are counted among `connections`.
+    pub fn counting(config: RedisConfig, connections: Arc<Connections>) -> Self {
         let count = config.connections.clamp(1, MAX_CONNECTIONS);
-        let place = Arc::new(Place::new(config));
+        let place = Arc::new(Place::new(config, connections));
         Self {
             links: (0..count).map(|_| Link::new(Arc::clone(&place))).collect(),
             place,
@@ -64,6 +73,23 @@ impl RedisStore {
         let ready = places().find(|link| link.ready().is_some());
         let ready = ready.or_else(|| places().find(|link| !link.is_away()));
         ready.unwrap_or(first)
+    }
+
+    /// Asks for a PING, and writes, reads and deletes a key of its own in the namespace `name`, on a connection that the
+    /// checks use.
+    ///
+    /// # Errors
+    /// Why there is no connection, or what the server did not do as asked.
+    pub async fn try_out(&self, name: &Namespace) -> Result<Trial, StoreError> {
+        let link = self.link(self.turn.load(Ordering::Relaxed));
+        let live = link.live().await?;
+        let tried = trial::run(&live, name).await;
+        if let Err(error) = &tried
+            && error.spoils_connection()
+        {
+            link.discard(&live, error.clone());
+        }
+        tried
     }
 
     async fn ask(

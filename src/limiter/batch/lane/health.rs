@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::{Lane, State};
 use crate::limiter::Sink;
 use crate::limiter::batch::settler::{gone, overloaded};
+use crate::limiter::meter::{BreakerState, Gauge};
 use crate::store::StoreError;
 
 /// What has been seen of the store.
@@ -27,6 +28,16 @@ impl<K: Sink> State<K> {
         }
         let full = (!self.queues.has_room()).then(overloaded);
         self.breaker.open().cloned().or(full)
+    }
+}
+
+impl<K: Sink> Gauge for Lane<K> {
+    fn in_flight(&self) -> usize {
+        self.lock().queues.in_flight()
+    }
+
+    fn breaker(&self) -> BreakerState {
+        self.lock().breaker.state()
     }
 }
 
@@ -55,6 +66,7 @@ impl<K: Sink> Lane<K> {
         };
         let (left, told) = state.queues.drain();
         drop(state);
+        self.settler.meter.opened();
         self.denied.drop_counts();
         self.settler.refuse(left, &error);
         if let Some(ticket) = told {
@@ -84,6 +96,11 @@ impl<K: Sink> Lane<K> {
     /// How long to wait until the store is looked for again.
     pub(in crate::limiter::batch) fn wait(&self) -> Duration {
         self.lock().breaker.wait(fastrand::f64())
+    }
+
+    /// Whether it is being asked if it is back, or told what it has missed.
+    pub(in crate::limiter::batch) fn probing(&self, probing: bool) {
+        self.lock().breaker.probing(probing);
     }
 
     /// There is a new connection to it.

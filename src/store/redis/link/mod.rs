@@ -5,18 +5,19 @@
 //! millisecond. Once an attempt has failed, the next ones are made in the background, spaced by full jitter, and until one
 //! succeeds a check is told at once why there is no connection.
 
+mod background;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::runtime::Handle;
-use tokio::time::sleep;
 
-use super::backoff;
-use super::driver::Driver;
-use super::greet::is_alive;
-use super::live::{Live, Place};
+use self::background::{arrive, install, reconnect};
+use crate::store::redis::driver::Driver;
+use crate::store::redis::greet::is_alive;
+use crate::store::redis::live::{Live, Place};
 use crate::store::{ErrorKind, StoreError};
 
 /// A server that is away and that nobody has asked for so long is looked for again when somebody asks. Longer than the
@@ -27,7 +28,7 @@ const FORGOTTEN: Duration = Duration::from_secs(60);
 const IN_USE: Duration = Duration::from_secs(1);
 
 /// One multiplexed connection. Must be used inside a Tokio runtime, always the same one.
-pub(super) struct Link(Arc<Core>);
+pub(in crate::store::redis) struct Link(Arc<Core>);
 
 struct Core {
     place: Arc<Place>,
@@ -40,6 +41,8 @@ struct State {
     failures: u32,
     /// When a request last asked for the connection.
     wanted: Instant,
+    /// Whether there has been one.
+    replaces: bool,
 }
 
 enum Stage {
@@ -55,13 +58,14 @@ enum Stage {
 type Attempt = Shared<BoxFuture<'static, Result<Live, StoreError>>>;
 
 impl Link {
-    pub(super) fn new(place: Arc<Place>) -> Self {
+    pub(in crate::store::redis) fn new(place: Arc<Place>) -> Self {
         Self(Arc::new(Core {
             place,
             state: Mutex::new(State {
                 stage: Stage::Down,
                 failures: 0,
                 wanted: Instant::now(),
+                replaces: false,
             }),
         }))
     }
@@ -71,7 +75,7 @@ impl Link {
     ///
     /// # Errors
     /// Why there is none.
-    pub(super) async fn live(&self) -> Result<Live, StoreError> {
+    pub(in crate::store::redis) async fn live(&self) -> Result<Live, StoreError> {
         let attempt = {
             let mut state = self.0.lock();
             state.wanted = Instant::now();
@@ -90,7 +94,7 @@ impl Link {
     }
 
     /// The connection, if there is one that may be used without waiting.
-    pub(super) fn ready(&self) -> Option<Live> {
+    pub(in crate::store::redis) fn ready(&self) -> Option<Live> {
         let mut state = self.0.lock();
         match &state.stage {
             Stage::Up(live) if !live.pulse.is_stale() => {
@@ -103,7 +107,7 @@ impl Link {
     }
 
     /// Begins what the next request would wait for. Inside the runtime.
-    pub(super) fn nudge(&self) {
+    pub(in crate::store::redis) fn nudge(&self) {
         let mut state = self.0.lock();
         let quiet = match &state.stage {
             Stage::Up(live) if live.pulse.is_stale() => Some(live.clone()),
@@ -115,12 +119,12 @@ impl Link {
     }
 
     /// Whether there is no connection, and nothing to wait for.
-    pub(super) fn is_away(&self) -> bool {
+    pub(in crate::store::redis) fn is_away(&self) -> bool {
         matches!(self.0.lock().stage, Stage::Away(_))
     }
 
     /// Lets go of `live` because of `error`, unless it has been replaced already.
-    pub(super) fn discard(&self, live: &Live, error: StoreError) {
+    pub(in crate::store::redis) fn discard(&self, live: &Live, error: StoreError) {
         {
             let mut state = self.0.lock();
             // Its end was noticed first, and this is why.
@@ -155,7 +159,7 @@ impl Core {
             }
             let result = match place.connect().await {
                 Ok(live) => {
-                    install(core, &live);
+                    install(&core, &live);
                     Ok(live)
                 }
                 Err(error) => {
@@ -234,65 +238,6 @@ impl Drop for Trying {
     fn drop(&mut self) {
         if let Some(core) = self.0.upgrade() {
             core.lock().stage = Stage::Down;
-        }
-    }
-}
-
-fn arrive(core: &Weak<Core>, live: &Live) {
-    if let Some(core) = core.upgrade() {
-        core.lock().stage = Stage::Up(live.clone());
-    }
-}
-
-/// Takes a new connection into use.
-fn install(core: Weak<Core>, live: &Live) {
-    arrive(&core, live);
-    if let Some(core) = core.upgrade() {
-        core.place.arrivals.send_modify(|count| *count += 1);
-    }
-    tokio::spawn(drive(core, Arc::clone(&live.driver)));
-}
-
-/// Moves a connection's bytes until it ends: the server has closed it, every holder has let go, or the driver panicked.
-async fn drive(core: Weak<Core>, driver: Arc<Driver>) {
-    struct Leaving(Weak<Core>, Arc<Driver>);
-    impl Drop for Leaving {
-        fn drop(&mut self) {
-            if let Some(core) = self.0.upgrade() {
-                let closed = "the server closed the connection";
-                core.lose(&self.1, StoreError::new(ErrorKind::Disconnected, closed));
-            }
-        }
-    }
-    let leaving = Leaving(core, driver);
-    leaving.1.run().await;
-}
-
-/// Connects in the background, for as long as somebody wants the connection. One link at a time looks for a server: the
-/// others come after it has been found.
-async fn reconnect(core: Weak<Core>) {
-    let Some(place) = core.upgrade().map(|core| Arc::clone(&core.place)) else {
-        return;
-    };
-    let _search = place.search.lock().await;
-    loop {
-        let Some(failures) = core.upgrade().and_then(|core| core.wanted()) else {
-            return;
-        };
-        sleep(backoff::wait(failures)).await;
-        if core.strong_count() == 0 {
-            return;
-        }
-        match place.connect().await {
-            Ok(live) => return install(core, &live),
-            Err(error) => {
-                let Some(core) = core.upgrade() else {
-                    return;
-                };
-                let mut state = core.lock();
-                state.failures = state.failures.saturating_add(1);
-                state.stage = Stage::Away(error);
-            }
         }
     }
 }

@@ -1,0 +1,37 @@
+'use strict';
+
+const { integer } = require('../arguments.js');
+const { constants } = require('../binding.js');
+const { askers } = require('../creators.js');
+
+/** The most that are asked about: one batch of the store's. */
+const MOST = 64;
+
+/**
+ * The creators nearest to their quota. Who asks most is this process's guess; where they stand is the store's word, and
+ * their order is by that.
+ */
+async function topCreators(count = 10) {
+  integer('count', count, 1, MOST);
+  // All candidates are asked about, however few are wanted: who asks most here may not have used most over all processes.
+  const seen = await askers(MOST);
+  return seen
+    .map(creator)
+    .filter(({ used }) => used > 0)
+    .sort((a, b) => b.used / b.limit - a.used / a.limit || b.requests - a.requests)
+    .slice(0, count);
+}
+
+function creator({ id, plan, limit, requests, remaining, reset }) {
+  return {
+    creatorId: id,
+    ...(plan < 0 ? {} : { plan: constants.plans[plan] }),
+    limit,
+    used: limit - remaining,
+    remaining,
+    reset,
+    requests,
+  };
+}
+
+module.exports = { topCreators };

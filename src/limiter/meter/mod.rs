@@ -1,0 +1,205 @@
+//! What is counted of a limiter: who decided what, how long the store took, and who asks most.
+//!
+//! An answer adds one to one relaxed atomic, and a batch a few: the numbers are read together, but not at one moment. No
+//! number is kept for an id but in [`Top`], which is bounded.
+
+mod histogram;
+mod top;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+pub use histogram::{Distribution, Histogram};
+pub use top::{Asker, MAX_ASKERS, Top};
+
+use super::{Answer, Source};
+use crate::quota::{Millis, Window};
+use crate::store::{ErrorKind, Op, Request, StoreError};
+
+/// Upper bounds of the time a batch is under way, in microseconds: from a server next door to one that is late.
+const LATENCIES: [u64; 14] = [
+    100, 200, 400, 700, 1_000, 2_000, 4_000, 7_000, 10_000, 20_000, 50_000, 100_000, 250_000,
+    1_000_000,
+];
+
+/// Upper bounds of the requests in a batch. The last is the largest batch there is.
+const SIZES: [u64; 7] = [1, 2, 4, 8, 16, 32, 64];
+
+/// What the limiters of one name count, on whatever threads.
+pub struct Meter<T> {
+    begun: Instant,
+    allowed: [AtomicU64; Source::ALL.len()],
+    denied: [AtomicU64; Source::ALL.len()],
+    failed: AtomicU64,
+    anomalies: AtomicU64,
+    errors: [AtomicU64; ErrorKind::ALL.len()],
+    openings: AtomicU64,
+    latency: Histogram<{ LATENCIES.len() }>,
+    batches: Histogram<{ SIZES.len() }>,
+    top: Top<T>,
+    gauges: Mutex<Vec<Weak<dyn Gauge>>>,
+}
+
+/// What is read off a limiter that is open, when somebody asks.
+pub trait Gauge: Send + Sync {
+    /// Requests that wait for their answer.
+    fn in_flight(&self) -> usize;
+
+    /// What its breaker does.
+    fn breaker(&self) -> BreakerState;
+}
+
+/// What a breaker does, from best to worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum BreakerState {
+    /// Requests are sent.
+    #[default]
+    Closed,
+    /// A probe asks whether the store is back, or it is being told what was decided without it.
+    HalfOpen,
+    /// Nothing is sent.
+    Open,
+}
+
+/// What a meter shows.
+#[derive(Debug, Clone, Default)]
+pub struct Reading {
+    /// Checks allowed, by the position of their source in [`Source::ALL`].
+    pub allowed: [u64; Source::ALL.len()],
+    /// Checks denied, likewise.
+    pub denied: [u64; Source::ALL.len()],
+    /// Checks without a decision.
+    pub failed: u64,
+    /// Anomalies reported.
+    pub anomalies: u64,
+    /// Requests that the store did not answer, by the position of the reason in [`ErrorKind::ALL`].
+    pub errors: [u64; ErrorKind::ALL.len()],
+    /// How often a breaker has opened.
+    pub openings: u64,
+    /// How long batches were under way, in microseconds.
+    pub latency: Distribution,
+    /// How many requests were in them.
+    pub batches: Distribution,
+    /// Requests that wait for their answer.
+    pub in_flight: usize,
+    /// The worst of the breakers.
+    pub breaker: BreakerState,
+}
+
+impl<T: Clone> Meter<T> {
+    /// A meter of limiters with this window.
+    pub fn new(window: Window) -> Self {
+        Self {
+            begun: Instant::now(),
+            allowed: Default::default(),
+            denied: Default::default(),
+            failed: AtomicU64::new(0),
+            anomalies: AtomicU64::new(0),
+            errors: Default::default(),
+            openings: AtomicU64::new(0),
+            latency: Histogram::new(LATENCIES),
+            batches: Histogram::new(SIZES),
+            top: Top::new(window),
+            gauges: Mutex::default(),
+        }
+    }
+
+    /// `request` has been answered at `now`.
+    pub fn answered(&self, request: &Request, ticket: &T, answer: &Answer, now: Instant) {
+        let now = now.saturating_duration_since(self.begun).as_millis();
+        self.decided(request, ticket, answer, now as Millis);
+    }
+
+    /// `request` has been answered at `now`, on a clock in ms that is always the same.
+    pub(super) fn decided(&self, request: &Request, ticket: &T, answer: &Answer, now: Millis) {
+        let Answer { outcome, source } = answer;
+        if outcome.anomaly.is_some() {
+            add(&self.anomalies, 1);
+        }
+        if !takes_a_slot(request.op) {
+            return;
+        }
+        let by_source = if outcome.decision.is_allowed() {
+            &self.allowed
+        } else {
+            &self.denied
+        };
+        add(&by_source[*source as usize], 1);
+        self.top.note(&request.id, request.limit, ticket, now);
+    }
+
+    /// `request` gets no decision.
+    pub fn failed(&self, request: &Request) {
+        add(&self.failed, u64::from(takes_a_slot(request.op)));
+    }
+
+    /// The store has not answered `request`, whatever becomes of it.
+    pub fn unanswered(&self, request: &Request, error: &StoreError) {
+        if !matches!(request.op, Op::Denied(_)) {
+            add(&self.errors[error.kind() as usize], 1);
+        }
+    }
+
+    /// A batch of so many requests is being sent.
+    pub(super) fn sent(&self, requests: usize) {
+        self.batches.observe(requests as u64);
+    }
+
+    /// A batch has been answered after `time`.
+    pub(super) fn landed(&self, time: Duration) {
+        self.latency.observe(time.as_micros() as u64);
+    }
+
+    /// A breaker has opened.
+    pub(super) fn opened(&self) {
+        add(&self.openings, 1);
+    }
+
+    /// `gauge` is read with the rest, while it is there.
+    pub(super) fn watch(&self, gauge: Weak<dyn Gauge>) {
+        let mut gauges = self.gauges();
+        gauges.retain(|gauge| gauge.strong_count() > 0);
+        gauges.push(gauge);
+    }
+
+    /// What it shows.
+    pub fn read(&self) -> Reading {
+        let gauges: Vec<_> = self.gauges().iter().filter_map(Weak::upgrade).collect();
+        Reading {
+            allowed: self.allowed.each_ref().map(get),
+            denied: self.denied.each_ref().map(get),
+            failed: get(&self.failed),
+            anomalies: get(&self.anomalies),
+            errors: self.errors.each_ref().map(get),
+            openings: get(&self.openings),
+            latency: self.latency.read(),
+            batches: self.batches.read(),
+            in_flight: gauges.iter().map(|gauge| gauge.in_flight()).sum(),
+            breaker: gauges.iter().map(|g| g.breaker()).max().unwrap_or_default(),
+        }
+    }
+
+    /// Up to `count` of those who ask most for their limit, first who asks most.
+    pub fn top(&self, count: usize) -> Vec<Asker<T>> {
+        self.top.read(count)
+    }
+
+    fn gauges(&self) -> MutexGuard<'_, Vec<Weak<dyn Gauge>>> {
+        // Nothing panics while the list is being changed.
+        self.gauges.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether it is a check; anything else is not counted as one.
+fn takes_a_slot(op: Op) -> bool {
+    matches!(op, Op::Check | Op::Limit)
+}
+
+fn add(counter: &AtomicU64, more: u64) {
+    counter.fetch_add(more, Ordering::Relaxed);
+}
+
+fn get(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}

@@ -1,0 +1,48 @@
+//! What the limiters of this process count: statics, by their names, so that all threads and all copies of the JavaScript face
+//! count together, and nothing is lost when a limiter closes.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use super::way::Ticket;
+use crate::limiter::meter::Meter;
+use crate::quota::{Namespace, Window};
+use crate::store::redis::Connections;
+
+/// Names that are counted apart: an application that names a limiter after each of its users must not fill the memory, nor a
+/// monitoring system. All further ones are counted together.
+const MAX_NAMES: usize = 256;
+
+/// What those are called: no limiter's name, which holds no `*`.
+const OTHERS: &str = "*";
+
+type Meters = HashMap<Box<str>, Arc<Meter<Ticket>>>;
+
+static METERS: LazyLock<Mutex<Meters>> = LazyLock::new(Mutex::default);
+
+static CONNECTIONS: LazyLock<Arc<Connections>> = LazyLock::new(Arc::default);
+
+/// The meter of the limiters called `name`. The window of the first decides how long who asks is remembered.
+pub(super) fn meter(name: &Namespace, window: Window) -> Arc<Meter<Ticket>> {
+    let mut meters = METERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let full = meters.len() >= MAX_NAMES && !meters.contains_key(name.as_str());
+    let name = if full { OTHERS } else { name.as_str() };
+    let meter = meters
+        .entry(name.into())
+        .or_insert_with(|| Arc::new(Meter::new(window)));
+    Arc::clone(meter)
+}
+
+/// Every meter with its name, in the order of names.
+pub(super) fn all() -> Vec<(Box<str>, Arc<Meter<Ticket>>)> {
+    let meters = METERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let pairs = meters.iter();
+    let mut all: Vec<_> = pairs.map(|(n, m)| (n.clone(), Arc::clone(m))).collect();
+    all.sort_by(|(a, _), (b, _)| a.cmp(b));
+    all
+}
+
+/// The connections of this process.
+pub(super) fn connections() -> &'static Arc<Connections> {
+    &CONNECTIONS
+}

@@ -1,0 +1,117 @@
+//! What is counted, as JavaScript reads it.
+
+use napi_derive::napi;
+
+use super::meters;
+use super::way::Ticket;
+use crate::limiter::meter::{Asker, Reading};
+use crate::quota::Plan;
+use crate::store::ErrorKind;
+
+/// What the limiters of one name have counted, and the connections of the process. Flat: the face makes it what it is to be.
+#[napi(object)]
+pub struct MeterReading {
+    pub limiter: String,
+    /// By the position of the source in `Constants.sources`.
+    pub allowed: Vec<f64>,
+    /// Likewise.
+    pub denied: Vec<f64>,
+    pub failed: f64,
+    pub anomalies: f64,
+    pub in_flight: f64,
+    /// The codes of the errors that there were, and how many.
+    pub error_codes: Vec<String>,
+    pub error_counts: Vec<f64>,
+    /// Upper bounds, included; there is one more count, for what is above the last.
+    pub latency_bounds_ms: Vec<f64>,
+    pub latency_counts: Vec<f64>,
+    pub latency_sum_ms: f64,
+    pub batch_bounds: Vec<f64>,
+    pub batch_counts: Vec<f64>,
+    pub batch_sum: f64,
+    /// 0 closed, 1 half-open, 2 open.
+    pub breaker: u32,
+    pub breaker_openings: f64,
+    pub connections_open: f64,
+    pub connections_opened: f64,
+    pub reconnects: f64,
+    pub connects_failed: f64,
+}
+
+/// One of those who ask most.
+#[napi(object)]
+pub struct TopAsker {
+    pub id: String,
+    /// The plan's number from 0, or -1 for none.
+    pub plan: i32,
+    pub limit: u32,
+    pub requests: f64,
+}
+
+/// What every limiter of this process has counted, in the order of their names.
+#[napi(catch_unwind)]
+pub fn metrics() -> Vec<MeterReading> {
+    let all = meters::all().into_iter();
+    all.map(|(name, meter)| reading(name.into(), meter.read()))
+        .collect()
+}
+
+fn reading(limiter: String, read: Reading) -> MeterReading {
+    let (error_codes, error_counts) = errors(&read).into_iter().unzip();
+    let connections = meters::connections();
+    MeterReading {
+        limiter,
+        allowed: numbers(read.allowed),
+        denied: numbers(read.denied),
+        failed: read.failed as f64,
+        anomalies: read.anomalies as f64,
+        in_flight: read.in_flight as f64,
+        error_codes,
+        error_counts,
+        latency_bounds_ms: milliseconds(read.latency.bounds),
+        latency_counts: numbers(read.latency.counts),
+        latency_sum_ms: read.latency.sum as f64 / 1000.0,
+        batch_bounds: numbers(read.batches.bounds),
+        batch_counts: numbers(read.batches.counts),
+        batch_sum: read.batches.sum as f64,
+        breaker: read.breaker as u32,
+        breaker_openings: read.openings as f64,
+        connections_open: connections.open() as f64,
+        connections_opened: connections.made() as f64,
+        reconnects: connections.replacements() as f64,
+        connects_failed: connections.failures() as f64,
+    }
+}
+
+/// The errors that there were, by code: two kinds may share one.
+fn errors(read: &Reading) -> Vec<(String, f64)> {
+    let mut errors: Vec<(String, f64)> = Vec::new();
+    for (kind, &count) in ErrorKind::ALL.iter().zip(&read.errors) {
+        match errors.iter_mut().find(|(code, _)| code == kind.code()) {
+            _ if count == 0 => {}
+            Some((_, sum)) => *sum += count as f64,
+            None => errors.push((kind.code().to_owned(), count as f64)),
+        }
+    }
+    errors
+}
+
+pub(super) fn asker(asker: Asker<Ticket>) -> TopAsker {
+    let plan = asker.ticket.plan;
+    let plan = plan.and_then(|plan| Plan::ALL.iter().position(|&p| p == plan));
+    TopAsker {
+        id: asker.id.as_str().to_owned(),
+        plan: plan.map_or(-1, |plan| plan as i32),
+        limit: asker.limit.get(),
+        requests: asker.requests as f64,
+    }
+}
+
+// Counts stay far below 2^53: exact as doubles.
+fn numbers(counts: impl IntoIterator<Item = u64>) -> Vec<f64> {
+    counts.into_iter().map(|count| count as f64).collect()
+}
+
+fn milliseconds(us: Vec<u64>) -> Vec<f64> {
+    us.into_iter().map(|us| us as f64 / 1000.0).collect()
+}

@@ -1,0 +1,76 @@
+//! A trial of the way to Redis, and its report to JavaScript.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::completions::Completions;
+use super::record::Event;
+use super::stores::SharedRedis;
+use crate::quota::Namespace;
+use crate::store::redis::Trial;
+use crate::store::{ErrorKind, StoreError};
+
+/// Tries `redis` out in the namespace `name` on its own thread.
+pub(super) fn start(redis: Arc<SharedRedis>, name: Namespace, budget: Duration, report: Reporting) {
+    let io = Arc::clone(&redis.io);
+    io.handle().spawn(async move {
+        let late = || StoreError::new(ErrorKind::Timeout, "the trial was not over in time");
+        let tried = timeout(budget, redis.try_out(&name)).await;
+        match tried.unwrap_or_else(|_| Err(late())) {
+            Ok(trial) => report.showed(trial),
+            Err(error) => report.failed(&error),
+        }
+    });
+}
+
+/// Reports once for a slot, come what may: a promise waits for it.
+pub(super) struct Reporting {
+    completions: Arc<Completions>,
+    slot: Option<u32>,
+}
+
+impl Reporting {
+    pub(super) fn new(completions: Arc<Completions>, slot: u32) -> Self {
+        let slot = Some(slot);
+        Self { completions, slot }
+    }
+
+    /// Nobody waits.
+    pub(super) fn withdraw(mut self) {
+        self.slot = None;
+    }
+
+    /// It could not be done, and why: code and message.
+    pub(super) fn failed(mut self, error: &StoreError) {
+        self.report(vec![error.code().to_owned(), error.to_string()]);
+    }
+
+    /// Version (empty: unknown), key, value and the milliseconds of the four steps, after an empty code.
+    fn showed(mut self, trial: Trial) {
+        let ms = |time: Duration| (time.as_secs_f64() * 1000.0).to_string();
+        let Trial {
+            version,
+            key,
+            value,
+            ..
+        } = trial;
+        let steps = [trial.ping, trial.set, trial.get, trial.delete].map(ms);
+        let texts = [String::new(), version.unwrap_or_default(), key, value];
+        self.report(texts.into_iter().chain(steps).collect());
+    }
+
+    fn report(&mut self, report: Vec<String>) {
+        if let Some(slot) = self.slot.take() {
+            self.completions.push([Event::Tried { slot, report }]);
+        }
+    }
+}
+
+impl Drop for Reporting {
+    fn drop(&mut self) {
+        let gone = StoreError::new(ErrorKind::Disconnected, "the trial was given up");
+        self.report(vec![gone.code().to_owned(), gone.to_string()]);
+    }
+}

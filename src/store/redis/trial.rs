@@ -1,0 +1,94 @@
+//! A trial of the way to the server, for people: every step that a client takes, and how long it took.
+
+use std::time::{Duration, Instant};
+
+use redis::{Cmd, FromRedisValue, Value};
+
+use super::live::Live;
+use super::reply;
+use crate::quota::Namespace;
+use crate::store::{ErrorKind, StoreError};
+
+/// The key is gone by itself after so many ms, should the trial end half-way.
+const TTL_MS: u64 = 60_000;
+
+/// What a trial showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trial {
+    /// The server's version, unless the user may not ask for it.
+    pub version: Option<String>,
+    /// What was written, and read back.
+    pub key: String,
+    /// Likewise.
+    pub value: String,
+    /// How long each step took, in the order in which they were taken.
+    pub ping: Duration,
+    /// Likewise.
+    pub set: Duration,
+    /// Likewise.
+    pub get: Duration,
+    /// Likewise.
+    pub delete: Duration,
+}
+
+pub(super) async fn run(live: &Live, name: &Namespace) -> Result<Trial, StoreError> {
+    // Of this trial alone: others may be under way. No id has such a key: theirs hold no braces but the outer ones.
+    let [key, value] = [(); 2].map(|()| format!("{:016x}", fastrand::u64(..)));
+    let key = format!("{{{}:}}test:{key}", name.as_str());
+    let (ping, _) = step::<Value>(live, "PING", &redis::cmd("PING")).await?;
+    let write = redis::cmd("SET")
+        .arg(&key)
+        .arg(&value)
+        .arg("PX")
+        .arg(TTL_MS)
+        .to_owned();
+    let (set, _) = step::<Value>(live, "SET", &write).await?;
+    let read = redis::cmd("GET").arg(&key).to_owned();
+    let (get, found) = step::<Option<String>>(live, "GET", &read).await?;
+    let remove = redis::cmd("DEL").arg(&key).to_owned();
+    let (delete, _) = step::<Value>(live, "DEL", &remove).await?;
+    if found.as_ref() != Some(&value) {
+        let message = "the server did not give back what was written a moment before";
+        return Err(StoreError::new(ErrorKind::Protocol, message));
+    }
+    let info = redis::cmd("INFO").arg("server").to_owned();
+    let version = match step::<String>(live, "INFO", &info).await {
+        Ok((_, info)) => version(&info),
+        Err(_) => None,
+    };
+    Ok(Trial {
+        version,
+        key,
+        value,
+        ping,
+        set,
+        get,
+        delete,
+    })
+}
+
+async fn step<T: FromRedisValue>(
+    live: &Live,
+    name: &str,
+    command: &Cmd,
+) -> Result<(Duration, T), StoreError> {
+    let begun = Instant::now();
+    live.pulse.sent();
+    let answer = command.query_async(&mut live.connection.clone()).await;
+    live.pulse.heard();
+    let answer = answer.map_err(|error| {
+        let error = reply::instead_of_reply(&error);
+        let message = format!("{name}: {error}");
+        StoreError::new(error.kind(), message)
+    })?;
+    Ok((begun.elapsed(), answer))
+}
+
+/// The version in what INFO says. Valkey calls the version of Redis that it is compatible with by this name.
+fn version(info: &str) -> Option<String> {
+    let mut lines = info.lines();
+    let version = lines.find_map(|line| line.strip_prefix("redis_version:"))?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+    let version: String = version.chars().take(32).take_while(|&c| plain(c)).collect();
+    Some(version).filter(|version| !version.is_empty())
+}
