@@ -59,8 +59,8 @@ fn a_crowd_is_sampled_and_whoever_asks_most_is_found() {
     }
     let read = top.read(1);
     assert_eq!(read[0].id, id(7));
-    // A sample of 1,250: its spread is 3 in a hundred, and what a newcomer takes over is at most 800.
-    assert!((17_000..24_000).contains(&read[0].requests), "{read:?}");
+    // A sample of some 310: its standard deviation is 6 in a hundred, and what a newcomer takes over is at most 800.
+    assert!((15_000..26_000).contains(&read[0].requests), "{read:?}");
 }
 
 proptest! {

@@ -14,6 +14,7 @@ mod relay;
 mod replay;
 mod secrets;
 mod tls;
+mod trial;
 
 use std::time::{Duration, Instant};
 

@@ -4,8 +4,8 @@
 //! ICDT 2005): a newcomer takes the place of the one seen least, and its count with it. So a count is never too low, and too
 //! high by no more than the least; who asks more often than that is in the list.
 //!
-//! Under load only every sixteenth request is looked at, and counts sixteen times: that costs nothing that can be measured,
-//! and who asks often is seen all the same.
+//! Under load one request in 64 is looked at, and counts 64 times: who asks often is seen all the same, and a look, which
+//! takes up to half a microsecond for an id that is not in the list, adds less than 10 ns to a request.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,9 +16,10 @@ use crate::quota::{Id, Limit, Millis, Window};
 /// The most ids it holds.
 pub const MAX_ASKERS: usize = 256;
 
-/// Requests that are all looked at in one turn; of those beyond, every [`SAMPLE`]th is.
+/// Requests that are all looked at in one turn; of those beyond, one in [`SAMPLE`] is, by chance: who asks in turns with
+/// others must not be missed for it.
 const FULL: u32 = 256;
-const SAMPLE: u32 = 16;
+const SAMPLE: u32 = 64;
 
 /// How long a turn is, as a power of two in ms: about a second.
 const TURN_BITS: u32 = 10;

@@ -1,0 +1,100 @@
+//! A trial of the way to the server leaves nothing behind and says what went wrong; and connections are counted.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use huntaze_rate_limit::quota::Namespace;
+use huntaze_rate_limit::store::ErrorKind;
+use huntaze_rate_limit::store::redis::{Connections, RedisStore, Trial};
+
+use super::{PATIENT, left};
+use crate::server::Server;
+
+async fn until<T>(found: impl AsyncFn() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(it) = found().await {
+            return it;
+        }
+        assert!(begun.elapsed() < PATIENT, "it never came");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Takes a right from everybody.
+fn without(right: &str) -> Server {
+    let server = Server::start(&[]);
+    let mut acl = redis::cmd("ACL");
+    let () = acl
+        .arg(&["SETUSER", "default", &format!("-{right}")])
+        .query(&mut server.admin())
+        .unwrap();
+    server
+}
+
+fn name() -> Namespace {
+    Namespace::new("t").unwrap()
+}
+
+#[tokio::test]
+async fn every_step_is_taken_and_nothing_stays() {
+    let server = Server::start(&[]);
+    let store = server.store();
+    let one = store.try_out(&name()).await.unwrap();
+    let other = store.try_out(&name()).await.unwrap();
+    let Trial { version, key, .. } = &one;
+    assert!(key.starts_with("{t:}test:"), "{key}");
+    assert!((&one.key, &one.value) != (&other.key, &other.value));
+    let mut admin = server.admin();
+    let info: String = redis::cmd("INFO").arg("server").query(&mut admin).unwrap();
+    let line = format!("redis_version:{}\r\n", version.as_deref().unwrap());
+    assert!(info.contains(&line), "{line}");
+    let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut admin).unwrap();
+    assert_eq!(keys, [""; 0]);
+    // On the connection that the checks use.
+    assert_eq!(left(&store, "a").await, 4);
+}
+
+#[tokio::test]
+async fn what_the_user_may_not_do_is_named() {
+    let server = without("set");
+    let error = server.store().try_out(&name()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoPerm);
+    assert!(error.to_string().starts_with("SET: "), "{error}");
+    let without_info = without("info");
+    let trial = without_info.store().try_out(&name()).await.unwrap();
+    assert_eq!(trial.version, None);
+}
+
+#[tokio::test]
+async fn a_replica_fails_the_trial() {
+    let server = Server::start(&[]);
+    let () = redis::cmd("REPLICAOF")
+        .arg(&["127.0.0.1", "1"])
+        .query(&mut server.admin())
+        .unwrap();
+    let error = server.store().try_out(&name()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ReadOnly);
+}
+
+#[tokio::test]
+async fn connections_are_counted() {
+    let server = Server::start(&[]);
+    let counted = Arc::<Connections>::default();
+    let store = RedisStore::counting(server.config(), Arc::clone(&counted));
+    assert_eq!((counted.made(), counted.open()), (0, 0));
+    left(&store, "a").await;
+    assert_eq!((counted.made(), counted.open()), (1, 1));
+    assert_eq!(counted.replacements(), 0);
+    server.kill();
+    until(async || (counted.open() == 0).then_some(())).await;
+    let failed = store.try_out(&name()).await.unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::Refused);
+    assert!(counted.failures() > 0);
+    server.restart();
+    until(async || store.try_out(&name()).await.ok()).await;
+    assert_eq!((counted.made(), counted.open()), (2, 1));
+    assert_eq!(counted.replacements(), 1);
+    drop(store);
+    until(async || (counted.open() == 0).then_some(())).await;
+}
