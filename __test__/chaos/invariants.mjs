@@ -1,12 +1,14 @@
 // The invariants, each a function over the history of all processes. A function returns the violations, each a text; an
 // empty list is an invariant that held.
 
+import { isDeepStrictEqual } from 'node:util';
 import { admissions, byIdOf, countUpTo, grouped, mostInWindow } from './history.mjs';
 
 /** A settled promise waits for a turn of the event loop: what the contract calls scheduling. */
 export const SCHEDULING_MS = 100;
 /** Wall and monotonic clock are read one after the other, in ms, and one of them is slewed. */
 export const CLOCKS_MS = 20;
+const NOTHING = { allowed: {}, denied: {}, failed: 0 };
 
 /** I1: Redis admits at most `limit` in every window, whatever else decided besides. `lost` says, of an id, how many more
  *  may be, because a failover or an eviction has forgotten as many. */
@@ -118,6 +120,18 @@ function stoodStill(stalls, ends, from, to) {
 /** I17: every call is allowed, denied or failed, and no promise was left over. */
 export function complete(history, calls) {
   return history.length === calls ? [] : [`${calls} calls, ${history.length} settled`];
+}
+
+/** I17: the metrics say the same as who has asked: what was allowed and denied by whom, and what failed. */
+export function metered(records) {
+  return records.flatMap(({ metrics, tallies }, i) =>
+    Object.entries(metrics)
+      .filter(([limiter, said]) => !isDeepStrictEqual(said, tallies[limiter] ?? NOTHING))
+      .map(
+        ([limiter, said]) =>
+          `process ${i}, ${limiter}: the metrics say ${JSON.stringify(said)}, seen was ${JSON.stringify(tallies[limiter])}`,
+      ),
+  );
 }
 
 /** Every failure has one of the codes that the types promise, and `local` and `closed` never fail. */

@@ -213,7 +213,7 @@ export class Stage {
       I5: invariants.noNeedlessDenial(history, limiters, wallOffset),
       I9: keys ? await mortal(this.server, limiters, moreTtlMs) : [],
       I16: late,
-      I17: invariants.complete(history, calls),
+      I17: [...invariants.complete(history, calls), ...invariants.metered(records)],
       I18: this.recoveries
         .filter((ms) => ms > recoveryMs && ms < Infinity)
         .map((ms) => `Redis decided again after ${Math.round(ms)} ms`),

@@ -10,7 +10,8 @@ use crate::quota::{Namespace, Window};
 use crate::store::redis::Connections;
 
 /// Names that are counted apart: an application that names a limiter after each of its users must not fill the memory, nor a
-/// monitoring system. All further ones are counted together.
+/// monitoring system. Where there are more, those that are not open are forgotten, and if all are, the others are counted
+/// together.
 const MAX_NAMES: usize = 256;
 
 /// What those are called: no limiter's name, which holds no `*`.
@@ -25,8 +26,16 @@ static CONNECTIONS: LazyLock<Arc<Connections>> = LazyLock::new(Arc::default);
 /// The meter of the limiters called `name`. The window of the first decides how long who asks is remembered.
 pub(super) fn meter(name: &Namespace, window: Window) -> Arc<Meter<Ticket>> {
     let mut meters = METERS.lock().unwrap_or_else(PoisonError::into_inner);
-    let full = meters.len() >= MAX_NAMES && !meters.contains_key(name.as_str());
-    let name = if full { OTHERS } else { name.as_str() };
+    let has_room = |meters: &Meters| meters.len() < MAX_NAMES || meters.contains_key(name.as_str());
+    if !has_room(&meters) {
+        // Whoever is open holds its meter.
+        meters.retain(|_, meter| Arc::strong_count(meter) > 1);
+    }
+    let name = if has_room(&meters) {
+        name.as_str()
+    } else {
+        OTHERS
+    };
     let meter = meters
         .entry(name.into())
         .or_insert_with(|| Arc::new(Meter::new(window)));

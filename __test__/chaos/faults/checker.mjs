@@ -68,6 +68,11 @@ export default {
       must(check(bad[name]).length > 0, `${name} finds no fault with a bad history`);
     }
     must(invariants.complete(good, good.length + 1).length > 0, 'a promise that never settled is not missed');
+    const counted = { allowed: { redis: 2 }, denied: { 'deny-cache': 1 }, failed: 0 };
+    const metered = (metrics) => invariants.metered([{ tallies: { x: counted }, metrics: { x: metrics } }]);
+    must(metered({ ...counted }).length === 0, 'metrics that are right are not believed');
+    must(metered({ ...counted, failed: 1 }).length > 0, 'metrics that say too much are believed');
+    must(metered({ ...counted, denied: {} }).length > 0, 'metrics that say too little are believed');
     must(invariants.exact(bad.exact, limiters, () => 1).length === 0, 'a lost write is not allowed for');
     must(
       invariants.exact([decision(1000), decision(1050), decision(1100)], limiters).length === 0,

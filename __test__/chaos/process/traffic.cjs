@@ -24,6 +24,8 @@ for (const name of Object.keys(escaped)) {
 
 let calls = 0;
 let settled = 0;
+/** What has been answered since the start, by limiter and then as its metrics have it. */
+const tallies = {};
 let asking = [];
 let stopping = false;
 /** When the latest decision of Redis was asked for, a limiter each. */
@@ -94,6 +96,8 @@ const commands = {
       stalls: stalls.splice(0),
       escaped,
       texts: [...utterances.texts],
+      tallies,
+      metrics: metrics(),
       wallOffset: wallOffset(),
     };
     calls = 0;
@@ -102,6 +106,27 @@ const commands = {
     return record;
   },
 };
+
+/** What every limiter says it has counted, in the form of a tally. */
+function metrics() {
+  const counted = [...limiters].filter(([, { limiter }]) => limiter instanceof RateLimiter);
+  return Object.fromEntries(
+    counted.map(([key, { limiter }]) => {
+      const { allowed, denied, failed } = limiter.getMetrics();
+      const some = (counts) => Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
+      return [key, { allowed: some(allowed), denied: some(denied), failed }];
+    }),
+  );
+}
+
+function count(key, outcome, source) {
+  const tally = (tallies[key] ??= { allowed: {}, denied: {}, failed: 0 });
+  if (outcome === 2) tally.failed++;
+  else {
+    const counts = outcome === 1 ? tally.allowed : tally.denied;
+    counts[source] = (counts[source] ?? 0) + 1;
+  }
+}
 
 async function caller({ limiter, thinkMs, hot, cold, hotShare }) {
   // Not all in step.
@@ -129,6 +154,7 @@ async function check(key, id) {
     utterances.error(error);
   }
   settled++;
+  count(key, answer.outcome, answer.source);
   history.add(key, id, answer.outcome, answer.source, answer.moment, answer.retryAfterMs, calledAt, answer.settledAt);
   return answer;
 }

@@ -1,0 +1,166 @@
+import { Worker } from 'node:worker_threads';
+import { RateLimiter, type Decision, type Metrics } from '@huntaze/rate-limit';
+import { freePort } from '../support/redis';
+import { freshId, stores } from '../support/stores';
+
+// Every check is counted once, by who decided it: the metrics say what the callers have seen.
+
+const sum = (counts: Readonly<Record<string, number>>) => Object.values(counts).reduce((a, b) => a + b, 0);
+
+/** What callers have seen, in the form of the metrics. */
+class Seen {
+  readonly allowed: Partial<Record<Decision['source'], number>> = {};
+  readonly denied: Partial<Record<Decision['source'], number>> = {};
+  failed = 0;
+
+  async ask(limiter: RateLimiter, id: string): Promise<void> {
+    try {
+      const { allowed, source } = await limiter.limit(id);
+      const counts = allowed ? this.allowed : this.denied;
+      counts[source] = (counts[source] ?? 0) + 1;
+    } catch {
+      this.failed++;
+    }
+  }
+
+  agrees({ allowed, denied, failed, checks, denials }: Metrics): void {
+    const some = (counts: Readonly<Record<string, number>>) =>
+      Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
+    expect({ allowed: some(allowed), denied: some(denied), failed }).toEqual({
+      allowed: this.allowed,
+      denied: this.denied,
+      failed: this.failed,
+    });
+    expect(checks).toBe(sum(allowed) + sum(denied) + failed);
+    expect(denials).toBe(sum(denied));
+  }
+}
+
+describe.each(stores)('on $name', (store) => {
+  beforeAll(() => store.start());
+  afterAll(() => store.stop());
+
+  test('checks are counted by decision and source, and nothing else is', async () => {
+    const limiter = new RateLimiter({
+      name: freshId(),
+      limit: 5,
+      windowMs: 60_000,
+      redis: store.redis(),
+      timeoutMs: 5000,
+    });
+    const seen = new Seen();
+    for (let i = 0; i < 10; i++) await seen.ask(limiter, 'one');
+    await Promise.all(Array.from({ length: 200 }, (_, i) => seen.ask(limiter, `id-${i % 30}`)));
+    await limiter.status('one');
+    await limiter.reset('one');
+    const metrics = limiter.getMetrics();
+    seen.agrees(metrics);
+    expect(metrics.checks).toBe(210);
+    expect(metrics).toMatchObject({ inFlight: 0, degraded: 0, storeErrors: {}, breaker: { state: 'closed', openings: 0 } });
+    const overRedis = store.source === 'redis';
+    expect(metrics.batchSize.count > 0).toBe(overRedis);
+    expect(metrics.storeLatencyMs.count).toBe(metrics.batchSize.count);
+    expect(metrics.connections.open > 0).toBe(overRedis);
+    await limiter.close();
+  });
+
+  test('a close loses nothing, and limiters of one name count together', async () => {
+    const options = { name: freshId(), limit: 5, windowMs: 60_000, redis: store.redis(), timeoutMs: 5000 };
+    const limiters = [new RateLimiter(options), new RateLimiter(options)] as const;
+    await limiters[0].check('a');
+    await limiters[1].check('b');
+    await limiters[0].close();
+    await limiters[0].check('c');
+    expect(limiters[1].getMetrics().checks).toBe(3);
+    await Promise.all(limiters.map((limiter) => limiter.close()));
+    expect(limiters[0].getMetrics().checks).toBe(3);
+  });
+
+  test('an anomaly is counted', async () => {
+    const limiter = new RateLimiter({ name: freshId(), limit: 2, windowMs: 60_000, redis: store.redis(), timeoutMs: 5000 });
+    const heard = new Promise((resolve) => limiter.onAnomaly(resolve));
+    for (let i = 0; i < 5; i++) await limiter.limit('a');
+    await heard;
+    expect(limiter.getMetrics().anomalies).toBe(1);
+    await limiter.close();
+  });
+
+  test('a worker thread counts with the others', async () => {
+    const name = freshId();
+    const limiter = new RateLimiter({ name, limit: 5, windowMs: 60_000, redis: store.redis(), timeoutMs: 5000 });
+    await limiter.check('a');
+    const worker = new Worker(
+      `const { workerData: { module, options } } = require('node:worker_threads');
+       const { RateLimiter } = require(module);
+       const limiter = new RateLimiter(options);
+       limiter.check('b').then(() => limiter.close());`,
+      {
+        eval: true,
+        workerData: {
+          module: require.resolve('../..'),
+          options: { name, limit: 5, windowMs: 60_000, redis: store.redis(), timeoutMs: 5000 },
+        },
+      },
+    );
+    await new Promise((resolve, reject) => worker.once('exit', resolve).once('error', reject));
+    expect(limiter.getMetrics().checks).toBe(2);
+    await limiter.close();
+  });
+});
+
+test.each(['local', 'open', 'closed', 'throw'] as const)('an outage under %s', async (onStoreError) => {
+  const limiter = new RateLimiter({
+    name: freshId(),
+    limit: 3,
+    windowMs: 60_000,
+    onStoreError,
+    redis: { host: '127.0.0.1', port: await freePort() },
+  });
+  const seen = new Seen();
+  const before = limiter.getMetrics().connections.failed;
+  for (let i = 0; i < 8; i++) await seen.ask(limiter, 'a');
+  const metrics = limiter.getMetrics();
+  seen.agrees(metrics);
+  expect(metrics.degraded).toBe(onStoreError === 'throw' ? 0 : 8);
+  expect(metrics.failed).toBe(onStoreError === 'throw' ? 8 : 0);
+  // Whatever was decided instead, the store did not answer; and no time was taken of what it did not.
+  expect(metrics.storeErrors).toEqual({ ECONNREFUSED: 8 });
+  expect(metrics.storeLatencyMs.count).toBe(0);
+  expect(metrics.breaker.openings).toBe(1);
+  expect(['open', 'half-open']).toContain(metrics.breaker.state);
+  expect(metrics.connections.failed).toBeGreaterThan(before);
+  await limiter.close();
+});
+
+test('a request that waits for its answer is in flight', async () => {
+  const port = await freePort();
+  const hole = (await import('node:net')).createServer((socket) => socket.on('error', () => {}).resume());
+  await new Promise<void>((resolve) => hole.listen(port, '127.0.0.1', resolve));
+  const limiter = new RateLimiter({
+    name: freshId(),
+    limit: 3,
+    windowMs: 60_000,
+    timeoutMs: 500,
+    redis: { host: '127.0.0.1', port },
+  });
+  const asked = [1, 2, 3].map((id) => limiter.limit(id));
+  expect(limiter.getMetrics().inFlight).toBe(3);
+  await Promise.all(asked);
+  expect(limiter.getMetrics()).toMatchObject({ inFlight: 0, checks: 3, storeErrors: { ETIMEDOUT: 3 } });
+  await limiter.close();
+  await new Promise((resolve) => hole.close(resolve));
+});
+
+test('names without end do not fill the memory, and those in use are counted apart', async () => {
+  const kept = new RateLimiter({ name: freshId(), limit: 5, windowMs: 60_000 });
+  await kept.check('a');
+  for (let i = 0; i < 600; i++) {
+    const one = new RateLimiter({ name: freshId(), limit: 5, windowMs: 60_000 });
+    await one.check('a');
+    expect(one.getMetrics().checks).toBe(1);
+    await one.close();
+  }
+  await kept.check('a');
+  expect(kept.getMetrics().checks).toBe(2);
+  await kept.close();
+});

@@ -1,0 +1,83 @@
+import {
+  checkCreatorRateLimit,
+  close,
+  configure,
+  resetCreatorRateLimit,
+  topCreators,
+  type CreatorPlan,
+} from '@huntaze/rate-limit';
+import { startRedis } from '../support/redis';
+import { freshId, stores } from '../support/stores';
+
+async function ask(id: string, plan: CreatorPlan, times: number): Promise<void> {
+  for (let i = 0; i < times; i++) await checkCreatorRateLimit(id, plan).catch(() => {});
+}
+
+describe.each(stores)('on $name', (store) => {
+  beforeAll(() => store.start());
+  beforeEach(() => configure({ redis: store.redis(), timeoutMs: 5000, anomaly: false }));
+  afterEach(() => close());
+  afterAll(() => store.stop());
+
+  test('the nearest to their quota come first, with where they stand', async () => {
+    const [over, near, half, far] = [freshId(), freshId(), freshId(), freshId()];
+    await ask(far, 'business', 60);
+    await ask(half, 'pro', 50);
+    await ask(near, 'starter', 49);
+    await ask(over, 'starter', 70);
+    const top = (await topCreators(64)).filter(({ creatorId }) => [over, near, half, far].includes(creatorId));
+    expect(top.map(({ creatorId }) => creatorId)).toEqual([over, near, half, far]);
+    expect(top[0]).toEqual({
+      creatorId: over,
+      plan: 'starter',
+      limit: 50,
+      used: 50,
+      remaining: 0,
+      reset: expect.any(Number),
+      requests: expect.any(Number),
+    });
+    expect(top[0]!.requests).toBeGreaterThanOrEqual(70);
+    expect(top[1]).toMatchObject({ used: 49, remaining: 1 });
+    expect(top[3]).toMatchObject({ plan: 'business', limit: 500, used: 60 });
+    expect((await topCreators(1)).length).toBe(1);
+  });
+
+  test('who has been reset is left out', async () => {
+    const id = freshId();
+    await ask(id, 'starter', 50);
+    const listed = async () => (await topCreators(64)).some(({ creatorId }) => creatorId === id);
+    expect(await listed()).toBe(true);
+    await resetCreatorRateLimit(id);
+    expect(await listed()).toBe(false);
+  });
+
+  test('a crowd of others does not hide who asks most', async () => {
+    const id = freshId();
+    const crowd = freshId();
+    for (let i = 0; i < 20_000; i += 200) {
+      await Promise.all(
+        Array.from({ length: 200 }, (_, n) => checkCreatorRateLimit(n % 10 === 0 ? id : `${crowd}-${i + n}`, 'business').catch(() => {})),
+      );
+    }
+    expect((await topCreators(1))[0]).toMatchObject({ creatorId: id, used: 500 });
+  });
+});
+
+test('where they stand is the word of the store, over all processes', async () => {
+  const server = await startRedis();
+  configure({ redis: { url: server.url }, timeoutMs: 5000 });
+  const id = freshId();
+  await ask(id, 'starter', 3);
+  // What another process might do.
+  server.cli('del', `{creator:${id}}`);
+  expect((await topCreators(64)).some(({ creatorId }) => creatorId === id)).toBe(false);
+  await close();
+  await server.stop();
+});
+
+test.each([0, 65, 1.5, Number.NaN])('%p is no count', async (count) => {
+  await expect(topCreators(count)).rejects.toMatchObject({ code: 'ERR_OUT_OF_RANGE' });
+});
+test.each([null, '3', {}])('%p is no count', async (count) => {
+  await expect(topCreators(count as never)).rejects.toMatchObject({ code: 'ERR_INVALID_ARG_TYPE' });
+});
