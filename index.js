@@ -7,6 +7,7 @@
 //   face/session.js     a limiter from its first request to its close; answers become decisions and errors
 //   face/border.js      slots and the mailbox; over there: src/node/limiter.rs, completions.rs, record.rs
 //   face/anomalies.js   listeners and the log line
+//   face/http/          what a route answers: the headers of a decision, and the check in front of a handler
 //   face/binding.js     finds the binary
 
 const { RateLimitError } = require('./face/errors.js');
@@ -19,6 +20,8 @@ const {
   onAnomaly,
   close,
 } = require('./face/creators.js');
+const { rateLimitHeaders } = require('./face/http/headers.js');
+const { withRateLimit } = require('./face/http/with-rate-limit.js');
 
 // One literal, so that `import { checkCreatorRateLimit } from '@huntaze/rate-limit'` finds the names.
 module.exports = {
@@ -30,4 +33,6 @@ module.exports = {
   close,
   RateLimiter,
   RateLimitError,
+  rateLimitHeaders,
+  withRateLimit,
 };

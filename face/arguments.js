@@ -31,6 +31,14 @@ function planNumber(plan) {
   return number;
 }
 
+/** A name that goes into keys, fields and labels as it is. */
+function plainName(what, name) {
+  text(what, name);
+  // Anything else would need escaping there, and could then be mistaken for another name.
+  if (!/^[A-Za-z0-9._-]{1,64}$/.test(name)) throw wrongValue(what, "1 to 64 letters, digits, '.', '_' or '-'");
+  return name;
+}
+
 /** The options of a single check. */
 function checkLimit(options, otherwise) {
   if (options === undefined) return otherwise;
@@ -38,9 +46,9 @@ function checkLimit(options, otherwise) {
   return integer('options.limit', limit, 1, constants.maxLimit);
 }
 
-function listenerOf(listener) {
-  if (typeof listener !== 'function') throw wrongType('listener', 'a function', listener);
-  return listener;
+function callable(what, value) {
+  if (typeof value !== 'function') throw wrongType(what, 'a function', value);
+  return value;
 }
 
 /** An object with no keys but the known ones. */
@@ -76,4 +84,15 @@ function text(what, value) {
   return value;
 }
 
-module.exports = { idText, planNumber, checkLimit, listenerOf, record, integer, inRange, boolean, text };
+module.exports = {
+  idText,
+  planNumber,
+  plainName,
+  checkLimit,
+  callable,
+  record,
+  integer,
+  inRange,
+  boolean,
+  text,
+};

@@ -1,6 +1,6 @@
 'use strict';
 
-const { idText, listenerOf, planNumber } = require('./arguments.js');
+const { callable, idText, planNumber } = require('./arguments.js');
 const { configError } = require('./errors.js');
 const { creatorOptions } = require('./options.js');
 const { Session } = require('./session.js');
@@ -17,6 +17,22 @@ function checkCreatorRateLimit(creatorId, plan = 'pro') {
   } catch (error) {
     return Promise.reject(error);
   }
+}
+
+/** As {@link checkCreatorRateLimit}, but resolves to the Decision. Not public: RateLimiter has that already. */
+function limitCreator(creatorId, plan = 'pro') {
+  try {
+    const id = idText(creatorId, 'creatorId');
+    const number = planNumber(plan);
+    return session.limit(id, options.planLimits[number], number);
+  } catch (error) {
+    return Promise.reject(error);
+  }
+}
+
+/** The window of the checks that start now: `configure` may change it after a close. */
+function creatorWindowMs() {
+  return options.windowMs;
 }
 
 function getRateLimitStatus(creatorId, plan = 'pro') {
@@ -63,7 +79,7 @@ function configure(wanted) {
 }
 
 function onAnomaly(listener) {
-  return session.listeners.add(listenerOf(listener));
+  return session.listeners.add(callable('listener', listener));
 }
 
 function close() {
@@ -72,6 +88,8 @@ function close() {
 
 module.exports = {
   checkCreatorRateLimit,
+  limitCreator,
+  creatorWindowMs,
   getRateLimitStatus,
   resetCreatorRateLimit,
   configure,

@@ -57,6 +57,14 @@ function outOfRange(what, expected) {
   return coded(new RangeError(`${what} must be ${expected}`), 'ERR_OUT_OF_RANGE');
 }
 
+/** A callback of the caller's that gave back what it should not. */
+function wrongReturn(what, expected, received) {
+  return coded(
+    new TypeError(`${what} must return ${expected}. Received ${kindOf(received)}`),
+    'ERR_INVALID_RETURN_VALUE',
+  );
+}
+
 /** A configuration that cannot work, or that came too late. */
 function configError(message) {
   return coded(new Error(message), 'ERR_RATE_LIMIT_CONFIG');
@@ -85,4 +93,14 @@ function kindOf(value) {
   return `type ${typeof value}`;
 }
 
-module.exports = { RateLimitError, denial, wrongType, wrongValue, outOfRange, configError, storeError, coded };
+module.exports = {
+  RateLimitError,
+  denial,
+  wrongType,
+  wrongValue,
+  outOfRange,
+  wrongReturn,
+  configError,
+  storeError,
+  coded,
+};

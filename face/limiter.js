@@ -1,17 +1,26 @@
 'use strict';
 
-const { checkLimit, idText, listenerOf } = require('./arguments.js');
+const { callable, checkLimit, idText } = require('./arguments.js');
 const { limiterOptions } = require('./options.js');
 const { Session } = require('./session.js');
+
+let windowOf;
 
 /** The general limiter: one limit for every id, unless a check brings its own. */
 class RateLimiter {
   #limit;
+  #windowMs;
   #session;
+
+  static {
+    // Not a property: what it tells is for the http module alone. Undefined for what is no limiter of this copy.
+    windowOf = (limiter) => (#windowMs in limiter ? limiter.#windowMs : undefined);
+  }
 
   constructor(options) {
     const checked = limiterOptions(options);
     this.#limit = checked.limit;
+    this.#windowMs = checked.windowMs;
     this.#session = new Session(checked);
   }
 
@@ -48,7 +57,7 @@ class RateLimiter {
   }
 
   onAnomaly(listener) {
-    return this.#session.listeners.add(listenerOf(listener));
+    return this.#session.listeners.add(callable('listener', listener));
   }
 
   close() {
@@ -56,4 +65,4 @@ class RateLimiter {
   }
 }
 
-module.exports = { RateLimiter };
+module.exports = { RateLimiter, windowOf };

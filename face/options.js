@@ -1,6 +1,6 @@
 'use strict';
 
-const { inRange, integer, record, text } = require('./arguments.js');
+const { inRange, integer, plainName, record } = require('./arguments.js');
 const { constants } = require('./binding.js');
 const { wrongType, wrongValue } = require('./errors.js');
 const { redisOptions } = require('./redis-options.js');
@@ -13,7 +13,7 @@ const COMMON = ['windowMs', 'redis', 'onStoreError', 'timeoutMs', 'denyCacheMs',
 function limiterOptions(options) {
   record('options', options, ['name', 'limit', ...COMMON]);
   return {
-    name: namespace(options.name),
+    name: plainName('options.name', options.name),
     limit: integer('options.limit', options.limit, 1, constants.maxLimit),
     ...common(options, integer('options.windowMs', options.windowMs, 1, constants.maxWindowMs)),
   };
@@ -45,15 +45,6 @@ function common(options, windowMs) {
     denyCacheMs: integer('options.denyCacheMs', denyCacheMs, 0, 60_000),
     anomaly: anomalyRule(anomaly),
   };
-}
-
-function namespace(name) {
-  text('options.name', name);
-  // Anything else would need escaping in keys, and could then be mistaken for another name.
-  if (!/^[A-Za-z0-9._-]{1,64}$/.test(name)) {
-    throw wrongValue('options.name', "1 to 64 letters, digits, '.', '_' or '-'");
-  }
-  return name;
 }
 
 function policy(name) {

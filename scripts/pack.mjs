@@ -30,7 +30,7 @@ function stagePackage(packed) {
   const { name, version, license } = manifest;
   manifest.optionalDependencies = Object.fromEntries(packed.map((platform) => [`${name}-${platform.name}`, version]));
   const directory = stage('package', manifest);
-  for (const file of ['index.js', 'index.d.ts', 'face', 'README.md', 'CHANGELOG.md', 'LICENSE'])
+  for (const file of ['index.js', 'index.d.ts', 'types', 'face', 'README.md', 'CHANGELOG.md', 'LICENSE'])
     copy(join(root, file), directory);
   return directory;
 }

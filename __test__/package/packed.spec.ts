@@ -42,7 +42,11 @@ test('the tarballs hold what they should and nothing else', () => {
         'options',
         'redis-options',
         'session',
+        'http/headers',
+        'http/response',
+        'http/with-rate-limit',
       ].map((file) => `face/${file}.js`),
+      ...['connection', 'http', 'metrics'].map((file) => `types/${file}.d.ts`),
     ]
       .map((file) => `package/${file}`)
       .sort(),
@@ -83,7 +87,7 @@ test('import and require give the same names and one RateLimitError', () => {
   expect(JSON.parse(consumer.run('node', 'both.mjs'))).toEqual({
     names: [
       ...['checkCreatorRateLimit', 'getRateLimitStatus', 'resetCreatorRateLimit', 'configure', 'onAnomaly', 'close'],
-      ...['RateLimiter', 'RateLimitError'],
+      ...['RateLimiter', 'RateLimitError', 'rateLimitHeaders', 'withRateLimit'],
     ],
     sameClass: true,
     error: { name: 'RateLimitError', code: 'RATE_LIMITED', message: 'Rate limit exceeded', limit: 1, remaining: 0 },

@@ -1,0 +1,153 @@
+import { execFileSync } from 'node:child_process';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { RateLimiter, withRateLimit } from '@huntaze/rate-limit';
+import { freshId } from '../support/stores';
+
+// What becomes of the response that a handler returns.
+
+let limiter: RateLimiter;
+beforeEach(() => {
+  limiter = new RateLimiter({ name: freshId(), limit: 5, windowMs: 60_000, anomaly: false });
+});
+afterEach(() => limiter.close());
+
+/** What a route answers whose handler returns `response`. */
+function answer(response: unknown, id = 'id'): Promise<Response> {
+  return withRateLimit(() => response as Response, { id: () => id, limiter })(new Request('http://localhost/'));
+}
+
+test('a body is passed on as it comes, not gathered', async () => {
+  let go!: () => void;
+  const gate = new Promise<void>((resolve) => (go = resolve));
+  async function* words() {
+    yield 'first ';
+    await gate;
+    yield 'second';
+  }
+  const response = await answer(new Response(ReadableStream.from(words()).pipeThrough(new TextEncoderStream())));
+  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+  expect(await reader.read()).toEqual({ done: false, value: 'first ' });
+  go();
+  expect(await reader.read()).toEqual({ done: false, value: 'second' });
+  expect((await reader.read()).done).toBe(true);
+});
+
+test('a client that goes away is told to the handler', async () => {
+  const cancelled = jest.fn();
+  const response = await answer(new Response(new ReadableStream({ cancel: cancelled })));
+  await response.body!.cancel('gone');
+  expect(cancelled).toHaveBeenCalledWith('gone');
+});
+
+test('a redirect, whose headers cannot be set', async () => {
+  const response = await answer(Response.redirect('http://localhost/elsewhere', 308));
+  expect([response.status, response.headers.get('location')]).toEqual([308, 'http://localhost/elsewhere']);
+  expect(response.headers.get('x-ratelimit-remaining')).toBe('4');
+});
+
+test('status, status text, cookies and an empty body stay', async () => {
+  const headers = [
+    ['Set-Cookie', 'a=1; Path=/'],
+    ['Set-Cookie', 'b=2'],
+  ] as [string, string][];
+  const response = await answer(new Response(null, { status: 204, statusText: 'Nothing There', headers }));
+  expect([response.status, response.statusText, response.body]).toEqual([204, 'Nothing There', null]);
+  expect(response.headers.getSetCookie()).toEqual(['a=1; Path=/', 'b=2']);
+});
+
+test('headers that the handler has set win', async () => {
+  const own = { 'x-ratelimit-limit': '7', RateLimit: '"own";r=1' };
+  const { headers } = await answer(new Response('', { headers: own }));
+  expect([headers.get('x-ratelimit-limit'), headers.get('ratelimit')]).toEqual(['7', '"own";r=1']);
+  expect(headers.get('x-ratelimit-remaining')).toBe('4');
+});
+
+test('one object returned twice tells each caller their own numbers', async () => {
+  const shared = new Response(null, { status: 204 });
+  expect((await answer(shared, 'a')).headers.get('x-ratelimit-remaining')).toBe('4');
+  expect((await answer(shared, 'a')).headers.get('x-ratelimit-remaining')).toBe('3');
+  expect((await answer(shared, 'b')).headers.get('x-ratelimit-remaining')).toBe('4');
+  expect([...shared.headers]).toEqual([]);
+});
+
+test('what cannot be copied is passed on as it is', async () => {
+  const failure = Response.error();
+  expect(await answer(failure)).toBe(failure);
+});
+
+describe('a response of another class', () => {
+  /** As a library might write one: the body is not where the standard has it. */
+  class Foreign {
+    status = 201;
+    statusText = 'Made';
+    constructor(
+      readonly headers: Headers,
+      readonly body: unknown = undefined,
+    ) {}
+  }
+
+  test('is recognised, and gets the headers itself', async () => {
+    const foreign = new Foreign(new Headers({ 'X-Own': '1' }));
+    expect(await answer(foreign)).toBe(foreign);
+    expect(Object.fromEntries(foreign.headers)).toMatchObject({ 'x-own': '1', 'x-ratelimit-remaining': '4' });
+  });
+
+  test('is copied where its headers refuse', async () => {
+    const body = new Response('text').body;
+    const foreign = new Foreign(Response.redirect('http://localhost/', 302).headers, body);
+    const response = await answer(foreign);
+    expect(response).toBeInstanceOf(Response);
+    expect([response.status, response.statusText, await response.text()]).toEqual([201, 'Made', 'text']);
+    expect(response.headers.get('x-ratelimit-remaining')).toBe('4');
+  });
+});
+
+test('Response is looked up at the call: a framework may bring its own later', async () => {
+  await limiter.limit('full', { limit: 1 });
+  const denied = withRateLimit(() => Response.json({}), { id: () => '', limiter });
+  class Later extends Response {}
+  const before = globalThis.Response;
+  globalThis.Response = Later as typeof Response;
+  try {
+    expect(await denied(new Request('http://localhost/'))).toHaveProperty('status', 400);
+    expect(await answer(new Later('text'))).toBeInstanceOf(Later);
+  } finally {
+    globalThis.Response = before;
+  }
+});
+
+describe('a response that was fetched', () => {
+  let upstream: Server;
+  let url: string;
+  beforeAll(async () => {
+    upstream = createServer((_, response) => {
+      response.writeHead(200, 'Fine', { 'Content-Type': 'text/plain' });
+      response.write('begun ');
+      setTimeout(() => response.end('ended'), 50);
+    });
+    await new Promise<void>((resolve) => upstream.listen(0, '127.0.0.1', resolve));
+    url = `http://127.0.0.1:${(upstream.address() as AddressInfo).port}/`;
+  });
+  afterAll(async () => {
+    upstream.closeAllConnections();
+    await new Promise((resolve) => upstream.close(resolve));
+  });
+
+  test('is forwarded', async () => {
+    const response = await answer(await fetch(url));
+    expect([response.status, response.statusText]).toEqual([200, 'Fine']);
+    expect(response.headers.get('content-type')).toBe('text/plain');
+    expect(response.headers.get('x-ratelimit-remaining')).toBe('4');
+    expect(await response.text()).toBe('begun ended');
+  });
+
+  // Node cancels the body of a fetched response once that is collected, whoever holds the body.
+  test('is read to its end, collected or not', () => {
+    const fixture = join(__dirname, '../fixtures/forwarded.cjs');
+    const env = { ...process.env, REDIS_URL: '' };
+    const printed = execFileSync(process.execPath, ['--expose-gc', fixture], { encoding: 'utf8', env });
+    expect(printed.trim()).toBe('begun ended');
+  });
+});

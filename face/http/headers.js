@@ -1,0 +1,77 @@
+'use strict';
+
+const { inRange, integer, plainName, record } = require('../arguments.js');
+const { constants } = require('../binding.js');
+const { wrongType } = require('../errors.js');
+
+// The largest integer of a structured field has 15 digits: RFC 9651, section 3.3.1.
+const MAX_INTEGER = 999_999_999_999_999;
+
+/** The headers of a Decision or a RateLimitError: types/http.d.ts says which. */
+function rateLimitHeaders(result, policy = {}) {
+  const { limit, remaining, allowed, waitMs, resetMs } = standing(result);
+  record('policy', policy, ['name', 'windowMs']);
+  const name = policy.name === undefined ? 'default' : plainName('policy.name', policy.name);
+  const window =
+    policy.windowMs === undefined
+      ? undefined
+      : seconds(integer('policy.windowMs', policy.windowMs, 1, constants.maxWindowMs));
+  const now = Date.now();
+  // The store's clock says when the window is empty, this machine's how long that is. Where they disagree, no window
+  // lasts longer than it is.
+  const t = allowed ? Math.min(Math.max(0, seconds(resetMs - now)), window ?? MAX_INTEGER) : seconds(waitMs);
+  const headers = {
+    'X-RateLimit-Limit': `${limit}`,
+    'X-RateLimit-Remaining': `${remaining}`,
+    'X-RateLimit-Reset': `${seconds(allowed ? resetMs : now + waitMs)}`,
+    // Structured fields (RFC 9651). A name holds nothing that would need escaping in a quoted string.
+    'RateLimit-Policy': `"${name}";q=${limit}${window === undefined ? '' : `;w=${window}`}`,
+    RateLimit: `"${name}";r=${remaining};t=${t}`,
+  };
+  if (!allowed) headers['Retry-After'] = `${seconds(waitMs)}`;
+  return headers;
+}
+
+/** What a decision and an error say alike, checked. */
+function standing(result) {
+  if (isDenial(result)) {
+    const { retryAfter, limit, remaining } = result;
+    return {
+      ...counts(limit, remaining),
+      allowed: false,
+      waitMs: wait(inRange('result.retryAfter', retryAfter, 0, MAX_INTEGER) * 1000),
+    };
+  }
+  if (typeof result?.allowed !== 'boolean') throw wrongType('result', 'a Decision or a RateLimitError', result);
+  const { allowed, limit, remaining, reset, retryAfterMs } = result;
+  return {
+    ...counts(limit, remaining),
+    allowed,
+    resetMs: inRange('result.reset', reset, 0, MAX_INTEGER),
+    waitMs: wait(inRange('result.retryAfterMs', retryAfterMs, 0, MAX_INTEGER)),
+  };
+}
+
+/** By its shape: an error of another copy of this module is no instance of this copy's class. */
+function isDenial(result) {
+  return result?.code === 'RATE_LIMITED';
+}
+
+function counts(limit, remaining) {
+  return {
+    limit: integer('result.limit', limit, 0, MAX_INTEGER),
+    remaining: integer('result.remaining', remaining, 0, MAX_INTEGER),
+  };
+}
+
+/** A client told to wait no time at all would be back before the slot is free. */
+function wait(ms) {
+  return Math.max(1000, ms);
+}
+
+/** Rounded up: who waits that long is never early. */
+function seconds(ms) {
+  return Math.ceil(ms / 1000);
+}
+
+module.exports = { rateLimitHeaders };

@@ -1,0 +1,91 @@
+'use strict';
+
+const { callable, idText, planNumber, record } = require('../arguments.js');
+const { creatorWindowMs, limitCreator } = require('../creators.js');
+const { wrongReturn, wrongType, wrongValue } = require('../errors.js');
+const { windowOf } = require('../limiter.js');
+const { rateLimitHeaders } = require('./headers.js');
+const { isResponse, withHeaders } = require('./response.js');
+
+/** A route handler with a check in front of it: types/http.d.ts says how it behaves. */
+function withRateLimit(handler, options) {
+  callable('handler', handler);
+  const { id, plan, limiter, onDenied } = record('options', options, ['id', 'plan', 'limiter', 'onDenied']);
+  callable('options.id', id);
+  if (onDenied !== undefined) callable('options.onDenied', onDenied);
+  const planOf = planReader(plan);
+  const take = limiter === undefined ? takeOfCreator : takeOf(limiter, plan);
+
+  return async (request, ...rest) => {
+    // What the callbacks throw is theirs; only what they return may be refused.
+    const askedId = await id(request, ...rest);
+    const askedPlan = await planOf(request, ...rest);
+    const refusal = problemWith(askedId, askedPlan);
+    if (refusal !== undefined) return refused(refusal);
+
+    const { decision, windowMs } = await take(askedId, askedPlan);
+    const response = decision.allowed
+      ? responseOf('handler', await handler(request, ...rest))
+      : onDenied === undefined
+        ? denied(decision)
+        : responseOf('options.onDenied', await onDenied(decision, request, ...rest));
+    return withHeaders(response, rateLimitHeaders(decision, { windowMs }));
+  };
+}
+
+function planReader(plan) {
+  if (typeof plan === 'function') return plan;
+  // Once, where the route is made: a misspelt plan is no matter of the caller's.
+  if (plan !== undefined) planNumber(plan);
+  return () => plan;
+}
+
+/** Takes one request, and says in which window. */
+async function takeOfCreator(id, plan) {
+  // Before the check: the next configure() is none of it.
+  const windowMs = creatorWindowMs();
+  return { decision: await limitCreator(id, plan), windowMs };
+}
+
+function takeOf(limiter, plan) {
+  if (plan !== undefined) throw wrongValue('options.plan', 'left out: a limiter has one limit for all');
+  // By its shape: one of another copy of this module limits as well. Its window is not known here, and not told.
+  if (typeof limiter?.limit !== 'function') throw wrongType('options.limiter', 'a RateLimiter', limiter);
+  const windowMs = windowOf(limiter);
+  return async (id) => ({ decision: await limiter.limit(id), windowMs });
+}
+
+/**
+ * What the limiter would refuse. Asked beforehand, and not told by the code of what the limiter rejects with: a store that
+ * fails, or a limiter of the caller's making, is no bad request, whatever its code.
+ */
+function problemWith(id, plan) {
+  try {
+    idText(id, 'id');
+    if (plan !== undefined) planNumber(plan);
+    return undefined;
+  } catch (error) {
+    return error;
+  }
+}
+
+function refused({ message, code }) {
+  return json(400, { error: message, code });
+}
+
+function denied({ retryAfterMs }) {
+  const retryAfter = Math.max(1, Math.ceil(retryAfterMs / 1000));
+  return json(429, { error: 'Rate limit exceeded', code: 'RATE_LIMITED', retryAfter });
+}
+
+/** Looked up at each call: a test runner or a framework may bring its own Response later. */
+function json(status, body) {
+  return globalThis.Response.json(body, { status });
+}
+
+function responseOf(what, value) {
+  if (!isResponse(value)) throw wrongReturn(what, 'a Response', value);
+  return value;
+}
+
+module.exports = { withRateLimit };
