@@ -8,6 +8,8 @@
 //   face/border.js      slots and the mailbox; over there: src/node/limiter.rs, completions.rs, record.rs
 //   face/anomalies.js   listeners and the log line
 //   face/http/          what a route answers: the headers of a decision, and the check in front of a handler
+//   face/metrics/       what has been counted: snapshot.js reads it, the others write it for Prometheus, CloudWatch and
+//                       OpenTelemetry
 //   face/binding.js     finds the binary
 
 const { RateLimitError } = require('./face/errors.js');
@@ -17,11 +19,15 @@ const {
   getRateLimitStatus,
   resetCreatorRateLimit,
   configure,
+  getMetrics,
   onAnomaly,
   close,
 } = require('./face/creators.js');
 const { rateLimitHeaders } = require('./face/http/headers.js');
 const { withRateLimit } = require('./face/http/with-rate-limit.js');
+const { prometheusMetrics } = require('./face/metrics/prometheus.js');
+const { cloudWatchMetrics } = require('./face/metrics/cloudwatch.js');
+const { observeMetrics } = require('./face/metrics/open-telemetry.js');
 
 // One literal, so that `import { checkCreatorRateLimit } from '@huntaze/rate-limit'` finds the names.
 module.exports = {
@@ -35,4 +41,8 @@ module.exports = {
   RateLimitError,
   rateLimitHeaders,
   withRateLimit,
+  getMetrics,
+  prometheusMetrics,
+  cloudWatchMetrics,
+  observeMetrics,
 };

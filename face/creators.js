@@ -2,6 +2,7 @@
 
 const { callable, idText, planNumber } = require('./arguments.js');
 const { configError } = require('./errors.js');
+const { metricsOf } = require('./metrics/snapshot.js');
 const { creatorOptions } = require('./options.js');
 const { Session } = require('./session.js');
 
@@ -78,6 +79,10 @@ function configure(wanted) {
   session.listeners = listeners;
 }
 
+function getMetrics() {
+  return metricsOf(options.name);
+}
+
 function onAnomaly(listener) {
   return session.listeners.add(callable('listener', listener));
 }
@@ -93,6 +98,7 @@ module.exports = {
   getRateLimitStatus,
   resetCreatorRateLimit,
   configure,
+  getMetrics,
   onAnomaly,
   close,
   tryConnection,

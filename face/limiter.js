@@ -2,12 +2,14 @@
 
 const { callable, checkLimit, idText } = require('./arguments.js');
 const { limiterOptions } = require('./options.js');
+const { metricsOf } = require('./metrics/snapshot.js');
 const { Session } = require('./session.js');
 
 let windowOf;
 
 /** The general limiter: one limit for every id, unless a check brings its own. */
 class RateLimiter {
+  #name;
   #limit;
   #windowMs;
   #session;
@@ -19,6 +21,7 @@ class RateLimiter {
 
   constructor(options) {
     const checked = limiterOptions(options);
+    this.#name = checked.name;
     this.#limit = checked.limit;
     this.#windowMs = checked.windowMs;
     this.#session = new Session(checked);
@@ -54,6 +57,10 @@ class RateLimiter {
     } catch (error) {
       return Promise.reject(error);
     }
+  }
+
+  getMetrics() {
+    return metricsOf(this.#name);
   }
 
   onAnomaly(listener) {

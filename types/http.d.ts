@@ -17,7 +17,8 @@ export interface RateLimitPolicy {
  * rounded up: who obeys them is never early.
  *
  * `X-RateLimit-Reset` and the `t` of `RateLimit` say when the window is empty again; for a denial, when a lone caller is
- * admitted: an error knows no other moment, and it is the one that matters.
+ * admitted: an error knows no other moment, and it is the one that matters. (The draft's `t` is when some of the quota is
+ * back; with requests left, that is not known, and the whole of it is back no earlier.)
  *
  * @throws TypeError or RangeError for anything else.
  * @example
@@ -34,7 +35,7 @@ export interface WithRateLimitOptions<R extends Request = Request, Rest extends 
   readonly id: (request: R, ...rest: Rest) => CreatorId | Promise<CreatorId>;
   /** The creator's plan; `'pro'` when left out. Not together with `limiter`. */
   readonly plan?: CreatorPlan | ((request: R, ...rest: Rest) => CreatorPlan | Promise<CreatorPlan>);
-  /** The limiter that is asked; the creators' when left out. */
+  /** The limiter that is asked, with its own limit; the creators' when left out. */
   readonly limiter?: RateLimiter;
   /**
    * What a denied caller gets in place of the JSON `{ error, code, retryAfter }` with status 429. The headers of
@@ -45,8 +46,8 @@ export interface WithRateLimitOptions<R extends Request = Request, Rest extends 
 
 /**
  * Puts a check in front of a route handler: of Next.js, of Hono (`(c) => handler(c.req.raw)`), of anything that speaks
- * `Request` and `Response`. The handler runs when the request is allowed; either response gets the headers of
- * {@link rateLimitHeaders}. An id or plan that the limiter refuses is answered with 400 and `{ error, code }`. What `id`,
+ * `Request` and `Response`. The handler runs when the request is allowed; either response gets those headers of
+ * {@link rateLimitHeaders} that it does not set itself, on a copy that has the same body. An id or plan that the limiter refuses is answered with 400 and `{ error, code }`. What `id`,
  * `plan` or the handler throws is thrown on, and so is a store error under `onStoreError: 'throw'`.
  *
  * @throws TypeError that names the option and what it takes.

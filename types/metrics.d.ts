@@ -71,8 +71,14 @@ export declare function getMetrics(): Metrics;
 
 /**
  * Every limiter of the process as OpenMetrics text, version 1.0.0: serve it as
- * `application/openmetrics-text; version=1.0.0; charset=utf-8`. Times are in seconds. The only labels are `limiter`,
- * `source`, `code`, `state` and `le`.
+ * `application/openmetrics-text; version=1.0.0; charset=utf-8`. Every name begins with `rate_limit_`; times are in seconds.
+ * The only labels are `limiter`, `decision` (`allowed` or `denied`), `source`, `code`, `le` and `rate_limit_breaker_state`,
+ * by which a series of the breaker says its state: OpenMetrics has it named like the metric. Connections have none: they are
+ * the process's.
+ *
+ * @example
+ * const type = 'application/openmetrics-text; version=1.0.0; charset=utf-8';
+ * export const GET = () => new Response(prometheusMetrics(), { headers: { 'Content-Type': type } });
  */
 export declare function prometheusMetrics(): string;
 
@@ -80,7 +86,11 @@ export declare function prometheusMetrics(): string;
  * One line of CloudWatch Embedded Metric Format for the creators' limiter: print it, and CloudWatch Logs makes metrics of
  * it. The namespace is `Huntaze/AI`, without dimensions: `RateLimitExceeded` (denials), `AnomalyDetected`,
  * `DegradedDecisions` (each a count since the last call) and `RedisLatency` (ms, the distribution since the last call in up
- * to 100 values; left out where nothing was asked).
+ * to 100 values; left out where nothing was asked). The first call counts from the first check.
+ *
+ * Each of the 100 values is the mean of a hundredth of the batches, in the order of their length: in CloudWatch the average
+ * and the percentiles up to p99 are those of the buckets, the maximum is the mean of the slowest hundredth, and the sample
+ * count is that of the values.
  *
  * @example
  * setInterval(() => console.log(cloudWatchMetrics()), 60_000).unref();
@@ -96,9 +106,12 @@ export interface OpenTelemetryMeter {
 }
 
 /**
- * Registers the metrics of every limiter of the process as observables of `meter`; they are read when it collects. Returns
- * what takes them back.
+ * Registers the metrics of every limiter of the process as observables of `meter`; they are read when it collects. Names are
+ * those of {@link prometheusMetrics} with a dot (`rate_limit.checks`), attributes the same, but for `state` of
+ * `rate_limit.breaker_state`. OpenTelemetry observes no histograms: there are three counters instead, `.bucket` (cumulated,
+ * by `le`), `.count` and `.sum`. Returns what takes them back.
  *
+ * @throws TypeError for anything but a `Meter`.
  * @example
  * const stop = observeMetrics(metrics.getMeter('@huntaze/rate-limit'));
  */

@@ -45,6 +45,11 @@ test('the tarballs hold what they should and nothing else', () => {
         'http/headers',
         'http/response',
         'http/with-rate-limit',
+        'metrics/cloudwatch',
+        'metrics/families',
+        'metrics/open-telemetry',
+        'metrics/prometheus',
+        'metrics/snapshot',
       ].map((file) => `face/${file}.js`),
       ...['connection', 'http', 'metrics'].map((file) => `types/${file}.d.ts`),
     ]
@@ -88,6 +93,7 @@ test('import and require give the same names and one RateLimitError', () => {
     names: [
       ...['checkCreatorRateLimit', 'getRateLimitStatus', 'resetCreatorRateLimit', 'configure', 'onAnomaly', 'close'],
       ...['RateLimiter', 'RateLimitError', 'rateLimitHeaders', 'withRateLimit'],
+      ...['getMetrics', 'prometheusMetrics', 'cloudWatchMetrics', 'observeMetrics'],
     ],
     sameClass: true,
     error: { name: 'RateLimitError', code: 'RATE_LIMITED', message: 'Rate limit exceeded', limit: 1, remaining: 0 },

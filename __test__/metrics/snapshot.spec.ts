@@ -1,0 +1,87 @@
+import {
+  RateLimiter,
+  cloudWatchMetrics,
+  getMetrics,
+  prometheusMetrics,
+  type Metrics,
+  type OpenTelemetryMeter,
+  observeMetrics,
+} from '@huntaze/rate-limit';
+import { counted, idle, snapshot } from '../support/counted';
+
+// The way from what the native module counts to the public functions.
+
+const metrics = jest.fn();
+jest.mock('../../face/binding.js', () => {
+  const { binding, constants } = jest.requireActual('../../face/binding.js');
+  return { binding: { ...binding, metrics: () => metrics() }, constants };
+});
+
+const other = { ...counted, limiter: 'uploads', failed: 0, breaker: 2 };
+beforeEach(() => metrics.mockReturnValue([other, counted]));
+
+test('the creators’', () => {
+  expect(getMetrics()).toStrictEqual(snapshot);
+});
+
+test('of one limiter, by its name', () => {
+  const limiter = new RateLimiter({ name: 'uploads', limit: 1, windowMs: 1000 });
+  const expected: Metrics = {
+    ...snapshot,
+    limiter: 'uploads',
+    failed: 0,
+    checks: 138,
+    breaker: { state: 'open', openings: 3 },
+  };
+  expect(limiter.getMetrics()).toStrictEqual(expected);
+});
+
+test('all zero before the first check, but for the connections: they are the process’s', () => {
+  const limiter = new RateLimiter({ name: 'idle', limit: 1, windowMs: 1000 });
+  expect(limiter.getMetrics()).toStrictEqual(idle);
+  metrics.mockReturnValue([]);
+  const connections = { open: 0, opened: 0, reconnects: 0, failed: 0 };
+  expect(limiter.getMetrics()).toStrictEqual({ ...idle, connections });
+});
+
+test('an object of its own: what is done to it changes no other', () => {
+  const mine = getMetrics() as unknown as { storeLatencyMs: { counts: number[] }; allowed: { redis: number } };
+  mine.storeLatencyMs.counts[0] = -1;
+  mine.allowed.redis = -1;
+  expect(getMetrics()).toStrictEqual(snapshot);
+});
+
+test('the text for Prometheus has every limiter', () => {
+  const text = prometheusMetrics();
+  for (const limiter of ['creator', 'uploads']) {
+    expect(text).toContain(`rate_limit_checks_total{limiter="${limiter}",decision="allowed",source="redis"} 100\n`);
+  }
+});
+
+test('the line for CloudWatch has the creators alone, and what has come since the line before', () => {
+  const first = JSON.parse(cloudWatchMetrics());
+  expect(first).toMatchObject({ RateLimitExceeded: 28, AnomalyDetected: 2, DegradedDecisions: 13 });
+  expect(first.RedisLatency).toHaveLength(100);
+  expect(Math.abs(first._aws.Timestamp - Date.now())).toBeLessThan(60_000);
+  metrics.mockReturnValue([{ ...counted, denied: [21, 0, 5, 2, 0, 1], latencyCounts: [1, 30, 40, 20, 9, 1] }]);
+  const second = JSON.parse(cloudWatchMetrics());
+  expect(second).toMatchObject({ RateLimitExceeded: 1, AnomalyDetected: 0, DegradedDecisions: 0 });
+  expect(second.RedisLatency).toHaveLength(1);
+});
+
+test('OpenTelemetry reads it when it collects', () => {
+  let collect!: (result: unknown) => void;
+  const observe = jest.fn();
+  const meter: OpenTelemetryMeter = {
+    createObservableCounter: (name) => name,
+    createObservableGauge: (name) => name,
+    addBatchObservableCallback: (callback) => (collect = callback),
+    removeBatchObservableCallback: () => {},
+  };
+  observeMetrics(meter);
+  metrics.mockClear();
+  collect({ observe });
+  expect(metrics).toHaveBeenCalledTimes(1);
+  expect(observe).toHaveBeenCalledWith('rate_limit.anomalies', 2, { limiter: 'creator' });
+  expect(observe).toHaveBeenCalledWith('rate_limit.anomalies', 2, { limiter: 'uploads' });
+});

@@ -1,0 +1,149 @@
+'use strict';
+
+/**
+ * What of a snapshot is told to Prometheus and OpenTelemetry alike, a family an entry: each gives its kind and, of one
+ * snapshot, its values with their labels. What is `ofProcess` is alike in every snapshot, and told of one. `unit` is one of
+ * UCUM's, as OpenTelemetry has it, with the things that are counted in braces; `of` is what a histogram counts.
+ */
+const families = [
+  {
+    name: 'checks',
+    kind: 'counter',
+    unit: '{check}',
+    help: 'Checks that were decided, by the decision and by who made it.',
+    values: (snapshot) =>
+      ['allowed', 'denied'].flatMap((decision) =>
+        Object.entries(snapshot[decision]).map(([source, value]) => ({
+          labels: { limiter: snapshot.limiter, decision, source },
+          value,
+        })),
+      ),
+  },
+  {
+    name: 'checks_failed',
+    kind: 'counter',
+    unit: '{check}',
+    help: 'Checks that were rejected because the store reached no decision.',
+    values: (snapshot) => [ofLimiter(snapshot, snapshot.failed)],
+  },
+  {
+    name: 'anomalies',
+    kind: 'counter',
+    unit: '{anomaly}',
+    help: 'Ids that asked for more than they should.',
+    values: (snapshot) => [ofLimiter(snapshot, snapshot.anomalies)],
+  },
+  {
+    name: 'degraded_decisions',
+    kind: 'counter',
+    unit: '{decision}',
+    help: 'Decisions made without the store, because it was away.',
+    values: (snapshot) => [ofLimiter(snapshot, snapshot.degraded)],
+  },
+  {
+    name: 'checks_in_flight',
+    kind: 'gauge',
+    unit: '{check}',
+    help: 'Checks that wait for their answer now.',
+    values: (snapshot) => [ofLimiter(snapshot, snapshot.inFlight)],
+  },
+  {
+    name: 'store_errors',
+    kind: 'counter',
+    unit: '{error}',
+    help: 'Requests that the store did not answer, by the code of the error.',
+    values: (snapshot) =>
+      Object.entries(snapshot.storeErrors).map(([code, value]) => ({
+        labels: { limiter: snapshot.limiter, code },
+        value,
+      })),
+  },
+  {
+    name: 'store_latency',
+    kind: 'histogram',
+    unit: 's',
+    of: '{batch}',
+    help: 'Time from the sending of a batch to its answer.',
+    values: (snapshot) => [ofLimiter(snapshot, inSeconds(snapshot.storeLatencyMs))],
+  },
+  {
+    name: 'batch_size',
+    kind: 'histogram',
+    unit: '{request}',
+    of: '{batch}',
+    help: 'Requests sent to the store in one batch.',
+    values: (snapshot) => [ofLimiter(snapshot, snapshot.batchSize)],
+  },
+  {
+    name: 'breaker_state',
+    kind: 'stateset',
+    states: ['closed', 'half-open', 'open'],
+    help: 'Whether the store is asked; of several limiters of the name, the worst.',
+    values: (snapshot) => [ofLimiter(snapshot, snapshot.breaker.state)],
+  },
+  {
+    name: 'breaker_openings',
+    kind: 'counter',
+    unit: '{opening}',
+    help: 'How often the breaker has opened.',
+    values: (snapshot) => [ofLimiter(snapshot, snapshot.breaker.openings)],
+  },
+  {
+    name: 'redis_connections',
+    kind: 'gauge',
+    unit: '{connection}',
+    help: 'Connections to Redis in use now, of the whole process.',
+    ofProcess: true,
+    values: ({ connections }) => [{ labels: {}, value: connections.open }],
+  },
+  {
+    name: 'redis_connections_opened',
+    kind: 'counter',
+    unit: '{connection}',
+    help: 'Connections to Redis made so far, of the whole process.',
+    ofProcess: true,
+    values: ({ connections }) => [{ labels: {}, value: connections.opened }],
+  },
+  {
+    name: 'redis_reconnects',
+    kind: 'counter',
+    unit: '{connection}',
+    help: 'Connections to Redis that replaced one that was lost, of the whole process.',
+    ofProcess: true,
+    values: ({ connections }) => [{ labels: {}, value: connections.reconnects }],
+  },
+  {
+    name: 'redis_connect_failures',
+    kind: 'counter',
+    unit: '{attempt}',
+    help: 'Attempts to connect to Redis that failed, of the whole process.',
+    ofProcess: true,
+    values: ({ connections }) => [{ labels: {}, value: connections.failed }],
+  },
+];
+
+/** The values of a family in all snapshots. */
+function valuesOf(family, snapshots) {
+  return (family.ofProcess ? snapshots.slice(0, 1) : snapshots).flatMap(family.values);
+}
+
+/** Buckets as both formats want them: each holds what the smaller ones hold, too. */
+function cumulated({ bounds, counts }) {
+  let count = 0;
+  return bounds.map((bound, i) => ({ bound, count: (count += counts[i]) }));
+}
+
+function ofLimiter({ limiter }, value) {
+  return { labels: { limiter }, value };
+}
+
+function inSeconds({ bounds, counts, sum, count }) {
+  return { bounds: bounds.map(secondsOf), counts, sum: secondsOf(sum), count };
+}
+
+/** Without the last digits, which the division alone brings in: 0.3 ms are 0.0003 s. */
+function secondsOf(ms) {
+  return Number((ms / 1000).toPrecision(15));
+}
+
+module.exports = { families, valuesOf, cumulated };

@@ -1,0 +1,83 @@
+'use strict';
+
+const { callable } = require('../arguments.js');
+const { wrongType } = require('../errors.js');
+const { cumulated, families, valuesOf } = require('./families.js');
+const { allMetrics } = require('./snapshot.js');
+
+const METHODS = [
+  'createObservableCounter',
+  'createObservableGauge',
+  'addBatchObservableCallback',
+  'removeBatchObservableCallback',
+];
+
+/** Registers every limiter of the process with `meter`. Returns what takes it back. */
+function observeMetrics(meter) {
+  return observe(meter, allMetrics);
+}
+
+/** As {@link observeMetrics}, of the snapshots that `read` returns. */
+function observe(meter, read) {
+  if (meter === null || typeof meter !== 'object') throw wrongType('meter', 'an OpenTelemetry Meter', meter);
+  for (const method of METHODS) callable(`meter.${method}`, meter[method]);
+  const entries = families.map((family) => ({ family, ...OBSERVERS[family.kind](meter, family) }));
+  const observables = entries.flatMap((entry) => entry.observables);
+  // One callback for all: what is told at one time was read at one time.
+  const callback = (result) => {
+    const snapshots = read();
+    for (const { family, tell } of entries) {
+      for (const { labels, value } of valuesOf(family, snapshots)) tell(result, labels, value);
+    }
+  };
+  meter.addBatchObservableCallback(callback, observables);
+  return () => meter.removeBatchObservableCallback(callback, observables);
+}
+
+const OBSERVERS = {
+  counter: (meter, { name, help, unit }) => single(meter.createObservableCounter(nameOf(name), described(help, unit))),
+  gauge: (meter, { name, help, unit }) => single(meter.createObservableGauge(nameOf(name), described(help, unit))),
+
+  // There is no histogram to observe: three counters, with the bounds as Prometheus tells them.
+  histogram(meter, { name, help, unit, of }) {
+    const [buckets, count, sum] = [
+      meter.createObservableCounter(nameOf(`${name}.bucket`), described(`${help} Up to \`le\`.`, of)),
+      meter.createObservableCounter(nameOf(`${name}.count`), described(`${help} How many.`, of)),
+      meter.createObservableCounter(nameOf(`${name}.sum`), described(`${help} In all.`, unit)),
+    ];
+    return {
+      observables: [buckets, count, sum],
+      tell(result, labels, value) {
+        for (const { bound, count } of cumulated(value)) {
+          result.observe(buckets, count, { ...labels, le: bound === Infinity ? '+Inf' : `${bound}` });
+        }
+        result.observe(count, value.count, labels);
+        result.observe(sum, value.sum, labels);
+      },
+    };
+  },
+
+  stateset(meter, { name, help, states }) {
+    const gauge = meter.createObservableGauge(nameOf(name), described(`${help} 1 for the state it is in.`, '1'));
+    return {
+      observables: [gauge],
+      tell(result, labels, value) {
+        for (const state of states) result.observe(gauge, state === value ? 1 : 0, { ...labels, state });
+      },
+    };
+  },
+};
+
+function single(observable) {
+  return { observables: [observable], tell: (result, labels, value) => result.observe(observable, value, labels) };
+}
+
+function nameOf(name) {
+  return `rate_limit.${name}`;
+}
+
+function described(description, unit) {
+  return { description, unit };
+}
+
+module.exports = { observeMetrics, observe };

@@ -1,0 +1,68 @@
+'use strict';
+
+const { cumulated, families, valuesOf } = require('./families.js');
+const { allMetrics } = require('./snapshot.js');
+
+/** Every limiter of the process as OpenMetrics text. */
+function prometheusMetrics() {
+  return openMetricsText(allMetrics());
+}
+
+/** Snapshots as OpenMetrics text, version 1.0.0. */
+function openMetricsText(snapshots) {
+  const lines = families.flatMap((family) => {
+    const name = nameOf(family);
+    return [
+      ...metadata(name, family),
+      ...valuesOf(family, snapshots).flatMap(({ labels, value }) => WRITERS[family.kind](name, labels, value, family)),
+    ];
+  });
+  return [...lines, '# EOF', ''].join('\n');
+}
+
+/** A unit is part of the name; of counts of things OpenMetrics tells none. */
+function nameOf({ name, unit }) {
+  return `rate_limit_${name}${unit === 's' ? '_seconds' : ''}`;
+}
+
+function metadata(name, { kind, unit, help }) {
+  return [
+    `# TYPE ${name} ${kind}`,
+    ...(unit === 's' ? [`# UNIT ${name} seconds`] : []),
+    `# HELP ${name} ${escaped(help)}`,
+  ];
+}
+
+const WRITERS = {
+  counter: (name, labels, value) => [sample(`${name}_total`, labels, value)],
+  gauge: (name, labels, value) => [sample(name, labels, value)],
+  histogram: (name, labels, value) => [
+    ...cumulated(value).map(({ bound, count }) => sample(`${name}_bucket`, { ...labels, le: canonical(bound) }, count)),
+    sample(`${name}_count`, labels, value.count),
+    sample(`${name}_sum`, labels, value.sum),
+  ],
+  // The label of a state has the name of its metric: that is how the format knows it.
+  stateset: (name, labels, value, { states }) =>
+    states.map((state) => sample(name, { ...labels, [name]: state }, state === value ? 1 : 0)),
+};
+
+function sample(name, labels, value) {
+  const written = Object.entries(labels).map(([label, text]) => `${label}="${escaped(text)}"`);
+  return `${name}${written.length > 0 ? `{${written.join(',')}}` : ''} ${value}`;
+}
+
+function escaped(text) {
+  return text.replaceAll('\\', '\\\\').replaceAll('\n', '\\n').replaceAll('"', '\\"');
+}
+
+/**
+ * A bound as OpenMetrics writes numbers that are labels ("Considerations: Canonical Numbers"): servers compare them as
+ * text, and '1' would be another bucket than the '1.0' of the next version.
+ */
+function canonical(bound) {
+  if (bound === Infinity) return '+Inf';
+  if (bound !== 0 && (bound < 1e-4 || bound >= 1e6)) return bound.toExponential().replace(/e([+-])(\d)$/, 'e$10$2');
+  return Number.isInteger(bound) ? `${bound}.0` : `${bound}`;
+}
+
+module.exports = { prometheusMetrics, openMetricsText };
