@@ -6,15 +6,23 @@ import {
   RateLimiter,
   checkCreatorRateLimit,
   close,
+  cloudWatchMetrics,
   configure,
+  getMetrics,
   getRateLimitStatus,
+  observeMetrics,
   onAnomaly,
+  prometheusMetrics,
+  rateLimitHeaders,
   resetCreatorRateLimit,
+  withRateLimit,
   type Anomaly,
   type CreatorId,
   type CreatorPlan,
   type CreatorRateLimitOptions,
   type Decision,
+  type Metrics,
+  type OpenTelemetryMeter,
   type RateLimitStatus,
   type RateLimiterOptions,
   type RedisOptions,
@@ -34,6 +42,13 @@ same<Awaited<ReturnType<RateLimiter['limit']>>, Decision>(true);
 same<Decision['source'], 'redis' | 'memory' | 'deny-cache' | 'local' | 'open' | 'closed'>(true);
 same<RateLimitError['code'], 'RATE_LIMITED'>(true);
 same<Anomaly['plan'], CreatorPlan | undefined>(true);
+same<ReturnType<typeof rateLimitHeaders>, Record<string, string>>(true);
+same<ReturnType<typeof getMetrics>, Metrics>(true);
+same<ReturnType<RateLimiter['getMetrics']>, Metrics>(true);
+same<keyof Metrics['denied'], Decision['source']>(true);
+same<Metrics['breaker']['state'], 'closed' | 'half-open' | 'open'>(true);
+same<ReturnType<typeof prometheusMetrics>, string>(true);
+same<ReturnType<typeof cloudWatchMetrics>, string>(true);
 
 async function examples(): Promise<void> {
   void checkCreatorRateLimit(7);
@@ -97,3 +112,68 @@ async function examples(): Promise<void> {
   void insecure;
 }
 void examples;
+
+function routes(limiter: RateLimiter, decision: Decision): void {
+  const hello = (): Response => Response.json({});
+  rateLimitHeaders(decision);
+  new Headers(rateLimitHeaders(new RateLimitError(1, 50, 0), { name: 'hourly', windowMs: 3_600_000 }));
+  // @ts-expect-error neither a decision nor an error
+  rateLimitHeaders({ limit: 50, remaining: 0 });
+  // @ts-expect-error an error of another kind
+  rateLimitHeaders(new Error());
+  // @ts-expect-error the window is in ms
+  rateLimitHeaders(decision, { window: 3600 });
+
+  const plain = withRateLimit(hello, { id: (request) => request.headers.get('x-id') ?? '', plan: 'business' });
+  same<typeof plain, (request: Request) => Promise<Response>>(true);
+
+  // As Next.js has its handlers: a request of its own, and the parameters of the route.
+  interface NextRequest extends Request {
+    readonly nextUrl: URL;
+  }
+  type Context = { params: Promise<{ creator: string }> };
+  const next = withRateLimit(
+    async (request: NextRequest, { params }: Context) =>
+      new Response(request.nextUrl.pathname + (await params).creator),
+    {
+      id: async (_, { params }) => (await params).creator,
+      plan: (request) => (request.nextUrl.searchParams.has('trial') ? 'starter' : 'pro'),
+      onDenied: ({ retryAfterMs }, request, context) => {
+        same<typeof request, NextRequest>(true);
+        same<typeof context, Context>(true);
+        return new Response(`${retryAfterMs}`, { status: 429 });
+      },
+    },
+  );
+  same<typeof next, (request: NextRequest, context: Context) => Promise<Response>>(true);
+  const hono = (c: { req: { raw: Request } }) => plain(c.req.raw);
+  void hono;
+
+  withRateLimit(hello, { id: () => 7, limiter });
+  // @ts-expect-error an id is required
+  withRateLimit(hello, { plan: 'pro' });
+  // @ts-expect-error a plan that does not exist
+  withRateLimit(hello, { id: () => 7, plan: 'gold' });
+  // @ts-expect-error a callback that gives such a plan
+  withRateLimit(hello, { id: () => 7, plan: () => 'gold' });
+  // @ts-expect-error a bigint is no id
+  withRateLimit(hello, { id: () => 7n });
+  // @ts-expect-error a handler returns a Response
+  withRateLimit(() => 'hello', { id: () => 7 });
+}
+void routes;
+
+function metrics(meter: OpenTelemetryMeter): void {
+  const { denials, allowed, storeLatencyMs } = getMetrics();
+  same<typeof denials, number>(true);
+  same<typeof allowed.redis, number>(true);
+  // @ts-expect-error read only
+  allowed.redis = 1;
+  // @ts-expect-error read only
+  storeLatencyMs.counts[0] = 1;
+  const stop: () => void = observeMetrics(meter);
+  stop();
+  // @ts-expect-error no meter
+  observeMetrics({});
+}
+void metrics;
