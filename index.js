@@ -23,6 +23,7 @@ const {
   onAnomaly,
   close,
 } = require('./face/creators.js');
+const { topCreators } = require('./face/metrics/top-creators.js');
 const { rateLimitHeaders } = require('./face/http/headers.js');
 const { withRateLimit } = require('./face/http/with-rate-limit.js');
 const { prometheusMetrics } = require('./face/metrics/prometheus.js');
@@ -45,4 +46,5 @@ module.exports = {
   prometheusMetrics,
   cloudWatchMetrics,
   observeMetrics,
+  topCreators,
 };

@@ -56,7 +56,12 @@ describe.each(stores)('on $name', (store) => {
     const metrics = limiter.getMetrics();
     seen.agrees(metrics);
     expect(metrics.checks).toBe(210);
-    expect(metrics).toMatchObject({ inFlight: 0, degraded: 0, storeErrors: {}, breaker: { state: 'closed', openings: 0 } });
+    expect(metrics).toMatchObject({
+      inFlight: 0,
+      degraded: 0,
+      storeErrors: {},
+      breaker: { state: 'closed', openings: 0 },
+    });
     const overRedis = store.source === 'redis';
     expect(metrics.batchSize.count > 0).toBe(overRedis);
     expect(metrics.storeLatencyMs.count).toBe(metrics.batchSize.count);
@@ -77,7 +82,13 @@ describe.each(stores)('on $name', (store) => {
   });
 
   test('an anomaly is counted', async () => {
-    const limiter = new RateLimiter({ name: freshId(), limit: 2, windowMs: 60_000, redis: store.redis(), timeoutMs: 5000 });
+    const limiter = new RateLimiter({
+      name: freshId(),
+      limit: 2,
+      windowMs: 60_000,
+      redis: store.redis(),
+      timeoutMs: 5000,
+    });
     const heard = new Promise((resolve) => limiter.onAnomaly(resolve));
     for (let i = 0; i < 5; i++) await limiter.limit('a');
     await heard;

@@ -120,13 +120,13 @@ impl<T: Clone> Meter<T> {
         if !takes_a_slot(request.op) {
             return;
         }
-        let by_source = if outcome.decision.is_allowed() {
-            &self.allowed
-        } else {
-            &self.denied
-        };
+        let allowed = outcome.decision.is_allowed();
+        let by_source = if allowed { &self.allowed } else { &self.denied };
         add(&by_source[*source as usize], 1);
-        self.top.note(&request.id, request.limit, ticket, now);
+        // Next to a round trip a look is nothing; the others may be many and fast.
+        let telling = !allowed && *source == Source::Redis;
+        let Request { id, limit, .. } = request;
+        self.top.note(id, *limit, ticket, now, telling);
     }
 
     /// `request` gets no decision.
