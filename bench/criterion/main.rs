@@ -6,8 +6,11 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use huntaze_rate_limit::limiter::meter::Meter;
+use huntaze_rate_limit::limiter::{Answer, Source};
 use huntaze_rate_limit::quota::{
-    Clock, Id, Limit, Log, Millis, Namespace, Quota, Rules, Window, escape,
+    Clock, Decision, Id, Limit, Log, Millis, Namespace, Outcome, Quota, Rules, Verdict, Window,
+    escape,
 };
 use huntaze_rate_limit::store::{MemoryStore, Op, Request};
 
@@ -105,5 +108,36 @@ fn key(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, log, memory, key);
+/// What it adds to a check that it is counted, and noted who asks: one in a crowd, and one who asks all the time.
+fn meter(c: &mut Criterion) {
+    let mut group = c.benchmark_group("meter");
+    let answer = Answer {
+        outcome: Outcome::of(Decision {
+            verdict: Verdict::Allowed,
+            remaining: 1,
+            reset: START,
+        }),
+        source: Source::Memory,
+    };
+    for ids in [1_u32, 10_000] {
+        let meter = Meter::<u32>::new(quota(100).window);
+        let requests: Vec<Request> = (0..ids)
+            .map(|i| Request {
+                op: Op::Check,
+                id: Id::new(format!("creator-{i}")).unwrap(),
+                limit: Limit::new(100).unwrap(),
+            })
+            .collect();
+        let now = std::time::Instant::now();
+        let mut at = 0;
+        group.bench_function(BenchmarkId::new("answered", ids), |b| {
+            b.iter(|| {
+                at = (at + 7919) % requests.len();
+                meter.answered(black_box(&requests[at]), &0, &answer, now);
+            });
+        });
+    }
+}
+
+criterion_group!(benches, log, memory, key, meter);
 criterion_main!(benches);

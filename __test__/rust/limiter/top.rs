@@ -26,7 +26,7 @@ fn the_one_nearest_to_its_limit_comes_first() {
     for (n, asked, of) in [(1, 40, 50), (2, 60, 100), (3, 120, 500), (4, 70, 50)] {
         for _ in 0..asked {
             // A turn of its own for each: none is crowded.
-            top.note(&id(n), limit(of), &n, u64::from(n) * 5_000, false);
+            top.note(&id(n), limit(of), &n, u64::from(n), false);
         }
     }
     let read = top.read(3);
@@ -40,9 +40,9 @@ fn the_one_nearest_to_its_limit_comes_first() {
 fn what_is_long_past_counts_less_and_is_gone_in_the_end() {
     let top = top();
     for _ in 0..8 {
-        top.note(&id(1), limit(50), &0, 5_000, false);
+        top.note(&id(1), limit(50), &0, 5, false);
     }
-    let after = |windows: f64| 5_000 + (HOUR as f64 * windows) as u64;
+    let after = |windows: f64| 5 + (HOUR as f64 * windows / 1000.0) as u64;
     top.note(&id(2), limit(50), &0, after(1.01), false);
     assert_eq!(top.read(1)[0].requests, 2);
     top.note(&id(2), limit(50), &0, after(2.1), false);
@@ -55,7 +55,7 @@ fn a_crowd_is_sampled_and_whoever_asks_most_is_found() {
     // One in ten of 200,000 requests in a second is of one id, the others are of 50,000.
     for n in 0..200_000_u32 {
         let who = if n % 10 == 0 { 7 } else { 1_000 + n % 50_000 };
-        top.note(&id(who), limit(100), &0, 5_000, false);
+        top.note(&id(who), limit(100), &0, 5, false);
     }
     let read = top.read(1);
     assert_eq!(read[0].id, id(7));
@@ -67,10 +67,10 @@ fn a_crowd_is_sampled_and_whoever_asks_most_is_found() {
 fn whoever_must_not_be_missed_is_found_in_any_crowd() {
     let top = top();
     for n in 0..10_000_u32 {
-        top.note(&id(1_000 + n), limit(1_000_000), &0, 5_000, false);
+        top.note(&id(1_000 + n), limit(1_000_000), &0, 5, false);
     }
     for _ in 0..3 {
-        top.note(&id(7), limit(5), &0, 5_000, true);
+        top.note(&id(7), limit(5), &0, 5, true);
     }
     assert_eq!(top.read(1)[0].id, id(7));
 }
@@ -85,7 +85,7 @@ proptest! {
             // Some ids often, many seldom; and a turn for each hundred: nothing is sampled.
             let who = if i % 3 == 0 { *near } else { *far };
             *exact.entry(who).or_insert(0_u64) += 1;
-            top.note(&id(who), limit(100), &0, 5_000 + (i as u64 / 100) * 1_024, false);
+            top.note(&id(who), limit(100), &0, 5 + i as u64 / 100, false);
         }
         let read = top.read(usize::MAX);
         prop_assert!(read.len() <= MAX_ASKERS);

@@ -14,7 +14,7 @@ pub use histogram::{Distribution, Histogram};
 pub use top::{Asker, MAX_ASKERS, Top};
 
 use super::{Answer, Source};
-use crate::quota::{Millis, Window};
+use crate::quota::Window;
 use crate::store::{ErrorKind, Op, Request, StoreError};
 
 /// Upper bounds of the time a batch is under way, in microseconds: from a server next door to one that is late.
@@ -107,12 +107,12 @@ impl<T: Clone> Meter<T> {
 
     /// `request` has been answered at `now`.
     pub fn answered(&self, request: &Request, ticket: &T, answer: &Answer, now: Instant) {
-        let now = now.saturating_duration_since(self.begun).as_millis();
-        self.decided(request, ticket, answer, now as Millis);
+        let turn = now.saturating_duration_since(self.begun).as_secs();
+        self.decided(request, ticket, answer, turn);
     }
 
-    /// `request` has been answered at `now`, on a clock in ms that is always the same.
-    pub(super) fn decided(&self, request: &Request, ticket: &T, answer: &Answer, now: Millis) {
+    /// `request` has been answered in that turn, see [`Top::note`].
+    pub(super) fn decided(&self, request: &Request, ticket: &T, answer: &Answer, turn: u64) {
         let Answer { outcome, source } = answer;
         if outcome.anomaly.is_some() {
             add(&self.anomalies, 1);
@@ -126,7 +126,7 @@ impl<T: Clone> Meter<T> {
         // Next to a round trip a look is nothing; the others may be many and fast.
         let telling = !allowed && *source == Source::Redis;
         let Request { id, limit, .. } = request;
-        self.top.note(id, *limit, ticket, now, telling);
+        self.top.note(id, *limit, ticket, turn, telling);
     }
 
     /// `request` gets no decision.

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::quota::{Id, Limit, Millis, Window};
+use crate::quota::{Id, Limit, Window};
 
 /// The most ids it holds.
 pub const MAX_ASKERS: usize = 256;
@@ -21,9 +21,6 @@ pub const MAX_ASKERS: usize = 256;
 /// others must not be missed for it.
 const FULL: u32 = 256;
 const SAMPLE: u32 = 64;
-
-/// How long a turn is, as a power of two in ms: about a second.
-const TURN_BITS: u32 = 10;
 
 /// One who asks often.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +60,7 @@ impl<T: Clone> Top<T> {
         Self {
             // No turn.
             crowded: AtomicU64::new(u64::MAX),
-            half_life: (window.ms() >> (TURN_BITS + 1)).max(1),
+            half_life: (window.ms() / 2000).max(1),
             state: Mutex::new(State {
                 askers: Vec::new(),
                 places: HashMap::new(),
@@ -74,10 +71,9 @@ impl<T: Clone> Top<T> {
         }
     }
 
-    /// `id` has asked at `now`, on a clock of its own or another's: only that it moves on matters. `telling`: one that must
-    /// not be missed, whatever the crowd.
-    pub fn note(&self, id: &Id, limit: Limit, ticket: &T, now: Millis, telling: bool) {
-        let turn = now >> TURN_BITS;
+    /// `id` has asked in that turn: turns take about a second each, and count from anywhere. `telling`: one that must not be
+    /// missed, whatever the crowd.
+    pub fn note(&self, id: &Id, limit: Limit, ticket: &T, turn: u64, telling: bool) {
         let crowded = !telling && self.crowded.load(Ordering::Relaxed) == turn;
         if crowded && fastrand::u32(..SAMPLE) != 0 {
             return;
