@@ -10,6 +10,7 @@
 //   face/http/          what a route answers: the headers of a decision, and the check in front of a handler
 //   face/metrics/       what has been counted: snapshot.js reads it, the others write it for Prometheus, CloudWatch and
 //                       OpenTelemetry
+//   face/connection/    whether Redis can be reached, for people and for a route: advice, report, the test, the handlers
 //   face/binding.js     finds the binary
 
 const { RateLimitError } = require('./face/errors.js');
@@ -29,6 +30,8 @@ const { withRateLimit } = require('./face/http/with-rate-limit.js');
 const { prometheusMetrics } = require('./face/metrics/prometheus.js');
 const { cloudWatchMetrics } = require('./face/metrics/cloudwatch.js');
 const { observeMetrics } = require('./face/metrics/open-telemetry.js');
+const { connectionRoute } = require('./face/connection/route.js');
+const { testConnection } = require('./face/connection/test-connection.js');
 
 // One literal, so that `import { checkCreatorRateLimit } from '@huntaze/rate-limit'` finds the names.
 module.exports = {
@@ -38,6 +41,8 @@ module.exports = {
   configure,
   onAnomaly,
   close,
+  testConnection,
+  connectionRoute,
   RateLimiter,
   RateLimitError,
   rateLimitHeaders,

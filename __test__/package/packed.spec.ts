@@ -50,6 +50,11 @@ test('the tarballs hold what they should and nothing else', () => {
         'metrics/open-telemetry',
         'metrics/prometheus',
         'metrics/snapshot',
+        'metrics/top-creators',
+        'connection/advice',
+        'connection/report',
+        'connection/route',
+        'connection/test-connection',
       ].map((file) => `face/${file}.js`),
       ...['connection', 'http', 'metrics'].map((file) => `types/${file}.d.ts`),
     ]
@@ -92,8 +97,8 @@ test('import and require give the same names and one RateLimitError', () => {
   expect(JSON.parse(consumer.run('node', 'both.mjs'))).toEqual({
     names: [
       ...['checkCreatorRateLimit', 'getRateLimitStatus', 'resetCreatorRateLimit', 'configure', 'onAnomaly', 'close'],
-      ...['RateLimiter', 'RateLimitError', 'rateLimitHeaders', 'withRateLimit'],
-      ...['getMetrics', 'prometheusMetrics', 'cloudWatchMetrics', 'observeMetrics'],
+      ...['testConnection', 'connectionRoute', 'RateLimiter', 'RateLimitError', 'rateLimitHeaders', 'withRateLimit'],
+      ...['getMetrics', 'prometheusMetrics', 'cloudWatchMetrics', 'observeMetrics', 'topCreators'],
     ],
     sameClass: true,
     error: { name: 'RateLimitError', code: 'RATE_LIMITED', message: 'Rate limit exceeded', limit: 1, remaining: 0 },

@@ -9,6 +9,7 @@ import {
   cloudWatchMetrics,
   configure,
   getMetrics,
+  connectionRoute,
   getRateLimitStatus,
   observeMetrics,
   onAnomaly,
@@ -16,7 +17,10 @@ import {
   rateLimitHeaders,
   resetCreatorRateLimit,
   withRateLimit,
+  testConnection,
   type Anomaly,
+  type ConnectionFailure,
+  type ConnectionReport,
   type CreatorId,
   type CreatorPlan,
   type CreatorRateLimitOptions,
@@ -177,3 +181,38 @@ function metrics(meter: OpenTelemetryMeter): void {
   observeMetrics({});
 }
 void metrics;
+same<ReturnType<typeof testConnection>, Promise<ConnectionReport>>(true);
+same<ConnectionFailure['errorType'], 'configuration' | 'connection'>(true);
+
+async function connection(): Promise<void> {
+  const report = await testConnection({ details: false, correlationId: 'abc', timeoutMs: 500 });
+  if (report.success) {
+    same<typeof report.pong, 'PONG'>(true);
+    same<typeof report.tests.get.value, string>(true);
+    // @ts-expect-error nothing went wrong
+    void report.troubleshooting;
+    // @ts-expect-error read only
+    report.testValue = 'x';
+  } else {
+    same<typeof report.meta.retryable, boolean>(true);
+    for (const step of report.troubleshooting.nextSteps) same<typeof step, string>(true);
+    // @ts-expect-error nothing was read
+    void report.tests;
+  }
+  // @ts-expect-error a port is a text: it may be hidden
+  const port: number = report.connection.port;
+  void port;
+  // @ts-expect-error details are there or not
+  void testConnection({ details: 'some' });
+
+  const { GET, OPTIONS } = connectionRoute({ operatorToken: 'token', timeoutMs: 500 });
+  same<ReturnType<typeof GET>, Promise<Response>>(true);
+  same<ReturnType<typeof OPTIONS>, Response>(true);
+  void GET(new Request('http://localhost'));
+  connectionRoute();
+  // @ts-expect-error the route decides who is told details
+  connectionRoute({ details: true });
+  // @ts-expect-error a request is required
+  void GET();
+}
+void connection;

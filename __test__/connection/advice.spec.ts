@@ -1,0 +1,42 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const { adviceFor, CODES } = require('../../face/connection/advice.js');
+
+const ROOT = join(__dirname, '../..');
+const HIDDEN = { host: 'the configured host', port: 'its port', address: 'the configured host and port' };
+
+/** The codes of the store, read where they are made. */
+const storeCodes = [...readFileSync(join(ROOT, 'src/store/error.rs'), 'utf8').matchAll(/=> "([A-Z]+)"/g)].map(
+  (match) => match[1]!,
+);
+
+test('there is advice for every code, and for no other', () => {
+  expect(storeCodes.length).toBeGreaterThan(10);
+  expect([...CODES].sort()).toEqual(['ERR_RATE_LIMIT_CONFIG', ...storeCodes].sort());
+});
+
+test.each<string>([...CODES, 'UNKNOWN'])('%s: a meaning, causes and steps, each of them a sentence', (code) => {
+  const { meaning, causes, steps, retryable } = adviceFor(code);
+  expect(typeof retryable).toBe('boolean');
+  expect(causes.length).toBeGreaterThan(0);
+  expect(steps(HIDDEN).length).toBeGreaterThan(0);
+  for (const sentence of [meaning, ...causes, ...steps(HIDDEN)]) {
+    expect(sentence).toMatch(/^\S.{10,}[.?]$/);
+    expect(sentence).not.toMatch(/undefined|\[object/);
+  }
+});
+
+test('a code that an object has by itself is no code', () => {
+  expect(adviceFor('constructor')).toBe(adviceFor('UNKNOWN'));
+});
+
+test('variables are those that are read', () => {
+  const { constants } = require('../../face/binding.js');
+  const texts: string[] = CODES.flatMap((code: string) => [
+    ...adviceFor(code).causes,
+    ...adviceFor(code).steps(HIDDEN),
+  ]);
+  const named = texts.join('\n').match(/\b(ELASTICACHE_REDIS|REDIS|NODE_EXTRA)_[A-Z_]+\b/g)!;
+  for (const name of named) expect(constants.variables).toContain(name);
+});

@@ -1,0 +1,152 @@
+import type { ConnectionRouteOptions } from '@huntaze/rate-limit';
+import { HOST, PORT, VERSION, coded, failed, testing, well, type Trial } from './trials';
+
+const { routeOver } = require('../../face/connection/route.js');
+
+const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/;
+const TOKEN = 'Zaunkoenig7Fink.-_~+/=';
+
+async function get(outcome: Trial | Error, headers: Record<string, string> = {}, options?: ConnectionRouteOptions) {
+  const { GET } = routeOver(testing(outcome))(options);
+  const response: Response = await GET(new Request('http://localhost/api/health/redis', { headers }));
+  return { response, headers: response.headers, body: (await response.json()) as any };
+}
+
+test('200 where Redis answers', async () => {
+  const { response, headers, body } = await get(well);
+  expect(response.status).toBe(200);
+  expect(body).toMatchObject({ success: true, ping: 'PONG', tests: { get: { value: 'value-1' } } });
+  expect(headers.get('content-type')).toMatch('application/json');
+  expect(headers.get('cache-control')).toBe('no-store');
+  expect(headers.get('retry-after')).toBeNull();
+  expect(headers.get('x-correlation-id')).toBe(body.meta.correlationId);
+  expect(`${headers.get('x-duration-ms')}ms`).toBe(body.performance.totalDuration);
+  expect(headers.get('x-duration-ms')).toMatch(/^\d+$/);
+  expect(headers.get('access-control-allow-origin')).toBeNull();
+});
+
+test('503 and Retry-After where it does not', async () => {
+  const { response, headers, body } = await get(failed('ETIMEDOUT'));
+  expect(response.status).toBe(503);
+  expect(headers.get('retry-after')).toBe('60');
+  expect(headers.get('cache-control')).toBe('no-store');
+  expect(body).toMatchObject({ success: false, errorType: 'connection', code: 'ETIMEDOUT' });
+});
+
+test('500, and nothing to wait for, where the configuration cannot work', async () => {
+  const { response, headers, body } = await get(coded('ERR_RATE_LIMIT_CONFIG', 'no Redis is configured'));
+  expect(response.status).toBe(500);
+  expect(headers.get('retry-after')).toBeNull();
+  expect(headers.get('cache-control')).toBe('no-store');
+  expect(headers.get('x-duration-ms')).toMatch(/^\d+$/);
+  expect(body).toMatchObject({ success: false, errorType: 'configuration' });
+});
+
+test.each(['a', 'order 66/7 ~', 'x'.repeat(128)])('the correlation id of the caller is told again: %s', async (id) => {
+  const { headers, body } = await get(well, { 'X-Correlation-Id': id });
+  expect(headers.get('x-correlation-id')).toBe(id);
+  expect(body.meta.correlationId).toBe(id);
+});
+
+test.each(['', ' ', 'x'.repeat(129), 'ä', 'a\tb'])('an unusable one is replaced: %j', async (id) => {
+  const { headers, body } = await get(well, { 'X-Correlation-Id': id });
+  expect(headers.get('x-correlation-id')).toMatch(UUID);
+  expect(body.meta.correlationId).toBe(headers.get('x-correlation-id'));
+});
+
+describe('details', () => {
+  const options = { operatorToken: TOKEN };
+
+  test.each([`Bearer ${TOKEN}`, `bearer   ${TOKEN}`])('are for who sends the token: %s', async (authorization) => {
+    for (const outcome of [well, failed('ECONNREFUSED')]) {
+      const { body } = await get(outcome, { authorization }, options);
+      expect(body.connection).toEqual({ host: HOST, port: `${PORT}`, redisVersion: VERSION });
+      expect(JSON.stringify(body)).not.toContain(TOKEN);
+    }
+  });
+
+  const wrong = ['', 'Bearer', 'Bearer ', TOKEN, `Basic ${TOKEN}`, `Bearer ${TOKEN}x`, `Bearer ${TOKEN} x`];
+  const wronger = [`Bearer ${TOKEN.slice(1)}`, `Bearer ${TOKEN.toLowerCase()}`, 'Bearer undefined', 'Bearer null'];
+  test.each([...wrong, ...wronger])('and for nobody else: %j', async (authorization) => {
+    for (const outcome of [well, failed('ECONNREFUSED'), coded('ERR_RATE_LIMIT_CONFIG', `${HOST} ${PORT}`)]) {
+      await expectHidden(outcome, { authorization }, options);
+    }
+  });
+
+  test('without a header nobody is told', () => expectHidden(well, {}, options));
+
+  test.each([undefined, ''])('without a token nobody is told: %j', async (operatorToken) => {
+    for (const authorization of ['Bearer ', 'Bearer undefined', 'Bearer x']) {
+      await expectHidden(well, { authorization }, { operatorToken });
+      await expectHidden(well, { authorization });
+    }
+  });
+
+  async function expectHidden(outcome: Trial | Error, headers: Record<string, string>, route?: ConnectionRouteOptions) {
+    const { response, body } = await get(outcome, { 'X-Correlation-Id': 'mine', ...headers }, route);
+    const told = JSON.stringify([body, [...response.headers]]);
+    expect(body.connection).toEqual({ host: 'hidden', port: 'hidden', redisVersion: 'hidden' });
+    for (const secret of [HOST, `${PORT}`, VERSION]) expect(told).not.toContain(secret);
+  }
+});
+
+test('OPTIONS names the methods, and opens nothing to other origins', () => {
+  const response: Response = routeOver(testing(well))().OPTIONS();
+  expect(response.status).toBe(204);
+  expect(response.body).toBeNull();
+  expect([...response.headers]).toEqual([['allow', 'GET, OPTIONS']]);
+});
+
+test('the time-out is passed on', async () => {
+  const asked: unknown[] = [];
+  const route = routeOver(async (options: object) => {
+    asked.push(options);
+    return testing(well)(options);
+  });
+  await route({ timeoutMs: 5 }).GET(new Request('http://localhost', { headers: { 'X-Correlation-Id': 'c' } }));
+  await route().GET(new Request('http://localhost', { headers: { 'X-Correlation-Id': 'c' } }));
+  expect(asked).toEqual([
+    { details: false, correlationId: 'c', timeoutMs: 5 },
+    { details: false, correlationId: 'c', timeoutMs: 2000 },
+  ]);
+});
+
+test.each<[string, unknown, string]>([
+  ['null', null, 'ERR_INVALID_ARG_TYPE'],
+  ['an unknown option', { token: 'x' }, 'ERR_INVALID_ARG_VALUE'],
+  ['a token that is no text', { operatorToken: 7 }, 'ERR_INVALID_ARG_TYPE'],
+  ['a token with a line break', { operatorToken: 'Zaunkoenig\n' }, 'ERR_INVALID_ARG_VALUE'],
+  ['a token with a space', { operatorToken: 'Zaun koenig' }, 'ERR_INVALID_ARG_VALUE'],
+  ['a token beyond ASCII', { operatorToken: 'Zaunkönig' }, 'ERR_INVALID_ARG_VALUE'],
+  ['a time-out out of range', { timeoutMs: 0 }, 'ERR_OUT_OF_RANGE'],
+])('throws for %s, when the route is made', (_, options, code) => {
+  let thrown: (Error & { code?: string }) | undefined;
+  try {
+    routeOver(testing(well))(options);
+  } catch (error) {
+    thrown = error as Error;
+  }
+  expect(thrown?.code).toBe(code);
+  expect(thrown?.message).toMatch(/^options/);
+  expect(thrown?.message).not.toContain('Zaun');
+});
+
+test('the Response is that of the realm of the call', async () => {
+  const own = globalThis.Response;
+  class Mine extends own {}
+  const { GET, OPTIONS } = routeOver(testing(well))();
+  try {
+    globalThis.Response = Mine;
+    expect(OPTIONS()).toBeInstanceOf(Mine);
+    expect(await GET(new Request('http://localhost'))).toHaveProperty('status', 200);
+  } finally {
+    globalThis.Response = own;
+  }
+});
+
+test('the package exports what the types promise', () => {
+  const { connectionRoute, testConnection } = require('../..');
+  expect(typeof testConnection).toBe('function');
+  const { GET, OPTIONS } = connectionRoute({ operatorToken: TOKEN });
+  expect([typeof GET, typeof OPTIONS]).toEqual(['function', 'function']);
+});

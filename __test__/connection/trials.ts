@@ -1,0 +1,49 @@
+import type { ConnectionReport, TestConnectionOptions } from '@huntaze/rate-limit';
+
+/** What the native side says of one try. */
+export interface Trial {
+  readonly host?: string;
+  readonly port?: number;
+  readonly version?: string | undefined;
+  readonly key?: string;
+  readonly value?: string;
+  readonly pingMs?: number;
+  readonly setMs?: number;
+  readonly getMs?: number;
+  readonly deleteMs?: number;
+  readonly error?: { readonly code: string; readonly message: string } | undefined;
+}
+
+const { testerOver } = require('../../face/connection/test-connection.js');
+
+export const HOST = 'zaunkoenig.finken.euw1.cache.amazonaws.com';
+export const PORT = 47_113;
+export const VERSION = '7.1.987';
+
+export const well: Trial = {
+  host: HOST,
+  port: PORT,
+  version: VERSION,
+  key: '{creator:}test:1',
+  value: 'value-1',
+  pingMs: 0.2,
+  setMs: 1,
+  getMs: 1.01,
+  deleteMs: 4.9,
+};
+
+/** `testConnection`, with this for an outcome of every try: a trial, or an error to reject with. */
+export function testing(outcome: Trial | Error): (options?: TestConnectionOptions) => Promise<ConnectionReport> {
+  return testerOver(async () => {
+    if (outcome instanceof Error) throw outcome;
+    return outcome;
+  });
+}
+
+export function failed(code: string, message = `no answer from ${HOST}:${PORT}, a Redis ${VERSION}`): Trial {
+  return { host: HOST, port: PORT, version: VERSION, error: { code, message } };
+}
+
+export function coded(code: string, message: string): Error {
+  return Object.assign(new Error(message), { code });
+}

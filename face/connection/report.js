@@ -1,0 +1,78 @@
+'use strict';
+
+const { adviceFor } = require('./advice.js');
+
+const CONFIG = 'ERR_RATE_LIMIT_CONFIG';
+
+/**
+ * The report of a trial: what Redis did, in the words of types/connection.d.ts. `asked` is `{ details, correlationId,
+ * totalMs }`.
+ */
+function reportTrial(trial, asked) {
+  return trial.error ? failure(trial.error, trial, asked) : success(trial, asked);
+}
+
+/** The report where it never came to a trial. */
+function reportError(error, asked) {
+  return failure(error, {}, asked);
+}
+
+function success(trial, asked) {
+  const timestamp = new Date().toISOString();
+  return {
+    success: true,
+    message: 'Redis answers, and keeps what it is given',
+    ping: 'PONG',
+    pong: 'PONG',
+    testValue: trial.value,
+    timestamp,
+    connection: place(trial, asked),
+    tests: {
+      ping: { result: 'PONG', duration: duration(trial.pingMs) },
+      set: { key: trial.key, duration: duration(trial.setMs) },
+      get: { value: trial.value, duration: duration(trial.getMs) },
+      delete: { duration: duration(trial.deleteMs) },
+    },
+    performance: { totalDuration: duration(asked.totalMs) },
+    meta: { timestamp, correlationId: asked.correlationId },
+  };
+}
+
+function failure({ code, message }, trial, asked) {
+  const timestamp = new Date().toISOString();
+  const { meaning, causes, steps, retryable } = adviceFor(code);
+  const configuration = code === CONFIG;
+  return {
+    success: false,
+    // The message of an error may name the host: a stranger gets fixed words in its place.
+    error: asked.details ? message : meaning,
+    errorType: configuration ? 'configuration' : 'connection',
+    code,
+    message: configuration ? 'Nothing was tried: the configuration cannot work' : 'Redis did not do as it was asked',
+    timestamp,
+    connection: place(trial, asked),
+    troubleshooting: { possibleCauses: [...causes], nextSteps: steps(spoken(trial, asked)) },
+    performance: { totalDuration: duration(asked.totalMs) },
+    meta: { timestamp, correlationId: asked.correlationId, retryable },
+  };
+}
+
+function place({ host, port, version }, { details }) {
+  if (!details) return { host: 'hidden', port: 'hidden', redisVersion: 'hidden' };
+  return { host: host ?? 'unknown', port: `${port ?? 'unknown'}`, redisVersion: version ?? 'unknown' };
+}
+
+/** The place as the advice may speak of it. */
+function spoken({ host, port }, { details }) {
+  if (!details || host === undefined) {
+    return { host: 'the configured host', port: 'its port', address: 'the configured host and port' };
+  }
+  return { host, port: `port ${port}`, address: `${host}:${port}` };
+}
+
+/** Rounded up: a test that took some time did not take none. */
+function duration(ms) {
+  return `${Math.ceil(ms)}ms`;
+}
+
+module.exports = { reportTrial, reportError };

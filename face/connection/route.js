@@ -1,0 +1,69 @@
+'use strict';
+
+const { createHash, randomUUID, timingSafeEqual } = require('node:crypto');
+const { record } = require('../arguments.js');
+const { wrongType, wrongValue } = require('../errors.js');
+const { isCorrelationId, testConnection, testTimeout } = require('./test-connection.js');
+
+const METHODS = 'GET, OPTIONS';
+
+/** Whoever watches asks again then: a breaker that opens waits 30 s at most. */
+const RETRY_AFTER_SECONDS = '60';
+
+/** `connectionRoute` over a function that tests the connection. */
+function routeOver(test) {
+  return function connectionRoute(options = {}) {
+    record('options', options, ['operatorToken', 'timeoutMs']);
+    const isOperator = operatorCheck(options.operatorToken);
+    const timeoutMs = testTimeout(options.timeoutMs);
+    return {
+      async GET(request) {
+        const given = request.headers.get('x-correlation-id');
+        const correlationId = given !== null && isCorrelationId(given) ? given : randomUUID();
+        const details = isOperator(request.headers.get('authorization'));
+        return response(await test({ details, correlationId, timeoutMs }));
+      },
+      OPTIONS() {
+        return new globalThis.Response(null, { status: 204, headers: { Allow: METHODS } });
+      },
+    };
+  };
+}
+
+function response(report) {
+  const headers = {
+    'Cache-Control': 'no-store',
+    'X-Correlation-Id': report.meta.correlationId,
+    'X-Duration-Ms': `${parseInt(report.performance.totalDuration, 10)}`,
+  };
+  if (report.errorType === 'connection') headers['Retry-After'] = RETRY_AFTER_SECONDS;
+  // Looked up at each call: a test runner gives every file a Response of its own.
+  return globalThis.Response.json(report, { status: status(report), headers });
+}
+
+function status({ success, errorType }) {
+  if (success) return 200;
+  return errorType === 'configuration' ? 500 : 503;
+}
+
+/** Whether an Authorization header holds the operator's token; without a token, none does. */
+function operatorCheck(token) {
+  if (token === undefined || token === '') return () => false;
+  if (typeof token !== 'string') throw wrongType('options.operatorToken', 'a string', token);
+  // A header can carry nothing else unchanged: such a token would never match, and its owner never know why.
+  if (!/^[\x21-\x7e]+$/.test(token)) {
+    throw wrongValue('options.operatorToken', 'printable ASCII characters without spaces or line breaks');
+  }
+  const expected = digest(token);
+  return (header) => {
+    const [, sent] = /^Bearer +([\x21-\x7e]+)$/i.exec(header ?? '') ?? [];
+    // Digests are of one length, so that how long it takes says nothing of the token.
+    return sent !== undefined && timingSafeEqual(digest(sent), expected);
+  };
+}
+
+function digest(token) {
+  return createHash('sha256').update(token).digest();
+}
+
+module.exports = { connectionRoute: routeOver(testConnection), routeOver };

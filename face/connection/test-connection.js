@@ -1,0 +1,53 @@
+'use strict';
+
+const { randomUUID } = require('node:crypto');
+const { warn } = require('../anomalies.js');
+const { boolean, integer, record } = require('../arguments.js');
+const creators = require('../creators.js');
+const { wrongType, wrongValue } = require('../errors.js');
+const { CODES } = require('./advice.js');
+const { reportError, reportTrial } = require('./report.js');
+
+/** `testConnection` over a function that makes the trial: `tryConnection(timeoutMs)`. */
+function testerOver(tryConnection) {
+  return async function testConnection(options = {}) {
+    record('options', options, ['details', 'correlationId', 'timeoutMs']);
+    const { details = true, correlationId = randomUUID() } = options;
+    boolean('options.details', details);
+    correlation('options.correlationId', correlationId);
+    const timeoutMs = testTimeout(options.timeoutMs);
+    const begun = performance.now();
+    const asked = () => ({ details, correlationId, totalMs: performance.now() - begun });
+    try {
+      const trial = await tryConnection(timeoutMs);
+      return reportTrial(trial, asked());
+    } catch (error) {
+      return reportError(CODES.includes(error?.code) ? error : unforeseen(error), asked());
+    }
+  };
+}
+
+/** Its words are nobody's we know, so they go to the log and not into a report. */
+function unforeseen(error) {
+  warn('The test of the connection failed', error);
+  return { code: 'UNKNOWN', message: 'The test itself failed; the log has the error' };
+}
+
+function testTimeout(timeoutMs = 2000) {
+  return integer('options.timeoutMs', timeoutMs, 1, 60_000);
+}
+
+function correlation(what, id) {
+  if (typeof id !== 'string') throw wrongType(what, 'a string', id);
+  if (!isCorrelationId(id)) throw wrongValue(what, '1 to 128 printable ASCII characters');
+}
+
+/** What may go into a header and a log line as it is. */
+function isCorrelationId(id) {
+  return /^[\x20-\x7e]{1,128}$/.test(id);
+}
+
+// Looked up at each call: the creators' limiter may have been configured anew.
+const testConnection = testerOver((timeoutMs) => creators.tryConnection(timeoutMs));
+
+module.exports = { testConnection, testerOver, testTimeout, isCorrelationId };
