@@ -6,10 +6,10 @@ import { startRedis, type RedisServer } from './support/redis';
 // The rollout of docs/migration.md, rehearsed: processes with the module that this package replaces and processes with
 // this package, on one Redis, forth and back.
 
-type Limiter = 'old' | 'new';
+type Limiter = 'old' | 'both' | 'new';
 
 const LIMIT = 50;
-const OWN_KEYS: Record<Limiter, RegExp> = { old: /^(rate_limit|anomaly):/, new: /^\{creator:[^{}]*\}$/ };
+const OWN_KEYS: Record<'old' | 'new', RegExp> = { old: /^(rate_limit|anomaly):/, new: /^\{creator:[^{}]*\}$/ };
 
 /** Among them ids that look like the keys of the other side. */
 const CREATORS = ['veteran', '7', '{creator:7}', 'rate_limit:7'];
@@ -74,7 +74,7 @@ async function phase<T>(limiters: Limiter[], limit: number, run: (apps: App[]) =
  * How many each limiter allows when every process asks `count` times. Processes with the old limiter ask one after the
  * other: at once they would let in more than the limit, each with a count of its own before any has written.
  */
-async function allowed(apps: App[], creator: string, count: number): Promise<Record<Limiter, number>> {
+async function allowed(apps: App[], creator: string, count: number): Promise<{ old: number; new: number }> {
   const oneByOne = async (some: App[]) => {
     let sum = 0;
     for (const app of some) sum += await app.ask(creator, count);
@@ -107,7 +107,7 @@ function everything(): [string, Entry][] {
 }
 
 /** Everything that one limiter has written. */
-function written(limiter: Limiter): Record<string, string> {
+function written(limiter: 'old' | 'new'): Record<string, string> {
   const own = everything().filter(([key]) => OWN_KEYS[limiter].test(key));
   return Object.fromEntries(own.map(([key, { digest }]) => [key, digest]));
 }
@@ -180,3 +180,42 @@ test('with half the limit on either side, half and half is no more than the limi
     expect(await allowed(apps, 'veteran', LIMIT)).toEqual({ old: 0, new: LIMIT / 2 });
   });
 }, 60_000);
+
+describe('with both asked in a row for one window', () => {
+  /** What a creator is allowed in one window who asks each process of each phase for as much. */
+  async function inOneWindow(creator: string, phases: Limiter[][]): Promise<number> {
+    let sum = 0;
+    for (const limiters of phases) {
+      await phase(limiters, LIMIT, async (apps) => {
+        for (const app of apps) sum += await app.ask(creator, 20);
+      });
+    }
+    return sum;
+  }
+
+  // No window is longer than the phase in the middle, so none has seen both what comes before and what comes after it.
+  test('the way there is no more than the limit', async () => {
+    const there: Limiter[][] = [
+      ['old', 'old'],
+      ['old', 'both'],
+      ['both', 'both'],
+    ];
+    expect(await inOneWindow('there', there)).toBe(LIMIT);
+  }, 60_000);
+
+  test('nor is the way on', async () => {
+    const on: Limiter[][] = [
+      ['both', 'both'],
+      ['both', 'new'],
+      ['new', 'new'],
+    ];
+    expect(await inOneWindow('on', on)).toBe(LIMIT);
+  }, 60_000);
+
+  test('but it has to be a whole window', async () => {
+    const hasty: Limiter[][] = [['old', 'both'], ['both', 'new'], ['new']];
+    const sum = await inOneWindow('hasty', hasty);
+    expect(sum).toBeGreaterThan(LIMIT);
+    expect(sum).toBeLessThanOrEqual(2 * LIMIT);
+  }, 60_000);
+});
