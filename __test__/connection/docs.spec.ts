@@ -1,0 +1,26 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const { adviceFor, CODES } = require('../../face/connection/advice.js');
+
+const read = (file: string) => readFileSync(join(__dirname, '../../docs', file), 'utf8');
+
+/** The codes that begin a row, each as often as it does. */
+function rows(text: string): string[] {
+  return [...text.matchAll(/^\| `([A-Z][A-Z_]+)` \|/gm)].map((row) => row[1]!).sort();
+}
+
+test('docs/deployment.md has one row for each code, and no other', () => {
+  expect(rows(read('deployment.md'))).toEqual([...CODES].sort());
+});
+
+test('docs/failure-modes.md has one for each code of the store', () => {
+  expect(rows(read('failure-modes.md'))).toEqual(
+    CODES.filter((code: string) => code !== 'ERR_RATE_LIMIT_CONFIG').sort(),
+  );
+});
+
+test.each<string>(CODES)('%s: docs/deployment.md says whether it may mend itself as reports do', (code) => {
+  const last = new RegExp(`^\\| \`${code}\` \\|.*\\| (yes|no) \\|$`, 'm').exec(read('deployment.md'))?.[1];
+  expect(last).toBe(adviceFor(code).retryable ? 'yes' : 'no');
+});
