@@ -1,0 +1,1 @@
+export { checkCreatorRateLimit, getRateLimitStatus, RateLimitError, type CreatorPlan } from '@huntaze/rate-limit';
