@@ -5,6 +5,9 @@ const config: NextConfig = {
   serverExternalPackages: ['@huntaze/rate-limit'],
   // One folder with the server and what it needs, traced; it runs where nothing else is installed.
   output: 'standalone',
+  // This folder is all of the application, whatever lock files are in the folders above.
+  outputFileTracingRoot: __dirname,
+  turbopack: { root: __dirname },
 };
 
 export default config;
