@@ -1,30 +1,53 @@
 // The packages of a folder, when they are not there yet: `npm ci` takes half a minute even to change nothing.
 
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { asMain, root, run } from './run.mjs';
 
-/** Installs what the folder's package-lock.json asks for; by default the repository's own, which the tests need. */
-export function install(folder = root) {
-  if (installed(folder)) {
+/**
+ * Installs what the folder's package-lock.json asks for, by default the repository's own, which the tests need; and beside
+ * it `tarballs`, which no lock file can pin: their bytes are new with every build.
+ */
+export function install(folder = root, tarballs = []) {
+  const { locked, packed } = installed(folder, tarballs);
+  if (locked && packed) {
     console.log('node_modules is up to date');
     return;
   }
   // No package here needs its install script, and what does not run can do no harm.
-  run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: folder });
+  const options = ['--ignore-scripts', '--no-audit', '--no-fund'];
+  if (!locked) run('npm', ['ci', ...options], { cwd: folder });
+  if (tarballs.length > 0) {
+    run('npm', ['install', '--no-save', '--no-package-lock', ...options, ...tarballs], { cwd: folder });
+  }
 }
 
-/** Whether node_modules is what package-lock.json asks for, by the note that npm leaves in it. */
-function installed(folder) {
+/** Whether node_modules is what package-lock.json asks for, and the tarballs, by the note that npm leaves in it. */
+function installed(folder, tarballs) {
   const wanted = lockedPackages(join(folder, 'package-lock.json'));
   const present = lockedPackages(join(folder, 'node_modules', '.package-lock.json'));
-  if (present === undefined) return false;
+  if (present === undefined) return { locked: false, packed: false };
   delete wanted[''];
   const agrees = (name) =>
     present[name]?.version === wanted[name].version && present[name]?.integrity === wanted[name].integrity;
   // Optional packages are those of other platforms.
   const complete = Object.keys(wanted).every((name) => agrees(name) || (wanted[name].optional && !present[name]));
-  return complete && Object.keys(present).every((name) => wanted[name]);
+  const others = Object.keys(present).filter((name) => !wanted[name]);
+  const fromFile = (name) => tarballs.length > 0 && present[name].resolved?.startsWith('file:');
+  return {
+    locked: complete && others.every(fromFile),
+    packed:
+      others
+        .map((name) => present[name].integrity)
+        .sort()
+        .join() === tarballs.map(integrity).sort().join(),
+  };
+}
+
+/** What npm notes of a tarball's bytes. */
+function integrity(file) {
+  return `sha512-${createHash('sha512').update(readFileSync(file)).digest('base64')}`;
 }
 
 /** The packages of a lock file, or undefined where there is none. */

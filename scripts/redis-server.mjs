@@ -1,7 +1,8 @@
 // A redis-server for the tests, which start and stop servers of their own: 7.0 or newer, installed where it is missing.
 
 import { existsSync } from 'node:fs';
-import { Failure, asMain, output, run } from './run.mjs';
+import { aptInstall, isRootOnDebian } from './apt.mjs';
+import { Failure, asMain, output } from './run.mjs';
 
 const OLDEST = 7;
 
@@ -23,14 +24,8 @@ function versionFound() {
   return /v=([\d.]+)/.exec(output('redis-server', ['--version']) ?? '')?.[1];
 }
 
-function isRootOnDebian() {
-  return process.platform === 'linux' && process.getuid() === 0 && existsSync('/usr/bin/apt-get');
-}
-
 function installOnDebian() {
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  run('apt-get', ['update', '-q'], { env });
-  run('apt-get', ['install', '-qy', '--no-install-recommends', 'redis-server'], { env });
+  aptInstall('redis-server');
   // Debian starts what it installs, and again at boot. Wanted is the program, not a server on port 6379.
   if (existsSync('/run/systemd/system')) output('systemctl', ['disable', '--now', 'redis-server']);
   else output('service', ['redis-server', 'stop']);

@@ -3,6 +3,7 @@
 
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { aptInstall, isRootOnDebian } from './apt.mjs';
 import { Failure, asMain, output, root, run } from './run.mjs';
 
 const TOOLS = ['cargo-zigbuild==0.24.0', 'ziglang==0.15.2'];
@@ -30,11 +31,7 @@ function pythonWithVenv() {
   const found = python();
   if (found) return found;
   // Debian splits venv from Python.
-  if (process.platform === 'linux' && process.getuid() === 0 && existsSync('/usr/bin/apt-get')) {
-    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-    run('apt-get', ['update', '-q'], { env });
-    run('apt-get', ['install', '-qy', '--no-install-recommends', 'python3-venv'], { env });
-  }
+  if (isRootOnDebian()) aptInstall('python3-venv');
   const now = python();
   if (!now) throw new Failure('packing needs Python 3 with venv (Debian: sudo apt-get install python3-venv)');
   return now;

@@ -1,0 +1,58 @@
+// The Next.js application in examples/: its packages, its builds, and the folder that runs by itself.
+
+import { spawn } from 'node:child_process';
+import { cpSync, existsSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { install } from './install.mjs';
+import { hostPlatform } from './platforms.mjs';
+import { Failure, root } from './run.mjs';
+
+const app = join(root, 'examples', 'nextjs');
+
+/** A build takes half a minute; one that hangs is to be told from a slow machine. */
+const BUILD_TIMEOUT_MS = 600_000;
+
+/** Installs its packages, and the package as it is packed in dist/: what is linked would be bundled. */
+export function installApp() {
+  install(app, tarballs());
+}
+
+function tarballs() {
+  const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  const names = [`huntaze-rate-limit-${version}.tgz`, `huntaze-rate-limit-${hostPlatform().name}-${version}.tgz`];
+  const files = names.map((name) => join(root, 'dist', name));
+  const missing = files.find((file) => !existsSync(file));
+  if (missing) throw new Failure(`${missing} is missing: npm run pack:local`);
+  return files;
+}
+
+/** Builds it with 'turbopack' or 'webpack' and resolves to what that printed. */
+export function buildApp(bundler, env = process.env) {
+  return new Promise((resolve, reject) => {
+    const { NODE_ENV, ...rest } = env;
+    const child = spawn(process.execPath, ['node_modules/next/dist/bin/next', 'build', `--${bundler}`], {
+      cwd: app,
+      env: { ...rest, NEXT_TELEMETRY_DISABLED: '1' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: BUILD_TIMEOUT_MS,
+    });
+    let printed = '';
+    for (const stream of [child.stdout, child.stderr])
+      stream.setEncoding('utf8').on('data', (text) => (printed += text));
+    child.once('error', (error) => reject(new Failure(`cannot start next build: ${error.message}`)));
+    child.once('close', (code, signal) => {
+      if (code === 0) resolve(printed);
+      else reject(new Failure(`next build --${bundler} ended with ${signal ?? code}:\n${printed}`));
+    });
+  });
+}
+
+/** Puts what was built last into a folder of its own: `node server.js` there is the application. */
+export function placeApp(folder) {
+  const built = join(app, '.next');
+  rmSync(folder, { recursive: true, force: true });
+  // A link in it leads from one of its folders to another: it must not be made to lead back here.
+  cpSync(join(built, 'standalone'), folder, { recursive: true, verbatimSymlinks: true });
+  // Next.js leaves these for a CDN.
+  cpSync(join(built, 'static'), join(folder, '.next', 'static'), { recursive: true });
+}

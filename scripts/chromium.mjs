@@ -1,0 +1,42 @@
+// A Chromium, or a Chrome, for the tests of the pages: installed where it is missing.
+
+import { existsSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { aptInstall, isRootOnDebian } from './apt.mjs';
+import { Failure, asMain, output } from './run.mjs';
+
+const NAMES = ['chromium', 'chromium-browser', 'google-chrome-stable', 'google-chrome'];
+const ON_MACOS = ['Chromium', 'Google Chrome'].map((name) => `/Applications/${name}.app/Contents/MacOS/${name}`);
+
+/** Returns where it is. `CHROMIUM_PATH` names another. */
+export function chromium() {
+  let found = find();
+  if (found === undefined && isRootOnDebian()) {
+    aptInstall('chromium');
+    found = find();
+  }
+  if (found === undefined) throw new Failure(`chromium is missing: ${mend()}`);
+  const version = output(found, ['--version']);
+  if (version === undefined) throw new Failure(`${found} does not start: ${mend()}`);
+  console.log(version);
+  return found;
+}
+
+function find() {
+  const named = process.env.CHROMIUM_PATH;
+  if (named) return named;
+  const directories = (process.env.PATH ?? '').split(delimiter);
+  const paths = directories.flatMap((directory) => NAMES.map((name) => join(directory, name)));
+  // Ubuntu's chromium-browser is a script that asks for a snap where there is none.
+  return [...paths, ...ON_MACOS].find((path) => existsSync(path) && output(path, ['--version']) !== undefined);
+}
+
+function mend() {
+  const elsewhere = 'or set CHROMIUM_PATH to a Chromium or Chrome';
+  if (process.platform === 'darwin') return `brew install --cask chromium, ${elsewhere}`;
+  if (existsSync('/sbin/apk')) return `apk add chromium, ${elsewhere}`;
+  if (existsSync('/usr/bin/dnf')) return `sudo dnf install chromium, ${elsewhere}`;
+  return `sudo apt-get install chromium, ${elsewhere}`;
+}
+
+await asMain(import.meta.url, chromium);
