@@ -113,7 +113,7 @@ test('the other snippets do what they say', () => {
 
 test('the commands are scripts of the package', () => {
   const commands = [...README.matchAll(/npm (?:run )?([a-z:]+)/g)].map((m) => m[1]!).filter((c) => c !== 'install');
-  expect(new Set(commands)).toEqual(new Set(['demo', 'test', 'bench', 'chaos', 'pack:local']));
+  expect(new Set(commands)).toEqual(new Set(['demo', 'test', 'example', 'test:app', 'bench', 'chaos', 'pack:local']));
   for (const command of commands) expect(scripts).toHaveProperty([command]);
 });
 

@@ -19,7 +19,11 @@ export interface RedisServer {
 }
 
 export async function startRedis(...options: string[]): Promise<RedisServer> {
-  const port = await freePort();
+  return startRedisOn(await freePort(), ...options);
+}
+
+/** The same where one has been before, as when a server is started again. */
+export async function startRedisOn(port: number, ...options: string[]): Promise<RedisServer> {
   const dir = mkdtempSync(join(tmpdir(), 'rate-limit-redis-'));
   const child = spawn(
     'redis-server',

@@ -1,0 +1,71 @@
+// Both bundlers make of the application a folder that runs by itself, the addon in it, and nothing connects meanwhile.
+
+import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
+import { isAbsolute, join, relative } from 'node:path';
+import { until } from '../support/failures/scene';
+import { host } from '../support/platforms';
+import { type App, built, bundlers, folderOf, startApp } from './support/app';
+import { burst } from './support/counted';
+
+const addon = join('node_modules', `@huntaze/rate-limit-${host.name}`, `rate-limit.${host.name}.node`);
+
+/** All that is in a folder, by its path there. */
+function entries(folder: string) {
+  return readdirSync(folder, { recursive: true, withFileTypes: true }).map((entry) => ({
+    path: relative(folder, join(entry.parentPath, entry.name)),
+    isLink: entry.isSymbolicLink(),
+  }));
+}
+
+test('a build connects to no Redis', () => {
+  expect(built('turbopack')).toMatchObject({ connections: 0, counted: true });
+});
+
+test('a build does without a Redis that is configured and away', () => {
+  expect(built('webpack').printed).toContain('/api/ai/chat');
+});
+
+describe.each(bundlers)('%s', (bundler) => {
+  const folder = folderOf(bundler);
+  const report = join(folder, 'report.json');
+  let app: App;
+  beforeAll(async () => {
+    app = await startApp(bundler, { NODE_OPTIONS: `--report-on-signal --report-filename=${report}` });
+  });
+  afterAll(() => app?.stop());
+
+  test('neither warns nor fails', () => {
+    expect(built(bundler).printed).not.toMatch(/⚠|warning|failed/i);
+  });
+
+  test('asked the limiter for the plans while it built the home page', async () => {
+    const page = readFileSync(join(folder, '.next', 'server', 'app', 'index.html'), 'utf8').replaceAll('<!-- -->', '');
+    for (const words of ['starter: 50 ', 'pro: 100 ', 'business: 500 ']) expect(page).toContain(words);
+    expect(await (await fetch(app.url)).text()).toContain('business');
+  });
+
+  test('traces the addon, once', () => {
+    const addons = entries(folder).filter(({ path }) => /rate-limit[^/\\]*\.node$/.test(path));
+    expect(addons).toEqual([{ path: addon, isLink: false }]);
+  });
+
+  test('leads to nothing outside of its folder', () => {
+    for (const { path } of entries(folder).filter(({ isLink }) => isLink)) {
+      expect(isAbsolute(readlinkSync(join(folder, path)))).toBe(false);
+      const target = relative(folder, realpathSync(join(folder, path)));
+      expect(target.startsWith('..')).toBe(false);
+    }
+  });
+
+  test('runs on the addon of its folder', async () => {
+    await (await app.chat('of-a-build')).arrayBuffer();
+    process.kill(app.pid, 'SIGUSR2');
+    await until(() => existsSync(report) && readFileSync(report, 'utf8').endsWith('}'));
+    const { sharedObjects } = JSON.parse(readFileSync(report, 'utf8')) as { sharedObjects: string[] };
+    expect(sharedObjects.filter((file) => file.includes('rate-limit.'))).toEqual([join(folder, addon)]);
+  });
+
+  test('counts a quota', async () => {
+    expect(await burst([app], 'of-a-quota', 51)).toEqual({ 200: 50, 429: 1 });
+  });
+});

@@ -1,0 +1,123 @@
+// What a client of the chat gets: answers and denials with the headers it goes by, and words for what it did wrong.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type RedisServer, startRedis } from '../support/redis';
+import { type App, post, startApp } from './support/app';
+import { limitsOf } from './support/headers';
+
+const HOUR_MS = 3_600_000;
+
+let redis: RedisServer;
+let app: App;
+beforeAll(async () => {
+  redis = await startRedis();
+  app = await startApp('turbopack', { REDIS_URL: redis.url });
+});
+afterAll(async () => {
+  await app?.stop();
+  await redis?.stop();
+});
+
+/** Seconds of the clock, whole. */
+const now = () => Math.floor(Date.now() / 1000);
+
+test('fifty calls on starter are answered, the next is denied, and the headers say so', async () => {
+  for (let used = 1; used <= 50; used++) {
+    const response = await app.chat('fifty', 'starter', `Hello ${used}`);
+    expect([response.status, await response.json()]).toEqual([200, { answer: `You said: Hello ${used}` }]);
+    const limits = limitsOf(response);
+    expect(limits).toMatchObject({ limit: 50, remaining: 50 - used, policy: { q: 50 }, standing: { r: 50 - used } });
+    expect(limits.retryAfter).toBeUndefined();
+    expect(limits.reset).toBeGreaterThan(now() + 3500);
+    expect(limits.reset).toBeLessThanOrEqual(now() + 3602);
+  }
+
+  const denied = await app.chat('fifty', 'starter');
+  const { limit, remaining, reset, retryAfter, policy, standing } = limitsOf(denied);
+  expect({ status: denied.status, limit, remaining }).toEqual({ status: 429, limit: 50, remaining: 0 });
+  expect(retryAfter).toBeGreaterThanOrEqual(1);
+  expect(retryAfter).toBeLessThanOrEqual(3600);
+  // All of them name the moment when a lone caller is admitted.
+  expect(Math.abs(reset! - (now() + retryAfter!))).toBeLessThanOrEqual(2);
+  expect(policy).toEqual({ name: standing!.name, q: 50, w: 3600 });
+  expect(standing).toEqual({ name: policy!.name, r: 0, t: retryAfter });
+  expect(await denied.json()).toMatchObject({ code: 'RATE_LIMITED', retryAfter, error: expect.any(String) });
+});
+
+test('pro is the plan of who names none, and a larger plan lets more through', async () => {
+  for (let used = 1; used <= 50; used++) await (await app.chat('upgraded', 'starter')).arrayBuffer();
+  expect((await app.chat('upgraded', 'starter')).status).toBe(429);
+  const pro = await app.chat('upgraded');
+  expect([pro.status, limitsOf(pro)]).toMatchObject([200, { limit: 100, remaining: 49 }]);
+  expect(limitsOf(await app.chat('upgraded', 'business'))).toMatchObject({ limit: 500, remaining: 448 });
+});
+
+describe('a client that is denied and asks again', () => {
+  /** Uses up a quota whose oldest request is to leave the window in `ms`. */
+  async function usedUp(creatorId: string, ms: number): Promise<void> {
+    for (let used = 1; used <= 50; used++) await (await app.chat(creatorId, 'starter')).arrayBuffer();
+    redis.cli('lset', `{creator:${creatorId}}`, '-1', `${Date.now() - HOUR_MS + ms}`);
+  }
+
+  test('is admitted when it waits as it is told', async () => {
+    await usedUp('obedient', 3000);
+    const denied = await app.chat('obedient', 'starter');
+    const { retryAfter } = limitsOf(denied);
+    expect([denied.status, retryAfter]).toEqual([429, expect.any(Number)]);
+    expect(retryAfter).toBeLessThanOrEqual(3);
+    await sleep(retryAfter! * 1000);
+    expect((await app.chat('obedient', 'starter')).status).toBe(200);
+    expect((await app.chat('obedient', 'starter')).status).toBe(429);
+  });
+
+  test('is admitted as soon when it does not: a denial costs nothing', async () => {
+    await usedUp('insistent', 3000);
+    const start = Date.now();
+    const statuses: number[] = [];
+    while (!statuses.includes(200) && Date.now() - start < 20_000) {
+      const response = await app.chat('insistent', 'starter');
+      await response.arrayBuffer();
+      statuses.push(response.status);
+    }
+    expect(statuses.length).toBeGreaterThan(2);
+    expect(statuses.slice(0, -1).every((status) => status === 429)).toBe(true);
+    expect(statuses.at(-1)).toBe(200);
+    // One slot was free, and one was taken.
+    expect((await app.chat('insistent', 'starter')).status).toBe(429);
+  });
+});
+
+describe('a request that cannot be understood takes nothing, and says what would mend it', () => {
+  const long = 'x'.repeat(4001);
+  const mendable: [string, string, string, RegExp][] = [
+    ['bad JSON', '{"creatorId": 7,', 'body', /JSON/],
+    ['no body', '', 'body', /JSON/],
+    ['no object', '[7]', 'body', /object/],
+    ['null', 'null', 'body', /object/],
+    ['no creator', '{"plan": "starter", "message": "Hello"}', 'creatorId', /number or a string/],
+    ['an ill-typed creator', '{"creatorId": {"id": 7}, "message": "Hello"}', 'creatorId', /number or a string/],
+    ['an unknown plan', '{"creatorId": "bad", "plan": "PRO", "message": "Hello"}', 'plan', /starter, pro, business/],
+    ['an inherited plan', '{"creatorId": "bad", "plan": "__proto__", "message": "Hello"}', 'plan', /starter, pro/],
+    ['no plan but null', '{"creatorId": "bad", "plan": null, "message": "Hello"}', 'plan', /starter, pro, business/],
+    ['no message', '{"creatorId": "bad", "plan": "starter"}', 'message', /not empty/],
+    ['an ill-typed message', '{"creatorId": "bad", "plan": "starter", "message": 7}', 'message', /text/],
+    ['a blank message', '{"creatorId": "bad", "plan": "starter", "message": " \\n"}', 'message', /not empty/],
+    ['too long a message', JSON.stringify({ creatorId: 'bad', plan: 'starter', message: long }), 'message', /4000/],
+  ];
+
+  test.each(mendable)('%s', async (_, body, field, mend) => {
+    const response = await post(app.url, body);
+    expect(response.status).toBe(400);
+    expect(await response.json()).toEqual({ field, error: expect.stringMatching(mend) });
+  });
+
+  test.each([-1, 1.5, '', 'x'.repeat(257)])('the id %p, which the limiter refuses', async (id) => {
+    const response = await app.chat(id, 'starter');
+    expect(response.status).toBe(400);
+    expect(await response.json()).toEqual({ error: expect.stringMatching(/must be/), code: 'ERR_OUT_OF_RANGE' });
+  });
+
+  test('and none of them was counted', async () => {
+    expect(limitsOf(await app.chat('bad', 'starter'))).toMatchObject({ limit: 50, remaining: 49 });
+  });
+});

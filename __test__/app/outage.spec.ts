@@ -1,0 +1,87 @@
+// Redis ends and comes back, empty, while two processes of the application serve.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type RedisServer, startRedis, startRedisOn } from '../support/redis';
+import { type App, startApp } from './support/app';
+import { burst } from './support/counted';
+import { limitsOf } from './support/headers';
+
+/** The deadline of a check (250 ms) and a second for a busy machine to carry a request and its answer. */
+const BOUND_MS = 1250;
+
+/** Within seconds decisions come from Redis again; connections are tried every two at the latest. */
+const RETURN_TIMEOUT_MS = 30_000;
+
+let redis: RedisServer;
+let apps: [App, App];
+beforeAll(async () => {
+  redis = await startRedis();
+  const env = { REDIS_URL: redis.url };
+  apps = await Promise.all([startApp('turbopack', env), startApp('webpack', env)]);
+});
+afterAll(async () => {
+  await Promise.all((apps ?? []).map((app) => app.stop()));
+  await redis?.stop();
+});
+
+interface Call {
+  readonly status: number;
+  readonly ms: number;
+}
+
+/** Asks without a pause, as several clients do, until it is told to end; returns every answer. */
+function traffic(): () => Promise<Call[]> {
+  const calls: Call[] = [];
+  let ending = false;
+  const client = async (app: App, creatorId: (call: number) => string) => {
+    for (let call = 0; !ending; call++) {
+      const start = performance.now();
+      const response = await app.chat(creatorId(call), 'starter');
+      await response.arrayBuffer();
+      calls.push({ status: response.status, ms: performance.now() - start });
+      await sleep(5);
+    }
+  };
+  // One creator who is soon denied, and many of whom each call is the first.
+  const clients = apps.flatMap((app, i) => [client(app, () => 'busy'), client(app, (call) => `calm-${i}-${call}`)]);
+  return async () => {
+    ending = true;
+    await Promise.all(clients);
+    return calls;
+  };
+}
+
+test('every call is answered, and what was admitted meanwhile counts afterwards', async () => {
+  const [one, other] = apps;
+  expect(await burst(apps, 'before', 60)).toEqual({ 200: 50, 429: 10 });
+  const ended = traffic();
+  await sleep(500);
+  await redis.stop();
+
+  // One process decides for itself, by the same rules.
+  for (let used = 1; used <= 30; used++) {
+    const response = await one.chat('meanwhile', 'starter');
+    await response.arrayBuffer();
+    expect([response.status, limitsOf(response)]).toMatchObject([200, { limit: 50, remaining: 50 - used }]);
+  }
+  expect(await burst([one], 'used-up-meanwhile', 60)).toEqual({ 200: 50, 429: 10 });
+
+  redis = await startRedisOn(redis.port);
+  // Of a creator of whom nobody has heard, two processes admit more than the limit unless Redis decides for both.
+  let admitted: number | undefined;
+  const start = Date.now();
+  for (let i = 0; admitted !== 50 && Date.now() - start < RETURN_TIMEOUT_MS; i++) {
+    ({ 200: admitted } = await burst(apps, `afterwards-${i}`, 110));
+  }
+  expect(await burst(apps, 'again', 110)).toEqual({ 200: 50, 429: 60 });
+
+  // The other process has never seen them: what it knows, it knows from Redis.
+  const known = await other.chat('meanwhile', 'starter');
+  expect([known.status, limitsOf(known)]).toMatchObject([200, { limit: 50, remaining: 19 }]);
+  expect((await other.chat('used-up-meanwhile', 'starter')).status).toBe(429);
+  expect(await burst(apps, 'meanwhile', 60)).toEqual({ 200: 19, 429: 41 });
+
+  const calls = await ended();
+  expect(new Set(calls.map(({ status }) => status))).toEqual(new Set([200, 429]));
+  expect(Math.max(...calls.map(({ ms }) => ms))).toBeLessThan(BOUND_MS);
+}, 120_000);

@@ -1,0 +1,35 @@
+// Two processes of the application, of one bundler each, with one Redis: one quota.
+
+import { type RedisServer, startRedis } from '../support/redis';
+import { type App, startApp } from './support/app';
+import { burst } from './support/counted';
+import { limitsOf } from './support/headers';
+
+let redis: RedisServer;
+let apps: App[];
+beforeAll(async () => {
+  redis = await startRedis();
+  const env = { REDIS_URL: redis.url };
+  apps = await Promise.all([startApp('turbopack', env), startApp('webpack', env)]);
+});
+afterAll(async () => {
+  await Promise.all((apps ?? []).map((app) => app.stop()));
+  await redis?.stop();
+});
+
+test('of 120 calls at once, 50 are admitted', async () => {
+  expect(await burst(apps, 'shared', 120)).toEqual({ 200: 50, 429: 70 });
+});
+
+test('what one has admitted, the other knows', async () => {
+  const [one, other] = apps as [App, App];
+  expect(limitsOf(await one.chat('seen', 'pro'))).toMatchObject({ limit: 100, remaining: 99 });
+  expect(limitsOf(await other.chat('seen', 'pro'))).toMatchObject({ limit: 100, remaining: 98 });
+  expect(limitsOf(await one.chat('seen', 'business'))).toMatchObject({ limit: 500, remaining: 497 });
+});
+
+test('no key lives forever', () => {
+  const ttls = Object.values(redis.ttls());
+  expect(ttls.length).toBeGreaterThan(0);
+  for (const ttl of ttls) expect(ttl).toBeGreaterThan(0);
+});

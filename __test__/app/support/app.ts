@@ -1,0 +1,107 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort } from '../../support/redis';
+
+/** Where setup.mjs has put the applications. */
+const APPS = process.env.RATE_LIMIT_APPS!;
+
+/** A server starts in a second; a busy machine may take long. */
+const START_TIMEOUT_MS = 30_000;
+
+/** What is in flight when a server is to end is answered by then. */
+const END_TIMEOUT_MS = 5000;
+
+export type Bundler = 'turbopack' | 'webpack';
+export const bundlers: readonly Bundler[] = ['turbopack', 'webpack'];
+
+/** What a build printed. */
+export interface Build {
+  readonly printed: string;
+  /** How often it connected to its Redis, and whether one more would have been counted; for one of them. */
+  readonly connections?: number;
+  readonly counted?: boolean;
+}
+
+export function built(bundler: Bundler): Build {
+  return JSON.parse(readFileSync(join(APPS, 'builds.json'), 'utf8'))[bundler];
+}
+
+/** The folder of a built application. */
+export function folderOf(bundler: Bundler): string {
+  return join(APPS, bundler);
+}
+
+/** The application in a process of its own, with nothing in its environment but what it is given. */
+export interface App {
+  readonly url: string;
+  readonly pid: number;
+  /** What it has printed so far. */
+  output(): string;
+  /** Asks the chat, as a creator does. */
+  chat(creatorId: unknown, plan?: unknown, message?: unknown): Promise<Response>;
+  stop(): Promise<void>;
+}
+
+export async function startApp(bundler: Bundler, env: Record<string, string> = {}): Promise<App> {
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  const bin = join(APPS, 'bin');
+  const child = spawn(join(bin, 'node'), ['server.js'], {
+    cwd: folderOf(bundler),
+    env: { PATH: bin, NODE_ENV: 'production', HOSTNAME: '127.0.0.1', PORT: `${port}`, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  // Whatever ends this process, the server goes with it.
+  const kill = () => child.kill('SIGKILL');
+  process.once('exit', kill);
+  let printed = '';
+  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (printed += text));
+  const stop = async () => {
+    await end(child);
+    process.removeListener('exit', kill);
+  };
+  try {
+    await answers(url, child);
+  } catch (error) {
+    await stop();
+    throw new Error(`${(error as Error).message}:\n${printed}`);
+  }
+  return {
+    url,
+    pid: child.pid!,
+    output: () => printed,
+    chat: (creatorId, plan, message = 'Hello') => post(url, JSON.stringify({ creatorId, plan, message })),
+    stop,
+  };
+}
+
+/** Posts a body to the chat. */
+export function post(url: string, body: string): Promise<Response> {
+  const headers = { 'Content-Type': 'application/json' };
+  return fetch(`${url}/api/ai/chat`, { method: 'POST', headers, body, signal: AbortSignal.timeout(10_000) });
+}
+
+async function answers(url: string, child: ChildProcess): Promise<void> {
+  for (const until = Date.now() + START_TIMEOUT_MS; Date.now() < until; await sleep(50)) {
+    if (child.exitCode !== null || child.signalCode !== null) throw new Error('the application ended');
+    try {
+      await (await fetch(url, { signal: AbortSignal.timeout(5000) })).text();
+      return;
+    } catch {
+      // Not listening yet.
+    }
+  }
+  throw new Error('the application does not answer');
+}
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = once(child, 'exit');
+  child.kill('SIGTERM');
+  const timer = setTimeout(() => child.kill('SIGKILL'), END_TIMEOUT_MS);
+  await gone;
+  clearTimeout(timer);
+}
