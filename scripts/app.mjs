@@ -5,7 +5,7 @@ import { cpSync, existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { install } from './install.mjs';
 import { hostPlatform } from './platforms.mjs';
-import { Failure, root } from './run.mjs';
+import { Failure, asMain, root } from './run.mjs';
 
 const app = join(root, 'examples', 'nextjs');
 
@@ -56,3 +56,5 @@ export function placeApp(folder) {
   // Next.js leaves these for a CDN.
   cpSync(join(built, 'static'), join(folder, '.next', 'static'), { recursive: true });
 }
+
+await asMain(import.meta.url, installApp);

@@ -15,8 +15,8 @@ const steps = (builds, options) => [
   { name: 'install', command: 'node scripts/install.mjs', does: () => install() },
   ...(builds ? [{ name: 'pack', command: 'npm run pack:local', does: () => pack() }] : []),
   { name: 'redis-server', command: 'node scripts/redis-server.mjs', does: redisServer },
-  { name: 'chromium', command: 'node scripts/chromium.mjs', does: () => (process.env.CHROMIUM_PATH = chromium()) },
-  { name: 'packages of the application', command: 'npm run test:app', does: installApp },
+  { name: 'chromium', command: 'node scripts/chromium.mjs', does: chromium },
+  { name: 'packages of the application', command: 'node scripts/app.mjs', does: installApp },
   { name: 'jest', command: `npx jest --config ${CONFIG}`, does: () => jest('--config', CONFIG, ...options) },
 ];
 

@@ -2,6 +2,7 @@
 
 import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
 import { isAbsolute, join, relative } from 'node:path';
+import { root } from '../support/consumer';
 import { until } from '../support/failures/scene';
 import { host } from '../support/platforms';
 import { type App, built, bundlers, folderOf, startApp } from './support/app';
@@ -16,6 +17,17 @@ function entries(folder: string) {
     isLink: entry.isSymbolicLink(),
   }));
 }
+
+test('the lock file pins every package, and names no registry', () => {
+  const { packages } = JSON.parse(readFileSync(join(root, 'examples/nextjs/package-lock.json'), 'utf8'));
+  for (const [path, { integrity, resolved }] of Object.entries<Record<string, string>>(packages)) {
+    expect({ path, integrity, resolved }).toEqual({
+      path,
+      integrity: path === '' ? undefined : expect.stringMatching(/^sha512-/),
+      resolved: undefined,
+    });
+  }
+});
 
 test('a build connects to no Redis', () => {
   expect(built('turbopack')).toMatchObject({ connections: 0, counted: true });
@@ -60,7 +72,7 @@ describe.each(bundlers)('%s', (bundler) => {
   test('runs on the addon of its folder', async () => {
     await (await app.chat('of-a-build')).arrayBuffer();
     process.kill(app.pid, 'SIGUSR2');
-    await until(() => existsSync(report) && readFileSync(report, 'utf8').endsWith('}'));
+    await until(() => existsSync(report) && readFileSync(report, 'utf8').endsWith('}\n'));
     const { sharedObjects } = JSON.parse(readFileSync(report, 'utf8')) as { sharedObjects: string[] };
     expect(sharedObjects.filter((file) => file.includes('rate-limit.'))).toEqual([join(folder, addon)]);
   });

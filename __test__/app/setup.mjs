@@ -7,9 +7,11 @@ import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buildApp, placeApp } from '../../scripts/app.mjs';
+import { chromium } from '../../scripts/chromium.mjs';
 import teardown from './teardown.mjs';
 
 export default async function setup() {
+  process.env.CHROMIUM_PATH ||= chromium();
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'rate-limit-app-')));
   process.env.RATE_LIMIT_APPS = folder;
   try {
