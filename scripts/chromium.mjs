@@ -8,7 +8,7 @@ import { Failure, asMain, output } from './run.mjs';
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome-stable', 'google-chrome'];
 const ON_MACOS = ['Chromium', 'Google Chrome'].map((name) => `/Applications/${name}.app/Contents/MacOS/${name}`);
 
-/** Returns where it is. `CHROMIUM_PATH` names another. */
+/** Returns where it is. `CHROMIUM` names another. */
 export function chromium() {
   let found = find();
   if (found === undefined && isRootOnDebian()) {
@@ -23,7 +23,7 @@ export function chromium() {
 }
 
 function find() {
-  const named = process.env.CHROMIUM_PATH;
+  const named = process.env.CHROMIUM;
   if (named) return named;
   const directories = (process.env.PATH ?? '').split(delimiter);
   const paths = directories.flatMap((directory) => NAMES.map((name) => join(directory, name)));
@@ -32,7 +32,7 @@ function find() {
 }
 
 function mend() {
-  const elsewhere = 'or set CHROMIUM_PATH to a Chromium or Chrome';
+  const elsewhere = 'or set CHROMIUM to a Chromium or Chrome';
   if (process.platform === 'darwin') return `brew install --cask chromium, ${elsewhere}`;
   if (existsSync('/sbin/apk')) return `apk add chromium, ${elsewhere}`;
   if (existsSync('/usr/bin/dnf')) return `sudo dnf install chromium, ${elsewhere}`;

@@ -42,7 +42,7 @@ describe.each(bundlers)('%s', (bundler) => {
   const report = join(folder, 'report.json');
   let app: App;
   beforeAll(async () => {
-    app = await startApp(bundler, { NODE_OPTIONS: `--report-on-signal --report-filename=${report}` });
+    app = await startApp({ bundler, env: { NODE_OPTIONS: `--report-on-signal --report-filename=${report}` } });
   });
   afterAll(() => app?.stop());
 

@@ -11,7 +11,7 @@ let redis: RedisServer;
 let app: App;
 beforeAll(async () => {
   redis = await startRedis();
-  app = await startApp('turbopack', { REDIS_URL: redis.url });
+  app = await startApp({ env: { REDIS_URL: redis.url } });
 });
 afterAll(async () => {
   await app?.stop();

@@ -19,7 +19,7 @@ describe('Redis answers', () => {
   let app: App;
   beforeAll(async () => {
     redis = await startRedis();
-    app = await startApp('turbopack', { REDIS_URL: redis.url, RATE_LIMIT_OPERATOR_TOKEN: TOKEN });
+    app = await startApp({ env: { REDIS_URL: redis.url, RATE_LIMIT_OPERATOR_TOKEN: TOKEN } });
   });
   afterAll(async () => {
     await app?.stop();
@@ -68,7 +68,7 @@ describe('Redis answers', () => {
 
 test('without a token, everybody is a stranger', async () => {
   const redis = await startRedis();
-  const app = await startApp('turbopack', { REDIS_URL: redis.url });
+  const app = await startApp({ env: { REDIS_URL: redis.url } });
   try {
     for (const headers of [{}, as(''), as('undefined')]) {
       expect((await ask(app, headers)).report.connection.host).toBe('hidden');
@@ -81,9 +81,12 @@ test('without a token, everybody is a stranger', async () => {
 
 test('a Redis that is away is a 503, to be asked again in a minute, and then well', async () => {
   const port = await freePort();
-  const app = await startApp('webpack', {
-    REDIS_URL: `redis://:a-secret@127.0.0.1:${port}`,
-    RATE_LIMIT_OPERATOR_TOKEN: TOKEN,
+  const app = await startApp({
+    bundler: 'webpack',
+    env: {
+      REDIS_URL: `redis://:a-secret@127.0.0.1:${port}`,
+      RATE_LIMIT_OPERATOR_TOKEN: TOKEN,
+    },
   });
   try {
     const stranger = await ask(app);
@@ -109,7 +112,7 @@ test('a Redis that is away is a 503, to be asked again in a minute, and then wel
 });
 
 test('no Redis in the configuration is a 500, which asking again does not mend', async () => {
-  const app = await startApp('turbopack', { RATE_LIMIT_OPERATOR_TOKEN: TOKEN });
+  const app = await startApp({ env: { RATE_LIMIT_OPERATOR_TOKEN: TOKEN } });
   try {
     for (const headers of [{}, as(TOKEN)]) {
       const { status, headers: answered, report } = await ask(app, headers);

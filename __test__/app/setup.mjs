@@ -11,7 +11,7 @@ import { chromium } from '../../scripts/chromium.mjs';
 import teardown from './teardown.mjs';
 
 export default async function setup() {
-  process.env.CHROMIUM_PATH ||= chromium();
+  process.env.CHROMIUM ||= chromium();
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'rate-limit-app-')));
   process.env.RATE_LIMIT_APPS = folder;
   try {

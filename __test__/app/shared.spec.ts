@@ -10,7 +10,7 @@ let apps: App[];
 beforeAll(async () => {
   redis = await startRedis();
   const env = { REDIS_URL: redis.url };
-  apps = await Promise.all([startApp('turbopack', env), startApp('webpack', env)]);
+  apps = await Promise.all([startApp({ env }), startApp({ bundler: 'webpack', env })]);
 });
 afterAll(async () => {
   await Promise.all((apps ?? []).map((app) => app.stop()));

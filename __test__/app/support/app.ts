@@ -45,7 +45,12 @@ export interface App {
   stop(): Promise<void>;
 }
 
-export async function startApp(bundler: Bundler, env: Record<string, string> = {}): Promise<App> {
+export interface AppOptions {
+  readonly bundler?: Bundler;
+  readonly env?: Record<string, string>;
+}
+
+export async function startApp({ bundler = 'turbopack', env = {} }: AppOptions = {}): Promise<App> {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const bin = join(APPS, 'bin');
