@@ -2,12 +2,15 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type RedisServer, startRedis, startRedisOn } from '../support/redis';
-import { type App, startApp } from './support/app';
+import { type App, post, startApp } from './support/app';
 import { burst } from './support/counted';
 import { limitsOf } from './support/headers';
 
-/** The deadline of a check (250 ms) and a second for a busy machine to carry a request and its answer. */
-const BOUND_MS = 1250;
+/**
+ * The deadline of a check (250 ms), and half a second for the machine: with six busy processes on two processors, 0.57 s
+ * in all were the most.
+ */
+const BOUND_MS = 750;
 
 /** Within seconds decisions come from Redis again; connections are tried every two at the latest. */
 const RETURN_TIMEOUT_MS = 30_000;
@@ -26,7 +29,15 @@ afterAll(async () => {
 
 interface Call {
   readonly status: number;
+  /** How much longer it took than a request that went beside it and asks no limiter: that is Next.js and the machine. */
   readonly ms: number;
+}
+
+async function timed(ask: () => Promise<Response>): Promise<{ status: number; ms: number }> {
+  const start = performance.now();
+  const response = await ask();
+  await response.arrayBuffer();
+  return { status: response.status, ms: performance.now() - start };
 }
 
 /** Asks without a pause, as several clients do, until it is told to end; returns every answer. */
@@ -35,10 +46,12 @@ function traffic(): () => Promise<Call[]> {
   let ending = false;
   const client = async (app: App, creatorId: (call: number) => string) => {
     for (let call = 0; !ending; call++) {
-      const start = performance.now();
-      const response = await app.chat(creatorId(call), 'starter');
-      await response.arrayBuffer();
-      calls.push({ status: response.status, ms: performance.now() - start });
+      const [asked, beside] = await Promise.all([
+        timed(() => app.chat(creatorId(call), 'starter')),
+        timed(() => post(app.url, 'not JSON')),
+      ]);
+      expect(beside.status).toBe(400);
+      calls.push({ status: asked.status, ms: asked.ms - beside.ms });
       await sleep(5);
     }
   };
@@ -71,9 +84,9 @@ test('every call is answered, and what was admitted meanwhile counts afterwards'
   let admitted: number | undefined;
   const start = Date.now();
   for (let i = 0; admitted !== 50 && Date.now() - start < RETURN_TIMEOUT_MS; i++) {
-    ({ 200: admitted } = await burst(apps, `afterwards-${i}`, 110));
+    ({ 200: admitted } = await burst(apps, `afterwards-${i}`, 60));
   }
-  expect(await burst(apps, 'again', 110)).toEqual({ 200: 50, 429: 60 });
+  expect(await burst(apps, 'again', 60)).toEqual({ 200: 50, 429: 10 });
 
   // The other process has never seen them: what it knows, it knows from Redis.
   const known = await other.chat('meanwhile', 'starter');
