@@ -15,7 +15,9 @@ function blocks(language: string): string[] {
   return [...README.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'gm'))].map((m) => m[1]!);
 }
 
-const [reexport, route, nextConfig, uploads, testSetup, ...more] = blocks('ts') as [
+const [reexport, route, wrapped, nextConfig, uploads, testSetup, watching, ...more] = blocks('ts') as [
+  string,
+  string,
   string,
   string,
   string,
@@ -32,7 +34,9 @@ beforeAll(() => {
   writeFileSync(join(app, 'package.json'), '{ "type": "module" }');
   add('lib/ai/rate-limit', reexport);
   add('route', route.replace('@/lib/ai/rate-limit', './lib/ai/rate-limit.js'));
+  add('wrapped', wrapped);
   add('next.config', nextConfig);
+  add('watching', `${watching}export { checks, denials, degraded, breaker, storeLatencyMs, nearest };`);
   add(
     'uploads',
     uploads.replace(/(await uploads\.close)/, 'console.log(allowed, remaining, retryAfterMs, source);\n$1'),
@@ -93,6 +97,20 @@ test('the route answers 429 with its headers once the plan is used up', () => {
     const last = await post();
     console.log(JSON.stringify([statuses.every((s) => s === 200), last.status, ...['Retry-After', 'X-RateLimit-Limit', 'X-RateLimit-Remaining'].map((h) => last.headers.get(h))]));`);
   expect(JSON.parse(out)).toEqual([true, 429, '3600', '50', '0']);
+});
+
+test('so does the handler with the check in front of it, and its figures can be read', () => {
+  const out = node(`
+    const { GET } = await import('./wrapped.js');
+    const get = () => GET(new Request('http://localhost', { headers: { 'X-Creator': '7' } }));
+    const first = await get();
+    for (let i = 0; i < 49; i++) await get();
+    const last = await get();
+    const { checks, denials, nearest } = await import('./watching.js');
+    console.log(JSON.stringify([first.status, first.headers.get('X-RateLimit-Remaining'), last.status, checks, denials, nearest[0].creatorId, nearest[0].used]));`);
+  const [line, figures] = out.split('\n') as [string, string];
+  expect(JSON.parse(line)).toMatchObject({ RateLimitExceeded: 1 });
+  expect(JSON.parse(figures)).toEqual([200, '49', 429, 51, 1, '7', 50]);
 });
 
 test('the other snippets do what they say', () => {
