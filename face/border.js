@@ -88,8 +88,7 @@ class Border {
    * the deadline of a check; undefined where there are none.
    */
   flush(owner, native, read) {
-    const slot = this.#nextSlot();
-    return native.flush(slot) ? this.#wait(owner, slot, 1, read) : undefined;
+    return this.#begin(owner, (slot) => native.flush(slot), read);
   }
 
   /**
@@ -97,8 +96,19 @@ class Border {
    * embedded store decides.
    */
   tryOut(owner, native, budgetMs) {
+    return this.#begin(owner, (slot) => native.tryOut(slot, budgetMs));
+  }
+
+  #begin(owner, begins, read) {
     const slot = this.#nextSlot();
-    return native.tryOut(slot, budgetMs) ? this.#wait(owner, slot, 1) : undefined;
+    let pending;
+    try {
+      pending = begins(slot);
+    } catch (panic) {
+      this.#waste(slot);
+      throw panic;
+    }
+    return pending ? this.#wait(owner, slot, 1, read) : undefined;
   }
 
   #nextSlot() {

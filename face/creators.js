@@ -2,7 +2,7 @@
 
 const { callable, idText, planNumber } = require('./arguments.js');
 const { configError } = require('./errors.js');
-const { metricsOf } = require('./metrics/snapshot.js');
+const { metricsOf, newsOf } = require('./metrics/snapshot.js');
 const { creatorOptions } = require('./options.js');
 const { Session } = require('./session.js');
 
@@ -59,11 +59,12 @@ async function tryConnection(budgetMs) {
   return session.tryConnection(budgetMs);
 }
 
-/** Up to `count` candidates for the creators nearest to their quota, each with where the store sees them. */
+/** Up to `count` candidates for the creators nearest to their quota, each with where the store sees them, now. */
 function askers(count) {
-  const asked = session.top(count).map(async ({ id, plan, limit, requests }) => {
-    const { remaining, reset } = await session.status(id, limit, plan);
-    return { id, plan, limit, requests, remaining, reset };
+  const asked = session.top(count).map(async ({ id, plan, limit: asked, requests }) => {
+    // The plan's limit may have been configured anew since.
+    const limit = options.planLimits[plan] ?? asked;
+    return { id, plan, requests, ...(await session.standing(id, limit, plan)) };
   });
   return Promise.all(asked);
 }
@@ -81,6 +82,11 @@ function configure(wanted) {
 
 function getMetrics() {
   return metricsOf(options.name);
+}
+
+/** What has been counted since somebody in this process last asked for it: `{ before, now }`. */
+function creatorNews() {
+  return newsOf(options.name);
 }
 
 function onAnomaly(listener) {
@@ -103,4 +109,5 @@ module.exports = {
   close,
   tryConnection,
   askers,
+  creatorNews,
 };

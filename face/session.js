@@ -17,6 +17,10 @@ const SOURCES = constants.sources;
 /** The operations, by their number in src/node/desk.rs. */
 const OP = { CHECK: 0, LIMIT: 1, STATUS: 2, RESET: 3 };
 
+const BUILDING = 'Nothing connects while Next.js builds (NEXT_PHASE): ask the running application';
+const EMBEDDED =
+  'No Redis is configured: quotas are counted in this process alone. Set REDIS_URL or ELASTICACHE_REDIS_HOST';
+
 let noticed = false;
 
 /** A limiter from its first request to its close; then the next request opens it afresh. */
@@ -51,14 +55,28 @@ class Session {
     return (this.#open ?? this.#start()).ask(OP.RESET, id, 1, readNothing);
   }
 
-  /** Tries out the way to Redis, within `budgetMs`: see Open. */
-  tryConnection(budgetMs) {
-    return (this.#open ?? this.#start()).tryConnection(budgetMs);
+  /** Where the id stands, and who says so. */
+  standing(id, limit, plan) {
+    return (this.#open ?? this.#start()).ask(OP.STATUS + kindOf(plan), id, limit, readStanding);
   }
 
-  /** Up to `count` of those who ask most: `{ id, plan, limit, requests }`, the plan as its number or -1. */
+  /** Tries out the way to Redis, within `budgetMs`: see Open. It is no request: the options may still be changed after. */
+  async tryConnection(budgetMs) {
+    if (this.#open !== null) return this.#open.tryConnection(budgetMs);
+    const open = new Open(this.#options, this.listeners);
+    try {
+      return await open.tryConnection(budgetMs);
+    } finally {
+      await open.end();
+    }
+  }
+
+  /**
+   * Up to `count` of those who ask most, by what has been asked since it was opened: `{ id, plan, limit, requests }`, the
+   * plan as its number or -1.
+   */
   top(count) {
-    return (this.#open ?? this.#start()).top(count);
+    return this.#open?.top(count) ?? [];
   }
 
   /** Whether a request has opened it. */
@@ -110,6 +128,10 @@ function readStatus(mailbox, at, limit) {
   return { limit, remaining: mailbox[at + REMAINING], reset: mailbox[at + RESET] };
 }
 
+function readStanding(mailbox, at, limit) {
+  return { ...readStatus(mailbox, at, limit), source: SOURCES[mailbox[at + SOURCE]] };
+}
+
 function readNothing() {}
 
 /** One opening of a session: the native limiter and what is in flight through it. */
@@ -117,6 +139,7 @@ class Open {
   #native;
   #submit;
   #options;
+  #building = process.env.NEXT_PHASE === 'phase-production-build';
   #listeners;
   #inFlight = 0;
   #idle = undefined;
@@ -124,7 +147,7 @@ class Open {
   constructor(options, listeners) {
     this.#options = options;
     this.#listeners = listeners;
-    const building = process.env.NEXT_PHASE === 'phase-production-build';
+    const building = this.#building;
     const redis = building ? undefined : options.redis?.native();
     const environment = building ? [] : variables();
     const problem = binding.configProblem(redis, environment);
@@ -147,11 +170,7 @@ class Open {
    */
   async tryConnection(budgetMs) {
     const trial = border.tryOut(this, this.#native, budgetMs);
-    if (trial === undefined) {
-      throw configError(
-        'No Redis is configured: quotas are counted in this process alone. Set REDIS_URL or ELASTICACHE_REDIS_HOST',
-      );
-    }
+    if (trial === undefined) throw configError(this.#building ? BUILDING : EMBEDDED);
     const [host, port] = this.#native.place;
     const [code, ...rest] = await trial;
     if (code !== '') return { host, port: Number(port), error: { code, message: rest[0] } };

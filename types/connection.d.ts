@@ -65,9 +65,11 @@ export interface ConnectionFailure {
 export type ConnectionReport = ConnectionSuccess | ConnectionFailure;
 
 /**
- * Asks the creators' Redis for a PING and writes, reads and deletes a key of its own (`{creator:}test:…`, gone by itself
- * after a minute) on a connection that the checks use, past the breaker. Resolves with the report in every case; rejects
- * with a TypeError or RangeError for an unusable option alone.
+ * Does on the creators' Redis what a check does, asks it for a PING, and writes, reads and deletes a key of its own
+ * (`{creator:}test:…`, gone by itself after a minute), on a connection that the checks use, past the breaker; where there is
+ * none, on one that is made for this. It is no check: {@link configure} may still follow. Resolves with the report in every
+ * case; rejects with a TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`) or RangeError (`ERR_OUT_OF_RANGE`) for an
+ * unusable option alone.
  *
  * @example
  * const report = await testConnection();
@@ -86,7 +88,7 @@ export interface ConnectionRouteOptions extends Pick<TestConnectionOptions, 'tim
 /**
  * The handlers of a route that tests the connection: 200, 503 with `Retry-After: 60` where Redis does not answer, 500 for
  * a configuration that cannot work; with `X-Correlation-Id` (the caller's, where it is usable), `X-Duration-Ms` and
- * `Cache-Control: no-store`.
+ * `Cache-Control: no-store`. Those without the token share one trial a second.
  *
  * @example
  * export const { GET, OPTIONS } = connectionRoute({ operatorToken: process.env.RATE_LIMIT_OPERATOR_TOKEN });

@@ -15,7 +15,9 @@ export interface Histogram {
 
 /**
  * What all limiters of one name in this process have counted, over all threads: whole numbers that never go back, but for
- * the gauges `inFlight`, `breaker.state` and `connections.open`. `close()` does not reset them.
+ * the gauges `inFlight`, `breaker.state` and `connections.open`. `close()` does not reset them. A process counts 256 names
+ * apart: where there are more, the figures of limiters that are closed are forgotten, and if all are open, the further ones
+ * are counted together, in the texts under the name `*`. Those of the creators are always their own.
  */
 export interface Metrics {
   /** The limiter's name; `'creator'` for the creators'. */
@@ -33,11 +35,14 @@ export interface Metrics {
   /** Decisions made without the store, because it was away: of `local`, `open` and `closed`. */
   readonly degraded: number;
   readonly anomalies: number;
-  /** Checks in flight now. */
+  /** Requests in flight now: checks, statuses and resets. */
   readonly inFlight: number;
-  /** Requests that the store did not answer, by the code of the error, whatever was decided instead. Codes with none are absent. */
+  /**
+   * Requests that the store did not answer, statuses and resets among them, by the code of the error, whatever was decided
+   * instead. Codes with none are absent.
+   */
   readonly storeErrors: Readonly<Record<string, number>>;
-  /** Time from the sending of a batch to its answer, in ms. Empty on the embedded store. */
+  /** Time from the sending of a batch to its answer, or until it was given up, in ms. Empty on the embedded store. */
   readonly storeLatencyMs: Histogram;
   /** Requests in a batch, 1 to 64. Empty on the embedded store. */
   readonly batchSize: Histogram;
@@ -61,8 +66,7 @@ export interface Metrics {
 }
 
 /**
- * What the creators' limiter has counted. A plain object of its own; to take it costs some microseconds, and the counting
- * nothing that can be measured.
+ * What the creators' limiter has counted. A plain object of its own, taken in some tens of microseconds.
  *
  * @example
  * const { denials, breaker } = getMetrics();
@@ -129,16 +133,22 @@ export interface TopCreator {
   readonly remaining: number;
   /** As in RateLimitStatus. */
   readonly reset: number;
-  /** Requests this process has seen of them lately, denied ones included: an estimate, never too low by much. */
+  /** Requests this process has seen of them lately, denied ones included: an estimate. */
   readonly requests: number;
+  /** Who says so: `'local'` while Redis is away, and then it is this process's own admissions. */
+  readonly source: 'redis' | 'memory' | 'local';
 }
 
 /**
  * The creators nearest to their quota, the nearest first. The candidates are those whom this process has seen ask most for
- * their limit: the limiter keeps 256 of them at most (Metwally, Agrawal, El Abbadi: "Efficient computation of frequent and
- * top-k elements in data streams", 2005). Where they stand is asked of the store, as by `getRateLimitStatus`; who has used
- * nothing is left out.
+ * their limit since the limiter was opened: it keeps 256 of them at most (Metwally, Agrawal, El Abbadi: "Efficient
+ * computation of frequent and top-k elements in data streams", 2005), beyond 256 checks a second by samples and by what
+ * comes near a quota. Where they stand is asked of the store, as by `getRateLimitStatus`; who has used nothing is left out.
+ * While Redis is away, `onStoreError: 'local'` lists what this process has admitted itself, `'open'` and `'closed'` nobody.
  *
- * @param count 1 to 64; 10 when left out.
+ * @param count 1 to 64; 10 when left out. Rejects with a TypeError (`ERR_INVALID_ARG_TYPE`) or RangeError
+ * (`ERR_OUT_OF_RANGE`) otherwise, and with the store's error under `onStoreError: 'throw'`.
+ * @example
+ * for (const { creatorId, used, limit } of await topCreators(5)) console.log(creatorId, `${used} of ${limit}`);
  */
 export declare function topCreators(count?: number): Promise<TopCreator[]>;

@@ -72,16 +72,48 @@ test('a server that is away is told so, and found again, past a breaker that is 
   expect(await testConnection()).toMatchObject({ success: false, code: 'ECONNREFUSED' });
   const later = await startRedis('--port', `${port}`);
   try {
-    const begun = Date.now();
-    let report = await testConnection();
-    while (!report.success && Date.now() - begun < 5000) {
-      await new Promise((resolve) => setTimeout(resolve, 20));
-      report = await testConnection();
-    }
-    expect(report.success).toBe(true);
+    // At once: what was remembered of it is no answer to who has just mended it.
+    expect(await testConnection({ timeoutMs: 10_000 })).toMatchObject({ success: true });
   } finally {
     await later.stop();
   }
+});
+
+test('strangers share one trial a second; an operator has one of their own', async () => {
+  creators({ url: server.url, password: 'Zaunkoenig7' }, 5000);
+  const { GET } = connectionRoute({ operatorToken: 'Fink' });
+  const sets = () =>
+    Number(/cmdstat_set:calls=(\d+)/.exec(server.cli('-a', 'Zaunkoenig7', 'info', 'commandstats'))?.[1] ?? 0);
+  const get = (headers = {}) => GET(new Request('http://localhost/', { headers }));
+  const before = sets();
+  const responses = await Promise.all(Array.from({ length: 200 }, () => get()));
+  expect(new Set(responses.map(({ status }) => status))).toEqual(new Set([200]));
+  expect(new Set(responses.map(({ headers }) => headers.get('x-correlation-id'))).size).toBe(200);
+  expect(sets() - before).toBeLessThanOrEqual(2);
+  const between = sets();
+  for (let i = 0; i < 3; i++) await get({ Authorization: 'Bearer Fink' });
+  expect(sets() - between).toBe(3);
+  // It is not told for ever.
+  await new Promise((resolve) => setTimeout(resolve, 1100));
+  await get();
+  expect(sets() - between).toBe(4);
+});
+
+test('it is no request: the limiter may still be configured', async () => {
+  creators({ url: server.url, password: 'Zaunkoenig7' });
+  expect(await testConnection()).toMatchObject({ success: true });
+  creators({ url: server.url, password: 'wrong' });
+  expect(await testConnection()).toMatchObject({ success: false, code: 'WRONGPASS' });
+});
+
+test('it fails where checks would', async () => {
+  server.cli('-a', 'Zaunkoenig7', 'acl', 'setuser', 'app', 'on', '>Meise', '~*', '+@all', '-evalsha', '-eval');
+  creators({ url: server.url, username: 'app', password: 'Meise' });
+  expect(await testConnection()).toMatchObject({ success: false, code: 'NOPERM' });
+  server.cli('-a', 'Zaunkoenig7', 'acl', 'setuser', 'app', '+@all', '-set');
+  await close();
+  const report = (await testConnection()) as ConnectionFailure;
+  expect(report).toMatchObject({ success: false, code: 'NOPERM', error: expect.stringContaining('needs SET, too') });
 });
 
 describe('a server that never answers', () => {

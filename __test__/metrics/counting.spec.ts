@@ -1,5 +1,13 @@
 import { Worker } from 'node:worker_threads';
-import { RateLimiter, type Decision, type Metrics } from '@huntaze/rate-limit';
+import {
+  RateLimiter,
+  checkCreatorRateLimit,
+  close,
+  getMetrics,
+  prometheusMetrics,
+  type Decision,
+  type Metrics,
+} from '@huntaze/rate-limit';
 import { freePort } from '../support/redis';
 import { freshId, stores } from '../support/stores';
 
@@ -125,6 +133,8 @@ test.each(['local', 'open', 'closed', 'throw'] as const)('an outage under %s', a
     limit: 3,
     windowMs: 60_000,
     onStoreError,
+    // A busy machine is no failure: it is to be refused, and not late.
+    timeoutMs: 5000,
     redis: { host: '127.0.0.1', port: await freePort() },
   });
   const seen = new Seen();
@@ -157,12 +167,19 @@ test('a request that waits for its answer is in flight', async () => {
   const asked = [1, 2, 3].map((id) => limiter.limit(id));
   expect(limiter.getMetrics().inFlight).toBe(3);
   await Promise.all(asked);
-  expect(limiter.getMetrics()).toMatchObject({ inFlight: 0, checks: 3, storeErrors: { ETIMEDOUT: 3 } });
+  const metrics = limiter.getMetrics();
+  expect(metrics).toMatchObject({ inFlight: 0, checks: 3, storeErrors: { ETIMEDOUT: 3 } });
+  // What was given up was under way until then: the slowest are not left out.
+  expect(metrics.storeLatencyMs.count).toBe(metrics.batchSize.count);
+  expect(metrics.storeLatencyMs.sum).toBeGreaterThanOrEqual(400 * metrics.batchSize.count);
   await limiter.close();
   await new Promise((resolve) => hole.close(resolve));
 });
 
-test('names without end do not fill the memory, and those in use are counted apart', async () => {
+test('names without end do not fill the memory; those in use, and the creators, are counted apart', async () => {
+  await checkCreatorRateLimit('a');
+  await close();
+  const creators = getMetrics().checks;
   const kept = new RateLimiter({ name: freshId(), limit: 5, windowMs: 60_000 });
   await kept.check('a');
   for (let i = 0; i < 600; i++) {
@@ -173,5 +190,27 @@ test('names without end do not fill the memory, and those in use are counted apa
   }
   await kept.check('a');
   expect(kept.getMetrics().checks).toBe(2);
-  await kept.close();
+  expect(getMetrics().checks).toBe(creators);
+  const open = Array.from({ length: 300 }, () => new RateLimiter({ name: freshId(), limit: 5, windowMs: 60_000 }));
+  for (const one of open) await one.check('a');
+  // The last ones together, under no name of a limiter's.
+  expect(prometheusMetrics()).toMatch(/^rate_limit_checks_total\{limiter="\*".*"memory"\} [1-9]/m);
+  expect(open.at(-1)!.getMetrics().checks).toBeGreaterThanOrEqual(40);
+  expect(kept.getMetrics().checks).toBe(2);
+  await Promise.all([kept, ...open].map((one) => one.close()));
+});
+
+test('what is new is told once, whoever asks', async () => {
+  const isolated = () => {
+    let module!: typeof import('@huntaze/rate-limit');
+    jest.isolateModules(() => (module = require('../..')));
+    return module;
+  };
+  const [one, other] = [isolated(), isolated()] as const;
+  const denials = (line: string) => JSON.parse(line).RateLimitExceeded;
+  one.cloudWatchMetrics();
+  const id = freshId();
+  for (let i = 0; i < 60; i++) await checkCreatorRateLimit(id, 'starter').catch(() => {});
+  expect([one, other, one].map(({ cloudWatchMetrics }) => denials(cloudWatchMetrics()))).toEqual([10, 0, 0]);
+  await close();
 });

@@ -7,14 +7,23 @@ import {
   type OpenTelemetryMeter,
   observeMetrics,
 } from '@huntaze/rate-limit';
-import { counted, idle, snapshot } from '../support/counted';
+import { counted, snapshot } from '../support/counted';
 
 // The way from what the native module counts to the public functions.
 
 const metrics = jest.fn();
 jest.mock('../../face/binding.js', () => {
   const { binding, constants } = jest.requireActual('../../face/binding.js');
-  return { binding: { ...binding, metrics: () => metrics() }, constants };
+  const metricsOf = (name: string) =>
+    metrics().find(({ limiter }: { limiter: string }) => limiter === name) ?? binding.metricsOf(name);
+  // As the binary keeps it.
+  let told: unknown[] = [];
+  const newsOf = (name: string) => {
+    const before = told;
+    told = [metricsOf(name)];
+    return [...before, ...told];
+  };
+  return { binding: { ...binding, metrics: () => metrics(), metricsOf, newsOf }, constants };
 });
 
 const other = { ...counted, limiter: 'uploads', failed: 0, breaker: 2 };
@@ -36,12 +45,13 @@ test('of one limiter, by its name', () => {
   expect(limiter.getMetrics()).toStrictEqual(expected);
 });
 
-test('all zero before the first check, but for the connections: they are the process’s', () => {
-  const limiter = new RateLimiter({ name: 'idle', limit: 1, windowMs: 1000 });
-  expect(limiter.getMetrics()).toStrictEqual(idle);
-  metrics.mockReturnValue([]);
-  const connections = { open: 0, opened: 0, reconnects: 0, failed: 0 };
-  expect(limiter.getMetrics()).toStrictEqual({ ...idle, connections });
+test('all zero before the first check', () => {
+  const zero = new RateLimiter({ name: 'idle', limit: 1, windowMs: 1000 }).getMetrics();
+  expect(zero).toMatchObject({ limiter: 'idle', checks: 0, denials: 0, failed: 0, storeErrors: {} });
+  for (const { bounds, counts, count, sum } of [zero.storeLatencyMs, zero.batchSize]) {
+    expect(counts).toEqual(bounds.map(() => 0));
+    expect([count, sum, bounds.at(-1)]).toEqual([0, 0, Infinity]);
+  }
 });
 
 test('an object of its own: what is done to it changes no other', () => {

@@ -3,25 +3,27 @@
 const { createHash, randomUUID, timingSafeEqual } = require('node:crypto');
 const { record } = require('../arguments.js');
 const { wrongType, wrongValue } = require('../errors.js');
-const { isCorrelationId, testConnection, testTimeout } = require('./test-connection.js');
+const { isCorrelationId, sharedTest, testConnection, testTimeout } = require('./test-connection.js');
 
 const METHODS = 'GET, OPTIONS';
 
 /** Whoever watches asks again then: a breaker that opens waits 30 s at most. */
 const RETRY_AFTER_SECONDS = '60';
 
-/** `connectionRoute` over a function that tests the connection. */
-function routeOver(test) {
+/** `connectionRoute` over a function that tests the connection, and one that makes such for those without the token. */
+function routeOver(test, sharedTest = () => test) {
   return function connectionRoute(options = {}) {
     record('options', options, ['operatorToken', 'timeoutMs']);
     const isOperator = operatorCheck(options.operatorToken);
     const timeoutMs = testTimeout(options.timeoutMs);
+    const testForStrangers = sharedTest();
     return {
       async GET(request) {
         const given = request.headers.get('x-correlation-id');
         const correlationId = given !== null && isCorrelationId(given) ? given : randomUUID();
         const details = isOperator(request.headers.get('authorization'));
-        return response(await test({ details, correlationId, timeoutMs }));
+        const testFor = details ? test : testForStrangers;
+        return response(await testFor({ details, correlationId, timeoutMs }));
       },
       OPTIONS() {
         return new globalThis.Response(null, { status: 204, headers: { Allow: METHODS } });
@@ -66,4 +68,4 @@ function digest(token) {
   return createHash('sha256').update(token).digest();
 }
 
-module.exports = { connectionRoute: routeOver(testConnection), routeOver };
+module.exports = { connectionRoute: routeOver(testConnection, sharedTest), routeOver };

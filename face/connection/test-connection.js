@@ -47,7 +47,31 @@ function isCorrelationId(id) {
   return /^[\x20-\x7e]{1,128}$/.test(id);
 }
 
-// Looked up at each call: the creators' limiter may have been configured anew.
-const testConnection = testerOver((timeoutMs) => creators.tryConnection(timeoutMs));
+/** How long strangers are told of the same trial. */
+const SHARED_MS = 1000;
 
-module.exports = { testConnection, testerOver, testTimeout, isCorrelationId };
+/**
+ * `tryConnection`, but for all who ask while it is under way, and within a second of its beginning, only once: whoever may
+ * ask without a token must not make Redis work, nor wait, however often.
+ */
+function sharing(tryConnection) {
+  let trial;
+  let until = 0;
+  let underWay = false;
+  return (timeoutMs) => {
+    if (!underWay && performance.now() >= until) {
+      underWay = true;
+      until = performance.now() + SHARED_MS;
+      trial = tryConnection(timeoutMs).finally(() => (underWay = false));
+    }
+    return trial;
+  };
+}
+
+// Looked up at each call: the creators' limiter may have been configured anew.
+const tryConnection = (timeoutMs) => creators.tryConnection(timeoutMs);
+const testConnection = testerOver(tryConnection);
+/** One that many may call. */
+const sharedTest = () => testerOver(sharing(tryConnection));
+
+module.exports = { testConnection, sharedTest, testerOver, testTimeout, isCorrelationId };

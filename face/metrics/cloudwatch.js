@@ -1,20 +1,16 @@
 'use strict';
 
-const { getMetrics } = require('../creators.js');
+const { creatorNews } = require('../creators.js');
 
 const NAMESPACE = 'Huntaze/AI';
 
 /** As many numbers as CloudWatch takes of one metric in one line. */
 const MAX_VALUES = 100;
 
-let previous;
-
 /** What the creators' limiter has counted since the last call, as one line of Embedded Metric Format. */
 function cloudWatchMetrics() {
-  const snapshot = getMetrics();
-  const line = embeddedMetricLine(snapshot, previous, Date.now());
-  previous = snapshot;
-  return line;
+  const { before, now } = creatorNews();
+  return embeddedMetricLine(now, before, Date.now());
 }
 
 /** The difference of two snapshots as one line; without a previous one, all that has been counted. */

@@ -15,10 +15,17 @@ function allMetrics() {
 
 /** What the limiters of one name have counted; all zero where none has yet. */
 function metricsOf(name) {
-  const counted = binding.metrics();
-  const own = counted.find(({ limiter }) => limiter === name);
-  // The connections are the process's, whoever asks.
-  return metricsFrom(own ?? { ...UNCOUNTED, ...connectionsOf(counted[0]), limiter: name });
+  return metricsFrom(binding.metricsOf(name));
+}
+
+/**
+ * What the limiters of one name had counted when this was last called in the process, undefined the first time, and what
+ * they have counted now. Kept by the binary: copies of this module and worker threads tell each piece of news once, all
+ * together.
+ */
+function newsOf(name) {
+  const readings = binding.newsOf(name).map(metricsFrom);
+  return { now: readings.pop(), before: readings.pop() };
 }
 
 function metricsFrom(counted) {
@@ -61,31 +68,4 @@ function sum(counts) {
   return counts.reduce((all, one) => all + one, 0);
 }
 
-function connectionsOf({ connectionsOpen, connectionsOpened, reconnects, connectsFailed } = UNCOUNTED) {
-  return { connectionsOpen, connectionsOpened, reconnects, connectsFailed };
-}
-
-/** As Rust would tell it of a limiter that has not been asked yet. */
-const UNCOUNTED = {
-  allowed: constants.sources.map(() => 0),
-  denied: constants.sources.map(() => 0),
-  failed: 0,
-  anomalies: 0,
-  inFlight: 0,
-  errorCodes: [],
-  errorCounts: [],
-  latencyBoundsMs: [],
-  latencyCounts: [0],
-  latencySumMs: 0,
-  batchBounds: [],
-  batchCounts: [0],
-  batchSum: 0,
-  breaker: 0,
-  breakerOpenings: 0,
-  connectionsOpen: 0,
-  connectionsOpened: 0,
-  reconnects: 0,
-  connectsFailed: 0,
-};
-
-module.exports = { allMetrics, metricsOf };
+module.exports = { allMetrics, metricsOf, newsOf };

@@ -7,6 +7,9 @@ const { askers } = require('../creators.js');
 /** The most that are asked about: one batch of the store's. */
 const MOST = 64;
 
+/** Those who know where a creator stands. Under `open` and `closed`, nobody does while Redis is away. */
+const KNOWING = ['redis', 'memory', 'local'];
+
 /**
  * The creators nearest to their quota. Who asks most is this process's guess; where they stand is the store's word, and
  * their order is by that.
@@ -16,13 +19,14 @@ async function topCreators(count = 10) {
   // All candidates are asked about, however few are wanted: who asks most here may not have used most over all processes.
   const seen = await askers(MOST);
   return seen
+    .filter(({ source }) => KNOWING.includes(source))
     .map(creator)
     .filter(({ used }) => used > 0)
     .sort((a, b) => b.used / b.limit - a.used / a.limit || b.requests - a.requests)
     .slice(0, count);
 }
 
-function creator({ id, plan, limit, requests, remaining, reset }) {
+function creator({ id, plan, limit, requests, remaining, reset, source }) {
   return {
     creatorId: id,
     ...(plan < 0 ? {} : { plan: constants.plans[plan] }),
@@ -31,6 +35,7 @@ function creator({ id, plan, limit, requests, remaining, reset }) {
     remaining,
     reset,
     requests,
+    source,
   };
 }
 

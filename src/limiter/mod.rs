@@ -103,8 +103,7 @@ impl<K: Sink> Limiter<K> {
                 let (outcome, now) = store.decide(*rules, &request);
                 let source = Source::Memory;
                 let answer = Answer { outcome, source };
-                // About a second, without a division.
-                meter.decided(&request, &ticket, &answer, now >> 10);
+                meter.decided(&request, &ticket, &answer, now / 1000);
                 Some((request, answer))
             }
             Self::Remote(Remote(intake)) => intake.take(request, ticket),

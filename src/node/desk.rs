@@ -137,8 +137,8 @@ impl Desk {
             Ok(Running {
                 redis: Some(redis), ..
             }) => {
-                let name = self.settings.scope.name.clone();
-                trial::start(Arc::clone(redis), name, budget, report);
+                let scope = self.settings.scope.clone();
+                trial::start(Arc::clone(redis), scope, budget, report);
             }
             Err(error) => report.failed(&error),
         }
@@ -159,7 +159,9 @@ impl Desk {
     /// Drops the connections and forgets local state. What is in flight settles all the same; nothing may be asked after.
     pub(super) fn close(&self) {
         if let Some(running) = self.running.take().into_inner() {
-            running.memory.forget();
+            if running.memory.forget() {
+                self.meter().forget_askers();
+            }
         }
     }
 

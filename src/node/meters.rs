@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use super::way::Ticket;
-use crate::limiter::meter::Meter;
+use crate::limiter::meter::{Meter, Reading};
 use crate::quota::{Namespace, Window};
 use crate::store::redis::Connections;
 
@@ -14,6 +14,9 @@ use crate::store::redis::Connections;
 /// together.
 const MAX_NAMES: usize = 256;
 
+/// The limiter that is counted apart in any case, and never forgotten: its figures are what alarms are set on.
+const CREATORS: &str = "creator";
+
 /// What those are called: no limiter's name, which holds no `*`.
 const OTHERS: &str = "*";
 
@@ -21,15 +24,20 @@ type Meters = HashMap<Box<str>, Arc<Meter<Ticket>>>;
 
 static METERS: LazyLock<Mutex<Meters>> = LazyLock::new(Mutex::default);
 
+/// What has been told as news.
+static TOLD: LazyLock<Mutex<HashMap<Box<str>, Reading>>> = LazyLock::new(Mutex::default);
+
 static CONNECTIONS: LazyLock<Arc<Connections>> = LazyLock::new(Arc::default);
 
 /// The meter of the limiters called `name`. The window of the first decides how long who asks is remembered.
 pub(super) fn meter(name: &Namespace, window: Window) -> Arc<Meter<Ticket>> {
     let mut meters = METERS.lock().unwrap_or_else(PoisonError::into_inner);
-    let has_room = |meters: &Meters| meters.len() < MAX_NAMES || meters.contains_key(name.as_str());
+    let has_room = |meters: &Meters| {
+        meters.len() < MAX_NAMES || meters.contains_key(name.as_str()) || name.as_str() == CREATORS
+    };
     if !has_room(&meters) {
         // Whoever is open holds its meter.
-        meters.retain(|_, meter| Arc::strong_count(meter) > 1);
+        meters.retain(|name, meter| **name == *CREATORS || Arc::strong_count(meter) > 1);
     }
     let name = if has_room(&meters) {
         name.as_str()
@@ -40,6 +48,27 @@ pub(super) fn meter(name: &Namespace, window: Window) -> Arc<Meter<Ticket>> {
         .entry(name.into())
         .or_insert_with(|| Arc::new(Meter::new(window)));
     Arc::clone(meter)
+}
+
+/// What the limiters called `name` have counted; nothing where there is none.
+pub(super) fn read(name: &str) -> Reading {
+    let meters = METERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let full = meters.len() >= MAX_NAMES;
+    let meter = meters.get(name).or_else(|| {
+        let others = meters.get(OTHERS);
+        others.filter(|_| full)
+    });
+    let meter = meter.cloned();
+    // A meter reads limiters that are open: not under this lock.
+    drop(meters);
+    meter.map_or_else(Reading::nothing, |meter| meter.read())
+}
+
+/// What was read of `name` the last time somebody asked for news, if that was so, and what is read now.
+pub(super) fn news(name: &str) -> (Option<Reading>, Reading) {
+    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = read(name);
+    (told.insert(name.into(), now.clone()), now)
 }
 
 /// Every meter with its name, in the order of names.

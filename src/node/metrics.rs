@@ -56,6 +56,24 @@ pub fn metrics() -> Vec<MeterReading> {
         .collect()
 }
 
+/// What the limiters called `limiter` have counted.
+#[napi(catch_unwind)]
+pub fn metrics_of(limiter: String) -> MeterReading {
+    let read = meters::read(&limiter);
+    reading(limiter, read)
+}
+
+/// What the limiters called `limiter` had counted the last time that somebody in this process called this, if anybody has,
+/// and what they have counted now.
+#[napi(catch_unwind)]
+pub fn news_of(limiter: String) -> Vec<MeterReading> {
+    let (before, now) = meters::news(&limiter);
+    let readings = before.into_iter().chain([now]);
+    readings
+        .map(|read| reading(limiter.clone(), read))
+        .collect()
+}
+
 fn reading(limiter: String, read: Reading) -> MeterReading {
     let (error_codes, error_counts) = errors(&read).into_iter().unzip();
     let connections = meters::connections();

@@ -32,7 +32,7 @@ pub enum Event {
     Tried {
         /// The face's number for the promise.
         slot: u32,
-        /// What it showed: see `face/connection/trial.js`.
+        /// What it showed: see `tryConnection` in face/session.js.
         report: Vec<String>,
     },
     /// An id asked for more than it should.

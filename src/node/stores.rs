@@ -52,8 +52,8 @@ impl SharedRedis {
     ///
     /// # Errors
     /// Likewise.
-    pub async fn try_out(&self, name: &Namespace) -> Result<Trial, StoreError> {
-        self.store.try_out(name).await
+    pub async fn try_out(&self, scope: &Scope) -> Result<Trial, StoreError> {
+        self.store.try_out(scope).await
     }
 }
 
@@ -150,19 +150,21 @@ impl MemoryHold {
         &self.local
     }
 
-    /// Forgets the logs of this name, unless another limiter is open on them. Other copies of the face in this thread do
+    /// Forgets the logs of this name, unless another limiter is open on them, and returns whether it has. Other copies of the face in this thread do
     /// not count: a test runner leaves them behind, one a file, and they would keep every quota for the files after.
-    pub fn forget(&self) {
+    pub fn forget(&self) -> bool {
         let shelves = lock(&MEMORY);
-        if shelves.get(&self.shelf).is_some_and(|shelf| {
+        let last = shelves.get(&self.shelf).is_some_and(|shelf| {
             let (thread, face) = self.user;
             shelf
                 .users
                 .iter()
                 .all(|(&(t, f), &count)| t == thread && (f != face || count == 1))
-        }) {
+        });
+        if last {
             self.local.journal.clear(&self.local.logs);
         }
+        last
     }
 }
 

@@ -8,16 +8,15 @@ use tokio::time::timeout;
 use super::completions::Completions;
 use super::record::Event;
 use super::stores::SharedRedis;
-use crate::quota::Namespace;
 use crate::store::redis::Trial;
-use crate::store::{ErrorKind, StoreError};
+use crate::store::{ErrorKind, Scope, StoreError};
 
-/// Tries `redis` out in the namespace `name` on its own thread.
-pub(super) fn start(redis: Arc<SharedRedis>, name: Namespace, budget: Duration, report: Reporting) {
+/// Tries `redis` out for a limiter of `scope`, on its own thread.
+pub(super) fn start(redis: Arc<SharedRedis>, scope: Scope, budget: Duration, report: Reporting) {
     let io = Arc::clone(&redis.io);
     io.handle().spawn(async move {
         let late = || StoreError::new(ErrorKind::Timeout, "the trial was not over in time");
-        let tried = timeout(budget, redis.try_out(&name)).await;
+        let tried = timeout(budget, redis.try_out(&scope)).await;
         match tried.unwrap_or_else(|_| Err(late())) {
             Ok(trial) => report.showed(trial),
             Err(error) => report.failed(&error),

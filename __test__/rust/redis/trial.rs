@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use huntaze_rate_limit::quota::Namespace;
-use huntaze_rate_limit::store::ErrorKind;
 use huntaze_rate_limit::store::redis::{Connections, RedisStore, Trial};
+use huntaze_rate_limit::store::{ErrorKind, Scope};
 
-use super::{PATIENT, left};
+use super::{HOUR, PATIENT, left};
+use crate::asking::{quiet, scope};
 use crate::server::Server;
 
 async fn until<T>(found: impl AsyncFn() -> Option<T>) -> T {
@@ -32,16 +32,16 @@ fn without(right: &str) -> Server {
     server
 }
 
-fn name() -> Namespace {
-    Namespace::new("t").unwrap()
+fn t() -> Scope {
+    scope("t", quiet(HOUR))
 }
 
 #[tokio::test]
 async fn every_step_is_taken_and_nothing_stays() {
     let server = Server::start(&[]);
     let store = server.store();
-    let one = store.try_out(&name()).await.unwrap();
-    let other = store.try_out(&name()).await.unwrap();
+    let one = store.try_out(&t()).await.unwrap();
+    let other = store.try_out(&t()).await.unwrap();
     let Trial { version, key, .. } = &one;
     assert!(key.starts_with("{t:}test:"), "{key}");
     assert!((&one.key, &one.value) != (&other.key, &other.value));
@@ -58,12 +58,42 @@ async fn every_step_is_taken_and_nothing_stays() {
 #[tokio::test]
 async fn what_the_user_may_not_do_is_named() {
     let server = without("set");
-    let error = server.store().try_out(&name()).await.unwrap_err();
+    let error = server.store().try_out(&t()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoPerm);
-    assert!(error.to_string().starts_with("SET: "), "{error}");
+    assert!(error.to_string().contains("needs SET, too"), "{error}");
     let without_info = without("info");
-    let trial = without_info.store().try_out(&name()).await.unwrap();
+    let trial = without_info.store().try_out(&t()).await.unwrap();
     assert_eq!(trial.version, None);
+}
+
+/// Where it succeeds, checks do.
+#[tokio::test]
+async fn what_the_limiter_needs_is_tried_as_well() {
+    for right in ["evalsha", "lpush", "ltrim"] {
+        let server = without(right);
+        let error = server.store().try_out(&t()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NoPerm, "{right}");
+        assert!(!error.to_string().contains("this test"), "{right}: {error}");
+    }
+}
+
+/// What was remembered of a server that was away is no answer to who has just mended it.
+#[tokio::test]
+async fn a_server_that_has_just_come_back_is_found_at_once() {
+    let server = Server::start(&[]);
+    let store = server.store();
+    left(&store, "a").await;
+    server.kill();
+    for _ in 0..8 {
+        let error = store.try_out(&t()).await.unwrap_err();
+        assert!(
+            [ErrorKind::Refused, ErrorKind::Disconnected].contains(&error.kind()),
+            "{error}"
+        );
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    server.restart();
+    store.try_out(&t()).await.unwrap();
 }
 
 #[tokio::test]
@@ -73,7 +103,7 @@ async fn a_replica_fails_the_trial() {
         .arg(&["127.0.0.1", "1"])
         .query(&mut server.admin())
         .unwrap();
-    let error = server.store().try_out(&name()).await.unwrap_err();
+    let error = server.store().try_out(&t()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ReadOnly);
 }
 
@@ -88,11 +118,11 @@ async fn connections_are_counted() {
     assert_eq!(counted.replacements(), 0);
     server.kill();
     until(async || (counted.open() == 0).then_some(())).await;
-    let failed = store.try_out(&name()).await.unwrap_err();
+    let failed = store.try_out(&t()).await.unwrap_err();
     assert_eq!(failed.kind(), ErrorKind::Refused);
     assert!(counted.failures() > 0);
     server.restart();
-    until(async || store.try_out(&name()).await.ok()).await;
+    until(async || store.try_out(&t()).await.ok()).await;
     assert_eq!((counted.made(), counted.open()), (2, 1));
     assert_eq!(counted.replacements(), 1);
     drop(store);

@@ -134,6 +134,11 @@ impl<K: Sink> Expire for Flight<K> {
             Seen::Nothing
         };
         if over {
+            if let Load::Requests(_) = self.load {
+                // Left out, the slowest would be those that nobody sees.
+                let time = now.saturating_duration_since(self.sent.at);
+                self.lane.settler.meter.landed(time);
+            }
             self.lane.landed(self.load, sweep, seen, self.sent.at);
         } else {
             self.lane.seen(seen);

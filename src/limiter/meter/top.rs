@@ -1,12 +1,12 @@
 //! Who asks most for their limit: a bounded list that an id enters by asking.
 //!
 //! "Space-Saving" (Metwally, Agrawal, El Abbadi: "Efficient computation of frequent and top-k elements in data streams",
-//! ICDT 2005): a newcomer takes the place of the one seen least, and its count with it. So a count is never too low, and too
-//! high by no more than the least; who asks more often than that is in the list.
+//! ICDT 2005) over shares, of which a request adds 1 / limit: a newcomer takes the place of the least share, and takes that
+//! share over. So a share is never too low, and too high by no more than the least in the list; whoever has more than that
+//! is in it, whatever the limits of the others.
 //!
-//! Under load one request in 64 is looked at, and counts 64 times: who asks often is seen all the same, and a look, which
-//! takes up to half a microsecond for an id that is not in the list, adds less than 10 ns to a request. Who has used up the
-//! quota is looked at each time the store says so.
+//! In a crowd a request is looked at by chance, and counts for as many as were not. Then a share is an estimate. Not by chance
+//! is a request that says how near the id is to its quota, where that is near.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,28 +17,52 @@ use crate::quota::{Id, Limit, Window};
 /// The most ids it holds.
 pub const MAX_ASKERS: usize = 256;
 
-/// Requests that are all looked at in one turn; of those beyond, one in [`SAMPLE`] is, by chance: who asks in turns with
-/// others must not be missed for it.
+/// Requests that are all looked at in one turn. A look takes up to half a microsecond, for an id that is not in the list.
 const FULL: u32 = 256;
-const SAMPLE: u32 = 64;
+
+/// How long a turn is.
+pub const TURN_SECONDS: u64 = 1;
+
+/// The turn that never comes.
+const NO_TURN: u64 = u64::MAX;
 
 /// One who asks often.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Asker<T> {
     /// Who.
     pub id: Id,
-    /// The limit of the request that was looked at last, and its ticket.
+    /// The limit of the request that was looked at last.
     pub limit: Limit,
     /// What told that request from others.
     pub ticket: T,
-    /// Requests, about. They are halved with each half of the window that passes: what is long past counts less.
+    /// Requests since it is in the list, about.
     pub requests: u64,
+    /// Requests by limit, about, and not less than was known to be used. This and the number of requests are halved with each
+    /// half of the window that passes: what is long past counts less.
+    pub share: f64,
+}
+
+/// One request, as it is looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct Look<'a, T> {
+    /// Who asks.
+    pub id: &'a Id,
+    /// For what limit.
+    pub limit: Limit,
+    /// What tells this request from others.
+    pub ticket: &'a T,
+    /// How much of the limit is used, where the answer says so.
+    pub used: Option<u32>,
+    /// Not to be missed, whatever the crowd.
+    pub telling: bool,
+    /// In a crowd one in so many requests is looked at.
+    pub one_in: u32,
 }
 
 /// The ids of one limiter that ask most.
 #[derive(Debug)]
 pub struct Top<T> {
-    /// The turn in which only samples are looked at.
+    /// The turn in which there is a crowd.
     crowded: AtomicU64,
     /// Turns after which counts are halved.
     half_life: u64,
@@ -49,7 +73,7 @@ pub struct Top<T> {
 struct State<T> {
     askers: Vec<Asker<T>>,
     places: HashMap<Id, usize>,
-    turn: u64,
+    turn: Option<u64>,
     looked_at: u32,
     halved: u64,
 }
@@ -58,44 +82,40 @@ impl<T: Clone> Top<T> {
     /// Of a limiter with this window.
     pub fn new(window: Window) -> Self {
         Self {
-            // No turn.
-            crowded: AtomicU64::new(u64::MAX),
-            half_life: (window.ms() / 2000).max(1),
-            state: Mutex::new(State {
-                askers: Vec::new(),
-                places: HashMap::new(),
-                turn: 0,
-                looked_at: 0,
-                halved: 0,
-            }),
+            crowded: AtomicU64::new(NO_TURN),
+            half_life: (window.ms() / 2000 / TURN_SECONDS).max(1),
+            state: Mutex::new(State::default()),
         }
     }
 
-    /// `id` has asked in that turn: turns take about a second each, and count from anywhere. `telling`: one that must not be
-    /// missed, whatever the crowd.
-    pub fn note(&self, id: &Id, limit: Limit, ticket: &T, turn: u64, telling: bool) {
-        let crowded = !telling && self.crowded.load(Ordering::Relaxed) == turn;
-        if crowded && fastrand::u32(..SAMPLE) != 0 {
+    /// Somebody asks in that turn. Turns count from anywhere, and on.
+    pub fn note(&self, look: &Look<'_, T>, turn: u64) {
+        let crowded = !look.telling && self.crowded.load(Ordering::Relaxed) == turn;
+        // By chance, and not each so many-th: who asks in turns with others would be missed.
+        if crowded && fastrand::u32(..look.one_in) != 0 {
             return;
         }
         let mut state = self.lock();
-        if state.turn != turn {
+        if state.turn != Some(turn) {
             state.begin(turn, self.half_life);
         }
         state.looked_at += 1;
         if state.looked_at == FULL {
             self.crowded.store(turn, Ordering::Relaxed);
         }
-        let weight = if crowded { u64::from(SAMPLE) } else { 1 };
-        state.count(id, limit, ticket, weight);
+        state.count(look, if crowded { look.one_in } else { 1 });
+    }
+
+    /// Forgets everybody.
+    pub fn clear(&self) {
+        *self.lock() = State::default();
+        self.crowded.store(NO_TURN, Ordering::Relaxed);
     }
 
     /// Up to `count` of them, first who has asked most for the limit.
     pub fn read(&self, count: usize) -> Vec<Asker<T>> {
         let mut askers = self.lock().askers.clone();
-        // Requests and limits are far below 2^53: exact as doubles.
-        let share = |asker: &Asker<T>| asker.requests as f64 / f64::from(asker.limit.get());
-        askers.sort_by(|a, b| share(b).total_cmp(&share(a)));
+        askers.sort_by(|a, b| b.share.total_cmp(&a.share));
         askers.truncate(count);
         askers
     }
@@ -106,53 +126,78 @@ impl<T: Clone> Top<T> {
     }
 }
 
+impl<T> Default for State<T> {
+    fn default() -> Self {
+        Self {
+            askers: Vec::new(),
+            places: HashMap::new(),
+            turn: None,
+            looked_at: 0,
+            halved: 0,
+        }
+    }
+}
+
 impl<T: Clone> State<T> {
     fn begin(&mut self, turn: u64, half_life: u64) {
-        if self.turn == 0 {
+        if self.turn.replace(turn).is_none() {
             self.halved = turn;
         }
-        self.turn = turn;
         self.looked_at = 0;
         let halvings = turn.saturating_sub(self.halved) / half_life;
         if halvings == 0 {
             return;
         }
         self.halved += halvings * half_life;
+        // After so many nothing is left of any count.
+        let halvings = halvings.min(64) as i32;
         for asker in &mut self.askers {
             asker.requests = asker.requests.checked_shr(halvings as u32).unwrap_or(0);
+            asker.share *= 0.5_f64.powi(halvings);
         }
         self.askers.retain(|asker| asker.requests > 0);
         let places = self.askers.iter().enumerate();
         self.places = places.map(|(n, asker)| (asker.id.clone(), n)).collect();
     }
 
-    fn count(&mut self, id: &Id, limit: Limit, ticket: &T, weight: u64) {
-        if let Some(&place) = self.places.get(id) {
-            let asker = &mut self.askers[place];
-            asker.requests += weight;
-            asker.limit = limit;
-            asker.ticket = ticket.clone();
-            return;
-        }
+    fn count(&mut self, look: &Look<'_, T>, weight: u32) {
+        let place = match self.places.get(look.id) {
+            Some(&place) => place,
+            None => self.enter(look),
+        };
+        let asker = &mut self.askers[place];
+        asker.limit = look.limit;
+        asker.ticket = look.ticket.clone();
+        asker.requests += u64::from(weight);
+        let of_limit = |count: u32| f64::from(count) / f64::from(look.limit.get());
+        asker.share += of_limit(weight);
+        asker.share = asker.share.max(look.used.map_or(0.0, of_limit));
+    }
+
+    /// The place of a newcomer, where nothing is counted yet.
+    fn enter(&mut self, look: &Look<'_, T>) -> usize {
         let mut asker = Asker {
-            id: id.clone(),
-            limit,
-            ticket: ticket.clone(),
-            requests: weight,
+            id: look.id.clone(),
+            limit: look.limit,
+            ticket: look.ticket.clone(),
+            requests: 0,
+            share: 0.0,
         };
-        let place = if self.askers.len() < MAX_ASKERS {
-            self.askers.push(asker);
-            self.askers.len() - 1
-        } else {
-            let all = self.askers.iter().enumerate();
-            let Some((least, _)) = all.min_by_key(|(_, asker)| asker.requests) else {
-                return;
-            };
-            asker.requests += self.askers[least].requests;
-            let gone = std::mem::replace(&mut self.askers[least], asker);
-            self.places.remove(&gone.id);
-            least
+        let shares = self.askers.iter().map(|asker| asker.share).enumerate();
+        let least = shares.min_by(|(_, a), (_, b)| a.total_cmp(b));
+        let place = match least {
+            Some((place, share)) if self.askers.len() >= MAX_ASKERS => {
+                asker.share = share;
+                let gone = std::mem::replace(&mut self.askers[place], asker);
+                self.places.remove(&gone.id);
+                place
+            }
+            _ => {
+                self.askers.push(asker);
+                self.askers.len() - 1
+            }
         };
-        self.places.insert(id.clone(), place);
+        self.places.insert(look.id.clone(), place);
+        place
     }
 }

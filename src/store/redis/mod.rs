@@ -35,7 +35,7 @@ use self::link::Link;
 use self::live::{Live, Place};
 use self::script::{By, Tag};
 use super::{ErrorKind, Op, Replay, Request, Scope, Store, StoreError};
-use crate::quota::{Id, Limit, Namespace, Outcome};
+use crate::quota::{Id, Limit, Outcome};
 
 /// One Redis and the connections to it. Nothing connects before the first request.
 pub struct RedisStore {
@@ -75,15 +75,26 @@ impl RedisStore {
         ready.unwrap_or(first)
     }
 
-    /// Asks for a PING, and writes, reads and deletes a key of its own in the namespace `name`, on a connection that the
-    /// checks use.
+    /// Takes and gives back a slot of nobody's in the namespace of `scope`, asks for a PING, and writes, reads and deletes a
+    /// key of its own: on a connection that the checks use or, where there is none, on one that is made for this.
     ///
     /// # Errors
     /// Why there is no connection, or what the server did not do as asked.
-    pub async fn try_out(&self, name: &Namespace) -> Result<Trial, StoreError> {
+    pub async fn try_out(&self, scope: &Scope) -> Result<Trial, StoreError> {
         let link = self.link(self.turn.load(Ordering::Relaxed));
+        if link.is_away() {
+            // What is known of it may be seconds old, and be mended since.
+            let live = self.place.connect().await?;
+            return tokio::select! {
+                tried = trial::run(&live, scope) => tried,
+                () = live.driver.run() => {
+                    let closed = "the server closed the connection";
+                    Err(StoreError::new(ErrorKind::Disconnected, closed))
+                }
+            };
+        }
         let live = link.live().await?;
-        let tried = trial::run(&live, name).await;
+        let tried = trial::run(&live, scope).await;
         if let Err(error) = &tried
             && error.spoils_connection()
         {

@@ -6,8 +6,9 @@ use redis::{Cmd, FromRedisValue, Value};
 
 use super::live::Live;
 use super::reply;
-use crate::quota::Namespace;
-use crate::store::{ErrorKind, StoreError};
+use super::script::{self, Tag};
+use crate::quota::{Id, Limit};
+use crate::store::{ErrorKind, Op, Request, Scope, StoreError};
 
 /// The key is gone by itself after so many ms, should the trial end half-way.
 const TTL_MS: u64 = 60_000;
@@ -31,10 +32,11 @@ pub struct Trial {
     pub delete: Duration,
 }
 
-pub(super) async fn run(live: &Live, name: &Namespace) -> Result<Trial, StoreError> {
+pub(super) async fn run(live: &Live, scope: &Scope) -> Result<Trial, StoreError> {
+    decide(live, scope).await?;
     // Of this trial alone: others may be under way. No id has such a key: theirs hold no braces but the outer ones.
     let [key, value] = [(); 2].map(|()| format!("{:016x}", fastrand::u64(..)));
-    let key = format!("{{{}:}}test:{key}", name.as_str());
+    let key = format!("{{{}:}}test:{key}", scope.name.as_str());
     let (ping, _) = step::<Value>(live, "PING", &redis::cmd("PING")).await?;
     let write = redis::cmd("SET")
         .arg(&key)
@@ -67,6 +69,22 @@ pub(super) async fn run(live: &Live, name: &Namespace) -> Result<Trial, StoreErr
     })
 }
 
+/// What a check does, and then a reset, in one call of the script: whoever may do less than that limits nothing.
+async fn decide(live: &Live, scope: &Scope) -> Result<(), StoreError> {
+    let requests = [Op::Check, Op::Reset].map(|op| Request {
+        op,
+        id: Id::nobody(),
+        limit: Limit::literal(1),
+    });
+    let tag = Tag::of(fastrand::usize(..));
+    let reply = super::call(live, |by| script::command(by, tag, scope, &requests)).await?;
+    let window = scope.rules.window;
+    let outcomes = script::outcomes(&reply, tag, window, requests.len())?;
+    outcomes
+        .into_iter()
+        .try_for_each(|outcome| outcome.map(drop))
+}
+
 async fn step<T: FromRedisValue>(
     live: &Live,
     name: &str,
@@ -78,7 +96,13 @@ async fn step<T: FromRedisValue>(
     live.pulse.heard();
     let answer = answer.map_err(|error| {
         let error = reply::instead_of_reply(&error);
-        let message = format!("{name}: {error}");
+        let message = match error.kind() {
+            // The limiter has just been allowed all that it needs.
+            ErrorKind::NoPerm => format!(
+                "the limiter's own commands work; this test needs {name}, too, which the user may not run (NOPERM)"
+            ),
+            _ => format!("{name}: {error}"),
+        };
         StoreError::new(error.kind(), message)
     })?;
     Ok((begun.elapsed(), answer))
