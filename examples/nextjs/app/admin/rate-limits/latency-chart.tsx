@@ -1,0 +1,74 @@
+import { CartesianGrid, Line, LineChart, ResponsiveContainer, Tooltip, XAxis, YAxis } from 'recharts';
+import type { ProcessFacts, Sample } from '@/lib/admin/figures';
+import { ChartFrame } from './chart-frame';
+import { ChartTooltip } from './chart-tooltip';
+import { minuteTime, ms } from './format';
+import { byMinute, peakOf } from './minutes';
+import { timeAxis } from './time-axis';
+
+const QUANTILES = [
+  { key: 'p50', color: 'var(--allowed)', dash: undefined },
+  { key: 'p95', color: 'var(--degraded)', dash: '6 3' },
+  { key: 'p99', color: 'var(--denied)', dash: '2 3' },
+] as const;
+
+export function LatencyChart({ samples, store }: { samples: readonly Sample[]; store: ProcessFacts['store'] }) {
+  if (store === 'embedded') return <NoLatency />;
+  return (
+    <ChartFrame
+      id="latency"
+      title="Redis latency"
+      summary={summaryOf(samples)}
+      legend={QUANTILES.map(({ key, color, dash }) => ({ name: key, color, dashed: dash !== undefined }))}
+      columns={['Minute', 'Worst p50', 'Worst p95', 'Worst p99']}
+      rows={byMinute(samples).map(({ minute, samples: inside }) => [
+        minuteTime(minute),
+        ...QUANTILES.map(({ key }) => ms(peakOf(inside, (sample) => sample[key]))),
+      ])}
+    >
+      <ResponsiveContainer width="100%" height="100%" initialDimension={{ width: 320, height: 200 }}>
+        <LineChart
+          data={samples as Sample[]}
+          accessibilityLayer={false}
+          margin={{ top: 6, right: 8, bottom: 0, left: 0 }}
+        >
+          <CartesianGrid vertical={false} stroke="var(--line)" />
+          <XAxis {...timeAxis(samples)} />
+          <YAxis
+            width={44}
+            unit=" ms"
+            tickLine={false}
+            axisLine={false}
+            tick={{ fontSize: 11, fill: 'var(--quiet)' }}
+          />
+          <Tooltip content={(props) => <ChartTooltip {...props} format={ms} />} isAnimationActive={false} />
+          {QUANTILES.map(({ key, color, dash }) => (
+            // A second in which nothing was asked is a gap, not a zero.
+            <Line key={key} dataKey={key} stroke={color} strokeDasharray={dash} dot={false} isAnimationActive={false} />
+          ))}
+        </LineChart>
+      </ResponsiveContainer>
+    </ChartFrame>
+  );
+}
+
+function NoLatency() {
+  return (
+    <section className="panel chart latency" aria-labelledby="latency-title">
+      <div className="panel-head">
+        <h2 id="latency-title">Redis latency</h2>
+      </div>
+      <p className="empty">
+        Embedded store: this process counts in its own memory and asks no Redis, so there is no way to measure. Quotas
+        hold for this process alone.
+      </p>
+    </section>
+  );
+}
+
+function summaryOf(samples: readonly Sample[]): string {
+  const last = samples.findLast(({ p50 }) => p50 !== null);
+  if (last === undefined) return 'Redis has not been asked in the last 15 minutes.';
+  const worst = peakOf(samples, ({ p99 }) => p99);
+  return `Latest: p50 ${ms(last.p50)}, p95 ${ms(last.p95)}, p99 ${ms(last.p99)}. Worst p99 of the last 15 minutes: ${ms(worst)}.`;
+}

@@ -1,0 +1,44 @@
+// What the page knows, and how each event of the stream changes it. Pure.
+
+import { HISTORY_SECONDS, type StreamEvents } from '@/lib/admin/figures';
+
+/** `ended`: the session is over, and only signing in again helps. */
+export type Link = 'connecting' | 'live' | 'reconnecting' | 'ended';
+
+export type Figures = StreamEvents['history'];
+
+export interface LiveState {
+  readonly link: Link;
+  readonly figures?: Figures;
+}
+
+export type LiveAction =
+  | { [E in keyof StreamEvents]: { type: E; data: StreamEvents[E] } }[keyof StreamEvents]
+  | { type: 'lost' }
+  | { type: 'ended' };
+
+/** As many as the server keeps. */
+const ANOMALIES = 100;
+
+export function liveState(state: LiveState, action: LiveAction): LiveState {
+  // The server starts every stream with all it knows: after a restart, or on another process, nothing old is left over.
+  if (action.type === 'history') return { link: 'live', figures: action.data };
+  if (action.type === 'lost') return { ...state, link: 'reconnecting' };
+  if (action.type === 'ended') return { link: 'ended' };
+  const { figures } = state;
+  if (figures === undefined) return state;
+  switch (action.type) {
+    case 'second': {
+      const { facts, sample, totals } = action.data;
+      return { link: 'live', figures: { ...figures, facts, totals, samples: kept(figures.samples, sample) } };
+    }
+    case 'anomaly':
+      return { ...state, figures: { ...figures, anomalies: [action.data, ...figures.anomalies].slice(0, ANOMALIES) } };
+    case 'standing':
+      return { ...state, figures: { ...figures, standing: action.data } };
+  }
+}
+
+function kept<T>(samples: readonly T[], sample: T): readonly T[] {
+  return [...samples.slice(-(HISTORY_SECONDS - 1)), sample];
+}

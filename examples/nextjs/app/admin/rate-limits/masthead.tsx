@@ -1,0 +1,53 @@
+import { useRouter } from 'next/navigation';
+import type { ProcessFacts } from '@/lib/admin/figures';
+import { SESSION_API } from './endpoints';
+import { clockTime } from './format';
+import type { Link } from './live-state';
+
+const LINKS: Record<Link, string> = {
+  connecting: 'Connecting…',
+  live: 'Live',
+  reconnecting: 'Reconnecting…',
+  ended: 'Session over',
+};
+
+export function Masthead({ link, facts }: { link: Link; facts?: ProcessFacts }) {
+  const router = useRouter();
+
+  async function signOut() {
+    await fetch(SESSION_API, { method: 'DELETE' });
+    router.refresh();
+  }
+
+  return (
+    <header className="masthead">
+      <div>
+        <h1>Rate limits</h1>
+        <p className="quiet">
+          {facts === undefined ? (
+            'Figures of one process; quotas are the store’s.'
+          ) : (
+            <>
+              Figures of process <b data-fact="pid">{facts.pid}</b> since {clockTime(facts.since)}; quotas are the
+              store’s: <b data-fact="store">{facts.store === 'redis' ? 'Redis' : 'embedded store'}</b>.{' '}
+              <span data-fact="watching">{facts.watching}</span> watching.
+            </>
+          )}
+        </p>
+      </div>
+      {/* Told when it changes, and only then. */}
+      <p role="status" className="link" data-link={link}>
+        {LINKS[link]}
+      </p>
+      {link === 'ended' ? (
+        <button type="button" onClick={() => router.refresh()}>
+          Sign in again
+        </button>
+      ) : (
+        <button type="button" onClick={signOut}>
+          Sign out
+        </button>
+      )}
+    </header>
+  );
+}

@@ -1,0 +1,15 @@
+import { cookies } from 'next/headers';
+import { operatorToken, sessionEnd } from '@/lib/admin/session';
+import { COOKIE } from '@/lib/admin/session-cookie';
+import { Dashboard } from './dashboard';
+import { NotConfigured } from './not-configured';
+import { SignIn } from './sign-in';
+
+export default async function RateLimitsPage({ searchParams }: PageProps<'/admin/rate-limits'>) {
+  // Read first: it makes the page one of the request, so that a build neither renders it nor bakes in whether there is a token.
+  const session = (await cookies()).get(COOKIE)?.value;
+  const token = operatorToken();
+  if (token === undefined) return <NotConfigured />;
+  if (sessionEnd(token, session) === undefined) return <SignIn refused={(await searchParams).refused?.toString()} />;
+  return <Dashboard />;
+}

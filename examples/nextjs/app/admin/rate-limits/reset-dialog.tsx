@@ -1,0 +1,44 @@
+import { useEffect, useRef } from 'react';
+import type { Quota } from '@/lib/admin/figures';
+import { count, printable } from './format';
+
+interface ResetDialogProps {
+  quota: Quota;
+  open: boolean;
+  onCancel: () => void;
+  onConfirm: () => void;
+}
+
+/**
+ * The browser's own modal dialog: it keeps the focus inside, closes on Escape and gives the focus back to the button that
+ * opened it. Cancel comes first and so gets the focus: a second Enter resets nothing.
+ */
+export function ResetDialog({ quota, open, onCancel, onConfirm }: ResetDialogProps) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const id = printable(quota.creatorId);
+
+  useEffect(() => {
+    if (open) dialog.current?.showModal();
+    else dialog.current?.close();
+  }, [open]);
+
+  return (
+    <dialog ref={dialog} aria-labelledby="reset-title" aria-describedby="reset-text" onClose={onCancel}>
+      <h2 id="reset-title">
+        Reset the quota of <bdi className="id">{id}</bdi>?
+      </h2>
+      <p id="reset-text">
+        {count(quota.used)} counted requests are forgotten, and the whole quota is there again at once. Other processes
+        may deny for up to a second longer. This cannot be undone.
+      </p>
+      <div className="buttons">
+        <button type="button" onClick={onCancel}>
+          Cancel
+        </button>
+        <button type="button" className="danger" onClick={onConfirm}>
+          Reset
+        </button>
+      </div>
+    </dialog>
+  );
+}

@@ -1,0 +1,70 @@
+'use client';
+
+import { useRouter } from 'next/navigation';
+import { type FormEvent, useRef, useState } from 'react';
+import { SESSION_API } from './endpoints';
+
+const REFUSALS: Record<string, string> = {
+  wrong: 'That is not the operator token.',
+  limited: 'Too many wrong tokens. Wait a minute and try again.',
+};
+
+/** Works without JavaScript, too: the form then posts by itself, and `refused` says why it came back. */
+export function SignIn({ refused }: { refused?: string }) {
+  const router = useRouter();
+  const field = useRef<HTMLInputElement>(null);
+  const [problem, setProblem] = useState(refused === undefined ? '' : (REFUSALS[refused] ?? ''));
+  const [busy, setBusy] = useState(false);
+
+  async function submit(event: FormEvent<HTMLFormElement>) {
+    event.preventDefault();
+    setBusy(true);
+    setProblem('');
+    try {
+      const token = field.current?.value ?? '';
+      const headers = { Accept: 'application/json' };
+      const response = await fetch(SESSION_API, { method: 'POST', headers, body: new URLSearchParams({ token }) });
+      if (response.ok) return router.refresh();
+      setProblem(await refusalText(response));
+      field.current?.select();
+      field.current?.focus();
+    } catch {
+      setProblem('The server did not answer. Try again.');
+    }
+    setBusy(false);
+  }
+
+  return (
+    <main className="gate">
+      <h1>Rate limits</h1>
+      <p className="quiet">For operators. Sign in with the operator token of this application.</p>
+      <form action={SESSION_API} method="post" onSubmit={submit} className="stack">
+        <label htmlFor="token">Operator token</label>
+        <input
+          ref={field}
+          id="token"
+          name="token"
+          type="password"
+          autoComplete="current-password"
+          required
+          maxLength={1024}
+          aria-invalid={problem !== ''}
+          aria-describedby="sign-in-problem"
+        />
+        <p id="sign-in-problem" role="alert" className="problem">
+          {problem}
+        </p>
+        <button type="submit" className="primary" aria-disabled={busy}>
+          {busy ? 'Signing in…' : 'Sign in'}
+        </button>
+      </form>
+    </main>
+  );
+}
+
+async function refusalText(response: Response): Promise<string> {
+  if (response.status === 401) return REFUSALS.wrong!;
+  if (response.status !== 429) return `The server refused (${response.status}).`;
+  const seconds = Number(response.headers.get('Retry-After')) || 60;
+  return `Too many wrong tokens. Try again in ${seconds} s.`;
+}

@@ -1,0 +1,24 @@
+import { type CreatorId, resetCreatorRateLimit } from '@huntaze/rate-limit';
+import { answer, quotaError, refusal } from '@/lib/admin/answers';
+import { bodyText } from '@/lib/admin/body';
+import { operatorRoute } from '@/lib/admin/operator-route';
+
+/** Gives a creator the whole quota back: `{ "creatorId": … }`. */
+export const POST = operatorRoute(async (request) => {
+  const creatorId = idIn((await bodyText(request)) ?? '');
+  if (creatorId === undefined) return refusal(400, 'ERR_INVALID_ARG_VALUE', 'Send JSON with a creatorId.');
+  try {
+    await resetCreatorRateLimit(creatorId);
+    return answer({ creatorId: String(creatorId), reset: true });
+  } catch (error) {
+    return quotaError(error);
+  }
+});
+
+function idIn(body: string): CreatorId | undefined {
+  try {
+    return (JSON.parse(body) as { creatorId?: CreatorId } | null)?.creatorId;
+  } catch {
+    return undefined;
+  }
+}

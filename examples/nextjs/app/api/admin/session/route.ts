@@ -1,0 +1,47 @@
+// Signing in and out. A script is answered with a status, a form without one with the way back to the page.
+
+import type { NextRequest } from 'next/server';
+import { answer, NO_STORE, refusal } from '@/lib/admin/answers';
+import { bodyText } from '@/lib/admin/body';
+import { guess } from '@/lib/admin/guesses';
+import { foreign, notConfigured, operatorRoute, tooManyGuesses } from '@/lib/admin/operator-route';
+import { sameOrigin } from '@/lib/admin/origin';
+import { newSession, operatorToken, type Session } from '@/lib/admin/session';
+import { sessionCookies } from '@/lib/admin/session-cookie';
+
+const PAGE = '/admin/rate-limits';
+
+/** Whether the session still holds, and until when. */
+export const GET = operatorRoute((_request, { until }) => answer({ until: Number.isFinite(until) ? until : null }));
+
+export async function POST(request: NextRequest): Promise<Response> {
+  const token = operatorToken();
+  if (token === undefined) return notConfigured();
+  // Else another site could sign an operator in, or fill the limits below from their address.
+  if (!sameOrigin(request.headers)) return foreign();
+  const plainForm = request.headers.get('accept')?.includes('text/html') ?? false;
+  const body = await bodyText(request);
+  if (body === undefined) return refusal(413, 'TOO_LONG', 'That is no token.');
+  const said = new URLSearchParams(body).get('token') ?? '';
+  const result = await guess(request.headers, said, token);
+  if (result.right) return withCookies(request, newSession(token), plainForm);
+  const limited = result.retryAfterMs > 0;
+  if (plainForm) return backToPage(`?refused=${limited ? 'limited' : 'wrong'}`);
+  return limited ? tooManyGuesses(result.retryAfterMs) : refusal(401, 'WRONG_TOKEN', 'That is not the operator token.');
+}
+
+/** Needs no session: who has none loses nothing. */
+export function DELETE(request: NextRequest): Response {
+  return sameOrigin(request.headers) ? withCookies(request, undefined, false) : foreign();
+}
+
+function withCookies(request: NextRequest, session: Session | undefined, plainForm: boolean): Response {
+  const response = plainForm ? backToPage() : new Response(null, { status: 204, headers: NO_STORE });
+  for (const [name, value] of sessionCookies(request.headers, session)) response.headers.append(name, value);
+  return response;
+}
+
+// Relative: behind a proxy the server does not know its own address.
+function backToPage(query = ''): Response {
+  return new Response(null, { status: 303, headers: { ...NO_STORE, Location: `${PAGE}${query}` } });
+}

@@ -1,0 +1,70 @@
+// Server-Sent Events, as of the HTML standard, section 9.2.
+
+import { observation, type Watcher } from './observation';
+import { factsOf, latestReading } from './sampler';
+import { totalsOf } from './sample';
+import type { StreamEvents } from './figures';
+
+/** Proxies close what is silent for 30 to 60 s; the seconds themselves are not relied on. */
+const KEEP_ALIVE_MS = 15_000;
+/** Events a reader may be behind, a minute of them, before it is let go: it comes back and starts with the history. */
+const BEHIND = 128;
+
+/** The stream of one page, until it leaves, falls behind, its session ends or the process does. */
+export function eventStream(signal: AbortSignal, until: number): Response {
+  const encoder = new TextEncoder();
+  let end = () => {};
+  const body = new ReadableStream<Uint8Array>(
+    {
+      start(controller) {
+        const send = (text: string) => {
+          controller.enqueue(encoder.encode(text));
+          if ((controller.desiredSize ?? 0) <= 0) end();
+        };
+        const watcher: Watcher = {
+          tell: (event, data) => send(`event: ${event}\ndata: ${data}\n\n`),
+          end: () => end(),
+        };
+        const keepAlive = setInterval(() => send(': keep-alive\n\n'), KEEP_ALIVE_MS).unref();
+        const sessionEnd = setTimeout(() => end(), Math.min(until - Date.now(), 2 ** 31 - 1)).unref();
+        end = () => {
+          // Once: a reader that cancels is also a request that aborts.
+          if (!observation.watchers.delete(watcher)) return;
+          clearInterval(keepAlive);
+          clearTimeout(sessionEnd);
+          signal.removeEventListener('abort', end);
+          try {
+            controller.close();
+          } catch {
+            // The reader had gone first.
+          }
+        };
+        observation.watchers.add(watcher);
+        if (signal.aborted) return end();
+        signal.addEventListener('abort', end);
+        watcher.tell('history', JSON.stringify(history()));
+      },
+      cancel: () => end(),
+    },
+    { highWaterMark: BEHIND },
+  );
+  return new Response(body, {
+    headers: {
+      'Content-Type': 'text/event-stream; charset=utf-8',
+      // no-transform keeps compression away, which would hold events back; the second header tells nginx the same.
+      'Cache-Control': 'no-store, no-transform',
+      'X-Accel-Buffering': 'no',
+    },
+  });
+}
+
+function history(): StreamEvents['history'] {
+  const reading = latestReading();
+  return {
+    facts: factsOf(reading),
+    samples: observation.samples,
+    totals: totalsOf(reading.metrics),
+    anomalies: observation.anomalies,
+    standing: observation.standing ?? null,
+  };
+}

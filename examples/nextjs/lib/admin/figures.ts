@@ -1,0 +1,90 @@
+// What the server tells the page. Types alone, so that the page never imports the addon.
+
+import type { CreatorPlan, Metrics, TopCreator } from '@huntaze/rate-limit';
+
+/** One second of this process: rates are per second, times are Unix ms and ms. */
+export interface Sample {
+  readonly t: number;
+  readonly allowed: number;
+  readonly denied: number;
+  /** Of both, what was decided without the store. */
+  readonly degraded: number;
+  /** Rejected without a decision. */
+  readonly failed: number;
+  /** Of the denied, what the denied cache answered. */
+  readonly cacheHits: number;
+  /** Quantiles of the way to Redis and back; null where nothing was asked. */
+  readonly p50: number | null;
+  readonly p95: number | null;
+  readonly p99: number | null;
+}
+
+/** Since the process started, and the gauges as they are now. */
+export interface Totals {
+  readonly checks: number;
+  readonly denials: number;
+  readonly degraded: number;
+  readonly failed: number;
+  readonly cacheHits: number;
+  readonly anomalies: number;
+  readonly inFlight: number;
+  readonly storeErrors: Metrics['storeErrors'];
+  readonly breaker: Metrics['breaker'];
+  readonly connections: Metrics['connections'];
+}
+
+export interface ProcessFacts {
+  readonly pid: number;
+  readonly since: number;
+  readonly store: 'redis' | 'embedded';
+  /** Streams open to pages such as this one. */
+  readonly watching: number;
+}
+
+export interface SeenAnomaly {
+  /** Rises by one with each anomaly of the process. */
+  readonly number: number;
+  readonly creatorId: string;
+  readonly plan?: CreatorPlan;
+  readonly requestsIn5Min: number;
+  readonly threshold: number;
+  readonly timestamp: string;
+}
+
+/** The creators nearest to their quota. */
+export interface Standing {
+  /** When the store was asked, in Unix ms. */
+  readonly at: number;
+  readonly creators: readonly TopCreator[];
+  /** Why the store could not be asked since. */
+  readonly error?: string;
+}
+
+/** The events of the stream, by name. */
+export interface StreamEvents {
+  /** The first of every stream. */
+  history: {
+    facts: ProcessFacts;
+    samples: readonly Sample[];
+    totals: Totals;
+    anomalies: readonly SeenAnomaly[];
+    standing: Standing | null;
+  };
+  second: { facts: ProcessFacts; sample: Sample; totals: Totals };
+  anomaly: SeenAnomaly;
+  standing: Standing;
+}
+
+/** The answer of a look-up. */
+export interface Quota {
+  readonly creatorId: string;
+  readonly plan: CreatorPlan;
+  readonly limit: number;
+  readonly used: number;
+  readonly remaining: number;
+  /** Until the window is empty, in ms, by the server's clock. */
+  readonly resetsInMs: number;
+}
+
+export const HISTORY_SECONDS = 15 * 60;
+export const PLANS: readonly CreatorPlan[] = ['starter', 'pro', 'business'];

@@ -1,0 +1,46 @@
+// What this process has seen, and who watches. On globalThis: Next.js bundles instrumentation and every route on its own,
+// and a variable of a module would exist once in each bundle.
+
+import type { Sample, SeenAnomaly, Standing, StreamEvents } from './figures';
+import type { Reading } from './sample';
+
+/** A stream that is told what happens; `data` is JSON already, so that many streams cost one encoding. */
+export interface Watcher {
+  tell(event: string, data: string): void;
+  end(): void;
+}
+
+export interface Observation {
+  readonly since: number;
+  readonly samples: Sample[];
+  readonly anomalies: SeenAnomaly[];
+  readonly watchers: Set<Watcher>;
+  anomalyCount: number;
+  reading?: Reading;
+  standing?: Standing;
+  askingStanding: boolean;
+  timer?: NodeJS.Timeout;
+}
+
+const KEY = Symbol.for('huntaze.admin.observation');
+const place = globalThis as { [KEY]?: Observation };
+
+export const observation: Observation = (place[KEY] ??= {
+  since: Date.now(),
+  samples: [],
+  anomalies: [],
+  watchers: new Set(),
+  anomalyCount: 0,
+  askingStanding: false,
+});
+
+export function tellAll<E extends keyof StreamEvents>(event: E, data: StreamEvents[E]): void {
+  if (observation.watchers.size === 0) return;
+  const json = JSON.stringify(data);
+  for (const watcher of [...observation.watchers]) watcher.tell(event, json);
+}
+
+/** For the end of the process: an open stream is a request in flight, and the server waits for those. */
+export function endAllStreams(): void {
+  for (const watcher of [...observation.watchers]) watcher.end();
+}

@@ -1,0 +1,55 @@
+// The door of every admin route but the sign-in.
+
+import type { NextRequest } from 'next/server';
+import { refusal } from './answers';
+import { guess } from './guesses';
+import { sameOrigin } from './origin';
+import { operatorToken, sessionEnd } from './session';
+import { COOKIE } from './session-cookie';
+
+/** What a handler is told of the operator. */
+export interface Operator {
+  /** When to ask again, in Unix ms; Infinity for a bearer of the token itself. */
+  readonly until: number;
+}
+
+type Handler = (request: NextRequest, operator: Operator) => Response | Promise<Response>;
+
+/** Lets operators through: by `Authorization: Bearer`, or by the session cookie, and then from this site's pages alone. */
+export function operatorRoute(handler: Handler): (request: NextRequest) => Promise<Response> {
+  return async (request) => {
+    const operator = await operatorOf(request);
+    return operator instanceof Response ? operator : handler(request, operator);
+  };
+}
+
+export const notConfigured = () =>
+  refusal(403, 'NO_OPERATOR_TOKEN', 'Set RATE_LIMIT_OPERATOR_TOKEN on the server to open this.');
+
+export const tooManyGuesses = (retryAfterMs: number) =>
+  refusal(429, 'RATE_LIMITED', 'Too many wrong tokens.', { 'Retry-After': `${Math.ceil(retryAfterMs / 1000)}` });
+
+async function operatorOf(request: NextRequest): Promise<Operator | Response> {
+  const token = operatorToken();
+  if (token === undefined) return notConfigured();
+  const { headers } = request;
+  const [, said] = /^Bearer +(\S+) *$/i.exec(headers.get('authorization') ?? '') ?? [];
+  if (said !== undefined) {
+    const result = await guess(headers, said, token);
+    if (result.right) return { until: Infinity };
+    return result.retryAfterMs > 0 ? tooManyGuesses(result.retryAfterMs) : unknown();
+  }
+  const until = sessionEnd(token, request.cookies.get(COOKIE)?.value);
+  if (until === undefined) return unknown();
+  // A cookie is sent by the browser, whoever asks it to; what changes something must come from our own page.
+  const reads = request.method === 'GET' || request.method === 'HEAD';
+  if (!reads && !sameOrigin(headers)) return foreign();
+  return { until };
+}
+
+export const foreign = () => refusal(403, 'CROSS_ORIGIN', 'This must be sent by a page of this site.');
+
+const unknown = () =>
+  refusal(401, 'NOT_SIGNED_IN', 'Sign in first, or send the operator token as a bearer token.', {
+    'WWW-Authenticate': 'Bearer realm="rate limits"',
+  });

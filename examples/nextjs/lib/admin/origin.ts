@@ -1,0 +1,33 @@
+// Where a request comes from, by the headers that a page of another site cannot forge.
+
+/**
+ * Whether a page of this site sent it. A browser sends Origin with every POST, and Sec-Fetch-Site where the connection is
+ * trustworthy; one of them must be there, and both must agree. X-Forwarded-Host may be believed: a page of another site
+ * cannot set it without being allowed to first.
+ */
+export function sameOrigin(headers: Headers): boolean {
+  const site = headers.get('sec-fetch-site');
+  if (site !== null && site !== 'same-origin') return false;
+  const origin = headers.get('origin');
+  if (origin === null) return site === 'same-origin';
+  const host = first(headers.get('x-forwarded-host')) ?? headers.get('host');
+  return host !== null && URL.canParse(origin) && new URL(origin).host === host.toLowerCase();
+}
+
+/** Whether the browser came by https; a proxy in front says so. */
+export function overHttps(headers: Headers): boolean {
+  return first(headers.get('x-forwarded-proto')) === 'https';
+}
+
+/**
+ * The address a sign-in comes from: the last one, which the nearest proxy has added (or the server itself). Those before it
+ * are whatever the client wrote. Without a proxy a client can write that one, too; the limit over all addresses is for that.
+ */
+export function clientAddress(headers: Headers): string {
+  const address = headers.get('x-forwarded-for')?.split(',').at(-1)?.trim();
+  return address ? address.slice(0, 64) : 'unknown';
+}
+
+function first(list: string | null): string | undefined {
+  return list?.split(',')[0]?.trim() || undefined;
+}

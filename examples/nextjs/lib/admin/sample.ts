@@ -1,0 +1,52 @@
+// From two readings of the counters to one second of the page. Pure: no clock, no addon.
+
+import type { Metrics } from '@huntaze/rate-limit';
+import type { Sample, Totals } from './figures';
+import { countsSince, quantile } from './quantile';
+
+/** The counters at a moment. */
+export interface Reading {
+  /** Unix ms, to be shown. */
+  readonly at: number;
+  /** Monotonic ms, to divide by: the clock of the wall may step. */
+  readonly tick: number;
+  readonly metrics: Metrics;
+}
+
+export function sampleBetween(before: Reading, now: Reading): Sample {
+  const seconds = Math.max((now.tick - before.tick) / 1000, 0.001);
+  const rate = (of: (metrics: Metrics) => number) =>
+    round(Math.max(of(now.metrics) - of(before.metrics), 0) / seconds, 10);
+  const { bounds } = now.metrics.storeLatencyMs;
+  const counts = countsSince(before.metrics.storeLatencyMs, now.metrics.storeLatencyMs);
+  const latency = (q: number) => {
+    const value = quantile(bounds, counts, q);
+    return value === null ? null : round(value, 1000);
+  };
+  return {
+    t: now.at,
+    allowed: rate(({ allowed }) => sum(allowed)),
+    denied: rate(({ denials }) => denials),
+    degraded: rate(({ degraded }) => degraded),
+    failed: rate(({ failed }) => failed),
+    cacheHits: rate(({ denied }) => denied['deny-cache']),
+    p50: latency(0.5),
+    p95: latency(0.95),
+    p99: latency(0.99),
+  };
+}
+
+export function totalsOf(metrics: Metrics): Totals {
+  const { checks, denials, degraded, failed, anomalies, inFlight, storeErrors, breaker, connections } = metrics;
+  const cacheHits = metrics.denied['deny-cache'];
+  return { checks, denials, degraded, failed, cacheHits, anomalies, inFlight, storeErrors, breaker, connections };
+}
+
+function sum(record: Readonly<Record<string, number>>): number {
+  return Object.values(record).reduce((total, n) => total + n, 0);
+}
+
+// What no pixel shows need not travel: a fresh page is sent 900 samples.
+function round(value: number, steps: number): number {
+  return Math.round(value * steps) / steps;
+}

@@ -1,0 +1,47 @@
+// The operator's token and the session cookie that stands for it. The server keeps no list of sessions: a cookie says when
+// it ends, signed with a key derived from the token. Another token in the environment ends every session at once; signing
+// out only removes the cookie from the browser.
+
+import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+
+/** A working day. */
+const SESSION_MS = 8 * 60 * 60 * 1000;
+
+/** The token that operators share; an empty one counts as not set. */
+export function operatorToken(env: NodeJS.ProcessEnv = process.env): string | undefined {
+  return env.RATE_LIMIT_OPERATOR_TOKEN || undefined;
+}
+
+/** In constant time. Digests are compared since they are of one length, which timingSafeEqual asks for. */
+export function sameText(a: string, b: string): boolean {
+  const digest = (text: string) => createHash('sha256').update(text).digest();
+  return timingSafeEqual(digest(a), digest(b));
+}
+
+export interface Session {
+  readonly value: string;
+  /** Unix ms. */
+  readonly until: number;
+}
+
+export function newSession(token: string, now = Date.now()): Session {
+  const until = now + SESSION_MS;
+  // The nonce makes two sessions of one millisecond differ.
+  const claim = `${until}.${randomBytes(12).toString('base64url')}`;
+  return { value: `${claim}.${signature(token, claim)}`, until };
+}
+
+/** When the session ends; undefined for one that is forged, of another token, or over. */
+export function sessionEnd(token: string, value: string | undefined, now = Date.now()): number | undefined {
+  const [, claim, signed] = /^(\d{13}\.[\w-]{16})\.([\w-]{43})$/.exec(value ?? '') ?? [];
+  if (claim === undefined || signed === undefined) return undefined;
+  if (!sameText(signed, signature(token, claim))) return undefined;
+  const until = Number.parseInt(claim, 10);
+  return until > now ? until : undefined;
+}
+
+function signature(token: string, claim: string): string {
+  // A key of its own: what is signed here can be nothing but a session.
+  const key = createHmac('sha256', token).update('rate-limit operator session, version 1').digest();
+  return createHmac('sha256', key).update(claim).digest('base64url');
+}
