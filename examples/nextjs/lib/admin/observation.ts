@@ -19,6 +19,8 @@ export interface Observation {
   reading?: Reading;
   standing?: Standing;
   askingStanding: boolean;
+  /** The process is about to end. */
+  ending: boolean;
   timer?: NodeJS.Timeout;
 }
 
@@ -32,6 +34,7 @@ export const observation: Observation = (place[KEY] ??= {
   watchers: new Set(),
   anomalyCount: 0,
   askingStanding: false,
+  ending: false,
 });
 
 export function tellAll<E extends keyof StreamEvents>(event: E, data: StreamEvents[E]): void {
@@ -42,5 +45,6 @@ export function tellAll<E extends keyof StreamEvents>(event: E, data: StreamEven
 
 /** For the end of the process: an open stream is a request in flight, and the server waits for those. */
 export function endAllStreams(): void {
+  observation.ending = true;
   for (const watcher of [...observation.watchers]) watcher.end();
 }

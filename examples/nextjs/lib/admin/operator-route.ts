@@ -3,6 +3,7 @@
 import type { NextRequest } from 'next/server';
 import { refusal } from './answers';
 import { guess } from './guesses';
+import { observation } from './observation';
 import { sameOrigin } from './origin';
 import { operatorToken, sessionEnd } from './session';
 import { COOKIE } from './session-cookie';
@@ -18,6 +19,7 @@ type Handler = (request: NextRequest, operator: Operator) => Response | Promise<
 /** Lets operators through: by `Authorization: Bearer`, or by the session cookie, and then from this site's pages alone. */
 export function operatorRoute(handler: Handler): (request: NextRequest) => Promise<Response> {
   return async (request) => {
+    if (observation.ending) return ending();
     const operator = await operatorOf(request);
     return operator instanceof Response ? operator : handler(request, operator);
   };
@@ -46,6 +48,9 @@ async function operatorOf(request: NextRequest): Promise<Operator | Response> {
   if (!reads && !sameOrigin(headers)) return foreign();
   return { until };
 }
+
+// A page whose stream was ended comes back on the connection it has: the server would wait for the new stream, too.
+const ending = () => refusal(503, 'ENDING', 'The server is about to end.', { Connection: 'close', 'Retry-After': '1' });
 
 export const foreign = () => refusal(403, 'CROSS_ORIGIN', 'This must be sent by a page of this site.');
 

@@ -41,13 +41,15 @@ export function Dashboard() {
             <CreatorsTable standing={figures.standing} now={now} onPick={setPick} />
           </>
         )}
-        <QuotaDesk pick={pick} />
-        {figures !== undefined && (
-          <>
-            <AnomalyList anomalies={figures.anomalies} total={figures.totals.anomalies} />
-            <StorePanel totals={figures.totals} store={figures.facts.store} />
-          </>
-        )}
+        <div className="side">
+          <QuotaDesk pick={pick} />
+          {figures !== undefined && (
+            <>
+              <AnomalyList anomalies={figures.anomalies} total={figures.totals.anomalies} />
+              <StorePanel totals={figures.totals} store={figures.facts.store} />
+            </>
+          )}
+        </div>
       </main>
     </>
   );

@@ -17,7 +17,7 @@ export function LatencyChart({ samples, store }: { samples: readonly Sample[]; s
   return (
     <ChartFrame
       id="latency"
-      title="Redis latency"
+      title="Redis latency, ms"
       summary={summaryOf(samples)}
       legend={QUANTILES.map(({ key, color, dash }) => ({ name: key, color, dashed: dash !== undefined }))}
       columns={['Minute', 'Worst p50', 'Worst p95', 'Worst p99']}
@@ -34,13 +34,7 @@ export function LatencyChart({ samples, store }: { samples: readonly Sample[]; s
         >
           <CartesianGrid vertical={false} stroke="var(--line)" />
           <XAxis {...timeAxis(samples)} />
-          <YAxis
-            width={44}
-            unit=" ms"
-            tickLine={false}
-            axisLine={false}
-            tick={{ fontSize: 11, fill: 'var(--quiet)' }}
-          />
+          <YAxis width={44} tickLine={false} axisLine={false} tick={{ fontSize: 11, fill: 'var(--quiet)' }} />
           <Tooltip content={(props) => <ChartTooltip {...props} format={ms} />} isAnimationActive={false} />
           {QUANTILES.map(({ key, color, dash }) => (
             // A second in which nothing was asked is a gap, not a zero.

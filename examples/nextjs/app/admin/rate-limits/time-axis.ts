@@ -1,14 +1,18 @@
 import { HISTORY_SECONDS } from '@/lib/admin/figures';
 import { minuteTime } from './format';
 
-const STEP = 3 * 60_000;
+const MINUTE = 60_000;
+/** A process that has just started is not drawn as a line at the edge. */
+const SHORTEST = 2 * MINUTE;
 
-/** The last 15 minutes up to the newest sample, with a tick at each third whole minute; the same for every chart. */
+/** From the oldest sample kept to the newest, 15 minutes at most, with ticks at whole minutes; the same for every chart. */
 export function timeAxis(samples: readonly { t: number }[]) {
   const end = samples.at(-1)?.t ?? 0;
-  const start = end - HISTORY_SECONDS * 1000;
+  const span = Math.min(Math.max(end - (samples[0]?.t ?? end), SHORTEST), HISTORY_SECONDS * 1000);
+  const start = end - span;
+  const step = span > 6 * MINUTE ? 3 * MINUTE : MINUTE;
   const ticks: number[] = [];
-  for (let t = Math.ceil(start / STEP) * STEP; t <= end; t += STEP) ticks.push(t);
+  for (let t = Math.ceil(start / step) * step; t <= end; t += step) ticks.push(t);
   return {
     dataKey: 't',
     type: 'number',

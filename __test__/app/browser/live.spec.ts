@@ -1,0 +1,159 @@
+import type { Browser, BrowserContext, Page } from 'playwright-core';
+import { type RedisServer, startRedis } from '../../support/redis';
+import { type App, startApp } from '../support/app';
+import { complaintsOf, figure, launch, signedIn, TOKEN, until } from './operator';
+import { chat, chats, traffic } from './traffic';
+
+jest.setTimeout(120_000);
+
+let redis: RedisServer;
+let app: App;
+let browser: Browser;
+let context: BrowserContext;
+let page: Page;
+let complaints: string[];
+
+beforeAll(async () => {
+  redis = await startRedis();
+  app = await startApp({ env: { RATE_LIMIT_OPERATOR_TOKEN: TOKEN, REDIS_URL: redis.url } });
+  browser = await launch();
+  context = await browser.newContext();
+  page = await signedIn(context, app);
+  complaints = complaintsOf(page);
+});
+
+afterAll(async () => {
+  await browser?.close();
+  await app?.stop();
+  await redis?.stop();
+});
+
+test('figures move without a reload', async () => {
+  await page.evaluate('window.loadedOnce = true');
+  expect(await figure(page, 'allowed')).toBe(0);
+  const sending = traffic(app);
+  await until(
+    () => figure(page, 'allowed'),
+    (n) => n > 5,
+  );
+  await until(
+    () => figure(page, 'denied'),
+    (n) => n > 5,
+    20_000,
+  );
+  // The drawing moves with them.
+  const path = () => page.locator('[data-chart=traffic] .recharts-area-curve').first().getAttribute('d');
+  const earlier = await path();
+  await until(path, (now) => now !== null && now !== earlier);
+  await sending.stop();
+  await until(
+    () => figure(page, 'allowed'),
+    (n) => n === 0,
+    15_000,
+  );
+  expect(await page.evaluate('window.loadedOnce')).toBe(true);
+});
+
+test('the drawing is told in words, too: a sentence and a table', async () => {
+  const sentence = await page.locator('[data-chart=traffic]').getAttribute('aria-label');
+  expect(sentence).toMatch(/^Allowed [\d.,]+\/s, denied [\d.,]+\/s, degraded 0\/s now\. Most denials: [\d.,]+\/s at [\d:]{8}\./);
+  const traffic = page.getByRole('region', { name: 'Traffic, requests per second', exact: true });
+  await traffic.getByText('By minute, as a table').click();
+  const cells = await traffic.locator('tbody tr').first().locator('td').allInnerTexts();
+  expect(cells).toHaveLength(4);
+  await traffic.getByText('By minute, as a table').click();
+});
+
+test('the latency of Redis is drawn', async () => {
+  await chat(app, 'latency', 'pro');
+  const drawing = page.locator('[data-chart=latency]');
+  await until(
+    () => drawing.getAttribute('aria-label'),
+    (label) => /Latest: p50 [\d.]+ ms, p95 [\d.]+ ms, p99 [\d.]+ ms/.test(label ?? ''),
+  );
+  expect(await drawing.locator('.recharts-line-curve').count()).toBe(3);
+  expect(await page.locator('[data-fact=store]').innerText()).toBe('Redis');
+});
+
+test('creators come in the order of what they have used', async () => {
+  await chats(app, 'half', 'starter', 25);
+  await chats(app, 'tenth', 'pro', 10);
+  await chats(app, 'over', 'starter', 52);
+  await page.locator('tr[data-creator=tenth], tr[data-creator=half]').first().waitFor();
+  await page.mouse.move(0, 0);
+  const rows = () =>
+    page.locator('.creators tbody .of').evaluateAll((cells) =>
+      cells.map((cell) => {
+        const [used, limit] = cell.textContent!.split(' of ').map((text) => Number.parseInt(text, 10));
+        return used! / limit!;
+      }),
+    );
+  const shares = await until(rows, (found) => found.length > 3);
+  expect(shares).toEqual([...shares].sort((a, b) => b - a));
+  expect(shares[0]).toBe(1);
+  expect(await page.locator('tr[data-creator=over] .of').innerText()).toBe('50 of 50 used up');
+  expect(await page.locator('tr[data-creator=over] .resets').innerText()).toMatch(/^(59 min( \d+ s)?|1 h)$/);
+});
+
+test('an anomaly appears as it happens', async () => {
+  await chats(app, 'eager', 'starter', 100);
+  await new Promise((resolve) => setTimeout(resolve, 1500));
+  expect(await page.locator('[data-anomaly=eager]').count()).toBe(0);
+  await chat(app, 'eager', 'starter');
+  const entry = page.locator('.anomalies li').first();
+  await until(
+    () => entry.innerText(),
+    (text) => text.includes('eager'),
+  );
+  expect(await entry.innerText()).toMatch(/101 in 5 min, 100 is ordinary/);
+});
+
+test('a creator who is denied is looked up, reset and let in again', async () => {
+  await chats(app, 'stuck', 'starter', 50);
+  expect(await chat(app, 'stuck', 'starter')).toBe(429);
+  await page.getByLabel('Creator id').fill('stuck');
+  await page.getByLabel('Plan').selectOption('starter');
+  await page.getByRole('button', { name: 'Look up', exact: true }).click();
+  const said = page.locator('.said');
+  await until(
+    () => said.innerText(),
+    (text) => text.startsWith('stuck on starter: 50 of 50 used, nothing left.'),
+  );
+
+  // Not without a second word.
+  await page.getByRole('button', { name: 'Reset the quota…' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();
+  expect(await chat(app, 'stuck', 'starter')).toBe(429);
+
+  await page.getByRole('button', { name: 'Reset the quota…' }).click();
+  await page.getByRole('dialog').getByRole('button', { name: 'Reset', exact: true }).click();
+  await until(
+    () => said.innerText(),
+    (text) => text.startsWith('The quota of stuck was reset. stuck on starter: 0 of 50 used, 50 left.'),
+  );
+  expect(await said.getAttribute('aria-live')).toBe('polite');
+  expect(await chat(app, 'stuck', 'starter')).toBe(200);
+});
+
+test('an id is text and nothing else, and shows what it hides', async () => {
+  const id = '<img src=x onerror=alert(1)>\u202e7';
+  await chats(app, id, 'starter', 49);
+  await until(
+    () => page.locator('.creators tbody .id').allInnerTexts(),
+    (ids) => ids.includes('<img src=x onerror=alert(1)>\\u{202e}7'),
+  );
+});
+
+test('a stream that is left is taken down', async () => {
+  const watching = async () => Number(await page.locator('[data-fact=watching]').innerText());
+  expect(await watching()).toBe(1);
+  const second = await context.newPage();
+  await second.goto(page.url());
+  await until(watching, (n) => n === 2);
+  await second.close();
+  await until(watching, (n) => n === 1);
+});
+
+test('nothing was complained of', () => {
+  expect(complaints).toEqual([]);
+});

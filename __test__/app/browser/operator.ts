@@ -1,0 +1,52 @@
+import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import type { App } from '../support/app';
+
+export const TOKEN = 'c2VjcmV0IG9mIHRoZSBvcGVyYXRvcg';
+export const PAGE = '/admin/rate-limits';
+export const API = '/api/admin/rate-limits';
+
+/** Debian's Chromium; CHROMIUM names another. Without one the tests fail, as they should. */
+export function launch(): Promise<Browser> {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    // Its sandbox refuses to run as root, as in a container.
+    args: process.getuid?.() === 0 ? ['--no-sandbox'] : [],
+  });
+}
+
+/** What the browser complains of; a test ends with none. */
+export function complaintsOf(page: Page): string[] {
+  const complaints: string[] = [];
+  page.on('console', (message) => {
+    if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
+  });
+  page.on('pageerror', (error) => complaints.push(String(error)));
+  return complaints;
+}
+
+/** A page of a signed-in operator, live. */
+export async function signedIn(context: BrowserContext, { url }: App): Promise<Page> {
+  const page = await context.newPage();
+  await page.goto(url + PAGE);
+  await page.getByLabel('Operator token').fill(TOKEN);
+  await page.getByRole('button', { name: 'Sign in' }).click();
+  await page.locator('.link[data-link=live]').waitFor();
+  return page;
+}
+
+/** The figure of a tile, such as `allowed`. */
+export async function figure(page: Page, name: string): Promise<number> {
+  const text = await page.locator(`[data-figure=${name}]`).innerText();
+  return Number.parseFloat(text.replaceAll(',', ''));
+}
+
+/** Asks `again` until `holds` likes the answer; fails with the last one. */
+export async function until<T>(again: () => Promise<T>, holds: (value: T) => boolean, withinMs = 8000): Promise<T> {
+  const end = Date.now() + withinMs;
+  for (;;) {
+    const value = await again();
+    if (holds(value)) return value;
+    if (Date.now() > end) throw new Error(`Not in ${withinMs} ms; last: ${JSON.stringify(value)}`);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
