@@ -94,7 +94,9 @@ test('signing in and a reset need the keyboard alone', async () => {
   const page = await context.newPage();
   const complaints = complaintsOf(page);
   const focused = () =>
-    page.evaluate('document.activeElement.labels?.[0]?.innerText.split("\\n")[0] ?? document.activeElement.innerText') as Promise<string>;
+    page.evaluate(
+      'document.activeElement.labels?.[0]?.innerText.split("\\n")[0] ?? document.activeElement.innerText',
+    ) as Promise<string>;
   const tabTo = async (name: string) => {
     for (let i = 0; i < 60; i++) {
       await page.keyboard.press('Tab');
@@ -136,7 +138,9 @@ test('signing in and a reset need the keyboard alone', async () => {
   expect(await focused()).toBe('Cancel');
   for (let i = 0; i < 6; i++) {
     await page.keyboard.press('Tab');
-    const inside = await page.evaluate('document.activeElement === document.body || !!document.activeElement.closest("dialog")');
+    const inside = await page.evaluate(
+      'document.activeElement === document.body || !!document.activeElement.closest("dialog")',
+    );
     expect(inside).toBe(true);
   }
   await page.keyboard.press('Escape');

@@ -123,7 +123,8 @@ test('a reset comes from this site, or with the token', async () => {
     { Origin: app.url, 'Sec-Fetch-Site': 'same-site' },
     {},
   ];
-  for (const headers of outside) expect([headers, (await resetOf({ Cookie, ...headers })).status]).toEqual([headers, 403]);
+  for (const headers of outside)
+    expect([headers, (await resetOf({ Cookie, ...headers })).status]).toEqual([headers, 403]);
   const used = async () => ((await (await send(QUOTA, { Cookie })).json()) as { used: number }).used;
   expect(await used()).toBe(3);
   expect((await send(`${API}/reset`, { Cookie, Origin: app.url })).status).toBe(405);

@@ -25,7 +25,7 @@ export function complaintsOf(page: Page): string[] {
 }
 
 /** A page of a signed-in operator, live. */
-export async function signedIn(context: BrowserContext, { url }: App): Promise<Page> {
+export async function signedIn(context: BrowserContext, { url }: Pick<App, 'url'>): Promise<Page> {
   const page = await context.newPage();
   await page.goto(url + PAGE);
   await page.getByLabel('Operator token').fill(TOKEN);

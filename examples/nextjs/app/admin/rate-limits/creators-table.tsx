@@ -86,5 +86,6 @@ function noteOf(standing: Standing | null, held: boolean): string {
   if (standing === null) return 'Asking the store…';
   if (standing.error !== undefined)
     return `As of ${clockTime(standing.at)}: the store did not answer (${standing.error}).`;
-  return held ? 'Order held while you are here.' : 'Used over all processes, by the store; requests, by this process.';
+  // Both fit one line on a phone: a row must not move between the press and the release of a finger.
+  return held ? 'Order held while you are here' : 'By the store; requests, by this process';
 }

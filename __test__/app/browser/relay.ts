@@ -1,0 +1,52 @@
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import type { App } from '../support/app';
+
+/** A way to the app that can break: the browser's own emulation of it leaves open streams alone. */
+export interface Relay {
+  readonly url: string;
+  /** Breaks every connection, and each new one, until `mend`. */
+  cut(): void;
+  mend(): void;
+  /** Nothing comes through any more, but the connections stay. */
+  hush(): void;
+  stop(): Promise<void>;
+}
+
+export async function startRelay(app: App): Promise<Relay> {
+  const { port, hostname } = new URL(app.url);
+  const sockets = new Set<Socket>();
+  let broken = false;
+  let hushed = false;
+  const server = createServer((near) => {
+    if (broken) return near.destroy();
+    const far = connect(Number(port), hostname);
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      sockets.add(from);
+      from.on('data', (chunk) => hushed || to.write(chunk));
+      from.on('error', () => to.destroy());
+      from.on('close', () => {
+        sockets.delete(from);
+        to.destroy();
+      });
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const breakAll = () => sockets.forEach((socket) => socket.destroy());
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    cut() {
+      broken = true;
+      breakAll();
+    },
+    mend: () => void (broken = false),
+    hush: () => void (hushed = true),
+    async stop() {
+      const closed = new Promise((resolve) => server.close(resolve));
+      breakAll();
+      await closed;
+    },
+  };
+}

@@ -1,0 +1,112 @@
+// When the server or its Redis goes away while somebody watches.
+
+import type { Browser } from 'playwright-core';
+import { startRedis } from '../../support/redis';
+import { startApp } from '../support/app';
+import { figure, launch, signedIn, TOKEN, until } from './operator';
+import { startRelay } from './relay';
+import { chat } from './traffic';
+
+jest.setTimeout(120_000);
+
+let browser: Browser;
+beforeAll(async () => {
+  browser = await launch();
+});
+afterAll(() => browser?.close());
+
+const env = { RATE_LIMIT_OPERATOR_TOKEN: TOKEN };
+
+test('a page whose server ends says that it reconnects, and the server does not wait for the page', async () => {
+  const app = await startApp({ env });
+  const page = await signedIn(await browser.newContext(), app);
+  const from = Date.now();
+  const stopped = app.stop();
+  await page.locator('.link[data-link=reconnecting]').waitFor({ timeout: 5000 });
+  expect(await page.locator('.link').innerText()).toBe('Reconnecting…');
+  await stopped;
+  // Idle connections are kept for 5 s by Node.js; an open stream would be waited for without end.
+  expect(Date.now() - from).toBeLessThan(12_000);
+  // What was known stays to be read.
+  expect(await page.locator('[data-figure=allowed]').count()).toBe(1);
+  await page.context().close();
+});
+
+test('a connection that breaks is made again, without a reload', async () => {
+  const app = await startApp({ env });
+  const relay = await startRelay(app);
+  const page = await signedIn(await browser.newContext(), relay);
+  await page.evaluate('window.loadedOnce = true');
+  relay.cut();
+  await page.locator('.link[data-link=reconnecting]').waitFor({ timeout: 5000 });
+  relay.mend();
+  await page.locator('.link[data-link=live]').waitFor({ timeout: 20_000 });
+  await chat(app, 'back', 'pro');
+  await until(
+    () => figure(page, 'allowed'),
+    (n) => n > 0,
+  );
+  expect(await page.evaluate('window.loadedOnce')).toBe(true);
+  await page.context().close();
+  await relay.stop();
+  await app.stop();
+});
+
+test('a connection that falls silent is noticed', async () => {
+  const app = await startApp({ env });
+  const relay = await startRelay(app);
+  const page = await signedIn(await browser.newContext(), relay);
+  relay.hush();
+  await page.locator('.link[data-link=reconnecting]').waitFor({ timeout: 10_000 });
+  await page.context().close();
+  await relay.stop();
+  await app.stop();
+});
+
+test('a session that is over is said, and figures are gone with it', async () => {
+  const app = await startApp({ env });
+  const relay = await startRelay(app);
+  const context = await browser.newContext();
+  const page = await signedIn(context, relay);
+  await context.clearCookies();
+  relay.cut();
+  relay.mend();
+  await page.locator('.link[data-link=ended]').waitFor({ timeout: 20_000 });
+  expect(await page.locator('[data-figure]').count()).toBe(0);
+  await page.getByRole('button', { name: 'Sign in again' }).click();
+  await page.getByLabel('Operator token').waitFor();
+  await context.close();
+  await relay.stop();
+  await app.stop();
+});
+
+test('a Redis that goes away shows in the breaker, the errors and the degraded decisions', async () => {
+  const redis = await startRedis();
+  const app = await startApp({ env: { ...env, REDIS_URL: redis.url } });
+  const page = await signedIn(await browser.newContext(), app);
+  expect(await chat(app, 'outage', 'pro')).toBe(200);
+  await redis.stop();
+  let going = true;
+  const sending = (async () => {
+    while (going) await chat(app, 'outage', 'business');
+  })();
+  await until(
+    () => figure(page, 'degraded'),
+    (n) => n > 0,
+    15_000,
+  );
+  await until(
+    () => page.locator('[data-figure=breaker]').innerText(),
+    (state) => state !== 'closed',
+    15_000,
+  );
+  expect(await figure(page, 'store-errors')).toBeGreaterThan(0);
+  await page
+    .getByRole('rowheader', { name: /^[A-Z_]+$/ })
+    .first()
+    .waitFor();
+  going = false;
+  await sending;
+  await page.context().close();
+  await app.stop();
+});
