@@ -89,6 +89,20 @@ test('on a phone nothing is wider than the screen', async () => {
   await context.close();
 });
 
+test.each([390, 641, 800, 1099, 1100, 1200, 1600])('what a panel holds stays inside it, %i px wide', async (width) => {
+  const context = await browser.newContext({ viewport: { width, height: 900 } });
+  const page = await signedIn(context, app);
+  await page.locator('[data-creator=second]').waitFor();
+  const sticksOut = `[...document.querySelectorAll('.panel')].flatMap((panel) => {
+    const edge = panel.getBoundingClientRect().right;
+    return [...panel.querySelectorAll('table, td, th, button, li, input, .of')]
+      .filter((part) => part.getBoundingClientRect().right > edge)
+      .map((part) => part.outerHTML.slice(0, 80));
+  })`;
+  expect(await page.evaluate(sticksOut)).toEqual([]);
+  await context.close();
+});
+
 test('signing in and a reset need the keyboard alone', async () => {
   const context = await browser.newContext();
   const page = await context.newPage();
