@@ -1,0 +1,48 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+// The snippets and commands of docs/deployment.md, run.
+
+const { constants } = require('../face/binding.js') as { constants: { variables: string[] } };
+
+const ROOT = join(__dirname, '..');
+const read = (file: string) => readFileSync(join(ROOT, 'docs', file), 'utf8');
+const GUIDE = read('deployment.md');
+
+let directory: string;
+beforeAll(() => (directory = mkdtempSync(join(tmpdir(), 'rate-limit-deployment-'))));
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+describe('the build of Amplify', () => {
+  /** The names of what reaches the running server of an environment. */
+  function kept(names: string[]): string[] {
+    const command = /^```yaml\n(?:(?!```)[^])*?^ *- (env \| .* >> \.env\.production)$/m.exec(GUIDE)![1]!;
+    const env = { ...Object.fromEntries(names.map((name) => [name, 'value'])), PATH: '/usr/bin:/bin' };
+    const script = `rm -f .env.production; ${command}`;
+    execFileSync('bash', ['--norc', '-ec', script], { cwd: directory, env, stdio: 'pipe' });
+    const written = readFileSync(join(directory, '.env.production'), 'utf8');
+    return written.split('\n').flatMap((line) => /^(\w+)=value$/.exec(line)?.[1] ?? []);
+  }
+
+  /** In a document: variables, among codes of errors and what Next.js sets itself. */
+  function named(text: string): string[] {
+    const names = text.match(/\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b|\bRATE_LIMITER\b/g)!;
+    return names.filter((name) => !/^(ERR_|NEXT_RUNTIME$)/.test(name));
+  }
+
+  test('hands over every variable that is read, and every one that a guide names', () => {
+    const documented = [...named(GUIDE), ...named(read('migration.md'))];
+    expect(documented).toEqual(
+      expect.arrayContaining(['RATE_LIMITER', 'RATE_LIMIT_OPERATOR_TOKEN', 'REDIS_URL', 'UPSTASH_REDIS_REST_TOKEN']),
+    );
+    const wanted = [...new Set([...constants.variables, ...documented])].sort();
+    expect(kept(wanted).sort()).toEqual(wanted);
+  });
+
+  test('and nothing else', () => {
+    const others = ['AWS_SECRET_ACCESS_KEY', 'MY_REDIS_URL', 'NODE_EXTRA_CA_CERTS_DIR', 'DATABASE_URL', 'NPM_TOKEN'];
+    expect(kept(['REDIS_URL', ...others])).toEqual(['REDIS_URL']);
+  });
+});
