@@ -123,7 +123,7 @@ export interface RateLimiterOptions {
   /** How long a request counts, in ms: 1 to 31 days (2,678,400,000). */
   readonly windowMs: number;
   /** Where Redis is. Left out: the environment says; nothing there: the embedded memory store. */
-  readonly redis?: RedisOptions;
+  readonly redis?: RedisOptions | undefined;
   /**
    * Who decides while Redis is away: this process alone (`'local'`, the default), which admits one limit a window at most and
    * tells Redis when it is back; nobody and all pass (`'open'`); nobody and none passes (`'closed'`); or the caller, who gets
@@ -150,30 +150,30 @@ export interface CreatorRateLimitOptions extends Partial<Omit<RateLimiterOptions
   readonly plans?: Partial<Record<CreatorPlan, number>>;
 }
 
-/** Where Redis is and how to reach it: a `url` or a `host`, one of the two. */
+/** Where Redis is and how to reach it: a `url` or a `host`, one of the two. `undefined` is as good as left out. */
 export interface RedisOptions {
   /** `redis://[user[:password]@]host[:port][/database]`; `rediss://` for TLS. */
-  readonly url?: string;
-  readonly host?: string;
+  readonly url?: string | undefined;
+  readonly host?: string | undefined;
   /** 1 to 65,535; 6379 when left out. */
-  readonly port?: number;
+  readonly port?: number | undefined;
   /** The ACL user. */
-  readonly username?: string;
+  readonly username?: string | undefined;
   /** Several are tried in order, so that a token can be rotated; a function is asked at each connect. */
-  readonly password?: string | readonly string[] | (() => string | Promise<string>);
+  readonly password?: string | readonly string[] | (() => string | Promise<string>) | undefined;
   /** 0 when left out. */
-  readonly database?: number;
+  readonly database?: number | undefined;
   /** `ca` (PEM) is trusted instead of the public roots; `servername` is expected in the certificate instead of the host. */
-  readonly tls?: boolean | { readonly ca?: string; readonly servername?: string };
+  readonly tls?: boolean | { readonly ca?: string | undefined; readonly servername?: string | undefined } | undefined;
   /** Whether it is a Redis Cluster; detected when left out. This version speaks to one primary and refuses `true`. */
-  readonly cluster?: boolean;
+  readonly cluster?: boolean | undefined;
   /** Multiplexed connections this process holds: 1 to 16; 1 when left out. */
-  readonly connections?: number;
+  readonly connections?: number | undefined;
   /**
    * Budget of one connect in ms, from the look-up of the name to AUTH: 1 to 60,000; 1000 when left out. Connects go on in the
    * background past a check's deadline.
    */
-  readonly connectTimeoutMs?: number;
+  readonly connectTimeoutMs?: number | undefined;
 }
 
 /** The answer to one request. */

@@ -1,5 +1,5 @@
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -45,4 +45,36 @@ describe('the build of Amplify', () => {
     const others = ['AWS_SECRET_ACCESS_KEY', 'MY_REDIS_URL', 'NODE_EXTRA_CA_CERTS_DIR', 'DATABASE_URL', 'NPM_TOKEN'];
     expect(kept(['REDIS_URL', ...others])).toEqual(['REDIS_URL']);
   });
+});
+
+test('the snippets compile, in the strictest setting of an application', () => {
+  // What stands around them in an application.
+  const before: Record<string, string> = {
+    configure: `import { configure } from '@huntaze/rate-limit';
+      declare function tokenFromSecretsManager(): Promise<string>;`,
+    route: '',
+    instrumentation: '',
+  };
+  const snippets = [...GUIDE.matchAll(/^```ts\n([^]*?)^```/gm)].map(([, block]) => block!);
+  expect(snippets).toHaveLength(Object.keys(before).length);
+  mkdirSync(join(directory, 'node_modules/@huntaze'), { recursive: true });
+  symlinkSync(ROOT, join(directory, 'node_modules/@huntaze/rate-limit'), 'junction');
+  Object.entries(before).forEach(([name, lines], i) =>
+    writeFileSync(join(directory, `${name}.ts`), `${lines}\n${snippets[i]}`),
+  );
+  const compilerOptions = {
+    strict: true,
+    exactOptionalPropertyTypes: true,
+    noUncheckedIndexedAccess: true,
+    noEmit: true,
+    module: 'nodenext',
+    target: 'es2022',
+    lib: ['es2023', 'dom'],
+    types: ['node'],
+    typeRoots: [join(ROOT, 'node_modules/@types')],
+  };
+  writeFileSync(join(directory, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['*.ts'] }));
+  const tsc = require.resolve('typescript/package.json').replace('package.json', 'bin/tsc');
+  const { stdout } = spawnSync(process.execPath, [tsc, '-p', directory], { encoding: 'utf8' });
+  expect(stdout).toBe('');
 });

@@ -5,7 +5,7 @@ export interface TestConnectionOptions {
   /** Whether the report names host, port and version; `true` when left out. For a stranger, `false`. */
   readonly details?: boolean;
   /** Told again in the report: 1 to 128 printable ASCII characters; a UUID when left out. */
-  readonly correlationId?: string;
+  readonly correlationId?: string | undefined;
   /** The whole test is over by then, in ms: 1 to 60,000; 2000 when left out. */
   readonly timeoutMs?: number;
 }
@@ -82,7 +82,7 @@ export interface ConnectionRouteOptions extends Pick<TestConnectionOptions, 'tim
   /**
    * Who sends it as `Authorization: Bearer …` is told host, port and version. Left out or empty: nobody is.
    */
-  readonly operatorToken?: string;
+  readonly operatorToken?: string | undefined;
 }
 
 /**

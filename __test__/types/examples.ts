@@ -111,6 +111,23 @@ async function examples(): Promise<void> {
     { host: 'host', password: async () => 'token', connections: 4, connectTimeoutMs: 500, cluster: false },
   ];
   void redis;
+  const variable = (name: string): string | undefined => (name === '' ? name : undefined);
+  const port = variable('PORT');
+  configure({
+    redis: {
+      url: variable('URL'),
+      host: variable('HOST'),
+      port: port === undefined ? undefined : Number(port),
+      username: variable('USERNAME'),
+      password: variable('PASSWORD'),
+      database: port === undefined ? undefined : 0,
+      tls: port === undefined ? undefined : { ca: variable('CA'), servername: variable('SERVERNAME') },
+      cluster: port === undefined ? undefined : false,
+      connections: port === undefined ? undefined : 2,
+      connectTimeoutMs: port === undefined ? undefined : 500,
+    },
+  });
+  configure({ redis: port === undefined ? undefined : { url: port } });
   // @ts-expect-error verification cannot be turned off
   const insecure: RedisOptions = { host: 'host', tls: { rejectUnauthorized: false } };
   void insecure;
@@ -210,6 +227,9 @@ async function connection(): Promise<void> {
   same<ReturnType<typeof OPTIONS>, Response>(true);
   void GET(new Request('http://localhost'));
   connectionRoute();
+  const token: string | undefined = port < 1 ? undefined : 'token';
+  connectionRoute({ operatorToken: token });
+  void testConnection({ correlationId: token });
   // @ts-expect-error the route decides who is told details
   connectionRoute({ details: true });
   // @ts-expect-error a request is required
