@@ -47,8 +47,11 @@ export interface WithRateLimitOptions<R extends Request = Request, Rest extends 
 /**
  * Puts a check in front of a route handler: of Next.js, of Hono (`(c) => handler(c.req.raw)`), of anything that speaks
  * `Request` and `Response`. The handler runs when the request is allowed; either response gets those headers of
- * {@link rateLimitHeaders} that it does not set itself, on a copy that has the same body. An id or plan that the limiter refuses is answered with 400 and `{ error, code }`. What `id`,
- * `plan` or the handler throws is thrown on, and so is a store error under `onStoreError: 'throw'`.
+ * {@link rateLimitHeaders} that it does not set itself, on a copy that has the same body. One of another class than the
+ * global `Response`, such as a library's, gets them itself, in place of those it got before: make one a request, or two
+ * that overlap may both tell what is said to the later. An id or plan that the limiter refuses is answered with 400 and
+ * `{ error, code }`. What `id`, `plan` or the handler throws is thrown on, and so is a store error under
+ * `onStoreError: 'throw'`.
  *
  * @throws TypeError that names the option and what it takes.
  * @example

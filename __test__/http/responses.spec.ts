@@ -94,6 +94,37 @@ describe('a response of another class', () => {
     expect(Object.fromEntries(foreign.headers)).toMatchObject({ 'x-own': '1', 'x-ratelimit-remaining': '4' });
   });
 
+  test('returned twice tells each caller their own numbers, and a denial leaves nothing behind', async () => {
+    const shared = new Foreign(new Headers({ 'X-RateLimit-Limit': '7' }));
+    const told = async (response: Promise<Response>) => {
+      const { headers } = await response;
+      return ['limit', 'remaining'].map((name) => headers.get(`x-ratelimit-${name}`));
+    };
+    expect(await told(answer(shared, 'a'))).toEqual(['7', '4']);
+    expect(await told(answer(shared, 'a'))).toEqual(['7', '3']);
+    expect(await told(answer(shared, 'b'))).toEqual(['7', '4']);
+
+    await limiter.limit('full', { limit: 1 });
+    const full = { limit: (id: string) => limiter.limit(id, { limit: 1 }) } as RateLimiter;
+    const returned = () => shared as unknown as Response;
+    const denied = withRateLimit(returned, { id: () => 'full', limiter: full, onDenied: returned });
+    const { headers } = await denied(new Request('http://localhost/'));
+    expect([headers.get('x-ratelimit-remaining'), headers.get('retry-after')]).toEqual(['0', '60']);
+    expect(await told(answer(shared, 'b'))).toEqual(['7', '3']);
+    expect(shared.headers.has('retry-after')).toBe(false);
+  });
+
+  test('keeps what its handler says of it meanwhile', async () => {
+    const shared = new Foreign(new Headers());
+    await answer(shared);
+    shared.headers.set('X-RateLimit-Limit', '7');
+    shared.headers.append('RateLimit', '"own";r=1');
+    const { headers } = await answer(shared);
+    expect(headers.get('x-ratelimit-limit')).toBe('7');
+    expect(headers.get('ratelimit')).toMatch(/, "own";r=1$/);
+    expect(headers.get('x-ratelimit-remaining')).toBe('3');
+  });
+
   test('is copied where its headers refuse', async () => {
     const body = new Response('text').body;
     const foreign = new Foreign(Response.redirect('http://localhost/', 302).headers, body);

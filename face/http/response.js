@@ -6,6 +6,9 @@
  */
 const originals = new WeakMap();
 
+/** What was set here of headers that are no copy: a Map of names and values. */
+const told = new WeakMap();
+
 /** By its shape: a response of another realm, or of a library, is no instance of this realm's class. */
 function isResponse(value) {
   if (value === null || typeof value !== 'object') return false;
@@ -14,14 +17,15 @@ function isResponse(value) {
     typeof status === 'number' &&
     typeof headers?.get === 'function' &&
     typeof headers.has === 'function' &&
-    typeof headers.set === 'function'
+    typeof headers.set === 'function' &&
+    typeof headers.delete === 'function'
   );
 }
 
 /** The response with those of `headers` that it does not set itself. Its body goes on as the stream it is. */
 function withHeaders(response, headers) {
   // One that a library has made may keep its body where a copy does not find it: only what refuses is copied.
-  if (!(response instanceof globalThis.Response) && setThere(response, headers)) return response;
+  if (!(response instanceof globalThis.Response) && setThere(response.headers, headers)) return response;
   // Response.error() and the like: there is no second one, and its headers refuse.
   if (response.status < 200) return response;
   // A copy even where the headers could be set: a handler may return one object twice, and what is said of one creator
@@ -36,9 +40,14 @@ function withHeaders(response, headers) {
   return copy;
 }
 
-function setThere(response, headers) {
+function setThere(target, headers) {
   try {
-    addTo(response.headers, headers);
+    // A handler may return this one twice, too: what was said of one creator is taken back, unless it is not ours any more.
+    const earlier = told.get(target) ?? new Map();
+    for (const [name, value] of earlier) {
+      if (target.get(name) === value) target.delete(name);
+    }
+    told.set(target, addTo(target, headers));
     return true;
   } catch {
     // Immutable, as those of a redirect or of a fetch.
@@ -46,10 +55,11 @@ function setThere(response, headers) {
   }
 }
 
+/** Returns those that were not there. */
 function addTo(target, headers) {
-  for (const [name, value] of Object.entries(headers)) {
-    if (!target.has(name)) target.set(name, value);
-  }
+  const added = Object.entries(headers).filter(([name]) => !target.has(name));
+  for (const [name, value] of added) target.set(name, value);
+  return new Map(added);
 }
 
 module.exports = { isResponse, withHeaders };
