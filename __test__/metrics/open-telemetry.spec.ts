@@ -5,6 +5,9 @@ import { idle, snapshot } from '../support/counted';
 const { observe } = require('../../face/metrics/open-telemetry.js') as {
   observe(meter: OpenTelemetryMeter, read: () => Metrics[]): () => void;
 };
+const { openMetricsText } = require('../../face/metrics/prometheus.js') as {
+  openMetricsText(snapshots: Metrics[]): string;
+};
 
 /** Collects when it is asked to. */
 class Reader extends MetricReader {
@@ -88,16 +91,29 @@ test('a distribution is three counters, its buckets cumulated, in seconds', asyn
   const buckets = points(metrics, 'rate_limit.store_latency.bucket');
   expect(buckets.slice(0, 6)).toEqual(
     [
-      ['0.00005', 1],
+      ['5e-05', 1],
       ['0.0003', 31],
       ['0.001', 71],
       ['0.0025', 91],
-      ['1', 99],
+      ['1.0', 99],
       ['+Inf', 100],
     ].map(([le, count]) => [{ limiter: 'creator', le }, count]),
   );
   expect(points(metrics, 'rate_limit.store_latency.count')[0]).toEqual([{ limiter: 'creator' }, 100]);
   expect(points(metrics, 'rate_limit.store_latency.sum')[0]).toEqual([{ limiter: 'creator' }, 1.2345]);
+});
+
+test('a bucket is the same text as for Prometheus: servers compare it', async () => {
+  const metrics = await reader.metrics();
+  const text = openMetricsText([snapshot, idle]);
+  for (const [name, series] of [
+    ['rate_limit.store_latency.bucket', 'rate_limit_store_latency_seconds_bucket'],
+    ['rate_limit.batch_size.bucket', 'rate_limit_batch_size_bucket'],
+  ] as const) {
+    const told = points(metrics, name).map(([attributes]) => (attributes as { le: string }).le);
+    expect(told).toEqual([...text.matchAll(new RegExp(`^${series}\\{.*le="([^"]*)"`, 'gm'))].map(([, le]) => le));
+    expect(told).toContain('+Inf');
+  }
 });
 
 test('one collection reads once, and each anew', async () => {

@@ -127,10 +127,20 @@ function valuesOf(family, snapshots) {
   return (family.ofProcess ? snapshots.slice(0, 1) : snapshots).flatMap(family.values);
 }
 
-/** Buckets as both formats want them: each holds what the smaller ones hold, too. */
+/** Buckets as both formats want them: each holds what the smaller ones hold, too, up to its bound `le`. */
 function cumulated({ bounds, counts }) {
   let count = 0;
-  return bounds.map((bound, i) => ({ bound, count: (count += counts[i]) }));
+  return bounds.map((bound, i) => ({ le: canonical(bound), count: (count += counts[i]) }));
+}
+
+/**
+ * A bound as OpenMetrics writes numbers that are labels ("Considerations: Canonical Numbers"): servers compare them as
+ * text, and '1' would be another bucket than '1.0', in the next version or by way of OpenTelemetry.
+ */
+function canonical(bound) {
+  if (bound === Infinity) return '+Inf';
+  if (bound !== 0 && (bound < 1e-4 || bound >= 1e6)) return bound.toExponential().replace(/e([+-])(\d)$/, 'e$10$2');
+  return Number.isInteger(bound) ? `${bound}.0` : `${bound}`;
 }
 
 function ofLimiter({ limiter }, value) {

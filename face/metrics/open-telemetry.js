@@ -48,9 +48,7 @@ const OBSERVERS = {
     return {
       observables: [buckets, count, sum],
       tell(result, labels, value) {
-        for (const { bound, count } of cumulated(value)) {
-          result.observe(buckets, count, { ...labels, le: bound === Infinity ? '+Inf' : `${bound}` });
-        }
+        for (const { le, count } of cumulated(value)) result.observe(buckets, count, { ...labels, le });
         result.observe(count, value.count, labels);
         result.observe(sum, value.sum, labels);
       },

@@ -37,7 +37,7 @@ const WRITERS = {
   counter: (name, labels, value) => [sample(`${name}_total`, labels, value)],
   gauge: (name, labels, value) => [sample(name, labels, value)],
   histogram: (name, labels, value) => [
-    ...cumulated(value).map(({ bound, count }) => sample(`${name}_bucket`, { ...labels, le: canonical(bound) }, count)),
+    ...cumulated(value).map(({ le, count }) => sample(`${name}_bucket`, { ...labels, le }, count)),
     sample(`${name}_count`, labels, value.count),
     sample(`${name}_sum`, labels, value.sum),
   ],
@@ -53,16 +53,6 @@ function sample(name, labels, value) {
 
 function escaped(text) {
   return text.replaceAll('\\', '\\\\').replaceAll('\n', '\\n').replaceAll('"', '\\"');
-}
-
-/**
- * A bound as OpenMetrics writes numbers that are labels ("Considerations: Canonical Numbers"): servers compare them as
- * text, and '1' would be another bucket than the '1.0' of the next version.
- */
-function canonical(bound) {
-  if (bound === Infinity) return '+Inf';
-  if (bound !== 0 && (bound < 1e-4 || bound >= 1e6)) return bound.toExponential().replace(/e([+-])(\d)$/, 'e$10$2');
-  return Number.isInteger(bound) ? `${bound}.0` : `${bound}`;
 }
 
 module.exports = { prometheusMetrics, openMetricsText };
