@@ -1,4 +1,5 @@
 import {
+  RateLimitError,
   RateLimiter,
   close,
   configure,
@@ -237,6 +238,38 @@ describe('what is thrown, is thrown on', () => {
       await limiter.close();
     },
   );
+});
+
+describe('a limiter of the caller’s making', () => {
+  const decision = { allowed: true, limit: 5, remaining: 4, reset: Date.now() + 60_000, retryAfterMs: 0 };
+  const routeOf = (answer: unknown, handler = hello, onDenied?: () => Response) =>
+    withRateLimit(handler, {
+      id: () => 'id',
+      limiter: { limit: async () => answer } as unknown as RateLimiter,
+      ...(onDenied && { onDenied }),
+    });
+
+  test('decides', async () => {
+    const response = await routeOf(decision)(request());
+    expect(response.headers.get('x-ratelimit-remaining')).toBe('4');
+    expect((await routeOf({ ...decision, allowed: false, retryAfterMs: 1 })(request())).status).toBe(429);
+  });
+
+  test.each<[unknown, string, string]>([
+    [undefined, 'ERR_INVALID_ARG_TYPE', "options.limiter's decision must be a Decision. Received type undefined"],
+    [{ allowed: true }, 'ERR_INVALID_ARG_TYPE', "options.limiter's decision.limit must be"],
+    [{ allowed: false }, 'ERR_INVALID_ARG_TYPE', "options.limiter's decision.limit must be"],
+    [{ ...decision, remaining: -1 }, 'ERR_OUT_OF_RANGE', "options.limiter's decision.remaining must be"],
+    [{ ...decision, reset: new Date() }, 'ERR_INVALID_ARG_TYPE', "options.limiter's decision.reset must be"],
+    [{ ...decision, retryAfterMs: NaN }, 'ERR_OUT_OF_RANGE', "options.limiter's decision.retryAfterMs must be"],
+    [new RateLimitError(1, 5, 0), 'ERR_INVALID_ARG_TYPE', "options.limiter's decision must be a Decision. Received"],
+  ])('whose decision is %p is told so before anything else runs', async (answer, code, message) => {
+    const [handler, onDenied] = [jest.fn(hello), jest.fn(hello)];
+    const error = { code, message: expect.stringContaining(message) };
+    await expect(routeOf(answer, handler, onDenied)(request())).rejects.toMatchObject(error);
+    expect(handler).not.toHaveBeenCalled();
+    expect(onDenied).not.toHaveBeenCalled();
+  });
 });
 
 test('onDenied answers in place of the JSON, with the headers it does not set itself', async () => {

@@ -37,18 +37,23 @@ function standing(result) {
   if (isDenial(result)) {
     const { retryAfter, limit, remaining } = result;
     return {
-      ...counts(limit, remaining),
+      ...counts('result', limit, remaining),
       allowed: false,
       waitMs: wait(inRange('result.retryAfter', retryAfter, 0, MAX_INTEGER) * 1000),
     };
   }
-  if (typeof result?.allowed !== 'boolean') throw wrongType('result', 'a Decision or a RateLimitError', result);
-  const { allowed, limit, remaining, reset, retryAfterMs } = result;
+  return standingOf(result, 'result', 'a Decision or a RateLimitError');
+}
+
+/** As {@link standing}, of what can be a decision alone. */
+function standingOf(decision, what, expected = 'a Decision') {
+  if (typeof decision?.allowed !== 'boolean') throw wrongType(what, expected, decision);
+  const { allowed, limit, remaining, reset, retryAfterMs } = decision;
   return {
-    ...counts(limit, remaining),
+    ...counts(what, limit, remaining),
     allowed,
-    resetMs: inRange('result.reset', reset, 0, MAX_INTEGER),
-    waitMs: wait(inRange('result.retryAfterMs', retryAfterMs, 0, MAX_INTEGER)),
+    resetMs: inRange(`${what}.reset`, reset, 0, MAX_INTEGER),
+    waitMs: wait(inRange(`${what}.retryAfterMs`, retryAfterMs, 0, MAX_INTEGER)),
   };
 }
 
@@ -57,10 +62,10 @@ function isDenial(result) {
   return result?.code === 'RATE_LIMITED';
 }
 
-function counts(limit, remaining) {
+function counts(what, limit, remaining) {
   return {
-    limit: integer('result.limit', limit, 0, MAX_INTEGER),
-    remaining: integer('result.remaining', remaining, 0, MAX_INTEGER),
+    limit: integer(`${what}.limit`, limit, 0, MAX_INTEGER),
+    remaining: integer(`${what}.remaining`, remaining, 0, MAX_INTEGER),
   };
 }
 
@@ -74,4 +79,4 @@ function seconds(ms) {
   return Math.ceil(ms / 1000);
 }
 
-module.exports = { rateLimitHeaders };
+module.exports = { rateLimitHeaders, standingOf };

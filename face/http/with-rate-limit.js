@@ -4,7 +4,7 @@ const { callable, idText, planNumber, record } = require('../arguments.js');
 const { creatorWindowMs, limitCreator } = require('../creators.js');
 const { wrongReturn, wrongType, wrongValue } = require('../errors.js');
 const { windowOf } = require('../limiter.js');
-const { rateLimitHeaders } = require('./headers.js');
+const { rateLimitHeaders, standingOf } = require('./headers.js');
 const { isResponse, withHeaders } = require('./response.js');
 
 /** A route handler with a check in front of it: types/http.d.ts says how it behaves. */
@@ -52,12 +52,17 @@ function takeOf(limiter, plan) {
   // By its shape: one of another copy of this module limits as well. Its window is not known here, and not told.
   if (typeof limiter?.limit !== 'function') throw wrongType('options.limiter', 'a RateLimiter', limiter);
   const windowMs = windowOf(limiter);
-  return async (id) => ({ decision: await limiter.limit(id), windowMs });
+  return async (id) => {
+    const decision = await limiter.limit(id);
+    // Now: a decision of which no headers can be made is no reason to throw away what the handler has already done.
+    standingOf(decision, "options.limiter's decision");
+    return { decision, windowMs };
+  };
 }
 
 /**
- * What the limiter would refuse. Asked beforehand, and not told by the code of what the limiter rejects with: a store that
- * fails, or a limiter of the caller's making, is no bad request, whatever its code.
+ * What the limiter would refuse. Asked beforehand, and not told by the code of what it rejects with: a store that fails,
+ * or a limiter of the caller's making, is no bad request, whatever its code.
  */
 function problemWith(id, plan) {
   try {
