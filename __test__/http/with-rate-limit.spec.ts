@@ -146,6 +146,26 @@ describe('who asks, and for what', () => {
   });
 });
 
+test('the window told is that of the check, also where a configure() overtakes its answer', async () => {
+  const redis = { host: '127.0.0.1', port: await freePort() };
+  const first = { redis, onStoreError: 'open', timeoutMs: 5000, windowMs: 60_000, anomaly: false } as const;
+  const pending = withRateLimit(hello, { id: freshId })(request());
+  // Possible until the check is asked; and no answer of the store comes between two microtasks.
+  for (let turn = 0; turn < 100; turn++) {
+    try {
+      configure(first);
+    } catch {
+      break;
+    }
+    await null;
+  }
+  const closed = close();
+  configure({ windowMs: 5000, anomaly: false });
+  expect((await pending).headers.get('ratelimit-policy')).toBe('"default";q=100;w=60');
+  await closed;
+  configure({});
+});
+
 describe('what the limiter refuses is a bad request', () => {
   afterEach(() => close());
 
