@@ -44,7 +44,10 @@ export interface ConnectionFailure {
   readonly error: string;
   /** `configuration`: nothing was tried. `connection`: Redis did not do as asked. */
   readonly errorType: 'configuration' | 'connection';
-  /** Stable: `ERR_RATE_LIMIT_CONFIG`, or that of a store error, such as `ECONNREFUSED`. */
+  /**
+   * Stable: `ERR_RATE_LIMIT_CONFIG`; or that of a store error, such as `ECONNREFUSED`; or `UNKNOWN` where the test itself
+   * failed: the log of the process has the error.
+   */
   readonly code: string;
   readonly message: string;
   readonly timestamp: string;

@@ -5,13 +5,22 @@ const { adviceFor, CODES } = require('../../face/connection/advice.js');
 
 const read = (file: string) => readFileSync(join(__dirname, '../../docs', file), 'utf8');
 
+/** Those of reports: the last is that of a test which itself failed. */
+const REPORTED: string[] = [...CODES, 'UNKNOWN'];
+
 /** The codes that begin a row, each as often as it does. */
 function rows(text: string): string[] {
   return [...text.matchAll(/^\| `([A-Z][A-Z_]+)` \|/gm)].map((row) => row[1]!).sort();
 }
 
 test('docs/deployment.md has one row for each code, and no other', () => {
-  expect(rows(read('deployment.md'))).toEqual([...CODES].sort());
+  expect(rows(read('deployment.md'))).toEqual([...REPORTED].sort());
+});
+
+test('types/connection.d.ts names those that are none of the store’s', () => {
+  const types = readFileSync(join(__dirname, '../../types/connection.d.ts'), 'utf8');
+  const [, comment] = /\/\*\*((?:(?!\*\/)[^])*)\*\/\s*readonly code: string;/.exec(types)!;
+  for (const code of ['ERR_RATE_LIMIT_CONFIG', 'UNKNOWN']) expect(comment).toContain(`\`${code}\``);
 });
 
 test('docs/failure-modes.md has one for each code of the store', () => {
@@ -20,7 +29,7 @@ test('docs/failure-modes.md has one for each code of the store', () => {
   );
 });
 
-test.each<string>(CODES)('%s: docs/deployment.md says whether it may mend itself as reports do', (code) => {
+test.each<string>(REPORTED)('%s: docs/deployment.md says whether it may mend itself as reports do', (code) => {
   const last = new RegExp(`^\\| \`${code}\` \\|.*\\| (yes|no) \\|$`, 'm').exec(read('deployment.md'))?.[1];
   expect(last).toBe(adviceFor(code).retryable ? 'yes' : 'no');
 });
