@@ -62,6 +62,9 @@ test('latency in seconds, its buckets cumulated', () => {
     '} 1.2345',
   ]);
   expect(text).toContain('# UNIT rate_limit_store_latency_seconds seconds\n');
+  expect(text).toContain(
+    '# HELP rate_limit_store_latency_seconds Time from the sending of a batch to its answer, or until it was given up.\n',
+  );
 });
 
 test('what a bound of thousandths is in seconds has no rest', () => {

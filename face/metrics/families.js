@@ -63,7 +63,7 @@ const families = [
     kind: 'histogram',
     unit: 's',
     of: '{batch}',
-    help: 'Time from the sending of a batch to its answer.',
+    help: 'Time from the sending of a batch to its answer, or until it was given up.',
     values: (snapshot) => [ofLimiter(snapshot, inSeconds(snapshot.storeLatencyMs))],
   },
   {
