@@ -19,8 +19,8 @@ Object.defineProperty(RateLimitError.prototype, 'name', {
 Object.defineProperty(RateLimitError.prototype, 'code', { value: 'RATE_LIMITED', writable: true, configurable: true });
 
 /**
- * What a check is denied with. It has no stack: a denial is ordinary traffic, the stack would show the way of the answer
- * and not of the question, and to record one takes longer than everything else about a denial together.
+ * What a check is denied with. It has no stack: a denial is ordinary traffic, the stack would show the way of the
+ * answer and not of the question, and to record one takes longer than everything else about a denial together.
  */
 function denial(retryAfter, limit) {
   return withoutStack(() => new RateLimitError(retryAfter, limit, 0));
@@ -71,8 +71,8 @@ function configError(message) {
 }
 
 /**
- * The store reached no decision, and the policy is to say so. `causes` are what caused it, and what caused that, in words. No
- * stack, as of a denial: while Redis is away, every request may come to this.
+ * The store reached no decision, and the policy is to say so. `causes` are what caused it, and what caused that, in
+ * words. No stack, as of a denial: while Redis is away, every request may come to this.
  */
 function storeError(code, message, causes) {
   return withoutStack(() => {

@@ -45,8 +45,8 @@ export interface ConnectionFailure {
   /** `configuration`: nothing was tried. `connection`: Redis did not do as asked. */
   readonly errorType: 'configuration' | 'connection';
   /**
-   * Stable: `ERR_RATE_LIMIT_CONFIG`; or that of a store error, such as `ECONNREFUSED`; or `UNKNOWN` where the test itself
-   * failed: the log of the process has the error.
+   * Stable: `ERR_RATE_LIMIT_CONFIG`; or that of a store error, such as `ECONNREFUSED`; or `UNKNOWN` where the test
+   * itself failed: the log of the process has the error.
    */
   readonly code: string;
   readonly message: string;

@@ -16,11 +16,13 @@ export interface RateLimitPolicy {
  * "RateLimit header fields for HTTP", version 10), and `Retry-After` (whole seconds, at least 1) for a denial. All are
  * rounded up: who obeys them is never early.
  *
- * `X-RateLimit-Reset` and the `t` of `RateLimit` say when the window is empty again; for a denial, when a lone caller is
- * admitted: an error knows no other moment, and it is the one that matters. (The draft's `t` is when some of the quota is
- * back; with requests left, that is not known, and the whole of it is back no earlier.)
+ * `X-RateLimit-Reset` and the `t` of `RateLimit` say when the window is empty again; for a denial, when a lone caller
+ * is admitted: an error knows no other moment, and it is the one that matters. (The draft's `t` is when some of the
+ * quota is back; with requests left, that is not known, and the whole of it is back no earlier.)
  *
- * @throws TypeError or RangeError for anything else.
+ * @throws TypeError or RangeError for anything else, with a `code`: `ERR_INVALID_ARG_TYPE` for what is neither of the
+ * two or has a field of the wrong type, `ERR_OUT_OF_RANGE` for a number that cannot be, `ERR_INVALID_ARG_VALUE` for an
+ * unknown option of the policy or an unusable name.
  * @example
  * return Response.json(body, { status: 429, headers: rateLimitHeaders(error, { windowMs: 3_600_000 }) });
  */
@@ -53,7 +55,10 @@ export interface WithRateLimitOptions<R extends Request = Request, Rest extends 
  * `{ error, code }`. What `id`, `plan` or the handler throws is thrown on, and so is a store error under
  * `onStoreError: 'throw'`.
  *
- * @throws TypeError that names the option and what it takes.
+ * @throws TypeError that names the option and what it takes, with the `code` `ERR_INVALID_ARG_TYPE` or
+ * `ERR_INVALID_ARG_VALUE`. The route itself rejects with `ERR_INVALID_RETURN_VALUE` where the handler or `onDenied`
+ * returns no Response; and before either runs with `ERR_INVALID_ARG_TYPE` or, a RangeError, `ERR_OUT_OF_RANGE` where a
+ * limiter of your making returns no decision.
  * @example
  * export const POST = withRateLimit(async (request) => Response.json(await answer(request)), {
  *   id: (request) => sessionOf(request).creatorId,

@@ -42,7 +42,7 @@ function withHeaders(response, headers) {
 
 function setThere(target, headers) {
   try {
-    // A handler may return this one twice, too: what was said of one creator is taken back, unless it is not ours any more.
+    // A handler may return this one twice, too: what was said of one creator is taken back, where it still stands.
     const earlier = told.get(target) ?? new Map();
     for (const [name, value] of earlier) {
       if (target.get(name) === value) target.delete(name);

@@ -61,8 +61,8 @@ function takeOf(limiter, plan) {
 }
 
 /**
- * What the limiter would refuse. Asked beforehand, and not told by the code of what it rejects with: a store that fails,
- * or a limiter of the caller's making, is no bad request, whatever its code.
+ * What the limiter would refuse. Asked beforehand, and not told by the code of what it rejects with: a store that
+ * fails, or a limiter of the caller's making, is no bad request, whatever its code.
  */
 function problemWith(id, plan) {
   try {
