@@ -31,20 +31,27 @@ export declare function rateLimitHeaders(
   policy?: RateLimitPolicy,
 ): Record<string, string>;
 
-/** Who asks, and under which quota. */
-export interface WithRateLimitOptions<R extends Request = Request, Rest extends unknown[] = unknown[]> {
+/** Who asks, and under which quota: that of a plan, or that of a limiter. */
+export type WithRateLimitOptions<R extends Request = Request, Rest extends unknown[] = unknown[]> = {
   /** Whose quota the request takes from. Reads the body of a `request.clone()` only: the handler wants it, too. */
   readonly id: (request: R, ...rest: Rest) => CreatorId | Promise<CreatorId>;
-  /** The creator's plan; `'pro'` when left out. Not together with `limiter`. */
-  readonly plan?: CreatorPlan | ((request: R, ...rest: Rest) => CreatorPlan | Promise<CreatorPlan>);
-  /** The limiter that is asked, with its own limit; the creators' when left out. */
-  readonly limiter?: RateLimiter;
   /**
    * What a denied caller gets in place of the JSON `{ error, code, retryAfter }` with status 429. The headers of
    * {@link rateLimitHeaders} are added where it does not set them.
    */
   readonly onDenied?: (decision: Decision, request: R, ...rest: Rest) => Response | Promise<Response>;
-}
+} & (
+  | {
+      /** The creator's plan; `'pro'` when left out. */
+      readonly plan?: CreatorPlan | ((request: R, ...rest: Rest) => CreatorPlan | Promise<CreatorPlan>);
+      readonly limiter?: never;
+    }
+  | {
+      /** The limiter that is asked, with its own limit, in place of the creators'. */
+      readonly limiter: RateLimiter;
+      readonly plan?: never;
+    }
+);
 
 /**
  * Puts a check in front of a route handler: of Next.js, of Hono (`(c) => handler(c.req.raw)`), of anything that speaks

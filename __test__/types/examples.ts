@@ -171,6 +171,18 @@ function routes(limiter: RateLimiter, decision: Decision): void {
   void hono;
 
   withRateLimit(hello, { id: () => 7, limiter });
+  withRateLimit(async (request: NextRequest) => new Response(request.nextUrl.pathname), {
+    id: (request) => request.nextUrl.host,
+    limiter,
+    onDenied: (_, request) => {
+      same<typeof request, NextRequest>(true);
+      return new Response();
+    },
+  });
+  // @ts-expect-error a limiter has one limit for all
+  withRateLimit(hello, { id: () => 7, limiter, plan: 'pro' });
+  // @ts-expect-error however the plan is told
+  withRateLimit(hello, { id: () => 7, limiter, plan: () => 'pro' });
   // @ts-expect-error an id is required
   withRateLimit(hello, { plan: 'pro' });
   // @ts-expect-error a plan that does not exist
