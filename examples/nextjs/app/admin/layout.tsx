@@ -3,6 +3,9 @@ import type { ReactNode } from 'react';
 import './styles/tokens.css';
 import './styles/base.css';
 import './styles/dashboard.css';
+import './styles/panels.css';
+import './styles/creators.css';
+import './styles/layout.css';
 import './styles/forms.css';
 
 export const metadata: Metadata = { title: 'Rate limits', robots: { index: false, follow: false } };
