@@ -39,7 +39,7 @@ test('figures move without a reload', async () => {
   await until(
     () => figure(page, 'denied'),
     (n) => n > 5,
-    20_000,
+    30_000,
   );
   // The drawing moves with them.
   const path = () => page.locator('[data-chart=traffic] .recharts-area-curve').first().getAttribute('d');
@@ -49,7 +49,7 @@ test('figures move without a reload', async () => {
   await until(
     () => figure(page, 'allowed'),
     (n) => n === 0,
-    15_000,
+    30_000,
   );
   expect(await page.evaluate('window.loadedOnce')).toBe(true);
 });

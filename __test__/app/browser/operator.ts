@@ -41,7 +41,7 @@ export async function figure(page: Page, name: string): Promise<number> {
 }
 
 /** Asks `again` until `holds` likes the answer; fails with the last one. */
-export async function until<T>(again: () => Promise<T>, holds: (value: T) => boolean, withinMs = 8000): Promise<T> {
+export async function until<T>(again: () => Promise<T>, holds: (value: T) => boolean, withinMs = 20_000): Promise<T> {
   const end = Date.now() + withinMs;
   for (;;) {
     const value = await again();
