@@ -93,12 +93,12 @@ test('a Redis that goes away shows in the breaker, the errors and the degraded d
   await until(
     () => figure(page, 'degraded'),
     (n) => n > 0,
-    15_000,
+    30_000,
   );
   await until(
     () => page.locator('[data-figure=breaker]').innerText(),
     (state) => state !== 'closed',
-    15_000,
+    30_000,
   );
   expect(await figure(page, 'store-errors')).toBeGreaterThan(0);
   await page
