@@ -111,6 +111,11 @@ describe('a request that cannot be understood takes nothing, and says what would
     expect(await response.json()).toEqual({ field, error: expect.stringMatching(mend) });
   });
 
+  test('a body without end is not read to its end', async () => {
+    const { status } = await post(app.url, `{"message": "${'x'.repeat(20_000)}"}`);
+    expect(status).toBe(413);
+  });
+
   test.each([-1, 1.5, '', 'x'.repeat(257)])('the id %p, which the limiter refuses', async (id) => {
     const response = await app.chat(id, 'starter');
     expect(response.status).toBe(400);

@@ -46,6 +46,17 @@ describe('Redis answers', () => {
     });
   });
 
+  test('the token cannot be guessed here either', async () => {
+    const from = (token: string) => ask(app, { ...as(token), 'X-Forwarded-For': '192.0.2.7' });
+    const statuses = [];
+    for (let i = 0; i < 12; i++) statuses.push((await from(`guess-${i}`)).status);
+    expect(statuses).toEqual([...Array(10).fill(200), 429, 429]);
+    // Past the limit not even the token is looked at; others are not touched by it.
+    expect((await from(TOKEN)).status).toBe(429);
+    expect((await ask(app, as(TOKEN))).report.connection.host).toBe('127.0.0.1');
+    redis.cli('del', '{operator-address:192.0.2.7}');
+  });
+
   test('the answer is of this moment, and can be found again', async () => {
     const { headers, report } = await ask(app, { 'X-Correlation-Id': 'of-this-test' });
     expect(report.meta.correlationId).toBe('of-this-test');

@@ -3,6 +3,11 @@ export async function register(): Promise<void> {
   // The addon is Node's alone. The condition is inlined, so that a bundle for the edge has no trace of it.
   if (process.env.NEXT_RUNTIME !== 'nodejs') return;
   if (process.env.NEXT_PHASE === 'phase-production-build') return;
-  const { startOperations } = await import('./lib/admin/start');
-  startOperations();
+  try {
+    const { startOperations } = await import('./lib/admin/start');
+    startOperations();
+  } catch (error) {
+    // An application whose limiter cannot even be loaded says so where it is used; the page is no reason not to start.
+    console.error('[AI Rate Limit] The operator page has no figures', error);
+  }
 }

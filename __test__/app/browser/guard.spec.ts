@@ -113,6 +113,20 @@ test('a cookie that is forged, changed, over or of another token opens nothing',
   }
 });
 
+test('nobody else signs an operator out', async () => {
+  const signOut = (headers: Record<string, string>) =>
+    fetch(`${app.url}/api/admin/session`, { method: 'DELETE', headers });
+  expect((await signOut({ Origin: 'https://evil.example' })).status).toBe(403);
+  expect((await signOut({ Origin: app.url })).status).toBe(204);
+});
+
+test('no other page shows this one in a frame', async () => {
+  const { headers } = await fetch(app.url + PAGE);
+  expect(headers.get('Content-Security-Policy')).toBe("frame-ancestors 'none'");
+  expect(headers.get('X-Frame-Options')).toBe('DENY');
+  expect(headers.get('X-Powered-By')).toBeNull();
+});
+
 test('a reset comes from this site, or with the token', async () => {
   const Cookie = cookieOf(await signIn(TOKEN));
   const outside: Record<string, string>[] = [

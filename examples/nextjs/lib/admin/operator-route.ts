@@ -26,7 +26,11 @@ export function operatorRoute(handler: Handler): (request: NextRequest) => Promi
 }
 
 export const notConfigured = () =>
-  refusal(403, 'NO_OPERATOR_TOKEN', 'Set RATE_LIMIT_OPERATOR_TOKEN on the server to open this.');
+  refusal(
+    403,
+    'NO_OPERATOR_TOKEN',
+    'Set RATE_LIMIT_OPERATOR_TOKEN on the server, 16 characters or more without spaces, to open this.',
+  );
 
 export const tooManyGuesses = (retryAfterMs: number) =>
   refusal(429, 'RATE_LIMITED', 'Too many wrong tokens.', { 'Retry-After': `${Math.ceil(retryAfterMs / 1000)}` });
@@ -35,7 +39,7 @@ async function operatorOf(request: NextRequest): Promise<Operator | Response> {
   const token = operatorToken();
   if (token === undefined) return notConfigured();
   const { headers } = request;
-  const [, said] = /^Bearer +(\S+) *$/i.exec(headers.get('authorization') ?? '') ?? [];
+  const said = bearer(headers);
   if (said !== undefined) {
     const result = await guess(headers, said, token);
     if (result.right) return { until: Infinity };
@@ -47,6 +51,11 @@ async function operatorOf(request: NextRequest): Promise<Operator | Response> {
   const reads = request.method === 'GET' || request.method === 'HEAD';
   if (!reads && !sameOrigin(headers)) return foreign();
   return { until };
+}
+
+/** What a bearer says is the token. */
+export function bearer(headers: Headers): string | undefined {
+  return /^Bearer +(\S+) *$/i.exec(headers.get('authorization') ?? '')?.[1];
 }
 
 // A page whose stream was ended comes back on the connection it has: the server would wait for the new stream, too.

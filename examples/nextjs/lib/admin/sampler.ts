@@ -9,6 +9,9 @@ import { type Reading, sampleBetween, totalsOf } from './sample';
 import { askStanding } from './standing';
 import { storeKind } from './store-kind';
 
+/** How often it is asked where creators stand while it is away. */
+const AWAY_MS = 10_000;
+
 /** Once a process; again is nothing. */
 export function startSampler(): void {
   if (observation.timer) return;
@@ -45,5 +48,10 @@ function tick(): void {
   if (observation.samples.length > HISTORY_SECONDS) observation.samples.shift();
   tellAll('second', { facts: factsOf(now), sample, totals: totalsOf(now.metrics) });
   // The store is asked for somebody's sake alone.
-  if (observation.watchers.size > 0) void askStanding();
+  if (observation.watchers.size > 0 && isDue(now)) void askStanding();
+}
+
+/** While the store is away its every silence is counted as an error: the page must not make the figures that it shows. */
+function isDue({ at, metrics }: Reading): boolean {
+  return metrics.breaker.state === 'closed' || at - (observation.standing?.at ?? 0) >= AWAY_MS;
 }

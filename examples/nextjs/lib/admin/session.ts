@@ -7,9 +7,13 @@ import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypt
 /** A working day. */
 const SESSION_MS = 8 * 60 * 60 * 1000;
 
-/** The token that operators share; an empty one counts as not set. */
+/** What can be sent in a header, and not be guessed. */
+const USABLE = /^[\x21-\x7e]{16,}$/;
+
+/** The token that operators share; undefined where none is set that can be used: 16 characters or more, no spaces. */
 export function operatorToken(env: NodeJS.ProcessEnv = process.env): string | undefined {
-  return env.RATE_LIMIT_OPERATOR_TOKEN || undefined;
+  const token = env.RATE_LIMIT_OPERATOR_TOKEN ?? '';
+  return USABLE.test(token) ? token : undefined;
 }
 
 /** In constant time. Digests are compared since they are of one length, which timingSafeEqual asks for. */

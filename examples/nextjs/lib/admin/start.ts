@@ -3,12 +3,7 @@ import { startSampler } from './sampler';
 
 /** What the operator's page needs from the start of the process. */
 export function startOperations(): void {
-  try {
-    startSampler();
-  } catch (error) {
-    // An application whose limiter cannot work says so at the first check; the page is no reason not to start.
-    console.error('[AI Rate Limit] The operator page has no figures', error);
-  }
+  startSampler();
   // Next.js waits for the requests in flight before it ends, and an open stream is one. With NEXT_MANUAL_SIG_HANDLE the
   // application ends the process itself, and a listener here would keep Node.js from doing it.
   if (process.env.NEXT_MANUAL_SIG_HANDLE) return;

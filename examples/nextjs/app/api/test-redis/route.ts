@@ -1,6 +1,21 @@
 import { connectionRoute } from '@huntaze/rate-limit';
+import { guess } from '@/lib/admin/guesses';
+import { bearer, tooManyGuesses } from '@/lib/admin/operator-route';
+import { operatorToken } from '@/lib/admin/session';
 
 export const runtime = 'nodejs';
 export const dynamic = 'force-dynamic';
 
-export const { GET, OPTIONS } = connectionRoute({ operatorToken: process.env.RATE_LIMIT_OPERATOR_TOKEN });
+const route = connectionRoute({ operatorToken: operatorToken() });
+
+export const { OPTIONS } = route;
+
+/** The token opens more than this route: here, too, it must not be guessed. */
+export async function GET(request: Request): Promise<Response> {
+  const [said, token] = [bearer(request.headers), operatorToken()];
+  if (said !== undefined && token !== undefined) {
+    const result = await guess(request.headers, said, token);
+    if (!result.right && result.retryAfterMs > 0) return tooManyGuesses(result.retryAfterMs);
+  }
+  return route.GET(request);
+}

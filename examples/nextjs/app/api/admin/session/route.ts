@@ -2,7 +2,7 @@
 
 import type { NextRequest } from 'next/server';
 import { answer, NO_STORE, refusal } from '@/lib/admin/answers';
-import { bodyText } from '@/lib/admin/body';
+import { bodyText } from '@/lib/body';
 import { guess } from '@/lib/admin/guesses';
 import { foreign, notConfigured, operatorRoute, tooManyGuesses } from '@/lib/admin/operator-route';
 import { sameOrigin } from '@/lib/admin/origin';

@@ -1,6 +1,6 @@
 import { type CreatorId, resetCreatorRateLimit } from '@huntaze/rate-limit';
 import { answer, quotaError, refusal } from '@/lib/admin/answers';
-import { bodyText } from '@/lib/admin/body';
+import { bodyText } from '@/lib/body';
 import { operatorRoute } from '@/lib/admin/operator-route';
 
 /** Gives a creator the whole quota back: `{ "creatorId": … }`. */
