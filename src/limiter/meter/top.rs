@@ -5,8 +5,8 @@
 //! share over. So a share is never too low, and too high by no more than the least in the list; whoever has more than that
 //! is in it, whatever the limits of the others.
 //!
-//! In a crowd a request is looked at by chance, and counts for as many as were not. Then a share is an estimate. Not by chance
-//! is a request that says how near the id is to its quota, where that is near.
+//! In a crowd a few requests are looked at, and count for those that are not. Then a share is an estimate. Always looked at is
+//! a request that says how near the id is to its quota, where that is near.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -55,8 +55,8 @@ pub struct Look<'a, T> {
     pub used: Option<u32>,
     /// Not to be missed, whatever the crowd.
     pub telling: bool,
-    /// In a crowd one in so many requests is looked at.
-    pub one_in: u32,
+    /// In a crowd one in two to this power is looked at.
+    pub one_in_bits: u32,
 }
 
 /// The ids of one limiter that ask most.
@@ -88,11 +88,10 @@ impl<T: Clone> Top<T> {
         }
     }
 
-    /// Somebody asks in that turn. Turns count from anywhere, and on.
-    pub fn note(&self, look: &Look<'_, T>, turn: u64) {
+    /// Somebody asks in that turn. Turns count from anywhere, and on; `number` is another for each request.
+    pub fn note(&self, look: &Look<'_, T>, turn: u64, number: u64) {
         let crowded = !look.telling && self.crowded.load(Ordering::Relaxed) == turn;
-        // By chance, and not each so many-th: who asks in turns with others would be missed.
-        if crowded && fastrand::u32(..look.one_in) != 0 {
+        if crowded && !is_chosen(number, look.one_in_bits) {
             return;
         }
         let mut state = self.lock();
@@ -103,7 +102,7 @@ impl<T: Clone> Top<T> {
         if state.looked_at == FULL {
             self.crowded.store(turn, Ordering::Relaxed);
         }
-        state.count(look, if crowded { look.one_in } else { 1 });
+        state.count(look, if crowded { 1 << look.one_in_bits } else { 1 });
     }
 
     /// Forgets everybody.
@@ -124,6 +123,13 @@ impl<T: Clone> Top<T> {
         // Nothing panics while the list is being changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Chooses one in two to the power of `bits`: not each so many-th, for who asks in turns with others would be missed, but by
+/// the multiples of the golden ratio, which are spread evenly, whatever the step (Knuth, "The Art of Computer Programming",
+/// vol. 3, 6.4).
+fn is_chosen(number: u64, bits: u32) -> bool {
+    number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - bits) == 0
 }
 
 impl<T> Default for State<T> {
