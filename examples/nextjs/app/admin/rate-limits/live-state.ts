@@ -15,6 +15,8 @@ export interface LiveState {
 export type LiveAction =
   | { [E in keyof StreamEvents]: { type: E; data: StreamEvents[E] } }[keyof StreamEvents]
   | { type: 'lost' }
+  /** Left by the page itself, while nobody sees it. */
+  | { type: 'parked' }
   | { type: 'ended' };
 
 /** As many as the server keeps. */
@@ -24,6 +26,7 @@ export function liveState(state: LiveState, action: LiveAction): LiveState {
   // The server starts every stream with all it knows: after a restart, or on another process, nothing old is left over.
   if (action.type === 'history') return { link: 'live', figures: action.data };
   if (action.type === 'lost') return { ...state, link: 'reconnecting' };
+  if (action.type === 'parked') return { ...state, link: 'connecting' };
   if (action.type === 'ended') return { link: 'ended' };
   const { figures } = state;
   if (figures === undefined) return state;

@@ -1,8 +1,9 @@
 import { useRouter } from 'next/navigation';
+import { useState } from 'react';
 import type { ProcessFacts } from '@/lib/admin/figures';
-import { SESSION_API } from './endpoints';
 import { clockTime } from './format';
 import type { Link } from './live-state';
+import { endSession } from './session-requests';
 
 const LINKS: Record<Link, string> = {
   connecting: 'Connecting…',
@@ -13,9 +14,11 @@ const LINKS: Record<Link, string> = {
 
 export function Masthead({ link, facts }: { link: Link; facts?: ProcessFacts }) {
   const router = useRouter();
+  const [problem, setProblem] = useState('');
 
   async function signOut() {
-    await fetch(SESSION_API, { method: 'DELETE' });
+    setProblem('');
+    if (!(await endSession())) return setProblem('The server did not answer: you are still signed in.');
     router.refresh();
   }
 
@@ -38,6 +41,9 @@ export function Masthead({ link, facts }: { link: Link; facts?: ProcessFacts }) 
       {/* Told when it changes, and only then. */}
       <p role="status" className="link" data-link={link}>
         {LINKS[link]}
+      </p>
+      <p role="alert" className="problem">
+        {problem}
       </p>
       {link === 'ended' ? (
         <button type="button" onClick={() => router.refresh()}>

@@ -3,6 +3,7 @@
 import { useRouter } from 'next/navigation';
 import { type FormEvent, useRef, useState } from 'react';
 import { SESSION_API } from './endpoints';
+import { answerInTime } from './patience';
 
 const REFUSALS: Record<string, string> = {
   wrong: 'That is not the operator token.',
@@ -23,7 +24,12 @@ export function SignIn({ refused }: { refused?: string }) {
     try {
       const token = field.current?.value ?? '';
       const headers = { Accept: 'application/json' };
-      const response = await fetch(SESSION_API, { method: 'POST', headers, body: new URLSearchParams({ token }) });
+      const response = await fetch(SESSION_API, {
+        method: 'POST',
+        headers,
+        body: new URLSearchParams({ token }),
+        signal: answerInTime(),
+      });
       if (response.ok) return router.refresh();
       setProblem(await refusalText(response));
       field.current?.select();

@@ -1,8 +1,10 @@
 'use client';
 
-import { useEffect, useReducer } from 'react';
-import { SESSION_API, STREAM_API } from './endpoints';
+import { useCallback, useEffect, useReducer, useRef } from 'react';
+import { STREAM_API } from './endpoints';
 import { type LiveState, liveState } from './live-state';
+import { sessionIsOver } from './session-requests';
+import { whileSeen } from './while-seen';
 
 /** Five seconds without a figure: the connection is gone, whatever the browser still believes. */
 const SILENCE_MS = 5000;
@@ -12,22 +14,32 @@ const EVENTS = ['history', 'second', 'anomaly', 'standing'] as const;
 
 /**
  * The figures of the stream as they come. EventSource gives up for good when it is answered with an error, as by a proxy
- * whose server restarts, and it cannot tell why; so it is made anew here.
+ * whose server restarts, and it cannot tell why; so it is made anew here. `end` is for who learns otherwise that the
+ * session is over.
  */
-export function useLiveFigures(): LiveState {
+export function useLiveFigures(): LiveState & { end: () => void } {
   const [state, dispatch] = useReducer(liveState, { link: 'connecting' });
+  const ending = useRef<() => void>(undefined);
 
   useEffect(() => {
     let source: EventSource | undefined;
     let retry: ReturnType<typeof setTimeout> | undefined;
     let wait = FIRST_RETRY_MS;
     let heard = Date.now();
-    let left = false;
+    let over = false;
+
+    const close = () => {
+      clearTimeout(retry);
+      source?.close();
+      source = undefined;
+    };
 
     const open = () => {
+      close();
+      if (over) return;
       heard = Date.now();
       source = new EventSource(STREAM_API);
-      source.onerror = () => void lost();
+      source.onerror = lost;
       for (const type of EVENTS) {
         source.addEventListener(type, (event: MessageEvent<string>) => {
           heard = Date.now();
@@ -37,41 +49,45 @@ export function useLiveFigures(): LiveState {
       }
     };
 
-    const lost = async () => {
+    const lost = () => {
       // Once for each loss: silence and an error may be noticed both.
       if (source === undefined) return;
-      source.close();
-      source = undefined;
+      close();
       dispatch({ type: 'lost' });
-      if (await sessionIsOver()) return dispatch({ type: 'ended' });
-      if (left) return;
       // Spread, so that the pages of a restarted server do not all come back in one moment.
       retry = setTimeout(open, wait * (0.75 + Math.random() / 2));
       wait = Math.min(wait * 2, LAST_RETRY_MS);
+      // Beside the retry, which waits for no answer: a network that swallows the stream swallows this question, too.
+      void sessionIsOver().then((is) => is && end());
     };
 
+    const end = () => {
+      if (over) return;
+      over = true;
+      close();
+      dispatch({ type: 'ended' });
+    };
+    ending.current = end;
+
     const watch = setInterval(() => {
-      if (Date.now() - heard > SILENCE_MS) void lost();
+      if (Date.now() - heard > SILENCE_MS) lost();
     }, 1000);
+    const unwatchSeen = whileSeen({
+      hidden() {
+        if (over) return;
+        close();
+        dispatch({ type: 'parked' });
+      },
+      seen: open,
+    });
     open();
     return () => {
-      left = true;
+      over = true;
       clearInterval(watch);
-      clearTimeout(retry);
-      source?.close();
-      source = undefined;
+      unwatchSeen();
+      close();
     };
   }, []);
 
-  return state;
-}
-
-/** Only a clear answer ends the session; a server that is away says nothing about it. */
-async function sessionIsOver(): Promise<boolean> {
-  try {
-    const { status } = await fetch(SESSION_API, { cache: 'no-store' });
-    return status === 401 || status === 403;
-  } catch {
-    return false;
-  }
+  return { ...state, end: useCallback(() => ending.current?.(), []) };
 }

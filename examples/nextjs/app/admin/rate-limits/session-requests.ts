@@ -1,0 +1,21 @@
+import { SESSION_API } from './endpoints';
+import { answerInTime } from './patience';
+
+/** Only a clear answer ends the session; a server that is away says nothing about it. */
+export async function sessionIsOver(): Promise<boolean> {
+  try {
+    const { status } = await fetch(SESSION_API, { cache: 'no-store', signal: answerInTime() });
+    return status === 401 || status === 403;
+  } catch {
+    return false;
+  }
+}
+
+/** Whether the server has done it. */
+export async function endSession(): Promise<boolean> {
+  try {
+    return (await fetch(SESSION_API, { method: 'DELETE', signal: answerInTime() })).ok;
+  } catch {
+    return false;
+  }
+}
