@@ -112,6 +112,16 @@ test('a Redis that goes away shows in the breaker, the errors and the degraded d
     .getByRole('rowheader', { name: /^[A-Z_]+$/ })
     .first()
     .waitFor();
+
+  // What this process knows by itself is not given out as the store's word.
+  await page.locator('.creators').getByText('Redis is away: this process’s own admissions').waitFor();
+  await page.getByLabel('Creator id').fill('outage');
+  await page.getByRole('button', { name: 'Look up', exact: true }).click();
+  await page.locator('.said').getByText('Redis is away: this answer is known to this process only').waitFor();
+  await page.getByRole('button', { name: 'Reset the quota…' }).click();
+  await page.getByRole('dialog').getByText('the reset is known to this process only').waitFor();
+  await page.getByRole('dialog').getByRole('button', { name: 'Reset', exact: true }).click();
+  await page.locator('.said').getByText('Redis is away: the reset is known to this process only').waitFor();
   going = false;
   await sending;
   await page.context().close();

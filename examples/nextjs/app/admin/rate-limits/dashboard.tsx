@@ -8,6 +8,7 @@ import { KeyFigures } from './key-figures';
 import { LatencyChart } from './latency-chart';
 import { Masthead } from './masthead';
 import { QuotaDesk } from './quota-desk';
+import { isStoreAway } from './store-away';
 import { StorePanel } from './store-panel';
 import { TrafficChart } from './traffic-chart';
 import { useLiveFigures } from './use-live-figures';
@@ -19,7 +20,7 @@ export interface Pick {
 }
 
 export function Dashboard() {
-  const { link, figures } = useLiveFigures();
+  const { link, figures, end } = useLiveFigures();
   const [pick, setPick] = useState<Pick>();
   const now = figures?.samples.at(-1)?.t ?? figures?.standing?.at;
   return (
@@ -42,7 +43,7 @@ export function Dashboard() {
           </>
         )}
         <div className="side">
-          <QuotaDesk pick={pick} />
+          <QuotaDesk pick={pick} storeAway={isStoreAway(figures)} onSessionOver={end} />
           {figures !== undefined && (
             <>
               <AnomalyList anomalies={figures.anomalies} total={figures.totals.anomalies} />

@@ -3,11 +3,20 @@ import { type FormEvent, memo, useEffect, useRef, useState } from 'react';
 import { PLANS, type Quota } from '@/lib/admin/figures';
 import type { Pick } from './dashboard';
 import { count, duration, printable } from './format';
-import { lookUp, resetQuota } from './quota-requests';
+import { lookUp, type Problem, resetQuota } from './quota-requests';
 import { ResetDialog } from './reset-dialog';
+import { ANSWER_AWAY, RESET_AWAY } from './store-away';
+
+interface QuotaDeskProps {
+  pick?: Pick;
+  /** Redis does not answer: what is said here is this process's word alone. */
+  storeAway: boolean;
+  /** An answer said that the session is over. Stable, as is the rest. */
+  onSessionOver: () => void;
+}
 
 /** One creator's quota, looked up and given back. Not drawn again with each second: its text fields are being typed in. */
-export const QuotaDesk = memo(function QuotaDesk({ pick }: { pick?: Pick }) {
+export const QuotaDesk = memo(function QuotaDesk({ pick, storeAway, onSessionOver }: QuotaDeskProps) {
   const form = useRef<HTMLFormElement>(null);
   const resetButton = useRef<HTMLButtonElement>(null);
   const [creatorId, setCreatorId] = useState('');
@@ -16,17 +25,43 @@ export const QuotaDesk = memo(function QuotaDesk({ pick }: { pick?: Pick }) {
   const [said, setSaid] = useState('');
   const [asking, setAsking] = useState(false);
 
-  async function look(id: string, of: CreatorPlan, before = '') {
+  // The answers come in any order; only that to the last question is of interest.
+  const asked = useRef(0);
+  // As it is when an answer comes, not as it was when it was asked for.
+  const away = useRef(storeAway);
+  useEffect(() => {
+    away.current = storeAway;
+  }, [storeAway]);
+
+  async function look(id: string, of: CreatorPlan) {
+    const number = ++asked.current;
     const result = await lookUp(id, of);
-    setQuota(typeof result === 'string' ? undefined : result);
-    setSaid(before + (typeof result === 'string' ? result : sentence(result)));
+    if (number !== asked.current) return;
+    if ('problem' in result) return fail(result);
+    setQuota(result);
+    setSaid(told(sentence(result), away.current && ANSWER_AWAY));
   }
 
-  async function reset(id: string) {
+  async function reset(id: string, of: CreatorPlan) {
     setAsking(false);
+    const number = ++asked.current;
     const problem = await resetQuota(id);
-    if (problem !== undefined) return setSaid(problem);
-    await look(id, plan, `The quota of ${printable(id)} was reset. `);
+    // It is done whoever is looked up by now, and so is said; what failed is said, too.
+    const done = told(`The quota of ${printable(id)} was reset.`, away.current && RESET_AWAY);
+    if (number !== asked.current) return setSaid((later) => told(problem?.problem ?? done, later));
+    if (problem !== undefined) return fail(problem, true);
+    const result = await lookUp(id, of);
+    if (number !== asked.current) return;
+    if ('problem' in result) return fail({ ...result, problem: told(done, result.problem) });
+    setQuota(result);
+    setSaid(told(done, sentence(result)));
+  }
+
+  /** A reset that failed leaves what was looked up, so that it can be tried again. */
+  function fail({ problem, sessionOver = false }: Problem, keep = false) {
+    if (!keep || sessionOver) setQuota(undefined);
+    setSaid(problem);
+    if (sessionOver) onSessionOver();
   }
 
   useEffect(() => {
@@ -47,7 +82,9 @@ export const QuotaDesk = memo(function QuotaDesk({ pick }: { pick?: Pick }) {
     <section className="panel desk" aria-labelledby="desk-title">
       <div className="panel-head">
         <h2 id="desk-title">A creator’s quota</h2>
-        <p className="quiet">By the store, for all processes</p>
+        <p className="quiet">
+          {storeAway ? 'Redis is away: by this process alone' : 'By the store, for all processes'}
+        </p>
       </div>
       <form ref={form} onSubmit={submit} className="fields">
         <label>
@@ -83,14 +120,20 @@ export const QuotaDesk = memo(function QuotaDesk({ pick }: { pick?: Pick }) {
       {quota !== undefined && (
         <ResetDialog
           quota={quota}
+          storeAway={storeAway}
           open={asking}
           onCancel={() => setAsking(false)}
-          onConfirm={() => reset(quota.creatorId)}
+          onConfirm={() => reset(quota.creatorId, quota.plan)}
         />
       )}
     </section>
   );
 });
+
+/** The sentences that are there, in one. */
+function told(...sentences: (string | false)[]): string {
+  return sentences.filter(Boolean).join(' ');
+}
 
 function sentence({ creatorId, plan, limit, used, remaining, resetsInMs }: Quota): string {
   const left = remaining === 0 ? 'nothing left' : `${count(remaining)} left`;

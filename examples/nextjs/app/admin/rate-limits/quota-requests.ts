@@ -3,12 +3,18 @@ import type { Quota } from '@/lib/admin/figures';
 import { QUOTA_API, RESET_API } from './endpoints';
 import { answerInTime } from './patience';
 
-const NO_ANSWER = 'The server did not answer. Try again.';
+/** Why there is no answer, in a sentence. */
+export interface Problem {
+  readonly problem: string;
+  readonly sessionOver?: boolean;
+}
 
-/** Where the creator stands, or a sentence that says why that is not known. */
-export async function lookUp(creatorId: string, plan: CreatorPlan): Promise<Quota | string> {
+const NO_ANSWER: Problem = { problem: 'The server did not answer. Try again.' };
+
+/** Where the creator stands. */
+export async function lookUp(creatorId: string, plan: CreatorPlan): Promise<Quota | Problem> {
   const response = await ask(`${QUOTA_API}?${new URLSearchParams({ creatorId, plan })}`);
-  if (typeof response === 'string') return response;
+  if ('problem' in response) return response;
   try {
     return (await response.json()) as Quota;
   } catch {
@@ -16,23 +22,23 @@ export async function lookUp(creatorId: string, plan: CreatorPlan): Promise<Quot
   }
 }
 
-/** Undefined when it is done, else a sentence that says why it is not. */
-export async function resetQuota(creatorId: string): Promise<string | undefined> {
+/** Undefined when it is done. */
+export async function resetQuota(creatorId: string): Promise<Problem | undefined> {
   const response = await ask(RESET_API, {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
     body: JSON.stringify({ creatorId }),
   });
-  return typeof response === 'string' ? response : undefined;
+  return 'problem' in response ? response : undefined;
 }
 
-async function ask(url: string, init?: RequestInit): Promise<Response | string> {
+async function ask(url: string, init?: RequestInit): Promise<Response | Problem> {
   try {
     const response = await fetch(url, { cache: 'no-store', signal: answerInTime(), ...init });
     if (response.ok) return response;
-    if (response.status === 401) return 'The session is over. Sign in again.';
+    if (response.status === 401) return { problem: 'The session is over. Sign in again.', sessionOver: true };
     const { error } = (await response.json()) as { error?: string };
-    return error ?? `The server refused (${response.status}).`;
+    return { problem: error ?? `The server refused (${response.status}).` };
   } catch {
     return NO_ANSWER;
   }

@@ -1,9 +1,11 @@
 import { useEffect, useRef } from 'react';
 import type { Quota } from '@/lib/admin/figures';
 import { count, printable } from './format';
+import { RESET_AWAY } from './store-away';
 
 interface ResetDialogProps {
   quota: Quota;
+  storeAway: boolean;
   open: boolean;
   onCancel: () => void;
   onConfirm: () => void;
@@ -13,7 +15,7 @@ interface ResetDialogProps {
  * The browser's own modal dialog: it keeps the focus inside, closes on Escape and gives the focus back to the button that
  * opened it. Cancel comes first and so gets the focus: a second Enter resets nothing.
  */
-export function ResetDialog({ quota, open, onCancel, onConfirm }: ResetDialogProps) {
+export function ResetDialog({ quota, storeAway, open, onCancel, onConfirm }: ResetDialogProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   const id = printable(quota.creatorId);
 
@@ -28,8 +30,8 @@ export function ResetDialog({ quota, open, onCancel, onConfirm }: ResetDialogPro
         Reset the quota of <bdi className="id">{id}</bdi>?
       </h2>
       <p id="reset-text">
-        {count(quota.used)} counted requests are forgotten, and the whole quota is there again at once. Other processes
-        may deny for up to a second longer. This cannot be undone.
+        {count(quota.used)} counted requests are forgotten, and the whole quota is there again at once.{' '}
+        {storeAway ? RESET_AWAY : 'Other processes may deny for up to a second longer.'} This cannot be undone.
       </p>
       <div className="buttons">
         <button type="button" onClick={onCancel}>
