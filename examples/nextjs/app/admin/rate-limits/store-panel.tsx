@@ -22,6 +22,7 @@ export function StorePanel({ totals, store }: { totals: Totals; store: ProcessFa
           <Pair name="Attempts that failed" value={count(connections.failed)} />
         </dl>
       )}
+      {/* The page's own questions count as well: where the creators stand, and look-ups. */}
       {errors.length > 0 && (
         <table>
           <caption>Store errors by code</caption>
@@ -29,7 +30,7 @@ export function StorePanel({ totals, store }: { totals: Totals; store: ProcessFa
             <tr>
               <th scope="col">Code</th>
               <th scope="col" className="number">
-                Requests
+                Questions unanswered
               </th>
             </tr>
           </thead>
