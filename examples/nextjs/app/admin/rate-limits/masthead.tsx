@@ -1,6 +1,7 @@
 import { useRouter } from 'next/navigation';
 import { useState } from 'react';
 import type { ProcessFacts } from '@/lib/admin/figures';
+import { leave, useArrival } from './arrival';
 import { clockTime } from './format';
 import type { Link } from './live-state';
 import { endSession } from './session-requests';
@@ -14,18 +15,26 @@ const LINKS: Record<Link, string> = {
 
 export function Masthead({ link, facts }: { link: Link; facts?: ProcessFacts }) {
   const router = useRouter();
+  const heading = useArrival();
   const [problem, setProblem] = useState('');
 
   async function signOut() {
     setProblem('');
     if (!(await endSession())) return setProblem('The server did not answer: you are still signed in.');
+    signInPage();
+  }
+
+  function signInPage() {
+    leave();
     router.refresh();
   }
 
   return (
     <header className="masthead">
       <div>
-        <h1>Rate limits</h1>
+        <h1 ref={heading} tabIndex={-1}>
+          Rate limits
+        </h1>
         <p className="quiet">
           {facts === undefined ? (
             'Figures of one process; quotas are the store’s.'
@@ -46,7 +55,7 @@ export function Masthead({ link, facts }: { link: Link; facts?: ProcessFacts }) 
         {problem}
       </p>
       {link === 'ended' ? (
-        <button type="button" onClick={() => router.refresh()}>
+        <button type="button" onClick={signInPage}>
           Sign in again
         </button>
       ) : (

@@ -2,6 +2,7 @@
 
 import { useRouter } from 'next/navigation';
 import { type FormEvent, useRef, useState } from 'react';
+import { leave, useArrival } from './arrival';
 import { SESSION_API } from './endpoints';
 import { answerInTime } from './patience';
 
@@ -13,8 +14,9 @@ const REFUSALS: Record<string, string> = {
 /** Works without JavaScript, too: the form then posts by itself, and `refused` says why it came back. */
 export function SignIn({ refused }: { refused?: string }) {
   const router = useRouter();
+  const heading = useArrival();
   const field = useRef<HTMLInputElement>(null);
-  const [problem, setProblem] = useState(refused === undefined ? '' : (REFUSALS[refused] ?? ''));
+  const [problem, setProblem] = useState(refusalOf(refused));
   const [busy, setBusy] = useState(false);
 
   async function submit(event: FormEvent<HTMLFormElement>) {
@@ -30,7 +32,10 @@ export function SignIn({ refused }: { refused?: string }) {
         body: new URLSearchParams({ token }),
         signal: answerInTime(),
       });
-      if (response.ok) return router.refresh();
+      if (response.ok) {
+        leave();
+        return router.refresh();
+      }
       setProblem(await refusalText(response));
       field.current?.select();
       field.current?.focus();
@@ -42,7 +47,9 @@ export function SignIn({ refused }: { refused?: string }) {
 
   return (
     <main className="gate">
-      <h1>Rate limits</h1>
+      <h1 ref={heading} tabIndex={-1}>
+        Rate limits
+      </h1>
       <p className="quiet">For operators. Sign in with the operator token of this application.</p>
       <form action={SESSION_API} method="post" onSubmit={submit} className="stack">
         <label htmlFor="token">Operator token</label>
@@ -66,6 +73,11 @@ export function SignIn({ refused }: { refused?: string }) {
       </form>
     </main>
   );
+}
+
+/** `refused` is out of the address, and so anybody's: `__proto__`, for one. */
+function refusalOf(refused = ''): string {
+  return Object.hasOwn(REFUSALS, refused) ? REFUSALS[refused]! : '';
 }
 
 async function refusalText(response: Response): Promise<string> {
