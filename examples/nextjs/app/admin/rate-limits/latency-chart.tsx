@@ -7,9 +7,9 @@ import { byMinute, peakOf } from './minutes';
 import { timeAxis } from './time-axis';
 
 const QUANTILES = [
-  { key: 'p50', color: 'var(--allowed)', dash: undefined },
-  { key: 'p95', color: 'var(--degraded)', dash: '6 3' },
-  { key: 'p99', color: 'var(--denied)', dash: '2 3' },
+  { key: 'p50', color: 'var(--latency-p50)', dash: undefined },
+  { key: 'p95', color: 'var(--latency-p95)', dash: '6 3' },
+  { key: 'p99', color: 'var(--latency-p99)', dash: '2 3' },
 ] as const;
 
 export function LatencyChart({ samples, store }: { samples: readonly Sample[]; store: ProcessFacts['store'] }) {
