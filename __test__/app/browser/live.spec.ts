@@ -1,7 +1,7 @@
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { type RedisServer, startRedis } from '../../support/redis';
 import { type App, startApp } from '../support/app';
-import { complaintsOf, figure, launch, signedIn, TOKEN, until } from './operator';
+import { complaintsOf, figure, launch, PAGE, signedIn, TOKEN, until } from './operator';
 import { chat, chats, traffic } from './traffic';
 
 jest.setTimeout(120_000);
@@ -154,6 +154,65 @@ test('a stream that is left is taken down', async () => {
   await until(watching, (n) => n === 2);
   await second.close();
   await until(watching, (n) => n === 1);
+});
+
+test('a page that nobody sees lets go of its stream, and takes it up again at once', async () => {
+  const watching = async () => Number(await page.locator('[data-fact=watching]').innerText());
+  const second = await context.newPage();
+  await second.goto(page.url());
+  await until(watching, (n) => n === 2);
+  // Chromium without a screen takes every page for visible.
+  const show = (state: string) =>
+    second.evaluate(
+      `Object.defineProperty(document, 'visibilityState', { value: '${state}', configurable: true });
+       document.dispatchEvent(new Event('visibilitychange'));`,
+    );
+  await show('hidden');
+  await until(watching, (n) => n === 1);
+  await show('visible');
+  await second.locator('.link[data-link=live]').waitFor({ timeout: 5000 });
+  await until(watching, (n) => n === 2);
+  await second.close();
+  await until(watching, (n) => n === 1);
+});
+
+test('a slow answer does not take the place of a later one', async () => {
+  await chats(app, 'slow', 'pro', 1);
+  await chats(app, 'quick', 'pro', 2);
+  let free = () => {};
+  const freed = new Promise<void>((resolve) => (free = resolve));
+  await page.route('**/quota?creatorId=slow&*', async (route) => {
+    await freed;
+    await route.continue();
+  });
+  const look = async (id: string) => {
+    await page.getByLabel('Creator id').fill(id);
+    await page.getByRole('button', { name: 'Look up', exact: true }).click();
+  };
+  const said = () => page.locator('.said').innerText();
+  await look('slow');
+  await look('quick');
+  await until(said, (text) => text.startsWith('quick on '));
+  const answered = page.waitForResponse(/creatorId=slow/);
+  free();
+  await (await answered).finished();
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  expect(await said()).toMatch(/^quick on /);
+  await page.unroute('**/quota?creatorId=slow&*');
+});
+
+test('who signs in is at the heading', async () => {
+  const other = await browser.newContext();
+  const fresh = await signedIn(other, app);
+  expect(await fresh.locator('h1').evaluate('(heading) => heading === document.activeElement')).toBe(true);
+  await other.close();
+});
+
+test('a refusal that the page does not know is none', async () => {
+  for (const refused of ['__proto__', 'constructor', 'toString', 'nonsense']) {
+    const response = await fetch(`${app.url}${PAGE}?refused=${refused}`);
+    expect([refused, response.status]).toEqual([refused, 200]);
+  }
 });
 
 test('nothing was complained of', () => {
