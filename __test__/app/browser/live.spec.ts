@@ -204,7 +204,7 @@ test('a slow answer does not take the place of a later one', async () => {
 test('who signs in is at the heading', async () => {
   const other = await browser.newContext();
   const fresh = await signedIn(other, app);
-  expect(await fresh.locator('h1').evaluate('(heading) => heading === document.activeElement')).toBe(true);
+  await fresh.locator('h1:focus').waitFor();
   await other.close();
 });
 
