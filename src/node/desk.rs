@@ -158,10 +158,10 @@ impl Desk {
 
     /// Drops the connections and forgets local state. What is in flight settles all the same; nothing may be asked after.
     pub(super) fn close(&self) {
-        if let Some(running) = self.running.take().into_inner() {
-            if running.memory.forget() {
-                self.meter().forget_askers();
-            }
+        if let Some(running) = self.running.take().into_inner()
+            && running.memory.forget()
+        {
+            self.meter().forget_askers();
         }
     }
 
