@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use huntaze_rate_limit::store::redis::{Connections, RedisStore, Trial};
 use huntaze_rate_limit::store::{ErrorKind, Scope};
 
-use super::{HOUR, PATIENT, left};
+use super::{HOUR, PATIENT, check, left};
 use crate::asking::{quiet, scope};
 use crate::server::Server;
 
@@ -122,7 +122,7 @@ async fn connections_are_counted() {
     assert_eq!(failed.kind(), ErrorKind::Refused);
     assert!(counted.failures() > 0);
     server.restart();
-    until(async || store.try_out(&t()).await.ok()).await;
+    until(async || check(&store, "a").await.ok()).await;
     assert_eq!((counted.made(), counted.open()), (2, 1));
     assert_eq!(counted.replacements(), 1);
     drop(store);

@@ -69,12 +69,12 @@ pub(super) async fn run(live: &Live, scope: &Scope) -> Result<Trial, StoreError>
     })
 }
 
-/// What a check does, and then a reset, in one call of the script: whoever may do less than that limits nothing.
+/// All that is asked of a limiter, and then a reset, in one call of the script: whoever may do less limits nothing.
 async fn decide(live: &Live, scope: &Scope) -> Result<(), StoreError> {
-    let requests = [Op::Check, Op::Reset].map(|op| Request {
+    let requests = [Op::Check, Op::Limit, Op::Status, Op::Reset].map(|op| Request {
         op,
         id: Id::nobody(),
-        limit: Limit::literal(1),
+        limit: Limit::literal(2),
     });
     let tag = Tag::of(fastrand::usize(..));
     let reply = super::call(live, |by| script::command(by, tag, scope, &requests)).await?;
