@@ -49,8 +49,8 @@ struct State<T> {
     due: usize,
     /// Due at once: their entries have made way for others.
     displaced: Vec<(Request, T)>,
-    /// Counts resets, so that no denial from before one is remembered after it. One count for all ids: a reset is rare,
-    /// and what is under way meanwhile is only asked once more.
+    /// Counts resets and replays, so that no denial from before one is remembered after it. One count for all ids: they are
+    /// rare, and what is under way meanwhile is only asked once more.
     epoch: u64,
 }
 
@@ -211,7 +211,10 @@ impl<T: Clone> Denied<T> {
 
     /// Answers no more from what it holds: the store has heard of more admissions, and the promises may be too early.
     pub(super) fn doubt(&self, now: Instant) {
-        for entry in self.lock().entries.values_mut() {
+        let mut state = self.lock();
+        // What is under way may have been denied before, and be answered after.
+        state.epoch += 1;
+        for entry in state.entries.values_mut() {
             entry.until = now;
         }
     }
