@@ -1,7 +1,8 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { faultsOf } from './support/snippets';
 
 // The snippets and commands of docs/deployment.md, run.
 
@@ -62,19 +63,6 @@ test('the snippets compile, in the strictest setting of an application', () => {
   Object.entries(before).forEach(([name, lines], i) =>
     writeFileSync(join(directory, `${name}.ts`), `${lines}\n${snippets[i]}`),
   );
-  const compilerOptions = {
-    strict: true,
-    exactOptionalPropertyTypes: true,
-    noUncheckedIndexedAccess: true,
-    noEmit: true,
-    module: 'nodenext',
-    target: 'es2022',
-    lib: ['es2023', 'dom'],
-    types: ['node'],
-    typeRoots: [join(ROOT, 'node_modules/@types')],
-  };
-  writeFileSync(join(directory, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['*.ts'] }));
-  const tsc = require.resolve('typescript/package.json').replace('package.json', 'bin/tsc');
-  const { stdout } = spawnSync(process.execPath, [tsc, '-p', directory], { encoding: 'utf8' });
-  expect(stdout).toBe('');
+  const stricter = { exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true };
+  expect(faultsOf(directory, '*.ts', stricter)).toBe('');
 });

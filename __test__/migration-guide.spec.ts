@@ -1,9 +1,10 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { transformSync } from '@swc/core';
 import { startRedis } from './support/redis';
+import { faultsOf } from './support/snippets';
 
 // The snippets and commands of docs/migration.md, run.
 
@@ -84,19 +85,7 @@ function asked(directory: string, limiter: string): unknown {
 test('there is a test for every snippet', () => expect(more).toEqual([]));
 
 test('the snippets compile', () => {
-  const tsc = require.resolve('typescript/package.json').replace('package.json', 'bin/tsc');
-  const compilerOptions = {
-    strict: true,
-    noEmit: true,
-    module: 'nodenext',
-    target: 'es2022',
-    lib: ['es2023', 'dom'],
-    types: ['node'],
-    typeRoots: [join(ROOT, 'node_modules/@types')],
-  };
-  writeFileSync(join(app, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['*/*.ts'] }));
-  const { stdout } = spawnSync(process.execPath, [tsc, '-p', app], { encoding: 'utf8' });
-  expect(stdout).toBe('');
+  expect(faultsOf(app, '*/*.ts')).toBe('');
 });
 
 test('one variable is the way back', () => {

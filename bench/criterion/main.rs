@@ -58,6 +58,17 @@ impl Clock for Ticking {
     }
 }
 
+/// A check of each of so many creators.
+fn requests(ids: u32) -> Vec<Request> {
+    let ids = (0..ids).map(|i| Id::new(format!("creator-{i}")).unwrap());
+    ids.map(|id| Request {
+        op: Op::Check,
+        id,
+        limit: Limit::new(100).unwrap(),
+    })
+    .collect()
+}
+
 fn memory(c: &mut Criterion) {
     let mut group = c.benchmark_group("memory store");
     group.throughput(Throughput::Elements(1));
@@ -67,13 +78,7 @@ fn memory(c: &mut Criterion) {
     };
     for ids in [1_000_u32, 100_000] {
         let store = MemoryStore::with_clock(Ticking(AtomicU64::new(START)), ids as usize);
-        let requests: Vec<Request> = (0..ids)
-            .map(|i| Request {
-                op: Op::Check,
-                id: Id::new(format!("creator-{i}")).unwrap(),
-                limit: Limit::new(100).unwrap(),
-            })
-            .collect();
+        let requests = requests(ids);
         // Not in order: a crowd does not come in the order of its memory.
         let mut at = 0;
         group.bench_function(BenchmarkId::new("check", ids), |b| {
@@ -121,13 +126,7 @@ fn meter(c: &mut Criterion) {
     };
     for ids in [1_u32, 10_000] {
         let meter = Meter::<u32>::new(quota(100).window);
-        let requests: Vec<Request> = (0..ids)
-            .map(|i| Request {
-                op: Op::Check,
-                id: Id::new(format!("creator-{i}")).unwrap(),
-                limit: Limit::new(100).unwrap(),
-            })
-            .collect();
+        let requests = requests(ids);
         let now = std::time::Instant::now();
         let mut at = 0;
         group.bench_function(BenchmarkId::new("answered", ids), |b| {

@@ -99,10 +99,15 @@ test('creators come in the order of what they have used', async () => {
 
 test('an anomaly appears as it happens', async () => {
   await chats(app, 'eager', 'starter', 100);
-  await new Promise((resolve) => setTimeout(resolve, 1500));
-  expect(await page.locator('[data-anomaly=eager]').count()).toBe(0);
-  await chat(app, 'eager', 'starter');
   const entry = page.locator('.anomalies li').first();
+  // One that comes after it is there, and it is not.
+  await chats(app, 'later', 'starter', 101);
+  await until(
+    () => entry.innerText(),
+    (text) => text.includes('later'),
+  );
+  expect(await page.locator('.anomalies').innerText()).not.toContain('eager');
+  await chat(app, 'eager', 'starter');
   await until(
     () => entry.innerText(),
     (text) => text.includes('eager'),
@@ -196,7 +201,8 @@ test('a slow answer does not take the place of a later one', async () => {
   const answered = page.waitForResponse(/creatorId=slow/);
   free();
   await (await answered).finished();
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  // What the answer changes is drawn by the second frame after it.
+  await page.evaluate('new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))');
   expect(await said()).toMatch(/^quick on /);
   await page.unroute('**/quota?creatorId=slow&*');
 });
