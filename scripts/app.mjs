@@ -1,7 +1,7 @@
 // The Next.js application in examples/: its packages, its builds, and the folder that runs by itself.
 
 import { spawn } from 'node:child_process';
-import { cpSync, existsSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { install } from './install.mjs';
 import { hostPlatform } from './platforms.mjs';
@@ -28,6 +28,8 @@ function tarballs() {
 
 /** Builds it with 'turbopack' or 'webpack' and resolves to what that printed. */
 export function buildApp(bundler, env = process.env) {
+  // Where CI is set, Next.js warns of a cache folder that is missing: a build from nothing is meant here.
+  mkdirSync(join(app, '.next', 'cache'), { recursive: true });
   return new Promise((resolve, reject) => {
     const { NODE_ENV, ...rest } = env;
     const child = spawn(process.execPath, ['node_modules/next/dist/bin/next', 'build', `--${bundler}`], {
