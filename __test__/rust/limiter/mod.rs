@@ -6,6 +6,7 @@ mod counting;
 mod deadline;
 mod denied;
 mod doubles;
+mod doubting;
 mod fallback;
 mod flaky;
 mod journal;

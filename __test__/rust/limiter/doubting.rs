@@ -1,0 +1,140 @@
+//! A denial and the promise with it are not remembered where the store was told of admissions meanwhile: it may free later.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use huntaze_rate_limit::limiter::{Limiter, OnStoreError, Source, Times};
+use huntaze_rate_limit::quota::{Decision, Outcome, Verdict};
+use huntaze_rate_limit::store::{ErrorKind, Op, Replay, Request, Scope, Store, StoreError};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio::task::yield_now;
+use tokio::time::timeout;
+
+use super::doubles::{collector, fallback, hour, meter};
+use super::flaky::PATIENT;
+use crate::asking::{request, scope};
+
+const DENIED: &str = "7";
+const FAILING: &str = "1";
+
+/// Denies one id, when it is let, and fails for the other.
+#[derive(Clone)]
+struct Sluggish(Arc<State>);
+
+struct State {
+    /// Denials that may leave.
+    denials: Semaphore,
+    asked: AtomicUsize,
+    replays: Semaphore,
+}
+
+impl Sluggish {
+    fn new() -> Self {
+        Self(Arc::new(State {
+            denials: Semaphore::new(0),
+            asked: AtomicUsize::new(0),
+            replays: Semaphore::new(0),
+        }))
+    }
+
+    fn asked(&self) -> usize {
+        self.0.asked.load(Ordering::SeqCst)
+    }
+
+    async fn told(&self) {
+        let told = timeout(PATIENT, self.0.replays.acquire()).await;
+        told.unwrap().unwrap().forget();
+    }
+}
+
+impl Store for Sluggish {
+    async fn run(&self, _: &Scope, requests: &[Request]) -> Vec<Result<Outcome, StoreError>> {
+        let mut answers = Vec::new();
+        for request in requests {
+            if request.id.as_str() == FAILING {
+                answers.push(Err(StoreError::new(ErrorKind::Refused, "away")));
+                continue;
+            }
+            self.0.asked.fetch_add(1, Ordering::SeqCst);
+            self.0.denials.acquire().await.unwrap().forget();
+            answers.push(Ok(denied()));
+        }
+        answers
+    }
+
+    async fn replay(
+        &self,
+        _: &Scope,
+        replays: &[Replay],
+    ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+        self.0.replays.add_permits(1);
+        Ok(vec![Ok(()); replays.len()])
+    }
+}
+
+fn denied() -> Outcome {
+    let retry_after = NonZeroU64::new(3_600_000).unwrap();
+    Outcome {
+        decision: Decision {
+            verdict: Verdict::Denied { retry_after },
+            remaining: 0,
+            reset: 0,
+        },
+        anomaly: None,
+        until_anomaly: None,
+    }
+}
+
+#[tokio::test]
+async fn a_denial_that_was_under_way_while_the_store_was_told() {
+    let store = Sluggish::new();
+    let (sink, mut answers) = collector();
+    let times = Times {
+        deadline: PATIENT,
+        deny_cache: Duration::from_secs(60),
+    };
+    let limiter = Limiter::remote(
+        &Handle::current(),
+        Arc::new(store.clone()),
+        scope("t", hour()),
+        times,
+        fallback(OnStoreError::Local),
+        sink,
+        meter(),
+    );
+    let ask = |who| limiter.submit(request(Op::Check, who, 5), 0);
+    let mut answer = async || {
+        let answer = timeout(PATIENT, answers.recv()).await.unwrap().unwrap();
+        answer.1.unwrap().source
+    };
+
+    // Nothing is told meanwhile: the second is known.
+    store.0.denials.add_permits(1);
+    assert!(ask(DENIED).is_none());
+    assert_eq!(answer().await, Source::Redis);
+    assert_eq!(ask(DENIED).unwrap().1.source, Source::DenyCache);
+
+    // What was remembered is not after a replay.
+    assert!(ask(FAILING).is_none());
+    assert_eq!(answer().await, Source::Local);
+    store.told().await;
+    let again = ask(DENIED);
+    assert!(again.is_none(), "{again:?}");
+    while store.asked() < 2 {
+        yield_now().await;
+    }
+
+    // That one is still under way when the store is told once more.
+    assert!(ask(FAILING).is_none());
+    assert_eq!(answer().await, Source::Local);
+    store.told().await;
+    store.0.denials.add_permits(2);
+    assert_eq!(answer().await, Source::Redis);
+    let again = ask(DENIED);
+    assert!(again.is_none(), "{again:?}");
+    assert_eq!(answer().await, Source::Redis);
+    assert_eq!(store.asked(), 3);
+}
