@@ -113,23 +113,25 @@ fn key(c: &mut Criterion) {
     });
 }
 
-/// What it adds to a check that it is counted, and noted who asks: one in a crowd, and one who asks all the time.
+/// What it adds to a check that it is counted, and noted who asks: one who asks all the time, and one in a crowd, with all
+/// of the quota left and with little.
 fn meter(c: &mut Criterion) {
     let mut group = c.benchmark_group("meter");
-    let answer = Answer {
-        outcome: Outcome::of(Decision {
-            verdict: Verdict::Allowed,
-            remaining: 1,
-            reset: START,
-        }),
-        source: Source::Memory,
-    };
-    for ids in [1_u32, 10_000] {
+    for (ids, remaining) in [(1_u32, 99), (10_000, 99), (10_000, 1)] {
+        let answer = Answer {
+            outcome: Outcome::of(Decision {
+                verdict: Verdict::Allowed,
+                remaining,
+                reset: START,
+            }),
+            source: Source::Memory,
+        };
         let meter = Meter::<u32>::new(quota(100).window);
         let requests = requests(ids);
         let now = std::time::Instant::now();
         let mut at = 0;
-        group.bench_function(BenchmarkId::new("answered", ids), |b| {
+        let left = format!("{ids} ids, {remaining} of 100 left");
+        group.bench_function(BenchmarkId::new("answered", left), |b| {
             b.iter(|| {
                 at = (at + 7919) % requests.len();
                 meter.answered(black_box(&requests[at]), &0, &answer, now);

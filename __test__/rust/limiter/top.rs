@@ -110,7 +110,7 @@ fn a_crowd_is_sampled_and_whoever_asks_most_is_found() {
 }
 
 #[test]
-fn what_is_telling_is_found_in_any_crowd() {
+fn what_is_telling_is_found_in_a_crowd() {
     let top = Sketch::new();
     for n in 0..10_000_u32 {
         top.ask(1_000 + n, 1_000_000, 5);
@@ -122,6 +122,24 @@ fn what_is_telling_is_found_in_any_crowd() {
     // Seen once, with the quota nearly used up.
     top.look(8, 1_000, 5, Some(990), true);
     assert_eq!(top.first().id, id(8));
+}
+
+/// Else ten thousand ids near their quota would cost each of their checks a lock and a search.
+#[test]
+fn a_crowd_of_telling_ones_is_sampled_too() {
+    let top = Sketch::new();
+    for n in 0..4_096 {
+        top.look(1_000 + n, 1_000_000, 5, Some(990_000), true);
+    }
+    for _ in 0..6_450 {
+        top.look(7, 100, 5, None, true);
+    }
+    let first = top.first();
+    assert_eq!((&first.id, first.requests % 64), (&id(7), 0));
+    assert!((4_800..8_000).contains(&first.requests), "{first:?}");
+    // With the next second it is looked anew.
+    top.look(8, 1, 6, Some(1), true);
+    assert!(top.finds(8));
 }
 
 proptest! {

@@ -5,8 +5,8 @@
 //! share over. So a share is never too low, and too high by no more than the least in the list; whoever has more than that
 //! is in it, whatever the limits of the others.
 //!
-//! In a crowd a few requests are looked at, and count for those that are not. Then a share is an estimate. Always looked at is
-//! a request that says how near the id is to its quota, where that is near.
+//! In a crowd a few requests are looked at, and count for those that are not. Then a share is an estimate. Of requests that say
+//! that an id is near its quota a larger crowd is looked at, one by one.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,8 +17,10 @@ use crate::quota::{Id, Limit, Window};
 /// The most ids it holds.
 pub const MAX_ASKERS: usize = 256;
 
-/// Requests that are all looked at in one turn. A look takes up to half a microsecond, for an id that is not in the list.
+/// Requests that are all looked at in one turn, and telling ones besides. A look takes up to a microsecond, for an id that is
+/// not in the list: in all that is half a hundredth of one core.
 const FULL: u32 = 256;
+const FULL_OF_TELLING: u32 = 4096;
 
 /// How long a turn is.
 pub const TURN_SECONDS: u64 = 1;
@@ -53,7 +55,7 @@ pub struct Look<'a, T> {
     pub ticket: &'a T,
     /// How much of the limit is used, where the answer says so.
     pub used: Option<u32>,
-    /// Not to be missed, whatever the crowd.
+    /// It says that the id is near its quota: not to be missed in a crowd that is not.
     pub telling: bool,
     /// In a crowd one in two to this power is looked at.
     pub one_in_bits: u32,
@@ -62,8 +64,9 @@ pub struct Look<'a, T> {
 /// The ids of one limiter that ask most.
 #[derive(Debug)]
 pub struct Top<T> {
-    /// The turn in which there is a crowd.
+    /// The turn in which there is a crowd, and one of telling requests.
     crowded: AtomicU64,
+    crowded_by_telling: AtomicU64,
     /// Turns after which counts are halved.
     half_life: u64,
     state: Mutex<State<T>>,
@@ -75,6 +78,7 @@ struct State<T> {
     places: HashMap<Id, usize>,
     turn: Option<u64>,
     looked_at: u32,
+    telling: u32,
     halved: u64,
 }
 
@@ -83,6 +87,7 @@ impl<T: Clone> Top<T> {
     pub fn new(window: Window) -> Self {
         Self {
             crowded: AtomicU64::new(NO_TURN),
+            crowded_by_telling: AtomicU64::new(NO_TURN),
             half_life: (window.ms() / 2000 / TURN_SECONDS).max(1),
             state: Mutex::new(State::default()),
         }
@@ -90,7 +95,11 @@ impl<T: Clone> Top<T> {
 
     /// Somebody asks in that turn. Turns count from anywhere, and on; `number` is another for each request.
     pub fn note(&self, look: &Look<'_, T>, turn: u64, number: u64) {
-        let crowded = !look.telling && self.crowded.load(Ordering::Relaxed) == turn;
+        let crowd = match look.telling {
+            true => &self.crowded_by_telling,
+            false => &self.crowded,
+        };
+        let crowded = crowd.load(Ordering::Relaxed) == turn;
         if crowded && !is_chosen(number, look.one_in_bits) {
             return;
         }
@@ -98,9 +107,8 @@ impl<T: Clone> Top<T> {
         if state.turn != Some(turn) {
             state.begin(turn, self.half_life);
         }
-        state.looked_at += 1;
-        if state.looked_at == FULL {
-            self.crowded.store(turn, Ordering::Relaxed);
+        if state.fills(look.telling) {
+            crowd.store(turn, Ordering::Relaxed);
         }
         state.count(look, if crowded { 1 << look.one_in_bits } else { 1 });
     }
@@ -108,7 +116,9 @@ impl<T: Clone> Top<T> {
     /// Forgets everybody.
     pub fn clear(&self) {
         *self.lock() = State::default();
-        self.crowded.store(NO_TURN, Ordering::Relaxed);
+        for crowd in [&self.crowded, &self.crowded_by_telling] {
+            crowd.store(NO_TURN, Ordering::Relaxed);
+        }
     }
 
     /// Up to `count` of them, first who has asked most for the limit.
@@ -139,6 +149,7 @@ impl<T> Default for State<T> {
             places: HashMap::new(),
             turn: None,
             looked_at: 0,
+            telling: 0,
             halved: 0,
         }
     }
@@ -149,7 +160,7 @@ impl<T: Clone> State<T> {
         if self.turn.replace(turn).is_none() {
             self.halved = turn;
         }
-        self.looked_at = 0;
+        (self.looked_at, self.telling) = (0, 0);
         let halvings = turn.saturating_sub(self.halved) / half_life;
         if halvings == 0 {
             return;
@@ -164,6 +175,16 @@ impl<T: Clone> State<T> {
         self.askers.retain(|asker| asker.requests > 0);
         let places = self.askers.iter().enumerate();
         self.places = places.map(|(n, asker)| (asker.id.clone(), n)).collect();
+    }
+
+    /// One more is looked at in this turn. Whether it is the last of its kind that is looked at in any case.
+    fn fills(&mut self, telling: bool) -> bool {
+        let (seen, full) = match telling {
+            true => (&mut self.telling, FULL_OF_TELLING),
+            false => (&mut self.looked_at, FULL),
+        };
+        *seen += 1;
+        *seen == full
     }
 
     fn count(&mut self, look: &Look<'_, T>, weight: u32) {
