@@ -7,8 +7,6 @@ export interface Relay {
   /** Breaks every connection, and each new one, until `mend`. */
   cut(): void;
   mend(): void;
-  /** Nothing comes through any more, but the connections stay. */
-  hush(): void;
   stop(): Promise<void>;
 }
 
@@ -16,7 +14,6 @@ export async function startRelay(app: App): Promise<Relay> {
   const { port, hostname } = new URL(app.url);
   const sockets = new Set<Socket>();
   let broken = false;
-  let hushed = false;
   const server = createServer((near) => {
     if (broken) return near.destroy();
     const far = connect(Number(port), hostname);
@@ -25,7 +22,7 @@ export async function startRelay(app: App): Promise<Relay> {
       [far, near],
     ] as const) {
       sockets.add(from);
-      from.on('data', (chunk) => hushed || to.write(chunk));
+      from.on('data', (chunk) => to.write(chunk));
       from.on('error', () => to.destroy());
       from.on('close', () => {
         sockets.delete(from);
@@ -42,7 +39,6 @@ export async function startRelay(app: App): Promise<Relay> {
       breakAll();
     },
     mend: () => void (broken = false),
-    hush: () => void (hushed = true),
     async stop() {
       const closed = new Promise((resolve) => server.close(resolve));
       breakAll();
