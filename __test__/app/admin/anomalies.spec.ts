@@ -1,0 +1,55 @@
+// What the application does with an anomaly: it keeps so many, and logs each as text that does nothing.
+
+import { format } from 'node:util';
+import { checkCreatorRateLimit, close, configure } from '@huntaze/rate-limit';
+import { listenForAnomalies } from '@/lib/admin/anomalies';
+import { observation } from '@/lib/admin/observation';
+
+let warn: jest.SpyInstance;
+
+beforeAll(() => {
+  warn = jest.spyOn(console, 'warn').mockImplementation(() => {});
+  configure({ plans: { starter: 1 } });
+  listenForAnomalies();
+});
+
+afterAll(async () => {
+  await close();
+  warn.mockRestore();
+});
+
+beforeEach(() => {
+  warn.mockClear();
+  observation.anomalies.length = 0;
+});
+
+/** One more than twice the limit, and the listener has heard of it. */
+async function anomalyOf(creatorId: string): Promise<void> {
+  const before = observation.anomalyCount;
+  for (let i = 0; i < 3; i++) await checkCreatorRateLimit(creatorId, 'starter').catch(() => {});
+  while (observation.anomalyCount === before) await new Promise((resolve) => setImmediate(resolve));
+}
+
+test('the newest 100 are kept, the newest first, each with a number of its own', async () => {
+  for (let i = 1; i <= 103; i++) await anomalyOf(`eager-${i}`);
+  const kept = observation.anomalies.map(({ creatorId, number }) => ({ creatorId, number }));
+  expect(kept).toEqual(Array.from({ length: 100 }, (_, i) => ({ creatorId: `eager-${103 - i}`, number: 103 - i })));
+  // The others are in the log.
+  expect(warn).toHaveBeenCalledTimes(103);
+});
+
+test.each([
+  ['ends a line', "7'\r\n[AI Rate Limit] forged"],
+  ['steers a terminal', '7\u001b[2J\u009b2J'],
+  ['turns the text behind it', '7\u202e\u2066'],
+  ['hides', '7\u200b\u00ad\u{e0041}'],
+])('an id that %s is escaped in the log, and kept as it is', async (_, creatorId) => {
+  await anomalyOf(creatorId);
+  expect(warn).toHaveBeenCalledTimes(1);
+  const [message, ...details] = warn.mock.calls[0];
+  expect(message).toBe('[AI Rate Limit] Anomaly detected');
+  expect(details).toEqual([expect.objectContaining({ creatorId: encodeURIComponent(creatorId), plan: 'starter' })]);
+  // Line ends between the fields are the console's own.
+  expect(format(message, ...details).replaceAll('\n', ' ')).toMatch(/^[\x20-\x7e]+$/);
+  expect(observation.anomalies).toMatchObject([{ creatorId }]);
+});

@@ -1,0 +1,49 @@
+// What is kept of the past: 15 minutes, a sample a second, on the server and on the page, however long either runs.
+
+import { type LiveState, liveState } from '@/app/admin/rate-limits/live-state';
+import type { Sample, SeenAnomaly, StreamEvents } from '@/lib/admin/figures';
+import { observation } from '@/lib/admin/observation';
+import { startSampler } from '@/lib/admin/sampler';
+
+/** As the page says under its charts. */
+const MINUTES = 15;
+const SECONDS = MINUTES * 60;
+
+test('the server reads once a second and keeps the newest 15 minutes', () => {
+  jest.useFakeTimers();
+  try {
+    // A stream starts it, too: that must not make two readings a second.
+    startSampler();
+    startSampler();
+    jest.advanceTimersByTime(2000);
+    expect(observation.samples).toHaveLength(2);
+    jest.advanceTimersByTime((SECONDS + 100) * 1000);
+    const times = observation.samples.map(({ t }) => t);
+    const newest = Date.now();
+    expect(times).toEqual(Array.from({ length: SECONDS }, (_, i) => newest - (SECONDS - 1 - i) * 1000));
+  } finally {
+    jest.useRealTimers();
+  }
+});
+
+describe('the page', () => {
+  const sampleAt = (second: number) => ({ t: second * 1000 }) as Sample;
+  const anomaly = (number: number) => ({ number }) as SeenAnomaly;
+  const stateWith = (figures: Partial<StreamEvents['history']>) =>
+    ({ link: 'live', figures: { samples: [], anomalies: [], ...figures } }) as unknown as LiveState;
+
+  test('keeps the newest 15 minutes, the oldest first', () => {
+    let state = stateWith({ samples: Array.from({ length: SECONDS - 1 }, (_, i) => sampleAt(i)) });
+    for (let second = SECONDS - 1; second < SECONDS + 5; second++) {
+      const data = { sample: sampleAt(second) } as StreamEvents['second'];
+      state = liveState(state, { type: 'second', data });
+    }
+    expect(state.figures!.samples).toEqual(Array.from({ length: SECONDS }, (_, i) => sampleAt(i + 5)));
+  });
+
+  test('keeps the newest 100 anomalies, the newest first', () => {
+    let state = stateWith({});
+    for (let number = 1; number <= 103; number++) state = liveState(state, { type: 'anomaly', data: anomaly(number) });
+    expect(state.figures!.anomalies).toEqual(Array.from({ length: 100 }, (_, i) => anomaly(103 - i)));
+  });
+});
