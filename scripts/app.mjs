@@ -38,15 +38,35 @@ export function buildApp(bundler, env = process.env) {
       stdio: ['ignore', 'pipe', 'pipe'],
       timeout: BUILD_TIMEOUT_MS,
     });
+    const release = endWith(child);
     let printed = '';
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding('utf8').on('data', (text) => (printed += text));
-    child.once('error', (error) => reject(new Failure(`cannot start next build: ${error.message}`)));
+    child.once('error', (error) => {
+      release();
+      reject(new Failure(`cannot start next build: ${error.message}`));
+    });
     child.once('close', (code, signal) => {
+      release();
       if (code === 0) resolve(printed);
       else reject(new Failure(`next build --${bundler} ended with ${signal ?? code}:\n${printed}`));
     });
   });
+}
+
+/** What ends this process ends the child first, which would go on building for nobody; returns what undoes that. */
+function endWith(child) {
+  const handlers = ['SIGINT', 'SIGTERM', 'SIGHUP'].map((signal) => {
+    const handler = () => {
+      child.kill(signal);
+      child.once('close', () => process.kill(process.pid, signal));
+    };
+    process.once(signal, handler);
+    return [signal, handler];
+  });
+  return () => {
+    for (const [signal, handler] of handlers) process.removeListener(signal, handler);
+  };
 }
 
 /** Puts what was built last into a folder of its own: `node server.js` there is the application. */

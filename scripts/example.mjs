@@ -31,8 +31,10 @@ async function example(...args) {
   installApp();
   console.log('Building the application');
   await buildApp('turbopack');
-  // Not where it was built: another build would pull the files from under the server.
-  const folder = join(root, 'target', 'example');
+  // Somebody may have taken it meanwhile, another example with the same folder among them.
+  await needPort(port);
+  // Not where it was built, and not where the one on another port is: it would have the files pulled from under it.
+  const folder = join(root, 'target', 'example', `${port}`);
   placeApp(folder);
   await serve(folder, port);
 }
