@@ -21,7 +21,7 @@ export function overHttps(headers: Headers): boolean {
 
 /**
  * The address a sign-in comes from: the last one, which the nearest proxy has added (or the server itself). Those before it
- * are whatever the client wrote. Without a proxy a client can write that one, too; the limit over all addresses is for that.
+ * are whatever the client wrote. Without a proxy a client can write that one, too: the length of the token is for that.
  */
 export function clientAddress(headers: Headers): string {
   const address = headers.get('x-forwarded-for')?.split(',').at(-1)?.trim();
