@@ -1,6 +1,6 @@
 // The operator's token and the session cookie that stands for it. The server keeps no list of sessions: a cookie says when
 // it ends, signed with a key derived from the token. Another token in the environment ends every session at once; signing
-// out only removes the cookie from the browser.
+// out only removes the cookie from the browser, and the pages that it has open let go of their streams.
 
 import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 

@@ -1,5 +1,6 @@
 import { SESSION_API } from './endpoints';
 import { answerInTime } from './patience';
+import { tellSignOut } from './sign-out';
 
 /** Only a clear answer ends the session; a server that is away says nothing about it. */
 export async function sessionIsOver(): Promise<boolean> {
@@ -14,7 +15,9 @@ export async function sessionIsOver(): Promise<boolean> {
 /** Whether the server has done it. */
 export async function endSession(): Promise<boolean> {
   try {
-    return (await fetch(SESSION_API, { method: 'DELETE', signal: answerInTime() })).ok;
+    const { ok } = await fetch(SESSION_API, { method: 'DELETE', signal: answerInTime() });
+    if (ok) tellSignOut();
+    return ok;
   } catch {
     return false;
   }

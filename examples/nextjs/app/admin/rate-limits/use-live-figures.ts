@@ -4,6 +4,7 @@ import { useCallback, useEffect, useReducer, useRef } from 'react';
 import { STREAM_API } from './endpoints';
 import { type LiveState, liveState } from './live-state';
 import { sessionIsOver } from './session-requests';
+import { onSignOut } from './sign-out';
 import { whileSeen } from './while-seen';
 
 /** Five seconds without a figure: the connection is gone, whatever the browser still believes. */
@@ -80,11 +81,13 @@ export function useLiveFigures(): LiveState & { end: () => void } {
       },
       seen: open,
     });
+    const unwatchSignOut = onSignOut(end);
     open();
     return () => {
       over = true;
       clearInterval(watch);
       unwatchSeen();
+      unwatchSignOut();
       close();
     };
   }, []);

@@ -1,0 +1,91 @@
+// What an operator has open ends with the session: by its time, and by signing out.
+
+import type { Browser } from 'playwright-core';
+import type { StreamEvents } from '@/lib/admin/figures';
+import { type App, startApp } from '../support/app';
+import { API, launch, PAGE, signed, signedIn, TOKEN, until } from './operator';
+
+jest.setTimeout(120_000);
+
+let app: App;
+let browser: Browser;
+
+beforeAll(async () => {
+  app = await startApp({ env: { RATE_LIMIT_OPERATOR_TOKEN: TOKEN } });
+  browser = await launch();
+});
+
+afterAll(async () => {
+  await browser?.close();
+  await app?.stop();
+});
+
+const NAME = 'rate_limit_operator';
+const sessionUntil = (end: number) => signed(`${end}.nonce-of-a-test-`);
+
+async function streamOf(headers: Record<string, string>) {
+  const response = await fetch(`${app.url}${API}/stream`, { headers });
+  expect(response.status).toBe(200);
+  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+  return {
+    next: () => reader.read(),
+    leave: () => reader.cancel(),
+  };
+}
+
+/** How many streams the server has open, as an API client is told that opens one more. */
+async function streams(): Promise<number> {
+  const { next, leave } = await streamOf({ Authorization: `Bearer ${TOKEN}` });
+  let text = '';
+  while (!text.includes('\n\n')) text += (await next()).value;
+  await leave();
+  const history: StreamEvents['history'] = JSON.parse(/^data: (.*)$/m.exec(text)![1]!);
+  return history.facts.watching - 1;
+}
+
+test('a stream ends when its session does, and the others go on', async () => {
+  const end = Date.now() + 4000;
+  const brief = await streamOf({ Cookie: `${NAME}=${sessionUntil(end)}` });
+  const long = await streamOf({ Cookie: `${NAME}=${sessionUntil(end + 3_600_000)}` });
+  while (!(await brief.next()).done) expect(Date.now()).toBeLessThan(end + 10_000);
+  // A timer of Node.js may be a millisecond early.
+  expect(Date.now()).toBeGreaterThanOrEqual(end - 5);
+  await until(streams, (n) => n === 1);
+  expect(await long.next()).toMatchObject({ done: false });
+  await long.leave();
+  await until(streams, (n) => n === 0);
+});
+
+test('a page says that its session is over when it is, and shows nothing any more', async () => {
+  const context = await browser.newContext();
+  const end = Date.now() + 8000;
+  const cookie = { name: NAME, value: sessionUntil(end), domain: '127.0.0.1' };
+  await context.addCookies([PAGE, '/api/admin'].map((path) => ({ ...cookie, path })));
+  const page = await context.newPage();
+  await page.goto(app.url + PAGE);
+  await page.locator('[data-figure=allowed]').waitFor();
+  await page.locator('.link[data-link=ended]').waitFor();
+  expect(Date.now()).toBeGreaterThanOrEqual(end - 5);
+  expect(await page.locator('[data-figure]').count()).toBe(0);
+  expect(await streams()).toBe(0);
+  await context.close();
+});
+
+test('signing out in one tab ends the others', async () => {
+  const context = await browser.newContext();
+  const other = await browser.newContext();
+  const [page, stranger] = [await signedIn(context, app), await signedIn(other, app)];
+  const beside = await context.newPage();
+  await beside.goto(app.url + PAGE);
+  await beside.locator('[data-figure=allowed]').waitFor();
+  expect(await streams()).toBe(3);
+  await page.getByRole('button', { name: 'Sign out' }).click();
+  await page.getByLabel('Operator token').waitFor();
+  await beside.locator('.link[data-link=ended]').waitFor();
+  expect(await beside.locator('[data-figure]').count()).toBe(0);
+  // Of another browser it is no business.
+  await until(streams, (n) => n === 1);
+  expect(await stranger.locator('.link').getAttribute('data-link')).toBe('live');
+  await context.close();
+  await other.close();
+});
