@@ -44,7 +44,7 @@ async function streams(): Promise<number> {
 }
 
 test('a stream ends when its session does, and the others go on', async () => {
-  const end = Date.now() + 4000;
+  const end = Date.now() + 5000;
   const brief = await streamOf({ Cookie: `${NAME}=${sessionUntil(end)}` });
   const long = await streamOf({ Cookie: `${NAME}=${sessionUntil(end + 3_600_000)}` });
   while (!(await brief.next()).done) expect(Date.now()).toBeLessThan(end + 10_000);
@@ -58,7 +58,7 @@ test('a stream ends when its session does, and the others go on', async () => {
 
 test('a page says that its session is over when it is, and shows nothing any more', async () => {
   const context = await browser.newContext();
-  const end = Date.now() + 8000;
+  const end = Date.now() + 15_000;
   const cookie = { name: NAME, value: sessionUntil(end), domain: '127.0.0.1' };
   await context.addCookies([PAGE, '/api/admin'].map((path) => ({ ...cookie, path })));
   const page = await context.newPage();
