@@ -1,44 +1,52 @@
-// npm run example, until it serves: what it has started ends with it.
+// npm run example, until it serves: a build that is under way ends with it.
 
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
 import { root } from '../support/consumer';
-import { until } from '../support/failures/scene';
 import { freePort } from '../support/redis';
+import { until } from './browser/operator';
 
-const ps = (...options: string[]) => spawnSync('ps', options, { encoding: 'utf8' }).stdout.trim();
+/** A busy machine takes its time to start a process, and the packages may have to be installed first. */
+const PATIENT_MS = 90_000;
 
-/** The processes that `pid` has started, and those that they have. */
-function descendantsOf(pid: number): number[] {
-  const rows = ps('-A', '-o', 'pid=,ppid=').split('\n');
-  const pairs = rows.map((row) => row.trim().split(/\s+/).map(Number) as [number, number]);
-  const childrenOf = (parent: number): number[] =>
-    pairs.filter(([, of]) => of === parent).flatMap(([child]) => [child, ...childrenOf(child)]);
-  return childrenOf(pid);
+/** A process, as Linux tells of it: its state and who started it; undefined where there is none. */
+function look(pid: number): { state: string; parent: number } | undefined {
+  try {
+    // Its name may hold anything, a parenthesis too.
+    const [, state, parent] = /.*\) (\w) (\d+)/s.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'))!;
+    return { state: state!, parent: Number(parent) };
+  } catch {
+    return undefined;
+  }
 }
 
-/** One that has ended and of which nobody takes note, as the first process of a container may not, does not. */
-const runs = (pid: number) => /^[^Z]/.test(ps('-o', 'stat=', '-p', `${pid}`));
+/** Not a zombie: the first process of a container may reap nobody. */
+const runs = (pid: number) => /^[^Z]/.test(look(pid)?.state ?? '');
 
-test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('a build ends with it, by %s', async (signal) => {
+function childOf(parent: number): number | undefined {
+  const pids = readdirSync('/proc').map(Number).filter(Boolean);
+  return pids.find((pid) => look(pid)?.parent === parent && runs(pid));
+}
+
+test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('the build ends with it, by %s', async (signal) => {
   const script = spawn(process.execPath, ['scripts/example.mjs', '--no-build', `--port=${await freePort()}`], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const ended = once(script, 'exit');
-  let build: number[] = [];
+  let build: number | undefined;
   try {
     let printed = '';
     script.stdout.setEncoding('utf8').on('data', (text) => (printed += text));
     // What comes before it is a child, too.
-    await until(() => printed.includes('Building the application'));
-    await until(() => (build = descendantsOf(script.pid!).filter(runs)).length > 0);
+    const begun = async () => printed.includes('Building the application') && (build = childOf(script.pid!));
+    await until(begun, Boolean, PATIENT_MS);
     script.kill(signal);
     expect(await ended).toEqual([null, signal]);
-    // Not later, at the first word for which it finds nobody; what it has started itself may take that long to notice.
-    expect(runs(build[0]!)).toBe(false);
-    await until(() => !build.some(runs));
+    // Not later, at the first word for which it finds nobody.
+    expect(runs(build!)).toBe(false);
   } finally {
-    for (const pid of [script.pid!, ...build].filter(runs)) process.kill(pid, 'SIGKILL');
+    for (const pid of [script.pid!, build]) if (pid !== undefined && runs(pid)) process.kill(pid, 'SIGKILL');
   }
 });

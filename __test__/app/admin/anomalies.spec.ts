@@ -1,13 +1,16 @@
 // What the application does with an anomaly: it keeps so many, and logs each as text that does nothing.
 
 import { format } from 'node:util';
-import { checkCreatorRateLimit, close, configure } from '@huntaze/rate-limit';
+import { checkCreatorRateLimit, close, configure, RateLimitError } from '@huntaze/rate-limit';
 import { listenForAnomalies } from '@/lib/admin/anomalies';
 import { observation } from '@/lib/admin/observation';
+import { until } from '../../support/failures/scene';
 
 let warn: jest.SpyInstance;
 
 beforeAll(() => {
+  // A Redis of the machine's stays out of it.
+  for (const name of Object.keys(process.env)) if (/REDIS|ELASTICACHE/.test(name)) delete process.env[name];
   warn = jest.spyOn(console, 'warn').mockImplementation(() => {});
   configure({ plans: { starter: 1 } });
   listenForAnomalies();
@@ -21,13 +24,15 @@ afterAll(async () => {
 beforeEach(() => {
   warn.mockClear();
   observation.anomalies.length = 0;
+  observation.anomalyCount = 0;
 });
 
 /** One more than twice the limit, and the listener has heard of it. */
 async function anomalyOf(creatorId: string): Promise<void> {
   const before = observation.anomalyCount;
-  for (let i = 0; i < 3; i++) await checkCreatorRateLimit(creatorId, 'starter').catch(() => {});
-  while (observation.anomalyCount === before) await new Promise((resolve) => setImmediate(resolve));
+  await checkCreatorRateLimit(creatorId, 'starter');
+  for (let i = 0; i < 2; i++) await expect(checkCreatorRateLimit(creatorId, 'starter')).rejects.toThrow(RateLimitError);
+  await until(() => observation.anomalyCount > before);
 }
 
 test('the newest 100 are kept, the newest first, each with a number of its own', async () => {

@@ -5,7 +5,7 @@ import type { Sample, SeenAnomaly, StreamEvents } from '@/lib/admin/figures';
 import { observation } from '@/lib/admin/observation';
 import { startSampler } from '@/lib/admin/sampler';
 
-/** As the page says under its charts. */
+/** As the charts say in words. */
 const MINUTES = 15;
 const SECONDS = MINUTES * 60;
 

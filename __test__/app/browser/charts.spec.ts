@@ -4,7 +4,7 @@ import type { Browser, BrowserContext, Page } from 'playwright-core';
 import type { Sample, StreamEvents } from '@/lib/admin/figures';
 import { type App, startApp } from '../support/app';
 import { areaOf, curvesOf, type Point, SHOWN } from './charts';
-import { API, launch, PAGE, signedIn, TOKEN, until } from './operator';
+import { historyOf, launch, PAGE, signedIn, TOKEN, until } from './operator';
 import { chats } from './traffic';
 
 jest.setTimeout(120_000);
@@ -14,7 +14,10 @@ let browser: Browser;
 let context: BrowserContext;
 let page: Page;
 
+let started: number;
+
 beforeAll(async () => {
+  started = Date.now();
   app = await startApp({ env: { RATE_LIMIT_OPERATOR_TOKEN: TOKEN } });
   browser = await launch();
   context = await browser.newContext({ timezoneId: 'UTC', viewport: { width: 1600, height: 900 } });
@@ -37,6 +40,7 @@ test('the areas are as large as what was let in and what was denied', async () =
   // All of it is drawn once a second without any is.
   await until(label, (text) => text!.startsWith('Allowed 0/s, denied 0/s'));
   const { allowed, asked } = await drawn();
+  expect(Date.now() - started).toBeLessThan(SHOWN);
   // A rate is told to a tenth.
   expect(Math.abs(allowed - 50)).toBeLessThan(1.5);
   expect(Math.abs(asked - 80)).toBeLessThan(1.5);
@@ -58,14 +62,10 @@ describe('of 90 seconds that are known', () => {
   }));
 
   beforeAll(async () => {
-    const response = await fetch(`${app.url}${API}/stream`, { headers: { Authorization: `Bearer ${TOKEN}` } });
-    const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
-    let text = '';
-    while (!text.includes('\n\n')) text += (await reader.read()).value;
-    await reader.cancel();
-    const told: StreamEvents['history'] = JSON.parse(/^data: (.*)$/m.exec(text)![1]!);
+    const told = await historyOf(app);
     const known: StreamEvents['history'] = { ...told, samples, facts: { ...told.facts, store: 'redis' } };
     const body = `event: history\ndata: ${JSON.stringify(known)}\n\n`;
+    // It ends at once, and with each new one the page is given the same.
     await page.route('**/stream', (route) => route.fulfill({ contentType: 'text/event-stream', body }));
     await page.goto(app.url + PAGE);
     await page.locator('[data-chart=latency] .recharts-line-curve').nth(2).waitFor({ state: 'attached' });

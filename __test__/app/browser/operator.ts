@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import type { StreamEvents } from '@/lib/admin/figures';
 import type { App } from '../support/app';
 
 export const TOKEN = 'c2VjcmV0IG9mIHRoZSBvcGVyYXRvcg';
@@ -33,6 +34,20 @@ export async function signedIn(context: BrowserContext, { url }: Pick<App, 'url'
   await page.getByRole('button', { name: 'Sign in' }).click();
   await page.locator('.link[data-link=live]').waitFor();
   return page;
+}
+
+/** What a stream begins with, as an API client is told that opens one. */
+export async function historyOf({ url }: Pick<App, 'url'>): Promise<StreamEvents['history']> {
+  const response = await fetch(`${url}${API}/stream`, { headers: { Authorization: `Bearer ${TOKEN}` } });
+  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+  let text = '';
+  while (!text.includes('\n\n')) {
+    const { done, value } = await reader.read();
+    if (done) throw new Error(`no event, but ${response.status} ${text}`);
+    text += value;
+  }
+  await reader.cancel();
+  return JSON.parse(/^data: (.*)$/m.exec(text)![1]!);
 }
 
 /** A session such as the server makes: `claim` is when it ends, in Unix ms, and a nonce of 16 characters behind a dot. */

@@ -123,9 +123,12 @@ async fn a_denial_that_was_under_way_while_the_store_was_told() {
     store.told().await;
     let again = ask(DENIED);
     assert!(again.is_none(), "{again:?}");
-    while store.asked() < 2 {
-        yield_now().await;
-    }
+    let asked = async {
+        while store.asked() < 2 {
+            yield_now().await;
+        }
+    };
+    timeout(PATIENT, asked).await.unwrap();
 
     // That one is still under way when the store is told once more.
     assert!(ask(FAILING).is_none());

@@ -128,16 +128,19 @@ fn what_is_telling_is_found_in_a_crowd() {
 #[test]
 fn a_crowd_of_telling_ones_is_sampled_too() {
     let top = Sketch::new();
-    for n in 0..4_096 {
+    for n in 0..4_095 {
         top.look(1_000 + n, 1_000_000, 5, Some(990_000), true);
     }
+    // The last one that is looked at in any case.
+    top.look(9, 1_000_000, 5, Some(999_000), true);
+    assert!(top.finds(9));
     for _ in 0..6_450 {
         top.look(7, 100, 5, None, true);
     }
     let first = top.first();
     assert_eq!((&first.id, first.requests % 64), (&id(7), 0));
     assert!((4_800..8_000).contains(&first.requests), "{first:?}");
-    // With the next second it is looked anew.
+    // The next second is looked at anew.
     top.look(8, 1, 6, Some(1), true);
     assert!(top.finds(8));
 }
