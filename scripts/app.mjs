@@ -57,16 +57,24 @@ export function buildApp(bundler, env = process.env) {
 /** What ends this process ends the child first, which would go on building for nobody; returns what undoes that. */
 function endWith(child) {
   const handlers = ['SIGINT', 'SIGTERM', 'SIGHUP'].map((signal) => {
+    let asked = false;
     const handler = () => {
-      child.kill(signal);
-      child.once('close', () => process.kill(process.pid, signal));
+      // A second Ctrl-C is in a hurry.
+      child.kill(asked ? 'SIGKILL' : signal);
+      if (asked) return;
+      asked = true;
+      child.once('exit', () => {
+        release();
+        process.kill(process.pid, signal);
+      });
     };
-    process.once(signal, handler);
+    process.on(signal, handler);
     return [signal, handler];
   });
-  return () => {
+  const release = () => {
     for (const [signal, handler] of handlers) process.removeListener(signal, handler);
   };
+  return release;
 }
 
 /** Puts what was built last into a folder of its own: `node server.js` there is the application. */

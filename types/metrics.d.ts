@@ -143,7 +143,8 @@ export interface TopCreator {
  * The creators nearest to their quota, the nearest first. The candidates are those whom this process has seen ask most for
  * their limit since the limiter was opened: it keeps 256 of them at most (Metwally, Agrawal, El Abbadi: "Efficient
  * computation of frequent and top-k elements in data streams", 2005), beyond 256 checks a second by samples and by what
- * comes near a quota, beyond 4,096 of that by samples alone. Where they stand is asked of the store, as by `getRateLimitStatus`; who has used nothing is left out.
+ * comes near a quota, and beyond 4,096 of those by samples alone. Where they stand is asked of the store, as by
+ * `getRateLimitStatus`; who has used nothing is left out.
  * While Redis is away, `onStoreError: 'local'` lists what this process has admitted itself, `'open'` and `'closed'` nobody.
  *
  * @param count 1 to 64; 10 when left out. Rejects with a TypeError (`ERR_INVALID_ARG_TYPE`) or RangeError

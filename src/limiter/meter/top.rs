@@ -17,8 +17,8 @@ use crate::quota::{Id, Limit, Window};
 /// The most ids it holds.
 pub const MAX_ASKERS: usize = 256;
 
-/// Requests that are all looked at in one turn, and telling ones besides. A look takes up to a microsecond, for an id that is
-/// not in the list: in all that is half a hundredth of one core.
+/// Requests that are looked at in any case in one turn, and telling ones besides. A look takes up to a microsecond, for an id
+/// that is not in the list: so many are half a hundredth of one core. Samples come on top.
 const FULL: u32 = 256;
 const FULL_OF_TELLING: u32 = 4096;
 
