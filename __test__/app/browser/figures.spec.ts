@@ -4,33 +4,17 @@ import type { Metrics } from '@huntaze/rate-limit';
 import { quantile } from '../../../examples/nextjs/lib/admin/quantile';
 import { sampleBetween } from '../../../examples/nextjs/lib/admin/sample';
 import { storeKind } from '../../../examples/nextjs/lib/admin/store-kind';
+import { idle } from '../../support/counted';
 
-const sources = (of: Partial<Metrics['allowed']> = {}) => ({
-  redis: 0,
-  memory: 0,
-  'deny-cache': 0,
-  local: 0,
-  open: 0,
-  closed: 0,
-  ...of,
-});
+const sources = (of: Partial<Metrics['allowed']>) => ({ ...idle.allowed, ...of });
 
 function metrics(of: Partial<Metrics> = {}): Metrics {
   const empty = { bounds: [1, 2, 4, Infinity], counts: [0, 0, 0, 0], sum: 0, count: 0 };
   return {
+    ...idle,
     limiter: 'creator',
-    checks: 0,
-    allowed: sources(),
-    denied: sources(),
-    failed: 0,
-    denials: 0,
-    degraded: 0,
-    anomalies: 0,
-    inFlight: 0,
-    storeErrors: {},
     storeLatencyMs: empty,
     batchSize: empty,
-    breaker: { state: 'closed', openings: 0 },
     connections: { open: 0, opened: 0, reconnects: 0, failed: 0 },
     ...of,
   };
