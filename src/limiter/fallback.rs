@@ -71,19 +71,24 @@ impl Fallback {
         }
     }
 
-    /// Answers `request` in the store's place.
+    /// Answers `request` in the place of a part of the store.
     ///
     /// # Errors
     /// The store's error under [`OnStoreError::Throw`]; and under the other policies that keep no log for a reset and for
     /// denials, since nothing was reset or counted.
-    pub fn answer(&self, request: &Request, error: StoreError) -> Result<Answer, StoreError> {
+    pub fn answer(
+        &self,
+        part: usize,
+        request: &Request,
+        error: StoreError,
+    ) -> Result<Answer, StoreError> {
         let source = match (self.policy, request.op) {
             // Nobody waits for a count, and a report of its own would be one too many.
             (_, Op::Denied(_)) => return Err(error),
             (OnStoreError::Local, _) => {
                 let Local { logs, journal } = &self.local;
                 return Ok(Answer {
-                    outcome: journal.answer(logs, self.rules, request),
+                    outcome: journal.answer(logs, self.rules, part, request),
                     source: Source::Local,
                 });
             }
@@ -97,10 +102,10 @@ impl Fallback {
         })
     }
 
-    /// What is to be replayed into the store, if anything is.
-    pub fn noted(&self) -> Option<&Local> {
+    /// What is to be replayed into that part of the store, if anything is.
+    pub fn noted(&self, part: usize) -> Option<&Local> {
         let local = Some(&self.local).filter(|_| self.policy == OnStoreError::Local);
-        local.filter(|local| !local.journal.is_settled())
+        local.filter(|local| !local.journal.is_settled(part))
     }
 
     /// The store has answered `request`: what it has forgotten counts here no more.

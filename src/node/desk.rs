@@ -193,7 +193,7 @@ impl Desk {
         let local = memory.local().clone();
         let meter = self.meter();
         meter.unanswered(request, &error);
-        match Fallback::new(self.settings.policy, *rules, local).answer(request, error) {
+        match Fallback::new(self.settings.policy, *rules, local).answer(0, request, error) {
             Ok(answer) => {
                 meter.answered(request, &ticket, &answer, Instant::now());
                 self.decided(request, ticket, answer)

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::meters;
 use super::runtime::IoThread;
 use crate::limiter::Local;
-use crate::quota::{Namespace, Outcome, Window};
+use crate::quota::{Id, Namespace, Outcome, Window};
 use crate::store::redis::{RedisConfig, RedisStore, Trial};
 use crate::store::{Replay, Request, Scope, Store, StoreError};
 
@@ -26,12 +26,16 @@ impl Store for SharedRedis {
         self.store.run(scope, requests).await
     }
 
-    async fn probe(&self, scope: &Scope) -> Result<(), StoreError> {
-        self.store.probe(scope).await
+    fn part_of(&self, scope: &Scope, id: &Id) -> usize {
+        self.store.part_of(scope, id)
     }
 
-    async fn reached(&self, known: u64) -> u64 {
-        self.store.reached(known).await
+    async fn probe(&self, scope: &Scope, part: usize) -> Result<(), StoreError> {
+        self.store.probe(scope, part).await
+    }
+
+    async fn reached(&self, part: usize, known: u64) -> u64 {
+        self.store.reached(part, known).await
     }
 
     async fn replay(
@@ -42,8 +46,8 @@ impl Store for SharedRedis {
         self.store.replay(scope, replays).await
     }
 
-    fn at_once<R>(&self, send: impl FnOnce() -> R) -> Option<R> {
-        self.store.at_once(send)
+    fn at_once<R>(&self, scope: &Scope, id: &Id, send: impl FnOnce() -> R) -> Option<R> {
+        self.store.at_once(scope, id, send)
     }
 }
 

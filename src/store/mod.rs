@@ -67,19 +67,30 @@ pub trait Store: Send + Sync + 'static {
         requests: &[Request],
     ) -> impl Future<Output = Vec<Result<Outcome, StoreError>>> + Send;
 
-    /// Whether it decides: one round trip that writes, as a check does, and changes nothing.
+    /// The part of the store that an id's log is with, if it has several that can be away by themselves: a small number, and
+    /// the same for long. Whatever it says, [`run`](Self::run) finds the log: parts only keep what is sick away from what is not.
+    fn part_of(&self, scope: &Scope, id: &Id) -> usize {
+        let _ = (scope, id);
+        0
+    }
+
+    /// Whether that part decides: one round trip that writes, as a check does, and changes nothing.
     ///
     /// # Errors
     /// Why it does not.
-    fn probe(&self, scope: &Scope) -> impl Future<Output = Result<(), StoreError>> + Send {
-        let _ = scope;
+    fn probe(
+        &self,
+        scope: &Scope,
+        part: usize,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        let _ = (scope, part);
         async { Ok(()) }
     }
 
-    /// Resolves when it has been reached anew since that was so for the `known`-th time, to the number of times it is now. A
-    /// store that cannot be away never resolves.
-    fn reached(&self, known: u64) -> impl Future<Output = u64> + Send {
-        let _ = known;
+    /// Resolves when that part has been reached anew since it was so for the `known`-th time, to the number of times it is now.
+    /// A store that cannot be away never resolves.
+    fn reached(&self, part: usize, known: u64) -> impl Future<Output = u64> + Send {
+        let _ = (part, known);
         std::future::pending()
     }
 
@@ -98,10 +109,10 @@ pub trait Store: Send + Sync + 'static {
         async { Ok(done) }
     }
 
-    /// Calls `send`, which takes the first step of a [`run`](Self::run) on any thread, such that what it sends has left
-    /// when this returns. `None`, and `send` is not called, where the store is not ready for that.
-    fn at_once<R>(&self, send: impl FnOnce() -> R) -> Option<R> {
-        let _ = send;
+    /// Calls `send`, which takes the first step of a [`run`](Self::run) about `id` on any thread, such that what it sends has
+    /// left when this returns. `None`, and `send` is not called, where the store is not ready for that.
+    fn at_once<R>(&self, scope: &Scope, id: &Id, send: impl FnOnce() -> R) -> Option<R> {
+        let _ = (scope, id, send);
         None
     }
 }

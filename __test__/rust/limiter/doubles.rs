@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use huntaze_rate_limit::limiter::meter::Meter;
 use huntaze_rate_limit::limiter::{Answer, Delivery, Fallback, Limiter, Local, OnStoreError, Sink};
-use huntaze_rate_limit::quota::{Decision, Outcome, Rules, Verdict};
+use huntaze_rate_limit::quota::{Decision, Id, Outcome, Rules, Verdict};
 use huntaze_rate_limit::store::{ErrorKind, Op, Request, Scope, Store, StoreError};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -151,7 +151,7 @@ impl<S: Store> Store for Ready<S> {
         self.0.run(scope, requests).await
     }
 
-    fn at_once<R>(&self, send: impl FnOnce() -> R) -> Option<R> {
+    fn at_once<R>(&self, _: &Scope, _: &Id, send: impl FnOnce() -> R) -> Option<R> {
         Some(send())
     }
 }

@@ -12,14 +12,14 @@ fn away() -> StoreError {
 
 /// The answer under `policy` to one request of a fresh id at a limit of 3.
 fn answer(policy: OnStoreError, op: Op) -> Result<Answer, StoreError> {
-    fallback(policy).answer(&request(op, "a", 3), away())
+    fallback(policy).answer(0, &request(op, "a", 3), away())
 }
 
 #[test]
 fn local_decides_exactly_and_says_so() {
     let fallback = fallback(OnStoreError::Local);
     let ask = |op, who| {
-        let answer = fallback.answer(&request(op, who, 3), away()).unwrap();
+        let answer = fallback.answer(0, &request(op, who, 3), away()).unwrap();
         assert_eq!(answer.source, Source::Local);
         (
             answer.outcome.decision.is_allowed(),
@@ -54,7 +54,7 @@ fn open_admits_and_closed_denies_with_nothing_recorded() {
     let fallback = fallback(OnStoreError::Open);
     for _ in 0..10 {
         let answer = fallback
-            .answer(&request(Op::Limit, "a", 3), away())
+            .answer(0, &request(Op::Limit, "a", 3), away())
             .unwrap();
         assert_eq!(answer.outcome.decision.remaining, 3);
     }

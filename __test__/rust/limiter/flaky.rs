@@ -71,7 +71,7 @@ impl Store for Flaky {
         }
     }
 
-    async fn probe(&self, _: &Scope) -> Result<(), StoreError> {
+    async fn probe(&self, _: &Scope, _: usize) -> Result<(), StoreError> {
         self.0.probes.fetch_add(1, Ordering::SeqCst);
         self.fails()
     }

@@ -19,12 +19,12 @@ struct Noted {
 impl Noted {
     fn ask(&self, op: Op, who: &str) {
         let request = request(op, who, 1000);
-        self.journal.answer(&self.logs, hour(), &request);
+        self.journal.answer(&self.logs, hour(), 0, &request);
     }
 
     /// Sends what is noted, and `error` comes of it. How many admissions of each id were sent, and how long ago a reset was.
     fn fail(&self, error: ErrorKind) -> Vec<(String, usize, Option<Millis>)> {
-        let replaying = self.journal.replay().unwrap();
+        let replaying = self.journal.replay(0).unwrap();
         let mut call = replaying.take(&self.logs);
         let sent = call.replays().iter();
         let sent = sent.map(|r| (r.id.as_str().to_owned(), r.ages.len(), r.reset));
@@ -69,7 +69,7 @@ fn what_may_have_been_told_is_sent_twice_each() {
     // The one for the second time, the others for the first.
     assert_eq!(noted.counts(ErrorKind::Timeout), [5]);
     assert_eq!(noted.counts(ErrorKind::Timeout), [4]);
-    assert!(noted.journal.is_settled());
+    assert!(noted.journal.is_settled(0));
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn what_has_been_refused_is_sent_as_often_as_it_takes() {
     }
     // A key of somebody else's never takes it.
     assert_eq!(noted.counts(ErrorKind::WrongType), [1]);
-    assert!(noted.journal.is_settled());
+    assert!(noted.journal.is_settled(0));
 }
 
 /// A call takes 500 admissions and 64 ids at most: the oldest of the id that was used longest ago first.
@@ -99,7 +99,7 @@ fn a_call_is_bounded() {
     for n in 0..100 {
         noted.ask(Op::Check, &n.to_string());
     }
-    let replaying = noted.journal.replay().unwrap();
+    let replaying = noted.journal.replay(0).unwrap();
     let sizes = [0, 1, 2].map(|_| {
         let mut call = replaying.take(&noted.logs);
         let admissions: usize = call.replays().iter().map(|r| r.ages.len()).sum();
@@ -109,7 +109,7 @@ fn a_call_is_bounded() {
     });
     assert_eq!(sizes, [(1, 500), (64, 263), (37, 37)]);
     drop(replaying);
-    assert!(noted.journal.is_settled());
+    assert!(noted.journal.is_settled(0));
 }
 
 /// What is forgotten does not come back with a call that was under way.
@@ -117,11 +117,11 @@ fn a_call_is_bounded() {
 fn what_is_cleared_stays_so() {
     let noted = Noted::default();
     noted.ask(Op::Check, "a");
-    let replaying = noted.journal.replay().unwrap();
+    let replaying = noted.journal.replay(0).unwrap();
     let call = replaying.take(&noted.logs);
-    assert!(!noted.journal.is_settled());
+    assert!(!noted.journal.is_settled(0));
     noted.journal.clear(&noted.logs);
     drop(call);
     drop(replaying);
-    assert!(noted.journal.is_settled());
+    assert!(noted.journal.is_settled(0));
 }

@@ -155,9 +155,9 @@ async fn two_limiters_of_one_name_wait_for_each_other() {
         }
     }
     // One is at it, and takes its time.
-    let replaying = local.journal.replay().unwrap();
-    assert!(local.journal.replay().is_none());
-    assert!(local.journal.replay().is_none());
+    let replaying = local.journal.replay(0).unwrap();
+    assert!(local.journal.replay(0).is_none());
+    assert!(local.journal.replay(0).is_none());
     let taken = replaying.take(&local.logs);
     store.set_away(false);
     sleep(Duration::from_millis(2500)).await;

@@ -150,14 +150,14 @@ async fn a_probe_asks_for_a_write_and_leaves_nothing() {
     let server = Server::start(&[]);
     let (store, mut admin) = (server.store(), server.admin());
     let scope = scope("t", quiet(HOUR));
-    assert!(store.probe(&scope).await.is_ok());
+    assert!(store.probe(&scope, 0).await.is_ok());
     let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut admin).unwrap();
     assert_eq!(keys, Vec::<String>::new());
     let () = redis::cmd("REPLICAOF")
         .arg(&["127.0.0.1", "1"])
         .query(&mut admin)
         .unwrap();
-    let error = store.probe(&scope).await.unwrap_err();
+    let error = store.probe(&scope, 0).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ReadOnly);
 }
 
@@ -165,13 +165,13 @@ async fn a_probe_asks_for_a_write_and_leaves_nothing() {
 async fn whoever_waits_hears_of_a_new_connection() {
     let server = Server::start(&[]);
     let store = server.store();
-    let known = store.reached(u64::MAX).await;
+    let known = store.reached(0, u64::MAX).await;
     left(&store, "a").await;
-    let reached = store.reached(known).await;
+    let reached = store.reached(0, known).await;
     server.kill();
     until(&store, Some(ErrorKind::Refused)).await;
     server.restart();
     // Nobody asks meanwhile.
-    let again = timeout(PATIENT, store.reached(reached)).await.unwrap();
+    let again = timeout(PATIENT, store.reached(0, reached)).await.unwrap();
     assert!(again > reached);
 }

@@ -97,7 +97,7 @@ async fn a_user_needs_the_scripts_own_commands_and_the_names_keys() {
     }
     // No more to be found again, and to be told.
     let scope = scope("t", quiet(HOUR));
-    assert!(store.probe(&scope).await.is_ok());
+    assert!(store.probe(&scope, 0).await.is_ok());
     let replay = Replay {
         id: id("a"),
         reset: Some(10),

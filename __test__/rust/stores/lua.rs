@@ -112,7 +112,8 @@ impl Lua {
         for request in &requests {
             call.key(keys.name.key(&request.id));
         }
-        for argument in script::arguments(rules, Tag::of(self.namespaces), &requests) {
+        let kinds = requests.iter().map(|request| (request.op, request.limit));
+        for argument in script::arguments(rules, Tag::of(self.namespaces), kinds) {
             call.arg(argument);
         }
         call.arg(&keys.deadlines).arg(now);

@@ -74,7 +74,7 @@ impl<K: Sink> Flight<K> {
         }
         self.lane.landed(self.load, sweep, seen, self.sent.at);
         let asked = self.requests.iter().zip(tickets);
-        self.lane.settler.settle(asked, results);
+        self.lane.settler.settle(self.lane.part, asked, results);
         self.lane.noted();
     }
 
@@ -145,7 +145,7 @@ impl<K: Sink> Expire for Flight<K> {
         }
         let results = vec![Err(late()); self.requests.len()];
         let asked = self.requests.iter().zip(taken);
-        self.lane.settler.settle(asked, results);
+        self.lane.settler.settle(self.lane.part, asked, results);
         self.lane.noted();
     }
 }

@@ -9,11 +9,12 @@ mod launch;
 mod queues;
 mod recovery;
 mod settler;
+mod told;
 mod turn;
 mod watch;
 
 use std::pin::pin;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, RwLock, Weak};
 use std::time::Instant;
 
 use futures_util::FutureExt;
@@ -28,17 +29,21 @@ use self::lane::Lane;
 use self::launch::Launch;
 pub(super) use self::settler::Settler;
 use self::settler::late;
+use self::told::Told;
 use self::turn::{Load, Next, Pending, Place};
 use self::watch::{Expire, Launched};
 use super::denied::{Denied, Known};
 use super::meter::Gauge;
 use super::{Answer, Sink, Source, Times};
-use crate::quota::Outcome;
+use crate::quota::{Id, Outcome};
 use crate::store::{Request, Scope, Store, StoreError};
 
-/// The near end of the way to a store. Dropping it lets what is queued settle and then ends the task.
+/// The near end of the way to a store. Dropping it lets what is queued settle and then ends the tasks.
 pub(super) struct Batcher<K: Sink, S> {
-    lane: Arc<Lane<K>>,
+    /// One for each part of the store, so that what is sick holds up nothing else.
+    lanes: RwLock<Vec<Arc<Lane<K>>>>,
+    settler: Arc<Settler<K>>,
+    times: Times,
     route: Arc<Route<S>>,
     runtime: Handle,
 }
@@ -67,31 +72,68 @@ impl<K: Sink, S: Store> Batcher<K, S> {
         times: Times,
         settler: Settler<K>,
     ) -> Self {
-        let denied = Denied::new(times.deny_cache, scope.rules.anomaly);
-        let meter = Arc::clone(&settler.meter);
-        let lane = Arc::new(Lane::new(settler, denied, times.deadline));
-        let gauge: Weak<dyn Gauge> = Arc::downgrade(&(Arc::clone(&lane) as Arc<dyn Gauge>));
-        meter.watch(gauge);
-        let route = Arc::new(Route { store, scope });
-        runtime.spawn(dispatch(End(Arc::clone(&lane)), Arc::clone(&route)));
-        Self {
-            lane,
-            route,
+        let batcher = Self {
+            lanes: RwLock::default(),
+            settler: Arc::new(settler),
+            times,
+            route: Arc::new(Route { store, scope }),
             runtime: runtime.clone(),
+        };
+        batcher.lane_of(0);
+        batcher
+    }
+
+    /// The lane of the part that an id's log is with.
+    fn lane(&self, id: &Id) -> Arc<Lane<K>> {
+        self.lane_of(self.route.store.part_of(&self.route.scope, id))
+    }
+
+    fn lane_of(&self, part: usize) -> Arc<Lane<K>> {
+        let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lane) = lanes.get(part) {
+            return Arc::clone(lane);
         }
+        drop(lanes);
+        let mut lanes = self.lanes.write().unwrap_or_else(PoisonError::into_inner);
+        while lanes.len() <= part {
+            let lane = self.open(lanes.len());
+            lanes.push(lane);
+        }
+        Arc::clone(&lanes[part])
+    }
+
+    fn lanes(&self) -> Vec<Arc<Lane<K>>> {
+        let lanes = self.lanes.read();
+        lanes.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn open(&self, part: usize) -> Arc<Lane<K>> {
+        let denied = Denied::new(self.times.deny_cache, self.route.scope.rules.anomaly);
+        let settler = Arc::clone(&self.settler);
+        let lane = Arc::new(Lane::new(part, settler, denied, self.times.deadline));
+        let gauge: Weak<dyn Gauge> = Arc::downgrade(&(Arc::clone(&lane) as Arc<dyn Gauge>));
+        self.settler.meter.watch(gauge);
+        let route = Arc::clone(&self.route);
+        self.runtime.spawn(dispatch(End(Arc::clone(&lane)), route));
+        lane
     }
 
     /// Sends `pending` here and now. Hands it back where the store is not ready for that.
-    fn launch(&self, pending: Pending<K::Ticket>) -> Option<Pending<K::Ticket>> {
+    fn launch(
+        &self,
+        lane: &Arc<Lane<K>>,
+        pending: Pending<K::Ticket>,
+    ) -> Option<Pending<K::Ticket>> {
+        let id = pending.request.id.clone();
         let mut pending = Some(pending);
-        self.route.store.at_once(|| {
+        self.route.store.at_once(&self.route.scope, &id, || {
             let batch = vec![pending.take()?];
             let deadline = batch[0].deadline;
-            let flight = Flight::new(Arc::clone(&self.lane), Load::Requests(1), batch);
+            let flight = Flight::new(Arc::clone(lane), Load::Requests(1), batch);
             let flight = Arc::new(flight);
             let weak = Arc::downgrade(&flight);
             let travel = Box::pin(travel(flight, Arc::clone(&self.route)));
-            self.lane.watch(Launched {
+            lane.watch(Launched {
                 deadline,
                 flight: weak,
                 launch: Launch::start(&self.runtime, travel),
@@ -104,12 +146,17 @@ impl<K: Sink, S: Store> Batcher<K, S> {
 
 impl<K: Sink, S: Store> Batcher<K, S> {
     /// Decides in the store's place, here and now.
-    fn refuse(&self, pending: Pending<K::Ticket>, error: StoreError) -> Option<(Request, Answer)> {
+    fn refuse(
+        &self,
+        part: usize,
+        pending: Pending<K::Ticket>,
+        error: StoreError,
+    ) -> Option<(Request, Answer)> {
         let Pending {
             request, ticket, ..
         } = pending;
-        let settler = &self.lane.settler;
-        match settler.instead(&request, &ticket, error, Instant::now()) {
+        let settler = &self.settler;
+        match settler.instead(part, &request, &ticket, error, Instant::now()) {
             Ok(answer) => Some((request, answer)),
             Err(error) => {
                 settler.sink.deliver(vec![(&request, ticket, Err(error))]);
@@ -122,38 +169,47 @@ impl<K: Sink, S: Store> Batcher<K, S> {
 impl<K: Sink, S: Store> Intake<K::Ticket> for Batcher<K, S> {
     fn take(&self, request: Request, ticket: K::Ticket) -> Option<(Request, Answer)> {
         let now = Instant::now();
-        let seen = |delivery| self.lane.settler.sink.has_seen(delivery);
-        let counts = match self.lane.denied.look(&request, now, seen) {
+        let lane = self.lane(&request.id);
+        let seen = |delivery| self.settler.sink.has_seen(delivery);
+        let counts = match lane.denied.look(&request, now, seen) {
             Known::Denial(decision) => {
                 let outcome = Outcome::of(decision);
                 let source = Source::DenyCache;
                 let answer = Answer { outcome, source };
-                let meter = &self.lane.settler.meter;
+                let meter = &self.settler.meter;
                 meter.answered(&request, &ticket, &answer, now);
                 return Some((request, answer));
             }
             Known::Nothing(counts) => counts,
         };
-        match self.lane.enter(counts, request, ticket, now) {
+        match lane.enter(counts, request, ticket, now) {
             Place::Queued => {}
             Place::Free(pending) => {
-                if let Some(pending) = self.launch(pending) {
-                    self.lane.queue(pending);
+                if let Some(pending) = self.launch(&lane, pending) {
+                    lane.queue(pending);
                 }
             }
-            Place::Refused(pending, error) => return self.refuse(pending, error),
+            Place::Refused(pending, error) => return self.refuse(lane.part, pending, error),
         }
         None
     }
 
     fn flush(&self, ticket: K::Ticket) -> bool {
-        self.lane.flush(ticket, Instant::now())
+        let told = Arc::new(Told::new(Arc::clone(&self.settler), ticket));
+        let now = Instant::now();
+        let lanes = self.lanes();
+        let busy = lanes.iter().filter(|lane| lane.flush(&told, now)).count();
+        if busy == 0 {
+            told.never();
+        }
+        busy > 0
     }
 }
 
 impl<K: Sink, S> Drop for Batcher<K, S> {
     fn drop(&mut self) {
-        self.lane.close();
+        let lanes = self.lanes.get_mut().unwrap_or_else(PoisonError::into_inner);
+        lanes.iter().for_each(|lane| lane.close());
     }
 }
 
@@ -176,8 +232,8 @@ async fn dispatch<K: Sink, S: Store>(end: End<K>, route: Arc<Route<S>>) {
                 let flight = Arc::new(Flight::new(Arc::clone(lane), load, batch));
                 tokio::spawn(travel_in_time(flight, Arc::clone(&route)));
             }
-            Next::Late(batch) => lane.settler.refuse(batch, &late()),
-            Next::Tell(ticket) => lane.settler.sink.counted(ticket),
+            Next::Late(batch) => lane.settler.refuse(lane.part, batch, &late()),
+            Next::Tell(told) => drop(told),
             Next::Recover => recovery.set(recovery::recover(lane, &route).fuse()),
             Next::Wait(deadline) => {
                 let change = async {

@@ -29,12 +29,12 @@ pub const MAX_WAITING: usize = 1 << 20;
 /// Room that is kept for the next burst, in requests.
 const KEPT: usize = 1024;
 
-/// The requests of one lane.
-pub(super) struct Queues<T> {
+/// The requests of one lane, and who waits for their end: an `F`, dropped when there is nothing more to wait for.
+pub(super) struct Queues<T, F> {
     /// In the order of their deadlines.
     waiting: VecDeque<Pending<T>>,
     /// Told when all has been counted, or at its deadline.
-    flush: Option<(T, Instant)>,
+    flush: Option<(F, Instant)>,
     /// Batches of requests under way, and the requests in them.
     batches: usize,
     requests: usize,
@@ -43,7 +43,7 @@ pub(super) struct Queues<T> {
     trip: Trip,
 }
 
-impl<T> Queues<T> {
+impl<T, F> Queues<T, F> {
     /// Of requests that are answered within `deadline`.
     pub(super) fn new(deadline: Duration) -> Self {
         Self {
@@ -83,9 +83,10 @@ impl<T> Queues<T> {
         self.waiting.extend(pendings);
     }
 
-    /// `ticket` is told when all that is due has been counted, or at the deadline.
-    pub(super) fn tell(&mut self, ticket: T, deadline: Instant) {
-        self.flush = Some((ticket, deadline));
+    /// `told` is when all that is due has been counted, or at the deadline. Returns who was to be told before.
+    pub(super) fn tell(&mut self, told: F, deadline: Instant) -> Option<F> {
+        let before = self.flush.replace((told, deadline));
+        before.map(|(told, _)| told)
     }
 
     /// A batch that was sent at `sent` is no longer under way.
@@ -112,7 +113,7 @@ impl<T> Queues<T> {
         now: Instant,
         due: impl FnOnce(usize) -> Vec<Pending<T>>,
         busy: bool,
-    ) -> Option<Next<T>> {
+    ) -> Option<Next<T, F>> {
         let late = self.take_late(now);
         if !late.is_empty() {
             return Some(Next::Late(late));
@@ -133,9 +134,7 @@ impl<T> Queues<T> {
             }
         }
         let over = |&mut (_, deadline): &mut _| self.counting == 0 && !busy || deadline <= now;
-        self.flush
-            .take_if(over)
-            .map(|(ticket, _)| Next::Tell(ticket))
+        self.flush.take_if(over).map(|(told, _)| Next::Tell(told))
     }
 
     /// Whether a batch of requests may leave.
@@ -174,8 +173,8 @@ impl<T> Queues<T> {
     }
 
     /// Takes everything that waits, and who is to be told.
-    pub(super) fn drain(&mut self) -> (Vec<Pending<T>>, Option<T>) {
-        let told = self.flush.take().map(|(ticket, _)| ticket);
+    pub(super) fn drain(&mut self) -> (Vec<Pending<T>>, Option<F>) {
+        let told = self.flush.take().map(|(told, _)| told);
         (std::mem::take(&mut self.waiting).into(), told)
     }
 

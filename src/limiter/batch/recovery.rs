@@ -45,7 +45,7 @@ enum Told {
 
 /// Asks until the store decides and knows what was decided here.
 pub(super) async fn recover<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>) {
-    let known = || route.store.reached(u64::MAX).now_or_never();
+    let known = || route.store.reached(lane.part, u64::MAX).now_or_never();
     let mut last = known().unwrap_or_default();
     let mut early = true;
     let mut pause = PAUSE;
@@ -53,7 +53,11 @@ pub(super) async fn recover<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>)
         let asked = lane.is_open();
         if asked {
             let wait = lane.wait();
-            if early && timeout(wait, route.store.reached(last)).await.is_ok() {
+            if early
+                && timeout(wait, route.store.reached(lane.part, last))
+                    .await
+                    .is_ok()
+            {
                 // Sooner, since there is a new connection; but not with each. A server that lets in and does not decide is
                 // asked once a second.
                 early = false;
@@ -95,7 +99,7 @@ pub(super) async fn recover<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>)
 
 async fn probe<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>) -> Result<(), StoreError> {
     for _ in 0..PROBES {
-        let answer = route.store.probe(&route.scope);
+        let answer = route.store.probe(&route.scope, lane.part);
         let answer = timeout(lane.timeout.max(PROBE), answer).await;
         answer.unwrap_or_else(|_| Err(late()))?;
     }
@@ -107,11 +111,11 @@ async fn replay<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>) -> (Told, b
     let begun = Instant::now();
     let mut progress = false;
     while begun.elapsed() < TELLING {
-        let Some(local) = lane.settler.fallback.noted() else {
+        let Some(local) = lane.settler.fallback.noted(lane.part) else {
             return (Told::All, progress);
         };
         // Another limiter of this name is at it, or it has just been.
-        let Some(replaying) = local.journal.replay() else {
+        let Some(replaying) = local.journal.replay(lane.part) else {
             sleep(LOOK).await;
             continue;
         };

@@ -18,9 +18,10 @@ pub(in crate::limiter) struct Settler<K: Sink> {
 }
 
 impl<K: Sink> Settler<K> {
-    /// Settles those of the requests that still have a ticket, in order, with `results`.
+    /// Settles those of the requests to a part that still have a ticket, in order, with `results`.
     pub(super) fn settle<'a>(
         &self,
+        part: usize,
         asked: impl Iterator<Item = (&'a Request, Option<K::Ticket>)>,
         results: Vec<Result<Outcome, StoreError>>,
     ) {
@@ -40,7 +41,7 @@ impl<K: Sink> Settler<K> {
                     self.meter.answered(request, &ticket, &answer, now);
                     Ok(answer)
                 }
-                Err(error) => self.instead(request, &ticket, error, now),
+                Err(error) => self.instead(part, request, &ticket, error, now),
             };
             Some((request, ticket, answer))
         };
@@ -56,13 +57,14 @@ impl<K: Sink> Settler<K> {
     /// As [`Fallback::answer`].
     pub(super) fn instead(
         &self,
+        part: usize,
         request: &Request,
         ticket: &K::Ticket,
         error: StoreError,
         now: Instant,
     ) -> Result<Answer, StoreError> {
         self.meter.unanswered(request, &error);
-        let answer = self.fallback.answer(request, error);
+        let answer = self.fallback.answer(part, request, error);
         match &answer {
             Ok(answer) => self.meter.answered(request, ticket, answer, now),
             Err(_) => self.meter.failed(request),
@@ -71,13 +73,13 @@ impl<K: Sink> Settler<K> {
     }
 
     /// Settles requests that are not asked, because of `error`.
-    pub(super) fn refuse(&self, batch: Vec<Pending<K::Ticket>>, error: &StoreError) {
+    pub(super) fn refuse(&self, part: usize, batch: Vec<Pending<K::Ticket>>, error: &StoreError) {
         let results = vec![Err(error.clone()); batch.len()];
         let (requests, tickets): (Vec<_>, Vec<_>) = batch
             .into_iter()
             .map(|p| (p.request, Some(p.ticket)))
             .unzip();
-        self.settle(requests.iter().zip(tickets), results);
+        self.settle(part, requests.iter().zip(tickets), results);
     }
 }
 

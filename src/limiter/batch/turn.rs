@@ -21,12 +21,12 @@ pub(super) enum Load {
 }
 
 /// What the task does next.
-pub(super) enum Next<T> {
+pub(super) enum Next<T, F> {
     Send(Load, Vec<Pending<T>>),
     /// To be settled without asking: their deadlines have passed.
     Late(Vec<Pending<T>>),
-    /// All has been counted, or it has taken too long.
-    Tell(T),
+    /// All has been counted, or it has taken too long: who waits is told by dropping this.
+    Tell(F),
     /// The store is to be found again, or told what was decided without it.
     Recover,
     /// Waits for a change; until something is due, if there is.

@@ -117,4 +117,13 @@ impl RedisConfig {
     pub fn place(&self) -> String {
         format!("{}:{}/{}", self.host, self.port, self.database)
     }
+
+    /// The same for another node of the cluster.
+    pub(super) fn at(&self, host: &str, port: u16) -> Self {
+        Self {
+            host: host.to_owned(),
+            port,
+            ..self.clone()
+        }
+    }
 }

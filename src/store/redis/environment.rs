@@ -207,17 +207,13 @@ pub fn unreadable_ca(name: &str) -> ConfigError {
 /// Refuses what a Redis Cluster cannot do. `name` is the variable or option that asks for one.
 ///
 /// # Errors
-/// [`ConfigError`] for a database number, and for the cluster itself: this version speaks to one primary.
+/// [`ConfigError`] for a database number.
 pub fn check_cluster(name: &str, config: &RedisConfig) -> Result<(), ConfigError> {
-    if config.cluster != Some(true) {
+    if config.cluster != Some(true) || config.database == 0 {
         return Ok(());
     }
-    let problem = if config.database != 0 {
-        "asks for a Redis Cluster, which has database 0 only; remove the database or the cluster"
-    } else {
-        "asks for a Redis Cluster, which this version does not speak; \
-         name one primary, or use a replication group with cluster mode disabled"
-    };
+    let problem =
+        "asks for a Redis Cluster, which has database 0 only; remove the database or the cluster";
     Err(ConfigError::new(name, problem))
 }
 

@@ -37,6 +37,10 @@ impl Place {
         }
     }
 
+    pub(super) fn config(&self) -> &RedisConfig {
+        &self.config
+    }
+
     /// A new connection, within the budget.
     pub(super) async fn connect(&self) -> Result<Live, StoreError> {
         let begun = Instant::now();

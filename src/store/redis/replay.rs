@@ -15,7 +15,7 @@ const SOURCE: &str = include_str!("replay.lua");
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(SOURCE));
 
 /// The command that enters `replays`.
-pub(super) fn command(by: By, tag: Tag, scope: &Scope, replays: &[Replay]) -> Cmd {
+pub(super) fn command(by: By, tag: Tag, scope: &Scope, replays: &[&Replay]) -> Cmd {
     let mut cmd = by.script(&SCRIPT, SOURCE);
     cmd.arg(replays.len());
     for replay in replays {

@@ -19,12 +19,16 @@ pub(super) fn during_set_up(error: &RedisError) -> StoreError {
         ErrorKind::Protocol if detail.contains("without any password configured") => {
             ErrorKind::WrongPass
         }
+        ErrorKind::Protocol if detail.contains("not allowed in cluster mode") => ErrorKind::Cluster,
         kind => kind,
     };
     let message = match kind {
         ErrorKind::WrongPass => "the server accepts none of the passwords",
         ErrorKind::NoAuth => "the server asks for a password and none is configured",
         ErrorKind::NoPerm => "the user may not log in or select the database",
+        ErrorKind::Cluster => {
+            "the server is part of a Redis Cluster, which has database 0 only; remove the database"
+        }
         ErrorKind::Disconnected => "the server closed the connection while it was set up",
         ErrorKind::MaxClients => "the server has no connection left (maxclients)",
         ErrorKind::Loading => "the server is loading its data or has lost its primary",
@@ -76,7 +80,7 @@ fn words(kind: ErrorKind) -> &'static str {
         ErrorKind::Oom => "the server is out of memory (OOM)",
         ErrorKind::MaxClients => "the server has no connection left (maxclients)",
         ErrorKind::Busy => "the server runs somebody's long script (BUSY)",
-        ErrorKind::Cluster => "the key lives on another node of a Redis Cluster",
+        ErrorKind::Cluster => "the cluster does not serve the key for now (CLUSTERDOWN)",
         ErrorKind::WrongType => "the key holds something that is not a log of this limiter",
         _ => "the server answers the script with an error that it should not",
     }

@@ -65,36 +65,47 @@ pub(super) fn slack(window: Window) -> Millis {
 }
 
 /// The command that asks `requests`.
-pub(super) fn command(by: By, tag: Tag, scope: &Scope, requests: &[Request]) -> Cmd {
+pub(super) fn command(by: By, tag: Tag, scope: &Scope, requests: &[&Request]) -> Cmd {
+    let keys = requests.iter().map(|request| scope.name.key(&request.id));
+    let kinds = requests.iter().map(|request| (request.op, request.limit));
+    call(by, tag, scope.rules, keys, kinds)
+}
+
+/// The command that asks for something under a limit, about the log of each of `keys`.
+pub(super) fn call(
+    by: By,
+    tag: Tag,
+    rules: Rules,
+    keys: impl ExactSizeIterator<Item = String>,
+    kinds: impl IntoIterator<Item = (Op, Limit)>,
+) -> Cmd {
     let mut cmd = by.script(&SCRIPT, SOURCE);
-    cmd.arg(requests.len());
-    let mut key = String::new();
-    for request in requests {
-        key.clear();
-        scope.name.write_key(&request.id, &mut key);
-        cmd.arg(&key);
+    cmd.arg(keys.len());
+    for key in keys {
+        cmd.arg(key);
     }
-    for argument in arguments(scope.rules, tag, requests) {
+    for argument in arguments(rules, tag, kinds) {
         cmd.arg(argument);
     }
     cmd
 }
 
-/// The script's ARGV. Most requests of a batch are of one kind, or of a few: each kind is written once, and a request is
-/// a byte.
+/// The script's ARGV, for something under a limit, once for each key. Most requests of a batch are of one kind, or of a few:
+/// each kind is written once, and a request is a byte.
 ///
 /// # Panics
 /// In debug builds, for more than 128 requests: the bytes are to be text.
-pub fn arguments(rules: Rules, tag: Tag, requests: &[Request]) -> Vec<String> {
-    debug_assert!(requests.len() <= 128);
+pub fn arguments(
+    rules: Rules,
+    tag: Tag,
+    requests: impl IntoIterator<Item = (Op, Limit)>,
+) -> Vec<String> {
     let window = rules.window.ms();
     let anomaly_window = rules.anomaly.map_or(0, |rule| rule.window().ms());
     let slack = slack(rules.window);
     let mut kinds: Vec<(Op, Limit)> = Vec::new();
-    let mut of_requests = String::with_capacity(1 + requests.len());
-    of_requests.push(char::from(tag.0));
-    for request in requests {
-        let kind = (request.op, request.limit);
+    let mut of_requests = String::from(char::from(tag.0));
+    for kind in requests {
         let number = kinds
             .iter()
             .position(|&known| known == kind)
@@ -104,6 +115,7 @@ pub fn arguments(rules: Rules, tag: Tag, requests: &[Request]) -> Vec<String> {
             });
         of_requests.push(char::from(number as u8));
     }
+    debug_assert!(of_requests.len() <= 129);
     let mut arguments = vec![
         window.to_string(),
         anomaly_window.to_string(),

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use redis::{Cmd, FromRedisValue, Value};
 
 use super::live::Live;
+use super::node::exchange;
 use super::reply;
 use super::script::{self, Tag};
 use crate::quota::{Id, Limit};
@@ -77,7 +78,10 @@ async fn decide(live: &Live, scope: &Scope) -> Result<(), StoreError> {
         limit: Limit::literal(2),
     });
     let tag = Tag::of(fastrand::usize(..));
-    let reply = super::call(live, |by| script::command(by, tag, scope, &requests)).await?;
+    let asked: Vec<_> = requests.iter().collect();
+    let command = |by, _| script::command(by, tag, scope, &asked);
+    let reply = exchange(live, 1, false, command).await?.swap_remove(0);
+    let reply = reply.map_err(|error| reply::instead_of_reply(&error))?;
     let window = scope.rules.window;
     let outcomes = script::outcomes(&reply, tag, window, requests.len())?;
     outcomes

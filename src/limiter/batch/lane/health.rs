@@ -68,17 +68,15 @@ impl<K: Sink> Lane<K> {
         drop(state);
         self.settler.meter.opened();
         self.denied.drop_counts();
-        self.settler.refuse(left, &error);
-        if let Some(ticket) = told {
-            self.settler.sink.counted(ticket);
-        }
+        self.settler.refuse(self.part, left, &error);
+        drop(told);
         self.opened.notify_one();
         self.changed.notify_one();
     }
 
     /// Whether the store has to hear of something that was decided here.
     pub(super) fn is_noted(&self) -> bool {
-        self.settler.fallback.noted().is_some()
+        self.settler.fallback.noted(self.part).is_some()
     }
 
     /// Something may have been decided here.

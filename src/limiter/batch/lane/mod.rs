@@ -2,7 +2,7 @@
 
 mod health;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -12,27 +12,29 @@ pub(super) use self::health::Seen;
 use crate::limiter::Sink;
 use crate::limiter::batch::queues::Queues;
 use crate::limiter::batch::settler::{Settler, gone};
+use crate::limiter::batch::told::Told;
 use crate::limiter::batch::turn::{Load, Next, Pending, Place};
 use crate::limiter::batch::watch::{Launched, Watch};
 use crate::limiter::breaker::Breaker;
 use crate::limiter::denied::{Denied, SWEEP};
 use crate::store::Request;
 
-/// The requests of one limiter.
+/// The requests of one limiter to one part of the store.
 pub(super) struct Lane<K: Sink> {
+    pub(super) part: usize,
     state: Mutex<State<K>>,
     /// Wakes the task that sends batches.
     pub(super) changed: Notify,
     /// Told when the breaker opens.
     pub(super) opened: Notify,
-    pub(super) settler: Settler<K>,
+    pub(super) settler: Arc<Settler<K>>,
     pub(super) denied: Denied<K::Ticket>,
     /// The time within which a request is settled.
     pub(super) timeout: Duration,
 }
 
 struct State<K: Sink> {
-    queues: Queues<K::Ticket>,
+    queues: Queues<K::Ticket, Arc<Told<K>>>,
     breaker: Breaker,
     /// The store is being found again, or told.
     recovering: bool,
@@ -46,8 +48,14 @@ struct State<K: Sink> {
 }
 
 impl<K: Sink> Lane<K> {
-    pub(super) fn new(settler: Settler<K>, denied: Denied<K::Ticket>, timeout: Duration) -> Self {
+    pub(super) fn new(
+        part: usize,
+        settler: Arc<Settler<K>>,
+        denied: Denied<K::Ticket>,
+        timeout: Duration,
+    ) -> Self {
         Self {
+            part,
             settler,
             denied,
             timeout,
@@ -104,7 +112,7 @@ impl<K: Sink> Lane<K> {
         if let Some(error) = state.refuses() {
             state.queues.leave(Load::Requests(1));
             drop(state);
-            self.settler.refuse(vec![pending], &error);
+            self.settler.refuse(self.part, vec![pending], &error);
             return;
         }
         state.queues.take_back(pending);
@@ -143,7 +151,7 @@ impl<K: Sink> Lane<K> {
     }
 
     /// What the task does next. What it is to send counts as under way.
-    pub(super) fn next(&self, now: Instant) -> Next<K::Ticket> {
+    pub(super) fn next(&self, now: Instant) -> Next<K::Ticket, Arc<Told<K>>> {
         let mut state = self.lock();
         let noted = self.is_noted();
         let telling = noted && state.breaker.is_well();
@@ -178,9 +186,9 @@ impl<K: Sink> Lane<K> {
         }
     }
 
-    /// Counts all that the denied cache has answered, has the store told of what was decided here, and then tells `ticket`.
+    /// Counts all that the denied cache has answered, has the store told of what was decided here, and holds `told` until then.
     /// `false`: there is nothing to wait for.
-    pub(super) fn flush(&self, ticket: K::Ticket, now: Instant) -> bool {
+    pub(super) fn flush(&self, told: &Arc<Told<K>>, now: Instant) -> bool {
         let mut state = self.lock();
         self.denied.sweep(now);
         let telling = self.is_noted() && state.breaker.is_well();
@@ -188,8 +196,9 @@ impl<K: Sink> Lane<K> {
         if state.ended || state.breaker.open().is_some() || !busy {
             return false;
         }
-        state.queues.tell(ticket, now + self.timeout);
+        let before = state.queues.tell(Arc::clone(told), now + self.timeout);
         drop(state);
+        drop(before);
         self.changed.notify_one();
         true
     }
@@ -218,13 +227,11 @@ impl<K: Sink> Lane<K> {
             state.ended = true;
             (state.queues.drain(), state.watch.take())
         };
-        if let Some(ticket) = told {
-            self.settler.sink.counted(ticket);
-        }
+        drop(told);
         if let Some(launched) = launched {
             launched.launch.give_up();
         }
-        self.settler.refuse(left, &gone());
+        self.settler.refuse(self.part, left, &gone());
     }
 
     fn lock(&self) -> MutexGuard<'_, State<K>> {

@@ -123,6 +123,14 @@ impl Link {
         matches!(self.0.lock().stage, Stage::Away(_))
     }
 
+    /// Lets go of the connection. The next request makes a new one.
+    pub(in crate::store::redis) fn release(&self) {
+        let mut state = self.0.lock();
+        if matches!(state.stage, Stage::Up(_)) {
+            state.stage = Stage::Down;
+        }
+    }
+
     /// Lets go of `live` because of `error`, unless it has been replaced already.
     pub(in crate::store::redis) fn discard(&self, live: &Live, error: StoreError) {
         {

@@ -1,0 +1,40 @@
+//! Who waits until all lanes have counted.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::settler::Settler;
+use crate::limiter::Sink;
+
+/// Held by every lane that has something to count. Dropped by the last of them, it tells.
+pub(super) struct Told<K: Sink> {
+    settler: Arc<Settler<K>>,
+    /// `None`: nobody waits.
+    ticket: Mutex<Option<K::Ticket>>,
+}
+
+impl<K: Sink> Told<K> {
+    pub(super) fn new(settler: Arc<Settler<K>>, ticket: K::Ticket) -> Self {
+        Self {
+            settler,
+            ticket: Mutex::new(Some(ticket)),
+        }
+    }
+
+    /// There was nothing to wait for.
+    pub(super) fn never(&self) {
+        self.take();
+    }
+
+    fn take(&self) -> Option<K::Ticket> {
+        let mut ticket = self.ticket.lock().unwrap_or_else(PoisonError::into_inner);
+        ticket.take()
+    }
+}
+
+impl<K: Sink> Drop for Told<K> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.take() {
+            self.settler.sink.counted(ticket);
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! What this process has decided while the store was away, to be replayed into it.
+//!
+//! The local logs know when; the journal knows how many of an id's newest admissions the store has not heard of, and whether
+//! its log was forgotten meanwhile. The local logs stay as they are: a store that comes and goes many times in a window
+//! grants no more than one limit a process.
+
+mod replaying;
+
+use std::collections::HashSet;
+use std::collections::hash_map::RandomState;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use hashlink::LinkedHashMap;
+
+pub use self::replaying::Replaying;
+
+use crate::quota::{Clock, Id, Millis, Outcome, Rules};
+use crate::store::{MAX_MEMORY_IDS, MemoryStore, Op, Request};
+
+/// Decisions that are still to be replayed, by part of the store and id, in the order of the first.
+#[derive(Default)]
+pub struct Journal {
+    parts: Mutex<Vec<Part>>,
+    /// How many notes there are, and replays under way: to be read without the lock by each batch.
+    open: AtomicUsize,
+    /// Counts how often everything was forgotten: what is taken out before that must not come back.
+    epoch: AtomicU64,
+}
+
+/// What one part of the store has to hear of.
+#[derive(Default)]
+struct Part {
+    notes: LinkedHashMap<Id, Note, RandomState>,
+    /// One replay at a time: two would not know which admissions the other has taken.
+    replaying: bool,
+    /// The ids of its call under way.
+    taken: HashSet<Id>,
+}
+
+/// What is to be replayed of one id.
+#[derive(Debug, Clone, Copy, Default)]
+struct Note {
+    /// When its log was forgotten, by the clock of the local logs.
+    reset: Option<Millis>,
+    /// So many of the newest admissions in its local log.
+    admissions: usize,
+    /// So many of the oldest of these have been sent, with nobody knowing what became of them.
+    in_doubt: usize,
+}
+
+impl Journal {
+    /// Answers `request` from the local `logs`, and notes what that part of the store has to hear of.
+    pub fn answer(
+        &self,
+        logs: &MemoryStore,
+        rules: Rules,
+        part: usize,
+        request: &Request,
+    ) -> Outcome {
+        // Held meanwhile, so that the newest admissions of a log are those that are noted.
+        let mut parts = self.parts();
+        let outcome = logs.answer(rules, request);
+        let admitted = match request.op {
+            Op::Check | Op::Limit => outcome.decision.is_allowed(),
+            Op::Reset => false,
+            Op::Status | Op::Denied(_) => return outcome,
+        };
+        if !admitted && request.op != Op::Reset {
+            return outcome;
+        }
+        make_room(&mut parts, &request.id);
+        let notes = &mut home(&mut parts, part, &request.id).notes;
+        let note = notes
+            .entry(request.id.clone())
+            .or_insert_with(Note::default);
+        if admitted {
+            note.admissions += 1;
+        } else {
+            *note = Note {
+                reset: Some(logs.clock().now()),
+                ..Note::default()
+            };
+        }
+        // In the order of the last use, as the logs are.
+        notes.to_back(&request.id);
+        self.counted(&parts);
+        outcome
+    }
+
+    /// Whether that part of the store has been told everything: nothing is noted, and no replay is under way.
+    pub fn is_settled(&self, part: usize) -> bool {
+        self.open.load(Ordering::SeqCst) == 0 || self.parts().get(part).is_none_or(Part::is_settled)
+    }
+
+    /// Forgets everything, the logs too.
+    pub fn clear(&self, logs: &MemoryStore) {
+        let mut parts = self.parts();
+        logs.clear();
+        parts.iter_mut().for_each(|part| part.notes.clear());
+        self.epoch.fetch_add(1, Ordering::Relaxed);
+        self.counted(&parts);
+    }
+
+    /// Forgets an id: the store has.
+    pub fn forget(&self, logs: &MemoryStore, id: &Id) {
+        let mut parts = self.parts();
+        logs.forget(id);
+        for part in parts.iter_mut() {
+            part.notes.remove(id);
+        }
+        self.counted(&parts);
+    }
+
+    /// Begins a replay into that part of the store. `None`: another one is under way.
+    pub fn replay(&self, part: usize) -> Option<Replaying<'_>> {
+        Replaying::begin(self, part)
+    }
+
+    fn counted(&self, parts: &[Part]) {
+        let open = parts
+            .iter()
+            .map(|part| part.notes.len() + usize::from(part.replaying));
+        self.open.store(open.sum(), Ordering::SeqCst);
+    }
+
+    fn parts(&self) -> MutexGuard<'_, Vec<Part>> {
+        // Nothing panics while they are being changed.
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Part {
+    fn is_settled(&self) -> bool {
+        self.notes.is_empty() && !self.replaying
+    }
+
+    fn knows(&self, id: &Id) -> bool {
+        self.notes.contains_key(id) || self.taken.contains(id)
+    }
+}
+
+/// Where an id is noted: with the part that its first note was for, should its log be with another by now.
+fn home<'a>(parts: &'a mut Vec<Part>, part: usize, id: &Id) -> &'a mut Part {
+    let at = parts.iter().position(|part| part.knows(id)).unwrap_or(part);
+    if at >= parts.len() {
+        parts.resize_with(at + 1, Part::default);
+    }
+    &mut parts[at]
+}
+
+/// As many ids as there are logs. One more: one that was used long ago is forgotten, as its log is.
+fn make_room(parts: &mut [Part], id: &Id) {
+    let count = |parts: &[Part]| parts.iter().map(|part| part.notes.len()).sum::<usize>();
+    while count(parts) >= MAX_MEMORY_IDS && !parts.iter().any(|part| part.notes.contains_key(id)) {
+        let largest = parts.iter_mut().max_by_key(|part| part.notes.len());
+        largest.and_then(|part| part.notes.pop_front());
+    }
+}

@@ -1,0 +1,164 @@
+//! Logs on a Redis Cluster.
+//!
+//! The redis crate's own cluster connection is not used. It sends again what may have been executed, waits for seconds inside
+//! a command while it asks for the topology, follows redirects only as "retries", which do both, and answers a pipeline over
+//! several slots as a whole or not at all. Here each slot's requests are one script call, the calls for one node travel
+//! together, a redirect is followed at once, and nothing is sent twice that may have been executed.
+
+mod refresh;
+mod route;
+mod slot;
+mod topology;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::select;
+use tokio::sync::watch;
+
+use self::refresh::Refresh;
+pub(super) use self::refresh::{Told, ask_for_slots};
+pub(super) use self::route::run;
+use self::slot::SLOTS;
+use self::topology::{Served, Topology};
+use super::connections::Connections;
+use super::errand::Probe;
+use super::node::Node;
+use super::node::redirect::Address;
+use crate::quota::Id;
+use crate::store::{Scope, StoreError};
+
+/// A cluster, as its nodes have told it.
+pub(super) struct Cluster {
+    /// The configured one, which may be a name for any of them.
+    seed: Arc<Node>,
+    connections: Arc<Connections>,
+    topology: watch::Sender<Arc<Topology>>,
+    /// Nodes that a redirect has named, and the topology does not know yet.
+    guests: Mutex<Vec<Arc<Node>>>,
+    refresh: Arc<Refresh>,
+}
+
+impl Cluster {
+    /// The cluster that `seed` has told of. Inside the runtime.
+    pub(super) fn new(
+        seed: Arc<Node>,
+        connections: Arc<Connections>,
+        served: &[Served],
+    ) -> Arc<Self> {
+        let cluster = Arc::new(Self {
+            seed,
+            connections,
+            topology: watch::Sender::new(Arc::new(Topology::unknown())),
+            guests: Mutex::default(),
+            refresh: Arc::default(),
+        });
+        cluster.adopt(served);
+        tokio::spawn(refresh::keep(
+            Arc::downgrade(&cluster),
+            Arc::clone(&cluster.refresh),
+        ));
+        cluster
+    }
+
+    /// Whether the configured server has said that it is no cluster any more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.refresh.is_gone()
+    }
+
+    /// The part of the store that an id's log is with.
+    pub(super) fn part_of(&self, scope: &Scope, id: &Id) -> usize {
+        let slot = slot::of(&scope.name.key(id));
+        self.topology.borrow().part(slot)
+    }
+
+    /// The node to ask about an id.
+    pub(super) fn node_of(&self, scope: &Scope, id: &Id) -> Option<Arc<Node>> {
+        let slot = slot::of(&scope.name.key(id));
+        self.topology.borrow().node(slot).cloned()
+    }
+
+    /// Whether the primary of that part decides.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub(super) async fn probe(&self, scope: &Scope, part: usize) -> Result<(), StoreError> {
+        let topology = Arc::clone(&self.topology.borrow());
+        let ours = |probe: &Probe<'_>| topology.part(slot::of(&probe.key)) == part;
+        // In vain only where the part has no slots left, and nothing is asked of it any more: one in so many keys is with the
+        // smallest shard, on average.
+        let mut probes = (0..4 * u32::from(SLOTS)).map(|n| Probe::new(scope, n));
+        let Some(probe) = probes.find(ours) else {
+            return Ok(());
+        };
+        let mut results = run(self, &probe, &[()]).await;
+        results.swap_remove(0).map(drop)
+    }
+
+    /// As [`Store::reached`](crate::store::Store::reached), for one part: counts its primaries, and the connections made to them.
+    pub(super) async fn reached(&self, part: usize, known: u64) -> u64 {
+        let mut topologies = self.topology.subscribe();
+        loop {
+            let shard = topologies.borrow_and_update().shard(part).cloned();
+            let shard = shard.unwrap_or_default();
+            let mut arrivals = shard.node.as_ref().map(|node| node.arrivals());
+            let made = arrivals
+                .as_mut()
+                .map_or(0, |made| *made.borrow_and_update());
+            let now = u64::from(shard.generation) << 32 | made;
+            if now != known {
+                return now;
+            }
+            let arrival = async {
+                match &mut arrivals {
+                    Some(arrivals) => arrivals.changed().await,
+                    None => std::future::pending().await,
+                }
+            };
+            // The topology's sender lives as long as this. That of a node may not, and then there is another topology.
+            select! {
+                _ = topologies.changed() => {}
+                Ok(()) = arrival => {}
+            }
+        }
+    }
+
+    /// The node at `address`.
+    fn node_at(&self, address: &Address) -> Arc<Node> {
+        let is_there = |node: &&Arc<Node>| node.is_at(address);
+        let topology = self.topology.borrow();
+        let known = topology.nodes().chain([&self.seed]).find(is_there).cloned();
+        drop(topology);
+        known.unwrap_or_else(|| {
+            let mut guests = self.guests();
+            if let Some(node) = guests.iter().find(is_there) {
+                return Arc::clone(node);
+            }
+            let config = self.seed.config().at(&address.host, address.port);
+            let node = Arc::new(Node::new(config, Arc::clone(&self.connections)));
+            guests.push(Arc::clone(&node));
+            node
+        })
+    }
+
+    /// Who serves what from now on.
+    fn adopt(&self, served: &[Served]) {
+        let known = Arc::clone(&self.topology.borrow());
+        let next = Arc::new(known.next(served, |address| self.node_at(address)));
+        if !next.nodes().any(|node| Arc::ptr_eq(node, &self.seed)) {
+            self.seed.release();
+        }
+        self.topology.send_replace(next);
+        self.guests().clear();
+    }
+
+    fn guests(&self) -> MutexGuard<'_, Vec<Arc<Node>>> {
+        // Nothing panics while they are being changed.
+        self.guests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.refresh.ask();
+    }
+}

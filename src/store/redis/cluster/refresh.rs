@@ -1,0 +1,166 @@
+//! Keeps the topology: asks the nodes for it when something has changed, and from time to time.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::Cluster;
+use super::slot::SLOTS;
+use super::topology::{Served, served};
+use crate::store::redis::node::Node;
+use crate::store::redis::reply;
+use crate::store::{ErrorKind, StoreError};
+
+/// How often it is asked for while all is well: a shard added by hand, say, is known without a redirect. Up to half more, so
+/// that processes that began together do not ask together.
+const PERIOD: Duration = Duration::from_secs(60);
+
+/// The same while a slot has no node, or a node no connection: a replica is promoted within seconds. `CLUSTER SLOTS` takes a
+/// node of a few shards some 20 us: a thousand processes cost it 2 % of a core.
+const SICK: Duration = Duration::from_secs(1);
+
+/// What asks for it is heard once in so long, and at once after a longer rest: a slot that moves redirects many.
+const GAP: Duration = Duration::from_millis(250);
+
+/// How long one node has for an answer: it is one of several that know.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Nobody asks for the topology of a cluster that has not been used for so long.
+const IDLE: Duration = Duration::from_secs(90);
+
+/// Who wants a new topology, and whether anybody uses it.
+pub(super) struct Refresh {
+    asked: Notify,
+    used: Mutex<Instant>,
+    gone: AtomicBool,
+}
+
+impl Default for Refresh {
+    fn default() -> Self {
+        Self {
+            asked: Notify::new(),
+            used: Mutex::new(Instant::now()),
+            gone: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Refresh {
+    /// Something has changed, or may have.
+    pub(super) fn ask(&self) {
+        self.asked.notify_one();
+    }
+
+    /// The cluster is in use.
+    pub(super) fn used(&self) {
+        *self.last_use() = Instant::now();
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Relaxed)
+    }
+
+    fn last_use(&self) -> MutexGuard<'_, Instant> {
+        // Nothing panics between two writes to it.
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a server tells of its cluster.
+pub(in crate::store::redis) enum Told {
+    /// Who serves what.
+    Slots(Vec<Served>),
+    /// It is not part of a cluster.
+    Alone,
+    /// The user may not ask.
+    Forbidden,
+}
+
+/// Asks `node` for the topology.
+///
+/// # Errors
+/// Why it does not tell.
+pub(in crate::store::redis) async fn ask_for_slots(node: &Node) -> Result<Told, StoreError> {
+    let command = redis::cmd("CLUSTER").arg("SLOTS").to_owned();
+    let error = match node.look_up(&command).await? {
+        Ok(answer) => {
+            let slots = served(&answer, node.config()).map(Told::Slots);
+            let message = "the server's answer to CLUSTER SLOTS makes no sense";
+            return slots.ok_or_else(|| StoreError::new(ErrorKind::Protocol, message));
+        }
+        Err(error) => error,
+    };
+    match (error.code(), reply::instead_of_reply(&error)) {
+        (_, known) if known.kind() == ErrorKind::NoPerm => Ok(Told::Forbidden),
+        // "This instance has cluster support disabled", or a server that has never heard of clusters.
+        (Some("ERR"), _) => Ok(Told::Alone),
+        (_, known) => Err(known),
+    }
+}
+
+/// Keeps the topology of `cluster` for as long as that is there.
+pub(super) async fn keep(cluster: Weak<Cluster>, refresh: Arc<Refresh>) {
+    loop {
+        let Some(well) = cluster.upgrade().map(|c| c.topology.borrow().is_well()) else {
+            return;
+        };
+        let period = if well { PERIOD } else { SICK };
+        let asked = timeout(later(period), refresh.asked.notified()).await;
+        let idle = refresh.last_use().elapsed() > IDLE;
+        let Some(cluster) = cluster.upgrade() else {
+            return;
+        };
+        if asked.is_ok() || !idle {
+            let next = Instant::now() + later(GAP);
+            look(&cluster).await;
+            drop(cluster);
+            sleep_until(next).await;
+        }
+    }
+}
+
+fn later(time: Duration) -> Duration {
+    time.mul_f64(1.0 + fastrand::f64() / 2.0)
+}
+
+/// Asks one node after another until one knows of every slot, and takes over what the best of them knows.
+async fn look(cluster: &Cluster) {
+    let mut nodes: Vec<_> = cluster.topology.borrow().nodes().cloned().collect();
+    fastrand::shuffle(&mut nodes);
+    // Those that nobody reaches come last; before them, whatever the configured name leads to by now.
+    nodes.sort_by_key(|node| node.is_away());
+    let reached = nodes.partition_point(|node| !node.is_away());
+    if !nodes.iter().any(|node| Arc::ptr_eq(node, &cluster.seed)) {
+        nodes.insert(reached, Arc::clone(&cluster.seed));
+    }
+    let mut best = Vec::new();
+    for node in nodes {
+        let Ok(Ok(told)) = timeout(PATIENCE, ask_for_slots(&node)).await else {
+            continue;
+        };
+        match told {
+            Told::Slots(slots) => {
+                if count(&slots) > count(&best) {
+                    best = slots;
+                }
+                if count(&best) == usize::from(SLOTS) {
+                    break;
+                }
+            }
+            Told::Alone if Arc::ptr_eq(&node, &cluster.seed) && best.is_empty() => {
+                cluster.refresh.gone.store(true, Ordering::Relaxed);
+            }
+            Told::Alone | Told::Forbidden => {}
+        }
+    }
+    if !best.is_empty() {
+        cluster.adopt(&best);
+    }
+}
+
+fn count(served: &[Served]) -> usize {
+    served.iter().map(|(_, slots)| slots.len()).sum()
+}

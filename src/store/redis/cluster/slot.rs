@@ -1,0 +1,16 @@
+//! From a key to its slot.
+
+use crc::{CRC_16_XMODEM, Crc, Table};
+
+/// How many slots a cluster has.
+pub(super) const SLOTS: u16 = 16384;
+
+static CRC: Crc<u16, Table<16>> = Crc::<u16, Table<16>>::new(&CRC_16_XMODEM);
+
+/// The slot of a key that begins with its hash tag, as those of a limiter do: `{tag}` and perhaps more.
+/// (Redis cluster specification, "Key distribution model" and "Hash tags".)
+pub(super) fn of(key: &str) -> u16 {
+    let tagged = key.strip_prefix('{').and_then(|rest| rest.split_once('}'));
+    let tag = tagged.map_or(key, |(tag, _)| tag);
+    CRC.checksum(tag.as_bytes()) % SLOTS
+}

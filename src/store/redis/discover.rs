@@ -1,0 +1,113 @@
+//! What the configured server is: one Redis, or a node of a cluster.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::sync::Mutex;
+
+use super::cluster::{Cluster, Told, ask_for_slots};
+use super::connections::Connections;
+use super::node::Node;
+use crate::store::{ErrorKind, StoreError};
+
+/// A store behind one server, as far as that is known.
+#[derive(Clone)]
+pub(super) enum Shape {
+    Single,
+    Cluster(Arc<Cluster>),
+}
+
+/// Finds out, once, and keeps it.
+pub(super) struct Discovery {
+    node: Arc<Node>,
+    connections: Arc<Connections>,
+    found: RwLock<Option<Shape>>,
+    /// Held by who asks.
+    asking: Mutex<()>,
+}
+
+impl Discovery {
+    pub(super) fn new(node: Arc<Node>, connections: Arc<Connections>) -> Self {
+        // Said to be none: not even asked.
+        let found = (node.config().cluster == Some(false)).then_some(Shape::Single);
+        Self {
+            node,
+            connections,
+            found: RwLock::new(found),
+            asking: Mutex::new(()),
+        }
+    }
+
+    /// What it is, if that is known.
+    pub(super) fn known(&self) -> Option<Shape> {
+        let found = self.found.read().unwrap_or_else(PoisonError::into_inner);
+        match &*found {
+            Some(Shape::Cluster(cluster)) if cluster.is_gone() => None,
+            found => found.clone(),
+        }
+    }
+
+    /// What it is: asked for, if need be.
+    ///
+    /// # Errors
+    /// Why it cannot be asked; or [`ErrorKind::Cluster`] for what is not as configured.
+    pub(super) async fn shape(&self) -> Result<Shape, StoreError> {
+        if let Some(shape) = self.known() {
+            return Ok(shape);
+        }
+        let _asking = self.asking.lock().await;
+        if let Some(shape) = self.known() {
+            return Ok(shape);
+        }
+        let told = ask_for_slots(&self.node)
+            .await
+            .map_err(StoreError::unsent)?;
+        let wanted = self.node.config().cluster == Some(true);
+        let shape = match told {
+            Told::Slots(slots) if slots.is_empty() => return Err(empty()),
+            Told::Slots(_) if self.node.config().database != 0 => return Err(database()),
+            Told::Slots(slots) => {
+                let node = Arc::clone(&self.node);
+                Shape::Cluster(Cluster::new(node, Arc::clone(&self.connections), &slots))
+            }
+            Told::Alone if wanted => return Err(alone()),
+            Told::Forbidden if wanted => return Err(forbidden()),
+            Told::Alone | Told::Forbidden => Shape::Single,
+        };
+        self.keep(Some(shape.clone()));
+        Ok(shape)
+    }
+
+    /// It is not what it was. Asked again, unless it is said to be none.
+    pub(super) fn doubt(&self) {
+        if self.node.config().cluster != Some(false) {
+            self.keep(None);
+        }
+    }
+
+    fn keep(&self, shape: Option<Shape>) {
+        *self.found.write().unwrap_or_else(PoisonError::into_inner) = shape;
+    }
+}
+
+fn refused(message: &'static str) -> StoreError {
+    StoreError::new(ErrorKind::Cluster, message).unsent()
+}
+
+fn empty() -> StoreError {
+    refused("the server is a node of a Redis Cluster in which nobody serves any slot yet")
+}
+
+fn database() -> StoreError {
+    refused("the server is part of a Redis Cluster, which has database 0 only; remove the database")
+}
+
+fn alone() -> StoreError {
+    refused(
+        "the server is not part of a Redis Cluster, as redis.cluster or the environment says; leave that out, and the \
+         server is asked",
+    )
+}
+
+fn forbidden() -> StoreError {
+    refused("the user may not ask for the cluster's slots; allow it CLUSTER SLOTS (+cluster|slots)")
+}

@@ -1,0 +1,118 @@
+//! Commands out, replies back, over one connection and in one round trip.
+
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
+
+use crate::store::StoreError;
+use crate::store::redis::live::Live;
+use crate::store::redis::reply;
+use crate::store::redis::script::By;
+
+/// How often the source is sent before a server is taken for one that keeps no script. Once is enough but where the slot of
+/// the one command that brought the source along has just moved away.
+const SENDINGS: usize = 3;
+
+/// One command's reply: a value, or an error that the server has said.
+pub(in crate::store::redis) type Reply = Result<Value, RedisError>;
+
+/// Sends `count` commands that run a script, and the source along where the server does not have it: after a restart, and
+/// practically every failover. The server has refused then before it ran anything, so asking again cannot count twice.
+/// `asking`: each for a slot that the server is about to take over.
+///
+/// # Errors
+/// Why there are no replies.
+pub(in crate::store::redis) async fn exchange(
+    live: &Live,
+    count: usize,
+    asking: bool,
+    command: impl Fn(By, usize) -> Cmd,
+) -> Result<Vec<Reply>, StoreError> {
+    let mut connection = live.connection.clone();
+    let waiting = Waiting(live);
+    live.pulse.sent();
+    let commands = (0..count).map(|n| command(By::Hash, n));
+    let mut replies = send(&mut connection, commands, asking).await;
+    for _ in 0..SENDINGS {
+        let Ok(known) = &mut replies else { break };
+        let unknown = |(n, reply): (usize, &Reply)| lacks_script(reply).then_some(n);
+        let unknown: Vec<_> = known.iter().enumerate().filter_map(unknown).collect();
+        if unknown.is_empty() {
+            break;
+        }
+        live.pulse.heard();
+        live.pulse.sent();
+        // With the first of them; the server has it for the others.
+        let by = std::iter::once(By::Source).chain(std::iter::repeat(By::Hash));
+        let commands = unknown.iter().zip(by).map(|(&n, by)| command(by, n));
+        match send(&mut connection, commands, asking).await {
+            Ok(again) => unknown
+                .iter()
+                .zip(again)
+                .for_each(|(&n, reply)| known[n] = reply),
+            Err(error) => replies = Err(error),
+        }
+    }
+    live.pulse.heard();
+    drop(waiting);
+    replies.map_err(|e| reply::instead_of_reply(&e))
+}
+
+fn lacks_script(reply: &Reply) -> bool {
+    matches!(reply, Err(error) if error.code() == Some("NOSCRIPT"))
+}
+
+/// # Errors
+/// Why there are no replies: the connection broke, or what came over it makes no sense.
+async fn send(
+    connection: &mut MultiplexedConnection,
+    mut commands: impl Iterator<Item = Cmd>,
+    asking: bool,
+) -> RedisResult<Vec<Reply>> {
+    let (Some(first), second) = (commands.next(), commands.next()) else {
+        return Ok(Vec::new());
+    };
+    let (false, None) = (asking, &second) else {
+        let commands = std::iter::once(first).chain(second).chain(commands);
+        return send_several(connection, commands, asking).await;
+    };
+    match connection.send_packed_command(&first).await {
+        Ok(value) => Ok(vec![said(value)]),
+        Err(error) if error.code().is_some() => Ok(vec![Err(error)]),
+        Err(error) => Err(error),
+    }
+}
+
+async fn send_several(
+    connection: &mut MultiplexedConnection,
+    commands: impl Iterator<Item = Cmd>,
+    asking: bool,
+) -> RedisResult<Vec<Reply>> {
+    let mut pipeline = Pipeline::new();
+    for command in commands {
+        if asking {
+            pipeline.cmd("ASKING");
+        }
+        pipeline.add_command(command);
+    }
+    let count = pipeline.len();
+    let values = connection.send_packed_commands(&pipeline, 0, count).await?;
+    let of_commands = values.into_iter().skip(usize::from(asking));
+    let of_commands = of_commands.step_by(1 + usize::from(asking));
+    Ok(of_commands.map(said).collect())
+}
+
+fn said(value: Value) -> Reply {
+    match value {
+        Value::ServerError(error) => Err(error.into()),
+        value => Ok(value),
+    }
+}
+
+/// Somebody who waits for an answer. Given up, with nothing heard for long, the connection is in doubt.
+struct Waiting<'a>(&'a Live);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.pulse.given_up();
+    }
+}

@@ -1,0 +1,55 @@
+//! Where a node of a cluster says that a key is.
+
+use redis::RedisError;
+
+use crate::store::redis::config::RedisConfig;
+
+/// The name or address of a node, and its port.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(in crate::store::redis) struct Address {
+    pub(in crate::store::redis) host: String,
+    pub(in crate::store::redis) port: u16,
+}
+
+impl Address {
+    /// As a node that was `asked` names another one: by no host, or an unknown one, where that is its own.
+    pub(in crate::store::redis) fn named(host: &str, port: u16, asked: &RedisConfig) -> Self {
+        let host = match host {
+            "" | "?" => &asked.host,
+            host => host,
+        };
+        Self {
+            host: host.to_owned(),
+            port,
+        }
+    }
+}
+
+/// What a node says that did nothing, since the key is not, or not wholly, with it.
+/// (Redis cluster specification, "MOVED Redirection", "ASK redirection", "Multiple keys operations".)
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::store::redis) enum Redirect {
+    /// Its slot is there.
+    Moved(Address),
+    /// Its slot is moving there, and the key has moved, or is new. To be asked there with `ASKING`, this once.
+    Ask(Address),
+    /// Some keys of the slot have moved and others have not: to be asked one by one.
+    TryAgain,
+}
+
+impl Redirect {
+    /// What `error` of the node that was `asked` says, if that is a redirect.
+    pub(super) fn of(error: &RedisError, asked: &RedisConfig) -> Option<Self> {
+        let there = || {
+            let (address, _) = error.redirect_node()?;
+            let (host, port) = address.rsplit_once(':')?;
+            Some(Address::named(host, port.parse().ok()?, asked))
+        };
+        match error.code()? {
+            "MOVED" => there().map(Self::Moved),
+            "ASK" => there().map(Self::Ask),
+            "TRYAGAIN" => Some(Self::TryAgain),
+            _ => None,
+        }
+    }
+}
