@@ -6,6 +6,7 @@
 //! | `pure` | the decision against a naive reference, on random histories |
 //! | `stores` | one contract, over every store; and the stores against the pure log |
 //! | `redis` | one Redis and its faults: passwords, TLS, replicas, restarts |
+//! | `cluster` | a Redis Cluster of the tests' own, and what can be done to it |
 //! | `limiter` | batches, deadlines, and what decides when the store is away |
 //!
 //! `cargo test` runs them all. They start `redis-server` themselves; a machine without it fails, nothing is skipped.
@@ -13,6 +14,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod asking;
+mod cluster;
 mod limiter;
 mod pure;
 mod redis;
@@ -20,3 +22,4 @@ mod rooms;
 mod scenario;
 mod server;
 mod stores;
+mod users;

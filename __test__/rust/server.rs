@@ -43,21 +43,31 @@ pub fn shared() -> Arc<Server> {
 impl Server {
     /// A server with `arguments` besides those every server has.
     pub fn start(arguments: &[&str]) -> Self {
-        require_redis();
+        let arguments: Vec<_> = arguments.iter().map(|&a| a.to_owned()).collect();
         for _ in 0..5 {
-            let server = Self {
-                guard: Mutex::new(None),
-                folder: tempfile::tempdir().unwrap(),
-                arguments: arguments.iter().map(|&a| a.to_owned()).collect(),
-                port: free_port(),
-            };
             // Somebody else may take the port in between.
-            if server.run() {
-                return server;
+            match Self::start_on(free_port(), arguments.clone()) {
+                Ok(server) => return server,
+                Err(log) => println!("{log}"),
             }
-            println!("{}", server.log());
         }
         panic!("redis-server does not start; its last words are above");
+    }
+
+    /// The same on a port that others have been told of already; what it logged, if it does not start there.
+    pub fn start_on(port: u16, arguments: Vec<String>) -> Result<Self, String> {
+        require_redis();
+        let server = Self {
+            guard: Mutex::new(None),
+            folder: tempfile::tempdir().unwrap(),
+            arguments,
+            port,
+        };
+        if server.run() {
+            Ok(server)
+        } else {
+            Err(server.log())
+        }
     }
 
     /// Starts it again on the same port, after [`Server::kill`].

@@ -3,7 +3,8 @@
 use std::fs;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, IsCa, Issuer, KeyPair, date_time_ymd,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
+    date_time_ymd,
 };
 use tempfile::TempDir;
 
@@ -19,6 +20,8 @@ pub struct Authority {
 impl Authority {
     pub fn new() -> Self {
         let mut params = params(&[]);
+        // OpenSSL takes a certificate whose issuer is called as its subject for one that signs itself.
+        params.distinguished_name.push(DnType::CommonName, "tests");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
@@ -41,7 +44,12 @@ impl Authority {
         self.serve(params)
     }
 
-    fn serve(&self, params: CertificateParams) -> TlsServer {
+    /// A certificate for `names`, in files.
+    pub fn certify(&self, names: &[&str]) -> Files {
+        self.issue(params(names))
+    }
+
+    fn issue(&self, params: CertificateParams) -> Files {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -50,28 +58,52 @@ impl Authority {
             fs::write(&path, text).unwrap();
             path.to_str().unwrap().to_owned()
         };
-        let ca = write("ca.pem", self.pem.clone());
-        let certificate = write("server.pem", certificate.pem());
-        let key = write("server.key", key.serialize_pem());
+        Files {
+            ca: write("ca.pem", self.pem.clone()),
+            certificate: write("server.pem", certificate.pem()),
+            key: write("server.key", key.serialize_pem()),
+            _folder: folder,
+        }
+    }
+
+    fn serve(&self, params: CertificateParams) -> TlsServer {
+        let files = self.issue(params);
         let port = free_port();
-        let server = Server::start(&[
-            "--tls-port",
-            &port.to_string(),
-            "--tls-cert-file",
-            &certificate,
-            "--tls-key-file",
-            &key,
-            "--tls-ca-cert-file",
-            &ca,
-            "--tls-auth-clients",
-            "no",
-        ]);
+        let tls_port = port.to_string();
+        let mut arguments = vec!["--tls-port", &tls_port];
+        arguments.extend(files.arguments());
+        let server = Server::start(&arguments);
         TlsServer {
             server,
             port,
-            ca_file: ca,
-            _folder: folder,
+            ca_file: files.ca.clone(),
+            _files: files,
         }
+    }
+}
+
+/// A certificate and what belongs to it, in files that go with this.
+pub struct Files {
+    /// The authority's own.
+    pub ca: String,
+    certificate: String,
+    key: String,
+    _folder: TempDir,
+}
+
+impl Files {
+    /// What tells a server to show the certificate.
+    pub fn arguments(&self) -> [&str; 8] {
+        [
+            "--tls-cert-file",
+            &self.certificate,
+            "--tls-key-file",
+            &self.key,
+            "--tls-ca-cert-file",
+            &self.ca,
+            "--tls-auth-clients",
+            "no",
+        ]
     }
 }
 
@@ -81,7 +113,7 @@ pub struct TlsServer {
     pub port: u16,
     /// The authority's certificate, in a file.
     pub ca_file: String,
-    _folder: TempDir,
+    _files: Files,
 }
 
 fn params(names: &[&str]) -> CertificateParams {

@@ -1,6 +1,6 @@
 //! One Redis: how it is found and reached, and what its faults turn into.
 
-mod certificates;
+pub mod certificates;
 mod connections;
 mod environment;
 mod environment_tls;

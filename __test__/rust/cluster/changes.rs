@@ -1,0 +1,73 @@
+//! Nodes that die, stand still and take over.
+
+use std::process::Command;
+
+use super::Cluster;
+
+impl Cluster {
+    /// Ends the primary of `shard` as a crash would; its port.
+    pub fn kill_primary(&self, shard: usize) -> u16 {
+        let port = self.primary(shard);
+        self.kill(port);
+        port
+    }
+
+    pub fn kill(&self, port: u16) {
+        self.silent().insert(port);
+        self.server(port).kill();
+    }
+
+    /// Starts the node on `port` again after [`Cluster::kill`], and waits until it is part of the cluster.
+    pub fn restart(&self, port: u16) {
+        self.server(port).restart();
+        self.silent().remove(&port);
+        self.settle();
+    }
+
+    /// The node on `port` stands still: its connections stay open, and nothing is answered.
+    pub fn pause(&self, port: u16) {
+        self.silent().insert(port);
+        self.signal(port, "-STOP");
+    }
+
+    /// After [`Cluster::pause`].
+    pub fn resume(&self, port: u16) {
+        self.signal(port, "-CONT");
+        self.silent().remove(&port);
+    }
+
+    /// The replica of `shard` becomes its primary, as an operator asks for it: nothing is lost. The port of the new one.
+    pub fn fail_over(&self, shard: usize) -> u16 {
+        self.fail_over_by(shard, &[])
+    }
+
+    /// The same by `FORCE`, without the primary, or by `TAKEOVER`, without anybody.
+    pub fn fail_over_by(&self, shard: usize, how: &[&str]) -> u16 {
+        let replica = self.replica(shard);
+        let mut command = vec!["CLUSTER", "FAILOVER"];
+        command.extend(how);
+        let () = self.command(replica, &command);
+        self.await_primary(shard, replica);
+        replica
+    }
+
+    /// Waits until every node that can be asked takes `port` for the primary of `shard`, and it serves.
+    pub fn await_primary(&self, shard: usize, port: u16) {
+        self.until("the replica does not take over", || {
+            self.speaking()
+                .into_iter()
+                .all(|asked| self.primary_by(asked, shard) == Some(port))
+        });
+        self.settle();
+    }
+
+    fn server(&self, port: u16) -> &crate::server::Server {
+        &self.servers[self.index(port)]
+    }
+
+    fn signal(&self, port: u16, signal: &str) {
+        let pid = &self.pids[self.index(port)];
+        let status = Command::new("kill").args([signal, pid]).status().unwrap();
+        assert!(status.success(), "kill {signal} {pid}");
+    }
+}

@@ -1,0 +1,94 @@
+//! Slots that move from shard to shard while they are used.
+
+use super::Cluster;
+use super::layout::Layout;
+use crate::users::{ADMIN, ADMIN_PASSWORD};
+
+/// Keys that travel at once.
+const BATCH: usize = 10;
+
+/// How long one batch may take, in ms.
+const TRAVEL: &str = "10000";
+
+/// A slot on its way. Until [`Moving::finish`] who asks its old shard for keys that have left is told `ASK`, and who asks
+/// for several keys of which some have left is told `TRYAGAIN`.
+pub struct Moving<'a> {
+    cluster: &'a Cluster,
+    slot: String,
+    /// Ports of primaries.
+    pub from: u16,
+    pub to: u16,
+}
+
+impl Cluster {
+    /// Moves `slot` and its keys to a shard.
+    pub fn migrate(&self, slot: u16, to: usize) {
+        self.importing(slot, to).finish();
+    }
+
+    /// Begins to move `slot` to a shard, and no key yet.
+    pub fn importing(&self, slot: u16, to: usize) -> Moving<'_> {
+        let from = self.shard_of(slot);
+        assert_ne!(from, to, "slot {slot} is there already");
+        let moving = Moving {
+            cluster: self,
+            slot: slot.to_string(),
+            from: self.primary(from),
+            to: self.primary(to),
+        };
+        moving.set(moving.to, "IMPORTING", moving.from);
+        moving.set(moving.from, "MIGRATING", moving.to);
+        moving
+    }
+}
+
+impl Moving<'_> {
+    /// Lets go as many keys as there are, at most `most`; how many went.
+    pub fn keys(&self, most: usize) -> usize {
+        let most = most.to_string();
+        let list = ["CLUSTER", "GETKEYSINSLOT", &self.slot, &most];
+        let keys: Vec<String> = self.cluster.command(self.from, &list);
+        if !keys.is_empty() {
+            self.send(&keys);
+        }
+        keys.len()
+    }
+
+    /// Lets this key go.
+    pub fn key(&self, key: &str) {
+        self.send(&[key.to_owned()]);
+    }
+
+    /// Moves the rest, and tells the primaries where the slot is now. The replicas hear of it from them.
+    pub fn finish(self) {
+        while self.keys(BATCH) > 0 {}
+        // The new owner first: between the two nobody would be.
+        self.set(self.to, "NODE", self.to);
+        self.set(self.from, "NODE", self.to);
+        let others = self.cluster.primaries();
+        for other in others
+            .into_iter()
+            .filter(|&port| port != self.to && port != self.from)
+        {
+            self.set(other, "NODE", self.to);
+        }
+    }
+
+    fn send(&self, keys: &[String]) {
+        let port = self.to.to_string();
+        let mut command = vec!["MIGRATE", "127.0.0.1", &port, "", "0", TRAVEL];
+        if self.cluster.options.users {
+            command.extend(["AUTH2", ADMIN, ADMIN_PASSWORD]);
+        }
+        command.push("KEYS");
+        command.extend(keys.iter().map(String::as_str));
+        let () = self.cluster.command(self.from, &command);
+    }
+
+    fn set(&self, port: u16, what: &str, node: u16) {
+        let id = Layout::id(self.cluster.index(node));
+        let () = self
+            .cluster
+            .command(port, &["CLUSTER", "SETSLOT", &self.slot, what, &id]);
+    }
+}
