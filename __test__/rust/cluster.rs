@@ -109,7 +109,6 @@ impl Cluster {
     }
 
     /// Where it is, for a store.
-    #[allow(dead_code, reason = "stores do not speak to clusters yet")]
     pub fn config(&self) -> RedisConfig {
         let config = RedisConfig {
             port: self.seed(),
@@ -128,7 +127,6 @@ impl Cluster {
         }
     }
 
-    #[allow(dead_code, reason = "stores do not speak to clusters yet")]
     pub fn store(&self) -> RedisStore {
         RedisStore::new(self.config())
     }

@@ -6,6 +6,7 @@
 //! | `pure` | the decision against a naive reference, on random histories |
 //! | `stores` | one contract, over every store; and the stores against the pure log |
 //! | `redis` | one Redis and its faults: passwords, TLS, replicas, restarts |
+//! | `sharded` | the store on a Redis Cluster: where requests go, slots that move, failovers |
 //! | `cluster` | a Redis Cluster of the tests' own, and what can be done to it |
 //! | `limiter` | batches, deadlines, and what decides when the store is away |
 //!
@@ -21,5 +22,6 @@ mod redis;
 mod rooms;
 mod scenario;
 mod server;
+mod sharded;
 mod stores;
 mod users;

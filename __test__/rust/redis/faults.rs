@@ -5,7 +5,7 @@ use std::thread;
 use huntaze_rate_limit::store::redis::RedisStore;
 use huntaze_rate_limit::store::{ErrorKind, Op, Store, StoreError};
 
-use super::{HOUR, check, failure, left, passwords, until};
+use super::{HOUR, failure, left, passwords, until};
 use crate::asking::{quiet, request, scope, watched};
 use crate::server::Server;
 
@@ -224,17 +224,6 @@ async fn a_server_without_a_connection_left_says_so() {
     tell(&mut admin, "CONFIG SET maxclients 100");
     until(&store, None).await;
     assert_eq!(left(&store, "a").await, 4);
-}
-
-#[tokio::test]
-async fn a_cluster_is_named_with_the_mend() {
-    let server = Server::start(&["--cluster-enabled", "yes"]);
-    let error = check(&server.store(), "a").await.unwrap_err();
-    assert_eq!(
-        (error.kind(), error.code()),
-        (ErrorKind::Cluster, "CLUSTER")
-    );
-    assert!(error.to_string().contains("name one primary"), "{error}");
 }
 
 /// How many connections the server has ever accepted.

@@ -94,15 +94,20 @@ impl RedisStore {
             .await?;
         match replies.swap_remove(0) {
             Reply::Answers(answers) => Ok(answers),
-            Reply::Error(error) => Err(error),
-            Reply::Elsewhere(_) => {
+            Reply::Error(error) if error.kind() != ErrorKind::Cluster => Err(error),
+            Reply::Error(_) | Reply::Elsewhere(_) => {
                 self.discovery.doubt();
-                let message = "the server has become part of a Redis Cluster, which redis.cluster or the environment \
-                               rules out, or of which the user may not ask for the slots (+cluster|slots)";
-                Err(StoreError::new(ErrorKind::Cluster, message))
+                Err(elsewhere())
             }
         }
     }
+}
+
+/// Why one server does not answer for all keys.
+fn elsewhere() -> StoreError {
+    let message = "the server is part of a Redis Cluster, and redis.cluster or the environment says that it is none, or the \
+                   user may not ask for the slots (+cluster|slots)";
+    StoreError::new(ErrorKind::Cluster, message)
 }
 
 impl Store for RedisStore {

@@ -1,0 +1,57 @@
+//! A shard that loses its primary: the others do not notice, and the replica is found.
+
+use std::time::Duration;
+
+use huntaze_rate_limit::store::{ErrorKind, Store};
+use tokio::time::timeout;
+
+use super::{PATIENT, checks, hour, id, one_of_each, until_decided};
+use crate::cluster::{Cluster, Options};
+
+/// The other shards go on while one has no primary.
+fn partial() -> Cluster {
+    let arguments = ["--cluster-require-full-coverage", "no"];
+    Cluster::with(Options {
+        arguments: arguments.map(String::from).into(),
+        ..Options::default()
+    })
+}
+
+#[tokio::test]
+async fn the_others_go_on_and_the_replica_is_found() {
+    let cluster = partial();
+    let store = cluster.store();
+    let who = one_of_each();
+    assert!(checks(&store, &who).await.iter().all(Result::is_ok));
+    let part = store.part_of(&hour(), &id(&who[1]));
+    let known = store.reached(part, u64::MAX).await;
+    cluster.kill_primary(1);
+    let results = checks(&store, &who).await;
+    assert!(results[0].is_ok() && results[2].is_ok(), "{results:?}");
+    let error = results[1].as_ref().unwrap_err();
+    assert!(
+        matches!(error.kind(), ErrorKind::Disconnected | ErrorKind::Refused),
+        "{error}"
+    );
+    // The replica takes over, and nobody has to ask for that to be known.
+    let reached = timeout(PATIENT, store.reached(part, known)).await.unwrap();
+    assert_ne!(reached, known);
+    let (_, errors) = until_decided(&store, &who[1]).await;
+    assert!(errors.len() < 100, "{:?}", errors.last());
+    // It is the same part.
+    assert_eq!(store.part_of(&hour(), &id(&who[1])), part);
+    store.probe(&hour(), part).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_primary_that_is_demoted_while_it_is_asked_is_left_for_the_new_one() {
+    let cluster = Cluster::start();
+    let store = cluster.store();
+    let who = one_of_each();
+    assert!(checks(&store, &who).await.iter().all(Result::is_ok));
+    cluster.fail_over(0);
+    // The old primary redirects.
+    let (took, errors) = until_decided(&store, &who[0]).await;
+    assert!(errors.is_empty(), "{errors:?}");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+}

@@ -1,0 +1,82 @@
+//! Slots that move: no check fails, none is counted twice.
+
+use huntaze_rate_limit::store::{Op, Store};
+
+use super::{checks, hour, ids_of, key, left, request};
+use crate::cluster::{Cluster, slot_of};
+
+#[tokio::test]
+async fn a_slot_that_has_moved_is_found_in_the_same_call() {
+    let cluster = Cluster::start();
+    let store = cluster.store();
+    let who = ids_of(0).next().unwrap();
+    assert_eq!(left(&store, &who).await, 4);
+    cluster.migrate(slot_of(&key(&who)), 2);
+    // MOVED, and then at once: a new topology has come.
+    for n in (0..4).rev() {
+        assert_eq!(left(&store, &who).await, n);
+    }
+}
+
+#[tokio::test]
+async fn a_slot_on_its_way_is_asked_on_both_sides() {
+    let cluster = Cluster::start();
+    let store = cluster.store();
+    let who = ids_of(0).next().unwrap();
+    assert_eq!(left(&store, &who).await, 4);
+    let moving = cluster.importing(slot_of(&key(&who)), 1);
+    assert_eq!(left(&store, &who).await, 3);
+    moving.key(&key(&who));
+    // ASK: it has left, and the slot is not served there yet.
+    assert_eq!(left(&store, &who).await, 2);
+    // The script is not known there, and by now it is.
+    assert_eq!(left(&store, &who).await, 1);
+    moving.finish();
+    assert_eq!(left(&store, &who).await, 0);
+    assert!(
+        !checks(&store, [&who]).await[0]
+            .as_ref()
+            .unwrap()
+            .decision
+            .is_allowed()
+    );
+}
+
+/// Ids whose keys have one slot in common.
+fn of_one_slot() -> Vec<String> {
+    let mut ids = std::collections::HashMap::<u16, Vec<String>>::new();
+    for who in ids_of(0) {
+        let slot = slot_of(&key(&who));
+        let list = ids.entry(slot).or_default();
+        list.push(who);
+        if list.len() == 3 {
+            return ids.remove(&slot).unwrap();
+        }
+    }
+    unreachable!("ids do not end")
+}
+
+#[tokio::test]
+async fn keys_of_a_slot_that_are_on_both_sides_are_asked_one_by_one() {
+    let cluster = Cluster::start();
+    let store = cluster.store();
+    let who = of_one_slot();
+    for who in &who[..2] {
+        assert_eq!(left(&store, who).await, 4);
+    }
+    let moving = cluster.importing(slot_of(&key(&who[0])), 2);
+    moving.key(&key(&who[0]));
+    // One has left, one has not, and one is new: TRYAGAIN for them together.
+    let requests: Vec<_> = who.iter().map(|who| request(Op::Limit, who, 5)).collect();
+    let results = store.run(&hour(), &requests).await;
+    let remaining = results
+        .iter()
+        .map(|result| result.as_ref().unwrap().decision.remaining);
+    assert_eq!(remaining.collect::<Vec<_>>(), [3, 3, 4]);
+    moving.finish();
+    let results = store.run(&hour(), &requests).await;
+    let remaining = results
+        .iter()
+        .map(|result| result.as_ref().unwrap().decision.remaining);
+    assert_eq!(remaining.collect::<Vec<_>>(), [2, 2, 3]);
+}

@@ -1,0 +1,97 @@
+//! Each request goes to the node that serves its slot, and all of a batch at once.
+
+use std::collections::BTreeSet;
+
+use huntaze_rate_limit::store::{Op, Store};
+
+use super::{checks, hour, id, key, left, one_of_each, request};
+use crate::cluster::{Cluster, Options, SHARDS, slot_of};
+
+#[tokio::test]
+async fn a_batch_over_all_shards_is_decided_in_order() {
+    let cluster = Cluster::start();
+    let store = cluster.store();
+    // Each id seven times, in turns: five are let in, whatever else is in the batch.
+    let who: Vec<String> = (0..9).map(|n| format!("id-{n}")).collect();
+    let asked = (0..7).flat_map(|_| who.iter());
+    let results = checks(&store, asked).await;
+    for (at, result) in results.iter().enumerate() {
+        let allowed = result.as_ref().unwrap().decision.is_allowed();
+        assert_eq!(allowed, at < 5 * who.len(), "the {at}-th");
+    }
+    // The nodes have them where their slots are, or they would have redirected.
+    for who in &who {
+        let port = cluster.primary(cluster.shard_of(slot_of(&key(who))));
+        let length: usize = cluster.command(port, &["LLEN", &key(who)]);
+        assert_eq!(length, 5, "{who}");
+    }
+}
+
+#[tokio::test]
+async fn every_shard_is_a_part_and_answers_a_probe() {
+    let cluster = Cluster::start();
+    let store = cluster.store();
+    let who = one_of_each();
+    // Nothing is known before the first request.
+    assert_eq!(store.part_of(&hour(), &id(&who[2])), 0);
+    checks(&store, &who).await;
+    let parts = who.iter().map(|who| store.part_of(&hour(), &id(who)));
+    assert_eq!(parts.collect::<BTreeSet<_>>(), (0..SHARDS).collect());
+    for part in 0..SHARDS {
+        store.probe(&hour(), part).await.unwrap();
+    }
+    // One that there is not has nothing against being asked.
+    store.probe(&hour(), SHARDS).await.unwrap();
+    // It leaves nothing behind.
+    let keys = |port| cluster.command::<Vec<String>>(port, &["KEYS", "*#*"]);
+    assert_eq!(
+        cluster
+            .primaries()
+            .into_iter()
+            .map(keys)
+            .collect::<Vec<_>>()
+            .concat(),
+        [""; 0]
+    );
+}
+
+#[tokio::test]
+async fn a_check_leaves_in_the_call_itself_where_its_node_is_connected() {
+    let cluster = Cluster::start();
+    let store = cluster.store();
+    let who = one_of_each();
+    assert!(store.at_once(&hour(), &id(&who[0]), || ()).is_none());
+    checks(&store, &who[..1]).await.remove(0).unwrap();
+    assert!(store.at_once(&hour(), &id(&who[0]), || ()).is_some());
+    assert!(store.at_once(&hour(), &id(&who[1]), || ()).is_none());
+}
+
+#[tokio::test]
+async fn over_tls_every_node_is_verified_under_its_announced_name() {
+    let cluster = Cluster::with(Options {
+        tls: true,
+        users: true,
+        host_names: true,
+        names: vec!["localhost"],
+        ..Options::default()
+    });
+    let store = cluster.store();
+    for who in one_of_each() {
+        assert_eq!(left(&store, &who).await, 4);
+    }
+    // By their addresses, for which the certificate is not.
+    let cluster = Cluster::with(Options {
+        tls: true,
+        names: vec!["localhost"],
+        ..Options::default()
+    });
+    let store = cluster.store();
+    let request = [request(Op::Check, "a", 5)];
+    let error = store.run(&hour(), &request).await.remove(0).unwrap_err();
+    assert_eq!(error.code(), "TLS", "{error}");
+    // Unless the option says what the certificate is for.
+    let mut config = cluster.config();
+    config.tls.as_mut().unwrap().server_name = Some("localhost".into());
+    let store = huntaze_rate_limit::store::redis::RedisStore::new(config);
+    assert_eq!(left(&store, "a").await, 4);
+}
