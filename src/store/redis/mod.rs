@@ -25,6 +25,7 @@ pub mod script;
 mod tls;
 mod trial;
 
+use std::slice;
 use std::sync::Arc;
 
 pub use config::{
@@ -88,9 +89,10 @@ impl RedisStore {
     /// Sends `items` to the configured server, all at once.
     async fn send_there<E: Errand>(&self, errand: &E, items: &[E::Item]) -> Answers<E::Answer> {
         let items: Vec<_> = items.iter().collect();
+        let all = 0..items.len();
         let mut replies = self
             .node
-            .run(errand, &items, &[0..items.len()], false)
+            .run(errand, &items, slice::from_ref(&all), false)
             .await?;
         match replies.swap_remove(0) {
             Reply::Answers(answers) => Ok(answers),

@@ -18,6 +18,8 @@ use crate::store::redis::node::redirect::Address;
 /// The slots that a primary serves.
 pub(super) type Served = (Address, RangeInclusive<u16>);
 
+type Ranges = Vec<RangeInclusive<u16>>;
+
 /// Who serves what.
 pub(super) struct Topology {
     /// By the number of the part.
@@ -89,11 +91,11 @@ impl Topology {
         served: &[Served],
         mut node: impl FnMut(&Address) -> Arc<Node>,
     ) -> Self {
-        let mut by_primary: BTreeMap<(&str, u16), Vec<&RangeInclusive<u16>>> = BTreeMap::new();
-        for (Address { host, port }, slots) in served {
-            by_primary.entry((host, *port)).or_default().push(slots);
+        let mut primaries: BTreeMap<&Address, Ranges> = BTreeMap::new();
+        for (address, slots) in served {
+            primaries.entry(address).or_default().push(slots.clone());
         }
-        let primaries: Vec<_> = by_primary.into_iter().collect();
+        let primaries: Vec<_> = primaries.into_iter().collect();
         let numbers = self.numbers(&primaries);
         let mut next = Self {
             shards: self.shards.clone(),
@@ -106,10 +108,9 @@ impl Topology {
             }
         }
         let mut count = 0;
-        for (((host, port), ranges), &part) in primaries.iter().zip(&numbers) {
-            let host = (*host).to_owned();
-            next.install(part, node(&Address { host, port: *port }));
-            for slots in ranges.iter().copied() {
+        for ((address, ranges), &part) in primaries.iter().zip(&numbers) {
+            next.install(part, node(address));
+            for slots in ranges {
                 let (first, last) = (usize::from(*slots.start()), usize::from(*slots.end()));
                 next.parts[first..=last].fill(part as u16);
                 count += slots.len();
@@ -121,11 +122,11 @@ impl Topology {
 
     /// The part of each primary: the one that most of its slots were with, if no other primary has more of those; else one
     /// that serves nothing, else a new one.
-    fn numbers(&self, primaries: &[((&str, u16), Vec<&RangeInclusive<u16>>)]) -> Vec<usize> {
+    fn numbers(&self, primaries: &[(&Address, Ranges)]) -> Vec<usize> {
         let mut shared = Vec::new();
         for (at, (_, ranges)) in primaries.iter().enumerate() {
             let mut with = vec![0u16; self.shards.len()];
-            for slot in ranges.iter().copied().cloned().flatten() {
+            for slot in ranges.iter().cloned().flatten() {
                 if let Some(count) = with.get_mut(usize::from(self.parts[usize::from(slot)])) {
                     *count += 1;
                 }

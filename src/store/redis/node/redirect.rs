@@ -5,7 +5,7 @@ use redis::RedisError;
 use crate::store::redis::config::RedisConfig;
 
 /// The name or address of a node, and its port.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::store::redis) struct Address {
     pub(in crate::store::redis) host: String,
     pub(in crate::store::redis) port: u16,
