@@ -113,7 +113,9 @@ impl Lua {
             call.key(keys.name.key(&request.id));
         }
         let kinds = requests.iter().map(|request| (request.op, request.limit));
-        for argument in script::arguments(rules, Tag::of(self.namespaces), kinds) {
+        let mut arguments: Vec<Vec<u8>> = Vec::new();
+        script::arguments(rules, Tag::of(self.namespaces), kinds, &mut arguments);
+        for argument in arguments {
             call.arg(argument);
         }
         call.arg(&keys.deadlines).arg(now);

@@ -91,10 +91,9 @@ impl Errand for Probe<'_> {
     }
 
     fn command(&self, by: By, tag: Tag, _: &[&()]) -> Cmd {
-        let limit = Limit::literal(1);
-        let kinds = [(Op::Reset, limit)];
-        let keys = [self.key.clone()].into_iter();
-        script::call(by, tag, self.scope.rules, keys, kinds)
+        let kinds = [(Op::Reset, Limit::literal(1))];
+        let write_key = |_, key: &mut String| key.push_str(&self.key);
+        script::call(by, tag, self.scope.rules, write_key, kinds.into_iter())
     }
 
     fn read(&self, value: &Value, tag: Tag, count: usize) -> Answers<Outcome> {

@@ -16,7 +16,7 @@ static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(SOURCE));
 
 /// The command that enters `replays`.
 pub(super) fn command(by: By, tag: Tag, scope: &Scope, replays: &[&Replay]) -> Cmd {
-    let mut cmd = by.script(&SCRIPT, SOURCE);
+    let mut cmd = by.script(&SCRIPT, SOURCE, (0, 0));
     cmd.arg(replays.len());
     for replay in replays {
         cmd.arg(scope.name.key(&replay.id));

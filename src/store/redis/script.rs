@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::LazyLock;
 
-use redis::{Cmd, Script, Value};
+use redis::{Cmd, RedisWrite, Script, ToRedisArgs, Value};
 
 use crate::quota::{Decision, Limit, Millis, Outcome, Rules, Verdict, Window};
 use crate::store::{ErrorKind, Op, Request, Scope, StoreError};
@@ -29,12 +29,20 @@ pub(super) enum By {
 }
 
 impl By {
-    /// The beginning of a command that runs the script.
-    pub(super) fn script(self, script: &Script, source: &str) -> Cmd {
-        match self {
-            By::Hash => redis::cmd("EVALSHA").arg(script.get_hash()).to_owned(),
-            By::Source => redis::cmd("EVAL").arg(source).to_owned(),
-        }
+    /// The beginning of a command that runs the script, with room for so many arguments more, and so many bytes of them.
+    pub(super) fn script(
+        self,
+        script: &Script,
+        source: &str,
+        (arguments, bytes): (usize, usize),
+    ) -> Cmd {
+        let (name, script) = match self {
+            By::Hash => ("EVALSHA", script.get_hash()),
+            By::Source => ("EVAL", source),
+        };
+        let mut cmd = Cmd::with_capacity(2 + arguments, name.len() + script.len() + bytes);
+        cmd.arg(name).arg(script);
+        cmd
     }
 }
 
@@ -64,29 +72,36 @@ pub(super) fn slack(window: Window) -> Millis {
     (window.ms() / 4).clamp(1, MAX_SLACK_MS)
 }
 
+/// Room for the arguments of a call for one key, in number and in bytes, and for each key more.
+const ARGUMENTS: usize = 10;
+const BYTES: usize = 160;
+
 /// The command that asks `requests`.
 pub(super) fn command(by: By, tag: Tag, scope: &Scope, requests: &[&Request]) -> Cmd {
-    let keys = requests.iter().map(|request| scope.name.key(&request.id));
+    let write_key = |at: usize, key: &mut String| scope.name.write_key(&requests[at].id, key);
     let kinds = requests.iter().map(|request| (request.op, request.limit));
-    call(by, tag, scope.rules, keys, kinds)
+    call(by, tag, scope.rules, write_key, kinds)
 }
 
-/// The command that asks for something under a limit, about the log of each of `keys`.
+/// The command that asks for something under a limit, about the log of each of the keys that `write_key` appends.
 pub(super) fn call(
     by: By,
     tag: Tag,
     rules: Rules,
-    keys: impl ExactSizeIterator<Item = String>,
-    kinds: impl IntoIterator<Item = (Op, Limit)>,
+    mut write_key: impl FnMut(usize, &mut String),
+    kinds: impl ExactSizeIterator<Item = (Op, Limit)>,
 ) -> Cmd {
-    let mut cmd = by.script(&SCRIPT, SOURCE);
-    cmd.arg(keys.len());
-    for key in keys {
-        cmd.arg(key);
+    let count = kinds.len();
+    let room = (ARGUMENTS + count, BYTES + 32 * count);
+    let mut cmd = by.script(&SCRIPT, SOURCE, room);
+    cmd.arg(count);
+    let mut key = String::with_capacity(64);
+    for at in 0..count {
+        key.clear();
+        write_key(at, &mut key);
+        cmd.arg(&key);
     }
-    for argument in arguments(rules, tag, kinds) {
-        cmd.arg(argument);
-    }
+    arguments(rules, tag, kinds, &mut cmd);
     cmd
 }
 
@@ -98,13 +113,12 @@ pub(super) fn call(
 pub fn arguments(
     rules: Rules,
     tag: Tag,
-    requests: impl IntoIterator<Item = (Op, Limit)>,
-) -> Vec<String> {
-    let window = rules.window.ms();
-    let anomaly_window = rules.anomaly.map_or(0, |rule| rule.window().ms());
-    let slack = slack(rules.window);
+    requests: impl Iterator<Item = (Op, Limit)>,
+    out: &mut impl RedisWrite,
+) {
     let mut kinds: Vec<(Op, Limit)> = Vec::new();
-    let mut of_requests = String::from(char::from(tag.0));
+    let mut of_requests = Vec::with_capacity(64);
+    of_requests.push(tag.0);
     for kind in requests {
         let number = kinds
             .iter()
@@ -113,15 +127,14 @@ pub fn arguments(
                 kinds.push(kind);
                 kinds.len() - 1
             });
-        of_requests.push(char::from(number as u8));
+        of_requests.push(number as u8);
     }
     debug_assert!(of_requests.len() <= 129);
-    let mut arguments = vec![
-        window.to_string(),
-        anomaly_window.to_string(),
-        slack.to_string(),
-        of_requests,
-    ];
+    let anomaly_window = rules.anomaly.map_or(0, |rule| rule.window().ms());
+    for moment in [rules.window.ms(), anomaly_window, slack(rules.window)] {
+        moment.write_redis_args(out);
+    }
+    out.write_arg(&of_requests);
     for (op, limit) in kinds {
         let (name, denials) = match op {
             Op::Check => ("check", 0),
@@ -131,10 +144,11 @@ pub fn arguments(
             Op::Denied(denials) => ("denied", denials),
         };
         let threshold = rules.anomaly.map_or(0, |rule| rule.threshold(limit));
-        arguments.push(name.to_owned());
-        arguments.extend([limit.get(), threshold, denials].map(|n| n.to_string()));
+        out.write_arg(name.as_bytes());
+        for number in [limit.get(), threshold, denials] {
+            number.write_redis_args(out);
+        }
     }
-    arguments
 }
 
 /// The script's reply to the batch of `tag`, of `count` requests.
@@ -175,6 +189,9 @@ fn admitted_but(
         remaining: 0,
         reset: now.checked_add(window.ms())?,
     });
+    if others.is_empty() {
+        return (count == plain).then(|| vec![Ok(admitted); count]);
+    }
     let mut outcomes = vec![None; count];
     for other in others.chunks(FIELDS) {
         let ([at], fields) = other.split_first_chunk()?;
