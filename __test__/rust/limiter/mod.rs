@@ -13,6 +13,7 @@ mod journal;
 mod launch;
 mod metering;
 mod outage;
+mod parts;
 mod remembering;
 mod settling;
 mod telling;

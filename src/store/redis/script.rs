@@ -1,5 +1,6 @@
 //! The batch script on the wire: its command, and its reply.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::LazyLock;
 
@@ -76,6 +77,11 @@ pub(super) fn slack(window: Window) -> Millis {
 const ARGUMENTS: usize = 10;
 const BYTES: usize = 160;
 
+thread_local! {
+    /// One that is being written.
+    static KEY: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
 /// The command that asks `requests`.
 pub(super) fn command(by: By, tag: Tag, scope: &Scope, requests: &[&Request]) -> Cmd {
     let write_key = |at: usize, key: &mut String| scope.name.write_key(&requests[at].id, key);
@@ -95,12 +101,13 @@ pub(super) fn call(
     let room = (ARGUMENTS + count, BYTES + 32 * count);
     let mut cmd = by.script(&SCRIPT, SOURCE, room);
     cmd.arg(count);
-    let mut key = String::with_capacity(64);
-    for at in 0..count {
-        key.clear();
-        write_key(at, &mut key);
-        cmd.arg(&key);
-    }
+    KEY.with_borrow_mut(|key| {
+        for at in 0..count {
+            key.clear();
+            write_key(at, key);
+            cmd.arg(key.as_str());
+        }
+    });
     arguments(rules, tag, kinds, &mut cmd);
     cmd
 }

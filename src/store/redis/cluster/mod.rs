@@ -67,13 +67,13 @@ impl Cluster {
 
     /// The part of the store that an id's log is with.
     pub(super) fn part_of(&self, scope: &Scope, id: &Id) -> usize {
-        let slot = slot::of(&scope.name.key(id));
+        let slot = slot::of_written(|key| scope.name.write_key(id, key));
         self.topology.borrow().part(slot)
     }
 
     /// The node to ask about an id.
     pub(super) fn node_of(&self, scope: &Scope, id: &Id) -> Option<Arc<Node>> {
-        let slot = slot::of(&scope.name.key(id));
+        let slot = slot::of_written(|key| scope.name.write_key(id, key));
         self.topology.borrow().node(slot).cloned()
     }
 

@@ -39,12 +39,7 @@ pub(in crate::store::redis) async fn run<E: Errand>(
 ) -> Vec<Result<E::Answer, StoreError>> {
     cluster.refresh.used();
     let given_up = GivenUp(&cluster.refresh);
-    let mut key = String::new();
-    let slot_of = |item: &E::Item| {
-        key.clear();
-        errand.write_key(item, &mut key);
-        slot::of(&key)
-    };
+    let slot_of = |item| slot::of_written(|key| errand.write_key(item, key));
     let slots = items.iter().map(slot_of);
     // Those of one slot together, and in the order in which they were asked.
     let mut order: Vec<(u16, usize)> = slots.zip(0..).collect();

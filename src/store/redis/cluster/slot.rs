@@ -1,5 +1,7 @@
 //! From a key to its slot.
 
+use std::cell::RefCell;
+
 use crc::{CRC_16_XMODEM, Crc, Table};
 
 /// How many slots a cluster has.
@@ -13,4 +15,16 @@ pub(super) fn of(key: &str) -> u16 {
     let tagged = key.strip_prefix('{').and_then(|rest| rest.split_once('}'));
     let tag = tagged.map_or(key, |(tag, _)| tag);
     CRC.checksum(tag.as_bytes()) % SLOTS
+}
+
+/// The slot of the key that `write` appends.
+pub(super) fn of_written(write: impl FnOnce(&mut String)) -> u16 {
+    thread_local! {
+        static KEY: RefCell<String> = const { RefCell::new(String::new()) };
+    }
+    KEY.with_borrow_mut(|key| {
+        key.clear();
+        write(key);
+        of(key)
+    })
 }
