@@ -163,11 +163,14 @@ export interface RedisOptions {
   readonly password?: string | readonly string[] | (() => string | Promise<string>) | undefined;
   /** 0 when left out. */
   readonly database?: number | undefined;
-  /** `ca` (PEM) is trusted instead of the public roots; `servername` is expected in the certificate instead of the host. */
+  /** `ca` (PEM) is trusted instead of the public roots; `servername` is expected in the certificate instead of the host, of every node of a cluster. */
   readonly tls?: boolean | { readonly ca?: string | undefined; readonly servername?: string | undefined } | undefined;
-  /** Whether it is a Redis Cluster; detected when left out. This version speaks to one primary and refuses `true`. */
+  /**
+   * Whether it is a Redis Cluster (cluster mode enabled, or serverless). Left out, the server is asked, once, with `CLUSTER SLOTS`.
+   * Checks fail with `CLUSTER` where it is not as said here. A cluster has database 0 only.
+   */
   readonly cluster?: boolean | undefined;
-  /** Multiplexed connections this process holds: 1 to 16; 1 when left out. */
+  /** Multiplexed connections this process holds, to each primary of a cluster: 1 to 16; 1 when left out. */
   readonly connections?: number | undefined;
   /**
    * Budget of one connect in ms, from the look-up of the name to AUTH: 1 to 60,000; 1000 when left out. Connects go on in the

@@ -184,13 +184,29 @@ const ADVICE = {
     retryable: true,
   },
   CLUSTER: {
-    meaning: 'The server is part of a cluster, which this version does not speak.',
+    meaning: 'The server is a cluster, or is none, and the configuration has it otherwise.',
     causes: [
-      'The configuration endpoint of a cluster, with cluster mode enabled, is configured.',
-      'It is a serverless cache: they are clusters.',
+      'redis.cluster or ELASTICACHE_REDIS_CLUSTER says something else than the server does.',
+      'A database other than 0 is configured, and a cluster has no other; a serverless cache is a cluster.',
+      'The user may not run CLUSTER SLOTS, by which a cluster is recognized.',
+      'Nodes of the cluster do not agree on who serves a key, or nobody does yet.',
     ],
-    steps: () => ['Name a cache with cluster mode disabled, by its primary endpoint.'],
+    steps: () => [
+      'Leave redis.cluster and its variables out: the server is asked.',
+      'Leave the database out.',
+      'Allow the user +cluster|slots.',
+      'Compare what CLUSTER SLOTS says on each node.',
+    ],
     retryable: false,
+  },
+  CLUSTERDOWN: {
+    meaning: 'The cluster has no primary for the key at the moment.',
+    causes: ['A shard has lost its primary, and no replica has taken over yet.', 'A shard has no replica left.'],
+    steps: () => [
+      'Wait for the failover: decisions come from the new primary by themselves.',
+      'Give every shard a replica in another zone (Multi-AZ).',
+    ],
+    retryable: true,
   },
   PROTOCOL: {
     meaning: 'The answer makes no sense.',

@@ -47,8 +47,11 @@ pub enum ErrorKind {
     MaxClients,
     /// The server runs somebody's long script.
     Busy,
-    /// The server is part of a Redis Cluster and the key lives elsewhere.
+    /// The server is part of a Redis Cluster, or is not, and the configuration has it otherwise; or its nodes send a key from
+    /// one to the other.
     Cluster,
+    /// The cluster has no primary for the key for now.
+    ClusterDown,
     /// The reply makes no sense: not a Redis, or a reply to somebody else.
     Protocol,
     /// The key holds something that is not a log.
@@ -59,7 +62,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, each at the position of its number.
-    pub const ALL: [ErrorKind; 18] = [
+    pub const ALL: [ErrorKind; 19] = [
         ErrorKind::Timeout,
         ErrorKind::Refused,
         ErrorKind::NotFound,
@@ -75,6 +78,7 @@ impl ErrorKind {
         ErrorKind::MaxClients,
         ErrorKind::Busy,
         ErrorKind::Cluster,
+        ErrorKind::ClusterDown,
         ErrorKind::Protocol,
         ErrorKind::WrongType,
         ErrorKind::Overloaded,
@@ -98,6 +102,7 @@ impl ErrorKind {
             ErrorKind::MaxClients => "MAXCLIENTS",
             ErrorKind::Busy => "BUSY",
             ErrorKind::Cluster => "CLUSTER",
+            ErrorKind::ClusterDown => "CLUSTERDOWN",
             ErrorKind::Protocol | ErrorKind::WrongType => "PROTOCOL",
             ErrorKind::Overloaded => "OVERLOADED",
         }

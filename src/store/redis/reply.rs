@@ -80,7 +80,8 @@ fn words(kind: ErrorKind) -> &'static str {
         ErrorKind::Oom => "the server is out of memory (OOM)",
         ErrorKind::MaxClients => "the server has no connection left (maxclients)",
         ErrorKind::Busy => "the server runs somebody's long script (BUSY)",
-        ErrorKind::Cluster => "the cluster does not serve the key for now (CLUSTERDOWN)",
+        ErrorKind::Cluster => "the key lives on another node of a Redis Cluster",
+        ErrorKind::ClusterDown => "the cluster has no primary for the key for now (CLUSTERDOWN)",
         ErrorKind::WrongType => "the key holds something that is not a log of this limiter",
         _ => "the server answers the script with an error that it should not",
     }
@@ -97,7 +98,8 @@ fn server_kind(code: &str, detail: &str) -> ErrorKind {
         "OOM" => ErrorKind::Oom,
         "BUSY" => ErrorKind::Busy,
         "WRONGTYPE" => ErrorKind::WrongType,
-        "MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN" | "CROSSSLOT" => ErrorKind::Cluster,
+        "MOVED" | "ASK" | "TRYAGAIN" | "CROSSSLOT" => ErrorKind::Cluster,
+        "CLUSTERDOWN" => ErrorKind::ClusterDown,
         "ERR" if detail.contains("max number of clients") => ErrorKind::MaxClients,
         // How Redis 7 says NOPERM inside a script.
         "ERR" if detail.starts_with("The user executing the script can't") => ErrorKind::NoPerm,

@@ -155,7 +155,7 @@ fn may_have_changed(error: &StoreError) -> bool {
     error.spoils_connection()
         || matches!(
             kind,
-            ErrorKind::Cluster | ErrorKind::Timeout | ErrorKind::NotFound
+            ErrorKind::Cluster | ErrorKind::ClusterDown | ErrorKind::Timeout | ErrorKind::NotFound
         )
 }
 
