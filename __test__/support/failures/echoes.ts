@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import type { Failure, Scene } from './scene';
+import { toGreeting, type Failure, type Scene } from './scene';
 
 /** A server that answers each chunk with `answer(all it was sent on this connection, the chunk)`. */
 function answering(scene: Scene, answer: (all: string, chunk: string) => string) {
@@ -21,7 +21,7 @@ function afterwards(name: string, code: string, answer: (all: string) => string)
   return {
     name,
     code,
-    arrange: (scene) => answering(scene, (all, chunk) => (isScript(chunk) ? answer(all) : '+OK\r\n')),
+    arrange: (scene) => answering(scene, (all, chunk) => (isScript(chunk) ? answer(all) : toGreeting(chunk))),
   };
 }
 

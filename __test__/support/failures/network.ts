@@ -1,5 +1,5 @@
 import { freePort } from '../redis';
-import { at, type Failure } from './scene';
+import { at, toGreeting, type Failure } from './scene';
 
 /** On the way to the server, or with something else in its place. */
 export const network: Failure[] = [
@@ -47,7 +47,7 @@ export const network: Failure[] = [
       scene.listen((socket, chunk) => {
         if (chunk === undefined) return;
         if (/EVAL/.test(chunk.toString('latin1'))) socket.resetAndDestroy();
-        else socket.write('+OK\r\n');
+        else socket.write(toGreeting(chunk.toString('latin1')));
       }),
   },
   {
@@ -64,7 +64,8 @@ export const network: Failure[] = [
     arrange: (scene) =>
       scene.listen((socket, chunk) => {
         if (chunk === undefined) return;
-        socket.write(/EVAL/.test(chunk.toString('latin1')) ? '\0\x01 nonsense\r\n' : '+OK\r\n');
+        const said = chunk.toString('latin1');
+        socket.write(/EVAL/.test(said) ? '\0\x01 nonsense\r\n' : toGreeting(said));
       }),
   },
   {

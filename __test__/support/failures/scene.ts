@@ -92,3 +92,8 @@ export async function until(holds: () => boolean): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
+
+/** What one Redis answers before any script is run: it is no cluster. */
+export function toGreeting(chunk: string): string {
+  return /CLUSTER/.test(chunk) ? '-ERR This instance has cluster support disabled\r\n' : '+OK\r\n';
+}
