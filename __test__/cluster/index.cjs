@@ -1,0 +1,230 @@
+'use strict';
+// A real Redis Cluster, three primaries with a replica each, on free ports of loopback. What takes its time to start are the
+// two seconds for which a primary of Redis serves nobody after its start.
+
+const { mkdtempSync, rmSync } = require('node:fs');
+const { createServer } = require('node:net');
+const { tmpdir } = require('node:os');
+const { join } = require('node:path');
+const { setTimeout: sleep } = require('node:timers/promises');
+const { Layout, NODES, SHARDS, SLOTS, slotOf } = require('./layout.cjs');
+const { Moving } = require('./moving.cjs');
+const { Node } = require('./node.cjs');
+const { certificate: localhost, tlsOptions } = require('./tls.cjs');
+const { ADMIN, usersIn } = require('./users.cjs');
+const { nodesBy } = require('./view.cjs');
+
+/** Far more than anything here takes, so that a busy machine is no failure. */
+const PATIENCE_MS = 30_000;
+const ATTEMPTS = 5;
+
+class Cluster {
+  /** Who was killed or frozen, and is not to be asked. */
+  #silent = new Set();
+
+  /**
+   * @param tls whether TLS is all that is spoken; `certificate` then, the files `{ ca, cert, key }` that all show
+   * @param username the limiter's user, where there are users: the default one is off then. Without: the password is everybody's
+   * @param hostNames what each node says it is called; `'localhost'` is the same for all. Absent: they say their address
+   * @param nodeTimeoutMs after how long without an answer a node counts as failed
+   * @param options of redis-server, for each node
+   */
+  static async start(options = {}) {
+    for (let attempt = 1; ; attempt++) {
+      const cluster = new Cluster(options);
+      try {
+        await cluster.#start(options);
+        return cluster;
+      } catch (error) {
+        await cluster.stop();
+        // Somebody else may take one of the ports in between.
+        if (attempt === ATTEMPTS || !/Address already in use|Failed listening/.test(error.message)) throw error;
+      }
+    }
+  }
+
+  constructor({ tls = false, username, password, certificate = localhost }) {
+    Object.assign(this, { tls, username, password, certificate });
+    this.folder = mkdtempSync(join(tmpdir(), 'rate-limit-cluster-'));
+  }
+
+  async #start({ hostNames, nodeTimeoutMs = 1000, options = [] }) {
+    const ports = await freePorts(2 * NODES);
+    this.ports = ports.slice(0, NODES);
+    const names = typeof hostNames === 'string' ? this.ports.map(() => hostNames) : hostNames;
+    const layout = new Layout({ ports: this.ports, buses: ports.slice(NODES), hostNames: names });
+    this.nodes = this.ports.map((port, i) => {
+      const own = [
+        ...layout.options(i, this.folder),
+        ...['--cluster-node-timeout', nodeTimeoutMs],
+        ...(this.tls ? tlsOptions(port, this.certificate) : []),
+        ...this.#locks(),
+        ...options,
+      ];
+      return new Node({ port, folder: this.folder, options: own, admin: this.admin });
+    });
+    await Promise.all(this.nodes.map((node) => node.start()));
+    await this.settled();
+  }
+
+  #locks() {
+    const { username, password } = this;
+    if (username !== undefined) return usersIn(this.folder, { username, password });
+    return password === undefined ? [] : ['--requirepass', password, '--masterauth', password];
+  }
+
+  /** Who the tests are there. */
+  get admin() {
+    if (this.username !== undefined) return ADMIN;
+    return this.password === undefined ? {} : { password: this.password };
+  }
+
+  /** The port of a node to begin with. */
+  get seed() {
+    return this.ports[0];
+  }
+
+  node(port) {
+    return this.nodes[this.ports.indexOf(port)];
+  }
+
+  /** What the node on a port answers to a command of the tests' own. */
+  send(port, ...command) {
+    return this.node(port).send(...command);
+  }
+
+  /** The ports of the primaries, in order of the shards. */
+  async primaries() {
+    return Promise.all(Array.from({ length: SHARDS }, (_, shard) => this.primary(shard)));
+  }
+
+  /** The port of a shard's primary, as the nodes that can be asked have it. */
+  async primary(shard) {
+    const port = await this.#primaryBy(this.speaking()[0], shard);
+    if (port === undefined) throw new Error(`nobody is the primary of shard ${shard}`);
+    return port;
+  }
+
+  /** The port of a shard's replica: whoever is not its primary. */
+  async replica(shard) {
+    const primary = await this.primary(shard);
+    return [shard, shard + SHARDS].map((node) => this.ports[node]).find((port) => port !== primary);
+  }
+
+  /** The shard that serves a slot. */
+  async shardOf(slot) {
+    const nodes = await nodesBy(this, this.speaking()[0]);
+    return nodes.find(({ slots }) => slots.some(([first, last]) => slot >= first && slot <= last)).index % SHARDS;
+  }
+
+  /** The nodes that were neither killed nor frozen. */
+  speaking() {
+    return this.ports.filter((port) => !this.#silent.has(port));
+  }
+
+  async kill(port) {
+    this.#silent.add(port);
+    await this.node(port).kill();
+  }
+
+  /** Ends a shard's primary as a power cut would; its port. */
+  async killPrimary(shard) {
+    const port = await this.primary(shard);
+    await this.kill(port);
+    return port;
+  }
+
+  /** Starts what was killed again, and waits until it is part of the cluster. */
+  async restart(...ports) {
+    await Promise.all(ports.map((port) => this.node(port).start()));
+    for (const port of ports) this.#silent.delete(port);
+    await this.settled();
+  }
+
+  freeze(port) {
+    this.#silent.add(port);
+    this.node(port).freeze();
+  }
+
+  thaw(port) {
+    this.node(port).thaw();
+    this.#silent.delete(port);
+  }
+
+  /** A shard's replica becomes its primary: as an operator asks for it, without the primary's word (`FORCE`), or without
+   *  anybody's (`TAKEOVER`). The port of the new one. */
+  async failOver(shard, ...how) {
+    const replica = await this.replica(shard);
+    await this.send(replica, 'CLUSTER', 'FAILOVER', ...how);
+    await this.taken(shard, replica);
+    return replica;
+  }
+
+  /** Waits until every node that can be asked takes the port for the shard's primary, and it serves. */
+  async taken(shard, port) {
+    await this.#until(`${port} does not become the primary of shard ${shard}`, async () => {
+      const said = await Promise.all(this.speaking().map((asked) => this.#primaryBy(asked, shard)));
+      return said.every((primary) => primary === port);
+    });
+    await this.settled();
+  }
+
+  /** Begins to move a slot to a shard, and no key yet. */
+  async importing(slot, to) {
+    const [from, there] = [await this.primary(await this.shardOf(slot)), await this.primary(to)];
+    return Moving.begin(this, { slot, from, to: there });
+  }
+
+  /** Moves a slot and its keys to a shard, while it is being used. */
+  async migrate(slot, to) {
+    const moving = await this.importing(slot, to);
+    await moving.finish();
+  }
+
+  /** Waits until every node that can be asked serves, and every replica follows. */
+  async settled() {
+    const says = async (port, word, ...command) => `${await this.send(port, ...command)}`.includes(word);
+    const serves = async (port) =>
+      (await says(port, 'cluster_state:ok', 'CLUSTER', 'INFO')) &&
+      ((await says(port, 'role:master', 'INFO', 'replication')) ||
+        (await says(port, 'master_link_status:up', 'INFO', 'replication')));
+    await this.#until('the cluster does not settle', async () => {
+      const all = await Promise.all(this.speaking().map((port) => serves(port).catch(() => false)));
+      return all.every(Boolean);
+    });
+  }
+
+  async stop() {
+    await Promise.all((this.nodes ?? []).map((node) => node.kill()));
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  async #primaryBy(asked, shard) {
+    const nodes = await nodesBy(this, asked).catch(() => []);
+    const found = nodes.find(({ index, isPrimary }) => isPrimary && index % SHARDS === shard);
+    return found && this.ports[found.index];
+  }
+
+  /** Asks until it is so: nodes tell each other by themselves, and nobody else. */
+  async #until(otherwise, so) {
+    for (const end = performance.now() + PATIENCE_MS; !(await so()); await sleep(10)) {
+      if (performance.now() > end) throw new Error(otherwise);
+    }
+  }
+}
+
+/** Ports that are free at the moment, all at once, so that they differ. */
+async function freePorts(count) {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer();
+      await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+      return server;
+    }),
+  );
+  const ports = servers.map((server) => server.address().port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
+
+module.exports = { Cluster, SHARDS, SLOTS, slotOf };

@@ -1,0 +1,102 @@
+'use strict';
+// One redis-server: started, killed and started again on the same port, frozen, and asked on a socket where neither TLS nor
+// redirections are.
+
+const { spawn } = require('node:child_process');
+const { join } = require('node:path');
+const Redis = require('ioredis').default;
+
+const running = new Set();
+// Whatever ends this process, the servers go with it.
+process.once('exit', () => running.forEach((child) => child.kill('SIGKILL')));
+
+const ANSWER_MS = 5000;
+
+class Node {
+  #child;
+  #control;
+
+  /** @param admin who the tests are there: `{ username, password }`, or nothing where there is no password */
+  constructor({ port, folder, options, admin }) {
+    Object.assign(this, { port, folder, options, admin });
+    this.socket = join(folder, `${port}.sock`);
+  }
+
+  /** Resolves when it takes connections. */
+  async start() {
+    const fixed = ['--port', this.port, '--bind', '127.0.0.1', '--unixsocket', this.socket, '--dir', this.folder];
+    const args = [...fixed, '--save', '', ...this.options].map(String);
+    const child = spawn('redis-server', args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    this.#child = child;
+    running.add(child);
+    this.ended = new Promise((resolve) =>
+      child.once('exit', () => {
+        running.delete(child);
+        resolve();
+      }),
+    );
+    await ready(child);
+  }
+
+  get pid() {
+    return this.#child.pid;
+  }
+
+  /** One command of the tests' own; an error of Redis is an Error. */
+  send(...command) {
+    this.#control ??= this.#connected();
+    return this.#control.call(...command.map(String));
+  }
+
+  /** As a power cut. */
+  async kill() {
+    this.#forget();
+    this.#child?.kill('SIGKILL');
+    await this.ended;
+  }
+
+  /** The process stands still; the kernel goes on accepting for it. */
+  freeze() {
+    this.#child.kill('SIGSTOP');
+  }
+
+  thaw() {
+    this.#child.kill('SIGCONT');
+  }
+
+  #connected() {
+    const redis = new Redis({
+      path: this.socket,
+      ...this.admin,
+      commandTimeout: ANSWER_MS,
+      // Nothing is tried again behind the back of a test.
+      retryStrategy: null,
+      maxRetriesPerRequest: 0,
+      enableReadyCheck: false,
+    });
+    redis.on('error', () => {});
+    redis.once('end', () => {
+      if (this.#control === redis) this.#control = undefined;
+    });
+    return redis;
+  }
+
+  #forget() {
+    this.#control?.disconnect();
+    this.#control = undefined;
+  }
+}
+
+function ready(child) {
+  return new Promise((resolve, reject) => {
+    let printed = '';
+    child.stdout.setEncoding('utf8').on('data', (text) => {
+      printed = (printed + text).slice(-4000);
+      if (printed.includes('Ready to accept connections')) resolve();
+    });
+    child.once('error', reject);
+    child.once('exit', (code) => reject(new Error(`redis-server ended with ${code}:\n${printed}`)));
+  });
+}
+
+module.exports = { Node };
