@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { RateLimiter, checkCreatorRateLimit, close } from '@huntaze/rate-limit';
 import { freePort, startRedis, type RedisServer } from './support/redis';
-import { freshId, stores } from './support/stores';
+import { freshId, overTls as store } from './support/stores';
 
 // Which variable means what is held by the Rust tests, row by row; here: that the variables of this realm arrive, that
 // the first set one wins, and that what is unusable is told and never the secret.
@@ -62,7 +62,7 @@ test('a URL comes before a host', async () => {
 });
 
 test('host, port and password', async () => {
-  const env = { REDIS_HOST: '127.0.0.1', REDIS_PORT: `${locked.port}`, REDIS_PASSWORD: 'right' };
+  const env = { ...locked.variables, REDIS_PASSWORD: 'right' };
   expect(await source(env)).toBe('redis');
 });
 
@@ -72,7 +72,6 @@ test('several passwords that differ are tried in order', async () => {
 });
 
 test('TLS by variables, with the roots that Node.js is told to trust besides', async () => {
-  const store = stores.find((s) => s.name.includes('TLS'))!;
   await store.start();
   const { port, password } = store.redis()!;
   const url = `rediss://:${(password as string[])[1]}@127.0.0.1:${port}`;

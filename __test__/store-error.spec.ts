@@ -1,5 +1,5 @@
 import { createServer, type AddressInfo, type Server } from 'node:net';
-import { RateLimitError, RateLimiter, type RateLimiterOptions } from '@huntaze/rate-limit';
+import { RateLimitError, RateLimiter, type RateLimiterOptions, type RedisOptions } from '@huntaze/rate-limit';
 import { freePort, startRedis } from './support/redis';
 import { freshId } from './support/stores';
 
@@ -17,14 +17,18 @@ beforeAll(async () => {
 afterEach(() => Promise.all(open.splice(0).map((l) => l.close())));
 afterAll(() => new Promise((resolve) => hole.close(resolve)));
 
-function limiter(onStoreError: RateLimiterOptions['onStoreError'], at = port, timeoutMs = 250): RateLimiter {
+function limiter(
+  onStoreError: RateLimiterOptions['onStoreError'],
+  redis: RedisOptions = { host: '127.0.0.1', port },
+  timeoutMs = 250,
+): RateLimiter {
   const made = new RateLimiter({
     name: freshId(),
     limit: 2,
     windowMs: 60_000,
     onStoreError,
     timeoutMs,
-    redis: { host: '127.0.0.1', port: at },
+    redis,
   });
   open.push(made);
   return made;
@@ -73,7 +77,7 @@ test('a reset that did not happen is no success under open and closed', async ()
 });
 
 test('every promise settles by the deadline, when the server never answers', async () => {
-  const l = limiter('throw', (hole.address() as AddressInfo).port, 100);
+  const l = limiter('throw', { host: '127.0.0.1', port: (hole.address() as AddressInfo).port }, 100);
   const start = performance.now();
   const errors = await Promise.all(Array.from({ length: 300 }, (_, i) => l.check(i).catch((e: unknown) => e)));
   const took = performance.now() - start;
@@ -86,7 +90,7 @@ test('every promise settles by the deadline, when the server never answers', asy
 test('a refused write is never an admission', async () => {
   const redis = await startRedis();
   try {
-    const l = limiter('throw', redis.port, 5000);
+    const l = limiter('throw', redis.options, 5000);
     await l.check('before');
     redis.cli('config', 'set', 'maxmemory', '1');
     await expect(l.check('after')).rejects.toMatchObject({ code: 'OOM' });
@@ -102,7 +106,7 @@ test('a refused write is never an admission', async () => {
 
 test('Redis comes back: it decides again, also after its scripts are gone', async () => {
   const redis = await startRedis();
-  const l = limiter('local', redis.port, 5000);
+  const l = limiter('local', redis.options, 5000);
   expect((await l.limit(1)).source).toBe('redis');
   redis.cli('script', 'flush');
   expect((await l.limit(1)).source).toBe('redis');

@@ -39,12 +39,13 @@ export async function inOrder(steps) {
   console.log(`${tests.passed} passed, ${tests.failed} failed`);
 }
 
-/** Runs Jest and counts its tests. */
+/** Runs Jest and counts its tests; returns the names of those it left out. */
 export function jest(...options) {
   mkdirSync(join(root, 'target'), { recursive: true });
   // The result of an earlier run must not be counted.
   rmSync(jestResult, { force: true });
   let failure;
+  let pending = [];
   try {
     run(
       process.execPath,
@@ -58,10 +59,13 @@ export function jest(...options) {
     failure = error;
   }
   if (existsSync(jestResult)) {
-    const { numPassedTests, numFailedTests, numRuntimeErrorTestSuites } = JSON.parse(readFileSync(jestResult, 'utf8'));
-    count(numPassedTests, numFailedTests + numRuntimeErrorTestSuites);
+    const result = JSON.parse(readFileSync(jestResult, 'utf8'));
+    count(result.numPassedTests, result.numFailedTests + result.numRuntimeErrorTestSuites);
+    const tests = result.testResults.flatMap(({ assertionResults }) => assertionResults);
+    pending = tests.filter(({ status }) => status === 'pending').map(({ fullName }) => fullName);
   }
   if (failure) throw failure instanceof Failure ? new Failure('jest failed') : failure;
+  return { pending };
 }
 
 function split(command) {

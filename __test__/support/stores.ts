@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RedisOptions } from '@huntaze/rate-limit';
-import { freePort, startRedis, type RedisServer } from './redis';
+import { freePort, startRedis, startRedisOn, type RedisServer } from './redis';
 
 /** A place where logs live, as a test is run over it. */
 export interface StoreUnderTest {
@@ -30,30 +30,39 @@ function overRedis(name: string, start: () => Promise<[RedisServer, RedisOptions
   };
 }
 
-/** Every store: one suite is run over all of them. */
-export const stores: StoreUnderTest[] = [
-  { name: 'memory', source: 'memory', start: async () => {}, redis: () => undefined, stop: async () => {} },
-  overRedis('redis', async () => {
-    const server = await startRedis();
-    return [server, { url: server.url }];
-  }),
-  overRedis('redis over TLS with a password', async () => {
-    const port = await freePort();
-    const server = await startRedis(
-      ...['--requirepass', PASSWORD, '--tls-port', `${port}`, '--tls-auth-clients', 'no'],
-      ...[
-        '--tls-cert-file',
-        tlsFile('server.pem'),
-        '--tls-key-file',
-        tlsFile('server.key'),
-        '--tls-ca-cert-file',
-        tlsFile('ca.pem'),
-      ],
-    );
-    const tls = { ca: readFileSync(tlsFile('ca.pem'), 'utf8'), servername: 'redis.test' };
-    return [server, { host: '127.0.0.1', port, password: ['rotated-away', PASSWORD], tls }];
-  }),
-];
+const memory: StoreUnderTest = {
+  name: 'memory',
+  source: 'memory',
+  start: async () => {},
+  redis: () => undefined,
+  stop: async () => {},
+};
+
+const redis = overRedis('redis', async () => {
+  const server = await startRedis();
+  return [server, { url: server.url }];
+});
+
+export const overTls = overRedis('redis over TLS with a password', async () => {
+  const port = await freePort();
+  const server = await startRedisOn(
+    await freePort(),
+    ...['--requirepass', PASSWORD, '--tls-port', `${port}`, '--tls-auth-clients', 'no'],
+    ...[
+      '--tls-cert-file',
+      tlsFile('server.pem'),
+      '--tls-key-file',
+      tlsFile('server.key'),
+      '--tls-ca-cert-file',
+      tlsFile('ca.pem'),
+    ],
+  );
+  const tls = { ca: readFileSync(tlsFile('ca.pem'), 'utf8'), servername: 'redis.test' };
+  return [server, { host: '127.0.0.1', port, password: ['rotated-away', PASSWORD], tls }];
+});
+
+/** Every store: one suite is run over all of them. Where TEST_REDIS names another kind of Redis, over that one alone. */
+export const stores = process.env.TEST_REDIS ? [redis] : [memory, redis, overTls];
 
 let count = 0;
 

@@ -3,13 +3,13 @@
 // two seconds for which a primary of Redis serves nobody after its start.
 
 const { mkdtempSync, rmSync } = require('node:fs');
-const { createServer } = require('node:net');
 const { tmpdir } = require('node:os');
 const { join } = require('node:path');
 const { setTimeout: sleep } = require('node:timers/promises');
 const { Layout, NODES, SHARDS, SLOTS, slotOf } = require('./layout.cjs');
 const { Moving } = require('./moving.cjs');
 const { Node } = require('./node.cjs');
+const { freePorts } = require('./ports.cjs');
 const { certificate: localhost, tlsOptions } = require('./tls.cjs');
 const { ADMIN, usersIn } = require('./users.cjs');
 const { nodesBy } = require('./view.cjs');
@@ -211,20 +211,6 @@ class Cluster {
       if (performance.now() > end) throw new Error(otherwise);
     }
   }
-}
-
-/** Ports that are free at the moment, all at once, so that they differ. */
-async function freePorts(count) {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => server.address().port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }
 
 module.exports = { Cluster, SHARDS, SLOTS, slotOf };

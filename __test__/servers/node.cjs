@@ -36,6 +36,9 @@ class Node {
       }),
     );
     await ready(child);
+    // A test that fails stops nothing: what it has left behind must not keep it from ending.
+    child.unref();
+    child.stdout.unref();
   }
 
   get pid() {
@@ -51,6 +54,7 @@ class Node {
   /** As a power cut. */
   async kill() {
     this.#forget();
+    this.#child?.ref();
     this.#child?.kill('SIGKILL');
     await this.ended;
   }
@@ -75,6 +79,7 @@ class Node {
       enableReadyCheck: false,
     });
     redis.on('error', () => {});
+    redis.once('connect', () => redis.stream.unref());
     redis.once('end', () => {
       if (this.#control === redis) this.#control = undefined;
     });

@@ -1,0 +1,58 @@
+'use strict';
+// One redis-server over TLS alone, with users: the default one is off. It can be asked what a cluster can be asked.
+
+const { mkdtempSync, rmSync } = require('node:fs');
+const { tmpdir } = require('node:os');
+const { join } = require('node:path');
+const { Node } = require('./node.cjs');
+const { freePorts } = require('./ports.cjs');
+const { certificate: localhost, tlsOptions } = require('./tls.cjs');
+const { ADMIN, usersIn } = require('./users.cjs');
+
+class Single {
+  admin = ADMIN;
+
+  /** @param options as of a cluster; see cluster.cjs */
+  static async start({ port, ...options }) {
+    const single = new Single(options);
+    single.ports = port === undefined ? await freePorts(1) : [port];
+    await single.#start(options);
+    return single;
+  }
+
+  constructor({ username, password, certificate = localhost }) {
+    Object.assign(this, { username, password, certificate });
+    this.folder = mkdtempSync(join(tmpdir(), 'rate-limit-single-'));
+  }
+
+  async #start({ options = [] }) {
+    const [port] = this.ports;
+    const { folder, admin, certificate } = this;
+    const locks = usersIn(folder, { username: this.username, password: this.password });
+    this.nodes = [new Node({ port, folder, options: [...tlsOptions(port, certificate), ...locks, ...options], admin })];
+    await this.nodes[0].start();
+  }
+
+  get seed() {
+    return this.ports[0];
+  }
+
+  node() {
+    return this.nodes[0];
+  }
+
+  send(_, ...command) {
+    return this.nodes[0].send(...command);
+  }
+
+  async primaries() {
+    return this.ports;
+  }
+
+  async stop() {
+    await this.nodes[0].kill();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+module.exports = { Single };
