@@ -1,20 +1,23 @@
 //! What the contract suite runs on: each store, in a namespace of the law's own.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
 use huntaze_rate_limit::quota::{Outcome, Rules};
-use huntaze_rate_limit::store::redis::RedisStore;
+use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore};
 use huntaze_rate_limit::store::{MemoryStore, Op, Request, Scope, Store};
 
+use super::flavours;
 use crate::asking::{ask, scope};
-use crate::server::{Server, shared};
+use crate::server::shared;
 
 /// A store under test, in a namespace of its own.
 pub struct Bench<S> {
     pub store: Arc<S>,
     name: String,
-    _server: Option<Arc<Server>>,
+    /// What the store is on: gone with the last that holds it.
+    _place: Box<dyn Any + Send>,
 }
 
 /// The embedded store.
@@ -22,29 +25,49 @@ pub fn memory(law: &str) -> Bench<MemoryStore> {
     Bench {
         store: Arc::new(MemoryStore::new()),
         name: law.to_owned(),
-        _server: None,
+        _place: Box::new(()),
     }
 }
 
 /// One Redis, over one connection.
 pub fn redis(law: &str) -> Bench<impl Store> {
     let server = shared();
-    Bench {
-        store: Arc::new(server.store()),
-        name: law.to_owned(),
-        _server: Some(server),
-    }
+    on(server.config(), law.to_owned(), server)
 }
 
 /// The same Redis, over several connections.
 pub fn redis_many(law: &str) -> Bench<impl Store> {
     let server = shared();
-    let mut config = server.config();
-    config.connections = 4;
+    let config = RedisConfig {
+        connections: 4,
+        ..server.config()
+    };
+    on(config, format!("{law}.many"), server)
+}
+
+/// One Redis over TLS, as a user who may do what a limiter needs.
+pub fn redis_tls_users(law: &str) -> Bench<impl Store> {
+    let server = flavours::tls_users();
+    on(server.config(), law.to_owned(), server)
+}
+
+/// A Redis Cluster.
+pub fn cluster(law: &str) -> Bench<impl Store> {
+    let cluster = flavours::cluster();
+    on(cluster.config(), law.to_owned(), cluster)
+}
+
+/// A Redis Cluster over TLS, as a user who may do what a limiter needs; its nodes go by names.
+pub fn cluster_tls_users(law: &str) -> Bench<impl Store> {
+    let cluster = flavours::cluster_tls_users();
+    on(cluster.config(), law.to_owned(), cluster)
+}
+
+fn on(config: RedisConfig, name: String, place: impl Any + Send) -> Bench<RedisStore> {
     Bench {
         store: Arc::new(RedisStore::new(config)),
-        name: format!("{law}.many"),
-        _server: Some(server),
+        name,
+        _place: Box::new(place),
     }
 }
 
@@ -75,18 +98,24 @@ impl<S: Store> Bench<S> {
 /// Runs each law over each store.
 macro_rules! over_every_store {
     ($($law:ident),+ $(,)?) => {
-        mod memory {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $law() { super::$law($crate::stores::bench::memory(stringify!($law))).await })+
-        }
-        mod redis {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $law() { super::$law($crate::stores::bench::redis(stringify!($law))).await })+
-        }
-        mod redis_many {
-            $(#[tokio::test(flavor = "multi_thread")]
-            async fn $law() { super::$law($crate::stores::bench::redis_many(stringify!($law))).await })+
+        $crate::stores::bench::over_each! { ($($law),+)
+            memory, redis, redis_many, redis_tls_users, cluster, cluster_tls_users
         }
     };
 }
 pub(super) use over_every_store;
+
+macro_rules! over_each {
+    ($laws:tt $($store:ident),+) => { $($crate::stores::bench::over_one! { $store $laws })+ };
+}
+pub(super) use over_each;
+
+macro_rules! over_one {
+    ($store:ident ($($law:ident),+)) => {
+        mod $store {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $law() { super::$law($crate::stores::bench::$store(stringify!($law))).await })+
+        }
+    };
+}
+pub(super) use over_one;

@@ -5,6 +5,7 @@ mod bench;
 mod contract;
 mod contract_batch;
 mod contract_crowd;
+mod flavours;
 mod lua;
 mod lua_history;
 mod lua_stepping_back;

@@ -1,0 +1,92 @@
+//! What the stores of the contract are on, shared by the tests of a kind while any of them runs.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use huntaze_rate_limit::store::redis::{RedisConfig, TlsConfig};
+use tempfile::TempDir;
+
+use crate::cluster::{Cluster, Options};
+use crate::redis::certificates::{Authority, Files};
+use crate::server::{Server, free_port};
+use crate::users::{as_user, users};
+
+/// One server over TLS, whose default user is off.
+pub struct TlsUsers {
+    server: Server,
+    port: u16,
+    ca: String,
+    _files: (Files, TempDir),
+}
+
+impl TlsUsers {
+    fn start() -> Self {
+        let authority = Authority::new();
+        let files = authority.certify(&["localhost"]);
+        let folder = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let mut arguments = users(folder.path());
+        arguments.extend(["--tls-port".to_owned(), port.to_string()]);
+        arguments.extend(files.arguments().map(str::to_owned));
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        Self {
+            server: Server::start(&arguments),
+            port,
+            ca: authority.pem,
+            _files: (files, folder),
+        }
+    }
+
+    pub fn config(&self) -> RedisConfig {
+        as_user(RedisConfig {
+            host: "localhost".to_owned(),
+            port: self.port,
+            tls: Some(TlsConfig {
+                ca: Some(self.ca.clone()),
+                ..TlsConfig::default()
+            }),
+            ..self.server.config()
+        })
+    }
+}
+
+pub fn tls_users() -> Arc<TlsUsers> {
+    static SHARED: Mutex<Weak<TlsUsers>> = Mutex::new(Weak::new());
+    shared(&SHARED, TlsUsers::start)
+}
+
+pub fn cluster() -> Arc<Cluster> {
+    static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
+    shared(&SHARED, || Cluster::with(steady()))
+}
+
+pub fn cluster_tls_users() -> Arc<Cluster> {
+    static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
+    shared(&SHARED, || {
+        Cluster::with(Options {
+            tls: true,
+            users: true,
+            host_names: true,
+            ..steady()
+        })
+    })
+}
+
+/// On a busy machine nobody takes over: what is lost then is no matter of the contract.
+fn steady() -> Options {
+    Options {
+        node_timeout: Duration::from_secs(20),
+        ..Options::default()
+    }
+}
+
+/// A static is never dropped: the tests hold it, and the last one takes it along.
+fn shared<T>(shared: &Mutex<Weak<T>>, start: impl FnOnce() -> T) -> Arc<T> {
+    // One that could not start leaves nothing half done.
+    let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.upgrade().unwrap_or_else(|| {
+        let started = Arc::new(start());
+        *shared = Arc::downgrade(&started);
+        started
+    })
+}
