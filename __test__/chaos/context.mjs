@@ -1,6 +1,7 @@
 // What a fault is given, and what is taken away when it is over, however it ended: servers, proxies, processes.
 
 import { Caller } from './callers.mjs';
+import { ClusterServer } from './cluster-server.mjs';
 import { Proxy } from './proxy.mjs';
 import { canary } from './secrets.mjs';
 import { RedisServer } from './servers.mjs';
@@ -11,9 +12,10 @@ export class Context {
   password = canary();
   #open = [];
 
-  /** @param quick whether only the shorter half of everything is wanted */
-  constructor({ quick = false } = {}) {
-    this.quick = quick;
+  /** @param quick whether only the shorter half of everything is wanted
+   *  @param flavour which cluster the faults of clusters are shown on: see options.mjs */
+  constructor({ quick = false, flavour = 'cluster-tls-users' } = {}) {
+    Object.assign(this, { quick, flavour });
   }
 
   step(text) {
@@ -22,6 +24,13 @@ export class Context {
 
   async server(options = {}) {
     const server = await RedisServer.start({ password: this.password, ...options });
+    return this.keep(server, () => server.stop());
+  }
+
+  /** A cluster of the flavour; the options are those of servers/cluster.cjs. */
+  async cluster(options = {}) {
+    const secure = this.flavour === 'cluster-tls-users';
+    const server = await ClusterServer.start({ secure, password: this.password, ...options });
     return this.keep(server, () => server.stop());
   }
 

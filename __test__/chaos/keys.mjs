@@ -20,16 +20,23 @@ export async function mortal(server, limiters, moreMs = 0) {
 
 async function ttls(server, pattern) {
   const found = new Map();
-  const control = await server.connect();
-  try {
-    for (let cursor = '0'; ;) {
-      const [next, keys] = await control.send('SCAN', cursor, 'MATCH', pattern, 'COUNT', 1000);
-      const left = await Promise.all(keys.map((key) => control.send('PTTL', key)));
-      keys.forEach((key, i) => found.set(key, left[i]));
-      cursor = next;
-      if (cursor === '0') return found;
+  // A cluster has a connection to each primary.
+  for (const control of (await server.connectAll?.()) ?? [await server.connect()]) {
+    try {
+      await ttlsBy(control, pattern, found);
+    } finally {
+      control.close();
     }
-  } finally {
-    control.close();
+  }
+  return found;
+}
+
+async function ttlsBy(control, pattern, found) {
+  for (let cursor = '0'; ;) {
+    const [next, keys] = await control.send('SCAN', cursor, 'MATCH', pattern, 'COUNT', 1000);
+    const left = await Promise.all(keys.map((key) => control.send('PTTL', key)));
+    keys.forEach((key, i) => found.set(key, left[i]));
+    cursor = next;
+    if (cursor === '0') return;
   }
 }

@@ -3,6 +3,7 @@
 //
 //   --quick         half of the faults, in a minute; `npm test` runs it
 //   --only=F9,F10   some of them
+//   --flavour=cluster   those of clusters on a plain one, instead of one over TLS with users
 //   --no-build      the addon as it is
 
 import { build } from '../../scripts/build.mjs';
@@ -21,7 +22,7 @@ const ATTEMPTS = 3;
 
 /** Runs the faults and returns a row for each. A row without violations holds. */
 export async function chaos(...args) {
-  const { quick, chosen: wanted, builds, command, out } = optionsOf(args);
+  const { quick, flavour, chosen: wanted, builds, command, out } = optionsOf(args);
   install();
   if (builds) build();
   redisServer();
@@ -31,7 +32,7 @@ export async function chaos(...args) {
   const machine = new Machine();
   for (const [i, fault] of chosen.entries()) {
     console.log(`\n${i + 1}/${chosen.length} ${fault.id} ${fault.title}`);
-    const row = await judged(fault, { quick }, machine);
+    const row = await judged(fault, { quick, flavour }, machine);
     rows.push(row);
     console.log(lineOf(row));
   }

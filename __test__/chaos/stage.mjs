@@ -70,11 +70,11 @@ export class Stage {
 
   #opened() {
     const { host, port } = this.through;
-    const { password } = this.context;
+    const access = this.server.access ?? { password: this.context.password };
     return Object.entries(this.limiters).map(([key, options]) => ({
       key,
       algorithm: this.algorithm,
-      options: { ...options, redis: { host, port, password, ...this.redis, ...this.redisBy?.[key] } },
+      options: { ...options, redis: { host, port, ...access, ...this.redis, ...this.redisBy?.[key] } },
     }));
   }
 

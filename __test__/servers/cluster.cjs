@@ -2,7 +2,7 @@
 // A real Redis Cluster, three primaries with a replica each, on free ports of loopback. What takes its time to start are the
 // two seconds for which a primary of Redis serves nobody after its start.
 
-const { mkdtempSync, rmSync } = require('node:fs');
+const { mkdtempSync, readFileSync, rmSync } = require('node:fs');
 const { tmpdir } = require('node:os');
 const { join } = require('node:path');
 const { setTimeout: sleep } = require('node:timers/promises');
@@ -77,6 +77,11 @@ class Cluster {
   get admin() {
     if (this.username !== undefined) return ADMIN;
     return this.password === undefined ? {} : { password: this.password };
+  }
+
+  /** The authority of its certificates, in PEM form. */
+  get ca() {
+    return readFileSync(this.certificate.ca, 'utf8');
   }
 
   /** The port of a node to begin with. */

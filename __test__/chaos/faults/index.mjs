@@ -2,6 +2,8 @@
 
 import checker from './checker.mjs';
 import { clientClocks, serverClock } from './clocks.mjs';
+import { asked, killed } from './cluster-failover.mjs';
+import { halfWay, live } from './cluster-moving.mjs';
 import connections from './connections.mjs';
 import control from './control.mjs';
 import crowd from './crowd.mjs';
@@ -25,7 +27,11 @@ export const faults = [
   checker,
   control,
   outage,
+  asked,
+  killed,
   demoted,
+  live,
+  halfWay,
   loading,
   masterDown,
   connections,

@@ -41,7 +41,8 @@ const commands = {
     }
   },
 
-  /** Each `{ limiter, asking, thinkMs, hot, cold, hotShare }`: so many callers who ask, think and ask again. */
+  /** Each `{ limiter, asking, thinkMs, hot, cold, hotShare, ids }`: so many callers who ask, think and ask again. `ids` are
+   *  asked for instead of the hot ones, if given: by limiter. */
   start(streams) {
     stopping = false;
     for (const stream of streams) {
@@ -128,11 +129,12 @@ function count(key, outcome, source) {
   }
 }
 
-async function caller({ limiter, thinkMs, hot, cold, hotShare }) {
+async function caller({ limiter, thinkMs, hot, cold, hotShare, ids }) {
   // Not all in step.
   await pause(Math.random() * thinkMs);
   while (!stopping) {
-    const id = Math.random() < hotShare ? `hot-${pick(hot)}` : `cold-${pick(cold)}`;
+    const hotId = () => (ids ? ids[limiter][pick(ids[limiter].length)] : `hot-${pick(hot)}`);
+    const id = Math.random() < hotShare ? hotId() : `cold-${pick(cold)}`;
     await check(limiter, id);
     await pause(thinkMs * (0.5 + Math.random()));
   }

@@ -1,0 +1,95 @@
+// F2: a shard of a cluster fails over: asked to, forced, taken over; and because its primary was killed.
+
+import { above, logsOf, lostWrites, soughtOf, totalOf } from '../lost.mjs';
+import { others, shardOf, shardRecovery } from '../shards.mjs';
+import { Stage } from '../stage.mjs';
+import { now, sleep } from '../time.mjs';
+
+const SICK = 1;
+const ofSick = (decision) => shardOf(decision) === SICK;
+/** Longer than a failover and the recovery from it: what was admitted before counts afterwards. */
+const QUOTA = { windowMs: 8000 };
+/** From its promotion on. */
+const RECOVERED_MS = 3000;
+
+export const asked = {
+  id: 'F2a',
+  title: 'cluster: a shard fails over, is forced to, is taken over',
+  quick: true,
+  async run(context) {
+    const server = await context.cluster();
+    const stage = await Stage.open(context, { server, quota: QUOTA, streams: { cold: 300 } });
+    const snapshots = [];
+    for (const how of [[], ['FORCE'], ['TAKEOVER']]) {
+      await stage.outage(['failover', ...how].join(' '), {
+        begin: async () => {
+          const port = await server.cluster.failOver(SICK, ...how);
+          const takenAt = now();
+          snapshots.push({ how, takenAt, kept: await logsOf((...command) => server.cluster.send(port, ...command)) });
+        },
+        lastMs: 1000,
+        end: () => {},
+      });
+    }
+    await stage.quiet();
+    const lost = new Map();
+    for (const { how, takenAt, kept } of snapshots) {
+      const gone = lostWrites(stage, kept, takenAt, ofSick);
+      for (const [key, count] of gone) lost.set(key, (lost.get(key) ?? 0) + count);
+      const sought = soughtOf(stage, takenAt, ofSick);
+      stage.note(`${['failover', ...how].join(' ')}: ${totalOf(gone)} of ${sought} acknowledged admissions lost`);
+      stage.must(how.length > 0 || gone.size === 0, 'a failover with the primary’s word lost writes');
+    }
+    for (const [from, to] of stage.outages) others(stage, [from, to], SICK);
+    stage.note(`${above(stage)} admissions above due`);
+    // A shard that hands over may do so between two checks. A log that is lost keeps no promise.
+    return stage.finish({ bites: false, lost: (key) => lost.get(key) ?? 0, except: lost.size > 0 ? ['I22'] : [] });
+  },
+};
+
+export const killed = {
+  id: 'F2b',
+  title: 'cluster: a shard’s primary killed under load',
+  quick: true,
+  async run(context) {
+    const server = await context.cluster();
+    const { cluster } = server;
+    const stage = await Stage.open(context, { server, quota: QUOTA, streams: { cold: 300 } });
+    const rounds = [];
+    for (let i = 0; i < (context.quick ? 1 : 3); i++) {
+      const round = {};
+      await stage.outage('killed', {
+        begin: async () => {
+          const replica = await cluster.replica(SICK);
+          round.at = now();
+          const dead = await cluster.killPrimary(SICK);
+          // Nobody writes to a replica until it is the primary.
+          await cluster.send(replica, 'READONLY');
+          round.kept = await logsOf((...command) => cluster.send(replica, ...command));
+          await cluster.taken(SICK, replica);
+          round.promotedAt = now();
+          await sleep(1000);
+          await cluster.restart(dead);
+        },
+        lastMs: 0,
+        end: () => {},
+      });
+      rounds.push(round);
+    }
+    await stage.quiet();
+    const lost = new Map();
+    for (const { at, kept, promotedAt } of rounds) {
+      const gone = lostWrites(stage, kept, at, ofSick);
+      for (const [key, count] of gone) lost.set(key, (lost.get(key) ?? 0) + count);
+      const took = shardRecovery(stage, SICK, promotedAt);
+      const promoted = Math.round(promotedAt - at);
+      stage.note(
+        `${totalOf(gone)} of ${soughtOf(stage, at, ofSick)} acknowledged admissions lost; promoted after ${promoted} ms, and decided again ${Math.round(took)} ms after that`,
+      );
+      stage.must(took <= RECOVERED_MS, `I18: the shard decided again ${Math.round(took)} ms after its promotion`);
+    }
+    for (const outage of stage.outages) others(stage, outage, SICK);
+    stage.note(`${above(stage)} admissions above due`);
+    return stage.finish({ lost: (key) => lost.get(key) ?? 0, except: lost.size > 0 ? ['I22'] : [] });
+  },
+};

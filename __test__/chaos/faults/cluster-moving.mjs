@@ -1,0 +1,90 @@
+// F5: slots move while they are used: by themselves, and held half way.
+
+import { slotOfId, undisturbed } from '../shards.mjs';
+import { Stage } from '../stage.mjs';
+
+const SHARDS = 3;
+
+export const live = {
+  id: 'F5a',
+  title: 'cluster: slots move under traffic',
+  quick: true,
+  async run(context) {
+    const server = await context.cluster();
+    const { cluster } = server;
+    const stage = await Stage.open(context, { server });
+    // Those of the ids that are asked for most, and some of the others.
+    const hot = Object.keys(stage.limiters).flatMap((limiter) => [0, 1, 2].map((n) => slotOfId(limiter, `hot-${n}`)));
+    const cold = Array.from({ length: context.quick ? 40 : 150 }, (_, n) => slotOfId('local', `cold-${n}`));
+    const slots = [...new Set([...hot, ...cold])];
+    for (const [what, by] of [
+      ['to the next shard', 1],
+      ['and back', SHARDS - 1],
+    ]) {
+      await stage.outage(`${slots.length} slots move ${what}`, {
+        begin: async () => {
+          for (const slot of slots) await cluster.migrate(slot, ((await cluster.shardOf(slot)) + by) % SHARDS);
+        },
+        lastMs: 500,
+        end: () => {},
+      });
+    }
+    await stage.quiet();
+    const [[from], [, to]] = [stage.outages[0], stage.outages.at(-1)];
+    const all = undisturbed(stage, [from, to]);
+    stage.note(`${all.length} checks while ${2 * slots.length} slots moved, every one decided by Redis`);
+    return stage.finish({ bites: false });
+  },
+};
+
+export const halfWay = {
+  id: 'F5b',
+  title: 'cluster: ASK and TRYAGAIN, slots held half way',
+  quick: false,
+  async run(context) {
+    const server = await context.cluster();
+    const { cluster } = server;
+    // Four ids of one slot for each limiter: asked for together, they are told TRYAGAIN while some of them have left.
+    const ids = Object.fromEntries(['local', 'closed', 'throw'].map((limiter) => [limiter, ofOneSlot(limiter, 4)]));
+    const stage = await Stage.open(context, { server, streams: { ids } });
+    const slots = Object.entries(ids).map(([limiter, [id]]) => slotOfId(limiter, id));
+    for (const [what, count] of [
+      ['none of their keys has left', 0],
+      ['half of their keys have left', 2],
+      ['all of their keys have left', 4],
+    ]) {
+      let moving;
+      await stage.outage(what, {
+        begin: async () => {
+          const to = async (slot) => ((await cluster.shardOf(slot)) + 1) % SHARDS;
+          moving = await Promise.all(slots.map(async (slot) => cluster.importing(slot, await to(slot))));
+          if (count > 0) for (const one of moving) await one.keys(count);
+        },
+        lastMs: 1000,
+        end: async () => {
+          for (const one of moving) await one.finish();
+        },
+      });
+    }
+    await stage.quiet();
+    const held = new Set(Object.values(ids).flat());
+    // Other slots of the same shards have nothing to do with it.
+    for (const outage of stage.outages) undisturbed(stage, outage, ({ id }) => !held.has(id));
+    const meanwhile = stage.outages.map(([from, to]) =>
+      stage.share(stage.between(from, to).filter(({ id }) => held.has(id))),
+    );
+    stage.note(`the ids on their way: ${meanwhile.join('; ')}`);
+    stage.noteCodes();
+    return stage.finish({ bites: false });
+  },
+};
+
+function ofOneSlot(limiter, count) {
+  const bySlot = new Map();
+  for (let n = 0; ; n++) {
+    const slot = slotOfId(limiter, `one-${n}`);
+    const list = bySlot.get(slot) ?? [];
+    bySlot.set(slot, [...list, `one-${n}`]);
+    if (list.length + 1 === count) return bySlot.get(slot);
+  }
+}

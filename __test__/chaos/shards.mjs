@@ -1,0 +1,54 @@
+// What a fault of one shard does to it and to the others. Slots are those of the start.
+
+import servers from '../servers/index.cjs';
+
+const { SHARDS, SLOTS, slotOf } = servers;
+
+const byRedis = ({ source }) => source === 'redis' || source === 'deny-cache';
+
+/** The slot of a decision's log. Ids of the suite have nothing that is escaped. */
+export const slotOfId = (limiter, id) => slotOf(`{${limiter}:${id}}`);
+
+export const shardOf = ({ limiter, id }) => Math.floor((slotOfId(limiter, id) * SHARDS) / SLOTS);
+
+/** Every decision of a stretch is Redis's, but for those of a process that stood still meanwhile. `of` picks some. */
+export function undisturbed(stage, [from, to], of = () => true) {
+  const all = stage.between(from, to).filter(of);
+  const stood = ({ process, calledAt, settledAt }) =>
+    stage.records[process].stalls.some(([begin, end]) => begin < settledAt && end > calledAt);
+  const others = all.filter((decision) => !byRedis(decision) && !stood(decision));
+  stage.must(all.length > 0, 'nobody asked the healthy shards');
+  stage.must(
+    others.length === 0,
+    `${others.length} of ${all.length} were not decided by Redis: ${stage.share(others)}`,
+  );
+  return all;
+}
+
+/** The shards other than `sick` decide all the while, and about as fast as before. */
+export function others(stage, [from, to], sick) {
+  const healthy = (decision) => shardOf(decision) !== sick;
+  const meanwhile = undisturbed(stage, [from, to], healthy);
+  const before = stage.between(stage.startedAt + 400, from).filter(healthy);
+  stage.note(
+    `the other shards: ${meanwhile.length} decisions, all by Redis; p99 ${p99(meanwhile)} ms, before ${p99(before)} ms`,
+  );
+}
+
+/** How long it took after `since` until every process had been answered by that shard. */
+export function shardRecovery(stage, shard, since) {
+  const first = new Map();
+  for (const decision of stage.history) {
+    if (decision.source !== 'redis' || decision.calledAt < since || shardOf(decision) !== shard) continue;
+    first.set(decision.process, Math.min(first.get(decision.process) ?? Infinity, decision.settledAt));
+  }
+  return first.size < stage.callers.length ? Infinity : Math.max(...first.values()) - since;
+}
+
+function p99(decisions) {
+  const took = Float64Array.from(
+    decisions.filter(({ source }) => source === 'redis'),
+    (d) => d.settledAt - d.calledAt,
+  );
+  return took.sort()[Math.floor(took.length * 0.99)]?.toFixed(1) ?? '-';
+}
