@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
 import { RateLimitError, RateLimiter } from '@huntaze/rate-limit';
-import { at, failures, Scene, type Op, type Place } from './support/failures';
+import { at, failures, Scene, type Failure, type Op, type Place } from './support/failures';
 import { freePort } from './support/redis';
 import { freshId } from './support/stores';
 
@@ -19,9 +19,9 @@ afterEach(async () => {
   await scene.end();
 });
 
-function limiter(place: Place, timeoutMs = PATIENT, name = freshId()): RateLimiter {
+function limiter(place: Place, timeoutMs = PATIENT, name = freshId(), connectTimeoutMs = PATIENT): RateLimiter {
   const { password } = scene;
-  const redis = { ...place, password, connectTimeoutMs: PATIENT };
+  const redis = { ...place, password, connectTimeoutMs };
   const made = new RateLimiter({ name, limit: 5, windowMs: 60_000, onStoreError: 'throw', timeoutMs, redis });
   open.push(made);
   return made;
@@ -41,14 +41,15 @@ async function failing(call: Promise<unknown>): Promise<Error & { code?: string 
 }
 
 /** Asks over a connection of its own: what a limiter remembers of its last failure is another test's. */
-async function failingAfresh(place: Place, op: Op, timeoutMs?: number): Promise<Error & { code?: string }> {
-  const asked = limiter(place, timeoutMs);
+async function failingAfresh(place: Place, op: Op, { timeoutMs, connectTimeoutMs }: Partial<Failure> = {}) {
+  const asked = limiter(place, timeoutMs, freshId(), connectTimeoutMs);
   const error = await failing(asked[op]('id'));
   await asked.close();
   return error;
 }
 
-for (const { name, code, caused, ops = OPS, timeoutMs, password, orElse, arrange } of failures) {
+for (const failure of failures) {
+  const { name, code, caused, ops = OPS, password, orElse, arrange } = failure;
   // A client without a password begins with another question than one that logs in.
   for (const given of [undefined, PASSWORD]) {
     if (given === undefined ? password === 'needed' : password === 'absent') continue;
@@ -57,9 +58,9 @@ for (const { name, code, caused, ops = OPS, timeoutMs, password, orElse, arrange
       scene = new Scene(given);
       const place = await arrange(scene);
       for (const op of ops) {
-        let error = await failingAfresh(place, op, timeoutMs);
+        let error = await failingAfresh(place, op, failure);
         for (let i = 0; orElse !== undefined && error.code === orElse && i < 50; i++) {
-          error = await failingAfresh(place, op, timeoutMs);
+          error = await failingAfresh(place, op, failure);
         }
         expect({ op, code: error.code }).toEqual({ op, code });
         if (caused) {

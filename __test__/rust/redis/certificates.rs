@@ -15,6 +15,7 @@ pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     /// Its own certificate.
     pub pem: String,
+    key: String,
 }
 
 impl Authority {
@@ -26,14 +27,25 @@ impl Authority {
         let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
         Self {
+            key: key.serialize_pem(),
             issuer: Issuer::new(params, key),
             pem,
         }
     }
 
+    /// Its own certificate and key.
+    pub fn own(&self) -> (String, String) {
+        (self.pem.clone(), self.key.clone())
+    }
+
     /// A server that shows a certificate for `names`, and its files.
     pub fn server(&self, names: &[&str]) -> TlsServer {
-        self.serve(params(names))
+        self.server_with(names, &[])
+    }
+
+    /// The same with `options` of redis-server besides.
+    pub fn server_with(&self, names: &[&str], options: &[&str]) -> TlsServer {
+        self.serve(params(names), options)
     }
 
     /// The same with a certificate of long ago.
@@ -41,17 +53,33 @@ impl Authority {
         let mut params = params(names);
         params.not_before = date_time_ymd(2001, 1, 1);
         params.not_after = date_time_ymd(2002, 1, 1);
-        self.serve(params)
+        self.serve(params, &[])
     }
 
     /// A certificate for `names`, in files.
     pub fn certify(&self, names: &[&str]) -> Files {
-        self.issue(params(names))
+        self.file(self.issue(names))
     }
 
-    fn issue(&self, params: CertificateParams) -> Files {
+    /// The same with one for later.
+    pub fn early_server(&self, names: &[&str]) -> TlsServer {
+        let mut params = params(names);
+        params.not_before = date_time_ymd(4000, 1, 1);
+        self.serve(params, &[])
+    }
+
+    /// A certificate for `names`, and its key, in PEM form.
+    pub fn issue(&self, names: &[&str]) -> (String, String) {
+        self.sign(params(names))
+    }
+
+    fn sign(&self, params: CertificateParams) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    fn file(&self, (certificate, key): (String, String)) -> Files {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: String| {
             let path = folder.path().join(name);
@@ -60,24 +88,25 @@ impl Authority {
         };
         Files {
             ca: write("ca.pem", self.pem.clone()),
-            certificate: write("server.pem", certificate.pem()),
-            key: write("server.key", key.serialize_pem()),
-            _folder: folder,
+            certificate: write("server.pem", certificate),
+            key: write("server.key", key),
+            folder,
         }
     }
 
-    fn serve(&self, params: CertificateParams) -> TlsServer {
-        let files = self.issue(params);
+    fn serve(&self, params: CertificateParams, options: &[&str]) -> TlsServer {
+        let files = self.file(self.sign(params));
         let port = free_port();
         let tls_port = port.to_string();
         let mut arguments = vec!["--tls-port", &tls_port];
         arguments.extend(files.arguments());
+        arguments.extend(options);
         let server = Server::start(&arguments);
         TlsServer {
             server,
             port,
             ca_file: files.ca.clone(),
-            _files: files,
+            files,
         }
     }
 }
@@ -88,7 +117,7 @@ pub struct Files {
     pub ca: String,
     certificate: String,
     key: String,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Files {
@@ -113,7 +142,28 @@ pub struct TlsServer {
     pub port: u16,
     /// The authority's certificate, in a file.
     pub ca_file: String,
-    _files: Files,
+    files: Files,
+}
+
+impl TlsServer {
+    /// Shows another certificate from now on, by `CONFIG SET`, as an operator does who renews it.
+    pub fn show(&self, (certificate, key): (String, String)) {
+        // Names of their own: Redis reads the files when it is told, and might be told while they are being written.
+        let folder = self.files.folder.path();
+        let number = fs::read_dir(folder).unwrap().count();
+        let write = |ending: &str, text: String| {
+            let path = folder.join(format!("{number}.{ending}"));
+            fs::write(&path, text).unwrap();
+            path
+        };
+        let () = redis::cmd("CONFIG")
+            .arg(&["SET", "tls-cert-file"])
+            .arg(write("pem", certificate).to_str().unwrap())
+            .arg("tls-key-file")
+            .arg(write("key", key).to_str().unwrap())
+            .query(&mut self.server.admin())
+            .unwrap();
+    }
 }
 
 fn params(names: &[&str]) -> CertificateParams {

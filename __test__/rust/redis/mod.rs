@@ -14,6 +14,9 @@ mod relay;
 mod replay;
 mod secrets;
 mod tls;
+mod tls_mistaken;
+mod tls_refused;
+mod tls_renewed;
 mod trial;
 
 use std::time::{Duration, Instant};

@@ -67,7 +67,13 @@ async fn a_black_hole_ends_with_the_budget() {
                 (error.kind(), error.code()),
                 (ErrorKind::Timeout, "ETIMEDOUT")
             );
-            assert_eq!(error.to_string(), "no connection within 200 ms");
+            // TLS is the likeliest reason but one.
+            let message = error.to_string();
+            assert!(
+                message.starts_with("no connection within 200 ms: "),
+                "{message}"
+            );
+            assert!(message.contains("it hangs, or speaks TLS"), "{message}");
             // Only the first waits for an attempt; the others are made in the background.
             assert_eq!(begun.elapsed() >= budget, attempt == 0);
         }

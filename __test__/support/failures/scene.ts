@@ -22,6 +22,8 @@ export interface Failure {
   readonly ops?: readonly Op[];
   /** The deadline of a check that is to run out. When left out, none does. */
   readonly timeoutMs?: number;
+  /** The budget of a connect that has to run out by half before the failure is told. */
+  readonly connectTimeoutMs?: number;
   /** Happens only to a client that has a password, or only to one that has none. */
   readonly password?: 'needed' | 'absent';
   /** The code it has where the system delivers the end of the connection ahead of the server's last words. */

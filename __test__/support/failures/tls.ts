@@ -7,10 +7,11 @@ import { at, type Failure, type Place, type Scene } from './scene';
 const file = (name: string) => join(__dirname, '../../fixtures/tls', name);
 
 /** The authority that signed the servers of the tests, in PEM form. */
-export const ca = readFileSync(file('ca.pem'), 'utf8');
+export const caFile = file('ca.pem');
+export const ca = readFileSync(caFile, 'utf8');
 
 /** A real server that speaks TLS as `redis.test`. */
-async function speaksTls(scene: Scene): Promise<Place> {
+export async function speaksTls(scene: Scene): Promise<Place> {
   const port = await freePort();
   const pem = ['--tls-cert-file', file('server.pem'), '--tls-key-file', file('server.key')];
   const authority = ['--tls-ca-cert-file', file('ca.pem'), '--tls-auth-clients', 'no'];
@@ -51,15 +52,29 @@ export const tls: Failure[] = [
     }),
   },
   {
-    // Redis looks for the end of a line in a text that ends, for it, at the first zero of the handshake.
-    name: 'TLS to a plain port of Redis, which waits for more',
+    // Redis looks for the end of a line in a text that ends, for it, at the first zero of the handshake. A check that may
+    // not wait for half of the budget of the connect is told no more than that.
+    name: 'TLS to a plain port of Redis, which waits for more, of a check that waits less',
     code: 'ETIMEDOUT',
     timeoutMs: 100,
     arrange: async (scene) => ({ ...at((await scene.redis()).port), tls: { ca } }),
   },
   {
+    name: 'TLS to a plain port of Redis, which waits for more',
+    code: 'TLS',
+    connectTimeoutMs: 1000,
+    arrange: async (scene) => ({ ...at((await scene.redis()).port), tls: { ca } }),
+  },
+  {
     name: 'plain text to a TLS port',
-    code: 'ECONNRESET',
+    code: 'TLS',
     arrange: speaksTls,
+  },
+  {
+    name: 'plain text to a TLS port that waits for more',
+    code: 'TLS',
+    connectTimeoutMs: 1000,
+    arrange: (scene) =>
+      scene.listen((socket, chunk) => void (chunk?.[0] === 0x16 && socket.write(Buffer.of(0x16, 3, 3, 0, 122)))),
   },
 ];

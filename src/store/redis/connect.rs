@@ -1,7 +1,10 @@
 //! One connect, start to end: name, TCP, TLS, AUTH, SELECT, inside one budget.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -15,6 +18,8 @@ use tokio::time::timeout;
 use super::config::{Credentials, RedisConfig, Secret};
 use super::driver::Driver;
 use super::greet::greet;
+use super::language::{mistaken, tls_server};
+use super::overhear::{Overheard, Signs};
 use super::resolve::Resolver;
 use super::{reply, tls};
 use crate::store::{ErrorKind, StoreError};
@@ -30,36 +35,56 @@ const USER_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct Connected {
     pub(super) connection: MultiplexedConnection,
     pub(super) driver: Driver,
+    /// Where it leads.
+    pub(super) address: SocketAddr,
 }
 
-/// Connects within the budget. Several passwords are tried in order, each on a connection of its own.
-pub(super) async fn connect(
-    config: &RedisConfig,
-    resolver: &Resolver,
-) -> Result<Connected, StoreError> {
-    let budget = config.connect_timeout;
-    match timeout(budget, attempt_all(config, resolver)).await {
-        Ok(result) => result,
-        Err(_) => Err(StoreError::new(
-            ErrorKind::Timeout,
-            format!("no connection within {} ms", budget.as_millis()),
-        )),
+/// What the connects to one server have in common.
+pub(super) struct Way {
+    pub(super) resolver: Resolver,
+    tls: Option<tls::Client>,
+    /// A connection has been made: the server speaks the language that is configured.
+    understood: AtomicBool,
+}
+
+impl Way {
+    pub(super) fn new(config: &RedisConfig) -> Self {
+        Self {
+            resolver: Resolver::new(&config.host, config.port),
+            tls: config.tls.clone().map(tls::Client::new),
+            understood: AtomicBool::new(false),
+        }
     }
 }
 
-async fn attempt_all(config: &RedisConfig, resolver: &Resolver) -> Result<Connected, StoreError> {
+/// Connects within the budget. Several passwords are tried in order, each on a connection of its own.
+pub(super) async fn connect(config: &RedisConfig, way: &Way) -> Result<Connected, StoreError> {
+    let signs = Arc::default();
+    let made = timeout(config.connect_timeout, attempt_all(config, way, &signs)).await;
+    let made = made.unwrap_or_else(|_| Err(late(config, &signs)));
+    if made.is_ok() {
+        way.understood.store(true, Ordering::Relaxed);
+    }
+    made
+}
+
+async fn attempt_all(
+    config: &RedisConfig,
+    way: &Way,
+    signs: &Arc<Signs>,
+) -> Result<Connected, StoreError> {
     let passwords = match &config.credentials {
         Credentials::Passwords(list) => list.clone(),
         Credentials::Source(source) => vec![source.password().await?],
     };
     let mut last = match passwords.split_first() {
-        None => return attempt(config, resolver, None).await,
-        Some((first, _)) => attempt(config, resolver, Some(first)).await,
+        None => return attempt(config, way, signs, None).await,
+        Some((first, _)) => attempt(config, way, signs, Some(first)).await,
     };
     for password in passwords.iter().skip(1) {
         match last {
             Err(error) if error.kind() == ErrorKind::WrongPass => {
-                last = attempt(config, resolver, Some(password)).await;
+                last = attempt(config, way, signs, Some(password)).await;
             }
             other => return other,
         }
@@ -69,20 +94,97 @@ async fn attempt_all(config: &RedisConfig, resolver: &Resolver) -> Result<Connec
 
 async fn attempt(
     config: &RedisConfig,
-    resolver: &Resolver,
+    way: &Way,
+    signs: &Arc<Signs>,
     password: Option<&Secret>,
 ) -> Result<Connected, StoreError> {
-    let tcp = open(config, resolver).await?;
-    match &config.tls {
-        None => set_up(config, password, tcp).await,
-        Some(tls) => {
-            let stream = tls::handshake(tls, &config.host, tcp).await?;
-            set_up(config, password, stream).await
+    let (tcp, address) = open(config, &way.resolver).await?;
+    let stream = Overheard::new(tcp, signs);
+    let made = async {
+        match &way.tls {
+            None => set_up(config, password, stream).await,
+            Some(tls) => {
+                let stream = tls.handshake(&config.host, stream).await?;
+                set_up(config, password, stream).await
+            }
         }
+    };
+    let made = if way.understood.load(Ordering::Relaxed) {
+        made.await
+    } else {
+        understood(made, config, address, signs).await
+    };
+    let (connection, driver) = match made {
+        Err(_) if way.tls.is_none() && signs.is_tls() => return Err(tls_server()),
+        made => made?,
+    };
+    Ok(Connected {
+        connection,
+        driver,
+        address,
+    })
+}
+
+/// What becomes of `made`; or, where the server says nothing for half of the budget or hangs up without a word, that it
+/// speaks another language.
+async fn understood<T>(
+    made: impl Future<Output = Result<T, StoreError>>,
+    config: &RedisConfig,
+    address: SocketAddr,
+    signs: &Signs,
+) -> Result<T, StoreError> {
+    let mut made = pin!(made);
+    let made = match timeout(config.connect_timeout / 2, &mut made).await {
+        Ok(made) => made,
+        Err(_) => {
+            let proven = async {
+                let mistaken = mistaken(config, address).await;
+                mistaken.filter(|_| signs.is_silent())
+            };
+            let mut proven = pin!(proven);
+            let proven = tokio::select! {
+                biased;
+                made = &mut made => return made,
+                proven = &mut proven => proven,
+            };
+            return match proven {
+                Some(error) => Err(error),
+                None => made.await,
+            };
+        }
+    };
+    match made {
+        Err(error) if error.kind() == ErrorKind::Disconnected && signs.is_silent() => {
+            Err(mistaken(config, address).await.unwrap_or(error))
+        }
+        made => made,
     }
 }
 
-async fn open(config: &RedisConfig, resolver: &Resolver) -> Result<TcpStream, StoreError> {
+/// The error for a connect that is not done at the end of its budget.
+fn late(config: &RedisConfig, signs: &Signs) -> StoreError {
+    let what = match (signs.is_silent(), &config.tls) {
+        (false, _) => "",
+        (true, Some(_)) => {
+            ": the server takes connections and does not answer the TLS handshake; it hangs, or does not speak TLS on \
+             this port"
+        }
+        (true, None) => {
+            ": the server takes connections and says nothing; it hangs, or speaks TLS on this port (then use rediss:// \
+             or set tls)"
+        }
+    };
+    let budget = config.connect_timeout.as_millis();
+    StoreError::new(
+        ErrorKind::Timeout,
+        format!("no connection within {budget} ms{what}"),
+    )
+}
+
+async fn open(
+    config: &RedisConfig,
+    resolver: &Resolver,
+) -> Result<(TcpStream, SocketAddr), StoreError> {
     let addresses = resolver.addresses().await?;
     // One that leads nowhere must leave time for the others.
     let share = config.connect_timeout / addresses.len().max(1) as u32;
@@ -91,7 +193,7 @@ async fn open(config: &RedisConfig, resolver: &Resolver) -> Result<TcpStream, St
         match timeout(share, TcpStream::connect(address)).await {
             Ok(Ok(tcp)) => {
                 tune(&tcp).map_err(broken)?;
-                return Ok(tcp);
+                return Ok((tcp, address));
             }
             Ok(Err(e)) => failure = Some(broken(e)),
             Err(_) => failure = Some(broken(io::ErrorKind::TimedOut.into())),
@@ -119,7 +221,7 @@ async fn set_up<S>(
     config: &RedisConfig,
     password: Option<&Secret>,
     stream: S,
-) -> Result<Connected, StoreError>
+) -> Result<(MultiplexedConnection, Driver), StoreError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -140,10 +242,7 @@ where
             () = &mut driver => return greeting.await.and(Err(closed())),
         }
     }
-    Ok(Connected {
-        connection,
-        driver: Driver::new(driver),
-    })
+    Ok((connection, Driver::new(driver)))
 }
 
 fn closed() -> StoreError {

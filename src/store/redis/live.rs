@@ -1,5 +1,6 @@
 //! A connection in use, and what all connections to one server have in common.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -8,17 +9,16 @@ use redis::aio::MultiplexedConnection;
 use tokio::sync::{Mutex, watch};
 
 use super::config::RedisConfig;
-use super::connect::{Connected, connect};
+use super::connect::{Connected, Way, connect};
 use super::connections::Connections;
 use super::driver::Driver;
 use super::pulse::Pulse;
-use super::resolve::Resolver;
 use crate::store::StoreError;
 
 /// What the connections to one server have in common.
 pub(super) struct Place {
     config: RedisConfig,
-    resolver: Resolver,
+    way: Way,
     /// Held by the link that looks for a server that is away.
     pub(super) search: Mutex<()>,
     /// Counts new connections.
@@ -29,7 +29,7 @@ pub(super) struct Place {
 impl Place {
     pub(super) fn new(config: RedisConfig, connections: Arc<Connections>) -> Self {
         Self {
-            resolver: Resolver::new(&config.host, config.port),
+            way: Way::new(&config),
             config,
             search: Mutex::new(()),
             arrivals: watch::Sender::new(0),
@@ -44,11 +44,15 @@ impl Place {
     /// A new connection, within the budget.
     pub(super) async fn connect(&self) -> Result<Live, StoreError> {
         let begun = Instant::now();
-        let connected = connect(&self.config, &self.resolver).await;
-        let Connected { connection, driver } =
-            connected.inspect_err(|_| self.connections.failed())?;
+        let connected = connect(&self.config, &self.way).await;
+        let Connected {
+            connection,
+            driver,
+            address,
+        } = connected.inspect_err(|_| self.connections.failed())?;
         Ok(Live {
             connection,
+            address,
             driver: Arc::new(driver),
             pulse: Arc::new(Pulse::new(begun.elapsed())),
             proven: Arc::default(),
@@ -60,6 +64,8 @@ impl Place {
 #[derive(Clone)]
 pub(super) struct Live {
     pub(super) connection: MultiplexedConnection,
+    /// Where it leads.
+    pub(super) address: SocketAddr,
     pub(super) driver: Arc<Driver>,
     pub(super) pulse: Arc<Pulse>,
     /// Whether it has decided anything.

@@ -1,7 +1,11 @@
 //! From what the server or the crate says went wrong to a [`StoreError`].
 
+use std::error::Error;
+use std::sync::Arc;
+
 use redis::RedisError;
 
+use super::tls;
 use crate::store::{ErrorKind, StoreError};
 
 // The server's own words stay out of every message. It may quote what it was sent, and whatever answers in its place may have
@@ -9,6 +13,10 @@ use crate::store::{ErrorKind, StoreError};
 
 /// An error during AUTH and SELECT.
 pub(super) fn during_set_up(error: &RedisError) -> StoreError {
+    // A server of TLS 1.3 that wants a certificate of its clients says so after the handshake.
+    if let Some(refused) = cause(error).and_then(tls::refusal) {
+        return refused;
+    }
     let detail = error.detail().unwrap_or_default();
     let kind = match error.code() {
         Some(code) => server_kind(code, detail),
@@ -117,4 +125,12 @@ fn crate_kind(error: &RedisError) -> ErrorKind {
     } else {
         ErrorKind::Protocol
     }
+}
+
+/// What the crate keeps as the cause.
+fn cause(error: &RedisError) -> Option<&(dyn Error + 'static)> {
+    let kept = error
+        .source()?
+        .downcast_ref::<Arc<dyn Error + Send + Sync>>()?;
+    Some(&**kept)
 }

@@ -1,0 +1,198 @@
+//! TLS spoken to a plain server, and plain text to one of TLS: it is found out, and told from a server that hangs.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use huntaze_rate_limit::store::ErrorKind;
+use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore, TlsConfig};
+
+use super::certificates::Authority;
+use super::tls::config;
+use super::{check, left, passwords};
+use crate::server::Server;
+
+/// Enough for a busy machine, and half of it is waited for.
+const BUDGET: Duration = Duration::from_secs(3);
+
+/// What a check fails with, within the budget of a connect and a moment.
+async fn failing(mut config: RedisConfig) -> (ErrorKind, String) {
+    config.connect_timeout = BUDGET;
+    let begun = Instant::now();
+    let error = check(&RedisStore::new(config), "a").await.unwrap_err();
+    assert!(begun.elapsed() < BUDGET + Duration::from_secs(1), "{error}");
+    (error.kind(), error.to_string())
+}
+
+/// To a server at `port`, with TLS or without.
+fn to(port: u16, tls: bool) -> RedisConfig {
+    RedisConfig {
+        port,
+        tls: tls.then(TlsConfig::default),
+        ..huntaze_rate_limit::store::redis::environment::plain("127.0.0.1")
+    }
+}
+
+/// Redis takes the beginning of a handshake for a line, and waits for its end.
+#[tokio::test]
+async fn tls_to_a_plain_server() {
+    let server = Server::start(&[]);
+    let asks = Server::start(&["--requirepass", "pw"]);
+    for server in [&server, &asks] {
+        let (kind, message) = failing(to(server.port, true)).await;
+        assert_eq!(kind, ErrorKind::Tls, "{message}");
+        assert!(message.contains("speaks plain Redis"), "{message}");
+        assert!(message.contains("; turn its encryption on"), "{message}");
+    }
+}
+
+/// Redis resets the connection.
+#[tokio::test]
+async fn plain_text_to_a_server_of_tls() {
+    let authority = Authority::new();
+    let server = authority.server(&["localhost"]);
+    let mut plain = config(&server, "localhost", None);
+    plain.tls = None;
+    plain.credentials = passwords(&["correct-horse"]);
+    for host in ["localhost", "127.0.0.1"] {
+        plain.host = host.to_owned();
+        let (kind, message) = failing(plain.clone()).await;
+        assert_eq!(kind, ErrorKind::Tls, "{message}");
+        assert!(message.contains("; use rediss://, or set tls"), "{message}");
+        assert!(!message.contains("horse"), "{message}");
+    }
+}
+
+/// A server of the test's own, that does so with what it is sent on each connection: the bytes, and whether they are TLS.
+fn server(answer: impl Fn(&[u8], bool) -> Option<&'static [u8]> + Send + Sync + 'static) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let answer = Arc::new(answer);
+    // It ends with the process: nothing tells it that the test is over.
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, answer) = (stream.unwrap(), Arc::clone(&answer));
+            thread::spawn(move || {
+                let mut bytes = [0; 4096];
+                while let Ok(count @ 1..) = stream.read(&mut bytes) {
+                    let Some(words) = answer(&bytes[..count], bytes[0] == 0x16) else {
+                        return;
+                    };
+                    if stream.write_all(words).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+/// The beginning of what a server of TLS says to a handshake.
+const SERVER_HELLO: &[u8] = &[0x16, 0x03, 0x03, 0x00, 0x7a];
+
+/// As ElastiCache's port does: it waits for more of what it takes for a handshake.
+#[tokio::test]
+async fn plain_text_to_a_server_of_tls_that_waits() {
+    let port = server(|_, tls| Some(if tls { SERVER_HELLO } else { b"" }));
+    let (kind, message) = failing(to(port, false)).await;
+    assert_eq!(kind, ErrorKind::Tls, "{message}");
+    assert!(message.contains("speaks TLS"), "{message}");
+}
+
+/// As other servers of TLS do.
+#[tokio::test]
+async fn plain_text_that_is_answered_with_an_alert() {
+    let port = server(|_, _| Some(&[0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x46]));
+    let (kind, message) = failing(to(port, false)).await;
+    assert_eq!(kind, ErrorKind::Tls, "{message}");
+}
+
+#[tokio::test]
+async fn a_plain_server_that_hangs_up_on_a_handshake() {
+    let port = server(|_, tls| (!tls).then_some(b"+PONG\r\n"));
+    let (kind, message) = failing(to(port, true)).await;
+    assert_eq!(kind, ErrorKind::Tls, "{message}");
+}
+
+/// A server of TLS that has no connection left hangs up, too.
+#[tokio::test]
+async fn a_server_that_hangs_up_on_everybody() {
+    let port = server(|_, _| None);
+    for tls in [true, false] {
+        let (kind, message) = failing(to(port, tls)).await;
+        assert_eq!(kind, ErrorKind::Disconnected, "{message}");
+    }
+}
+
+/// It may hang, or speak what nobody here does: both are named.
+#[tokio::test]
+async fn a_server_that_says_nothing_in_any_language() {
+    let port = server(|_, _| Some(b""));
+    for (tls, words) in [
+        (true, "it hangs, or does not speak TLS"),
+        (false, "it hangs, or speaks TLS"),
+    ] {
+        let (kind, message) = failing(to(port, tls)).await;
+        assert_eq!(kind, ErrorKind::Timeout, "{message}");
+        assert!(message.contains(words), "{message}");
+    }
+}
+
+/// Where no connection comes to be, nothing is known of languages.
+#[tokio::test]
+async fn a_connect_that_nobody_takes_says_nothing_of_tls() {
+    // A backlog of none, and one that fills it: to the next, the port is a black hole.
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let any: std::net::SocketAddr = ([127, 0, 0, 1], 0).into();
+    socket.bind(&any.into()).unwrap();
+    socket.listen(0).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    let _first = std::net::TcpStream::connect(address).unwrap();
+    let mut config = to(address.port(), true);
+    config.connect_timeout = Duration::from_millis(300);
+    let error = check(&RedisStore::new(config), "a").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(!error.to_string().contains("TLS"), "{error}");
+}
+
+/// A server that has been understood once is not asked in another language when it stands still.
+#[tokio::test]
+async fn who_has_been_understood_is_not_asked_again() {
+    let (said, hears) = std::sync::mpsc::channel();
+    let silent = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let hangs = Arc::clone(&silent);
+    let port = server(move |bytes, tls| {
+        said.send(tls).unwrap();
+        if hangs.load(std::sync::atomic::Ordering::SeqCst) {
+            return Some(b"");
+        }
+        // The script gets no answer: the connection is given up.
+        (!bytes.windows(4).any(|word| word == b"EVAL")).then_some(b"+PONG\r\n")
+    });
+    let mut config = to(port, false);
+    config.connect_timeout = BUDGET;
+    let store = RedisStore::new(config);
+    assert_eq!(
+        check(&store, "a").await.unwrap_err().kind(),
+        ErrorKind::Disconnected
+    );
+    silent.store(true, std::sync::atomic::Ordering::SeqCst);
+    super::until(&store, Some(ErrorKind::Timeout)).await;
+    assert!(hears.try_iter().all(|tls| !tls));
+}
+
+/// A slow server is waited for to the end of the budget, whatever is asked meanwhile.
+#[tokio::test]
+async fn a_server_that_is_slow_to_answer_is_waited_for() {
+    let server = Server::start(&[]);
+    let () = redis::cmd("CLIENT")
+        .arg(&["PAUSE", "1800"])
+        .query(&mut server.admin())
+        .unwrap();
+    let mut config = to(server.port, false);
+    config.connect_timeout = Duration::from_secs(3);
+    assert_eq!(left(&RedisStore::new(config), "a").await, 4);
+}

@@ -1,0 +1,162 @@
+//! A certificate, or what is trusted, is replaced while connections live.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use huntaze_rate_limit::store::ErrorKind;
+use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore, TlsConfig};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
+
+use super::certificates::Authority;
+use super::faults::connections_ever;
+use super::tls::config;
+use super::{PATIENT, check, failure, left, until};
+
+#[tokio::test]
+async fn connections_go_on_and_new_ones_verify_the_new_certificate() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let server = old.server(&["localhost"]);
+    let by =
+        |authority: &Authority| RedisStore::new(config(&server, "localhost", Some(&authority.pem)));
+    let store = by(&old);
+    assert_eq!(left(&store, "a").await, 4);
+    let mut admin = server.server.admin();
+    let before = connections_ever(&mut admin);
+    server.show(new.issue(&["localhost"]));
+    assert_eq!(left(&store, "a").await, 3);
+    // The one of `show` itself.
+    assert_eq!(connections_ever(&mut admin), before + 1);
+    assert_eq!(failure(&by(&old)).await, ErrorKind::Tls);
+    assert_eq!(left(&by(&new), "a").await, 2);
+    // Nor does a client that was believed before take the new one unseen.
+    let _: u32 = redis::cmd("CLIENT")
+        .arg(&["KILL", "TYPE", "normal", "SKIPME", "yes"])
+        .query(&mut admin)
+        .unwrap();
+    until(&store, Some(ErrorKind::Tls)).await;
+    server.show(old.issue(&["localhost"]));
+    until(&store, None).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_renewed_under_load_costs_no_check() {
+    let authority = Authority::new();
+    let server = authority.server(&["localhost"]);
+    let config = config(&server, "localhost", Some(&authority.pem));
+    let busy = Arc::new(RedisStore::new(config.clone()));
+    let loads: Vec<_> = (0..4)
+        .map(|n| {
+            let busy = Arc::clone(&busy);
+            let who = n.to_string();
+            tokio::spawn(async move {
+                let mut decided = 0;
+                // Until the test lets go of its own.
+                while Arc::strong_count(&busy) > 4 {
+                    check(&busy, &who).await.unwrap();
+                    decided += 1;
+                }
+                decided
+            })
+        })
+        .collect();
+    for n in 0..20 {
+        server.show(authority.issue(&["localhost"]));
+        left(&RedisStore::new(config.clone()), &format!("new {n}")).await;
+    }
+    drop(busy);
+    for load in loads {
+        assert!(load.await.unwrap() > 20);
+    }
+}
+
+/// It is read at each connect.
+#[tokio::test]
+async fn what_is_trusted_besides_may_be_renewed() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let server = old.server(&["localhost"]);
+    let mut config = config(&server, "localhost", None);
+    config.tls.as_mut().unwrap().extra_ca_file = Some(server.ca_file.clone());
+    let store = RedisStore::new(config);
+    assert_eq!(left(&store, "a").await, 4);
+    let mut admin = server.server.admin();
+    let mut lose = || {
+        let _: u32 = redis::cmd("CLIENT")
+            .arg(&["KILL", "TYPE", "normal", "SKIPME", "yes"])
+            .query(&mut admin)
+            .unwrap();
+    };
+    server.show(new.issue(&["localhost"]));
+    lose();
+    until(&store, Some(ErrorKind::Tls)).await;
+    fs::write(&server.ca_file, &new.pem).unwrap();
+    until(&store, None).await;
+    // Nothing that was trusted before is any longer.
+    server.show(old.issue(&["localhost"]));
+    lose();
+    until(&store, Some(ErrorKind::Tls)).await;
+}
+
+/// A server that would resume sessions, and tells how each handshake went. It greets, and closes when it is asked anything.
+fn resuming(authority: &Authority) -> (u16, Receiver<Option<HandshakeKind>>) {
+    let (certificate, key) = authority.issue(&["localhost"]);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (tell, told) = channel();
+    // It ends with the process: nothing tells it that the test is over.
+    thread::spawn(move || {
+        for tcp in listener.incoming() {
+            let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut stream = StreamOwned::new(connection, tcp.unwrap());
+            let mut bytes = [0; 4096];
+            if stream.read(&mut bytes).is_ok() && stream.write_all(b"+PONG\r\n").is_ok() {
+                let _ = tell.send(stream.conn.handshake_kind());
+                let _ = stream.read(&mut bytes);
+            }
+        }
+    });
+    (port, told)
+}
+
+/// A session that is resumed shows no certificate.
+#[tokio::test]
+async fn each_connect_sees_the_certificate() {
+    let authority = Authority::new();
+    let (port, told) = resuming(&authority);
+    let store = RedisStore::new(RedisConfig {
+        port,
+        tls: Some(TlsConfig {
+            ca: Some(authority.pem),
+            ..TlsConfig::default()
+        }),
+        ..huntaze_rate_limit::store::redis::environment::plain("localhost")
+    });
+    let mut kinds = Vec::new();
+    let begun = Instant::now();
+    while kinds.len() < 3 {
+        assert_eq!(failure(&store).await, ErrorKind::Disconnected);
+        kinds.extend(told.try_iter());
+        assert!(begun.elapsed() < PATIENT, "{kinds:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(
+        kinds.iter().all(|&kind| kind == Some(HandshakeKind::Full)),
+        "{kinds:?}"
+    );
+}

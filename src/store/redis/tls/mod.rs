@@ -1,0 +1,126 @@
+//! The TLS client: verified always; there is no way to say otherwise.
+
+mod mend;
+
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustls::client::Resumption;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+pub(super) use self::mend::refusal;
+
+use super::config::TlsConfig;
+use crate::store::{ErrorKind, StoreError};
+
+/// What the handshakes with one server have in common.
+pub(super) struct Client {
+    config: TlsConfig,
+    /// Made from that text of the extra file. Reading 140 roots anew for each connect takes longer than the handshake.
+    made: Mutex<Option<(Option<String>, Arc<ClientConfig>)>>,
+}
+
+impl Client {
+    pub(super) fn new(config: TlsConfig) -> Self {
+        Self {
+            config,
+            made: Mutex::new(None),
+        }
+    }
+
+    /// Performs the handshake on `stream` and verifies the certificate against `host`, or the configured name.
+    pub(super) async fn handshake<S>(
+        &self,
+        host: &str,
+        stream: S,
+    ) -> Result<TlsStream<S>, StoreError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let name = self.config.server_name.as_deref().unwrap_or(host);
+        let server = ServerName::try_from(name.to_owned()).map_err(|e| {
+            failed("the server name is neither a DNS name nor an IP address").with_source(e)
+        })?;
+        let connector = TlsConnector::from(self.client()?);
+        let stream = connector.connect(server, stream).await;
+        stream.map_err(mend::handshake)
+    }
+
+    /// The client for what is trusted now: the extra file is read at each connect, since it may have been renewed.
+    fn client(&self) -> Result<Arc<ClientConfig>, StoreError> {
+        let path = self.config.extra_ca_file.as_ref();
+        // Like Node.js, which warns and goes on without a file it cannot read.
+        let extra = path.and_then(|path| std::fs::read_to_string(path).ok());
+        // Nothing panics while it is made.
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, client)) = &*made
+            && *of == extra
+        {
+            return Ok(Arc::clone(client));
+        }
+        let client = Arc::new(client(self.config.ca.as_deref(), extra.as_deref())?);
+        *made = Some((extra, Arc::clone(&client)));
+        Ok(client)
+    }
+}
+
+/// The certificates in a PEM text.
+///
+/// # Errors
+/// [`ErrorKind::Tls`] for a text without one, or with one that cannot be read.
+pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, StoreError> {
+    let list = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
+    match list {
+        Ok(list) if !list.is_empty() => Ok(list),
+        _ => Err(failed("no certificate in PEM form")),
+    }
+}
+
+/// Trusts `ca` in place of the public roots, and `extra` besides.
+fn client(ca: Option<&str>, extra: Option<&str>) -> Result<ClientConfig, StoreError> {
+    let mut roots = RootCertStore::empty();
+    match ca {
+        Some(pem) => {
+            for certificate in certificates(pem)? {
+                roots
+                    .add(certificate)
+                    .map_err(|e| failed("the CA is no root certificate").with_source(e))?;
+            }
+        }
+        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+    }
+    roots.add_parsable_certificates(certificates(extra.unwrap_or_default()).unwrap_or_default());
+    let mut client = trusting(roots)?;
+    // A resumed session shows no certificate: one that has expired or was replaced since would go unseen. What it would
+    // save is one signature a connect, and a process connects once.
+    client.resumption = Resumption::disabled();
+    Ok(client)
+}
+
+fn trusting(roots: RootCertStore) -> Result<ClientConfig, StoreError> {
+    // The provider is named here, not installed for the process: another addon may have installed its own.
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| failed("no TLS version to offer").with_source(e))?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// How a client that trusts nobody begins: enough for a server of TLS to answer, and for nothing else.
+pub(super) fn hello(host: &str) -> Option<Vec<u8>> {
+    let client = Arc::new(trusting(RootCertStore::empty()).ok()?);
+    let name = ServerName::try_from(host.to_owned()).ok()?;
+    let mut beginning = rustls::ClientConnection::new(client, name).ok()?;
+    let mut bytes = Vec::new();
+    beginning.write_tls(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+fn failed(message: impl Into<Cow<'static, str>>) -> StoreError {
+    StoreError::new(ErrorKind::Tls, message)
+}
