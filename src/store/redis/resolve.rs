@@ -1,13 +1,20 @@
 //! From a name to addresses, anew for each connect: after a failover the name leads elsewhere.
 
+use std::future::pending;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::net::lookup_host;
+use tokio::time::sleep;
 
 use crate::store::{ErrorKind, StoreError};
+
+/// While a server is away its name is looked up about as often, since a failover moves it: two questions a second and process
+/// are little to a resolver, and the new primary is to decide within 3 s of its promotion.
+const LOOK: Duration = Duration::from_millis(500);
 
 type Found = Result<Vec<SocketAddr>, StoreError>;
 
@@ -17,6 +24,8 @@ pub(super) struct Resolver {
     host: String,
     port: u16,
     looking: Mutex<Option<Shared<BoxFuture<'static, Found>>>>,
+    /// Where it led when it was last followed.
+    followed: Mutex<Vec<SocketAddr>>,
 }
 
 impl Resolver {
@@ -25,15 +34,40 @@ impl Resolver {
             host: host.to_owned(),
             port,
             looking: Mutex::new(None),
+            followed: Mutex::default(),
         }
     }
 
-    /// The addresses of the name: of a look-up that is under way, or of a new one.
+    /// The addresses of the name, to be followed: of a look-up that is under way, or of a new one.
     pub(super) async fn addresses(&self) -> Found {
         if let Ok(address) = self.host.parse::<IpAddr>() {
             return Ok(vec![(address, self.port).into()]);
         }
-        self.join().await
+        let found = self.join().await?;
+        self.followed().clone_from(&found);
+        Ok(found)
+    }
+
+    /// Waits until the name leads to an address to which it did not when it was last followed.
+    pub(super) async fn moved(&self) {
+        if self.host.parse::<IpAddr>().is_ok() {
+            return pending().await;
+        }
+        loop {
+            // From half of the time to all of it: many processes lose a server at the same moment.
+            sleep(LOOK.mul_f64(1.0 - fastrand::f64() / 2.0)).await;
+            if let Ok(found) = self.join().await {
+                let followed = self.followed();
+                if found.iter().any(|address| !followed.contains(address)) {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn followed(&self) -> MutexGuard<'_, Vec<SocketAddr>> {
+        // Nothing panics between two writes to it.
+        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn join(&self) -> Shared<BoxFuture<'static, Found>> {

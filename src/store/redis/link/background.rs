@@ -1,15 +1,19 @@
 //! What goes on behind a link: its connection's bytes are moved, and a lost one is looked for.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{Core, Stage};
 use crate::store::redis::backoff;
 use crate::store::redis::connections::Connections;
 use crate::store::redis::driver::Driver;
-use crate::store::redis::live::Live;
+use crate::store::redis::live::{Live, Place};
 use crate::store::{ErrorKind, StoreError};
+
+/// How often it is seen to whether a connection to a replica is still to be looked after.
+const LOOK: Duration = Duration::from_secs(1);
 
 pub(super) fn arrive(core: &Weak<Core>, live: &Live) {
     if let Some(core) = core.upgrade() {
@@ -21,7 +25,10 @@ pub(super) fn arrive(core: &Weak<Core>, live: &Live) {
 pub(super) fn install(core: &Weak<Core>, live: &Live) {
     arrive(core, live);
     if let Some(core) = core.upgrade() {
-        core.place.arrivals.send_modify(|count| *count += 1);
+        // One that leads to a replica again is no news to who waits for a server that decides.
+        if !core.place.leads_to_replica(live) {
+            core.place.arrivals.send_modify(|count| *count += 1);
+        }
         let replaces = std::mem::replace(&mut core.lock().replaces, true);
         let connections = Arc::clone(&core.place.connections);
         connections.opened(replaces);
@@ -60,12 +67,19 @@ pub(super) async fn reconnect(core: Weak<Core>) {
         let Some(failures) = core.upgrade().and_then(|core| core.wanted()) else {
             return;
         };
-        sleep(backoff::wait(failures)).await;
+        // Where a failover has moved the name, nobody has tried yet.
+        tokio::select! {
+            () = sleep(backoff::wait(failures)) => {}
+            () = place.moved() => {}
+        }
         if core.strong_count() == 0 {
             return;
         }
         match place.connect().await {
-            Ok(live) => return install(&core, &live),
+            Ok(live) => {
+                install(&core, &live);
+                return follow(&core, &place, live).await;
+            }
             Err(error) => {
                 let Some(core) = core.upgrade() else {
                     return;
@@ -75,5 +89,39 @@ pub(super) async fn reconnect(core: Weak<Core>) {
                 state.stage = Stage::Away(error);
             }
         }
+    }
+}
+
+/// Leaves a replica as soon as its name leads elsewhere: nobody has to be refused by it first. A demoted primary goes on
+/// taking connections, and the name moves to the promoted one a second or so later.
+async fn follow(core: &Weak<Core>, place: &Place, mut live: Live) {
+    while place.leads_to_replica(&live) {
+        tokio::select! {
+            () = unused(core, &live) => return,
+            () = place.moved() => {}
+        }
+        match place.connect().await {
+            Ok(elsewhere) => {
+                install(core, &elsewhere);
+                live = elsewhere;
+            }
+            Err(error) => {
+                if let Some(core) = core.upgrade() {
+                    core.lose(&live.driver, error);
+                }
+                return;
+            }
+        }
+    }
+}
+
+/// Until nobody needs to look after the connection: it has been let go of, decides by now, or is wanted no more.
+async fn unused(core: &Weak<Core>, live: &Live) {
+    let Some(mut left) = core.upgrade().map(|core| core.left.subscribe()) else {
+        return;
+    };
+    while core.upgrade().is_some_and(|core| core.holds(live)) {
+        // A connection that is let go of is told; of the others it is seen.
+        let _ = timeout(LOOK, left.changed()).await;
     }
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 use self::background::{arrive, install, reconnect};
 use crate::store::redis::driver::Driver;
@@ -33,6 +34,8 @@ pub(in crate::store::redis) struct Link(Arc<Core>);
 struct Core {
     place: Arc<Place>,
     state: Mutex<State>,
+    /// Told when a connection is let go of.
+    left: watch::Sender<()>,
 }
 
 struct State {
@@ -67,6 +70,7 @@ impl Link {
                 wanted: Instant::now(),
                 replaces: false,
             }),
+            left: watch::Sender::new(()),
         }))
     }
 
@@ -188,10 +192,13 @@ impl Core {
     /// A connection is of no use any more.
     fn lose(self: &Arc<Self>, driver: &Arc<Driver>, error: StoreError) {
         let mut state = self.lock();
-        let proven = match &state.stage {
-            Stage::Up(live) if live.is(driver) => live.is_proven(),
+        let (proven, address) = match &state.stage {
+            Stage::Up(live) if live.is(driver) => (live.is_proven(), live.address),
             _ => return,
         };
+        let replica = error.kind() == ErrorKind::ReadOnly;
+        self.place.is_replica(replica.then_some(address));
+        self.left.send_replace(());
         if !proven {
             self.go_away(&mut state, error);
             return;
@@ -216,9 +223,20 @@ impl Core {
         }
     }
 
-    /// How many connections in a row have failed. `None`: nobody wants one any more, and the next who does connects.
+    /// Whether `live` is its connection, has decided nothing yet, and is wanted.
+    fn holds(&self, live: &Live) -> bool {
+        let state = self.lock();
+        let held = matches!(&state.stage, Stage::Up(held) if held.is(&live.driver));
+        held && !live.is_proven() && state.wanted.elapsed() < FORGOTTEN
+    }
+
+    /// How many connections in a row have failed. `None`: there is one by now, or nobody wants one any more, and the next who
+    /// does connects.
     fn wanted(&self) -> Option<u32> {
         let mut state = self.lock();
+        if !matches!(state.stage, Stage::Away(_)) {
+            return None;
+        }
         if state.wanted.elapsed() < FORGOTTEN {
             return Some(state.failures);
         }
