@@ -182,7 +182,8 @@ impl StoreError {
         causes
     }
 
-    /// Whether the connection it came from should be replaced: broken, or to a server that no longer takes writes.
+    /// Whether the connection it came from should be replaced: broken, not logged in any more, or to a server that no longer
+    /// takes writes.
     pub fn spoils_connection(&self) -> bool {
         matches!(
             self.kind,
@@ -192,6 +193,7 @@ impl StoreError {
                 | ErrorKind::Loading
                 | ErrorKind::MaxClients
                 | ErrorKind::NoAuth
+                | ErrorKind::WrongPass
                 | ErrorKind::Protocol
         )
     }

@@ -109,6 +109,8 @@ fn server_kind(code: &str, detail: &str) -> ErrorKind {
         "MOVED" | "ASK" | "TRYAGAIN" | "CROSSSLOT" => ErrorKind::Cluster,
         "CLUSTERDOWN" => ErrorKind::ClusterDown,
         "ERR" if detail.contains("max number of clients") => ErrorKind::MaxClients,
+        // Of a command too long to be a login, by a client that is not logged in.
+        "ERR" if detail.starts_with("Protocol error: unauthenticated") => ErrorKind::NoAuth,
         // How Redis 7 says NOPERM inside a script.
         "ERR" if detail.starts_with("The user executing the script can't") => ErrorKind::NoPerm,
         _ => ErrorKind::Protocol,
