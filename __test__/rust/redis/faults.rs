@@ -10,7 +10,7 @@ use crate::asking::{quiet, request, scope, watched};
 use crate::server::Server;
 
 /// Sends `command`, which the server must accept.
-fn tell(admin: &mut redis::Connection, command: &str) {
+pub(super) fn tell(admin: &mut redis::Connection, command: &str) {
     let mut words = command.split(' ');
     let mut cmd = redis::cmd(words.next().unwrap());
     words.for_each(|word| {

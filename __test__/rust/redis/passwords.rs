@@ -149,7 +149,8 @@ impl PasswordSource for Fresh {
 #[tokio::test]
 async fn a_source_is_asked_at_each_connect() {
     let server = locked();
-    let source = Arc::new(Fresh(vec!["pw-old", "pw-new"], AtomicUsize::new(0)));
+    let list = vec!["pw-older", "pw-old", "pw-new"];
+    let source = Arc::new(Fresh(list, AtomicUsize::new(0)));
     let store = with(
         &server,
         None,
@@ -158,7 +159,7 @@ async fn a_source_is_asked_at_each_connect() {
     assert_eq!(failure(&store).await, ErrorKind::WrongPass);
     until(&store, None).await;
     assert_eq!((left(&store, "a").await, left(&store, "a").await), (4, 3));
-    assert_eq!(source.1.load(Ordering::SeqCst), 2);
+    assert_eq!(source.1.load(Ordering::SeqCst), 3);
     // Its own failure is the check's.
     let failing = Arc::new(Fresh(Vec::new(), AtomicUsize::new(0)));
     let store = with(&server, None, Credentials::Source(failing));

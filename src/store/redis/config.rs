@@ -48,6 +48,11 @@ pub type PasswordAnswer = Pin<Box<dyn Future<Output = Result<Secret, StoreError>
 pub trait PasswordSource: Send + Sync {
     /// The password to use now.
     fn password(&self) -> PasswordAnswer;
+
+    /// The one to use after the server has refused the last: whoever keeps passwords looks for a new one.
+    fn another(&self) -> PasswordAnswer {
+        self.password()
+    }
 }
 
 /// How to authenticate.
@@ -55,7 +60,7 @@ pub trait PasswordSource: Send + Sync {
 pub enum Credentials {
     /// These, in order; none: no AUTH. Several are tried so that a token can be rotated.
     Passwords(Vec<Secret>),
-    /// One that is asked for at each connect.
+    /// One that is asked for at each connect, and before a login ends.
     Source(Arc<dyn PasswordSource>),
 }
 
@@ -110,6 +115,9 @@ pub struct RedisConfig {
     pub connections: u8,
     /// The budget of one connect.
     pub connect_timeout: Duration,
+    /// How long the server takes a login with a password of a [`PasswordSource`] for good. No option of the package: ElastiCache
+    /// sets it, and tests do.
+    pub login_life: Duration,
 }
 
 impl RedisConfig {

@@ -13,13 +13,14 @@ use redis::{AsyncConnectionConfig, RedisConnectionInfo};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::config::{Credentials, RedisConfig, Secret};
 use super::driver::Driver;
 use super::greet::greet;
 use super::language::{mistaken, tls_server};
 use super::overhear::{Overheard, Signs};
+use super::password::with_fresh;
 use super::resolve::Resolver;
 use super::{reply, tls};
 use crate::store::{ErrorKind, StoreError};
@@ -57,10 +58,12 @@ impl Way {
     }
 }
 
-/// Connects within the budget. Several passwords are tried in order, each on a connection of its own.
+/// Connects within the budget. Several passwords are tried in order, each on a connection of its own; so is the one that a
+/// source gives after the server has refused its first.
 pub(super) async fn connect(config: &RedisConfig, way: &Way) -> Result<Connected, StoreError> {
     let signs = Arc::default();
-    let made = timeout(config.connect_timeout, attempt_all(config, way, &signs)).await;
+    let until = Instant::now() + config.connect_timeout;
+    let made = timeout_at(until, attempt_all(config, way, &signs, until)).await;
     let made = made.unwrap_or_else(|_| Err(late(config, &signs)));
     if made.is_ok() {
         way.understood.store(true, Ordering::Relaxed);
@@ -72,10 +75,15 @@ async fn attempt_all(
     config: &RedisConfig,
     way: &Way,
     signs: &Arc<Signs>,
+    until: Instant,
 ) -> Result<Connected, StoreError> {
     let passwords = match &config.credentials {
-        Credentials::Passwords(list) => list.clone(),
-        Credentials::Source(source) => vec![source.password().await?],
+        Credentials::Passwords(list) => list,
+        Credentials::Source(source) => {
+            let attempt =
+                |password| async move { attempt(config, way, signs, Some(&password)).await };
+            return with_fresh(&**source, until, attempt).await;
+        }
     };
     let mut last = match passwords.split_first() {
         None => return attempt(config, way, signs, None).await,

@@ -5,6 +5,7 @@ use std::fmt;
 
 pub use super::address::from_url;
 use super::config::{Credentials, DEFAULT_CONNECT_TIMEOUT, DEFAULT_PORT, RedisConfig, Secret};
+use super::login::LOGIN_LIFE;
 
 const URL: [&str; 2] = ["ELASTICACHE_REDIS_URL", "REDIS_URL"];
 const HOST: [&str; 2] = ["ELASTICACHE_REDIS_HOST", "REDIS_HOST"];
@@ -229,5 +230,6 @@ pub fn plain(host: &str) -> RedisConfig {
         cluster: None,
         connections: 1,
         connect_timeout: DEFAULT_CONNECT_TIMEOUT,
+        login_life: LOGIN_LIFE,
     }
 }

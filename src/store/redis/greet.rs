@@ -38,13 +38,7 @@ pub(super) async fn greet(
 ) -> Result<(), StoreError> {
     let username = config.username.as_deref();
     if password.is_some() || username.is_some() {
-        let mut auth = redis::cmd("AUTH");
-        if let Some(username) = username {
-            auth.arg(username);
-        }
-        // A user that needs no password (`nopass`) takes an empty one.
-        let password = password.map_or("", Secret::expose);
-        say(connection, auth.arg(password)).await?;
+        log_in(connection, username, password).await?;
     }
     if config.database != 0 {
         let mut select = redis::cmd("SELECT");
@@ -57,6 +51,21 @@ pub(super) async fn greet(
         }
     }
     Ok(())
+}
+
+/// Says AUTH.
+pub(super) async fn log_in(
+    connection: &mut MultiplexedConnection,
+    username: Option<&str>,
+    password: Option<&Secret>,
+) -> Result<(), StoreError> {
+    let mut auth = redis::cmd("AUTH");
+    if let Some(username) = username {
+        auth.arg(username);
+    }
+    // A user that needs no password (`nopass`) takes an empty one.
+    let password = password.map_or("", Secret::expose);
+    say(connection, auth.arg(password)).await
 }
 
 async fn say(connection: &mut MultiplexedConnection, command: &Cmd) -> Result<(), StoreError> {

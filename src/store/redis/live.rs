@@ -7,13 +7,17 @@ use std::time::Instant;
 
 use redis::aio::MultiplexedConnection;
 use tokio::sync::{Mutex, watch};
+use tokio::time::timeout_at;
 
-use super::config::RedisConfig;
+use super::config::{Credentials, RedisConfig, Secret};
 use super::connect::{Connected, Way, connect};
 use super::connections::Connections;
 use super::driver::Driver;
+use super::greet::log_in;
+use super::login::{Login, Moment};
+use super::password::with_fresh;
 use super::pulse::Pulse;
-use crate::store::StoreError;
+use crate::store::{ErrorKind, StoreError};
 
 /// What the connections to one server have in common.
 pub(super) struct Place {
@@ -47,12 +51,12 @@ impl Place {
     /// A new connection, within the budget: that of another attempt, once, where the name comes to lead elsewhere during the
     /// first.
     pub(super) async fn connect(&self) -> Result<Live, StoreError> {
-        let mut begun = Instant::now();
+        let (mut begun, mut moment) = (Instant::now(), Moment::now());
         let connected = tokio::select! {
             biased;
             connected = connect(&self.config, &self.way) => connected,
             () = self.moved() => {
-                begun = Instant::now();
+                (begun, moment) = (Instant::now(), Moment::now());
                 connect(&self.config, &self.way).await
             }
         };
@@ -64,12 +68,18 @@ impl Place {
             self.connections.failed();
             self.is_replica(None);
         })?;
+        let login = match self.config.credentials {
+            // Not from when AUTH was answered: the server counts from when it was said.
+            Credentials::Source(_) => Some(Arc::new(Login::new(self.config.login_life, moment))),
+            Credentials::Passwords(_) => None,
+        };
         Ok(Live {
             connection,
             address,
             driver: Arc::new(driver),
             pulse: Arc::new(Pulse::new(begun.elapsed())),
             proven: Arc::default(),
+            login,
         })
     }
 
@@ -88,6 +98,34 @@ impl Place {
         let replica = self.replica.lock().unwrap_or_else(PoisonError::into_inner);
         *replica == Some(live.address)
     }
+
+    /// Says AUTH again on a connection in use, within the budget of a connect. It takes its turn among the checks, and one
+    /// that is refused leaves the connection as it was.
+    pub(super) async fn log_in_again(&self, live: &Live) -> Result<(), StoreError> {
+        let (Credentials::Source(source), Some(login)) = (&self.config.credentials, &live.login)
+        else {
+            return Ok(());
+        };
+        let moment = Moment::now();
+        let until = tokio::time::Instant::now() + self.config.connect_timeout;
+        let username = self.config.username.as_deref();
+        let renewal = with_fresh(&**source, until, |password: Secret| async move {
+            live.pulse.sent();
+            let answer = log_in(&mut live.connection.clone(), username, Some(&password)).await;
+            live.pulse.heard();
+            answer
+        });
+        let renewed = timeout_at(until, renewal).await.unwrap_or_else(|_| {
+            live.pulse.given_up();
+            let message = "AUTH has not been answered within the budget of a connect";
+            Err(StoreError::new(ErrorKind::Timeout, message))
+        });
+        match &renewed {
+            Ok(()) => login.renewed(moment),
+            Err(_) => login.failed(),
+        }
+        renewed
+    }
 }
 
 /// A connection in use.
@@ -100,6 +138,8 @@ pub(super) struct Live {
     pub(super) pulse: Arc<Pulse>,
     /// Whether it has decided anything.
     proven: Arc<AtomicBool>,
+    /// `None`: it holds for as long as the connection does.
+    pub(super) login: Option<Arc<Login>>,
 }
 
 impl Live {
@@ -111,6 +151,12 @@ impl Live {
     /// Whether it decided anything.
     pub(super) fn is_proven(&self) -> bool {
         self.proven.load(Ordering::Relaxed)
+    }
+
+    /// Whether the server may end it soon for its age.
+    pub(super) fn is_over(&self) -> bool {
+        let login = self.login.as_ref();
+        login.is_some_and(|login| login.is_over(Moment::now()))
     }
 
     /// Whether `other` drives it.

@@ -3,8 +3,10 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
+use super::renewal::keep_logged_in;
 use super::{Core, Stage};
 use crate::store::redis::backoff;
 use crate::store::redis::connections::Connections;
@@ -25,35 +27,59 @@ pub(super) fn arrive(core: &Weak<Core>, live: &Live) {
 pub(super) fn install(core: &Weak<Core>, live: &Live) {
     arrive(core, live);
     if let Some(core) = core.upgrade() {
-        // One that leads to a replica again is no news to who waits for a server that decides.
-        if !core.place.leads_to_replica(live) {
-            core.place.arrivals.send_modify(|count| *count += 1);
-        }
-        let replaces = std::mem::replace(&mut core.lock().replaces, true);
-        let connections = Arc::clone(&core.place.connections);
-        connections.opened(replaces);
-        tokio::spawn(drive(
-            Arc::downgrade(&core),
-            Arc::clone(&live.driver),
-            connections,
-        ));
+        attend(&core, live);
     }
 }
 
+/// Sees to a connection that has just come into use.
+pub(super) fn attend(core: &Arc<Core>, live: &Live) {
+    // One that leads to a replica again is no news to who waits for a server that decides.
+    if !core.place.leads_to_replica(live) {
+        core.place.arrivals.send_modify(|count| *count += 1);
+    }
+    let replaces = std::mem::replace(&mut core.lock().replaces, true);
+    let connections = Arc::clone(&core.place.connections);
+    connections.opened(replaces);
+    let (core, driver) = (Arc::downgrade(core), Arc::clone(&live.driver));
+    let renewal = live.login.as_ref().map(|login| {
+        let renewal = keep_logged_in(core.clone(), Arc::clone(&driver), Arc::clone(login));
+        tokio::spawn(renewal).abort_handle()
+    });
+    tokio::spawn(drive(Leaving {
+        core,
+        driver,
+        connections,
+        renewal,
+    }));
+}
+
 /// Moves a connection's bytes until it ends: the server has closed it, every holder has let go, or the driver panicked.
-async fn drive(core: Weak<Core>, driver: Arc<Driver>, connections: Arc<Connections>) {
-    struct Leaving(Weak<Core>, Arc<Driver>, Arc<Connections>);
-    impl Drop for Leaving {
-        fn drop(&mut self) {
-            self.2.closed();
-            if let Some(core) = self.0.upgrade() {
-                let closed = "the server closed the connection";
-                core.lose(&self.1, StoreError::new(ErrorKind::Disconnected, closed));
-            }
+async fn drive(leaving: Leaving) {
+    leaving.driver.run().await;
+}
+
+/// A connection, and what is to be done when it has ended.
+struct Leaving {
+    core: Weak<Core>,
+    driver: Arc<Driver>,
+    connections: Arc<Connections>,
+    renewal: Option<AbortHandle>,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        if let Some(renewal) = &self.renewal {
+            renewal.abort();
+        }
+        self.connections.closed();
+        if let Some(core) = self.core.upgrade() {
+            let closed = "the server closed the connection";
+            core.lose(
+                &self.driver,
+                StoreError::new(ErrorKind::Disconnected, closed),
+            );
         }
     }
-    let leaving = Leaving(core, driver, connections);
-    leaving.1.run().await;
 }
 
 /// Connects in the background, for as long as somebody wants the connection. One link at a time looks for a server: the

@@ -6,6 +6,7 @@
 //! succeeds a check is told at once why there is no connection.
 
 mod background;
+mod renewal;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -163,6 +164,7 @@ impl Core {
         let attempt = async move {
             let trying = Trying(core.clone());
             if let Some(live) = quiet
+                && !live.is_over()
                 && is_alive(&live.connection, live.pulse.patience()).await
             {
                 live.pulse.heard();
@@ -212,6 +214,26 @@ impl Core {
         }
     }
 
+    /// The connection that `driver` drives, unless it is not in use.
+    fn held(&self, driver: &Arc<Driver>) -> Held {
+        match &self.lock().stage {
+            Stage::Up(live) if live.is(driver) => Held::InUse(live.clone()),
+            Stage::Connecting(_) => Held::InDoubt,
+            Stage::Up(_) | Stage::Down | Stage::Away(_) => Held::Gone,
+        }
+    }
+
+    /// Puts `live` in the place of what `driver` drives. What is in flight there still gets its answer: the connection ends
+    /// with the last who holds it. Returns whether it was in use.
+    fn replace(&self, driver: &Arc<Driver>, live: &Live) -> bool {
+        let mut state = self.lock();
+        let replaces = matches!(&state.stage, Stage::Up(old) if old.is(driver));
+        if replaces {
+            state.stage = Stage::Up(live.clone());
+        }
+        replaces
+    }
+
     /// One more connection has failed: from here on, the attempts are made in the background.
     fn go_away(self: &Arc<Self>, state: &mut State, error: StoreError) {
         state.failures = state.failures.saturating_add(1);
@@ -248,6 +270,14 @@ impl Core {
         // Nothing panics between two writes to the state.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a link does with a connection.
+enum Held {
+    InUse(Live),
+    /// Asks it for a sign of life, or makes another.
+    InDoubt,
+    Gone,
 }
 
 /// An attempt that panics leaves room for the next.

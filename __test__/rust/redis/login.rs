@@ -1,0 +1,87 @@
+//! When a login is renewed, by two clocks that a test sets.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use huntaze_rate_limit::store::redis::login::{LOGIN_LIFE, Login, Moment};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A moment, and the same with each clock so many minutes later.
+fn moments(steady: u32, wall: u32) -> (Moment, Moment) {
+    let first = Moment {
+        steady: Instant::now(),
+        wall: SystemTime::now(),
+    };
+    let then = Moment {
+        steady: first.steady + MINUTE * steady,
+        wall: first.wall + MINUTE * wall,
+    };
+    (first, then)
+}
+
+fn is_due(steady: u32, wall: u32) -> bool {
+    let (first, then) = moments(steady, wall);
+    Login::new(LOGIN_LIFE, first).is_due(then)
+}
+
+#[test]
+fn a_login_is_renewed_after_ten_and_a_half_to_eleven_and_a_half_hours() {
+    for _ in 0..1000 {
+        assert!(!is_due(10 * 60 + 29, 10 * 60 + 29));
+        assert!(is_due(11 * 60 + 30, 11 * 60 + 30));
+    }
+    let early = (0..1000).filter(|_| is_due(11 * 60, 11 * 60)).count();
+    // Half of them: 500, give or take 16.
+    assert!((350..650).contains(&early), "{early}");
+}
+
+/// A process that is frozen for a night finds its timers where they were.
+#[test]
+fn either_clock_says_that_it_is_old() {
+    assert!(is_due(1, 12 * 60) && is_due(12 * 60, 1));
+    let (now, _) = moments(0, 0);
+    let set_back = Moment {
+        steady: now.steady,
+        wall: now.wall - MINUTE * 24 * 60,
+    };
+    assert!(!Login::new(LOGIN_LIFE, now).is_due(set_back));
+}
+
+#[test]
+fn it_is_over_a_quarter_of_an_hour_before_its_end() {
+    for (minutes, over) in [(11 * 60 + 44, false), (11 * 60 + 45, true)] {
+        let (first, then) = moments(minutes, minutes);
+        let login = Login::new(LOGIN_LIFE, first);
+        assert_eq!(login.is_over(then), over);
+        login.renewed(then);
+        assert!(!login.is_over(then) && !login.is_due(then));
+    }
+}
+
+/// Its age is looked at so often that nothing is missed by more than that.
+#[test]
+fn its_age_is_looked_at_every_five_minutes() {
+    let (first, then) = moments(10 * 60 + 28, 10 * 60 + 28);
+    let login = Login::new(LOGIN_LIFE, first);
+    assert_eq!(login.next_look(first), MINUTE * 5);
+    let look = login.next_look(then);
+    assert!(MINUTE * 2 <= look && look <= MINUTE * 5, "{look:?}");
+}
+
+#[test]
+fn between_renewals_that_fail_it_waits_longer_and_longer() {
+    let (first, then) = moments(11 * 60 + 30, 11 * 60 + 30);
+    let login = Login::new(LOGIN_LIFE, first);
+    assert_eq!(login.next_look(then), Duration::ZERO);
+    for seconds in [30, 60, 120, 240, 300, 300] {
+        login.failed();
+        let wait = login.next_look(then);
+        let bound = Duration::from_secs(seconds);
+        assert!(
+            bound / 2 <= wait && wait <= bound,
+            "{wait:?} of {seconds} s"
+        );
+    }
+    login.renewed(then);
+    assert_eq!(login.next_look(then), MINUTE * 5);
+}
