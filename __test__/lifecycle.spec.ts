@@ -110,9 +110,9 @@ describe('over Redis', () => {
     await Promise.all(limiters.map((l) => l.close()));
   });
 
-  test('a password function is asked at each connect', async () => {
+  test('a password function is asked at each connect, and once more when it is refused', async () => {
     const locked = await startRedis('--requirepass', 'second');
-    const given = ['first', Promise.resolve('second')];
+    const given = ['zeroth', 'first', Promise.resolve('second')];
     let asked = 0;
     const l = new RateLimiter({
       name: 'password',
@@ -131,7 +131,7 @@ describe('over Redis', () => {
         () => false,
       );
     }
-    expect([decided, asked]).toEqual([true, 2]);
+    expect([decided, asked]).toEqual([true, 3]);
     await l.close();
     const broken = new RateLimiter({
       name: 'password',

@@ -177,7 +177,7 @@ class Border {
     }
     const owner = this.#owners.get(number)?.deref();
     if (kind === KIND.ANOMALY) later.push(() => owner?.anomaly(text));
-    if (kind === KIND.PASSWORD) later.push(() => this.#answerPassword(owner, Number(text[0])));
+    if (kind === KIND.PASSWORD) later.push(() => this.#answerPassword(owner, Number(text[0]), text[1] === '1'));
   }
 
   /** The request of a slot, which is free again. `undefined`: a wasted one. */
@@ -196,15 +196,9 @@ class Border {
     return request;
   }
 
-  async #answerPassword(owner, ticket) {
-    let password = null;
-    try {
-      const given = await owner?.askPassword?.();
-      if (typeof given === 'string' && given !== '') password = given;
-    } catch {
-      // The connect fails with NOAUTH, and its message says that the function gave none. The reason may hold a secret.
-    }
-    this.#buffer.answerPassword(ticket, password);
+  async #answerPassword(owner, ticket, refused) {
+    const { password, reason } = (await owner?.askPassword(refused)) ?? {};
+    this.#buffer.answerPassword(ticket, password, reason);
   }
 }
 

@@ -59,15 +59,31 @@ function outOfRange(what, expected) {
 
 /** A callback of the caller's that gave back what it should not. */
 function wrongReturn(what, expected, received) {
-  return coded(
-    new TypeError(`${what} must return ${expected}. Received ${kindOf(received)}`),
-    'ERR_INVALID_RETURN_VALUE',
-  );
+  const error = new TypeError(`${what} must return ${expected}. Received ${kindOf(received)}`);
+  return tellable(coded(error, 'ERR_INVALID_RETURN_VALUE'));
 }
 
 /** A configuration that cannot work, or that came too late. */
 function configError(message) {
-  return coded(new Error(message), 'ERR_RATE_LIMIT_CONFIG');
+  return tellable(coded(new Error(message), 'ERR_RATE_LIMIT_CONFIG'));
+}
+
+/** Somebody who is asked for something has not answered. */
+function timedOut(message) {
+  return tellable(coded(new Error(message), 'ETIMEDOUT'));
+}
+
+// Errors whose words were all written here.
+const told = new WeakSet();
+
+function tellable(error) {
+  told.add(error);
+  return error;
+}
+
+/** What an error says, if it is of this package and no secret can be in it. */
+function words(error) {
+  return told.has(error) ? error.message : undefined;
 }
 
 /**
@@ -101,6 +117,8 @@ module.exports = {
   outOfRange,
   wrongReturn,
   configError,
+  timedOut,
+  words,
   storeError,
   coded,
 };

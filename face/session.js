@@ -4,6 +4,7 @@ const { Listeners, warn } = require('./anomalies.js');
 const { border } = require('./border.js');
 const { binding, constants } = require('./binding.js');
 const { denial, configError } = require('./errors.js');
+const { passwordOf } = require('./password.js');
 
 // The numbers of the record's fields after kind and slot: src/node/record.rs.
 const ALLOWED = 2;
@@ -201,8 +202,9 @@ class Open {
     });
   }
 
-  askPassword() {
-    return this.#options.redis?.askPassword?.();
+  /** What the password function gives; `refused`: the server did not take the last one. */
+  askPassword(refused) {
+    return passwordOf(this.#options.redis?.askPassword, refused);
   }
 
   async end() {

@@ -36,6 +36,9 @@ pub struct Completions {
     fetched: AtomicU64,
 }
 
+/// What a password function gave, or why it gave nothing, where that may be told.
+pub(super) type Given = std::result::Result<Secret, Option<String>>;
+
 #[derive(Default)]
 struct State {
     events: VecDeque<Event>,
@@ -45,7 +48,7 @@ struct State {
     /// after that wakes JavaScript anew, one that came before is in the buffer.
     woken: bool,
     /// The connects that wait for a password from JavaScript.
-    passwords: HashMap<u32, oneshot::Sender<Option<Secret>>>,
+    passwords: HashMap<u32, oneshot::Sender<Given>>,
     next_password: u32,
 }
 
@@ -81,8 +84,8 @@ impl Completions {
         self.fetched.load(Ordering::Relaxed) >= delivery
     }
 
-    /// Asks JavaScript for the password of limiter `limiter`. `None` comes back when the function failed.
-    pub(super) fn ask_password(&self, limiter: u32) -> oneshot::Receiver<Option<Secret>> {
+    /// Asks JavaScript for the password of limiter `limiter`; `refused`: the server has just refused the last one.
+    pub(super) fn ask_password(&self, limiter: u32, refused: bool) -> oneshot::Receiver<Given> {
         let (sender, receiver) = oneshot::channel();
         let mut state = self.lock();
         // Connects that gave up meanwhile.
@@ -91,7 +94,11 @@ impl Completions {
         state.next_password = ticket.wrapping_add(1);
         state.passwords.insert(ticket, sender);
         drop(state);
-        self.push([Event::PasswordAsked { limiter, ticket }]);
+        self.push([Event::PasswordAsked {
+            limiter,
+            ticket,
+            refused,
+        }]);
         receiver
     }
 
@@ -250,13 +257,13 @@ impl CompletionBuffer {
         state.texts.pop_front().unwrap_or_default()
     }
 
-    /// The answer to a password record; `null` when the function failed.
+    /// The answer to a password record; `null` when the function failed, and then perhaps why: words without a secret.
     #[napi]
-    pub fn answer_password(&self, ticket: u32, password: Option<String>) {
+    pub fn answer_password(&self, ticket: u32, password: Option<String>, reason: Option<String>) {
         let waiting = self.post.completions.lock().passwords.remove(&ticket);
         if let Some(waiting) = waiting {
             // The connect may have given up meanwhile.
-            let _ = waiting.send(password.map(Secret::new));
+            let _ = waiting.send(password.map(Secret::new).ok_or(reason));
         }
     }
 }

@@ -54,6 +54,8 @@ pub enum Event {
         limiter: u32,
         /// What to answer it with.
         ticket: u32,
+        /// Whether the server has just refused the last one.
+        refused: bool,
     },
 }
 
@@ -107,9 +109,13 @@ pub(super) fn write(event: Event, record: &mut [f64]) -> Option<Vec<String>> {
                 threshold.to_string(),
             ]),
         ),
-        Event::PasswordAsked { limiter, ticket } => (
+        Event::PasswordAsked {
+            limiter,
+            ticket,
+            refused,
+        } => (
             [PASSWORD, f64::from(limiter)],
-            Some(vec![ticket.to_string()]),
+            Some(vec![ticket.to_string(), u8::from(refused).to_string()]),
         ),
     };
     record[..2].copy_from_slice(&head);

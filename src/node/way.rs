@@ -89,10 +89,26 @@ pub(super) struct AskJavaScript {
 
 impl PasswordSource for AskJavaScript {
     fn password(&self) -> PasswordAnswer {
-        let answer = self.completions.ask_password(self.limiter);
+        self.ask(false)
+    }
+
+    fn another(&self) -> PasswordAnswer {
+        self.ask(true)
+    }
+}
+
+impl AskJavaScript {
+    fn ask(&self, refused: bool) -> PasswordAnswer {
+        let answer = self.completions.ask_password(self.limiter, refused);
         Box::pin(async move {
-            answer.await.ok().flatten().ok_or_else(|| {
-                StoreError::new(ErrorKind::NoAuth, "the password function gave no password")
+            answer.await.unwrap_or(Err(None)).map_err(|reason| {
+                let message = "the password function gave no password";
+                match reason {
+                    Some(reason) => {
+                        StoreError::new(ErrorKind::NoAuth, format!("{message}: {reason}"))
+                    }
+                    None => StoreError::new(ErrorKind::NoAuth, message),
+                }
             })
         })
     }
