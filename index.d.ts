@@ -2,6 +2,7 @@ import type { Metrics } from './types/metrics.js';
 
 export * from './types/connection.js';
 export * from './types/http.js';
+export * from './types/iam.js';
 export * from './types/metrics.js';
 
 /** A creator's plan: 50, 100 and 500 requests an hour. */
@@ -159,7 +160,12 @@ export interface RedisOptions {
   readonly port?: number | undefined;
   /** The ACL user. */
   readonly username?: string | undefined;
-  /** Several are tried in order, so that a token can be rotated; a function is asked at each connect. */
+  /**
+   * Several are tried in order at each connect, so that a token can be rotated. A function is asked at each connect, once more
+   * when the server refuses what it gave (`WRONGPASS`), and every 10.5 to 11.5 hours for a connection in use, which then logs in
+   * again; where it throws, rejects or gives no text, the connect fails with `NOAUTH`, and the time it takes is part of
+   * `connectTimeoutMs`. For IAM authentication of ElastiCache see {@link elastiCacheIam}.
+   */
   readonly password?: string | readonly string[] | (() => string | Promise<string>) | undefined;
   /** 0 when left out. */
   readonly database?: number | undefined;

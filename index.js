@@ -11,6 +11,7 @@
 //   face/metrics/       what has been counted: snapshot.js reads it, the others write it for Prometheus, CloudWatch and
 //                       OpenTelemetry
 //   face/connection/    whether Redis can be reached, for people and for a route: advice, report, the test, the handlers
+//   face/password.js, face/iam/   the function that gives a password, and the one that makes it an IAM token of ElastiCache
 //   face/binding.js     finds the binary
 
 const { RateLimitError } = require('./face/errors.js');
@@ -32,6 +33,7 @@ const { cloudWatchMetrics } = require('./face/metrics/cloudwatch.js');
 const { observeMetrics } = require('./face/metrics/open-telemetry.js');
 const { connectionRoute } = require('./face/connection/route.js');
 const { testConnection } = require('./face/connection/test-connection.js');
+const { elastiCacheIam } = require('./face/iam/elasticache.js');
 
 // One literal, so that `import { checkCreatorRateLimit } from '@huntaze/rate-limit'` finds the names.
 module.exports = {
@@ -52,4 +54,5 @@ module.exports = {
   cloudWatchMetrics,
   observeMetrics,
   topCreators,
+  elastiCacheIam,
 };

@@ -3,6 +3,7 @@
 const { boolean, integer, record, text } = require('./arguments.js');
 const { binding, constants } = require('./binding.js');
 const { coded, wrongType, wrongValue } = require('./errors.js');
+const { userOf } = require('./password.js');
 
 const KEYS = [
   'url',
@@ -27,6 +28,12 @@ function redisOptions(redis) {
   if ((url === undefined) === (host === undefined))
     throw wrongValue('options.redis', 'given a url or a host, one of the two');
   if (url !== undefined && port !== undefined) throw wrongValue('options.redis.port', 'left out: the url has it');
+  const tokensOf = userOf(password);
+  // A URL may name the user.
+  const named = username !== undefined || url === undefined;
+  if (tokensOf !== undefined && named && username !== tokensOf) {
+    throw wrongValue('options.redis.username', 'the user whose tokens elastiCacheIam makes for options.redis.password');
+  }
   const native = {
     url: optional(text, 'url', url),
     host: optional(hostName, 'host', host),

@@ -10,6 +10,7 @@ import {
   configure,
   getMetrics,
   connectionRoute,
+  elastiCacheIam,
   getRateLimitStatus,
   observeMetrics,
   onAnomaly,
@@ -19,6 +20,7 @@ import {
   withRateLimit,
   testConnection,
   type Anomaly,
+  type AwsCredentials,
   type ConnectionFailure,
   type ConnectionReport,
   type CreatorId,
@@ -248,3 +250,21 @@ async function connection(): Promise<void> {
   void GET();
 }
 void connection;
+
+function iam(): void {
+  same<ReturnType<typeof elastiCacheIam>, () => Promise<string>>(true);
+  const password = elastiCacheIam({ cache: 'limits', username: 'limiter', region: undefined, serverless: true });
+  configure({ redis: { host: 'host', username: 'limiter', password } });
+  const credentials: AwsCredentials = { accessKeyId: 'id', secretAccessKey: 'key', expiration: new Date() };
+  elastiCacheIam({ cache: 'limits', username: 'limiter', credentials });
+  // As the AWS SDK gives them, and more than is needed.
+  const provider = async () => ({ ...credentials, sessionToken: 'token', accountId: '123456789012' });
+  elastiCacheIam({ cache: 'limits', username: 'limiter', credentials: provider });
+  // @ts-expect-error a cache is required
+  elastiCacheIam({ username: 'limiter' });
+  // @ts-expect-error half of the credentials
+  elastiCacheIam({ cache: 'limits', username: 'limiter', credentials: { accessKeyId: 'id' } });
+  // @ts-expect-error the endpoint is an option of redis
+  elastiCacheIam({ cache: 'limits', username: 'limiter', host: 'host' });
+}
+void iam;

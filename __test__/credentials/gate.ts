@@ -1,0 +1,145 @@
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { startRedis, type RedisServer } from '../support/redis';
+import { refusal, type Key } from './signature';
+
+/** What a user of this Redis has for a password: nobody outside the gate knows it. */
+const BEHIND = 'known-to-the-gate-alone';
+
+export interface GateOptions {
+  readonly cache: string;
+  readonly username: string;
+  readonly region: string;
+  readonly serverless?: boolean;
+  /** A connection ends so long after its last AUTH: 12 hours when left out. */
+  readonly lifeMs?: number;
+}
+
+/**
+ * ElastiCache with IAM, as far as a client can tell: in front of a real Redis, it lets in whose token is signed as it should
+ * be, and ends connections that do not log in again. What a refused client is told is the real server's.
+ */
+export class IamGate {
+  /** The keys that are valid now. */
+  readonly keys = new Map<string, Key>();
+  /** How each AUTH ended: `undefined` for one that was let in. */
+  readonly logins: (string | undefined)[] = [];
+  /** Each token that was let in, once. */
+  readonly tokens = new Set<string>();
+  connections = 0;
+  /** Those that have ended. */
+  ended = 0;
+  /** How far its clock is ahead of this machine's, in ms. */
+  aheadMs = 0;
+
+  readonly #options: GateOptions;
+  readonly #redis: RedisServer;
+  readonly #sockets = new Set<Socket>();
+  readonly #server = createServer((socket) => this.#serve(socket));
+
+  private constructor(options: GateOptions, redis: RedisServer) {
+    this.#options = options;
+    this.#redis = redis;
+  }
+
+  static async start(options: GateOptions): Promise<IamGate> {
+    const redis = await startRedis('--requirepass', BEHIND);
+    const gate = new IamGate(options, redis);
+    const admin = ['-a', BEHIND, '--no-auth-warning'];
+    const added = redis.cli(...admin, 'acl', 'setuser', options.username, 'on', '~*', '+@all', `>${BEHIND}`);
+    if (added !== 'OK') throw new Error(added);
+    await new Promise<void>((resolve) => gate.#server.listen(0, '127.0.0.1', resolve));
+    return gate;
+  }
+
+  get port(): number {
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  async stop(): Promise<void> {
+    for (const socket of this.#sockets) socket.destroy();
+    await new Promise((resolve) => this.#server.close(resolve));
+    await this.#redis.stop();
+  }
+
+  #serve(client: Socket): void {
+    this.connections++;
+    const server = connect(this.#redis.port, '127.0.0.1');
+    const end = () => {
+      clearTimeout(timer);
+      if (this.#sockets.has(client)) this.ended++;
+      for (const socket of [client, server]) {
+        this.#sockets.delete(socket);
+        socket.destroy();
+      }
+    };
+    const life = this.#options.lifeMs ?? 43_200_000;
+    let timer = setTimeout(end, life);
+    for (const socket of [client, server]) {
+      this.#sockets.add(socket);
+      socket.setNoDelay().on('error', end).on('close', end);
+    }
+    server.pipe(client);
+    const commands = new Commands();
+    client.on('data', (chunk) => {
+      for (const words of commands.read(chunk)) {
+        if (words[0]!.toString().toUpperCase() === 'AUTH') {
+          const right = this.#letsIn(words.slice(1).map(String));
+          if (right) timer = (clearTimeout(timer), setTimeout(end, life));
+          // The real server answers, in its turn.
+          server.write(
+            resp(['AUTH', this.#options.username, right ? BEHIND : 'refused'].map((word) => Buffer.from(word))),
+          );
+        } else {
+          server.write(resp(words));
+        }
+      }
+    });
+  }
+
+  #letsIn(words: string[]): boolean {
+    const [username, token] = words as [string, string];
+    const { serverless = false, ...rest } = this.#options;
+    const expected = { ...rest, serverless, keys: this.keys, now: Date.now() + this.aheadMs };
+    const reason = username === this.#options.username ? refusal(token, expected) : 'username';
+    this.logins.push(reason);
+    if (reason === undefined) this.tokens.add(token);
+    return reason === undefined;
+  }
+}
+
+/** The commands in a stream: lists of bulk strings. */
+class Commands {
+  #rest: Buffer = Buffer.alloc(0);
+
+  *read(chunk: Buffer): Generator<Buffer[]> {
+    this.#rest = Buffer.concat([this.#rest, chunk]);
+    for (let one = this.#next(); one !== undefined; one = this.#next()) yield one;
+  }
+
+  #next(): Buffer[] | undefined {
+    let at = 0;
+    const number = (): number | undefined => {
+      const end = this.#rest.indexOf('\r\n', at);
+      if (end < 0) return undefined;
+      const value = Number(this.#rest.toString('latin1', at + 1, end));
+      at = end + 2;
+      return value;
+    };
+    const words: Buffer[] = [];
+    const count = number();
+    if (count === undefined) return undefined;
+    while (words.length < count) {
+      const length = number();
+      if (length === undefined || this.#rest.length < at + length + 2) return undefined;
+      words.push(this.#rest.subarray(at, at + length));
+      at += length + 2;
+    }
+    this.#rest = this.#rest.subarray(at);
+    return words;
+  }
+}
+
+function resp(words: Buffer[]): Buffer {
+  const parts = words.flatMap((word) => [Buffer.from(`$${word.length}\r\n`), word, Buffer.from('\r\n')]);
+  return Buffer.concat([Buffer.from(`*${words.length}\r\n`), ...parts]);
+}

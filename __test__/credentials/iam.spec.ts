@@ -1,0 +1,216 @@
+import { inspect } from 'node:util';
+import { RateLimiter, elastiCacheIam, type AwsCredentials, type ElastiCacheIamOptions } from '@huntaze/rate-limit';
+import { until } from '../support/failures';
+import { freshId } from '../support/stores';
+import { IamGate } from './gate';
+import { Load } from './load';
+
+// IAM tokens against a server of the tests' own that checks signature and expiry, in front of a real Redis.
+
+const CACHE = 'Limits-of-Creators';
+const USER = 'limiter+1@&=?';
+const REGION = 'eu-west-1';
+const KEY = { accessKeyId: 'AKIAIOSFODNN7EXAMPLE', secretAccessKey: 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY' };
+
+let gate: IamGate;
+const limiters: RateLimiter[] = [];
+
+async function open(options: { serverless?: boolean; lifeMs?: number } = {}): Promise<void> {
+  gate = await IamGate.start({ cache: CACHE, username: USER, region: REGION, ...options });
+  gate.keys.set(KEY.accessKeyId, KEY);
+}
+
+afterEach(async () => {
+  for (const limiter of limiters.splice(0)) await limiter.close();
+  await gate.stop();
+});
+
+const redis = (password: () => Promise<string>, username = USER) =>
+  ({ host: '127.0.0.1', port: gate.port, username, password, connectTimeoutMs: 10_000 }) as const;
+
+function limiter(password: () => Promise<string>, username = USER): RateLimiter {
+  const options = { name: 'iam', limit: 5, windowMs: 60_000, onStoreError: 'throw', timeoutMs: 10_000 } as const;
+  const made = new RateLimiter({ ...options, redis: redis(password, username) });
+  limiters.push(made);
+  return made;
+}
+
+const iam = (options: Partial<ElastiCacheIamOptions> = {}) =>
+  elastiCacheIam({ cache: CACHE, username: USER, region: REGION, credentials: KEY, ...options });
+
+async function failure(made: RateLimiter): Promise<Error & { code?: string }> {
+  return made.limit(freshId()).then(
+    ({ source }) => Promise.reject(new Error(`${source} decided`)),
+    (error) => error,
+  );
+}
+
+describe('a token', () => {
+  test('lets in', async () => {
+    await open();
+    expect(await limiter(iam()).limit(1)).toMatchObject({ allowed: true, source: 'redis' });
+    expect(gate.logins).toEqual([undefined]);
+    const [token] = gate.tokens;
+    expect(token).toMatch(/^limits-of-creators\/\?Action=connect&User=limiter%2B1%40%26%3D%3F&/);
+  });
+
+  test('of temporary credentials', async () => {
+    await open();
+    const session = { ...KEY, sessionToken: "IQoJb3JpZ2lu//+=!'()*~" };
+    gate.keys.set(KEY.accessKeyId, session);
+    expect(await limiter(iam({ credentials: session })).limit(1)).toMatchObject({ source: 'redis' });
+    expect((await failure(limiter(iam()))).code).toBe('WRONGPASS');
+    expect(gate.logins).toEqual([undefined, 'X-Amz-Security-Token']);
+  });
+
+  test('for a serverless cache', async () => {
+    await open({ serverless: true });
+    expect(await limiter(iam({ serverless: true })).limit(1)).toMatchObject({ source: 'redis' });
+    expect((await failure(limiter(iam()))).code).toBe('WRONGPASS');
+    expect(gate.logins).toEqual([undefined, 'ResourceType']);
+  });
+
+  test.each<[string, Partial<ElastiCacheIamOptions>]>([
+    ['X-Amz-Signature', { credentials: { ...KEY, secretAccessKey: 'another' } }],
+    ['key', { credentials: { ...KEY, accessKeyId: 'AKIAANOTHER' } }],
+    ['User', { username: 'somebody' }],
+    ['host', { cache: 'another' }],
+    ['scope', { region: 'us-east-1' }],
+    ['a parameter too many', { serverless: true }],
+  ])('with something else than it should have, %s, is WRONGPASS', async (reason, options) => {
+    await open();
+    const token = iam(options);
+    const error = await failure(limiter(() => token()));
+    expect(error.code).toBe('WRONGPASS');
+    // Once: a function around it is not told, and gives the same again.
+    expect(gate.logins).toEqual([reason]);
+  });
+
+  test.each([
+    [899, undefined],
+    [901, 'expired'],
+    [-299, undefined],
+    [-302, 'of the future'],
+  ])('whose signer’s clock is %d s behind: %s', async (seconds, reason) => {
+    await open();
+    gate.aheadMs = seconds * 1000;
+    const outcome = limiter(iam()).limit(1);
+    if (reason === undefined) expect(await outcome).toMatchObject({ source: 'redis' });
+    else await expect(outcome).rejects.toMatchObject({ code: 'WRONGPASS' });
+    expect(gate.logins).toEqual([reason]);
+  });
+});
+
+test('several connects at once share one token', async () => {
+  await open();
+  let asked = 0;
+  const token = iam({ credentials: async () => (asked++, KEY) });
+  const answers = await Promise.all(Array.from({ length: 8 }, () => limiter(token).limit(freshId())));
+  expect(answers.map(({ source }) => source)).toEqual(Array(8).fill('redis'));
+  expect([gate.connections, gate.tokens.size, asked]).toEqual([8, 1, 1]);
+});
+
+test('tokens are renewed and keys rotated while checks go on: Redis decides each', async () => {
+  await open();
+  // Each pair is valid for a minute and a second, so its token is kept for the second.
+  let made = 0;
+  const credentials = async (): Promise<AwsCredentials> => {
+    const key = { accessKeyId: `ASIA${made++}`, secretAccessKey: `secret-${made}`, sessionToken: `session-${made}` };
+    gate.keys.set(key.accessKeyId, key);
+    return { ...key, expiration: new Date(Date.now() + 61_000) };
+  };
+  const token = iam({ credentials });
+  const load = new Load(() => redis(token));
+  try {
+    await load.until(() => gate.tokens.size >= 3);
+    for (let rotations = 0; rotations < 3; rotations++) {
+      // What was signed until now is no good any more: whoever connects hears of it, and asks once more.
+      gate.keys.clear();
+      await load.more(10);
+    }
+  } finally {
+    await load.end();
+  }
+  expect(Object.keys(load.sources)).toEqual(['redis']);
+  expect(gate.logins).toContain('key');
+  expect(gate.tokens.size).toBeLessThanOrEqual(made);
+});
+
+test('a token that the server refuses is not kept', async () => {
+  await open();
+  let key = KEY;
+  const token = iam({ credentials: async () => key });
+  expect(await limiter(token).limit(1)).toMatchObject({ source: 'redis' });
+  key = { accessKeyId: 'AKIANEXT', secretAccessKey: 'next' };
+  gate.keys.clear();
+  gate.keys.set(key.accessKeyId, key);
+  expect(await limiter(token).limit(1)).toMatchObject({ source: 'redis' });
+  expect(gate.logins).toEqual([undefined, 'key', undefined]);
+});
+
+test('a connection that the server ends for its age, while nobody asks, costs no check', async () => {
+  await open({ lifeMs: 50 });
+  const made = limiter(iam());
+  for (const connections of [1, 2, 3]) {
+    expect(await made.limit(1)).toMatchObject({ source: 'redis', remaining: 5 - connections });
+    expect(gate.connections).toBe(connections);
+    await until(() => gate.ended === connections);
+  }
+});
+
+describe('a source that fails', () => {
+  const SECRET = 'Zaunkoenig7Fink';
+  const options = { name: 'iam', limit: 5, windowMs: 60_000, timeoutMs: 100 } as const;
+
+  test('that hangs: each check settles by its deadline', async () => {
+    await open();
+    const hangs = redis(iam({ credentials: () => new Promise(() => {}) }));
+    for (const [onStoreError, outcome] of [
+      ['throw', expect.objectContaining({ code: 'ETIMEDOUT' })],
+      ['local', expect.objectContaining({ source: 'local' })],
+    ] as const) {
+      const made = new RateLimiter({ ...options, onStoreError, redis: hangs });
+      limiters.push(made);
+      const begun = performance.now();
+      expect(await made.limit(1).catch((error) => error)).toEqual(outcome);
+      // The deadline, on a busy machine.
+      expect(performance.now() - begun).toBeLessThan(1500);
+    }
+  });
+
+  test('that throws: NOAUTH, and its words stay where they were', async () => {
+    await open();
+    const throws = () => Promise.reject(new TypeError(`no ${SECRET}`));
+    const error = await failure(limiter(iam({ credentials: throws })));
+    expect(error.code).toBe('NOAUTH');
+    expect(error.message).toContain('elastiCacheIam: options.credentials gave no credentials (TypeError)');
+    expect(inspect(error, { showHidden: true, depth: Infinity })).not.toContain(SECRET);
+  });
+
+  test('that gives something else', async () => {
+    await open();
+    for (const given of [undefined, {}, { ...KEY, secretAccessKey: 7 }, { ...KEY, expiration: 'soon' }]) {
+      const error = await failure(limiter(iam({ credentials: async () => given as never })));
+      expect(error.code).toBe('NOAUTH');
+      expect(error.message).toContain('options.credentials must return a promise of AWS credentials');
+    }
+  });
+
+  test('no secret is in what an error, a limiter or the function shows', async () => {
+    await open();
+    const wrong = { ...KEY, secretAccessKey: SECRET, sessionToken: SECRET };
+    const token = iam({ credentials: wrong });
+    const made = limiter(token);
+    const shown = [await failure(made), made, token].map((one) => {
+      const all = inspect(one, { showHidden: true, depth: Infinity, getters: true });
+      return `${all} ${String(one)} ${JSON.stringify(one)} ${one instanceof Error ? `${one.stack} ${one.cause}` : ''}`;
+    });
+    expect(gate.logins.length).toBeGreaterThan(0);
+    const [signature] = /X-Amz-Signature=[0-9a-f]{64}/.exec(await token())!;
+    for (const text of shown) {
+      expect(text).not.toContain(SECRET);
+      expect(text).not.toContain(signature);
+      expect(text).not.toContain('X-Amz-');
+    }
+  });
+});

@@ -1,0 +1,80 @@
+const { KeptToken } = require('../../face/iam/kept-token.js');
+
+// How long a token is shared, by clocks that the test sets.
+
+const MINUTE = 60_000;
+
+let wall: number;
+let steady: number;
+let signed: { now: number; refused: boolean }[];
+let next: () => Promise<{ token: string; expiration?: number }>;
+let kept: { token(): Promise<string>; forget(): void };
+
+beforeEach(() => {
+  [wall, steady, signed] = [1_800_000_000_000, 5, []];
+  next = async () => ({ token: `token ${signed.length}` });
+  const sign = (now: number, refused: boolean) => {
+    signed.push({ now, refused });
+    return next();
+  };
+  kept = new KeptToken(sign, { wall: () => wall, steady: () => steady });
+});
+
+function pass(ms: number): void {
+  wall += ms;
+  steady += ms;
+}
+
+test('it is shared for two thirds of its quarter of an hour', async () => {
+  expect(await Promise.all([kept.token(), kept.token()])).toEqual(['token 1', 'token 1']);
+  pass(10 * MINUTE - 1);
+  expect(await kept.token()).toBe('token 1');
+  pass(1);
+  expect(await Promise.all([kept.token(), kept.token()])).toEqual(['token 2', 'token 2']);
+  expect(signed).toEqual([
+    { now: 1_800_000_000_000, refused: false },
+    { now: 1_800_000_600_000, refused: false },
+  ]);
+});
+
+test.each([
+  ['of a process that was frozen', () => (wall += 10 * MINUTE)],
+  ['whose clock stands', () => (steady += 10 * MINUTE)],
+  ['whose clock was wrong, and is set back', () => (wall -= 1)],
+])('it is not used any more by a machine %s', async (_, change) => {
+  await kept.token();
+  change();
+  expect(await kept.token()).toBe('token 2');
+});
+
+test('credentials that expire sooner take it along, a minute before', async () => {
+  next = async () => ({ token: `token ${signed.length}`, expiration: 1_800_000_000_000 + 5 * MINUTE });
+  await kept.token();
+  pass(4 * MINUTE - 1);
+  expect(await kept.token()).toBe('token 1');
+  pass(1);
+  expect(await kept.token()).toBe('token 2');
+});
+
+test('where it cannot be renewed it is used to a minute before its end, and then the error is told', async () => {
+  await kept.token();
+  next = () => Promise.reject(new Error('no credentials'));
+  pass(14 * MINUTE - 1);
+  expect(await kept.token()).toBe('token 1');
+  pass(1);
+  await expect(kept.token()).rejects.toThrow('no credentials');
+  // An error is not kept.
+  next = async () => ({ token: 'another' });
+  expect(await kept.token()).toBe('another');
+});
+
+test('one that the server refused is signed anew, once for all who were refused', async () => {
+  await kept.token();
+  kept.forget();
+  const first = kept.token();
+  kept.forget();
+  expect(await Promise.all([first, kept.token()])).toEqual(['token 2', 'token 2']);
+  pass(10 * MINUTE);
+  await kept.token();
+  expect(signed.map(({ refused }) => refused)).toEqual([false, true, false]);
+});

@@ -1,0 +1,72 @@
+import { RateLimiter, type Decision, type RedisOptions } from '@huntaze/rate-limit';
+import { freshId } from '../support/stores';
+
+/** More than anything here takes that does not fail: a busy machine is none. */
+const PATIENT = { timeoutMs: 10_000, denyCacheMs: 0 } as const;
+
+/**
+ * Checks that never stop, over a connection that stays, and over one after another that is made for a single check: processes
+ * that are deployed meanwhile.
+ */
+export class Load {
+  /** Who decided, and how often. */
+  readonly sources: Partial<Record<Decision['source'], number>> = {};
+  newcomers = 0;
+  readonly #redis: () => RedisOptions;
+  readonly #stays: RateLimiter;
+  readonly #loops: Promise<void>[];
+  #done = false;
+
+  /** `redis` is what each new limiter is told. */
+  constructor(redis: () => RedisOptions) {
+    this.#redis = redis;
+    this.#stays = this.#limiter();
+    this.#loops = [this.#stay(), this.#stay(), this.#comeAndGo()];
+  }
+
+  /** Resolves when so many more have come, checked and gone. */
+  async more(newcomers: number): Promise<void> {
+    const wanted = this.newcomers + newcomers;
+    await this.until(() => this.newcomers >= wanted);
+  }
+
+  async until(holds: () => boolean): Promise<void> {
+    const end = performance.now() + 15_000;
+    while (!holds()) {
+      if (performance.now() > end) throw new Error('it has not come to this within 15 s');
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+  }
+
+  async end(): Promise<void> {
+    this.#done = true;
+    await Promise.all(this.#loops);
+    await this.#stays.close();
+  }
+
+  #limiter(): RateLimiter {
+    // Limiters with the same options share a connection, and these are to be strangers.
+    const redis = { ...this.#redis(), connectTimeoutMs: 10_000 + this.newcomers };
+    return new RateLimiter({ name: 'load', limit: 1_000_000, windowMs: 60_000, redis, ...PATIENT });
+  }
+
+  async #stay(): Promise<void> {
+    while (!this.#done) await this.#check(this.#stays);
+  }
+
+  async #comeAndGo(): Promise<void> {
+    while (!this.#done) {
+      const limiter = this.#limiter();
+      await this.#check(limiter);
+      await limiter.close();
+      this.newcomers++;
+    }
+  }
+
+  async #check(limiter: RateLimiter): Promise<void> {
+    const { source } = await limiter.limit(freshId());
+    this.sources[source] = (this.sources[source] ?? 0) + 1;
+    // Their loops would leave the others no turn.
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}

@@ -1,0 +1,101 @@
+'use strict';
+
+const { isDate } = require('node:util').types;
+const { configError, wrongReturn, wrongType, timedOut } = require('../errors.js');
+
+const EXPECTED = 'AWS credentials: { accessKeyId, secretAccessKey, sessionToken?, expiration? }';
+
+/** How long credentials are waited for: the metadata services of AWS answer within milliseconds, or not at all. */
+const PATIENCE_MS = 5000;
+
+/** Where the server goes on refusing, the services behind the chain are asked no more often than that. */
+const REFRESH_MS = 60_000;
+
+/**
+ * A function that gives the credentials that are valid now: those given, what the function given gives, or what the standard
+ * chain of AWS finds. Its argument says that a token by the last ones was refused.
+ */
+function credentialSource(given) {
+  const what = 'options.credentials';
+  if (given === undefined) return chain();
+  if (typeof given === 'function') {
+    return async () => {
+      const found = await within(PATIENCE_MS, attempt(given, what));
+      const credentials = picked(found);
+      if (credentials === undefined) throw wrongReturn(what, `a promise of ${EXPECTED}`, found);
+      return credentials;
+    };
+  }
+  const credentials = picked(given);
+  if (credentials === undefined)
+    throw wrongType(what, `${EXPECTED}, or a function that returns a promise of them`, given);
+  return async () => credentials;
+}
+
+/** The environment, files of the developer, the container, the machine: in the order of AWS's own tools. */
+function chain() {
+  let provider;
+  let refreshed = -Infinity;
+  return async (refused) => {
+    provider ??= library().defaultProvider();
+    const asked = provider;
+    // It keeps what it found, and may have found it in a file that has been written anew.
+    const forceRefresh = refused && performance.now() - refreshed >= REFRESH_MS;
+    if (forceRefresh) refreshed = performance.now();
+    try {
+      return await within(
+        PATIENCE_MS,
+        attempt(() => asked({ forceRefresh }), 'the credential provider chain of AWS'),
+      );
+    } catch (error) {
+      // It shares what is under way: one that hangs would hang for everybody after.
+      provider = undefined;
+      throw error;
+    }
+  };
+}
+
+/** Loaded by whoever uses the chain, and by nobody else. */
+function library() {
+  try {
+    return require('@aws-sdk/credential-provider-node');
+  } catch {
+    throw configError(
+      'elastiCacheIam needs @aws-sdk/credential-provider-node, which cannot be loaded: ' +
+        'npm install @aws-sdk/credential-provider-node, or give options.credentials',
+    );
+  }
+}
+
+/** What of them is needed; undefined where it is not there. */
+function picked(value) {
+  if (value === null || typeof value !== 'object') return undefined;
+  const { accessKeyId, secretAccessKey, sessionToken, expiration } = value;
+  const [id, secret, token] = [accessKeyId, secretAccessKey, sessionToken ?? ''];
+  const fits = [id, secret, token].every((one) => typeof one === 'string') && id !== '' && secret !== '';
+  if (!fits || !(expiration === undefined || (isDate(expiration) && !Number.isNaN(expiration.getTime()))))
+    return undefined;
+  return { accessKeyId, secretAccessKey, sessionToken: sessionToken || undefined, expiration };
+}
+
+/** What `ask` gives, or an error that names nothing but the class of its own: a message may quote a secret. */
+async function attempt(ask, who) {
+  try {
+    return await ask();
+  } catch (error) {
+    const name = typeof error?.name === 'string' && /^[A-Za-z]{1,64}$/.test(error.name) ? ` (${error.name})` : '';
+    throw configError(`elastiCacheIam: ${who} gave no credentials${name}`);
+  }
+}
+
+function within(ms, promise) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(timedOut(`elastiCacheIam: no credentials came within ${ms} ms`)), ms);
+    // Whoever waits for a check keeps the process alive, and nobody else.
+    timer.unref();
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+module.exports = { credentialSource };

@@ -1,0 +1,63 @@
+'use strict';
+
+const { boolean, record, text } = require('../arguments.js');
+const { configError, wrongValue } = require('../errors.js');
+const { passwordSource } = require('../password.js');
+const { credentialSource } = require('./credentials.js');
+const { KeptToken } = require('./kept-token.js');
+const { presigned } = require('./presign.js');
+
+const KEYS = ['cache', 'username', 'region', 'serverless', 'credentials'];
+
+/** A function for `redis.password` that gives IAM tokens of ElastiCache. Nothing of AWS is loaded before it is asked. */
+function elastiCacheIam(options) {
+  record('options', options, KEYS);
+  const { region, serverless = false, credentials } = options;
+  // Signed as the host of a request, and hosts are lower case.
+  const cache = cacheName('options.cache', options.cache).toLowerCase();
+  const username = userName('options.username', options.username);
+  if (region !== undefined) regionName('options.region', region);
+  boolean('options.serverless', serverless);
+  const find = credentialSource(credentials);
+  const kept = new KeptToken(async (now, refused) => {
+    const where = region ?? regionOfEnvironment();
+    const found = await find(refused);
+    const token = await presigned({ cache, username, region: where, serverless, credentials: found }, now);
+    return { token, expiration: found.expiration?.getTime() };
+  });
+  return passwordSource(
+    () => kept.token(),
+    username,
+    () => kept.forget(),
+  );
+}
+
+function cacheName(what, name) {
+  if (!/^[A-Za-z][A-Za-z0-9-]{0,62}$/.test(text(what, name))) {
+    throw wrongValue(what, 'the name of the replication group or serverless cache, not its endpoint');
+  }
+  return name;
+}
+
+function userName(what, name) {
+  if (!text(what, name).isWellFormed()) throw wrongValue(what, 'well-formed Unicode, without a lone surrogate');
+  return name;
+}
+
+function regionName(what, name) {
+  if (!/^[a-z0-9-]{1,63}$/.test(text(what, name))) throw wrongValue(what, "the name of a region, such as 'eu-west-1'");
+  return name;
+}
+
+/** Read when it is needed: a build may not have it. */
+function regionOfEnvironment() {
+  const { AWS_REGION, AWS_DEFAULT_REGION } = process.env;
+  const region = AWS_REGION || AWS_DEFAULT_REGION;
+  if (!region) throw configError('elastiCacheIam: no region is known; set options.region or AWS_REGION');
+  if (!/^[a-z0-9-]{1,63}$/.test(region)) {
+    throw configError('elastiCacheIam: AWS_REGION (else AWS_DEFAULT_REGION) must be the name of a region');
+  }
+  return region;
+}
+
+module.exports = { elastiCacheIam };

@@ -1,0 +1,71 @@
+'use strict';
+
+/** How long a token is valid, in seconds: ElastiCache takes no other value. */
+const TOKEN_LIFE_S = 900;
+
+/**
+ * A token is renewed at two thirds of its life. The third that is left is for clocks that differ: one that is five minutes
+ * behind the server's still signs what the server takes, as does one that is five minutes ahead, by AWS's own tolerance.
+ */
+const KEPT_MS = 600_000;
+
+/** Where it cannot be renewed, it is used for so long: a minute is left for its way. */
+const LAST_USE_MS = 840_000;
+
+/** Credentials that expire by themselves take their tokens along; a minute is left for the way. */
+const MARGIN_MS = 60_000;
+
+/** Two clocks: a process that is frozen finds the one where it was, and the other may be set. */
+const CLOCKS = { wall: () => Date.now(), steady: () => performance.now() };
+
+/** A token that those who ask share, and that is signed anew in good time, by whoever asks then: no timer is kept. */
+class KeptToken {
+  #sign;
+  #clocks;
+  #kept;
+  #pending;
+  #refused = false;
+
+  /**
+   * @param sign gives a promise of `{ token, expiration }` when asked at `now`, in Unix ms; `refused` says that the server
+   * did not take the last one. `expiration`, in Unix ms, is that of the credentials.
+   */
+  constructor(sign, clocks = CLOCKS) {
+    this.#sign = sign;
+    this.#clocks = clocks;
+  }
+
+  token() {
+    if (this.#isGood(KEPT_MS)) return Promise.resolve(this.#kept.token);
+    this.#pending ??= this.#renew().finally(() => (this.#pending = undefined));
+    return this.#pending;
+  }
+
+  /** The server has refused it. One that is being signed is newer, and shared as before. */
+  forget() {
+    this.#kept = undefined;
+    this.#refused = true;
+  }
+
+  async #renew() {
+    const [wall, steady] = [this.#clocks.wall(), this.#clocks.steady()];
+    try {
+      const { token, expiration = Infinity } = await this.#sign(wall, this.#refused);
+      this.#refused = false;
+      this.#kept = { token, wall, steady, until: expiration - MARGIN_MS };
+    } catch (error) {
+      if (!this.#isGood(LAST_USE_MS)) throw error;
+    }
+    return this.#kept.token;
+  }
+
+  /** Whether it is younger than that, by either clock. A clock that was set back was wrong when it signed. */
+  #isGood(ms) {
+    if (this.#kept === undefined) return false;
+    const { wall, steady, until } = this.#kept;
+    const [now, age] = [this.#clocks.wall(), this.#clocks.steady() - steady];
+    return now >= wall && now - wall < ms && now < until && age < ms;
+  }
+}
+
+module.exports = { KeptToken, TOKEN_LIFE_S };

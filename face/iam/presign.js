@@ -1,0 +1,60 @@
+'use strict';
+
+const { createHash, createHmac } = require('node:crypto');
+const { configError } = require('../errors.js');
+const { TOKEN_LIFE_S } = require('./kept-token.js');
+
+/**
+ * The token: a presigned GET of `http://<cache>/?Action=connect&User=<username>`, without its scheme. (Amazon ElastiCache
+ * User Guide, "Authenticating with IAM".) `now` is in Unix ms, by this machine's clock.
+ */
+async function presigned({ cache, username, region, serverless, credentials }, now) {
+  const { SignatureV4 } = library();
+  const signer = new SignatureV4({ service: 'elasticache', region, credentials, sha256: Sha256 });
+  const request = {
+    method: 'GET',
+    protocol: 'http:',
+    hostname: cache,
+    path: '/',
+    headers: { host: cache },
+    query: { Action: 'connect', User: username, ...(serverless ? { ResourceType: 'ServerlessCache' } : {}) },
+  };
+  const { query } = await signer.presign(request, { expiresIn: TOKEN_LIFE_S, signingDate: new Date(now) });
+  const parameters = Object.entries(query).map(([name, value]) => `${escaped(name)}=${escaped(value)}`);
+  return `${cache}/?${parameters.join('&')}`;
+}
+
+/** Loaded by whoever uses IAM, and by nobody else. */
+function library() {
+  try {
+    return require('@smithy/signature-v4');
+  } catch {
+    throw configError(
+      'elastiCacheIam needs @smithy/signature-v4, which cannot be loaded: npm install @smithy/signature-v4',
+    );
+  }
+}
+
+/** As it was signed: encodeURIComponent leaves five characters as they are that RFC 3986 reserves. */
+function escaped(text) {
+  return encodeURIComponent(text).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
+}
+
+/** The hash as the library wants it: keyed where it is given a secret. */
+class Sha256 {
+  #hash;
+
+  constructor(secret) {
+    this.#hash = secret === undefined ? createHash('sha256') : createHmac('sha256', secret);
+  }
+
+  update(data) {
+    this.#hash.update(data);
+  }
+
+  async digest() {
+    return this.#hash.digest();
+  }
+}
+
+module.exports = { presigned };
