@@ -161,9 +161,9 @@ export interface RedisOptions {
   /** The ACL user. */
   readonly username?: string | undefined;
   /**
-   * Several are tried in order at each connect, so that a token can be rotated. A function is asked at each connect, once more
-   * when the server refuses what it gave (`WRONGPASS`), and every 10.5 to 11.5 hours for a connection in use, which then logs in
-   * again; where it throws, rejects or gives no text, the connect fails with `NOAUTH`, and the time it takes is part of
+   * Several are tried in order at each connect, so that a token can be rotated. A function is asked at each connect, once
+   * more when the server refuses what it gave (`WRONGPASS`), and every 10.5 to 11.5 hours for a connection in use, which then
+   * logs in again; where it throws, rejects or gives no text, the connect fails with `NOAUTH`. The time it takes is part of
    * `connectTimeoutMs`. For IAM authentication of ElastiCache see {@link elastiCacheIam}.
    */
   readonly password?: string | readonly string[] | (() => string | Promise<string>) | undefined;

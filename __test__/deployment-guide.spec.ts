@@ -27,10 +27,10 @@ describe('the build of Amplify', () => {
     return written.split('\n').flatMap((line) => /^(\w+)=value$/.exec(line)?.[1] ?? []);
   }
 
-  /** In a document: variables, among codes of errors and what Next.js sets itself. */
+  /** In a document: variables, among codes of errors and what Next.js and AWS set themselves. */
   function named(text: string): string[] {
     const names = text.match(/\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b|\bRATE_LIMITER\b/g)!;
-    return names.filter((name) => !/^(ERR_|NEXT_RUNTIME$)/.test(name));
+    return names.filter((name) => !/^(ERR_|AWS_|NEXT_RUNTIME$)/.test(name));
   }
 
   test('hands over every variable that is read, and every one that a guide names', () => {
@@ -51,6 +51,7 @@ describe('the build of Amplify', () => {
 test('the snippets compile, in the strictest setting of an application', () => {
   // What stands around them in an application.
   const before: Record<string, string> = {
+    iam: '',
     configure: `import { configure } from '@huntaze/rate-limit';
       declare function tokenFromSecretsManager(): Promise<string>;`,
     route: '',

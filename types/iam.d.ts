@@ -21,8 +21,8 @@ export interface ElastiCacheIamOptions {
   /** Whether the cache is serverless; `false` when left out. */
   readonly serverless?: boolean | undefined;
   /**
-   * The credentials, or what gives those that are valid now: asked once for each new token, for 5 s at most. Left out: the standard
-   * provider chain of AWS, from `@aws-sdk/credential-provider-node`.
+   * The credentials, or what gives those that are valid now: asked once for each new token, for 5 s at most. Left out: the
+   * standard provider chain of AWS, from `@aws-sdk/credential-provider-node`.
    */
   readonly credentials?: AwsCredentials | (() => Promise<AwsCredentials>) | undefined;
 }

@@ -115,8 +115,8 @@ pub struct RedisConfig {
     pub connections: u8,
     /// The budget of one connect.
     pub connect_timeout: Duration,
-    /// How long the server takes a login with a password of a [`PasswordSource`] for good. No option of the package: ElastiCache
-    /// sets it, and tests do.
+    /// How long the server takes a login with a password of a [`PasswordSource`] for good. No option of the package:
+    /// ElastiCache sets it, and tests do.
     pub login_life: Duration,
 }
 

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 /// IAM", Limitations.)
 pub const LOGIN_LIFE: Duration = Duration::from_secs(12 * 60 * 60);
 
-/// Parts of its life: the login is renewed after 10½ to 11½ of 12 hours, by jitter: processes that were started together do
-/// not all log in at one moment.
+/// Parts of its life: the login is renewed after 10½ to 11½ of 12 hours, by jitter: processes that were started together
+/// do not all log in at one moment.
 const FIRST_DUE: f64 = 21.0 / 24.0;
 const LAST_DUE: f64 = 23.0 / 24.0;
 
