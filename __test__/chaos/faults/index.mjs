@@ -11,6 +11,7 @@ import endings from './endings.mjs';
 import failover from './failover.mjs';
 import frozen from './frozen.mjs';
 import loading from './loading.mjs';
+import login from './login.mjs';
 import { evicted, full } from './memory.mjs';
 import { elsewhere, unresolved } from './names.mjs';
 import outage from './outage.mjs';
@@ -44,6 +45,7 @@ export const faults = [
   full,
   evicted,
   refusal,
+  login,
   unresolved,
   elsewhere,
   frozen,

@@ -1,0 +1,52 @@
+// F18: the password is rotated under traffic, and then the server lets nobody in, or allows nothing.
+
+import { Stage } from '../stage.mjs';
+import { now, sleep } from '../time.mjs';
+
+export default {
+  id: 'F18',
+  title: 'password rotated, wrong, and a user without rights',
+  quick: true,
+  async run(context) {
+    const server = await context.server();
+    // The old one is in it: what looks for a secret finds either.
+    const [old, next] = [context.password, `${context.password}next`];
+    const stage = await Stage.open(context, { server, redis: { password: [next, old] } });
+    const user = (...rules) => server.send('ACL', 'SETUSER', 'default', ...rules);
+    const lastMs = context.quick ? 500 : 2000;
+
+    const from = now();
+    for (const rules of [[`>${next}`], ['resetpass', `>${next}`]]) {
+      context.step(rules.length === 1 ? 'old and new are valid' : 'the new one alone');
+      await user(...rules);
+      await sleep(lastMs);
+    }
+    const to = now();
+    server.password = next;
+
+    await stage.outage('all have to come again, with the new one', {
+      begin: () => server.killClients(),
+      lastMs: 0,
+      end: () => {},
+    });
+    await stage.outage('none of their passwords is right', {
+      begin: async () => {
+        await user('resetpass', '>another');
+        await server.killClients();
+      },
+      lastMs,
+      end: () => user('resetpass', `>${next}`),
+    });
+    await stage.outage('the user may run no script', {
+      begin: () => user('-eval', '-evalsha'),
+      lastMs,
+      end: () => user('+@all'),
+    });
+    await stage.quiet();
+    const lost = stage.between(from, to).filter(({ source }) => source !== 'redis' && source !== 'deny-cache');
+    stage.must(lost.length === 0, `${lost.length} checks were not decided by Redis while the password was rotated`);
+    for (const code of ['WRONGPASS', 'NOPERM']) stage.must(stage.failedWith(code) > 0, `nobody was told ${code}`);
+    // Connections may be killed while nothing is under way on them.
+    return stage.finish({ bites: false });
+  },
+};
