@@ -8,6 +8,7 @@ use huntaze_rate_limit::limiter::{Limiter, OnStoreError, Source};
 use huntaze_rate_limit::quota::Outcome;
 use huntaze_rate_limit::store::{ErrorKind, Op, Replay, Request, Scope, Store, StoreError};
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{sleep, timeout};
 
@@ -30,6 +31,10 @@ pub struct State {
     pub full: AtomicBool,
     /// It takes replays, and nobody hears of it.
     pub deaf: AtomicBool,
+    /// A replay waits on its way until it may go on, and then arrives.
+    pub held: AtomicBool,
+    pub go_on: Notify,
+    pub replaying: AtomicUsize,
     pub sent: AtomicUsize,
     pub probes: AtomicUsize,
     pub replayed: Mutex<Vec<Replay>>,
@@ -81,6 +86,10 @@ impl Store for Flaky {
         _: &Scope,
         replays: &[Replay],
     ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+        self.0.replaying.fetch_add(1, Ordering::SeqCst);
+        if self.0.held.load(Ordering::SeqCst) {
+            self.0.go_on.notified().await;
+        }
         self.fails()?;
         if self.0.full.load(Ordering::SeqCst) {
             let full = StoreError::new(ErrorKind::Oom, "full");

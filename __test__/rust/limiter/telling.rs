@@ -61,6 +61,31 @@ async fn what_was_decided_here_in_between_is_told_soon() {
     assert_eq!(outage.store.0.probes.load(Ordering::SeqCst), 0);
 }
 
+/// A replay that is under way when the breaker opens, and arrives over a new connection, is a sign of the store.
+#[tokio::test]
+async fn who_has_just_taken_a_replay_is_asked_at_once() {
+    let mut outage = Outage::new(OnStoreError::Local);
+    let store = outage.store.clone();
+    store.0.held.store(true, Ordering::SeqCst);
+    outage.store.set_away(true);
+    assert_eq!(outage.ask(Op::Check, "1").await, Ok(Source::Local));
+    let begun = Instant::now();
+    while store.0.replaying.load(Ordering::SeqCst) == 0 {
+        assert!(begun.elapsed() < PATIENT);
+        sleep(Duration::from_millis(1)).await;
+    }
+    outage.go_away().await;
+    outage.store.set_away(false);
+    store.0.held.store(false, Ordering::SeqCst);
+    store.0.go_on.notify_one();
+    let begun = Instant::now();
+    while outage.ask(Op::Check, "2").await != Ok(Source::Redis) {
+        // A store that gives no sign is asked after a second at the earliest.
+        assert!(begun.elapsed() < Duration::from_secs(1));
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
 /// A store that comes and goes grants no more than one limit.
 #[tokio::test]
 async fn the_local_logs_outlive_a_recovery() {

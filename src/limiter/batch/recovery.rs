@@ -49,11 +49,14 @@ pub(super) async fn recover<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>)
     let mut last = known().unwrap_or_default();
     let mut early = true;
     let mut pause = PAUSE;
+    let mut taken = false;
     loop {
         let asked = lane.is_open();
         if asked {
             let wait = lane.wait();
-            if early
+            if taken {
+                // It has just taken a replay that was under way when the breaker opened: over a new connection.
+            } else if early
                 && timeout(wait, route.store.reached(lane.part, last))
                     .await
                     .is_ok()
@@ -66,6 +69,7 @@ pub(super) async fn recover<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>)
                 sleep(wait).await;
                 early = true;
             }
+            taken = false;
             last = known().unwrap_or(last);
             lane.probing(true);
             if let Err(error) = probe(lane, route).await {
@@ -74,13 +78,14 @@ pub(super) async fn recover<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>)
             }
         }
         let (told, progress) = replay(lane, route).await;
+        taken = progress && !asked;
         // Only what has been probed: it may have opened meanwhile.
         if asked && told != Told::Nothing {
             lane.recovered();
         } else {
             lane.probing(false);
         }
-        if told == Told::All {
+        if told == Told::All && !(taken && lane.is_open()) {
             return;
         }
         if progress {

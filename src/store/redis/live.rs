@@ -13,7 +13,7 @@ use super::config::{Credentials, RedisConfig, Secret};
 use super::connect::{Connected, Way, connect};
 use super::connections::Connections;
 use super::driver::Driver;
-use super::greet::log_in;
+use super::greet::{is_alive, log_in};
 use super::login::{Login, Moment};
 use super::password::with_fresh;
 use super::pulse::Pulse;
@@ -23,8 +23,8 @@ use crate::store::{ErrorKind, StoreError};
 pub(super) struct Place {
     config: RedisConfig,
     way: Way,
-    /// The server there has said that it is a replica, and has not been lost since.
-    replica: Lock<Option<SocketAddr>>,
+    /// Where a server has last said that it does not decide, nothing else having happened since.
+    refused: Lock<Option<SocketAddr>>,
     /// Held by the link that looks for a server that is away.
     pub(super) search: Mutex<()>,
     /// Counts new connections.
@@ -36,7 +36,7 @@ impl Place {
     pub(super) fn new(config: RedisConfig, connections: Arc<Connections>) -> Self {
         Self {
             way: Way::new(&config),
-            replica: Lock::new(None),
+            refused: Lock::new(None),
             config,
             search: Mutex::new(()),
             arrivals: watch::Sender::new(0),
@@ -66,7 +66,7 @@ impl Place {
             address,
         } = connected.inspect_err(|_| {
             self.connections.failed();
-            self.is_replica(None);
+            self.refused_at(None);
         })?;
         let login = match self.config.credentials {
             // Not from when AUTH was answered: the server counts from when it was said.
@@ -83,20 +83,29 @@ impl Place {
         })
     }
 
+    /// Whether a quiet connection is alive, and its name has not come to lead elsewhere meanwhile.
+    pub(super) async fn gives_sign_of_life(&self, quiet: &Live) -> bool {
+        tokio::select! {
+            biased;
+            alive = is_alive(&quiet.connection, quiet.pulse.patience()) => alive,
+            () = self.moved() => false,
+        }
+    }
+
     /// Waits until the name leads elsewhere than at the last connect.
     pub(super) async fn moved(&self) {
         self.way.resolver.moved().await;
     }
 
-    /// What the last connection that was lost has shown of the server at its other end.
-    pub(super) fn is_replica(&self, address: Option<SocketAddr>) {
-        *self.replica.lock().unwrap_or_else(PoisonError::into_inner) = address;
+    /// A server has said that it does not decide: a replica, or one that is loading. `None`: something else has happened.
+    pub(super) fn refused_at(&self, address: Option<SocketAddr>) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = address;
     }
 
-    /// Whether a connection leads to a server that was a replica a moment ago.
-    pub(super) fn leads_to_replica(&self, live: &Live) -> bool {
-        let replica = self.replica.lock().unwrap_or_else(PoisonError::into_inner);
-        *replica == Some(live.address)
+    /// Whether a connection leads to the server that has just refused.
+    pub(super) fn has_refused(&self, live: &Live) -> bool {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        *refused == Some(live.address)
     }
 
     /// Says AUTH again on a connection in use, within the budget of a connect. It takes its turn among the checks, and one

@@ -14,7 +14,7 @@ use crate::store::redis::driver::Driver;
 use crate::store::redis::live::{Live, Place};
 use crate::store::{ErrorKind, StoreError};
 
-/// How often it is seen to whether a connection to a replica is still to be looked after.
+/// How often it is seen to whether a connection to a server that has refused is still to be looked after.
 const LOOK: Duration = Duration::from_secs(1);
 
 pub(super) fn arrive(core: &Weak<Core>, live: &Live) {
@@ -33,8 +33,9 @@ pub(super) fn install(core: &Weak<Core>, live: &Live) {
 
 /// Sees to a connection that has just come into use.
 pub(super) fn attend(core: &Arc<Core>, live: &Live) {
-    // One that leads to a replica again is no news to who waits for a server that decides.
-    if !core.place.leads_to_replica(live) {
+    // One that leads back to a server that has just refused is no news to who waits for one that decides.
+    if !core.place.has_refused(live) {
+        core.place.refused_at(None);
         core.place.arrivals.send_modify(|count| *count += 1);
     }
     let replaces = std::mem::replace(&mut core.lock().replaces, true);
@@ -118,10 +119,10 @@ pub(super) async fn reconnect(core: Weak<Core>) {
     }
 }
 
-/// Leaves a replica as soon as its name leads elsewhere: nobody has to be refused by it first. A demoted primary goes on
+/// Leaves a server that has refused as soon as its name leads elsewhere: nobody has to be refused by it first. A demoted primary goes on
 /// taking connections, and the name moves to the promoted one a second or so later.
 async fn follow(core: &Weak<Core>, place: &Place, mut live: Live) {
-    while place.leads_to_replica(&live) {
+    while place.has_refused(&live) {
         tokio::select! {
             () = unused(core, &live) => return,
             () = place.moved() => {}

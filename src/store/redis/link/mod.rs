@@ -18,7 +18,6 @@ use tokio::sync::watch;
 
 use self::background::{arrive, install, reconnect};
 use crate::store::redis::driver::Driver;
-use crate::store::redis::greet::is_alive;
 use crate::store::redis::live::{Live, Place};
 use crate::store::{ErrorKind, StoreError};
 
@@ -165,7 +164,7 @@ impl Core {
             let trying = Trying(core.clone());
             if let Some(live) = quiet
                 && !live.is_over()
-                && is_alive(&live.connection, live.pulse.patience()).await
+                && place.gives_sign_of_life(&live).await
             {
                 live.pulse.heard();
                 arrive(&core, &live);
@@ -198,8 +197,9 @@ impl Core {
             Stage::Up(live) if live.is(driver) => (live.is_proven(), live.address),
             _ => return,
         };
-        let replica = error.kind() == ErrorKind::ReadOnly;
-        self.place.is_replica(replica.then_some(address));
+        // A primary that is demoted loads what the other has.
+        let refused = matches!(error.kind(), ErrorKind::ReadOnly | ErrorKind::Loading);
+        self.place.refused_at(refused.then_some(address));
         self.left.send_replace(());
         if !proven {
             self.go_away(&mut state, error);
