@@ -148,11 +148,11 @@ export class Stage {
     this.records = await this.all('records');
     this.history = historyOf(this.records);
     this.settled = this.between(settledFrom);
-    this.recoveries = this.recoveries.map((took, i) => (took < Infinity ? this.#recovery(this.outages[i][1]) : took));
+    this.recoveries = this.recoveries.map((took, i) => (took < Infinity ? this.decided(this.outages[i][1]) : took));
   }
 
   /** From the moment on, until every process has been answered by Redis in each of its limiters. */
-  #recovery(since) {
+  decided(since) {
     const first = new Map();
     for (const { process, limiter, source, settledAt } of this.history) {
       if (source !== 'redis' || settledAt < since) continue;

@@ -1,5 +1,6 @@
 // Every fault, in the order of the report.
 
+import certificates from './certificates.mjs';
 import checker from './checker.mjs';
 import { clientClocks, serverClock } from './clocks.mjs';
 import { asked, killed } from './cluster-failover.mjs';
@@ -17,6 +18,7 @@ import { elsewhere, unresolved } from './names.mjs';
 import outage from './outage.mjs';
 import pauses from './pauses.mjs';
 import refusal from './refusal.mjs';
+import { promoted, promotedOverTls } from './promotion.mjs';
 import { garbage, outOfStep } from './replies.mjs';
 import { demoted, masterDown } from './roles.mjs';
 import { busy, flushed } from './scripts.mjs';
@@ -45,9 +47,12 @@ export const faults = [
   full,
   evicted,
   refusal,
+  certificates,
   login,
   unresolved,
   elsewhere,
+  promoted,
+  promotedOverTls,
   frozen,
   crowd,
   endings,

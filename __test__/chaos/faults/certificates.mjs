@@ -1,0 +1,86 @@
+// F17: the certificate is replaced while connected: by a good one, which nobody notices, and by ones that nobody should
+// believe; and the port comes to speak plain text.
+
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { freePort } from '../servers.mjs';
+import { Stage } from '../stage.mjs';
+import { now, sleep } from '../time.mjs';
+
+const RENEWALS = 20;
+const RENEWAL_MS = 100;
+const OUTAGE_MS = 1000;
+
+const WRONG = {
+  'another authority': 'stranger',
+  expired: 'expired',
+  'not yet valid': 'early',
+  'another name': 'renamed',
+};
+
+const file = (name) => fileURLToPath(new URL(`../../fixtures/tls/${name}`, import.meta.url));
+const pem = (name) => readFileSync(file(`${name}.pem`), 'utf8');
+
+export default {
+  id: 'F17',
+  title: 'certificate replaced while connected; plain where there was TLS',
+  quick: false,
+  async run(context) {
+    const port = await freePort();
+    const shown = ['--tls-cert-file', file('server.pem'), '--tls-key-file', file('server.key')];
+    const options = ['--tls-port', port, ...shown, '--tls-ca-cert-file', file('ca.pem'), '--tls-auth-clients', 'no'];
+    const server = await context.server({ options });
+    const show = (name) => server.config('tls-cert-file', file(`${name}.pem`));
+    const encrypted = { host: server.host, port };
+    const proxy = await context.proxy(encrypted);
+    const tls = { ca: pem('ca') + pem('next-ca'), servername: 'redis.test' };
+    const stage = await Stage.open(context, { server, through: proxy, redis: { tls } });
+    context.step('renewed under load');
+    const renewed = now();
+    for (let i = 0; i < RENEWALS; i++) {
+      await show(i % 2 === 0 ? 'renewed' : 'server');
+      await sleep(RENEWAL_MS);
+    }
+    const renewals = [renewed, now()];
+    const outages = [];
+    for (const [what, name] of Object.entries(WRONG)) {
+      const outage = await stage.outage(what, {
+        begin: async () => {
+          await show(name);
+          // Those that are connected are not asked again: they would go on.
+          await server.killClients();
+        },
+        lastMs: OUTAGE_MS,
+        end: () => show('renewed'),
+      });
+      outages.push([what, outage]);
+    }
+    await stage.outage('plain', {
+      begin: () => {
+        proxy.target = server;
+        proxy.reset();
+      },
+      lastMs: OUTAGE_MS,
+      end: () => {
+        proxy.target = encrypted;
+        proxy.reset();
+      },
+    });
+    await stage.quiet();
+    const meanwhile = stage.between(...renewals).filter(({ settledAt }) => settledAt < renewals[1]);
+    const without = meanwhile.filter(({ source }) => source !== 'redis' && source !== 'deny-cache');
+    stage.must(
+      without.length === 0,
+      `${without.length} checks were decided without Redis while certificates were renewed`,
+    );
+    stage.note(`${RENEWALS} renewals, ${meanwhile.length} checks meanwhile: ${stage.share(meanwhile)}`);
+    for (const [what, [from, to]] of outages) {
+      const failed = stage.between(from, to).filter(({ outcome }) => outcome === 'failed');
+      const named = failed.filter(({ source }) => source === 'TLS');
+      stage.must(named.length > 0, `${what}: nobody was told TLS`);
+      stage.note(`${what}: ${named.length} of ${failed.length} failures under throw are TLS`);
+    }
+    stage.noteCodes();
+    return stage.finish();
+  },
+};

@@ -1,0 +1,114 @@
+// F19: a primary with replicas, again and again: a replica is promoted, and a second later the name of the primary leads to
+// it. The old primary goes on as a healthy replica, or takes packets and never answers.
+
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { NameServer } from '../name-server.mjs';
+import { freePort, inSync } from '../servers.mjs';
+import { Stage } from '../stage.mjs';
+import { now, sleep } from '../time.mjs';
+
+/** Of each kind. */
+const TIMES = 5;
+/** How much later than its replica is promoted the name moves: so long resolvers keep an answer, or longer. */
+const NAME_MS = 1000;
+/** From the promotion until the new primary decides, in every process and under every policy. */
+const DECIDES_MS = 3000;
+const SECONDS = 1000;
+/** The name that the certificate of the tests has. */
+const NAME = 'redis.test';
+const RIGHTS = '+eval +evalsha +time +del +pexpire +lindex +llen +lpop +lpush +lset +ltrim'.split(' ');
+
+const file = (name) => fileURLToPath(new URL(`../../fixtures/tls/${name}`, import.meta.url));
+
+export const promoted = {
+  id: 'F19c',
+  title: 'replica promoted, the name follows a second later',
+  quick: false,
+  run: async (context) => run(context, await plain()),
+};
+
+export const promotedOverTls = {
+  id: 'F19d',
+  title: 'the same over TLS with a user of few rights',
+  quick: false,
+  run: async (context) => run(context, await encrypted(context)),
+};
+
+/** `options` of both servers; the `port` and the options `redis` of the limiters. */
+async function plain() {
+  const port = await freePort();
+  return { control: port, port, options: [], redis: {} };
+}
+
+async function encrypted({ password }) {
+  const [control, port] = [await freePort(), await freePort()];
+  const pem = ['--tls-cert-file', file('server.pem'), '--tls-key-file', file('server.key')];
+  const tls = ['--tls-port', port, ...pem, '--tls-ca-cert-file', file('ca.pem'), '--tls-auth-clients', 'no'];
+  const user = ['--user', 'limiter', 'on', `>${password}`, '~{*', ...RIGHTS];
+  const redis = { username: 'limiter', tls: { ca: readFileSync(file('ca.pem'), 'utf8') } };
+  return { control, port, options: [...tls, ...user], redis };
+}
+
+async function run(context, { control, port, options, redis }) {
+  const server = (host, ...more) =>
+    context.server({ host, port: control, options: [...options, '--repl-diskless-sync-delay', 0, ...more] });
+  let primary = await server('127.0.0.1');
+  let replica = await server('127.0.0.2', '--replicaof', primary.host, control);
+  await inSync(primary, replica);
+  const names = await NameServer.start();
+  context.keep(names, () => names.close());
+  names.answer = { address: primary.host };
+  const through = { host: NAME, port };
+  const stage = await Stage.open(context, {
+    server: primary,
+    through,
+    redis,
+    callerOf: () => ({ inside: names.inside }),
+  });
+  const promotions = { 'a replica': [], 'a black hole': [] };
+  for (let i = 0; i < 2 * TIMES; i++) {
+    const hole = i % 2 === 1;
+    const old = hole ? 'a black hole' : 'a replica';
+    await stage.outage(`promotion ${i + 1}: the old primary is ${old}`, {
+      begin: async () => {
+        // No write is acknowledged that the other does not have.
+        await primary.send('CLIENT', 'PAUSE', 60 * SECONDS, 'WRITE');
+        await inSync(primary, replica);
+        if (hole) primary.freeze();
+        await replica.send('REPLICAOF', 'NO', 'ONE');
+        promotions[old].push(now());
+        if (!hole) await demote(primary, replica);
+      },
+      lastMs: NAME_MS,
+      end: () => {
+        names.answer = { address: replica.host };
+      },
+    });
+    [primary, replica] = [replica, primary];
+    stage.server = primary;
+    if (hole) {
+      replica.thaw();
+      await demote(replica, primary);
+    }
+    await inSync(primary, replica);
+    // The breakers are closed, and the next promotion meets what is well.
+    await sleep(2 * SECONDS);
+  }
+  await stage.quiet();
+  for (const [old, moments] of Object.entries(promotions)) {
+    const took = moments.map((since) => stage.decided(since)).sort((a, b) => a - b);
+    stage.must(took.at(-1) <= DECIDES_MS, `the new primary decided ${Math.round(took.at(-1))} ms after its promotion`);
+    stage.note(
+      `the old primary ${old}: decided by the new one ${took.map(Math.round).join(', ')} ms after its promotion, the name having moved after ${NAME_MS}`,
+    );
+  }
+  stage.noteCodes();
+  return stage.finish();
+}
+
+/** The server becomes a replica, and takes up what it was told to hold back: to refuse it. */
+async function demote(server, primary) {
+  await server.send('REPLICAOF', primary.host, primary.port);
+  await server.send('CLIENT', 'UNPAUSE');
+}
