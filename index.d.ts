@@ -169,7 +169,11 @@ export interface RedisOptions {
   readonly password?: string | readonly string[] | (() => string | Promise<string>) | undefined;
   /** 0 when left out. */
   readonly database?: number | undefined;
-  /** `ca` (PEM) is trusted instead of the public roots; `servername` is expected in the certificate instead of the host, of every node of a cluster. */
+  /**
+   * TLS 1.2 or 1.3; the certificate is always verified. `ca` (PEM, one certificate or more) is trusted instead of the public
+   * roots; `servername` (a DNS name or an address) is expected in the certificate instead of the host, on every node where
+   * there are several. Each of a wrong authority, name or time, and plain against TLS, is an error with the code `TLS`.
+   */
   readonly tls?: boolean | { readonly ca?: string | undefined; readonly servername?: string | undefined } | undefined;
   /**
    * Whether it is a Redis Cluster (cluster mode enabled, or serverless). Left out, the server is asked, once, with `CLUSTER SLOTS`.
@@ -180,7 +184,8 @@ export interface RedisOptions {
   readonly connections?: number | undefined;
   /**
    * Budget of one connect in ms, from the look-up of the name to AUTH: 1 to 60,000; 1000 when left out. Connects go on in the
-   * background past a check's deadline.
+   * background past a check's deadline. A server that has never been reached, takes the connection and says nothing for half
+   * of it is asked whether it speaks TLS where plain text was sent, or the other way round.
    */
   readonly connectTimeoutMs?: number | undefined;
 }

@@ -27,7 +27,7 @@ const ADVICE = {
     causes: [
       'A security group or a network ACL drops the packets: a refusal would have come at once.',
       'The application does not run in the VPC of the cache.',
-      'Plain text was sent to a port that speaks TLS, where in-transit encryption is on.',
+      'The server takes connections and says nothing: it hangs, or speaks TLS where plain text was sent, or neither.',
       'The node is overloaded, or a long command runs.',
     ],
     steps: (at) => [
@@ -68,13 +68,13 @@ const ADVICE = {
     meaning: 'The connection broke, or there is no way to that network.',
     causes: [
       'The node failed over or was restarted.',
-      'Plain text was sent to a port that speaks TLS.',
+      'The server closed the connection in the TLS handshake, as one that has no connection left does.',
       'Something in between, such as a proxy or a NAT gateway, closes connections.',
       'No route leads to the network of the cache.',
     ],
     steps: () => [
       'Once in a while it is nothing: the next check connects anew.',
-      'With in-transit encryption, set ELASTICACHE_REDIS_TLS=true or use a rediss:// URL.',
+      'Look at CurrConnections, and at the events of the cache.',
       VPC,
     ],
     retryable: true,
@@ -83,13 +83,17 @@ const ADVICE = {
     meaning: 'The TLS handshake failed.',
     causes: [
       'The certificate is for another name, or from an authority that is not trusted.',
-      'TLS was spoken to a port without in-transit encryption.',
+      'It has expired or is not valid yet, or the clock of this machine is wrong.',
       'An alias of the endpoint is used, which its certificate does not have.',
+      'TLS was spoken to a port without in-transit encryption, or plain text to one that has it.',
+      'The server speaks no version from TLS 1.2 on, or wants a certificate of its clients.',
     ],
     steps: (at) => [
       `Compare ${at.host} with the endpoint that the ElastiCache console shows, or set redis.tls.servername to that.`,
-      'Without in-transit encryption, leave ELASTICACHE_REDIS_TLS unset and use redis:// in place of rediss://.',
       'Give an authority of your own in NODE_EXTRA_CA_CERTS or redis.tls.ca.',
+      'With in-transit encryption, set ELASTICACHE_REDIS_TLS=true or use a rediss:// URL.',
+      'Without it, leave ELASTICACHE_REDIS_TLS unset and use redis:// in place of rediss://.',
+      'Read what an operator is told: it says which of these it is.',
     ],
     retryable: false,
   },
