@@ -69,15 +69,15 @@ export function noNeedlessDenial(history, limiters, wallOffset) {
   for (const [key, list] of byIdOf(history)) {
     const { limit, windowMs } = limiters[list[0].limiter];
     const recorded = sorted(admissions(list, 'redis').map(({ moment }) => moment - wallOffset));
-    const undecided = sorted(
-      list.filter(({ source }) => source !== 'redis' && source !== 'deny-cache').map(({ settledAt }) => settledAt),
-    );
+    const undecided = list.filter(({ source }) => source !== 'redis' && source !== 'deny-cache');
+    const [askedAt, givenUpAt] = ['calledAt', 'settledAt'].map((at) => sorted(undecided.map((one) => one[at])));
     for (const { outcome, source, calledAt, settledAt } of list) {
       if (outcome !== 'denied' || (source !== 'redis' && source !== 'deny-cache')) continue;
       const between = (moments) =>
         countUpTo(moments, settledAt + CLOCKS_MS) - countUpTo(moments, calledAt - windowMs - CLOCKS_MS);
-      // A request may be recorded after its promise has settled, by as long as the network held it back.
-      const ghosts = countUpTo(undecided, settledAt + CLOCKS_MS) - countUpTo(undecided, calledAt - 2 * windowMs);
+      // A request may be recorded as soon as it is made, long before its promise settles, and after that has settled, by as
+      // long as the network held it back.
+      const ghosts = countUpTo(askedAt, settledAt + CLOCKS_MS) - countUpTo(givenUpAt, calledAt - 2 * windowMs);
       if (between(recorded) + 2 * ghosts >= limit) continue;
       needless++;
       example ??= `${key}: ${between(recorded)} of ${limit} in the window`;

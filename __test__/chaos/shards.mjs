@@ -20,7 +20,7 @@ export function undisturbed(stage, [from, to], of = () => true) {
   stage.must(all.length > 0, 'nobody asked the healthy shards');
   stage.must(
     others.length === 0,
-    `${others.length} of ${all.length} were not decided by Redis: ${stage.share(others)}`,
+    `healthy: ${others.length} of ${all.length} were not decided by Redis: ${stage.share(others)}`,
   );
   return all;
 }

@@ -2,7 +2,8 @@
 // Kinds of Redis other than one plain server, for Jest and for chaos.
 
 const { Cluster, SHARDS, SLOTS, slotOf } = require('./cluster.cjs');
+const { idOf } = require('./layout.cjs');
 const { Single } = require('./single.cjs');
 const { certificate } = require('./tls.cjs');
 
-module.exports = { Cluster, Single, SHARDS, SLOTS, slotOf, caFile: certificate.ca };
+module.exports = { Cluster, Single, SHARDS, SLOTS, idOf, slotOf, caFile: certificate.ca };

@@ -3,8 +3,12 @@
 import certificates from './certificates.mjs';
 import checker from './checker.mjs';
 import { clientClocks, serverClock } from './clocks.mjs';
+import clusterCrowd from './cluster-crowd.mjs';
+import { down, gone } from './cluster-down.mjs';
 import { asked, killed } from './cluster-failover.mjs';
 import { halfWay, live } from './cluster-moving.mjs';
+import { circular, unroutable } from './cluster-redirects.mjs';
+import clusterUsers from './cluster-users.mjs';
 import connections from './connections.mjs';
 import control from './control.mjs';
 import crowd from './crowd.mjs';
@@ -33,8 +37,12 @@ export const faults = [
   asked,
   killed,
   demoted,
+  circular,
+  unroutable,
   live,
   halfWay,
+  gone,
+  down,
   loading,
   masterDown,
   connections,
@@ -49,12 +57,14 @@ export const faults = [
   refusal,
   certificates,
   login,
+  clusterUsers,
   unresolved,
   elsewhere,
   promoted,
   promotedOverTls,
   frozen,
   crowd,
+  clusterCrowd,
   endings,
   serverClock,
   clientClocks,

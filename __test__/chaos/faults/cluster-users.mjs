@@ -1,0 +1,63 @@
+// F18 on a cluster: the password is rotated under traffic, and one shard lets the limiter in no more, or not do this.
+
+import { others, undisturbed } from '../shards.mjs';
+import { Stage } from '../stage.mjs';
+
+const SICK = 1;
+
+export default {
+  id: 'F18c',
+  title: 'cluster: a password rotated under traffic; NOPERM and WRONGPASS of one shard',
+  quick: false,
+  async run(context) {
+    const server = await context.cluster();
+    const { cluster } = server;
+    const { username = 'default', password } = server.access;
+    const next = `${password}next`;
+    const redis = { password: [next, password] };
+    const stage = await Stage.open(context, { server, redis, streams: { thinkMs: 50 } });
+    const grant = (ports, ...rules) => server.sendAll(ports, 'ACL', 'SETUSER', username, ...rules);
+
+    // As ElastiCache has it: the new one besides, then the new one alone. Connections that are there stay.
+    await stage.outage('the new password is valid, too', {
+      begin: () => grant(cluster.ports, `>${next}`),
+      lastMs: 1000,
+      end: () => {},
+    });
+    await stage.outage('the old password ends', {
+      begin: () => grant(cluster.ports, `<${password}`),
+      lastMs: 1000,
+      end: () => {},
+    });
+    const rotation = stage.outages.length;
+    await stage.outage('everybody has to come again', {
+      begin: () => server.killClients(),
+      lastMs: 500,
+      end: () => {},
+    });
+
+    const sick = [await cluster.primary(SICK), await cluster.replica(SICK)];
+    await stage.outage('one shard runs no scripts for it', {
+      begin: () => grant(sick, '-eval', '-evalsha'),
+      lastMs: 1500,
+      end: () => grant(sick, '+eval', '+evalsha'),
+    });
+    await stage.outage('one shard knows another password', {
+      begin: async () => {
+        await grant(sick, 'resetpass', '>another');
+        await server.killClients(sick);
+      },
+      lastMs: 1500,
+      end: () => grant(sick, 'resetpass', `>${next}`),
+    });
+    await stage.quiet();
+    for (const outage of stage.outages.slice(0, rotation)) {
+      const all = undisturbed(stage, outage);
+      stage.note(`${all.length} checks while the password was rotated, every one decided by Redis`);
+    }
+    for (const outage of stage.outages.slice(rotation + 1)) others(stage, outage, SICK);
+    for (const code of ['NOPERM', 'WRONGPASS']) stage.must(stage.failedWith(code) > 0, `nobody was told ${code}`);
+    stage.noteCodes();
+    return stage.finish({ bites: false });
+  },
+};
