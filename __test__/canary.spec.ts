@@ -68,13 +68,13 @@ function endOf(text: string, way: string, op: Op): string | undefined {
 }
 
 /** The canary as each option takes it, and as the environment does. */
-function everyWay(place: Place): Way[] {
+function everyWay(place: Place, connectTimeoutMs = PATIENT): Way[] {
   const { host, port, username, tls } = place;
-  const plain = { ...place, connectTimeoutMs: PATIENT };
+  const plain = { ...place, connectTimeoutMs };
   const [user, secret] = [username ?? '', encodeURIComponent(CANARY)];
   const url = `${tls ? 'rediss' : 'redis'}://${user}:${secret}@${host}:${port}`;
   return [
-    { way: 'url', redis: { url, tls, connectTimeoutMs: PATIENT } },
+    { way: 'url', redis: { url, tls, connectTimeoutMs } },
     { way: 'password', redis: { ...plain, password: CANARY } },
     { way: 'list', redis: { ...plain, password: [`first-${CANARY}`, CANARY] } },
     { way: 'function', redis: { ...plain, password: { source: { returns: CANARY } } } },
@@ -97,7 +97,7 @@ const withPassword = failures.filter(({ password }) => password !== 'absent');
 
 test.each([...withPassword, ...echoes].map((f) => [f.code, f.name, f] as const))('%s: %s', async (_, __, failure) => {
   const { code, orElse, ops = ['limit', 'check', 'status', 'reset'], timeoutMs = PATIENT } = failure;
-  const ways = everyWay(await failure.arrange(scene));
+  const ways = everyWay(await failure.arrange(scene), failure.connectTimeoutMs);
   const text = await printed({ ops, timeoutMs, ways });
   expectSilence(text);
   // It has been met in each way, or the silence says nothing.
