@@ -18,6 +18,7 @@ pub struct Gate {
 struct State {
     accepted: AtomicUsize,
     auths: AtomicUsize,
+    expired: AtomicUsize,
     /// So many renewals are refused.
     refusals: AtomicUsize,
     /// Connections before this one are to be logged out.
@@ -71,6 +72,11 @@ impl Gate {
         self.state.accepted.load(Ordering::SeqCst)
     }
 
+    /// How many of them were ended for their age.
+    pub fn expired(&self) -> usize {
+        self.state.expired.load(Ordering::SeqCst)
+    }
+
     /// How often AUTH has been said.
     pub fn auths(&self) -> usize {
         self.state.auths.load(Ordering::SeqCst)
@@ -91,6 +97,7 @@ fn ask(
     loop {
         let left = life.map(|life| life.saturating_sub(since.elapsed()));
         if left == Some(Duration::ZERO) {
+            state.expired.fetch_add(1, Ordering::SeqCst);
             break;
         }
         client.set_read_timeout(left).unwrap();
