@@ -45,6 +45,9 @@ async function failure(made: RateLimiter): Promise<Error & { code?: string }> {
   );
 }
 
+/** How logins ended, each way once: who is refused tries again in the background. */
+const reasons = () => [...new Set(gate.logins)];
+
 describe('a token', () => {
   test('lets in', async () => {
     await open();
@@ -60,14 +63,14 @@ describe('a token', () => {
     gate.keys.set(KEY.accessKeyId, session);
     expect(await limiter(iam({ credentials: session })).limit(1)).toMatchObject({ source: 'redis' });
     expect((await failure(limiter(iam()))).code).toBe('WRONGPASS');
-    expect(gate.logins).toEqual([undefined, 'X-Amz-Security-Token']);
+    expect(reasons()).toEqual([undefined, 'X-Amz-Security-Token']);
   });
 
   test('for a serverless cache', async () => {
     await open({ serverless: true });
     expect(await limiter(iam({ serverless: true })).limit(1)).toMatchObject({ source: 'redis' });
     expect((await failure(limiter(iam()))).code).toBe('WRONGPASS');
-    expect(gate.logins).toEqual([undefined, 'ResourceType']);
+    expect(reasons()).toEqual([undefined, 'ResourceType']);
   });
 
   test.each<[string, Partial<ElastiCacheIamOptions>]>([
@@ -82,8 +85,7 @@ describe('a token', () => {
     const token = iam(options);
     const error = await failure(limiter(() => token()));
     expect(error.code).toBe('WRONGPASS');
-    // Once: a function around it is not told, and gives the same again.
-    expect(gate.logins).toEqual([reason]);
+    expect(reasons()).toEqual([reason]);
   });
 
   test.each([
@@ -97,7 +99,7 @@ describe('a token', () => {
     const outcome = limiter(iam()).limit(1);
     if (reason === undefined) expect(await outcome).toMatchObject({ source: 'redis' });
     else await expect(outcome).rejects.toMatchObject({ code: 'WRONGPASS' });
-    expect(gate.logins).toEqual([reason]);
+    expect(reasons()).toEqual([reason]);
   });
 });
 
