@@ -151,9 +151,9 @@ test('a token that the server refuses is not kept', async () => {
 });
 
 test('a connection that the server ends for its age, while nobody asks, costs no check', async () => {
-  await open({ lifeMs: 50 });
+  await open({ lifeMs: 1000 });
   const made = limiter(iam());
-  for (const connections of [1, 2, 3]) {
+  for (const connections of [1, 2]) {
     expect(await made.limit(1)).toMatchObject({ source: 'redis', remaining: 5 - connections });
     expect(gate.connections).toBe(connections);
     await until(() => gate.ended === connections);
