@@ -1,6 +1,7 @@
 // What a fault of one shard does to it and to the others. Slots are those of the start.
 
 import servers from '../servers/index.cjs';
+import { now, until } from './time.mjs';
 
 const { SHARDS, SLOTS, slotOf } = servers;
 
@@ -33,6 +34,31 @@ export function others(stage, [from, to], sick) {
   stage.note(
     `the other shards: ${meanwhile.length} decisions, all by Redis; p99 ${p99(meanwhile)} ms, before ${p99(before)} ms`,
   );
+}
+
+/** I18: seconds. */
+const HEALED_MS = 5000;
+
+/** Waits until that shard decides again in every process and for every policy; the others may have done so all the while. */
+export async function healed(stage, shard) {
+  const since = now();
+  for (const limiter of Object.keys(stage.limiters)) {
+    const decides = async () => {
+      const answers = await stage.all('check', { limiter, id: freshId(limiter, shard) });
+      return answers.every(({ source }) => source === 'redis');
+    };
+    stage.must(await until(HEALED_MS, decides, 50), `I18: shard ${shard} does not decide again within ${HEALED_MS} ms`);
+  }
+  stage.context.step(`shard ${shard} decides again after ${Math.round(now() - since)} ms`);
+}
+
+let fresh = 0;
+
+function freshId(limiter, shard) {
+  for (;;) {
+    const id = `fresh-${fresh++}`;
+    if (shardOf({ limiter, id }) === shard) return id;
+  }
 }
 
 /** How long it took after `since` until every process had been answered by that shard. */

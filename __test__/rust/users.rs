@@ -21,7 +21,8 @@ pub const ADMIN_PASSWORD: &str = "pw-admin";
 pub fn users(folder: &Path) -> Vec<String> {
     let file = folder.join("users.acl");
     let users = [
-        "user default off".to_owned(),
+        // Its rights are for what a server reads back of its own (`appendonly`): as nobody else.
+        "user default off ~* &* +@all".to_owned(),
         format!("user {USER} on >{PASSWORD} {LIMITER} {CLUSTER}"),
         format!("user {ADMIN} on >{ADMIN_PASSWORD} ~* &* +@all"),
     ];

@@ -3,6 +3,7 @@
 // redirections are.
 
 const { spawn } = require('node:child_process');
+const { mkdirSync } = require('node:fs');
 const { join } = require('node:path');
 const Redis = require('ioredis').default;
 
@@ -24,7 +25,10 @@ class Node {
 
   /** Resolves when it takes connections. */
   async start() {
-    const fixed = ['--port', this.port, '--bind', '127.0.0.1', '--unixsocket', this.socket, '--dir', this.folder];
+    // What it keeps on disk is no other node's.
+    const dir = join(this.folder, `${this.port}`);
+    mkdirSync(dir, { recursive: true });
+    const fixed = ['--port', this.port, '--bind', '127.0.0.1', '--unixsocket', this.socket, '--dir', dir];
     const args = [...fixed, '--save', '', ...this.options].map(String);
     const child = spawn('redis-server', args, { stdio: ['ignore', 'pipe', 'inherit'] });
     this.#child = child;

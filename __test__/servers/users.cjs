@@ -15,7 +15,8 @@ const ADMIN = { username: 'admin', password: 'pw-of-the-tests-own' };
 function usersIn(folder, { username, password }) {
   const file = join(folder, 'users.acl');
   const users = [
-    'user default off',
+    // Its rights are for what a server reads back of its own (`appendonly`): as nobody else.
+    'user default off ~* &* +@all',
     `user ${username} on >${password} ${LIMITER} ${CLUSTER}`,
     `user ${ADMIN.username} on >${ADMIN.password} ~* &* +@all`,
   ];

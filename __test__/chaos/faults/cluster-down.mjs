@@ -1,6 +1,6 @@
 // F6: a shard of a cluster without its primary and without its replica.
 
-import { others, shardOf, shardRecovery } from '../shards.mjs';
+import { healed, others, shardOf, shardRecovery } from '../shards.mjs';
 import { Stage } from '../stage.mjs';
 import { now } from '../time.mjs';
 
@@ -66,6 +66,7 @@ async function dies({ cluster }, stage, lastMs) {
       ended.at = now();
     },
   });
+  await healed(stage, SICK);
   await cluster.restart(replica);
   return ended;
 }

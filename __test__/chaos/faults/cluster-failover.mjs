@@ -1,7 +1,7 @@
 // F2: a shard of a cluster fails over: asked to, forced, taken over; and because its primary was killed.
 
 import { above, logsOf, lostWrites, soughtOf, totalOf } from '../lost.mjs';
-import { others, shardOf, shardRecovery } from '../shards.mjs';
+import { healed, others, shardOf, shardRecovery } from '../shards.mjs';
 import { Stage } from '../stage.mjs';
 import { now, sleep } from '../time.mjs';
 
@@ -76,6 +76,7 @@ export const killed = {
         lastMs: 0,
         end: () => {},
       });
+      await healed(stage, SICK);
       rounds.push(round);
     }
     await stage.quiet();

@@ -1,7 +1,7 @@
 // F4: nodes of a cluster that send a request in a circle, or to where nobody is.
 
 import servers from '../../servers/index.cjs';
-import { others, shardOf, slotOfId, undisturbed } from '../shards.mjs';
+import { healed, others, shardOf, slotOfId, undisturbed } from '../shards.mjs';
 import { Stage } from '../stage.mjs';
 import { until } from '../time.mjs';
 
@@ -76,6 +76,7 @@ export const unroutable = {
       lastMs: 3000,
       end: () => called('localhost'),
     });
+    await healed(stage, SICK);
     await stage.quiet();
     const [outage] = stage.outages;
     others(stage, outage, SICK);

@@ -1,6 +1,6 @@
 // F18 on a cluster: the password is rotated under traffic, and one shard lets the limiter in no more, or not do this.
 
-import { others, undisturbed } from '../shards.mjs';
+import { healed, others, undisturbed } from '../shards.mjs';
 import { Stage } from '../stage.mjs';
 
 const SICK = 1;
@@ -36,12 +36,14 @@ export default {
       end: () => {},
     });
 
+    await healed(stage, SICK);
     const sick = [await cluster.primary(SICK), await cluster.replica(SICK)];
     await stage.outage('one shard runs no scripts for it', {
       begin: () => grant(sick, '-eval', '-evalsha'),
       lastMs: 1500,
       end: () => grant(sick, '+eval', '+evalsha'),
     });
+    await healed(stage, SICK);
     await stage.outage('one shard knows another password', {
       begin: async () => {
         await grant(sick, 'resetpass', '>another');
@@ -50,6 +52,7 @@ export default {
       lastMs: 1500,
       end: () => grant(sick, 'resetpass', `>${next}`),
     });
+    await healed(stage, SICK);
     await stage.quiet();
     for (const outage of stage.outages.slice(0, rotation)) {
       const all = undisturbed(stage, outage);
