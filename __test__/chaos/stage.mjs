@@ -84,9 +84,12 @@ export class Stage {
     await this.resume();
     if ((await this.#decidedSince(this.startedAt)) === undefined) throw new Error('Redis decides nothing at the start');
     await sleep(400);
-    this.#before = await this.all('footprint');
+    await this.measure();
     this.wallOffset = Date.now() - now();
   }
+
+  /** What the processes hold of the system now is what they may hold afterwards. */
+  measure = async () => void (this.#before = await this.all('footprint'));
 
   /** Traffic, until `all('stop')`. */
   resume() {

@@ -1,9 +1,14 @@
 // F21 on a cluster: five hundred connections come back at once.
 
 import { Stage } from '../stage.mjs';
+import { until } from '../time.mjs';
 
 const PROCESSES = 4;
 const CONNECTIONS = 16;
+/** Of three limiters to three primaries. */
+const ALL = 9 * PROCESSES * CONNECTIONS;
+/** They are opened one after the other, as traffic asks for them. */
+const OPENED_MS = 15_000;
 
 export default {
   id: 'F21c',
@@ -23,8 +28,10 @@ export default {
       },
       streams: { thinkMs: 50 },
     });
+    await until(OPENED_MS, async () => (await server.clients()) >= ALL, 200);
     const before = await server.clients();
     stage.must(before >= 500, `${before} connections, not 500`);
+    await stage.measure();
     await stage.outage('all connections closed', { begin: () => server.killClients(), lastMs: 0, end: () => {} });
     await stage.outage('all nodes stand still', {
       begin: () => server.freeze(),

@@ -56,7 +56,7 @@ export default {
     await stage.quiet();
     for (const outage of stage.outages.slice(0, rotation)) {
       const all = undisturbed(stage, outage);
-      stage.note(`${all.length} checks while the password was rotated, every one decided by Redis`);
+      stage.note(`${all.length} checks while the password was rotated`);
     }
     for (const outage of stage.outages.slice(rotation + 1)) others(stage, outage, SICK);
     for (const code of ['NOPERM', 'WRONGPASS']) stage.must(stage.failedWith(code) > 0, `nobody was told ${code}`);
