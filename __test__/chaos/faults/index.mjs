@@ -3,6 +3,7 @@
 import certificates from './certificates.mjs';
 import checker from './checker.mjs';
 import { clientClocks, serverClock } from './clocks.mjs';
+import clusterCertificates from './cluster-certificates.mjs';
 import clusterCrowd from './cluster-crowd.mjs';
 import { down, gone } from './cluster-down.mjs';
 import { asked, killed } from './cluster-failover.mjs';
@@ -56,6 +57,7 @@ export const faults = [
   evicted,
   refusal,
   certificates,
+  clusterCertificates,
   login,
   clusterUsers,
   unresolved,
