@@ -42,6 +42,8 @@ pub struct Breaker {
     period: Option<Instant>,
     recent: [Tally; 2],
     probes: u32,
+    /// No probe has been sent since it was held.
+    held: bool,
     /// A probe is under way, or what follows it.
     half_open: bool,
 }
@@ -67,6 +69,7 @@ impl Breaker {
             period: None,
             recent: [Tally::default(); 2],
             probes: 0,
+            held: false,
             half_open: false,
         }
     }
@@ -83,6 +86,12 @@ impl Breaker {
             (Some(_), true) => BreakerState::HalfOpen,
             (Some(_), false) => BreakerState::Open,
         }
+    }
+
+    /// Opens it: nothing may be sent, because of `error`, before a first probe, which need not wait.
+    pub fn hold(&mut self, error: StoreError) {
+        self.open = Some(error);
+        self.held = true;
     }
 
     /// Whether a probe is under way.
@@ -154,6 +163,9 @@ impl Breaker {
 
     /// How long to wait for the next probe, with `chance` from 0 to 1.
     pub fn wait(&mut self, chance: f64) -> Duration {
+        if std::mem::take(&mut self.held) {
+            return Duration::ZERO;
+        }
         let grown = FIRST_WAIT.mul_f64(1.5_f64.powi(self.probes.min(20) as i32 + 1));
         self.probes = self.probes.saturating_add(1);
         let spread = grown.min(LONGEST_WAIT) - FIRST_WAIT;

@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use super::{Answer, Journal, Source};
-use crate::quota::{Clock, Decision, Millis, Outcome, Rules, StoreClock, Verdict};
+use crate::quota::{Clock, Decision, Id, Millis, Outcome, Rules, StoreClock, Verdict};
 use crate::store::{MemoryStore, Op, Request, StoreError};
 
 /// Who decides when the store is away.
@@ -100,6 +100,19 @@ impl Fallback {
             outcome: Outcome::of(self.undecided(source, request)),
             source,
         })
+    }
+
+    /// Sorts what is to be replayed by the parts of the store, as they are now.
+    pub fn sort(&self, division: u64, part_of: impl Fn(&Id) -> usize) {
+        self.local.journal.sort(division, part_of);
+    }
+
+    /// The parts of the store that have to hear of something.
+    pub fn noted_parts(&self) -> Vec<usize> {
+        match self.policy {
+            OnStoreError::Local => self.local.journal.unsettled(),
+            _ => Vec::new(),
+        }
     }
 
     /// What is to be replayed into that part of the store, if anything is.

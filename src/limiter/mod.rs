@@ -82,10 +82,12 @@ impl<K: Sink> Limiter<K> {
         sink: K,
         meter: Arc<Meter<K::Ticket>>,
     ) -> Self {
+        let (asked, known) = (Arc::clone(&store), scope.clone());
         let settler = Settler {
             fallback,
             sink,
             meter,
+            part_of: Box::new(move |id| asked.part_of(&known, id)),
         };
         let batcher = Batcher::start(runtime, store, scope, times.into(), settler);
         Self::Remote(Remote(Box::new(batcher)))

@@ -26,6 +26,19 @@ impl Store for SharedRedis {
         self.store.run(scope, requests).await
     }
 
+    async fn run_in_pieces(
+        &self,
+        scope: &Scope,
+        requests: &[Request],
+        land: impl Fn(&[usize], Vec<Result<Outcome, StoreError>>) + Send + Sync,
+    ) {
+        self.store.run_in_pieces(scope, requests, land).await;
+    }
+
+    fn division(&self) -> u64 {
+        self.store.division()
+    }
+
     fn part_of(&self, scope: &Scope, id: &Id) -> usize {
         self.store.part_of(scope, id)
     }

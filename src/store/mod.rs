@@ -67,10 +67,30 @@ pub trait Store: Send + Sync + 'static {
         requests: &[Request],
     ) -> impl Future<Output = Vec<Result<Outcome, StoreError>>> + Send;
 
+    /// The same, and the results are given to `land` as they come: the places of some requests, and a result each. No places:
+    /// the part that was asked has answered, if only with another place to ask.
+    fn run_in_pieces(
+        &self,
+        scope: &Scope,
+        requests: &[Request],
+        land: impl Fn(&[usize], Vec<Result<Outcome, StoreError>>) + Send + Sync,
+    ) -> impl Future<Output = ()> + Send {
+        async move {
+            let results = self.run(scope, requests).await;
+            let places: Vec<_> = (0..requests.len()).collect();
+            land(&places, results);
+        }
+    }
+
     /// The part of the store that an id's log is with, if it has several that can be away by themselves: a small number, and
     /// the same for long. Whatever it says, [`run`](Self::run) finds the log: parts only keep what is sick away from what is not.
     fn part_of(&self, scope: &Scope, id: &Id) -> usize {
         let _ = (scope, id);
+        0
+    }
+
+    /// Tells one division into parts from another: it changes when an id's part may have.
+    fn division(&self) -> u64 {
         0
     }
 

@@ -19,9 +19,23 @@ pub(super) struct Flight<K: Sink> {
     load: Load,
     deadlines: Vec<Instant>,
     sent: Sent,
-    /// `None`: that request has been settled. Empty: the batch is no longer under way.
-    tickets: Mutex<Vec<Option<K::Ticket>>>,
+    progress: Mutex<Progress<K::Ticket>>,
     lane: Arc<Lane<K>>,
+}
+
+/// What has become of a batch so far.
+struct Progress<T> {
+    /// `None`: that request has been settled.
+    tickets: Vec<Option<T>>,
+    /// How many have not been.
+    open: usize,
+    /// The lane counts it as under way: nothing has come back. What is left after that is on its way between the nodes of a
+    /// cluster, and keeps nobody here waiting.
+    under_way: bool,
+    /// The part that was asked is there: it has answered.
+    heard: bool,
+    /// Why it may not be.
+    error: Option<StoreError>,
 }
 
 impl<K: Sink> Flight<K> {
@@ -32,62 +46,83 @@ impl<K: Sink> Flight<K> {
             lane.settler.meter.sent(count);
         }
         let asked = batch.into_iter().map(|p| (p.request, Some(p.ticket)));
-        let (requests, tickets) = asked.unzip();
+        let (requests, tickets): (Vec<_>, Vec<_>) = asked.unzip();
         Self {
-            requests,
             load,
             deadlines,
             sent: lane.denied.sent(),
-            tickets: Mutex::new(tickets),
+            progress: Mutex::new(Progress {
+                open: tickets.len(),
+                tickets,
+                under_way: true,
+                heard: false,
+                error: None,
+            }),
+            requests,
             lane,
         }
     }
 
     /// When the next of its requests has to be settled, unless all are.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let tickets = self.tickets();
-        let open = self.deadlines.iter().zip(tickets.iter());
+        let progress = self.progress();
+        let open = self.deadlines.iter().zip(&progress.tickets);
         open.filter_map(|(&deadline, ticket)| ticket.as_ref().map(|_| deadline))
             .min()
     }
 
-    /// The store has answered.
-    pub(super) fn land(&self, results: Vec<Result<Outcome, StoreError>>) {
-        let tickets = std::mem::take(&mut *self.tickets());
-        if tickets.is_empty() {
+    /// The store has answered some, or all.
+    pub(super) fn land(&self, places: &[usize], results: Vec<Result<Outcome, StoreError>>) {
+        let at = Instant::now();
+        let mut progress = self.progress();
+        if progress.open == 0 {
             return;
         }
-        let asked = self.requests.iter().zip(&tickets).zip(&results);
-        let answered = asked.filter_map(|((request, ticket), result)| {
+        let take = |&place: &usize| progress.tickets.get_mut(place).and_then(Option::take);
+        let tickets: Vec<_> = places.iter().map(take).collect();
+        let settled = tickets.iter().flatten().count();
+        progress.open -= settled;
+        let left = progress.open;
+        let under_way = std::mem::replace(&mut progress.under_way, false);
+        let seen = progress.see(&results, self.sent.at, at);
+        let heard = progress.heard;
+        drop(progress);
+        let asked = || places.iter().filter_map(|&place| self.requests.get(place));
+        let answered = asked().zip(&tickets).zip(&results);
+        let answered = answered.filter_map(|((request, ticket), result)| {
             Some((request, ticket.as_ref()?, result.as_ref().ok().copied()))
         });
         let sweep = self.lane.denied.learn(self.answered(), answered);
         // What failed as a whole met a store that is away, and nobody waits for the others.
-        if self.load == Load::Counts && results.iter().all(Result::is_err) {
+        if self.load == Load::Counts && left == 0 && !heard {
             self.lane.denied.drop_counts();
         }
-        // First, so that who is answered finds the lane free.
-        let seen = self.seen(&results);
         if let (Seen::Answer(at), Load::Requests(_)) = (&seen, self.load) {
             let time = at.saturating_duration_since(self.sent.at);
             self.lane.settler.meter.landed(time);
         }
-        self.lane.landed(self.load, sweep, seen, self.sent.at);
-        let asked = self.requests.iter().zip(tickets);
-        self.lane.settler.settle(self.lane.part, asked, results);
+        // First, so that who is answered finds the lane free.
+        if under_way {
+            self.lane.landed(self.load, left, sweep, seen, self.sent.at);
+        } else {
+            self.lane.strayed(settled, sweep, seen);
+        }
+        self.lane.settler.settle(asked().zip(tickets), results);
         self.lane.noted();
     }
 
-    /// What the results say of the store: that it is away, if none says anything else.
-    fn seen(&self, results: &[Result<Outcome, StoreError>]) -> Seen {
-        let at = Instant::now();
-        match results.first() {
-            Some(Err(error)) if results.iter().all(says_away) => Seen::Failure {
-                sent: self.sent.at,
-                at,
-                error: error.clone(),
-            },
-            _ => Seen::Answer(at),
+    /// Nothing more will come: what has not been answered never will be, because of `error`.
+    pub(super) fn finish(&self, error: &StoreError) {
+        let open = |(place, ticket): (usize, &Option<K::Ticket>)| ticket.as_ref().map(|_| place);
+        let left: Vec<_> = self
+            .progress()
+            .tickets
+            .iter()
+            .enumerate()
+            .filter_map(open)
+            .collect();
+        if !left.is_empty() {
+            self.land(&left, vec![Err(error.clone()); left.len()]);
         }
     }
 
@@ -100,31 +135,55 @@ impl<K: Sink> Flight<K> {
         }
     }
 
-    fn tickets(&self) -> MutexGuard<'_, Vec<Option<K::Ticket>>> {
-        // Nothing panics while they are being taken.
-        self.tickets.lock().unwrap_or_else(PoisonError::into_inner)
+    fn progress(&self) -> MutexGuard<'_, Progress<K::Ticket>> {
+        // Nothing panics while it is being changed.
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T> Progress<T> {
+    /// What the results say of the store: that it is away, if none has said anything else by the last.
+    fn see(&mut self, results: &[Result<Outcome, StoreError>], sent: Instant, at: Instant) -> Seen {
+        let before = self.heard;
+        self.heard |= !results.iter().all(says_away) || results.is_empty();
+        if let Some(Err(error)) = results.first() {
+            self.error.get_or_insert_with(|| error.clone());
+        }
+        match &self.error {
+            _ if before => Seen::Nothing,
+            _ if self.heard => Seen::Answer(at),
+            Some(error) if self.open == 0 => Seen::Failure {
+                sent,
+                at,
+                error: error.clone(),
+            },
+            _ => Seen::Nothing,
+        }
     }
 }
 
 impl<K: Sink> Expire for Flight<K> {
     fn expire(&self, now: Instant) {
-        let mut tickets = self.tickets();
-        let taken = self.deadlines.iter().zip(tickets.iter_mut());
-        let taken: Vec<_> = taken
+        let mut progress = self.progress();
+        let due = self.deadlines.iter().zip(progress.tickets.iter_mut());
+        let taken: Vec<_> = due
             .map(|(deadline, ticket)| ticket.take_if(|_| *deadline <= now))
             .collect();
-        let over = !tickets.is_empty() && tickets.iter().all(Option::is_none);
-        if over {
-            tickets.clear();
-        }
-        drop(tickets);
+        let settled = taken.iter().flatten().count();
+        progress.open -= settled;
+        let over = progress.open == 0 && settled > 0;
+        let under_way = progress.under_way;
+        progress.under_way &= !over;
+        let heard = progress.heard;
+        drop(progress);
         let asked = self.requests.iter().zip(&taken);
         let unknown = asked.filter_map(|(request, ticket)| Some((request, ticket.as_ref()?, None)));
         let sweep = self.lane.denied.learn(self.answered(), unknown);
         if self.load == Load::Counts {
             self.lane.denied.drop_counts();
         }
-        let seen = if self.lane.is_telling(self.sent.at, now) {
+        // What is late after a word of the part that was asked is so because of another.
+        let seen = if !heard && self.lane.is_telling(self.sent.at, now) {
             Seen::Failure {
                 sent: self.sent.at,
                 at: Instant::now(),
@@ -133,29 +192,32 @@ impl<K: Sink> Expire for Flight<K> {
         } else {
             Seen::Nothing
         };
-        if over {
+        if over && under_way {
             if let Load::Requests(_) = self.load {
                 // Left out, the slowest would be those that nobody sees.
                 let time = now.saturating_duration_since(self.sent.at);
                 self.lane.settler.meter.landed(time);
             }
-            self.lane.landed(self.load, sweep, seen, self.sent.at);
-        } else {
+            self.lane.landed(self.load, 0, sweep, seen, self.sent.at);
+        } else if under_way {
             self.lane.seen(seen);
+        } else {
+            self.lane.strayed(settled, sweep, seen);
         }
         let results = vec![Err(late()); self.requests.len()];
         let asked = self.requests.iter().zip(taken);
-        self.lane.settler.settle(self.lane.part, asked, results);
+        self.lane.settler.settle(asked, results);
         self.lane.noted();
     }
 }
 
-fn says_away<T>(result: &Result<T, StoreError>) -> bool {
+/// Whether it is an error of a store that is away.
+pub(super) fn says_away<T>(result: &Result<T, StoreError>) -> bool {
     matches!(result, Err(error) if error.means_away())
 }
 
 impl<K: Sink> Drop for Flight<K> {
     fn drop(&mut self) {
-        self.land(vec![Err(gone()); self.requests.len()]);
+        self.finish(&gone());
     }
 }

@@ -28,7 +28,7 @@ use self::flight::Flight;
 use self::lane::Lane;
 use self::launch::Launch;
 pub(super) use self::settler::Settler;
-use self::settler::late;
+use self::settler::{late, left_out, untold};
 use self::told::Told;
 use self::turn::{Load, Next, Pending, Place};
 use self::watch::{Expire, Launched};
@@ -52,6 +52,15 @@ pub(super) struct Batcher<K: Sink, S> {
 struct Route<S> {
     store: Arc<S>,
     scope: Scope,
+}
+
+impl<S: Store> Route<S> {
+    /// What was decided here is told to the parts that the ids are with now.
+    fn sort<K: Sink>(&self, settler: &Settler<K>) {
+        settler
+            .fallback
+            .sort(self.store.division(), &settler.part_of);
+    }
 }
 
 /// Takes requests, whatever the store behind it.
@@ -108,9 +117,14 @@ impl<K: Sink, S: Store> Batcher<K, S> {
     }
 
     fn open(&self, part: usize) -> Arc<Lane<K>> {
+        self.route.sort(&self.settler);
         let denied = Denied::new(self.times.deny_cache, self.route.scope.rules.anomaly);
         let settler = Arc::clone(&self.settler);
         let lane = Arc::new(Lane::new(part, settler, denied, self.times.deadline));
+        // Decided here while nobody knew of that part: it hears of that first.
+        if lane.is_noted() {
+            lane.hold(untold());
+        }
         let gauge: Weak<dyn Gauge> = Arc::downgrade(&(Arc::clone(&lane) as Arc<dyn Gauge>));
         self.settler.meter.watch(gauge);
         let route = Arc::clone(&self.route);
@@ -146,17 +160,12 @@ impl<K: Sink, S: Store> Batcher<K, S> {
 
 impl<K: Sink, S: Store> Batcher<K, S> {
     /// Decides in the store's place, here and now.
-    fn refuse(
-        &self,
-        part: usize,
-        pending: Pending<K::Ticket>,
-        error: StoreError,
-    ) -> Option<(Request, Answer)> {
+    fn refuse(&self, pending: Pending<K::Ticket>, error: StoreError) -> Option<(Request, Answer)> {
         let Pending {
             request, ticket, ..
         } = pending;
         let settler = &self.settler;
-        match settler.instead(part, &request, &ticket, error, Instant::now()) {
+        match settler.instead(&request, &ticket, error, Instant::now()) {
             Ok(answer) => Some((request, answer)),
             Err(error) => {
                 settler.sink.deliver(vec![(&request, ticket, Err(error))]);
@@ -189,12 +198,16 @@ impl<K: Sink, S: Store> Intake<K::Ticket> for Batcher<K, S> {
                     lane.queue(pending);
                 }
             }
-            Place::Refused(pending, error) => return self.refuse(lane.part, pending, error),
+            Place::Refused(pending, error) => return self.refuse(pending, error),
         }
         None
     }
 
     fn flush(&self, ticket: K::Ticket) -> bool {
+        self.route.sort(&self.settler);
+        for part in self.settler.fallback.noted_parts() {
+            self.lane_of(part);
+        }
         let told = Arc::new(Told::new(Arc::clone(&self.settler), ticket));
         let now = Instant::now();
         let lanes = self.lanes();
@@ -232,7 +245,7 @@ async fn dispatch<K: Sink, S: Store>(end: End<K>, route: Arc<Route<S>>) {
                 let flight = Arc::new(Flight::new(Arc::clone(lane), load, batch));
                 tokio::spawn(travel_in_time(flight, Arc::clone(&route)));
             }
-            Next::Late(batch) => lane.settler.refuse(lane.part, batch, &late()),
+            Next::Late(batch) => lane.settler.refuse(batch, &late()),
             Next::Tell(told) => drop(told),
             Next::Recover => recovery.set(recovery::recover(lane, &route).fuse()),
             Next::Wait(deadline) => {
@@ -259,15 +272,23 @@ async fn dispatch<K: Sink, S: Store>(end: End<K>, route: Arc<Route<S>>) {
 }
 
 async fn travel<K: Sink, S: Store>(flight: Arc<Flight<K>>, route: Arc<Route<S>>) {
-    let results = route.store.run(&route.scope, &flight.requests).await;
-    flight.land(results);
+    let land = |places: &[usize], results| flight.land(places, results);
+    let run = route
+        .store
+        .run_in_pieces(&route.scope, &flight.requests, land);
+    run.await;
+    flight.finish(&left_out());
 }
 
 async fn travel_in_time<K: Sink, S: Store>(flight: Arc<Flight<K>>, route: Arc<Route<S>>) {
-    let mut answer = pin!(route.store.run(&route.scope, &flight.requests));
+    let land = |places: &[usize], results| flight.land(places, results);
+    let run = route
+        .store
+        .run_in_pieces(&route.scope, &flight.requests, land);
+    let mut run = pin!(run);
     while let Some(deadline) = flight.deadline() {
-        match timeout_at(deadline.into(), &mut answer).await {
-            Ok(results) => return flight.land(results),
+        match timeout_at(deadline.into(), &mut run).await {
+            Ok(()) => return flight.finish(&left_out()),
             Err(_) => flight.expire(deadline),
         }
     }

@@ -38,6 +38,8 @@ pub(super) struct Queues<T, F> {
     /// Batches of requests under way, and the requests in them.
     batches: usize,
     requests: usize,
+    /// Requests of batches that are no longer under way, and still wait for another part of the store.
+    strays: usize,
     /// Batches of counts under way.
     counting: usize,
     trip: Trip,
@@ -52,6 +54,7 @@ impl<T, F> Queues<T, F> {
             flush: None,
             batches: 0,
             requests: 0,
+            strays: 0,
             counting: 0,
         }
     }
@@ -89,10 +92,16 @@ impl<T, F> Queues<T, F> {
         before.map(|(told, _)| told)
     }
 
-    /// A batch that was sent at `sent` is no longer under way.
-    pub(super) fn landed(&mut self, load: Load, sent: Instant) {
+    /// A batch that was sent at `sent` is no longer under way, but for its `strays`.
+    pub(super) fn landed(&mut self, load: Load, strays: usize, sent: Instant) {
         self.trip.took(sent.elapsed());
         self.leave(load);
+        self.strays += strays;
+    }
+
+    /// So many strays have been settled.
+    pub(super) fn settled(&mut self, strays: usize) {
+        self.strays -= strays;
     }
 
     /// A batch is no longer under way, or has never been.
@@ -153,7 +162,7 @@ impl<T, F> Queues<T, F> {
 
     /// Requests that wait or are under way.
     pub(super) fn in_flight(&self) -> usize {
-        self.waiting.len() + self.requests
+        self.waiting.len() + self.requests + self.strays
     }
 
     /// Whether nothing waits.

@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use tokio::time::{sleep, timeout};
 
 use super::Route;
+use super::flight::says_away;
 use super::lane::Lane;
 use super::settler::late;
 use crate::limiter::Sink;
@@ -116,6 +117,7 @@ async fn replay<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>) -> (Told, b
     let begun = Instant::now();
     let mut progress = false;
     while begun.elapsed() < TELLING {
+        route.sort(&lane.settler);
         let Some(local) = lane.settler.fallback.noted(lane.part) else {
             return (Told::All, progress);
         };
@@ -133,9 +135,15 @@ async fn replay<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>) -> (Told, b
         match answers.unwrap_or_else(|_| Err(late())) {
             Ok(results) => {
                 let all = results.iter().all(Result::is_ok);
-                progress |= results.iter().any(Result::is_ok);
-                lane.told();
+                let some = results.iter().any(Result::is_ok);
+                progress |= some;
+                if some {
+                    lane.told();
+                }
                 call.keep(&results);
+                if results.iter().all(says_away) {
+                    return (Told::Nothing, progress);
+                }
                 if !all && !call.replays().is_empty() {
                     return (Told::Some, progress);
                 }

@@ -7,7 +7,7 @@ use super::queues::MAX_WAITING;
 use super::turn::Pending;
 use crate::limiter::meter::Meter;
 use crate::limiter::{Answer, Delivery, Fallback, Sink, Source};
-use crate::quota::Outcome;
+use crate::quota::{Id, Outcome};
 use crate::store::{ErrorKind, Request, StoreError};
 
 /// Settles requests: with the store's answer, or with the fallback's.
@@ -15,21 +15,21 @@ pub(in crate::limiter) struct Settler<K: Sink> {
     pub(in crate::limiter) fallback: Fallback,
     pub(in crate::limiter) sink: K,
     pub(in crate::limiter) meter: Arc<Meter<K::Ticket>>,
+    /// The part of the store that has to hear of an id.
+    pub(in crate::limiter) part_of: Box<dyn Fn(&Id) -> usize + Send + Sync>,
 }
 
 impl<K: Sink> Settler<K> {
-    /// Settles those of the requests to a part that still have a ticket, in order, with `results`.
+    /// Settles those of the requests that still have a ticket, in order, with `results`.
     pub(super) fn settle<'a>(
         &self,
-        part: usize,
         asked: impl Iterator<Item = (&'a Request, Option<K::Ticket>)>,
         results: Vec<Result<Outcome, StoreError>>,
     ) {
         // A store that answered too little would otherwise leave promises open for ever.
-        let missing = || StoreError::new(ErrorKind::Protocol, "the store left out an answer");
         let results = results
             .into_iter()
-            .chain(std::iter::repeat_with(|| Err(missing())));
+            .chain(std::iter::repeat_with(|| Err(left_out())));
         let now = Instant::now();
         let answer = |((request, ticket), result)| -> Option<Delivery<'_, _>> {
             let ticket = ticket?;
@@ -41,7 +41,7 @@ impl<K: Sink> Settler<K> {
                     self.meter.answered(request, &ticket, &answer, now);
                     Ok(answer)
                 }
-                Err(error) => self.instead(part, request, &ticket, error, now),
+                Err(error) => self.instead(request, &ticket, error, now),
             };
             Some((request, ticket, answer))
         };
@@ -57,13 +57,13 @@ impl<K: Sink> Settler<K> {
     /// As [`Fallback::answer`].
     pub(super) fn instead(
         &self,
-        part: usize,
         request: &Request,
         ticket: &K::Ticket,
         error: StoreError,
         now: Instant,
     ) -> Result<Answer, StoreError> {
         self.meter.unanswered(request, &error);
+        let part = (self.part_of)(&request.id);
         let answer = self.fallback.answer(part, request, error);
         match &answer {
             Ok(answer) => self.meter.answered(request, ticket, answer, now),
@@ -73,13 +73,13 @@ impl<K: Sink> Settler<K> {
     }
 
     /// Settles requests that are not asked, because of `error`.
-    pub(super) fn refuse(&self, part: usize, batch: Vec<Pending<K::Ticket>>, error: &StoreError) {
+    pub(super) fn refuse(&self, batch: Vec<Pending<K::Ticket>>, error: &StoreError) {
         let results = vec![Err(error.clone()); batch.len()];
         let (requests, tickets): (Vec<_>, Vec<_>) = batch
             .into_iter()
             .map(|p| (p.request, Some(p.ticket)))
             .unzip();
-        self.settle(part, requests.iter().zip(tickets), results);
+        self.settle(requests.iter().zip(tickets), results);
     }
 }
 
@@ -89,10 +89,21 @@ pub(super) fn late() -> StoreError {
     StoreError::new(ErrorKind::Timeout, message)
 }
 
+/// Why a request is not answered with the others.
+pub(super) fn left_out() -> StoreError {
+    StoreError::new(ErrorKind::Protocol, "the store left out an answer")
+}
+
 /// Why a request is not even sent.
 pub(super) fn overloaded() -> StoreError {
     let message = format!("{MAX_WAITING} requests wait for the store already");
     StoreError::new(ErrorKind::Overloaded, message)
+}
+
+/// Why a part of the store is not asked yet.
+pub(super) fn untold() -> StoreError {
+    let message = "the store has not been told yet what was decided without it";
+    StoreError::new(ErrorKind::Timeout, message)
 }
 
 /// Why a request is never answered.

@@ -26,6 +26,8 @@ pub struct Journal {
     open: AtomicUsize,
     /// Counts how often everything was forgotten: what is taken out before that must not come back.
     epoch: AtomicU64,
+    /// The store's division by which the notes are sorted.
+    division: AtomicU64,
 }
 
 /// What one part of the store has to hear of.
@@ -93,6 +95,19 @@ impl Journal {
         self.open.load(Ordering::SeqCst) == 0 || self.parts().get(part).is_none_or(Part::is_settled)
     }
 
+    /// The parts that have not been told everything.
+    pub fn unsettled(&self) -> Vec<usize> {
+        if self.open.load(Ordering::SeqCst) == 0 {
+            return Vec::new();
+        }
+        let parts = self.parts();
+        let unsettled = parts
+            .iter()
+            .enumerate()
+            .filter(|(_, part)| !part.is_settled());
+        unsettled.map(|(at, _)| at).collect()
+    }
+
     /// Forgets everything, the logs too.
     pub fn clear(&self, logs: &MemoryStore) {
         let mut parts = self.parts();
@@ -110,6 +125,34 @@ impl Journal {
             part.notes.remove(id);
         }
         self.counted(&parts);
+    }
+
+    /// Sorts the notes anew where the store is divided otherwise than when they were made. What is being told stays where it is
+    /// until that has ended.
+    pub fn sort(&self, division: u64, part_of: impl Fn(&Id) -> usize) {
+        if self.division.load(Ordering::Relaxed) == division {
+            return;
+        }
+        let mut parts = self.parts();
+        let mut moved = Vec::new();
+        for (at, part) in parts.iter_mut().enumerate() {
+            let leaves = |id: &Id| part_of(id) != at && !part.taken.contains(id);
+            let ids: Vec<_> = part.notes.keys().filter(|id| leaves(id)).cloned().collect();
+            let notes = ids
+                .into_iter()
+                .filter_map(|id| part.notes.remove_entry(&id));
+            moved.extend(notes);
+        }
+        for (id, note) in moved {
+            let there = home(&mut parts, part_of(&id), &id);
+            there.notes.insert(id, note);
+        }
+        let settled = parts.iter().all(|part| part.taken.is_empty());
+        self.counted(&parts);
+        drop(parts);
+        if settled {
+            self.division.store(division, Ordering::Relaxed);
+        }
     }
 
     /// Begins a replay into that part of the store. `None`: another one is under way.

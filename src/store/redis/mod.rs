@@ -84,10 +84,17 @@ impl RedisStore {
     }
 
     async fn send<E: Errand>(&self, errand: &E, items: &[E::Item]) -> Answers<E::Answer> {
-        match self.discovery.shape().await? {
-            Shape::Single => self.send_there(errand, items).await,
-            Shape::Cluster(cluster) => Ok(cluster::run(&cluster, errand, items).await),
+        if let Shape::Cluster(cluster) = self.discovery.shape().await? {
+            return Ok(cluster::run(&cluster, errand, items).await);
         }
+        let answers = self.send_there(errand, items).await;
+        // It has become one: nothing was done, and its nodes are known by now.
+        if matches!(&answers, Err(error) if error.kind() == ErrorKind::Cluster)
+            && let Shape::Cluster(cluster) = self.discovery.shape().await?
+        {
+            return Ok(cluster::run(&cluster, errand, items).await);
+        }
+        answers
     }
 
     /// Sends `items` to the configured server, all at once.
@@ -124,6 +131,13 @@ impl Store for RedisStore {
         }
     }
 
+    fn division(&self) -> u64 {
+        match self.discovery.known() {
+            Some(Shape::Cluster(cluster)) => cluster.division(),
+            _ => 0,
+        }
+    }
+
     fn at_once<R>(&self, scope: &Scope, id: &Id, send: impl FnOnce() -> R) -> Option<R> {
         match self.discovery.known()? {
             Shape::Single => self.node.at_once(send),
@@ -134,6 +148,23 @@ impl Store for RedisStore {
     async fn run(&self, scope: &Scope, requests: &[Request]) -> Vec<Result<Outcome, StoreError>> {
         let results = self.send(&Ask(scope), requests).await;
         results.unwrap_or_else(|error| vec![Err(error); requests.len()])
+    }
+
+    async fn run_in_pieces(
+        &self,
+        scope: &Scope,
+        requests: &[Request],
+        land: impl Fn(&[usize], Vec<Result<Outcome, StoreError>>) + Send + Sync,
+    ) {
+        let cluster = match self.discovery.shape().await {
+            Ok(Shape::Cluster(cluster)) => cluster,
+            _ => {
+                let results = self.run(scope, requests).await;
+                let places: Vec<_> = (0..requests.len()).collect();
+                return land(&places, results);
+            }
+        };
+        cluster::run_in_pieces(&cluster, &Ask(scope), requests, land).await;
     }
 
     async fn probe(&self, scope: &Scope, part: usize) -> Result<(), StoreError> {

@@ -68,14 +68,14 @@ impl<K: Sink> Lane<K> {
         drop(state);
         self.settler.meter.opened();
         self.denied.drop_counts();
-        self.settler.refuse(self.part, left, &error);
+        self.settler.refuse(left, &error);
         drop(told);
         self.opened.notify_one();
         self.changed.notify_one();
     }
 
     /// Whether the store has to hear of something that was decided here.
-    pub(super) fn is_noted(&self) -> bool {
+    pub(in crate::limiter::batch) fn is_noted(&self) -> bool {
         self.settler.fallback.noted(self.part).is_some()
     }
 
@@ -84,6 +84,11 @@ impl<K: Sink> Lane<K> {
         if self.is_noted() && !self.lock().recovering {
             self.changed.notify_one();
         }
+    }
+
+    /// Sends nothing, because of `error`, until the store has been asked and told.
+    pub(in crate::limiter::batch) fn hold(&self, error: StoreError) {
+        self.lock().breaker.hold(error);
     }
 
     /// Whether the breaker is open.

@@ -112,7 +112,7 @@ impl<K: Sink> Lane<K> {
         if let Some(error) = state.refuses() {
             state.queues.leave(Load::Requests(1));
             drop(state);
-            self.settler.refuse(self.part, vec![pending], &error);
+            self.settler.refuse(vec![pending], &error);
             return;
         }
         state.queues.take_back(pending);
@@ -135,10 +135,22 @@ impl<K: Sink> Lane<K> {
         }
     }
 
-    /// A batch is no longer under way, and this has been seen of the store; `sweep`: there is something in the denied cache.
-    pub(super) fn landed(&self, load: Load, sweep: bool, seen: Seen, sent: Instant) {
+    /// A batch is no longer under way, but for `strays` of it, and this has been seen of the store; `sweep`: there is something
+    /// in the denied cache.
+    pub(super) fn landed(&self, load: Load, strays: usize, sweep: bool, seen: Seen, sent: Instant) {
         let mut state = self.lock();
-        state.queues.landed(load, sent);
+        state.queues.landed(load, strays, sent);
+        self.after(state, sweep, seen);
+    }
+
+    /// Some of the strays have been settled.
+    pub(super) fn strayed(&self, count: usize, sweep: bool, seen: Seen) {
+        let mut state = self.lock();
+        state.queues.settled(count);
+        self.after(state, sweep, seen);
+    }
+
+    fn after(&self, mut state: MutexGuard<'_, State<K>>, sweep: bool, seen: Seen) {
         let mut wake = !state.queues.is_empty() || self.denied.is_due() || self.is_noted();
         if sweep && state.sweep.is_none() {
             state.sweep = Some(Instant::now() + SWEEP);
@@ -231,7 +243,7 @@ impl<K: Sink> Lane<K> {
         if let Some(launched) = launched {
             launched.launch.give_up();
         }
-        self.settler.refuse(self.part, left, &gone());
+        self.settler.refuse(left, &gone());
     }
 
     fn lock(&self) -> MutexGuard<'_, State<K>> {

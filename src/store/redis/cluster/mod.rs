@@ -17,7 +17,7 @@ use tokio::sync::watch;
 
 use self::refresh::Refresh;
 pub(super) use self::refresh::{Told, ask_for_slots};
-pub(super) use self::route::run;
+pub(super) use self::route::{run, run_in_pieces};
 use self::slot::SLOTS;
 use self::topology::{Served, Topology};
 use super::connections::Connections;
@@ -69,6 +69,11 @@ impl Cluster {
     pub(super) fn part_of(&self, scope: &Scope, id: &Id) -> usize {
         let slot = slot::of_written(|key| scope.name.write_key(id, key));
         self.topology.borrow().part(slot)
+    }
+
+    /// As [`Store::division`](crate::store::Store::division).
+    pub(super) fn division(&self) -> u64 {
+        self.topology.borrow().division()
     }
 
     /// The node to ask about an id.

@@ -1,11 +1,10 @@
 //! From a batch to the nodes that serve its slots, and after what a node redirects.
 
-use std::future::Future;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::time::sleep;
 
 use super::refresh::Refresh;
@@ -15,9 +14,9 @@ use crate::store::redis::node::redirect::Redirect;
 use crate::store::redis::node::{Node, Reply};
 use crate::store::{ErrorKind, StoreError};
 
-/// How often a batch may be sent on. A slot that has moved costs one, one that is just moving two, and more only where nodes
+/// How often a request may be sent on. A slot that has moved costs one, one that is just moving two, and more only where nodes
 /// disagree: the deadline is too short for them to come to terms.
-const HOPS: usize = 8;
+const HOPS: u32 = 8;
 
 /// The rest of one key's `TRYAGAIN`, which should not be: a round trip to a node far away.
 const AGAIN: Duration = Duration::from_millis(5);
@@ -29,6 +28,17 @@ struct Leg {
     asking: bool,
     /// One script call each: things of one slot.
     groups: Vec<Range<usize>>,
+    /// Sent on so often.
+    hops: u32,
+    /// Not at once.
+    rest: Duration,
+}
+
+/// Things in the order of their slots.
+struct Order<'a, T> {
+    /// The slot of each, and its place among all.
+    slots: Vec<(u16, usize)>,
+    items: Vec<&'a T>,
 }
 
 /// Sends `items` to where their slots are, and after them where they are no more. One result each, in order.
@@ -37,126 +47,167 @@ pub(in crate::store::redis) async fn run<E: Errand>(
     errand: &E,
     items: &[E::Item],
 ) -> Vec<Result<E::Answer, StoreError>> {
+    let results: Vec<_> = items.iter().map(|_| None).collect();
+    let results = Mutex::new(results);
+    let land = |places: &[usize], answers: Vec<_>| {
+        let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
+        let answers = places.iter().zip(answers);
+        answers.for_each(|(&place, answer)| results[place] = Some(answer));
+    };
+    run_in_pieces(cluster, errand, items, land).await;
+    let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let each = results.into_iter();
+    each.map(|result| result.unwrap_or_else(|| Err(nowhere())))
+        .collect()
+}
+
+/// The same, and `land` is given the results node by node: as in [`Store::run_in_pieces`](crate::store::Store::run_in_pieces).
+pub(in crate::store::redis) async fn run_in_pieces<E: Errand>(
+    cluster: &Cluster,
+    errand: &E,
+    items: &[E::Item],
+    land: impl Fn(&[usize], Vec<Result<E::Answer, StoreError>>),
+) {
     cluster.refresh.used();
-    let given_up = GivenUp(&cluster.refresh);
-    let slot_of = |item| slot::of_written(|key| errand.write_key(item, key));
-    let slots = items.iter().map(slot_of);
-    // Those of one slot together, and in the order in which they were asked.
-    let mut order: Vec<(u16, usize)> = slots.zip(0..).collect();
-    order.sort_unstable();
-    let asked: Vec<_> = order.iter().map(|&(_, at)| &items[at]).collect();
-    let mut results: Vec<_> = asked.iter().map(|_| None).collect();
-    let mut legs = legs(cluster, &order);
-    for _ in 0..HOPS {
-        if legs.is_empty() {
-            break;
-        }
-        let sent = legs.iter();
-        let sent = sent.map(|leg| leg.node.run(errand, &asked, &leg.groups, leg.asking));
-        let replies = all(sent).await;
+    let mut given_up = GivenUp(Some(&cluster.refresh));
+    let order = Order::of(errand, items);
+    let mut under_way = FuturesUnordered::new();
+    let (legs, unserved) = first_legs(cluster, &order.slots);
+    if !unserved.is_empty() {
+        let errors = unserved.iter().map(|_| Err(nowhere())).collect();
+        land(&unserved, errors);
+    }
+    under_way.extend(legs.into_iter().map(|leg| send(errand, &order.items, leg)));
+    while let Some((leg, replies)) = under_way.next().await {
+        let (mut places, mut results) = (Vec::new(), Vec::new());
         let mut next = Vec::new();
-        for (leg, replies) in legs.into_iter().zip(replies) {
-            let replies = replies.unwrap_or_else(|error| Reply::all(&error, leg.groups.len()));
-            for (range, reply) in leg.groups.into_iter().zip(replies) {
-                match reply {
-                    Reply::Answers(answers) => {
-                        let places = results[range].iter_mut();
-                        places
-                            .zip(answers)
-                            .for_each(|(place, answer)| *place = Some(answer));
-                    }
-                    Reply::Error(error) => {
-                        let places = results[range].iter_mut();
-                        places.for_each(|place| *place = Some(Err(error.clone())));
-                    }
-                    Reply::Elsewhere(redirect) => {
-                        follow(cluster, &mut next, (&leg.node, leg.asking), redirect, range).await;
-                    }
+        let replies = replies.unwrap_or_else(|error| Reply::all(&error, leg.groups.len()));
+        for (range, reply) in leg.groups.iter().cloned().zip(replies) {
+            let there = order.slots[range.clone()].iter().map(|&(_, place)| place);
+            match reply {
+                Reply::Answers(answers) => {
+                    places.extend(there);
+                    results.extend(answers);
+                }
+                Reply::Elsewhere(redirect) if leg.hops < HOPS => {
+                    follow(cluster, &mut next, &leg, redirect, range);
+                }
+                reply => {
+                    let error = reply.into_error().unwrap_or_else(nowhere);
+                    results.extend(range.map(|_| Err(error.clone())));
+                    places.extend(there);
                 }
             }
         }
-        legs = next;
+        let mut errors = results.iter().filter_map(|result| result.as_ref().err());
+        if errors.any(may_have_changed) {
+            cluster.refresh.ask();
+        }
+        land(&places, results);
+        under_way.extend(next.into_iter().map(|leg| send(errand, &order.items, leg)));
     }
-    std::mem::forget(given_up);
-    let results = results
-        .into_iter()
-        .map(|result| result.unwrap_or_else(|| Err(nowhere())));
-    let mut placed: Vec<_> = order.into_iter().map(|(_, at)| at).zip(results).collect();
-    placed.sort_unstable_by_key(|&(at, _)| at);
-    let results: Vec<_> = placed.into_iter().map(|(_, result)| result).collect();
-    let mut errors = results.iter().filter_map(|result| result.as_ref().err());
-    if errors.any(may_have_changed) {
-        cluster.refresh.ask();
-    }
-    results
+    given_up.0 = None;
 }
 
-/// The first way of things in the `order` of their slots.
-fn legs(cluster: &Cluster, order: &[(u16, usize)]) -> Vec<Leg> {
+impl<'a, T> Order<'a, T> {
+    fn of<E: Errand<Item = T>>(errand: &E, items: &'a [T]) -> Self {
+        let slot_of = |item| slot::of_written(|key| errand.write_key(item, key));
+        // Those of one slot together, and in the order in which they were asked.
+        let mut slots: Vec<_> = items.iter().map(slot_of).zip(0..).collect();
+        slots.sort_unstable();
+        let items = slots.iter().map(|&(_, place)| &items[place]).collect();
+        Self { slots, items }
+    }
+}
+
+/// The first way of things in the order of their `slots`; and the places of those that no node is known for.
+fn first_legs(cluster: &Cluster, slots: &[(u16, usize)]) -> (Vec<Leg>, Vec<usize>) {
     let topology = Arc::clone(&cluster.topology.borrow());
-    let mut legs = Vec::new();
+    let (mut legs, mut unserved) = (Vec::new(), Vec::new());
     let mut end = 0;
-    for group in order.chunk_by(|a, b| a.0 == b.0) {
+    for group in slots.chunk_by(|a, b| a.0 == b.0) {
         let range = end..end + group.len();
         end = range.end;
-        if let Some(node) = topology.node(group[0].0) {
-            send_by(&mut legs, node, false, range);
+        match topology.node(group[0].0) {
+            Some(node) => {
+                send_by(&mut legs, node, false, range);
+            }
+            None => unserved.extend(group.iter().map(|&(_, place)| place)),
         }
     }
-    legs
+    (legs, unserved)
 }
 
-fn send_by(legs: &mut Vec<Leg>, node: &Arc<Node>, asking: bool, range: Range<usize>) {
-    let there = |leg: &&mut Leg| Arc::ptr_eq(&leg.node, node) && leg.asking == asking;
-    match legs.iter_mut().find(there) {
-        Some(leg) => leg.groups.push(range),
-        None => legs.push(Leg {
+fn send_by<'a>(
+    legs: &'a mut Vec<Leg>,
+    node: &Arc<Node>,
+    asking: bool,
+    range: Range<usize>,
+) -> &'a mut Leg {
+    let there = |leg: &Leg| Arc::ptr_eq(&leg.node, node) && leg.asking == asking;
+    let at = legs.iter().position(there).unwrap_or_else(|| {
+        legs.push(Leg {
             node: Arc::clone(node),
             asking,
-            groups: vec![range],
-        }),
-    }
+            groups: Vec::new(),
+            hops: 0,
+            rest: Duration::ZERO,
+        });
+        legs.len() - 1
+    });
+    legs[at].groups.push(range);
+    &mut legs[at]
 }
 
-/// Sends a group on its next way.
-async fn follow(
+/// Sends a group of `leg` on its next way.
+fn follow(
     cluster: &Cluster,
     next: &mut Vec<Leg>,
-    (node, asking): (&Arc<Node>, bool),
+    leg: &Leg,
     redirect: Redirect,
     range: Range<usize>,
 ) {
+    let hops = leg.hops + 1;
     match redirect {
         Redirect::Moved(address) => {
             cluster.refresh.ask();
-            send_by(next, &cluster.node_at(&address), false, range);
+            send_by(next, &cluster.node_at(&address), false, range).hops = hops;
         }
-        Redirect::Ask(address) => send_by(next, &cluster.node_at(&address), true, range),
+        Redirect::Ask(address) => {
+            send_by(next, &cluster.node_at(&address), true, range).hops = hops;
+        }
         Redirect::TryAgain => {
-            if range.len() == 1 {
-                sleep(AGAIN).await;
+            let rest = if range.len() == 1 {
+                AGAIN
+            } else {
+                Duration::ZERO
+            };
+            for one in range {
+                let again = send_by(next, &leg.node, leg.asking, one..one + 1);
+                again.hops = hops;
+                again.rest = again.rest.max(rest);
             }
-            range.for_each(|one| send_by(next, node, asking, one..one + 1));
         }
     }
 }
 
-/// Waits for all: usually there is one.
-async fn all<T>(mut futures: impl ExactSizeIterator<Item = impl Future<Output = T>>) -> Vec<T> {
-    match (futures.len(), futures.next()) {
-        (1, Some(only)) => vec![only.await],
-        (_, first) => join_all(first.into_iter().chain(futures)).await,
+type Replies<T> = Result<Vec<Reply<T>>, StoreError>;
+
+async fn send<E: Errand>(errand: &E, items: &[&E::Item], leg: Leg) -> (Leg, Replies<E::Answer>) {
+    if !leg.rest.is_zero() {
+        sleep(leg.rest).await;
     }
+    let replies = leg.node.run(errand, items, &leg.groups, leg.asking).await;
+    (leg, replies)
 }
 
 /// Whether somebody else may serve the slot by now.
 fn may_have_changed(error: &StoreError) -> bool {
-    let kind = error.kind();
-    error.spoils_connection()
-        || matches!(
-            kind,
-            ErrorKind::Cluster | ErrorKind::ClusterDown | ErrorKind::Timeout | ErrorKind::NotFound
-        )
+    let may_pass = matches!(
+        error.kind(),
+        ErrorKind::Cluster | ErrorKind::ClusterDown | ErrorKind::Timeout | ErrorKind::NotFound
+    );
+    may_pass || error.spoils_connection()
 }
 
 fn nowhere() -> StoreError {
@@ -164,11 +215,13 @@ fn nowhere() -> StoreError {
     StoreError::new(ErrorKind::Cluster, message)
 }
 
-/// Somebody who waited for an answer, and does no longer: another node may serve the slot by now.
-struct GivenUp<'a>(&'a Refresh);
+/// Somebody who waits for an answer. Given up, another node may serve the slot by now.
+struct GivenUp<'a>(Option<&'a Refresh>);
 
 impl Drop for GivenUp<'_> {
     fn drop(&mut self) {
-        self.0.ask();
+        if let Some(refresh) = self.0 {
+            refresh.ask();
+        }
     }
 }

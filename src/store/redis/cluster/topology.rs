@@ -5,6 +5,7 @@
 //! goes, its slot alone decides.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -28,6 +29,8 @@ pub(super) struct Topology {
     parts: Box<[u16]>,
     /// Whether every slot is served.
     complete: bool,
+    /// A digest of `parts`.
+    division: u64,
 }
 
 /// A part's primary.
@@ -82,6 +85,7 @@ impl Topology {
             shards: Vec::new(),
             parts: vec![0; usize::from(SLOTS)].into(),
             complete: false,
+            division: 0,
         }
     }
 
@@ -101,6 +105,7 @@ impl Topology {
             shards: self.shards.clone(),
             parts: self.parts.clone(),
             complete: false,
+            division: 0,
         };
         for (part, shard) in next.shards.iter_mut().enumerate() {
             if !numbers.contains(&part) {
@@ -117,6 +122,9 @@ impl Topology {
             }
         }
         next.complete = count == usize::from(SLOTS);
+        let mut hasher = DefaultHasher::new();
+        next.parts.hash(&mut hasher);
+        next.division = hasher.finish();
         next
     }
 
@@ -163,6 +171,11 @@ impl Topology {
             shard.generation = shard.generation.wrapping_add(1);
             shard.node = Some(node);
         }
+    }
+
+    /// The same for the same parts of all slots, whoever serves them.
+    pub(super) fn division(&self) -> u64 {
+        self.division
     }
 
     /// The part that a slot belongs to.

@@ -205,6 +205,14 @@ impl<T> Reply<T> {
         (0..count).map(|_| Self::Error(error.clone())).collect()
     }
 
+    /// Why there is no answer, where the server has said so.
+    pub(super) fn into_error(self) -> Option<StoreError> {
+        match self {
+            Self::Error(error) => Some(error),
+            Self::Answers(_) | Self::Elsewhere(_) => None,
+        }
+    }
+
     /// Why the connection it came over should be replaced, if it should.
     fn spoils_connection(&self) -> Option<&StoreError> {
         let error = match self {
