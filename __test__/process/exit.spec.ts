@@ -103,5 +103,5 @@ test('import and require give the same classes', async () => {
       for (const name of Object.keys(limits)) if (imported[name] !== limits[name]) throw new Error(name);
       console.log(Object.keys(limits).length);
     });`;
-  expect(await run(script)).toEqual({ code: 0, out: '17', err: '' });
+  expect(await run(script)).toEqual({ code: 0, out: '18', err: '' });
 });
