@@ -14,6 +14,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod answering;
 mod asking;
 mod cluster;
 mod limiter;

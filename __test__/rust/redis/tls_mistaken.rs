@@ -1,9 +1,6 @@
 //! TLS spoken to a plain server, and plain text to one of TLS: it is found out, and told from a server that hangs.
 
-use std::io::{Read, Write};
-use std::net::TcpListener;
-use std::sync::Arc;
-use std::thread;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use huntaze_rate_limit::store::ErrorKind;
@@ -12,6 +9,7 @@ use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore, TlsConfig};
 use super::certificates::Authority;
 use super::tls::config;
 use super::{check, left, passwords};
+use crate::answering::{says, server};
 use crate::server::Server;
 
 /// Enough for a busy machine, and half of it is waited for.
@@ -65,31 +63,6 @@ async fn plain_text_to_a_server_of_tls() {
     }
 }
 
-/// A server of the test's own, that does so with what it is sent on each connection: the bytes, and whether they are TLS.
-fn server(answer: impl Fn(&[u8], bool) -> Option<&'static [u8]> + Send + Sync + 'static) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let answer = Arc::new(answer);
-    // It ends with the process: nothing tells it that the test is over.
-    thread::spawn(move || {
-        for stream in listener.incoming() {
-            let (mut stream, answer) = (stream.unwrap(), Arc::clone(&answer));
-            thread::spawn(move || {
-                let mut bytes = [0; 4096];
-                while let Ok(count @ 1..) = stream.read(&mut bytes) {
-                    let Some(words) = answer(&bytes[..count], bytes[0] == 0x16) else {
-                        return;
-                    };
-                    if stream.write_all(words).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    port
-}
-
 /// The beginning of what a server of TLS says to a handshake.
 const SERVER_HELLO: &[u8] = &[0x16, 0x03, 0x03, 0x00, 0x7a];
 
@@ -120,7 +93,7 @@ async fn a_plain_server_that_hangs_up_on_a_handshake() {
 /// A server of TLS that has no connection left hangs up, too.
 #[tokio::test]
 async fn a_server_that_hangs_up_on_everybody() {
-    let port = server(|_, _| None);
+    let port = server(|_, _| None::<&[u8]>);
     for tls in [true, false] {
         let (kind, message) = failing(to(port, tls)).await;
         assert_eq!(kind, ErrorKind::Disconnected, "{message}");
@@ -162,15 +135,20 @@ async fn a_connect_that_nobody_takes_says_nothing_of_tls() {
 #[tokio::test]
 async fn who_has_been_understood_is_not_asked_again() {
     let (said, hears) = std::sync::mpsc::channel();
-    let silent = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let hangs = Arc::clone(&silent);
+    let hangs = AtomicBool::new(false);
     let port = server(move |bytes, tls| {
         said.send(tls).unwrap();
-        if hangs.load(std::sync::atomic::Ordering::SeqCst) {
-            return Some(b"");
+        if says(bytes, "EVAL") {
+            // The connection is given up, and the next ones stand still from their first byte on.
+            hangs.store(true, Ordering::SeqCst);
+            return None;
         }
-        // The script gets no answer: the connection is given up.
-        (!bytes.windows(4).any(|word| word == b"EVAL")).then_some(b"+PONG\r\n")
+        Some(match hangs.load(Ordering::SeqCst) {
+            true => "",
+            // One Redis, and none of a cluster.
+            false if says(bytes, "CLUSTER") => "-ERR unknown command 'CLUSTER'\r\n",
+            false => "+PONG\r\n",
+        })
     });
     let mut config = to(port, false);
     config.connect_timeout = BUDGET;
@@ -179,7 +157,6 @@ async fn who_has_been_understood_is_not_asked_again() {
         check(&store, "a").await.unwrap_err().kind(),
         ErrorKind::Disconnected
     );
-    silent.store(true, std::sync::atomic::Ordering::SeqCst);
     super::until(&store, Some(ErrorKind::Timeout)).await;
     assert!(hears.try_iter().all(|tls| !tls));
 }

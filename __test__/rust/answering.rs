@@ -1,0 +1,41 @@
+//! A server of a test's own, that answers whatever it is sent as the test has it.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::thread;
+
+/// Answers with what `answer` makes of what it is sent at once on a connection: the bytes, and whether they are TLS. `None`
+/// ends the connection. Its port.
+pub fn server<A: AsRef<[u8]> + 'static>(
+    answer: impl Fn(&[u8], bool) -> Option<A> + Send + Sync + 'static,
+) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let answer = Arc::new(answer);
+    // It ends with the process: nothing tells it that the test is over.
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, answer) = (stream.unwrap(), Arc::clone(&answer));
+            thread::spawn(move || {
+                let mut bytes = [0; 4096];
+                while let Ok(count @ 1..) = stream.read(&mut bytes) {
+                    let Some(words) = answer(&bytes[..count], bytes[0] == 0x16) else {
+                        return;
+                    };
+                    if stream.write_all(words.as_ref()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+/// Whether `word` is in what was sent.
+pub fn says(bytes: &[u8], word: &str) -> bool {
+    bytes
+        .windows(word.len())
+        .any(|part| part == word.as_bytes())
+}
