@@ -127,6 +127,7 @@ const ADVICE = {
     causes: ['The access string of the user lacks a command or the keys of the limiter.'],
     steps: () => [
       'Grant ~{creator:* and +eval +evalsha +time +del +pexpire +lindex +llen +lpop +lpush +lset +ltrim.',
+      'On a cluster grant +cluster|slots and +asking too.',
       'For this test grant +ping +set +get too, and +info for the version.',
     ],
     retryable: false,
@@ -198,7 +199,7 @@ const ADVICE = {
     steps: () => [
       'Leave redis.cluster and its variables out: the server is asked.',
       'Leave the database out.',
-      'Allow the user +cluster|slots.',
+      'Allow the user +cluster|slots, and +asking for slots that move.',
       'Compare what CLUSTER SLOTS says on each node.',
     ],
     retryable: false,

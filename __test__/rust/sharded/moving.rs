@@ -1,9 +1,10 @@
 //! Slots that move: no check fails, none is counted twice.
 
-use huntaze_rate_limit::store::{Op, Store};
+use huntaze_rate_limit::store::{ErrorKind, Op, Store};
 
 use super::{checks, hour, ids_of, key, left, request};
-use crate::cluster::{Cluster, slot_of};
+use crate::cluster::{Cluster, Options, slot_of};
+use crate::users::USER;
 
 #[tokio::test]
 async fn a_slot_that_has_moved_is_found_in_the_same_call() {
@@ -79,4 +80,30 @@ async fn keys_of_a_slot_that_are_on_both_sides_are_asked_one_by_one() {
         .iter()
         .map(|result| result.as_ref().unwrap().decision.remaining);
     assert_eq!(remaining.collect::<Vec<_>>(), [2, 2, 3]);
+}
+
+#[tokio::test]
+async fn a_user_who_may_not_say_asking_is_told_so() {
+    let cluster = Cluster::with(Options {
+        users: true,
+        ..Options::default()
+    });
+    let may = |rule: &str| {
+        for &port in cluster.ports() {
+            let () = cluster.command(port, &["ACL", "SETUSER", USER, rule]);
+        }
+    };
+    let store = cluster.store();
+    let who = of_one_slot();
+    assert_eq!(left(&store, &who[0]).await, 4);
+    may("-asking");
+    let moving = cluster.importing(slot_of(&key(&who[0])), 1);
+    // What is there still is decided; what is new is asked about on the other side.
+    assert_eq!(left(&store, &who[0]).await, 3);
+    let error = checks(&store, &who[1..2]).await.remove(0).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoPerm, "{error}");
+    assert!(error.to_string().contains("ASKING"), "{error}");
+    may("+asking");
+    assert_eq!(left(&store, &who[1]).await, 4);
+    moving.finish();
 }

@@ -81,7 +81,9 @@ fn words(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::NoAuth => "the server asks for a password (NOAUTH)",
         ErrorKind::WrongPass => "the server does not accept the password (WRONGPASS)",
-        ErrorKind::NoPerm => "the user may not run the script's commands or touch the key (NOPERM)",
+        ErrorKind::NoPerm => {
+            "the user may not run the script's commands, or ASKING on a cluster, or touch the key (NOPERM)"
+        }
         ErrorKind::ReadOnly => "the server is a read-only replica (READONLY)",
         ErrorKind::Unwritable => "the server takes no writes: too few replicas, or its disk fails",
         ErrorKind::Loading => "the server is loading its data or has lost its primary",

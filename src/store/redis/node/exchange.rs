@@ -1,5 +1,7 @@
 //! Commands out, replies back, over one connection and in one round trip.
 
+use std::iter;
+
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
 
@@ -42,7 +44,7 @@ pub(in crate::store::redis) async fn exchange(
         live.pulse.heard();
         live.pulse.sent();
         // With the first of them; the server has it for the others.
-        let by = std::iter::once(By::Source).chain(std::iter::repeat(By::Hash));
+        let by = iter::once(By::Source).chain(iter::repeat(By::Hash));
         let commands = unknown.iter().zip(by).map(|(&n, by)| command(by, n));
         match send(&mut connection, commands, asking).await {
             Ok(again) => unknown
@@ -72,7 +74,7 @@ async fn send(
         return Ok(Vec::new());
     };
     let (false, None) = (asking, &second) else {
-        let commands = std::iter::once(first).chain(second).chain(commands);
+        let commands = iter::once(first).chain(second).chain(commands);
         return send_several(connection, commands, asking).await;
     };
     match connection.send_packed_command(&first).await {
@@ -96,9 +98,21 @@ async fn send_several(
     }
     let count = pipeline.len();
     let values = connection.send_packed_commands(&pipeline, 0, count).await?;
-    let of_commands = values.into_iter().skip(usize::from(asking));
-    let of_commands = of_commands.step_by(1 + usize::from(asking));
-    Ok(of_commands.map(said).collect())
+    let mut values = values.into_iter().map(said);
+    if !asking {
+        return Ok(values.collect());
+    }
+    let pairs = iter::from_fn(|| Some((values.next()?, values.next()?)));
+    Ok(pairs.map(|(asking, reply)| asked(asking, reply)).collect())
+}
+
+/// The reply to a command after `ASKING`. Without that, the node sends the command back where it came from, which says nothing
+/// of why; whatever else it replies is the command's own: by now it may serve the slot.
+fn asked(asking: Reply, reply: Reply) -> Reply {
+    match (asking, reply) {
+        (Err(refused), Err(error)) if error.code() == Some("MOVED") => Err(refused),
+        (_, reply) => reply,
+    }
 }
 
 fn said(value: Value) -> Reply {
