@@ -5,7 +5,7 @@
 
 mod address;
 pub mod backoff;
-mod cluster;
+pub mod cluster;
 mod config;
 mod connect;
 mod connections;
@@ -74,9 +74,13 @@ impl RedisStore {
     /// # Errors
     /// Why there is no connection, or what the server did not do as asked.
     pub async fn try_out(&self, scope: &Scope) -> Result<Trial, StoreError> {
-        let node = match self.discovery.known() {
-            Some(Shape::Cluster(cluster)) => cluster.node_of(scope, &Id::nobody()),
-            _ => None,
+        // What is known of a server that is away may be seconds old, and be mended since.
+        let away = self.node.is_away();
+        let node = match self.discovery.shape().await {
+            Ok(Shape::Cluster(cluster)) => cluster.node_of(scope, &Id::nobody()),
+            Ok(Shape::Single) => None,
+            Err(error) if error.kind() == ErrorKind::Cluster || !away => return Err(error),
+            Err(_) => None,
         };
         node.unwrap_or_else(|| Arc::clone(&self.node))
             .try_out(scope)
