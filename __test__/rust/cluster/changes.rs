@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use redis::Value;
+
 use super::Cluster;
 
 impl Cluster {
@@ -59,6 +61,17 @@ impl Cluster {
                 .all(|asked| self.primary_by(asked, shard) == Some(port))
         });
         self.settle();
+    }
+
+    /// Waits until every node that can be asked tells of a replica of each range of slots.
+    pub fn await_replicas(&self) {
+        self.until("nobody tells of the replicas", || {
+            self.speaking().into_iter().all(|port| {
+                let rows = self.try_command::<Vec<Vec<Value>>>(port, &["CLUSTER", "SLOTS"]);
+                // The first slot, the last, the primary, and its replicas.
+                rows.is_ok_and(|rows| rows.iter().all(|row| row.len() > 3))
+            })
+        });
     }
 
     fn server(&self, port: u16) -> &crate::server::Server {

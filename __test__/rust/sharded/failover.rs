@@ -6,7 +6,7 @@ use huntaze_rate_limit::store::{ErrorKind, Store};
 use tokio::time::timeout;
 
 use super::{PATIENT, checks, hour, id, one_of_each, until_decided};
-use crate::cluster::{Cluster, Options};
+use crate::cluster::{Cluster, Options, SHARDS};
 
 /// The other shards go on while one has no primary.
 fn partial() -> Cluster {
@@ -54,4 +54,25 @@ async fn a_primary_that_is_demoted_while_it_is_asked_is_left_for_the_new_one() {
     let (took, errors) = until_decided(&store, &who[0]).await;
     assert!(errors.is_empty(), "{errors:?}");
     assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+#[tokio::test]
+async fn when_every_primary_is_gone_their_replicas_are_asked_who_took_over() {
+    let cluster = partial();
+    // They are told of once the others know how far they follow.
+    cluster.await_replicas();
+    let store = cluster.store();
+    let who = one_of_each();
+    assert!(checks(&store, &who).await.iter().all(Result::is_ok));
+    let shards = 0..SHARDS;
+    let replicas: Vec<_> = shards.map(|shard| cluster.replica(shard)).collect();
+    for primary in cluster.primaries() {
+        cluster.kill(primary);
+    }
+    for replica in replicas {
+        let () = cluster.command(replica, &["CLUSTER", "FAILOVER", "TAKEOVER"]);
+    }
+    for who in &who {
+        until_decided(&store, who).await;
+    }
 }

@@ -4,6 +4,7 @@ mod discovery;
 mod failover;
 mod moving;
 mod routing;
+mod topology;
 mod trial;
 
 use std::time::{Duration, Instant};

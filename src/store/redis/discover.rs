@@ -1,10 +1,10 @@
 //! What the configured server is: one Redis, or a node of a cluster.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use tokio::sync::Mutex;
 
-use super::cluster::{Cluster, Told, ask_for_slots};
+use super::cluster::{Cluster, Membership, ask_for_slots};
 use super::connections::Connections;
 use super::node::Node;
 use crate::store::{ErrorKind, StoreError};
@@ -58,34 +58,34 @@ impl Discovery {
         if let Some(shape) = self.known() {
             return Ok(shape);
         }
-        let told = ask_for_slots(&self.node)
+        let membership = ask_for_slots(&self.node)
             .await
             .map_err(StoreError::unsent)?;
         let wanted = self.node.config().cluster == Some(true);
-        let shape = match told {
-            Told::Slots(slots) if slots.is_empty() => return Err(empty()),
-            Told::Slots(_) if self.node.config().database != 0 => return Err(database()),
-            Told::Slots(slots) => {
+        let shape = match membership {
+            Membership::Slots(slots) if slots.served.is_empty() => return Err(empty()),
+            Membership::Slots(_) if self.node.config().database != 0 => return Err(database()),
+            Membership::Slots(slots) => {
                 let node = Arc::clone(&self.node);
                 Shape::Cluster(Cluster::new(node, Arc::clone(&self.connections), &slots))
             }
-            Told::Alone if wanted => return Err(alone()),
-            Told::Forbidden if wanted => return Err(forbidden()),
-            Told::Alone | Told::Forbidden => Shape::Single,
+            Membership::Alone if wanted => return Err(alone()),
+            Membership::Forbidden if wanted => return Err(forbidden()),
+            Membership::Alone | Membership::Forbidden => Shape::Single,
         };
-        self.keep(Some(shape.clone()));
+        *self.found() = Some(shape.clone());
         Ok(shape)
     }
 
     /// It is not what it was. Asked again, unless it is said to be none.
     pub(super) fn doubt(&self) {
         if self.node.config().cluster != Some(false) {
-            self.keep(None);
+            *self.found() = None;
         }
     }
 
-    fn keep(&self, shape: Option<Shape>) {
-        *self.found.write().unwrap_or_else(PoisonError::into_inner) = shape;
+    fn found(&self) -> RwLockWriteGuard<'_, Option<Shape>> {
+        self.found.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -109,5 +109,8 @@ fn alone() -> StoreError {
 }
 
 fn forbidden() -> StoreError {
-    refused("the user may not ask for the cluster's slots; allow it CLUSTER SLOTS (+cluster|slots)")
+    refused(
+        "the user may not ask for the cluster's slots; allow it CLUSTER SLOTS (+cluster|slots), and ASKING (+asking) for \
+         slots that move",
+    )
 }

@@ -8,7 +8,7 @@
 mod refresh;
 mod route;
 mod slot;
-mod topology;
+pub mod topology;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,10 +16,10 @@ use tokio::select;
 use tokio::sync::watch;
 
 use self::refresh::Refresh;
-pub(super) use self::refresh::{Told, ask_for_slots};
+pub(super) use self::refresh::{Membership, ask_for_slots};
 pub(super) use self::route::{run, run_in_pieces};
 use self::slot::SLOTS;
-use self::topology::{Served, Topology};
+use self::topology::{Slots, Topology};
 use super::connections::Connections;
 use super::errand::Probe;
 use super::node::Node;
@@ -32,19 +32,15 @@ pub(super) struct Cluster {
     /// The configured one, which may be a name for any of them.
     seed: Arc<Node>,
     connections: Arc<Connections>,
-    topology: watch::Sender<Arc<Topology>>,
-    /// Nodes that a redirect has named, and the topology does not know yet.
+    topology: watch::Sender<Arc<Topology<Node>>>,
+    /// Nodes that a redirect has named, and the topology does not know yet; replicas that are asked who took over.
     guests: Mutex<Vec<Arc<Node>>>,
     refresh: Arc<Refresh>,
 }
 
 impl Cluster {
     /// The cluster that `seed` has told of. Inside the runtime.
-    pub(super) fn new(
-        seed: Arc<Node>,
-        connections: Arc<Connections>,
-        served: &[Served],
-    ) -> Arc<Self> {
+    pub(super) fn new(seed: Arc<Node>, connections: Arc<Connections>, slots: &Slots) -> Arc<Self> {
         let cluster = Arc::new(Self {
             seed,
             connections,
@@ -52,7 +48,7 @@ impl Cluster {
             guests: Mutex::default(),
             refresh: Arc::default(),
         });
-        cluster.adopt(served);
+        cluster.adopt(slots);
         tokio::spawn(refresh::keep(
             Arc::downgrade(&cluster),
             Arc::clone(&cluster.refresh),
@@ -88,10 +84,16 @@ impl Cluster {
     /// Why it does not.
     pub(super) async fn probe(&self, scope: &Scope, part: usize) -> Result<(), StoreError> {
         let topology = Arc::clone(&self.topology.borrow());
+        if topology
+            .shard(part)
+            .is_none_or(|shard| shard.node.is_none())
+        {
+            // It has no slots left, and nothing is asked of it any more.
+            return Ok(());
+        }
         let ours = |probe: &Probe<'_>| topology.part(slot::of(&probe.key)) == part;
-        // In vain only where the part has no slots left, and nothing is asked of it any more: one in so many keys is with the
-        // smallest shard, on average.
-        let mut probes = (0..4 * u32::from(SLOTS)).map(|n| Probe::new(scope, n));
+        // One in SLOTS keys is with a shard of a single slot, on average: in so many, one is but for once in e^16.
+        let mut probes = (0..16 * u32::from(SLOTS)).map(|n| Probe::new(scope, n));
         let Some(probe) = probes.find(ours) else {
             return Ok(());
         };
@@ -146,9 +148,9 @@ impl Cluster {
     }
 
     /// Who serves what from now on.
-    fn adopt(&self, served: &[Served]) {
+    fn adopt(&self, slots: &Slots) {
         let known = Arc::clone(&self.topology.borrow());
-        let next = Arc::new(known.next(served, |address| self.node_at(address)));
+        let next = Arc::new(known.next(slots, |address| self.node_at(address)));
         if !next.nodes().any(|node| Arc::ptr_eq(node, &self.seed)) {
             self.seed.release();
         }
@@ -156,9 +158,22 @@ impl Cluster {
         self.guests().clear();
     }
 
+    /// Whether every slot is served, and every primary can be reached as far as is known.
+    fn is_well(&self) -> bool {
+        let topology = self.topology.borrow();
+        topology.is_complete() && !topology.nodes().any(|node| node.is_away())
+    }
+
     fn guests(&self) -> MutexGuard<'_, Vec<Arc<Node>>> {
         // Nothing panics while they are being changed.
         self.guests.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Topology<Node> {
+    /// The node to ask about a slot.
+    fn node(&self, slot: u16) -> Option<&Arc<Node>> {
+        self.nearest(slot, Node::is_away)
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Cluster;
 use super::slot::SLOTS;
-use super::topology::{Served, served};
+use super::topology::Slots;
 use crate::store::redis::node::Node;
 use crate::store::redis::reply;
 use crate::store::{ErrorKind, StoreError};
@@ -69,10 +69,10 @@ impl Refresh {
     }
 }
 
-/// What a server tells of its cluster.
-pub(in crate::store::redis) enum Told {
-    /// Who serves what.
-    Slots(Vec<Served>),
+/// Whether a server is part of a cluster, by its own word.
+pub(in crate::store::redis) enum Membership {
+    /// It is, and this is who serves what there.
+    Slots(Slots),
     /// It is not part of a cluster.
     Alone,
     /// The user may not ask.
@@ -83,20 +83,20 @@ pub(in crate::store::redis) enum Told {
 ///
 /// # Errors
 /// Why it does not tell.
-pub(in crate::store::redis) async fn ask_for_slots(node: &Node) -> Result<Told, StoreError> {
+pub(in crate::store::redis) async fn ask_for_slots(node: &Node) -> Result<Membership, StoreError> {
     let command = redis::cmd("CLUSTER").arg("SLOTS").to_owned();
     let error = match node.look_up(&command).await? {
         Ok(answer) => {
-            let slots = served(&answer, node.config()).map(Told::Slots);
+            let slots = Slots::read(&answer, node.config()).map(Membership::Slots);
             let message = "the server's answer to CLUSTER SLOTS makes no sense";
             return slots.ok_or_else(|| StoreError::new(ErrorKind::Protocol, message));
         }
         Err(error) => error,
     };
     match (error.code(), reply::instead_of_reply(&error)) {
-        (_, known) if known.kind() == ErrorKind::NoPerm => Ok(Told::Forbidden),
+        (_, known) if known.kind() == ErrorKind::NoPerm => Ok(Membership::Forbidden),
         // "This instance has cluster support disabled", or a server that has never heard of clusters.
-        (Some("ERR"), _) => Ok(Told::Alone),
+        (Some("ERR"), _) => Ok(Membership::Alone),
         (_, known) => Err(known),
     }
 }
@@ -104,7 +104,7 @@ pub(in crate::store::redis) async fn ask_for_slots(node: &Node) -> Result<Told, 
 /// Keeps the topology of `cluster` for as long as that is there.
 pub(super) async fn keep(cluster: Weak<Cluster>, refresh: Arc<Refresh>) {
     loop {
-        let Some(well) = cluster.upgrade().map(|c| c.topology.borrow().is_well()) else {
+        let Some(well) = cluster.upgrade().map(|c| c.is_well()) else {
             return;
         };
         let period = if well { PERIOD } else { SICK };
@@ -128,7 +128,8 @@ fn later(time: Duration) -> Duration {
 
 /// Asks one node after another until one knows of every slot, and takes over what the best of them knows.
 async fn look(cluster: &Cluster) {
-    let mut nodes: Vec<_> = cluster.topology.borrow().nodes().cloned().collect();
+    let topology = Arc::clone(&cluster.topology.borrow());
+    let mut nodes: Vec<_> = topology.nodes().cloned().collect();
     fastrand::shuffle(&mut nodes);
     // Those that nobody reaches come last; before them, whatever the configured name leads to by now.
     nodes.sort_by_key(|node| node.is_away());
@@ -136,31 +137,37 @@ async fn look(cluster: &Cluster) {
     if !nodes.iter().any(|node| Arc::ptr_eq(node, &cluster.seed)) {
         nodes.insert(reached, Arc::clone(&cluster.seed));
     }
-    let mut best = Vec::new();
+    let mut best = Slots::default();
     for node in nodes {
-        let Ok(Ok(told)) = timeout(PATIENCE, ask_for_slots(&node)).await else {
-            continue;
-        };
-        match told {
-            Told::Slots(slots) => {
-                if count(&slots) > count(&best) {
-                    best = slots;
-                }
-                if count(&best) == usize::from(SLOTS) {
-                    break;
-                }
-            }
-            Told::Alone if Arc::ptr_eq(&node, &cluster.seed) && best.is_empty() => {
-                cluster.refresh.gone.store(true, Ordering::Relaxed);
-            }
-            Told::Alone | Told::Forbidden => {}
+        if hear(cluster, &node, &mut best).await {
+            break;
         }
     }
-    if !best.is_empty() {
+    // Every primary may be gone, and what the configured name leads to: their replicas have taken over, or know who has.
+    let mut replicas = topology.replicas().to_vec();
+    fastrand::shuffle(&mut replicas);
+    for replica in &replicas {
+        if best.count() > 0 {
+            break;
+        }
+        hear(cluster, &cluster.node_at(replica), &mut best).await;
+    }
+    if best.count() > 0 {
         cluster.adopt(&best);
     }
 }
 
-fn count(served: &[Served]) -> usize {
-    served.iter().map(|(_, slots)| slots.len()).sum()
+/// Asks `node`, and keeps what it tells if it knows of more slots than the `best` so far. Whether it knows of all.
+async fn hear(cluster: &Cluster, node: &Arc<Node>, best: &mut Slots) -> bool {
+    let Ok(Ok(membership)) = timeout(PATIENCE, ask_for_slots(node)).await else {
+        return false;
+    };
+    match membership {
+        Membership::Slots(slots) if slots.count() > best.count() => *best = slots,
+        Membership::Alone if Arc::ptr_eq(node, &cluster.seed) && best.count() == 0 => {
+            cluster.refresh.gone.store(true, Ordering::Relaxed);
+        }
+        Membership::Slots(_) | Membership::Alone | Membership::Forbidden => {}
+    }
+    best.count() == usize::from(SLOTS)
 }

@@ -13,90 +13,116 @@ use redis::Value;
 
 use super::slot::SLOTS;
 use crate::store::redis::config::RedisConfig;
-use crate::store::redis::node::Node;
-use crate::store::redis::node::redirect::Address;
+pub use crate::store::redis::node::redirect::Address;
 
 /// The slots that a primary serves.
-pub(super) type Served = (Address, RangeInclusive<u16>);
+pub type Served = (Address, RangeInclusive<u16>);
 
 type Ranges = Vec<RangeInclusive<u16>>;
 
-/// Who serves what.
-pub(super) struct Topology {
+/// What a node answers to `CLUSTER SLOTS`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Slots {
+    /// Who serves what.
+    pub served: Vec<Served>,
+    /// Who may serve it one day.
+    pub replicas: Vec<Address>,
+}
+
+/// Who serves what. `N` is a node.
+pub struct Topology<N> {
     /// By the number of the part.
-    shards: Vec<Shard>,
+    shards: Vec<Shard<N>>,
     /// The part of each slot. One that nobody serves stays with the part it was with last.
     parts: Box<[u16]>,
-    /// Whether every slot is served.
+    replicas: Vec<Address>,
     complete: bool,
     /// A digest of `parts`.
     division: u64,
 }
 
 /// A part's primary.
-#[derive(Clone, Default)]
-pub(super) struct Shard {
+pub struct Shard<N> {
     /// `None`: it has given all its slots away, and keeps its number.
-    pub(super) node: Option<Arc<Node>>,
+    pub node: Option<Arc<N>>,
     /// Counts its primaries.
-    pub(super) generation: u32,
+    pub generation: u32,
 }
 
-/// What a node that was `asked` answers to `CLUSTER SLOTS`. `None`: this is no such answer.
-pub(super) fn served(answer: &Value, asked: &RedisConfig) -> Option<Vec<Served>> {
-    let Value::Array(ranges) = answer else {
+impl Slots {
+    /// The `answer` of the node that was `asked`, less the rows in it that make no sense. `None`: none does.
+    pub fn read(answer: &Value, asked: &RedisConfig) -> Option<Self> {
+        let Value::Array(rows) = answer else {
+            return None;
+        };
+        let mut slots = Self::default();
+        for row in rows {
+            if let Some((served, replicas)) = read_row(row, asked) {
+                slots.served.push(served);
+                slots.replicas.extend(replicas);
+            }
+        }
+        slots.replicas.sort_unstable();
+        slots.replicas.dedup();
+        (rows.is_empty() || !slots.served.is_empty()).then_some(slots)
+    }
+
+    /// Of how many slots it tells.
+    pub fn count(&self) -> usize {
+        self.served.iter().map(|(_, slots)| slots.len()).sum()
+    }
+}
+
+/// The first and the last slot, the primary, and its replicas after it.
+fn read_row(row: &Value, asked: &RedisConfig) -> Option<(Served, Vec<Address>)> {
+    let Value::Array(fields) = row else {
         return None;
     };
-    let range = |range: &Value| {
-        let Value::Array(fields) = range else {
-            return None;
-        };
-        // The primary comes first, its replicas after it.
-        let [
-            Value::Int(first),
-            Value::Int(last),
-            Value::Array(primary),
-            ..,
-        ] = fields.as_slice()
-        else {
-            return None;
-        };
-        let [host, Value::Int(port), ..] = primary.as_slice() else {
-            return None;
-        };
-        let host = match host {
-            Value::BulkString(host) => str::from_utf8(host).ok()?,
-            Value::SimpleString(host) => host,
-            // It does not know its own address.
-            Value::Nil => "",
-            _ => return None,
-        };
-        let slots = u16::try_from(*first).ok()?..=u16::try_from(*last).ok()?;
-        let address = Address::named(host, u16::try_from(*port).ok()?, asked);
-        (!slots.is_empty() && *slots.end() < SLOTS).then_some((address, slots))
+    let [Value::Int(first), Value::Int(last), primary, replicas @ ..] = fields.as_slice() else {
+        return None;
     };
-    ranges.iter().map(range).collect()
+    let slots = u16::try_from(*first).ok()?..=u16::try_from(*last).ok()?;
+    if slots.is_empty() || *slots.end() >= SLOTS {
+        return None;
+    }
+    let address = |node| read_address(node, asked);
+    let served = (address(primary)?, slots);
+    Some((served, replicas.iter().filter_map(address).collect()))
 }
 
-impl Topology {
+fn read_address(node: &Value, asked: &RedisConfig) -> Option<Address> {
+    let Value::Array(fields) = node else {
+        return None;
+    };
+    let [host, Value::Int(port), ..] = fields.as_slice() else {
+        return None;
+    };
+    let host = match host {
+        Value::BulkString(host) => str::from_utf8(host).ok()?,
+        Value::SimpleString(host) => host,
+        // It does not know its own address.
+        Value::Nil => "",
+        _ => return None,
+    };
+    Address::named(host, u16::try_from(*port).ok()?, asked)
+}
+
+impl<N> Topology<N> {
     /// Before anything is known.
-    pub(super) fn unknown() -> Self {
+    pub fn unknown() -> Self {
         Self {
             shards: Vec::new(),
             parts: vec![0; usize::from(SLOTS)].into(),
+            replicas: Vec::new(),
             complete: false,
             division: 0,
         }
     }
 
-    /// The one that comes after this one: `served` by the nodes that `node` finds.
-    pub(super) fn next(
-        &self,
-        served: &[Served],
-        mut node: impl FnMut(&Address) -> Arc<Node>,
-    ) -> Self {
+    /// The one that comes after this one: the `slots` served by the nodes that `node` finds.
+    pub fn next(&self, slots: &Slots, mut node: impl FnMut(&Address) -> Arc<N>) -> Self {
         let mut primaries: BTreeMap<&Address, Ranges> = BTreeMap::new();
-        for (address, slots) in served {
+        for (address, slots) in &slots.served {
             primaries.entry(address).or_default().push(slots.clone());
         }
         let primaries: Vec<_> = primaries.into_iter().collect();
@@ -104,6 +130,7 @@ impl Topology {
         let mut next = Self {
             shards: self.shards.clone(),
             parts: self.parts.clone(),
+            replicas: slots.replicas.clone(),
             complete: false,
             division: 0,
         };
@@ -158,7 +185,7 @@ impl Topology {
             .collect()
     }
 
-    fn install(&mut self, part: usize, node: Arc<Node>) {
+    fn install(&mut self, part: usize, node: Arc<N>) {
         if part >= self.shards.len() {
             self.shards.resize_with(part + 1, Shard::default);
         }
@@ -179,29 +206,55 @@ impl Topology {
     }
 
     /// The part that a slot belongs to.
-    pub(super) fn part(&self, slot: u16) -> usize {
+    pub fn part(&self, slot: u16) -> usize {
         usize::from(self.parts[usize::from(slot)])
     }
 
     /// A part's primary.
-    pub(super) fn shard(&self, part: usize) -> Option<&Shard> {
+    pub fn shard(&self, part: usize) -> Option<&Shard<N>> {
         self.shards.get(part)
     }
 
-    /// The node that serves a slot. Where nobody does, one that may know better.
-    pub(super) fn node(&self, slot: u16) -> Option<&Arc<Node>> {
+    /// The node that serves a slot. Where nobody does, one that may know better: one that is not away, if there is one.
+    pub fn nearest(&self, slot: u16, is_away: impl Fn(&N) -> bool) -> Option<&Arc<N>> {
         let shard = self.shards.get(self.part(slot));
         let serves = shard.and_then(|shard| shard.node.as_ref());
-        serves.or_else(|| self.nodes().next())
+        serves
+            .or_else(|| self.nodes().find(|node| !is_away(node)))
+            .or_else(|| self.nodes().next())
     }
 
     /// Every primary.
-    pub(super) fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
+    pub fn nodes(&self) -> impl Iterator<Item = &Arc<N>> {
         self.shards.iter().filter_map(|shard| shard.node.as_ref())
     }
 
-    /// Whether every slot is served, and every primary can be reached as far as is known.
-    pub(super) fn is_well(&self) -> bool {
-        self.complete && !self.nodes().any(|node| node.is_away())
+    /// Where their replicas are.
+    pub fn replicas(&self) -> &[Address] {
+        &self.replicas
+    }
+
+    /// Whether every slot is served.
+    pub fn is_complete(&self) -> bool {
+        self.complete
+    }
+}
+
+// Derived, they would ask as much of a node.
+impl<N> Clone for Shard<N> {
+    fn clone(&self) -> Self {
+        Self {
+            node: self.node.clone(),
+            generation: self.generation,
+        }
+    }
+}
+
+impl<N> Default for Shard<N> {
+    fn default() -> Self {
+        Self {
+            node: None,
+            generation: 0,
+        }
     }
 }

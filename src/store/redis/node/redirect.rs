@@ -6,22 +6,28 @@ use crate::store::redis::config::RedisConfig;
 
 /// The name or address of a node, and its port.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::store::redis) struct Address {
-    pub(in crate::store::redis) host: String,
-    pub(in crate::store::redis) port: u16,
+pub struct Address {
+    /// Without brackets around an address of IPv6.
+    pub host: String,
+    /// Not 0.
+    pub port: u16,
 }
 
 impl Address {
-    /// As a node that was `asked` names another one: by no host, or an unknown one, where that is its own.
-    pub(in crate::store::redis) fn named(host: &str, port: u16, asked: &RedisConfig) -> Self {
+    /// As a node that was `asked` names another one: by no host where that is its own. `None`: it does not know the host,
+    /// which is a `?`, as of a node that is to announce a name and has none.
+    /// (`CLUSTER SLOTS` and `cluster-preferred-endpoint-type` in the documentation of Redis.)
+    pub(in crate::store::redis) fn named(
+        host: &str,
+        port: u16,
+        asked: &RedisConfig,
+    ) -> Option<Self> {
         let host = match host {
-            "" | "?" => &asked.host,
-            host => host,
+            "" => asked.host.clone(),
+            "?" => return None,
+            host => host.to_owned(),
         };
-        Self {
-            host: host.to_owned(),
-            port,
-        }
+        (port != 0).then_some(Self { host, port })
     }
 }
 
@@ -38,12 +44,12 @@ pub(in crate::store::redis) enum Redirect {
 }
 
 impl Redirect {
-    /// What `error` of the node that was `asked` says, if that is a redirect.
+    /// What `error` of the node that was `asked` says, if that is a redirect that leads anywhere.
     pub(super) fn of(error: &RedisError, asked: &RedisConfig) -> Option<Self> {
         let there = || {
             let (address, _) = error.redirect_node()?;
             let (host, port) = address.rsplit_once(':')?;
-            Some(Address::named(host, port.parse().ok()?, asked))
+            Address::named(host, port.parse().ok()?, asked)
         };
         match error.code()? {
             "MOVED" => there().map(Self::Moved),
