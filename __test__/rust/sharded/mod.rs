@@ -1,6 +1,7 @@
 //! The store on a Redis Cluster: how it is found, where a request goes, and what its faults turn into.
 
 mod discovery;
+mod doubts;
 mod failover;
 mod moving;
 mod routing;

@@ -77,10 +77,12 @@ impl Discovery {
         Ok(shape)
     }
 
-    /// It is not what it was. Asked again, unless it is said to be none.
+    /// It is more than one server. Asked again, unless it is said to be none; or somebody has asked meanwhile, and a cluster has
+    /// been found.
     pub(super) fn doubt(&self) {
-        if self.node.config().cluster != Some(false) {
-            *self.found() = None;
+        let mut found = self.found();
+        if self.node.config().cluster != Some(false) && matches!(*found, Some(Shape::Single)) {
+            *found = None;
         }
     }
 

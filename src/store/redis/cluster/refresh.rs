@@ -93,11 +93,13 @@ pub(in crate::store::redis) async fn ask_for_slots(node: &Node) -> Result<Member
         }
         Err(error) => error,
     };
-    match (error.code(), reply::instead_of_reply(&error)) {
-        (_, known) if known.kind() == ErrorKind::NoPerm => Ok(Membership::Forbidden),
-        // "This instance has cluster support disabled", or a server that has never heard of clusters.
-        (Some("ERR"), _) => Ok(Membership::Alone),
-        (_, known) => Err(known),
+    let known = reply::instead_of_reply(&error);
+    match (error.code(), known.kind()) {
+        (_, ErrorKind::NoPerm) => Ok(Membership::Forbidden),
+        // "This instance has cluster support disabled", or a server that has never heard of clusters: not one of the
+        // errors that another day is without, such as "max number of clients reached".
+        (Some("ERR"), ErrorKind::Protocol) => Ok(Membership::Alone),
+        _ => Err(known),
     }
 }
 
