@@ -1,8 +1,14 @@
 //! Slots that move: no check fails, none is counted twice.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use huntaze_rate_limit::store::redis::environment::plain;
+use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore};
 use huntaze_rate_limit::store::{ErrorKind, Op, Store};
 
 use super::{checks, hour, ids_of, key, left, request};
+use crate::answering::{says, server};
 use crate::cluster::{Cluster, Options, slot_of};
 use crate::users::USER;
 
@@ -106,4 +112,31 @@ async fn a_user_who_may_not_say_asking_is_told_so() {
     may("+asking");
     assert_eq!(left(&store, &who[1]).await, 4);
     moving.finish();
+}
+
+/// A node that does not know where the slot is now, by name, says so once.
+#[tokio::test]
+async fn a_redirect_to_an_unknown_host_is_not_followed() {
+    let (sent, place) = (Arc::new(AtomicUsize::new(0)), Arc::new(OnceLock::new()));
+    let (counts, known) = (Arc::clone(&sent), Arc::clone(&place));
+    let port = server(move |bytes, _| {
+        let port: u16 = *known.wait();
+        Some(if says(bytes, "SLOTS") {
+            // By its own word it serves them all, at whatever address it was asked.
+            format!("*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$-1\r\n:{port}\r\n")
+        } else if says(bytes, "EVAL") {
+            counts.fetch_add(1, Ordering::SeqCst);
+            format!("-MOVED 7 ?:{port}\r\n")
+        } else {
+            "+PONG\r\n".to_owned()
+        })
+    });
+    place.set(port).unwrap();
+    let store = RedisStore::new(RedisConfig {
+        port,
+        ..plain("127.0.0.1")
+    });
+    let error = checks(&store, ["a"]).await.remove(0).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Cluster, "{error}");
+    assert_eq!(sent.load(Ordering::SeqCst), 1);
 }
