@@ -43,6 +43,13 @@ export class Control {
     return Number(used_cpu_user) + Number(used_cpu_sys);
   }
 
+  /** What the server has run of the scripts that it is told by their hash: `{ calls, micros }`. */
+  async scripts() {
+    const { cmdstat_evalsha: stat = 'calls=0,usec=0' } = await this.info('commandstats');
+    const { calls, usec } = Object.fromEntries(stat.split(',').map((part) => part.split('=')));
+    return { calls: Number(calls), micros: Number(usec) };
+  }
+
   /** Unix ms by the server's clock, with its microseconds as the fraction. */
   async time() {
     const [seconds, microseconds] = await this.send('TIME');

@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util';
 import { Failure } from '../scripts/run.mjs';
 
 /** What is measured, in this order. */
-export const KINDS = ['throughput', 'denials', 'memory', 'bytes', 'accuracy'];
+export const KINDS = ['throughput', 'denials', 'memory', 'bytes', 'accuracy', 'cluster', 'shapes'];
 
 export function optionsOf(args) {
   const { values } = parsed(args);

@@ -1,6 +1,6 @@
 // What is measured, of whom.
 
-import { denying, inMemory, onRedis, underLoad } from './contenders/index.mjs';
+import { denying, inMemory, onCluster, onRedis, shapes, underLoad } from './contenders/index.mjs';
 import { WINDOW_MS } from './measure/trace.mjs';
 
 const IN_FLIGHT = [1, 16, 200, 1000];
@@ -20,6 +20,8 @@ export function roundOf({ kinds, contenders, seconds }) {
     memory: ['allowed', 'denied'].flatMap((traffic) =>
       [1, 200].map((inFlight) => ({ contenders: inMemory, traffic, inFlight, seconds })),
     ),
+    cluster: [1, 200, 1000].map((inFlight) => ({ contenders: onCluster, inFlight, seconds })),
+    shapes: [{ contenders: shapes, seconds }],
   };
   return kinds
     .flatMap((kind) => (groups[kind] ?? []).map((group) => ({ kind, ...group })))
@@ -37,6 +39,11 @@ export function idleOf({ kinds, contenders }, serverTime) {
   const startsAt = Math.ceil((serverTime + 1000 + jobs.length * LOADS_WITHIN_MS) / WINDOW_MS) * WINDOW_MS;
   const details = { accuracy: { startsAt }, bytes: { limits: FULL_LOGS, spreadMs: SPREAD_MS } };
   return jobs.map((job) => ({ ...job, ...details[job.kind] }));
+}
+
+/** Whether a round has something for a cluster. */
+export function needsCluster({ kinds }) {
+  return kinds.includes('cluster') || kinds.includes('shapes');
 }
 
 /** All, or those whose ids begin with one of the names. */

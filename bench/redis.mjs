@@ -1,4 +1,4 @@
-// One redis-server of the benchmark's own, which keeps nothing on disk and ends with this process.
+// Redis servers of the benchmark's own, which keep nothing on disk and end with this process.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -16,23 +16,31 @@ const DATABASES = 64;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
 /** Runs `use` with a server, `{ port, version, control }`, that is gone afterwards, however it ends. */
-export async function withRedis(use) {
-  const { stop, ...redis } = await startRedis();
+export function withRedis(use) {
+  return stopped(() => startRedis(), use);
+}
+
+/** Runs `use` with what `start` starts, and then its `stop`, however it ends. */
+export async function stopped(start, use) {
   // Node ends without the exit event on a signal that nobody minds.
   const interrupted = () => process.exit(1);
   for (const signal of SIGNALS) process.once(signal, interrupted);
+  let stop = () => {};
   try {
-    return await use(redis);
+    const started = await start();
+    stop = started.stop;
+    return await use(started);
   } finally {
     for (const signal of SIGNALS) process.off(signal, interrupted);
     await stop();
   }
 }
 
-async function startRedis() {
+/** A server with these options beside its own: `{ port, version, control, stop }`. */
+export async function startRedis(more = {}) {
   const port = await freePort();
-  const options = { port, bind: '127.0.0.1', databases: DATABASES, save: '', appendonly: 'no', dir: tmpdir() };
-  const args = Object.entries(options).flatMap(([name, value]) => [`--${name}`, `${value}`]);
+  const own = { port, bind: '127.0.0.1', databases: DATABASES, save: '', appendonly: 'no', dir: tmpdir() };
+  const args = Object.entries({ ...own, ...more }).flatMap(([name, value]) => [`--${name}`, `${value}`]);
   const server = spawn('redis-server', args, { stdio: 'ignore' });
   const end = () => server.kill('SIGKILL');
   process.once('exit', end);
@@ -57,7 +65,7 @@ async function startRedis() {
   }
 }
 
-async function freePort() {
+export async function freePort() {
   const probe = createServer().listen(0, '127.0.0.1');
   await once(probe, 'listening');
   const { port } = probe.address();

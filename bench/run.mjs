@@ -1,8 +1,9 @@
-// npm run bench: this package beside its peers, in one run on one Redis of its own. About a quarter of an hour.
+// npm run bench: this package beside its peers, in one run on one Redis of its own, and on a Redis Cluster. About
+// twenty minutes.
 //
 //   --rounds=5                      how often everything is measured; the results are medians
 //   --seconds=2                     how long a measured stretch lasts
-//   --only=throughput,denials,memory,bytes,accuracy
+//   --only=throughput,denials,memory,bytes,accuracy,cluster,shapes
 //   --contenders=huntaze,ioredis-lua,...   by their ids in contenders/index.mjs
 //   --no-build                      the addon as it is
 //   --out=bench/results             where the results go; by default a part of the whole leaves none
@@ -10,10 +11,11 @@
 import { build } from '../scripts/build.mjs';
 import { redisServer } from '../scripts/redis-server.mjs';
 import { asMain } from '../scripts/run.mjs';
+import { withCluster } from './cluster.mjs';
 import { install } from './install.mjs';
 import { measured } from './measure/in-child.mjs';
 import { optionsOf } from './options.mjs';
-import { idleOf, roundOf } from './plan.mjs';
+import { idleOf, needsCluster, roundOf } from './plan.mjs';
 import { withRedis } from './redis.mjs';
 import { ratioTable, readme } from './report/bench.mjs';
 import { PEERS, machine } from './report/machine.mjs';
@@ -28,7 +30,7 @@ async function bench(...args) {
   redisServer();
   const { version, measurements } = await withRedis(async (redis) => ({
     version: redis.version,
-    measurements: await measureAll(redis, options),
+    measurements: await onWhatItNeeds(redis, options),
   }));
   const ratios = ratiosOf(measurements);
   console.log(`\n${ratioTable(ratios)}`);
@@ -50,10 +52,16 @@ async function bench(...args) {
   console.log(`\nResults are in ${out}/README.md`);
 }
 
-async function measureAll({ port, control }, options) {
+function onWhatItNeeds(redis, options) {
+  if (!needsCluster(options)) return measureAll(redis, options);
+  return withCluster(({ ports }) => measureAll({ ...redis, nodes: ports }, options));
+}
+
+async function measureAll({ port, nodes, control }, options) {
   const measurements = [];
   const measure = async ({ kind, contender, ...job }, round) => {
-    const figures = await measured(kind, { contender, port, ...job });
+    const ports = contender.options?.cluster ? nodes : [port];
+    const figures = await measured(kind, { contender, port, ports, ...job });
     const measurement = { kind, round, contender: contender.id, ...job, ...figures };
     console.log(lineOf(measurement, options.rounds));
     measurements.push(measurement);

@@ -1,15 +1,15 @@
-// This package over Redis, as an application uses it.
+// This package over Redis or a Redis Cluster, as an application uses it.
 
 import { RateLimiter, RateLimitError } from '../../index.js';
 
 /** @param through 'check', where a denial is a thrown RateLimitError, or 'limit' */
-export async function open({ port, database, limit, windowMs, denyCacheMs, through = 'check' }) {
+export async function open({ port, database, limit, windowMs, denyCacheMs, cluster, through = 'check' }) {
   const limiter = new RateLimiter({
     name: 'bench',
     limit,
     windowMs,
     ...(denyCacheMs !== undefined && { denyCacheMs }),
-    ...(port !== undefined && { redis: { host: '127.0.0.1', port, database: database ?? 0 } }),
+    ...(port !== undefined && { redis: { host: '127.0.0.1', port, database: database ?? 0, cluster } }),
     // What Redis did not decide must end the measurement instead of speeding it up.
     onStoreError: 'throw',
     timeoutMs: 5000,

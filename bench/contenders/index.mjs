@@ -1,6 +1,6 @@
 // Who is measured. A contender's file has one function:
 //
-//   open({ port, database, limit, windowMs, ...options }) -> { check(id) -> Promise<boolean>, close() }
+//   open({ port, database, cluster, limit, windowMs, ...options }) -> { check(id) -> Promise<boolean>, close() }
 //
 // `check` resolves to whether the id is let through; anything but a decision rejects.
 
@@ -42,6 +42,28 @@ export const denying = [
   glide,
 ];
 
+/** On a Redis Cluster, and beside them this package on one Redis, in the same minutes. */
+export const onCluster = [
+  { ...huntaze, id: 'huntaze-one', label: `${huntaze.label} on one Redis` },
+  ...[huntaze, lua, piped, flexible, glide].map((contender) => ({
+    ...contender,
+    id: `${contender.id}-cluster`,
+    options: { ...contender.options, cluster: true },
+  })),
+];
+
+/** What this package's script costs a server, by what travels together: calls in a round trip, and keys in a call. */
+export const shapes = [
+  ...[1, 4, 16, 64].map((calls) => ({
+    id: `calls-${calls}`,
+    label: calls === 1 ? 'a node: 1 call of one key' : `a node: ${calls} calls of one key`,
+    calls,
+    keys: 1,
+    options: { cluster: true },
+  })),
+  { id: 'keys-64', label: 'one Redis: 1 call of 64 keys', calls: 1, keys: 64 },
+];
+
 /** Without Redis. */
 export const inMemory = [
   { ...huntaze, label: `${huntaze.label}, embedded store` },
@@ -52,7 +74,7 @@ export const javascriptClients = [replaced, lua, piped, flexible, upstash];
 
 /** How a contender is called in the results, by its id. */
 export function labelOf(id) {
-  return [...underLoad, ...denying].find((contender) => contender.id === id).label;
+  return [...underLoad, ...denying, ...onCluster, ...shapes].find((contender) => contender.id === id).label;
 }
 
 /** Opens a contender of these lists. */

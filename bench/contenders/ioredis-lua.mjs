@@ -3,8 +3,8 @@
 import { connect } from './ioredis.mjs';
 import { member, script } from './sorted-set.mjs';
 
-export async function open({ port, database, limit, windowMs, enableAutoPipelining = false }) {
-  const redis = await connect({ port, database, enableAutoPipelining });
+export async function open({ port, database, cluster, limit, windowMs, enableAutoPipelining = false }) {
+  const redis = await connect({ port, database, cluster, enableAutoPipelining });
   redis.defineCommand('admit', { numberOfKeys: 1, lua: script });
   return {
     async check(id) {

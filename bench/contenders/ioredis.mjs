@@ -1,10 +1,14 @@
 // The connection of the contenders that use ioredis, as its documentation has it.
 
-import { Redis } from 'ioredis';
+import { Cluster, Redis } from 'ioredis';
 
-/** Resolves to a client that is ready. */
-export async function connect({ port, database = 0, ...options }) {
-  const redis = new Redis({ host: '127.0.0.1', port, db: database, lazyConnect: true, ...options });
+/** Resolves to a client that is ready: of one Redis, or of the cluster that the server is part of. */
+export async function connect({ port, database = 0, cluster = false, ...options }) {
+  const [at, more] = [
+    { host: '127.0.0.1', port },
+    { lazyConnect: true, ...options },
+  ];
+  const redis = cluster ? new Cluster([at], more) : new Redis({ ...at, db: database, ...more });
   await redis.connect();
   return redis;
 }

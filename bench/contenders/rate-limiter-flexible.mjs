@@ -5,8 +5,8 @@ import { consume } from './consume.mjs';
 import { connect } from './ioredis.mjs';
 
 /** @param inMemoryBlock denials are answered from memory until the window ends (`inMemoryBlockOnConsumed`) */
-export async function open({ port, database, limit, windowMs, inMemoryBlock = false }) {
-  const redis = await connect({ port, database });
+export async function open({ port, database, cluster, limit, windowMs, inMemoryBlock = false }) {
+  const redis = await connect({ port, database, cluster });
   const limiter = new RateLimiterRedis({
     storeClient: redis,
     points: limit,

@@ -3,14 +3,20 @@
 /** Runs a stretch and returns its result with rates and costs a check. Without `redis`, the server costs nothing. */
 export async function metered(redis, stretch) {
   const server = await redis?.cpuSeconds();
+  const scripts = await redis?.scripts();
   const process_ = process.cpuUsage();
   const result = await stretch();
   const { user, system } = process.cpuUsage(process_);
   const serverMicros = redis ? ((await redis.cpuSeconds()) - server) * 1e6 : undefined;
+  const ran = await redis?.scripts();
   return {
     ...result,
     perSecond: (result.checks / result.ms) * 1000,
     cpuMicros: (user + system) / result.checks,
-    ...(redis && { redisMicros: serverMicros / result.checks }),
+    ...(redis && {
+      redisMicros: serverMicros / result.checks,
+      scriptMicros: (ran.micros - scripts.micros) / result.checks,
+      calls: ran.calls - scripts.calls,
+    }),
   };
 }

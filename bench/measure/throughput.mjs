@@ -1,7 +1,7 @@
 // Checks that are all admitted: 10,000 creators, each with a quota of 100 an hour, and no creator asks more than 95 times.
 
 import { open } from '../contenders/index.mjs';
-import { Control } from '../control.mjs';
+import { Servers } from '../servers.mjs';
 import { Traffic, idsOf } from './drive.mjs';
 import { metered } from './meter.mjs';
 
@@ -13,10 +13,10 @@ const WINDOW_MS = 3_600_000;
 /** With many in flight whatever is measured: a client compiles its code by calls, not by time. */
 const WARM_UP = { inFlight: 64, ms: 600, most: CREATORS * 25 };
 
-export async function measure({ contender, port, inFlight, seconds }) {
-  const redis = await Control.connect(port);
-  await redis.send('FLUSHALL', 'SYNC');
-  const { check, close } = await open(contender, { port, limit: LIMIT, windowMs: WINDOW_MS });
+export async function measure({ contender, ports, inFlight, seconds }) {
+  const redis = await Servers.connect(ports);
+  await redis.flush();
+  const { check, close } = await open(contender, { port: ports[0], limit: LIMIT, windowMs: WINDOW_MS });
   const traffic = new Traffic(check, idsOf(CREATORS), PER_CREATOR);
   const warmUp = await traffic.timed({ ...WARM_UP, inFlight: Math.max(inFlight, WARM_UP.inFlight) });
   const { latencies, ...figures } = await metered(redis, () => traffic.timed({ inFlight, ms: seconds * 1000 }));

@@ -1,7 +1,7 @@
 // The charts of a run: throughput at each concurrency, CPU a check, latency alone.
 
 import { join } from 'node:path';
-import { underLoad } from '../contenders/index.mjs';
+import { onCluster, underLoad } from '../contenders/index.mjs';
 import { FAINT, OURS, SECOND, THEIRS, bars, categoryAxis, heading, thousands, valueAxis, write } from './chart.mjs';
 import { count, significant } from './figures.mjs';
 import { figure, select } from './statistics.mjs';
@@ -11,16 +11,22 @@ const LABELS = 210;
 const BAR = 26;
 
 export function drawBench(directory, measurements) {
-  const all = select(measurements, { kind: 'throughput' });
-  const flights = [...new Set(all.map(({ inFlight }) => inFlight))];
-  // From top to bottom as in the tables.
-  const contenders = underLoad.filter(({ id }) => select(all, { contender: id }).length > 0).reverse();
-  const medians = (inFlight, name) =>
-    contenders.map(({ id }) => figure(all, { inFlight, contender: id }, name)?.median ?? 0);
-  const draw = (name, chart) => write(join(directory, name), chart(contenders, medians));
+  const { flights, draw } = drawing(directory, select(measurements, { kind: 'throughput' }), underLoad);
   if (flights.length > 0) draw('throughput.svg', throughput(flights));
   if (flights.includes(200)) draw('cpu.svg', cpu);
   if (flights.includes(1)) draw('latency.svg', latency);
+  const there = drawing(directory, select(measurements, { kind: 'cluster' }), onCluster);
+  if (there.flights.includes(200)) there.draw('cluster-cpu.svg', cpu);
+}
+
+function drawing(directory, all, list) {
+  const flights = [...new Set(all.map(({ inFlight }) => inFlight))];
+  // From top to bottom as in the tables.
+  const contenders = list.filter(({ id }) => select(all, { contender: id }).length > 0).reverse();
+  const medians = (inFlight, name) =>
+    contenders.map(({ id }) => figure(all, { inFlight, contender: id }, name)?.median ?? 0);
+  const draw = (name, chart) => write(join(directory, name), chart(contenders, medians));
+  return { flights, draw };
 }
 
 /** A panel a concurrency, each with a scale of its own: from one to 200 in flight there is a factor of twenty. */

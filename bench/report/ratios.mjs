@@ -6,6 +6,7 @@ import { figure, select, summary } from './statistics.mjs';
 
 const at200 = (contender) => ({ kind: 'throughput', inFlight: 200, contender });
 const alone = (contender) => ({ kind: 'throughput', inFlight: 1, contender });
+const onCluster = (contender) => ({ kind: 'cluster', inFlight: 200, contender });
 const denials = (contender) => ({ kind: 'denials', contender });
 const memory = (contender) => ({ kind: 'memory', traffic: 'allowed', inFlight: 200, contender });
 const memoryAlone = (contender) => ({ ...memory(contender), inFlight: 1 });
@@ -79,6 +80,20 @@ const promises = [
     memoryAlone('huntaze'),
     memoryAlone('flexible'),
     { atLeast: 1 },
+  ],
+  [
+    'CPU of the process on a cluster at 200 in flight, vs one Redis',
+    'cpuMicros',
+    onCluster('huntaze-cluster'),
+    onCluster('huntaze-one'),
+    { atMost: 2 },
+  ],
+  [
+    "checks/s on a cluster at 200 in flight, vs ioredis' cluster client + Lua",
+    'perSecond',
+    onCluster('huntaze-cluster'),
+    onCluster('ioredis-lua-cluster'),
+    { atLeast: 2 },
   ],
 ];
 

@@ -1,0 +1,67 @@
+// A Redis Cluster of the benchmark's own, on loopback: three primaries and no replicas, which would take their share of the
+// machine's cores.
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Failure } from '../scripts/run.mjs';
+import { freePort, startRedis, stopped } from './redis.mjs';
+
+const SHARDS = 3;
+const SLOTS = 16384;
+const MEETS_WITHIN_MS = 20_000;
+
+/** Runs `use` with a cluster, `{ ports }` of its nodes, that is gone afterwards, however it ends. */
+export function withCluster(use) {
+  return stopped(startCluster, use);
+}
+
+async function startCluster() {
+  // Each node keeps what it knows of the others in a file.
+  const directory = mkdtempSync(join(tmpdir(), 'rate-limit-bench-'));
+  const remove = () => rmSync(directory, { recursive: true, force: true });
+  process.once('exit', remove);
+  const nodes = [];
+  const stop = async () => {
+    await Promise.all(nodes.map((node) => node.stop()));
+    process.off('exit', remove);
+    remove();
+  };
+  try {
+    for (let i = 0; i < SHARDS; i++) nodes.push(await startNode(directory, i));
+    await introduce(nodes);
+    return { ports: nodes.map(({ port }) => port), stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function startNode(dir, i) {
+  const bus = await freePort();
+  const files = { dir, 'cluster-config-file': `node-${i}.conf` };
+  const node = await startRedis({ ...files, databases: 1, 'cluster-enabled': 'yes', 'cluster-port': bus });
+  return { ...node, bus };
+}
+
+/** Each node gets its slots and an epoch of its own, and meets the first. */
+async function introduce(nodes) {
+  const border = (i) => Math.round((i * SLOTS) / nodes.length);
+  for (const [i, { control }] of nodes.entries()) {
+    await control.send('CLUSTER', 'ADDSLOTSRANGE', border(i), border(i + 1) - 1);
+    await control.send('CLUSTER', 'SET-CONFIG-EPOCH', i + 1);
+    if (i > 0) await control.send('CLUSTER', 'MEET', '127.0.0.1', nodes[0].port, nodes[0].bus);
+  }
+  const start = Date.now();
+  while (!(await Promise.all(nodes.map(isWhole))).every(Boolean)) {
+    if (Date.now() - start > MEETS_WITHIN_MS) throw new Failure('the nodes of the cluster do not find each other');
+    await sleep(50);
+  }
+}
+
+/** Whether a node knows who serves what, and says that the cluster is well. */
+async function isWhole({ control }) {
+  const [state, slots] = await Promise.all([control.send('CLUSTER', 'INFO'), control.send('CLUSTER', 'SLOTS')]);
+  return state.includes('cluster_state:ok') && slots.length === SHARDS;
+}

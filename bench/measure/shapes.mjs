@@ -1,0 +1,94 @@
+// What the servers' part of a check costs by the shape of its batch, while a server has all the work it can do: this
+// package's script, in commands that have been written beforehand, so that the one who sends them hardly counts.
+
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { Control } from '../control.mjs';
+import { idsOf } from './drive.mjs';
+import { metered } from './meter.mjs';
+
+const IDS = 10_000;
+const LIMIT = 100;
+const WINDOW_MS = 3_600_000;
+const ANOMALY_WINDOW_MS = 300_000;
+const SLACK_MS = 60_000;
+const WARM_UP_MS = 300;
+
+/** Round trips under way: one that the server works on, and others that wait for it there. */
+const UNDER_WAY = 4;
+
+/** "$14", 13 digits of Unix ms and the tag of the batch: everybody admitted. */
+const REPLY = /^(\$14\r\n\d{13}@\r\n)*$/;
+const REPLY_BYTES = 21;
+
+const script = readFileSync(new URL('../../src/store/redis/check.lua', import.meta.url), 'utf8');
+
+export async function measure({ contender: { calls, keys }, ports: [port], seconds }) {
+  const redis = await Control.connect(port);
+  await redis.send('FLUSHALL', 'SYNC');
+  const hash = await redis.send('SCRIPT', 'LOAD', script);
+  const batches = trips(hash, await ownKeys(redis, port), calls, keys);
+  const socket = connect({ port, host: '127.0.0.1', noDelay: true });
+  await once(socket, 'connect');
+  const stretch = (ms, most) => exchange(socket, batches, calls, { ms, most });
+  // An id is asked for no more often than its quota has room.
+  const rounds = (share) => Math.floor(batches.length * LIMIT * share);
+  await stretch(WARM_UP_MS, rounds(0.2));
+  const figures = await metered(redis, async () => {
+    const { sent, ms } = await stretch(seconds * 1000, rounds(0.75));
+    return { checks: sent * calls * keys, ms };
+  });
+  socket.destroy();
+  redis.close();
+  return figures;
+}
+
+/** Keys of this package's kind that the server answers for. */
+async function ownKeys(redis, port) {
+  const keys = idsOf(3 * IDS).map((id) => `{shapes:${id}}`);
+  const { cluster_enabled } = await redis.info('cluster');
+  if (cluster_enabled === '0') return keys.slice(0, IDS);
+  const [[first, last]] = (await redis.send('CLUSTER', 'SLOTS')).filter(([, , [, of]]) => of === port);
+  const slots = await Promise.all(keys.map((key) => redis.send('CLUSTER', 'KEYSLOT', key)));
+  return keys.filter((_, i) => slots[i] >= first && slots[i] <= last).slice(0, IDS);
+}
+
+/** All keys, in commands of so many `keys`, so many `calls` in each round trip. */
+function trips(hash, all, calls, keys) {
+  const kinds = '@'.padEnd(1 + keys, '\0');
+  const rest = [WINDOW_MS, ANOMALY_WINDOW_MS, SLACK_MS, kinds, 'check', LIMIT, 2 * LIMIT, 0];
+  const command = (some) => packed(['EVALSHA', hash, some.length, ...some, ...rest]);
+  const pieces = (list, size) =>
+    Array.from({ length: Math.floor(list.length / size) }, (_, i) => list.slice(i * size, (i + 1) * size));
+  const commands = pieces(all, keys).map(command);
+  return pieces(commands, calls).map((some) => Buffer.from(some.join('')));
+}
+
+function packed(parts) {
+  return `*${parts.length}\r\n${parts.map((part) => `$${`${part}`.length}\r\n${part}\r\n`).join('')}`;
+}
+
+/** Sends the batches in turn, until `ms` are over or there were so many: `{ sent, ms }`. */
+function exchange(socket, batches, calls, { ms, most }) {
+  const start = performance.now();
+  let [sent, replies, received] = [0, 0, ''];
+  return new Promise((resolve, reject) => {
+    const send = () => socket.write(batches[sent++ % batches.length]);
+    const read = (chunk) => {
+      received += chunk.toString('latin1');
+      const whole = received.length - (received.length % REPLY_BYTES);
+      if (!REPLY.test(received.slice(0, whole))) return reject(new Error(`not an admission: ${received.slice(0, 80)}`));
+      received = received.slice(whole);
+      replies += whole / REPLY_BYTES;
+      const answered = Math.floor(replies / calls);
+      const over = performance.now() - start >= ms;
+      while (!over && sent < most && sent - answered < UNDER_WAY) send();
+      if (answered < sent) return;
+      socket.off('data', read);
+      resolve({ sent, ms: performance.now() - start });
+    };
+    socket.on('data', read);
+    for (let i = 0; i < UNDER_WAY; i++) send();
+  });
+}

@@ -1,0 +1,40 @@
+// The servers of one measurement, metered as one: a Redis, or the nodes of a cluster.
+
+import { Control } from './control.mjs';
+
+export class Servers {
+  static async connect(ports) {
+    return new Servers(await Promise.all(ports.map((port) => Control.connect(port))));
+  }
+
+  constructor(controls) {
+    this.controls = controls;
+  }
+
+  async flush() {
+    await this.#all((control) => control.send('FLUSHALL', 'SYNC'));
+  }
+
+  /** Seconds of processor that they have used. */
+  async cpuSeconds() {
+    return sum(await this.#all((control) => control.cpuSeconds()));
+  }
+
+  /** As that of a control. */
+  async scripts() {
+    const all = await this.#all((control) => control.scripts());
+    return { calls: sum(all.map(({ calls }) => calls)), micros: sum(all.map(({ micros }) => micros)) };
+  }
+
+  close() {
+    this.controls.forEach((control) => control.close());
+  }
+
+  #all(ask) {
+    return Promise.all(this.controls.map(ask));
+  }
+}
+
+function sum(values) {
+  return values.reduce((total, value) => total + value, 0);
+}
