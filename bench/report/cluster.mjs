@@ -14,7 +14,7 @@ export function cluster(measurements) {
   if (flights.length === 0) return [];
   return [
     '## On a Redis Cluster',
-    'Three primaries without replicas, plain, on loopback, and the checks of above. Servers is the CPU of all three, a check; script the part of it that the script takes, by `INFO commandstats`; calls how many script calls there were. One call is for the keys of one slot: on a cluster that is one check, but for creators who ask twice at once.',
+    'Three primaries without replicas, plain, on loopback, and the checks of above. Servers is the CPU of all three, a check; script is what the scripts took of it by `INFO commandstats`, which reads a clock: on a machine with too few cores it counts the time for which a server was put aside, too. A call is for the keys of one slot: on a cluster that is one check, but for slots that two creators share.',
     '![CPU a check at 200 in flight, on a cluster](cluster-cpu.svg)',
     ...flights.map((inFlight) => rates(all, inFlight)),
     ...growth(measurements),
