@@ -23,7 +23,7 @@ const specs = [
 const ofOneServer = {
   'a refused write is never an admission':
     'REPLICAOF does not exist in a cluster, whose replicas answer MOVED; chaos has F2 and F15',
-  'over Redis a password function is asked at each connect':
+  'over Redis a password function is asked at each connect, and once more when it is refused':
     'it counts connects to one server; a cluster has a connection for each node',
 };
 const flavours = { 'tls-users': {}, cluster: ofOneServer, 'cluster-tls-users': ofOneServer };
