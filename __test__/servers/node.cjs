@@ -5,7 +5,6 @@
 const { spawn } = require('node:child_process');
 const { mkdirSync } = require('node:fs');
 const { join } = require('node:path');
-const Redis = require('ioredis').default;
 
 const running = new Set();
 // Whatever ends this process, the servers go with it.
@@ -73,6 +72,8 @@ class Node {
   }
 
   #connected() {
+    // Here and not above: whoever installs it is loaded together with this file.
+    const Redis = require('ioredis').default;
     const redis = new Redis({
       path: this.socket,
       ...this.admin,
