@@ -22,6 +22,8 @@ export default {
       await sleep(lastMs);
     }
     const to = now();
+    // What was asked until then is answered before its connection is killed.
+    await sleep(lastMs);
     server.password = next;
 
     await stage.outage('all have to come again, with the new one', {
