@@ -1,6 +1,7 @@
 // A Redis Cluster for faults: three primaries with a replica each. What is said to it as a whole is said to every primary.
 
 import servers from '../servers/index.cjs';
+import { Heartbeat } from './heartbeat.mjs';
 
 const { Cluster } = servers;
 
@@ -17,6 +18,7 @@ export class ClusterServer {
 
   constructor(cluster, secure, password) {
     Object.assign(this, { cluster, secure, host: secure ? 'localhost' : '127.0.0.1', port: cluster.seed });
+    this.heartbeat = new Heartbeat(cluster);
     /** What a limiter has to know besides the place. */
     this.access = secure ? { username: USER, password, tls: { ca: cluster.ca } } : { password };
   }
@@ -71,6 +73,7 @@ export class ClusterServer {
   }
 
   stop() {
+    this.heartbeat.stop();
     return this.cluster.stop();
   }
 }

@@ -15,10 +15,11 @@ export const slotOfId = (limiter, id) => slotOf(`{${limiter}:${id}}`);
 
 export const shardOf = ({ limiter, id }) => Math.floor((slotOfId(limiter, id) * SHARDS) / SLOTS);
 
-/** Every decision of a stretch is Redis's, but for those of a process that stood still meanwhile. `of` picks some. */
+/** Every decision of a stretch is Redis's, but while the process that asked or a healthy node stood still. `of` picks some. */
 export function undisturbed(stage, [from, to], of = () => true) {
   const stood = ({ process, calledAt, settledAt }) =>
-    stage.records[process].stalls.some(([begin, end]) => begin < settledAt && end > calledAt);
+    stage.records[process].stalls.some(([begin, end]) => begin < settledAt && end > calledAt) ||
+    stage.server.heartbeat.failed(calledAt, settledAt);
   const otherwise = (decision) => !byRedis(decision) && !stood(decision);
   const all = stage.between(from, to).filter(of);
   const others = all.filter(otherwise);
@@ -27,9 +28,13 @@ export function undisturbed(stage, [from, to], of = () => true) {
     // Where that is so before anything has happened, the machine is too busy to tell.
     const before = stage.between(stage.startedAt + STARTED_MS, stage.outages[0][0]).filter(of);
     const then = `${before.filter(otherwise).length} of ${before.length} before`;
+    const when = others.slice(0, 3).map(({ limiter, id, calledAt, settledAt, source }) => {
+      const [at, took] = [calledAt - from, settledAt - calledAt].map(Math.round);
+      return `${limiter}:${id} by ${source} at ${at} ms, after ${took} ms`;
+    });
     stage.must(
       false,
-      `healthy: ${others.length} of ${all.length} were not decided by Redis, ${then}: ${stage.share(others)}`,
+      `healthy: ${others.length} of ${all.length} were not decided by Redis, ${then}: ${stage.share(others)}, as ${when.join('; ')}`,
     );
   }
   return all;
