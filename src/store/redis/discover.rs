@@ -46,6 +46,15 @@ impl Discovery {
         }
     }
 
+    /// What `look` sees in the cluster that is known. Without a share of it: this is asked for each check, on every thread.
+    pub(super) fn in_cluster<T>(&self, look: impl FnOnce(&Cluster) -> T) -> Option<T> {
+        let found = self.found.read().unwrap_or_else(PoisonError::into_inner);
+        match &*found {
+            Some(Shape::Cluster(cluster)) if !cluster.is_gone() => Some(look(cluster)),
+            _ => None,
+        }
+    }
+
     /// What it is: asked for, if need be.
     ///
     /// # Errors

@@ -10,6 +10,9 @@ use crate::store::{Op, Replay, Request, Scope, StoreError};
 /// One reply, an answer each.
 pub(super) type Answers<T> = Result<Vec<Result<T, StoreError>>, StoreError>;
 
+/// The reply to a call for one item.
+pub(super) type Answer<T> = Result<Result<T, StoreError>, StoreError>;
+
 /// A script's call for some of a kind of things, each with a key of its own.
 pub(super) trait Errand: Sync {
     /// What there is one of for each key.
@@ -25,6 +28,12 @@ pub(super) trait Errand: Sync {
 
     /// The answers in the reply to the command of `tag`, for `count` items.
     fn read(&self, value: &Value, tag: Tag, count: usize) -> Answers<Self::Answer>;
+
+    /// The same for one item, without a list.
+    fn read_one(&self, value: &Value, tag: Tag) -> Answer<Self::Answer> {
+        let mut answers = self.read(value, tag, 1)?;
+        Ok(answers.swap_remove(0))
+    }
 }
 
 /// Asks for decisions.
@@ -44,6 +53,10 @@ impl Errand for Ask<'_> {
 
     fn read(&self, value: &Value, tag: Tag, count: usize) -> Answers<Outcome> {
         script::outcomes(value, tag, self.0.rules.window, count)
+    }
+
+    fn read_one(&self, value: &Value, tag: Tag) -> Answer<Outcome> {
+        script::outcome_of_one(value, tag, self.0.rules.window)
     }
 }
 

@@ -40,6 +40,7 @@ pub use connections::Connections;
 pub use tls::certificates;
 pub use trial::Trial;
 
+use self::cluster::Cluster;
 use self::discover::{Discovery, Shape};
 use self::errand::{Answers, Ask, Errand, Probe, Tell};
 use self::node::{Node, Reply};
@@ -110,6 +111,7 @@ impl RedisStore {
             .run(errand, &items, slice::from_ref(&all), false)
             .await?;
         match replies.swap_remove(0) {
+            Reply::Answer(answer) => Ok(vec![answer]),
             Reply::Answers(answers) => Ok(answers),
             Reply::Error(error) if error.kind() != ErrorKind::Cluster => Err(error),
             Reply::Error(_) | Reply::Elsewhere(_) => {
@@ -129,10 +131,8 @@ fn elsewhere() -> StoreError {
 
 impl Store for RedisStore {
     fn part_of(&self, scope: &Scope, id: &Id) -> usize {
-        match self.discovery.known() {
-            Some(Shape::Cluster(cluster)) => cluster.part_of(scope, id),
-            _ => 0,
-        }
+        let part = |cluster: &Cluster| cluster.part_of(scope, id);
+        self.discovery.in_cluster(part).unwrap_or(0)
     }
 
     fn division(&self) -> u64 {

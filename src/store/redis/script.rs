@@ -73,9 +73,14 @@ pub(super) fn slack(window: Window) -> Millis {
     (window.ms() / 4).clamp(1, MAX_SLACK_MS)
 }
 
-/// Room for the arguments of a call for one key, in number and in bytes, and for each key more.
-const ARGUMENTS: usize = 10;
-const BYTES: usize = 160;
+/// The most requests of one call: what is a byte of each is to be text.
+const MOST: usize = 128;
+
+/// Room for the arguments of a call beside its keys, in number and in bytes, and for the bytes of a key: most need no more. A
+/// cluster's batch has a call for each check, all in memory at once, so that what is left over costs.
+const ARGUMENTS: usize = 9;
+const BYTES: usize = 40;
+const BYTES_OF_KEY: usize = 32;
 
 thread_local! {
     /// One that is being written.
@@ -98,7 +103,7 @@ pub(super) fn call(
     kinds: impl ExactSizeIterator<Item = (Op, Limit)>,
 ) -> Cmd {
     let count = kinds.len();
-    let room = (ARGUMENTS + count, BYTES + 32 * count);
+    let room = (ARGUMENTS + count, BYTES + BYTES_OF_KEY * count);
     let mut cmd = by.script(&SCRIPT, SOURCE, room);
     cmd.arg(count);
     KEY.with_borrow_mut(|key| {
@@ -116,32 +121,36 @@ pub(super) fn call(
 /// each kind is written once, and a request is a byte.
 ///
 /// # Panics
-/// In debug builds, for more than 128 requests: the bytes are to be text.
+/// For more than 128 requests.
 pub fn arguments(
     rules: Rules,
     tag: Tag,
-    requests: impl Iterator<Item = (Op, Limit)>,
+    mut requests: impl Iterator<Item = (Op, Limit)>,
     out: &mut impl RedisWrite,
 ) {
-    let mut kinds: Vec<(Op, Limit)> = Vec::new();
-    let mut of_requests = Vec::with_capacity(64);
-    of_requests.push(tag.0);
+    // A cluster's batch has a call for each check: one that is of one kind allocates nothing.
+    let mut of_requests = [0; 1 + MOST];
+    of_requests[0] = tag.0;
+    let first = requests.next();
+    let mut others = Vec::new();
+    let mut end = 1 + usize::from(first.is_some());
     for kind in requests {
-        let number = kinds
-            .iter()
-            .position(|&known| known == kind)
-            .unwrap_or_else(|| {
-                kinds.push(kind);
-                kinds.len() - 1
+        if Some(kind) != first {
+            let known = others.iter().position(|&known| known == kind);
+            let at = known.unwrap_or_else(|| {
+                others.push(kind);
+                others.len() - 1
             });
-        of_requests.push(number as u8);
+            of_requests[end] = 1 + at as u8;
+        }
+        end += 1;
     }
-    debug_assert!(of_requests.len() <= 129);
+    let kinds = first.into_iter().chain(others);
     let anomaly_window = rules.anomaly.map_or(0, |rule| rule.window().ms());
     for moment in [rules.window.ms(), anomaly_window, slack(rules.window)] {
         moment.write_redis_args(out);
     }
-    out.write_arg(&of_requests);
+    out.write_arg(&of_requests[..end]);
     for (op, limit) in kinds {
         let (name, denials) = match op {
             Op::Check => ("check", 0),
@@ -172,6 +181,32 @@ pub fn outcomes(
     admitted_but(value, tag, window, count).ok_or_else(unexpected)
 }
 
+/// The same for a call of one request.
+///
+/// # Errors
+/// As [`outcomes`].
+pub(super) fn outcome_of_one(
+    value: &Value,
+    tag: Tag,
+    window: Window,
+) -> Result<Result<Outcome, StoreError>, StoreError> {
+    match value {
+        Value::BulkString(now) => admitted(now, tag, window).map(Ok).ok_or_else(unexpected),
+        several => outcomes(several, tag, window, 1).map(|mut outcomes| outcomes.swap_remove(0)),
+    }
+}
+
+/// An admission at the time that the reply begins with.
+fn admitted(now: &[u8], tag: Tag, window: Window) -> Option<Outcome> {
+    let (_, now) = now.split_last().filter(|&(&last, _)| last == tag.0)?;
+    let now: Millis = str::from_utf8(now).ok()?.parse().ok()?;
+    Some(Outcome::of(Decision {
+        verdict: Verdict::Allowed,
+        remaining: 0,
+        reset: now.checked_add(window.ms())?,
+    }))
+}
+
 /// Everybody admitted but those of whom the reply says more.
 fn admitted_but(
     value: &Value,
@@ -189,13 +224,7 @@ fn admitted_but(
     let Value::BulkString(now) = now else {
         return None;
     };
-    let (_, now) = now.split_last().filter(|&(&last, _)| last == tag.0)?;
-    let now: Millis = str::from_utf8(now).ok()?.parse().ok()?;
-    let admitted = Outcome::of(Decision {
-        verdict: Verdict::Allowed,
-        remaining: 0,
-        reset: now.checked_add(window.ms())?,
-    });
+    let admitted = admitted(now, tag, window)?;
     if others.is_empty() {
         return (count == plain).then(|| vec![Ok(admitted); count]);
     }

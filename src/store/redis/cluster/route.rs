@@ -79,12 +79,17 @@ pub(in crate::store::redis) async fn run_in_pieces<E: Errand>(
     }
     under_way.extend(legs.into_iter().map(|leg| send(errand, &order.items, leg)));
     while let Some((leg, replies)) = under_way.next().await {
-        let (mut places, mut results) = (Vec::new(), Vec::new());
+        let groups = leg.groups.len();
+        let (mut places, mut results) = (Vec::with_capacity(groups), Vec::with_capacity(groups));
         let mut next = Vec::new();
-        let replies = replies.unwrap_or_else(|error| Reply::all(&error, leg.groups.len()));
+        let replies = replies.unwrap_or_else(|error| Reply::all(&error, groups));
         for (range, reply) in leg.groups.iter().cloned().zip(replies) {
             let there = order.slots[range.clone()].iter().map(|&(_, place)| place);
             match reply {
+                Reply::Answer(answer) => {
+                    places.extend(there);
+                    results.push(answer);
+                }
                 Reply::Answers(answers) => {
                     places.extend(there);
                     results.extend(answers);

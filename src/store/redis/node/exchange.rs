@@ -89,7 +89,8 @@ async fn send_several(
     commands: impl Iterator<Item = Cmd>,
     asking: bool,
 ) -> RedisResult<Vec<Reply>> {
-    let mut pipeline = Pipeline::new();
+    let (at_least, _) = commands.size_hint();
+    let mut pipeline = Pipeline::with_capacity(at_least << usize::from(asking));
     for command in commands {
         if asking {
             pipeline.cmd("ASKING");

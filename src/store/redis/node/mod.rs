@@ -14,7 +14,7 @@ pub(super) use self::exchange::exchange;
 use self::redirect::{Address, Redirect};
 use super::config::{MAX_CONNECTIONS, RedisConfig};
 use super::connections::Connections;
-use super::errand::{Answers, Errand};
+use super::errand::Errand;
 use super::link::Link;
 use super::live::Place;
 use super::reply;
@@ -31,6 +31,8 @@ pub(super) struct Node {
 
 /// A server's reply for one group of things.
 pub(super) enum Reply<T> {
+    /// The answer for the only one.
+    Answer(Result<T, StoreError>),
     /// An answer each.
     Answers(Vec<Result<T, StoreError>>),
     /// It has done nothing, and says where to ask.
@@ -120,7 +122,7 @@ impl Node {
         let replies = replies.map(|replies| {
             let replies = replies.into_iter().zip(groups).enumerate();
             let read = |(group, (reply, range)): (usize, (_, &Range<usize>))| {
-                self.read(reply, |value| errand.read(value, tag(group), range.len()))
+                self.read(reply, errand, tag(group), range.len())
             };
             replies.map(read).collect::<Vec<_>>()
         });
@@ -136,19 +138,22 @@ impl Node {
         replies
     }
 
-    fn read<T>(
+    fn read<E: Errand>(
         &self,
         reply: Result<Value, RedisError>,
-        read: impl FnOnce(&Value) -> Answers<T>,
-    ) -> Reply<T> {
+        errand: &E,
+        tag: Tag,
+        count: usize,
+    ) -> Reply<E::Answer> {
         let answers = match reply {
-            Ok(value) => read(&value),
+            Ok(value) if count == 1 => errand.read_one(&value, tag).map(Reply::Answer),
+            Ok(value) => errand.read(&value, tag, count).map(Reply::Answers),
             Err(error) => match Redirect::of(&error, self.config()) {
                 Some(redirect) => return Reply::Elsewhere(redirect),
                 None => Err(reply::instead_of_reply(&error)),
             },
         };
-        answers.map_or_else(Reply::Error, Reply::Answers)
+        answers.unwrap_or_else(Reply::Error)
     }
 
     /// Asks for something that changes nothing.
@@ -209,13 +214,14 @@ impl<T> Reply<T> {
     pub(super) fn into_error(self) -> Option<StoreError> {
         match self {
             Self::Error(error) => Some(error),
-            Self::Answers(_) | Self::Elsewhere(_) => None,
+            Self::Answer(_) | Self::Answers(_) | Self::Elsewhere(_) => None,
         }
     }
 
     /// Why the connection it came over should be replaced, if it should.
     fn spoils_connection(&self) -> Option<&StoreError> {
         let error = match self {
+            Self::Answer(answer) => answer.as_ref().err()?,
             Self::Answers(answers) => {
                 let mut errors = answers.iter().filter_map(|answer| answer.as_ref().err());
                 return errors.find(|error| error.spoils_connection());
