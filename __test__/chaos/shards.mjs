@@ -64,6 +64,12 @@ export async function healed(stage, shard) {
   stage.context.step(`shard ${shard} decides again after ${Math.round(now() - since)} ms`);
 }
 
+/** The same for every shard, where there are shards. */
+export async function healedEverywhere(stage) {
+  if (stage.server.cluster === undefined) return;
+  for (let shard = 0; shard < SHARDS; shard++) await healed(stage, shard);
+}
+
 let fresh = 0;
 
 function freshId(limiter, shard) {

@@ -14,6 +14,7 @@ import connections from './connections.mjs';
 import control from './control.mjs';
 import crowd from './crowd.mjs';
 import endings from './endings.mjs';
+import { flushedEverywhere, fullEverywhere, killedEverywhere, pausedEverywhere } from './everywhere.mjs';
 import failover from './failover.mjs';
 import frozen from './frozen.mjs';
 import loading from './loading.mjs';
@@ -35,6 +36,7 @@ export const faults = [
   checker,
   control,
   outage,
+  killedEverywhere,
   asked,
   killed,
   demoted,
@@ -51,10 +53,13 @@ export const faults = [
   latency,
   slices,
   pauses,
+  pausedEverywhere,
   busy,
   flushed,
+  flushedEverywhere,
   full,
   evicted,
+  fullEverywhere,
   refusal,
   certificates,
   clusterCertificates,

@@ -2,6 +2,7 @@
 // process admits by itself is bounded over several outages.
 
 import { replayed } from '../invariants.mjs';
+import { healedEverywhere } from '../shards.mjs';
 import { Stage } from '../stage.mjs';
 
 const RECOVERED_MS = 3000;
@@ -34,6 +35,7 @@ export default {
         },
         returns: () => server.restart(),
       });
+      await healedEverywhere(stage);
       await remembered(stage, i);
     }
     await stage.quiet();
