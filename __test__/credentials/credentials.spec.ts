@@ -51,6 +51,15 @@ test('a function has five seconds, and is asked anew after them', async () => {
   expect(jest.getTimerCount()).toBe(0);
 });
 
+test('timers may be numbers, as in the jsdom of a test runner', async () => {
+  const timer = jest.spyOn(globalThis, 'setTimeout').mockReturnValue(7 as never);
+  try {
+    expect(await credentialSource(async () => KEY)(false)).toEqual(PICKED);
+  } finally {
+    timer.mockRestore();
+  }
+});
+
 test('one chain finds them, time and again', async () => {
   const find = credentialSource(undefined);
   expect([await find(false), await find(false)]).toEqual([KEY, KEY]);

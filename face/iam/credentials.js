@@ -92,8 +92,8 @@ function within(ms, promise) {
   let timer;
   const late = new Promise((_, reject) => {
     timer = setTimeout(() => reject(timedOut(`elastiCacheIam: no credentials came within ${ms} ms`)), ms);
-    // Whoever waits for a check keeps the process alive, and nobody else.
-    timer.unref();
+    // Whoever waits for a check keeps the process alive, and nobody else. In the jsdom of a test runner it is a number.
+    timer.unref?.();
   });
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
