@@ -35,6 +35,8 @@ function redisOptions(redis) {
     throw wrongValue('options.redis.username', 'the user whose tokens elastiCacheIam makes for options.redis.password');
   }
   const native = {
+    // Rust reads what a prototype brings along, too: an authority, say, that nobody gave.
+    __proto__: null,
     url: optional(text, 'url', url),
     host: optional(hostName, 'host', host),
     port: optional(integer, 'port', port, 1, 65_535),

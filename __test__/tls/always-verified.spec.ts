@@ -125,6 +125,16 @@ describe('the option tls', () => {
     expect(await withOptions({ url: rediss, tls })).toBe('TLS');
   });
 
+  test('takes no authority from the prototype of all objects', async () => {
+    const all = Object.prototype as { ca?: string };
+    all.ca = ca;
+    try {
+      expect(await withOptions({ url: rediss, tls: true })).toBe('TLS');
+    } finally {
+      delete all.ca;
+    }
+  });
+
   test.each(['rejectUnauthorized', 'insecure', 'tlsInsecure'])('has no neighbour %s', async (name) => {
     expect(await withOptions({ url: rediss, [name]: name !== 'rejectUnauthorized' })).toBe(REFUSED);
   });
