@@ -43,7 +43,7 @@ function redisOptions(redis) {
     username: optional(text, 'username', username),
     ...passwords(password),
     database: optional(integer, 'database', database, 0, 65_535),
-    ...encryption(tls),
+    ...encryption(tokensOf === undefined ? tls : tokensTls(tls)),
     cluster: optional(boolean, 'cluster', cluster),
     connections: optional(integer, 'connections', connections, 1, constants.maxConnections),
     connectTimeoutMs: optional(integer, 'connectTimeoutMs', connectTimeoutMs, 1, 60_000),
@@ -72,6 +72,13 @@ function passwords(password) {
   if (!Array.isArray(password)) throw wrongType(what, 'a string, a list of strings or a function', password);
   if (password.length === 0) throw wrongValue(what, 'a list with at least one string');
   return { passwordSource: false, passwords: Array.from(password, (one, i) => text(`${what}[${i}]`, one)) };
+}
+
+/** ElastiCache takes tokens of IAM over TLS alone, and who reads one on its way is let in with it. */
+function tokensTls(tls = true) {
+  if (tls === false)
+    throw wrongValue('options.redis.tls', 'on, or left out: elastiCacheIam makes tokens for TLS alone');
+  return tls;
 }
 
 function encryption(tls) {

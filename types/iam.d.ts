@@ -30,7 +30,8 @@ export interface ElastiCacheIamOptions {
 /**
  * A function for `redis.password` that gives IAM tokens of ElastiCache. A token is signed on this machine and valid for 15
  * minutes; those who ask share it for 10 minutes, so that clocks may differ by 5. It needs `@smithy/signature-v4`, and
- * without `credentials` `@aws-sdk/credential-provider-node`: neither is loaded before a token is asked for. TLS must be on.
+ * without `credentials` `@aws-sdk/credential-provider-node`: neither is loaded before a token is asked for. TLS is on with it,
+ * whatever the host or the URL; `tls: false` beside it is refused.
  *
  * The function rejects with an Error whose `code` is `ERR_RATE_LIMIT_CONFIG` where a package, the region or the credentials
  * are missing, and `ETIMEDOUT` where the credentials do not come. For a check either is `NOAUTH`, with the same words.

@@ -59,6 +59,16 @@ describe('beside redis.username', () => {
     );
   });
 
+  test('tls: false is refused: ElastiCache takes no token without', () => {
+    const redis = { host: 'there', username: 'limiter', password, tls: false };
+    expect(() => new RateLimiter({ ...options, redis })).toThrow(
+      expect.objectContaining({
+        code: 'ERR_INVALID_ARG_VALUE',
+        message: expect.stringContaining('options.redis.tls must be on'),
+      }),
+    );
+  });
+
   test('the same, or one in the URL, is taken', () => {
     expect(new RateLimiter({ ...options, redis: { host: 'there', username: 'limiter', password } })).toBeDefined();
     expect(new RateLimiter({ ...options, redis: { url: 'redis://limiter@there', password } })).toBeDefined();

@@ -1,9 +1,16 @@
-import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { readFileSync } from 'node:fs';
+import { connect, type AddressInfo, type Socket } from 'node:net';
+import { dirname, join } from 'node:path';
+import { createServer } from 'node:tls';
+import { caFile } from '../servers/index.cjs';
 import { startRedis, type RedisServer } from '../support/redis';
 import { refusal, type Key } from './signature';
 
 /** What a user of this Redis has for a password: nobody outside the gate knows it. */
 const BEHIND = 'known-to-the-gate-alone';
+
+const read = (name: string) => readFileSync(join(dirname(caFile), name), 'utf8');
+const CERTIFICATE = { cert: read('server.pem'), key: read('server.key') };
 
 export interface GateOptions {
   readonly cache: string;
@@ -16,25 +23,31 @@ export interface GateOptions {
 
 /**
  * ElastiCache with IAM, as far as a client can tell: in front of a real Redis, it lets in whose token is signed as it should
- * be, and ends connections that do not log in again. What a refused client is told is the real server's.
+ * be, and ends connections that do not log in again. It speaks TLS alone, as 127.0.0.1. What a refused client is told is the
+ * real server's.
  */
 export class IamGate {
+  /** Who signed its certificate. */
+  readonly ca = read('ca.pem');
   /** The keys that are valid now. */
   readonly keys = new Map<string, Key>();
   /** How each AUTH ended: `undefined` for one that was let in. */
   readonly logins: (string | undefined)[] = [];
   /** Each token that was let in, once. */
   readonly tokens = new Set<string>();
+  /** How often each connection was let in. */
+  readonly letIn: number[] = [];
   connections = 0;
-  /** Those that have ended. */
+  /** Those that have ended, and those of them that were too old. */
   ended = 0;
+  expired = 0;
   /** How far its clock is ahead of this machine's, in ms. */
   aheadMs = 0;
 
   readonly #options: GateOptions;
   readonly #redis: RedisServer;
   readonly #sockets = new Set<Socket>();
-  readonly #server = createServer((socket) => this.#serve(socket));
+  readonly #server = createServer(CERTIFICATE, (socket) => this.#serve(socket));
 
   private constructor(options: GateOptions, redis: RedisServer) {
     this.#options = options;
@@ -61,8 +74,15 @@ export class IamGate {
     await this.#redis.stop();
   }
 
+  /** Why it would not let in who has this token now; undefined: it would. */
+  refuses(token: string): string | undefined {
+    const { serverless = false, ...rest } = this.#options;
+    return refusal(token, { ...rest, serverless, keys: this.keys, now: Date.now() + this.aheadMs });
+  }
+
   #serve(client: Socket): void {
-    this.connections++;
+    const number = this.connections++;
+    this.letIn[number] = 0;
     const server = connect(this.#redis.port, '127.0.0.1');
     const end = () => {
       clearTimeout(timer);
@@ -73,7 +93,11 @@ export class IamGate {
       }
     };
     const life = this.#options.lifeMs ?? 43_200_000;
-    let timer = setTimeout(end, life);
+    const expire = () => {
+      this.expired++;
+      end();
+    };
+    let timer = setTimeout(expire, life);
     for (const socket of [client, server]) {
       this.#sockets.add(socket);
       socket.setNoDelay().on('error', end).on('close', end);
@@ -84,7 +108,11 @@ export class IamGate {
       for (const words of commands.read(chunk)) {
         if (words[0]!.toString().toUpperCase() === 'AUTH') {
           const right = this.#letsIn(words.slice(1).map(String));
-          if (right) timer = (clearTimeout(timer), setTimeout(end, life));
+          if (right) {
+            this.letIn[number]!++;
+            clearTimeout(timer);
+            timer = setTimeout(expire, life);
+          }
           // The real server answers, in its turn.
           server.write(
             resp(['AUTH', this.#options.username, right ? BEHIND : 'refused'].map((word) => Buffer.from(word))),
@@ -98,9 +126,7 @@ export class IamGate {
 
   #letsIn(words: string[]): boolean {
     const [username, token] = words as [string, string];
-    const { serverless = false, ...rest } = this.#options;
-    const expected = { ...rest, serverless, keys: this.keys, now: Date.now() + this.aheadMs };
-    const reason = username === this.#options.username ? refusal(token, expected) : 'username';
+    const reason = username === this.#options.username ? this.refuses(token) : 'username';
     this.logins.push(reason);
     if (reason === undefined) this.tokens.add(token);
     return reason === undefined;

@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
 import { RateLimiter, elastiCacheIam, type AwsCredentials, type ElastiCacheIamOptions } from '@huntaze/rate-limit';
-import { until } from '../support/failures';
+import { Scene, until } from '../support/failures';
 import { freshId } from '../support/stores';
 import { IamGate } from './gate';
 import { Load } from './load';
@@ -22,11 +22,12 @@ async function open(options: { serverless?: boolean; lifeMs?: number } = {}): Pr
 
 afterEach(async () => {
   for (const limiter of limiters.splice(0)) await limiter.close();
-  await gate.stop();
+  await gate?.stop();
+  gate = undefined!;
 });
 
 const redis = (password: () => Promise<string>, username = USER) =>
-  ({ host: '127.0.0.1', port: gate.port, username, password, connectTimeoutMs: 10_000 }) as const;
+  ({ host: '127.0.0.1', port: gate.port, username, password, tls: { ca: gate.ca }, connectTimeoutMs: 10_000 }) as const;
 
 function limiter(password: () => Promise<string>, username = USER): RateLimiter {
   const options = { name: 'iam', limit: 5, windowMs: 60_000, onStoreError: 'throw', timeoutMs: 10_000 } as const;
@@ -159,6 +160,29 @@ test('a connection that the server ends for its age, while nobody asks, costs no
     expect(gate.connections).toBe(connections);
     await until(() => gate.ended === connections);
   }
+});
+
+test.each<[string, object]>([
+  ['a host and nothing about TLS', {}],
+  ['a URL of plain text', { url: true }],
+])('with %s, no token goes over a way without TLS', async (_, { url }: { url?: true }) => {
+  const scene = new Scene();
+  const heard: Buffer[] = [];
+  try {
+    const { host, port } = await scene.listen((socket, chunk) => {
+      if (chunk) heard.push(chunk);
+      if (chunk?.includes('AUTH')) socket.write('+OK\r\n');
+    });
+    const place = url ? { url: `redis://${encodeURIComponent(USER)}@${host}:${port}` } : { host, port, username: USER };
+    const options = { name: 'iam', limit: 5, windowMs: 60_000, onStoreError: 'throw' } as const;
+    const made = new RateLimiter({ ...options, redis: { ...place, password: iam() } });
+    await expect(made.limit(1)).rejects.toThrow();
+    await made.close();
+  } finally {
+    await scene.end();
+  }
+  expect(heard.length).toBeGreaterThan(0);
+  expect(Buffer.concat(heard).includes('Action=connect')).toBe(false);
 });
 
 describe('a source that fails', () => {
