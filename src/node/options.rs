@@ -55,6 +55,8 @@ pub struct RedisOptions {
     pub cluster: Option<bool>,
     pub connections: Option<u32>,
     pub connect_timeout_ms: Option<u32>,
+    /// Absent: as long as ElastiCache has it. No option of the package: the face never gives it, and tests do.
+    pub login_life_ms: Option<u32>,
 }
 
 /// What a limiter is built from.
@@ -141,6 +143,9 @@ fn from_options(
     }
     if let Some(ms) = options.connect_timeout_ms {
         config.connect_timeout = Duration::from_millis(u64::from(ms));
+    }
+    if let Some(ms) = options.login_life_ms {
+        config.login_life = Duration::from_millis(u64::from(ms));
     }
     if options.username.is_some() {
         config.username = options.username;
