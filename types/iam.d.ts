@@ -34,7 +34,8 @@ export interface ElastiCacheIamOptions {
  * whatever the host or the URL; `tls: false` beside it is refused.
  *
  * The function rejects with an Error whose `code` is `ERR_RATE_LIMIT_CONFIG` where a package, the region or the credentials
- * are missing, and `ETIMEDOUT` where the credentials do not come. For a check either is `NOAUTH`, with the same words.
+ * are missing, and `ETIMEDOUT` where the credentials do not come within 5 s. For a check either is `NOAUTH`, with the same words;
+ * where `connectTimeoutMs` is over before, it is `ETIMEDOUT`.
  *
  * @throws TypeError that names the option and what it takes.
  * @example
