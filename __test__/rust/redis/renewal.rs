@@ -20,6 +20,9 @@ use crate::server::Server;
 const LIFE: Duration = Duration::from_secs(2);
 const ENOUGH: Duration = Duration::from_secs(4);
 
+/// A connection that nobody has used for so long is asked for a sign of life.
+const QUIET: Duration = Duration::from_millis(1100);
+
 /// A server with a user whose password is another each time somebody asks for it.
 struct Rotating {
     server: Server,
@@ -178,6 +181,27 @@ async fn a_login_that_ran_out_while_the_process_was_frozen_is_not_used() {
     std::thread::sleep(LIFE);
     assert_eq!(left(&store, "a").await, 3);
     assert_eq!((gate.accepted(), rotating.asked()), (2, 2));
+}
+
+/// A process that seldom asks has a connection that is quiet each time, and a server that never ends it.
+#[tokio::test]
+async fn an_old_login_is_used_while_there_is_no_other() {
+    let rotating = Rotating::start();
+    let gate = Gate::to(rotating.server.port, None);
+    let mut config = rotating.config(&gate);
+    config.connect_timeout = Duration::from_millis(200);
+    let store = RedisStore::new(config);
+    assert_eq!(left(&store, "a").await, 4);
+    rotating.hangs.store(true, Ordering::SeqCst);
+    // Nothing of this runtime runs meanwhile.
+    std::thread::sleep(LIFE);
+    for expected in [3, 2, 1] {
+        assert_eq!(left(&store, "a").await, expected);
+        sleep(QUIET).await;
+    }
+    assert_eq!((gate.accepted(), gate.auths()), (1, 1));
+    rotating.hangs.store(false, Ordering::SeqCst);
+    nothing_fails_until(&store, || gate.accepted() == 2 || gate.auths() == 2).await;
 }
 
 #[tokio::test]

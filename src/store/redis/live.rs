@@ -162,10 +162,18 @@ impl Live {
         self.proven.load(Ordering::Relaxed)
     }
 
-    /// Whether the server may end it soon for its age.
+    /// Whether the server may end it soon for its age, or has, and nobody has tried yet to log in again: a process that stood
+    /// still finds it so.
     pub(super) fn is_over(&self) -> bool {
         let login = self.login.as_ref();
-        login.is_some_and(|login| login.is_over(Moment::now()))
+        login.is_some_and(|login| login.is_over(Moment::now()) && !login.has_failed())
+    }
+
+    /// There is no other in its place, for now.
+    pub(super) fn not_renewed(&self) {
+        if let Some(login) = &self.login {
+            login.failed();
+        }
     }
 
     /// Whether `other` drives it.

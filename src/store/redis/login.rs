@@ -87,6 +87,11 @@ impl Login {
         state.failures = state.failures.saturating_add(1);
     }
 
+    /// Whether that was tried, in vain, and is tried again in its time.
+    pub fn has_failed(&self) -> bool {
+        self.state().failures > 0
+    }
+
     /// Whether it is time to renew it.
     pub fn is_due(&self, now: Moment) -> bool {
         let state = *self.state();

@@ -31,6 +31,53 @@ pub(super) fn install(core: &Weak<Core>, live: &Live) {
     }
 }
 
+/// A connection for use: the `quiet` one if it gives a sign of life, or a new one.
+///
+/// # Errors
+/// Why there is none.
+pub(super) async fn find(
+    core: &Weak<Core>,
+    place: &Place,
+    quiet: Option<Live>,
+) -> Result<Live, StoreError> {
+    let old = match quiet {
+        Some(live) if !live.is_over() => {
+            if is_heard(core, place, &live).await {
+                return Ok(live);
+            }
+            None
+        }
+        over => over,
+    };
+    match (place.connect().await, old) {
+        (Ok(live), _) => {
+            install(core, &live);
+            Ok(live)
+        }
+        // Better than none: not every server ends a login for its age. Its renewal goes on.
+        (Err(_), Some(old)) if is_heard(core, place, &old).await => {
+            old.not_renewed();
+            Ok(old)
+        }
+        (Err(error), _) => {
+            if let Some(core) = core.upgrade() {
+                core.go_away(&mut core.lock(), error.clone());
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Whether a quiet connection gives a sign of life; then it is in use again.
+async fn is_heard(core: &Weak<Core>, place: &Place, quiet: &Live) -> bool {
+    let heard = place.gives_sign_of_life(quiet).await;
+    if heard {
+        quiet.pulse.heard();
+        arrive(core, quiet);
+    }
+    heard
+}
+
 /// Sees to a connection that has just come into use.
 pub(super) fn attend(core: &Arc<Core>, live: &Live) {
     // One that leads back to a server that has just refused is no news to who waits for one that decides.

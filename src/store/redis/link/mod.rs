@@ -16,7 +16,7 @@ use futures_util::future::{BoxFuture, Shared};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use self::background::{arrive, install, reconnect};
+use self::background::{find, reconnect};
 use crate::store::redis::driver::Driver;
 use crate::store::redis::live::{Live, Place};
 use crate::store::{ErrorKind, StoreError};
@@ -162,26 +162,7 @@ impl Core {
         let place = Arc::clone(&self.place);
         let attempt = async move {
             let trying = Trying(core.clone());
-            if let Some(live) = quiet
-                && !live.is_over()
-                && place.gives_sign_of_life(&live).await
-            {
-                live.pulse.heard();
-                arrive(&core, &live);
-                return trying.done(Ok(live));
-            }
-            let result = match place.connect().await {
-                Ok(live) => {
-                    install(&core, &live);
-                    Ok(live)
-                }
-                Err(error) => {
-                    if let Some(core) = core.upgrade() {
-                        core.go_away(&mut core.lock(), error.clone());
-                    }
-                    Err(error)
-                }
-            };
+            let result = find(&core, &place, quiet).await;
             trying.done(result)
         };
         let attempt = attempt.boxed().shared();
