@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use huntaze_rate_limit::store::{Op, Store};
 
-use super::{checks, hour, id, key, left, one_of_each, request};
+use super::{checks, hour, id, key, left, one_of_each, request, until_decided};
 use crate::cluster::{Cluster, Options, SHARDS, slot_of};
 
 #[tokio::test]
@@ -94,4 +94,31 @@ async fn over_tls_every_node_is_verified_under_its_announced_name() {
     config.tls.as_mut().unwrap().server_name = Some("localhost".into());
     let store = huntaze_rate_limit::store::redis::RedisStore::new(config);
     assert_eq!(left(&store, "a").await, 4);
+}
+
+/// Somebody else may have the address of a node that has moved.
+#[tokio::test]
+async fn a_node_that_is_not_believed_makes_the_others_be_asked() {
+    let cluster = Cluster::with(Options {
+        tls: true,
+        names: vec!["localhost"],
+        ..Options::default()
+    });
+    let store = cluster.store();
+    let who = one_of_each();
+    let results = checks(&store, &who).await.into_iter();
+    let codes: Vec<_> = results.filter_map(Result::err).map(|e| e.code()).collect();
+    assert!(codes.contains(&"TLS"), "{codes:?}");
+    // From now on they are where their certificates say.
+    for &port in cluster.ports() {
+        for (what, value) in [
+            ("cluster-announce-hostname", "localhost"),
+            ("cluster-preferred-endpoint-type", "hostname"),
+        ] {
+            let () = cluster.command(port, &["CONFIG", "SET", what, value]);
+        }
+    }
+    for who in &who {
+        until_decided(&store, who).await;
+    }
 }

@@ -210,7 +210,12 @@ async fn send<E: Errand>(errand: &E, items: &[&E::Item], leg: Leg) -> (Leg, Repl
 fn may_have_changed(error: &StoreError) -> bool {
     let may_pass = matches!(
         error.kind(),
-        ErrorKind::Cluster | ErrorKind::ClusterDown | ErrorKind::Timeout | ErrorKind::NotFound
+        ErrorKind::Cluster
+            | ErrorKind::ClusterDown
+            | ErrorKind::Timeout
+            | ErrorKind::NotFound
+            // Another server may have the address by now.
+            | ErrorKind::Tls
     );
     may_pass || error.spoils_connection()
 }
