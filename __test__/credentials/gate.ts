@@ -3,11 +3,11 @@ import { connect, type AddressInfo, type Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { createServer } from 'node:tls';
 import { caFile } from '../servers/index.cjs';
-import { startRedis, type RedisServer } from '../support/redis';
+import { startRedis } from '../support/redis';
 import { refusal, type Key } from './signature';
 
-/** What a user of this Redis has for a password: nobody outside the gate knows it. */
-const BEHIND = 'known-to-the-gate-alone';
+/** What the user has for a password behind the gate: nobody outside knows it. */
+export const BEHIND = 'known-to-the-gate-alone';
 
 const read = (name: string) => readFileSync(join(dirname(caFile), name), 'utf8');
 const CERTIFICATE = { cert: read('server.pem'), key: read('server.key') };
@@ -19,6 +19,12 @@ export interface GateOptions {
   readonly serverless?: boolean;
   /** A connection ends so long after its last AUTH: 12 hours when left out. */
   readonly lifeMs?: number;
+}
+
+/** The real server. */
+interface Behind {
+  readonly port: number;
+  stop(): Promise<unknown>;
 }
 
 /**
@@ -45,21 +51,26 @@ export class IamGate {
   aheadMs = 0;
 
   readonly #options: GateOptions;
-  readonly #redis: RedisServer;
+  readonly #redis: Behind;
   readonly #sockets = new Set<Socket>();
   readonly #server = createServer(CERTIFICATE, (socket) => this.#serve(socket));
 
-  private constructor(options: GateOptions, redis: RedisServer) {
+  private constructor(options: GateOptions, redis: Behind) {
     this.#options = options;
     this.#redis = redis;
   }
 
   static async start(options: GateOptions): Promise<IamGate> {
     const redis = await startRedis('--requirepass', BEHIND);
-    const gate = new IamGate(options, redis);
     const admin = ['-a', BEHIND, '--no-auth-warning'];
     const added = redis.cli(...admin, 'acl', 'setuser', options.username, 'on', '~*', '+@all', `>${BEHIND}`);
     if (added !== 'OK') throw new Error(added);
+    return IamGate.before(redis, options);
+  }
+
+  /** In front of a server where the user is known already, and which goes with it. */
+  static async before(redis: Behind, options: GateOptions): Promise<IamGate> {
+    const gate = new IamGate(options, redis);
     await new Promise<void>((resolve) => gate.#server.listen(0, '127.0.0.1', resolve));
     return gate;
   }

@@ -1,6 +1,7 @@
 import { RateLimiter, elastiCacheIam, type AwsCredentials, type Decision } from '@huntaze/rate-limit';
+import { Cluster, SHARDS } from '../servers/index.cjs';
 import { freshId } from '../support/stores';
-import { IamGate } from './gate';
+import { BEHIND, IamGate } from './gate';
 
 // Connections that stay for longer than their tokens hold, and than a login does: they log in again while checks go on.
 
@@ -18,10 +19,6 @@ jest.mock('../../face/binding.js', () => {
   return { ...actual, binding: Object.create(actual.binding, { NativeLimiter: { value: Shortened } }) };
 });
 
-const CACHE = 'limits';
-const USER = 'limiter';
-const REGION = 'eu-west-1';
-
 /** Connections, each of a limiter of its own. */
 const CLIENTS = 4;
 /** How long a login holds: between the moment to renew it and the one to give up there is an eighth of a second at the least. */
@@ -30,46 +27,43 @@ const LIFE_MS = 6000;
 const ENOUGH_MS = 9000;
 /** A token's, and those who ask share one for a second. */
 const TOKEN_MS = 5000;
+/** A node of the cluster is not to be given up by the others. */
+const STEADY = { hostNames: 'localhost', nodeTimeoutMs: 20_000 };
+const PATIENCE_MS = 45_000;
 
-let gate: IamGate;
+const WHO = { cache: 'limits', username: 'limiter', region: 'eu-west-1' };
+
+let gates: IamGate[];
 let limiters: RateLimiter[];
 let signed: number;
 
-async function open(lifeMs: number): Promise<void> {
-  gate = await IamGate.start({ cache: CACHE, username: USER, region: REGION, lifeMs });
-  // To a clock that is that far ahead, a quarter of an hour is over so soon.
-  gate.aheadMs = 900_000 - TOKEN_MS;
+/** `count` limiters with one source of tokens, which begin at the first of the gates. */
+function open(count: number, serverless = false): void {
   signed = 0;
+  // To a clock that is that far ahead, a quarter of an hour is over so soon.
+  for (const gate of gates) gate.aheadMs = 900_000 - TOKEN_MS;
   const credentials = async (): Promise<AwsCredentials> => {
-    const key = {
-      accessKeyId: `ASIA${signed++}`,
-      secretAccessKey: `secret-${signed}`,
-      sessionToken: `session-${signed}`,
-    };
-    gate.keys.set(key.accessKeyId, key);
+    const id = `ASIA${signed++}`;
+    const key = { accessKeyId: id, secretAccessKey: `secret of ${id}`, sessionToken: `session of ${id}` };
+    for (const gate of gates) gate.keys.set(id, key);
     // A minute of it is not used.
     return { ...key, expiration: new Date(Date.now() + 61_000) };
   };
-  const password = elastiCacheIam({ cache: CACHE, username: USER, region: REGION, credentials });
-  const redis = { host: '127.0.0.1', port: gate.port, username: USER, password, tls: { ca: gate.ca } };
-  const patient = { timeoutMs: 10_000, denyCacheMs: 0, onStoreError: 'throw' } as const;
-  limiters = Array.from({ length: CLIENTS }, () => {
-    return new RateLimiter({
-      name: 'live',
-      limit: 1_000_000,
-      windowMs: 60_000,
-      redis: { ...redis, connectTimeoutMs: 10_000 },
-      ...patient,
-    });
+  const [{ port, ca }] = gates as [IamGate];
+  const password = elastiCacheIam({ ...WHO, serverless, credentials });
+  const redis = { host: 'localhost', port, username: WHO.username, password, tls: { ca }, connectTimeoutMs: 10_000 };
+  const options = { name: 'live', limit: 1_000_000, windowMs: 60_000, denyCacheMs: 0, redis } as const;
+  limiters = Array.from({ length: count }, () => {
+    return new RateLimiter({ ...options, onStoreError: 'throw', timeoutMs: 10_000 });
   });
 }
 
 afterEach(async () => {
   for (const limiter of limiters) await limiter.close();
-  await gate.stop();
+  for (const gate of gates) await gate.stop();
 });
 
-/** Checks over each of the connections, several at a time, until `done`; who decided, or why nobody did, and how often. */
+/** Checks by each of the limiters, several at a time, until `done`; who decided, or why nobody did, and how often. */
 async function load(done: () => boolean): Promise<Record<string, number>> {
   const outcomes: Record<string, number> = {};
   const note = (outcome: string) => void (outcomes[outcome] = (outcomes[outcome] ?? 0) + 1);
@@ -78,7 +72,7 @@ async function load(done: () => boolean): Promise<Record<string, number>> {
       ({ source }: Decision) => note(source),
       (error: Error & { code?: string }) => note(error.code ?? error.message),
     );
-  const end = performance.now() + 45_000;
+  const end = performance.now() + PATIENCE_MS;
   const burst = async (limiter: RateLimiter) => {
     while (!done() && performance.now() < end) {
       await Promise.all(Array.from({ length: 8 }, () => check(limiter)));
@@ -86,32 +80,69 @@ async function load(done: () => boolean): Promise<Record<string, number>> {
     }
   };
   await Promise.all(limiters.map(burst));
-  if (!done()) throw new Error(`it has not come to this within 45 s: ${JSON.stringify(outcomes)}`);
+  if (!done()) throw new Error(`it has not come to this within ${PATIENCE_MS} ms: ${JSON.stringify(outcomes)}`);
   return outcomes;
+}
+
+/** So many connections through `gate` have logged in, and twice again. */
+const renewedTwice = (gate: IamGate, count: number) => gate.letIn.filter((times) => times >= 3).length >= count;
+
+/** Each login was looked at, and let in; none became too old; and what the first ones came with lets nobody in any more. */
+function expectEachLetIn(gate: IamGate): void {
+  expect(gate.expired).toBe(0);
+  expect(gate.logins.length).toBe(gate.letIn.reduce((sum, times) => sum + times));
+  expect(new Set(gate.logins)).toEqual(new Set([undefined]));
+  expect(gate.tokens.size).toBeGreaterThanOrEqual(3);
+  const [first] = gate.tokens;
+  expect(gate.refuses(first!)).toBe('expired');
 }
 
 test('they log in again, with another token each time, and no check fails', async () => {
   mockLifeMs = LIFE_MS;
-  await open(ENOUGH_MS);
+  gates = [await IamGate.start({ ...WHO, lifeMs: ENOUGH_MS })];
+  open(CLIENTS);
+  const [gate] = gates as [IamGate];
   const begun = performance.now();
-  const outcomes = await load(() => gate.letIn.filter((count) => count >= 3).length >= CLIENTS);
+  const outcomes = await load(() => renewedTwice(gate, CLIENTS));
   expect(Object.keys(outcomes)).toEqual(['redis']);
-  // They are older by now than the server lets a login become, and no connection has come to that.
+  // They are older by now than the server lets a login become.
   expect(performance.now() - begun).toBeGreaterThan(ENOUGH_MS);
-  expect(gate.expired).toBe(0);
-  // Each AUTH was looked at, and let in.
-  expect(gate.logins.length).toBe(gate.letIn.reduce((sum, count) => sum + count));
-  expect(new Set(gate.logins)).toEqual(new Set([undefined]));
-  expect(gate.tokens.size).toBeGreaterThanOrEqual(3);
+  expectEachLetIn(gate);
   expect(signed).toBeLessThanOrEqual(gate.logins.length);
-  // What they came with lets nobody in any more.
-  const [first] = gate.tokens;
-  expect(gate.refuses(first!)).toBe('expired');
 }, 60_000);
+
+test('nor does one on a cluster, as a serverless cache is, where each node is logged in to', async () => {
+  mockLifeMs = LIFE_MS;
+  const cluster = await Cluster.start({ username: WHO.username, password: BEHIND, ...STEADY });
+  const primaries = cluster.nodes.slice(0, SHARDS);
+  const before = ({ port }: { port: number }, i: number) => {
+    const stop = async () => void (i === 0 && (await cluster.stop()));
+    return IamGate.before({ port, stop }, { ...WHO, serverless: true, lifeMs: ENOUGH_MS });
+  };
+  gates = await Promise.all(primaries.map(before));
+  // Whoever is sent from one to another, or asks for all, comes to a gate.
+  const ports = gates.map(({ port }) => port);
+  for (const [i, node] of primaries.entries()) await node.send('CONFIG', 'SET', 'cluster-announce-port', ports[i]!);
+  const known = async (node: (typeof primaries)[number]) => {
+    const rows = (await node.send('CLUSTER', 'SLOTS')) as [number, number, [string, number]][];
+    return rows.every(([, , [, port]]) => ports.includes(port));
+  };
+  const end = performance.now() + PATIENCE_MS;
+  while (!(await Promise.all(primaries.map(known))).every(Boolean)) {
+    if (performance.now() > end) throw new Error('not every node knows the gates of the others');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  open(1, true);
+  const outcomes = await load(() => gates.every((gate) => renewedTwice(gate, 1)));
+  expect(Object.keys(outcomes)).toEqual(['redis']);
+  for (const gate of gates) expectEachLetIn(gate);
+}, 90_000);
 
 test('the control: who does not log in again is disconnected in the midst of it', async () => {
   mockLifeMs = undefined;
-  await open(1500);
+  gates = [await IamGate.start({ ...WHO, lifeMs: 1500 })];
+  open(CLIENTS);
+  const [gate] = gates as [IamGate];
   await load(() => gate.expired >= CLIENTS);
   expect(Math.max(...gate.letIn)).toBe(1);
 }, 60_000);

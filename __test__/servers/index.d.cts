@@ -12,6 +12,8 @@ export interface Node {
   readonly port: number;
   /** Where the tests ask it. */
   readonly socket: string;
+  /** One command of the tests' own; an error of Redis is an Error. */
+  send(...command: (string | number)[]): Promise<unknown>;
 }
 
 /** A server over TLS with users, or a cluster. */
