@@ -71,6 +71,12 @@ impl<K: Sink> Flight<K> {
             .min()
     }
 
+    /// Whether something has come back and something is left: the lane does not wait for that any more.
+    pub(super) fn is_astray(&self) -> bool {
+        let progress = self.progress();
+        !progress.under_way && progress.open > 0
+    }
+
     /// The store has answered some, or all.
     pub(super) fn land(&self, places: &[usize], results: Vec<Result<Outcome, StoreError>>) {
         let at = Instant::now();

@@ -10,6 +10,7 @@ mod queues;
 mod recovery;
 mod settler;
 mod told;
+mod travel;
 mod turn;
 mod watch;
 
@@ -28,10 +29,11 @@ use self::flight::Flight;
 use self::lane::Lane;
 use self::launch::Launch;
 pub(super) use self::settler::Settler;
-use self::settler::{late, left_out, untold};
+use self::settler::{late, untold};
 use self::told::Told;
+use self::travel::{travel, travel_in_time};
 use self::turn::{Load, Next, Pending, Place};
-use self::watch::{Expire, Launched};
+use self::watch::Launched;
 use super::denied::{Denied, Known};
 use super::meter::Gauge;
 use super::{Answer, Sink, Source, Times};
@@ -267,29 +269,6 @@ async fn dispatch<K: Sink, S: Store>(end: End<K>, route: Arc<Route<S>>) {
                 lane.sweep(now);
             }
             Next::End => return,
-        }
-    }
-}
-
-async fn travel<K: Sink, S: Store>(flight: Arc<Flight<K>>, route: Arc<Route<S>>) {
-    let land = |places: &[usize], results| flight.land(places, results);
-    let run = route
-        .store
-        .run_in_pieces(&route.scope, &flight.requests, land);
-    run.await;
-    flight.finish(&left_out());
-}
-
-async fn travel_in_time<K: Sink, S: Store>(flight: Arc<Flight<K>>, route: Arc<Route<S>>) {
-    let land = |places: &[usize], results| flight.land(places, results);
-    let run = route
-        .store
-        .run_in_pieces(&route.scope, &flight.requests, land);
-    let mut run = pin!(run);
-    while let Some(deadline) = flight.deadline() {
-        match timeout_at(deadline.into(), &mut run).await {
-            Ok(()) => return flight.finish(&left_out()),
-            Err(_) => flight.expire(deadline),
         }
     }
 }
