@@ -4,6 +4,7 @@ mod discovery;
 mod doubts;
 mod failover;
 mod moving;
+mod outage;
 mod routing;
 mod topology;
 mod trial;
