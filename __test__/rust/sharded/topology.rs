@@ -161,6 +161,14 @@ fn who_has_most_of_a_parts_slots_has_its_number() {
     );
     assert_eq!(topology.part(0), before.part(0));
     assert_eq!(topology.part(4000), 3);
+    // Half of them, and who had them all is what it was.
+    for port in [0, 4] {
+        let topology = after(
+            &before,
+            &[(1, 0, 2999), (port, 3000, 5999), THREE[1], THREE[2]],
+        );
+        assert_eq!(parts(&topology, &[0, 3000]), [0, 3], "{port}");
+    }
 }
 
 #[test]

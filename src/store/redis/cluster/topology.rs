@@ -125,7 +125,10 @@ impl<N> Topology<N> {
         for (address, slots) in &slots.served {
             primaries.entry(address).or_default().push(slots.clone());
         }
-        let primaries: Vec<_> = primaries.into_iter().collect();
+        let primaries: Vec<_> = primaries
+            .into_iter()
+            .map(|(address, ranges)| (node(address), ranges))
+            .collect();
         let numbers = self.numbers(&primaries);
         let mut next = Self {
             shards: self.shards.clone(),
@@ -140,8 +143,8 @@ impl<N> Topology<N> {
             }
         }
         let mut count = 0;
-        for ((address, ranges), &part) in primaries.iter().zip(&numbers) {
-            next.install(part, node(address));
+        for ((node, ranges), &part) in primaries.iter().zip(&numbers) {
+            next.install(part, node);
             for slots in ranges {
                 let (first, last) = (usize::from(*slots.start()), usize::from(*slots.end()));
                 next.parts[first..=last].fill(part as u16);
@@ -155,11 +158,11 @@ impl<N> Topology<N> {
         next
     }
 
-    /// The part of each primary: the one that most of its slots were with, if no other primary has more of those; else one
-    /// that serves nothing, else a new one.
-    fn numbers(&self, primaries: &[(&Address, Ranges)]) -> Vec<usize> {
+    /// The part of each primary: the one that most of its slots were with, if no other primary has more of those, or as many
+    /// and had them before; else one that serves nothing, else a new one.
+    fn numbers(&self, primaries: &[(Arc<N>, Ranges)]) -> Vec<usize> {
         let mut shared = Vec::new();
-        for (at, (_, ranges)) in primaries.iter().enumerate() {
+        for (at, (node, ranges)) in primaries.iter().enumerate() {
             let mut with = vec![0u16; self.shards.len()];
             for slot in ranges.iter().cloned().flatten() {
                 if let Some(count) = with.get_mut(usize::from(self.parts[usize::from(slot)])) {
@@ -167,12 +170,14 @@ impl<N> Topology<N> {
                 }
             }
             let with = with.into_iter().enumerate();
-            shared.extend(with.filter_map(|(part, n)| (n > 0).then_some((n, at, part))));
+            let stays = |part: usize| self.shards[part].is(node);
+            let with = with.filter(|&(_, n)| n > 0);
+            shared.extend(with.map(|(part, n)| (n, stays(part), at, part)));
         }
         shared.sort_unstable_by(|a, b| b.cmp(a));
         let mut numbers = vec![None; primaries.len()];
         let mut taken = vec![false; self.shards.len()];
-        for (_, at, part) in shared {
+        for (_, _, at, part) in shared {
             if numbers[at].is_none() && !taken[part] {
                 numbers[at] = Some(part);
                 taken[part] = true;
@@ -185,18 +190,14 @@ impl<N> Topology<N> {
             .collect()
     }
 
-    fn install(&mut self, part: usize, node: Arc<N>) {
+    fn install(&mut self, part: usize, node: &Arc<N>) {
         if part >= self.shards.len() {
             self.shards.resize_with(part + 1, Shard::default);
         }
         let shard = &mut self.shards[part];
-        let known = shard
-            .node
-            .as_ref()
-            .is_some_and(|known| Arc::ptr_eq(known, &node));
-        if !known {
+        if !shard.is(node) {
             shard.generation = shard.generation.wrapping_add(1);
-            shard.node = Some(node);
+            shard.node = Some(Arc::clone(node));
         }
     }
 
@@ -237,6 +238,14 @@ impl<N> Topology<N> {
     /// Whether every slot is served.
     pub fn is_complete(&self) -> bool {
         self.complete
+    }
+}
+
+impl<N> Shard<N> {
+    /// Whether `node` is its primary.
+    fn is(&self, node: &Arc<N>) -> bool {
+        let known = self.node.as_ref();
+        known.is_some_and(|known| Arc::ptr_eq(known, node))
     }
 }
 
