@@ -34,8 +34,15 @@ pub(super) struct Cluster {
     connections: Arc<Connections>,
     topology: watch::Sender<Arc<Topology<Node>>>,
     /// Nodes that a redirect has named, and the topology does not know yet; replicas that are asked who took over.
-    guests: Mutex<Vec<Arc<Node>>>,
+    guests: Mutex<Vec<Guest>>,
     refresh: Arc<Refresh>,
+}
+
+/// One that the topology does not know.
+struct Guest {
+    node: Arc<Node>,
+    /// Since the last topology.
+    asked: bool,
 }
 
 impl Cluster {
@@ -137,12 +144,16 @@ impl Cluster {
         drop(topology);
         known.unwrap_or_else(|| {
             let mut guests = self.guests();
-            if let Some(node) = guests.iter().find(is_there) {
-                return Arc::clone(node);
+            if let Some(guest) = guests.iter_mut().find(|guest| is_there(&&guest.node)) {
+                guest.asked = true;
+                return Arc::clone(&guest.node);
             }
             let config = self.seed.config().at(&address.host, address.port);
             let node = Arc::new(Node::new(config, Arc::clone(&self.connections)));
-            guests.push(Arc::clone(&node));
+            guests.push(Guest {
+                node: Arc::clone(&node),
+                asked: true,
+            });
             node
         })
     }
@@ -151,11 +162,14 @@ impl Cluster {
     fn adopt(&self, slots: &Slots) {
         let known = Arc::clone(&self.topology.borrow());
         let next = Arc::new(known.next(slots, |address| self.node_at(address)));
-        if !next.nodes().any(|node| Arc::ptr_eq(node, &self.seed)) {
+        self.topology.send_replace(Arc::clone(&next));
+        let serves = |node: &Arc<Node>| next.nodes().any(|known| Arc::ptr_eq(known, node));
+        if !serves(&self.seed) {
             self.seed.release();
         }
-        self.topology.send_replace(next);
-        self.guests().clear();
+        // One that is to get its first slots is redirected to for as long as these are on their way: it keeps its connections.
+        self.guests()
+            .retain_mut(|guest| std::mem::take(&mut guest.asked) && !serves(&guest.node));
     }
 
     /// Whether every slot is served, and every primary can be reached as far as is known.
@@ -164,7 +178,7 @@ impl Cluster {
         topology.is_complete() && !topology.nodes().any(|node| node.is_away())
     }
 
-    fn guests(&self) -> MutexGuard<'_, Vec<Arc<Node>>> {
+    fn guests(&self) -> MutexGuard<'_, Vec<Guest>> {
         // Nothing panics while they are being changed.
         self.guests.lock().unwrap_or_else(PoisonError::into_inner)
     }
