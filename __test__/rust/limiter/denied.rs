@@ -145,3 +145,14 @@ async fn only_what_the_asker_was_told_is_repeated() {
     way.looks_away.store(false, Ordering::Relaxed);
     assert_eq!(way.storm("a", 3, 20).await, (0, 20));
 }
+
+/// Its slot goes from one part to another, where it is reset, and back.
+#[tokio::test]
+async fn a_reset_is_heeded_whatever_part_has_denied() {
+    let mut way = Way::new(quiet(HOUR), 60_000);
+    assert_eq!(way.storm("a", 3, 10).await, (3, 6));
+    way.store.part.store(1, Ordering::SeqCst);
+    way.ask(Op::Reset, "a", 3).await;
+    way.store.part.store(0, Ordering::SeqCst);
+    assert_eq!(way.storm("a", 3, 4).await, (3, 0));
+}

@@ -1,7 +1,7 @@
 //! Stores that misbehave, and a sink that keeps what it is given.
 
 use std::future::pending;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -96,6 +96,8 @@ pub struct Logged<S> {
     store: Arc<S>,
     batches: Arc<Mutex<Vec<Vec<Op>>>>,
     delay: Arc<Mutex<Duration>>,
+    /// With which everybody is.
+    pub part: Arc<AtomicUsize>,
 }
 
 impl<S> Clone for Logged<S> {
@@ -104,6 +106,7 @@ impl<S> Clone for Logged<S> {
             store: Arc::clone(&self.store),
             batches: Arc::clone(&self.batches),
             delay: Arc::clone(&self.delay),
+            part: Arc::clone(&self.part),
         }
     }
 }
@@ -114,6 +117,7 @@ impl<S> Logged<S> {
             store,
             batches: Arc::default(),
             delay: Arc::default(),
+            part: Arc::default(),
         }
     }
 
@@ -132,6 +136,10 @@ impl<S> Logged<S> {
 }
 
 impl<S: Store> Store for Logged<S> {
+    fn part_of(&self, _: &Scope, _: &Id) -> usize {
+        self.part.load(Ordering::SeqCst)
+    }
+
     async fn run(&self, scope: &Scope, requests: &[Request]) -> Vec<Result<Outcome, StoreError>> {
         let ops = requests.iter().map(|request| request.op).collect();
         self.batches.lock().unwrap().push(ops);

@@ -38,7 +38,7 @@ use super::denied::{Denied, Known};
 use super::meter::Gauge;
 use super::{Answer, Sink, Source, Times};
 use crate::quota::{Id, Outcome};
-use crate::store::{Request, Scope, Store, StoreError};
+use crate::store::{Op, Request, Scope, Store, StoreError};
 
 /// The near end of the way to a store. Dropping it lets what is queued settle and then ends the tasks.
 pub(super) struct Batcher<K: Sink, S> {
@@ -181,6 +181,12 @@ impl<K: Sink, S: Store> Intake<K::Ticket> for Batcher<K, S> {
     fn take(&self, request: Request, ticket: K::Ticket) -> Option<(Request, Answer)> {
         let now = Instant::now();
         let lane = self.lane(&request.id);
+        if request.op == Op::Reset {
+            // Its slot may have been with another part, and may be so again.
+            self.lanes()
+                .iter()
+                .for_each(|lane| lane.denied.forget(&request.id));
+        }
         let seen = |delivery| self.settler.sink.has_seen(delivery);
         let counts = match lane.denied.look(&request, now, seen) {
             Known::Denial(decision) => {

@@ -93,8 +93,8 @@ impl<T: Clone> Denied<T> {
         }
     }
 
-    /// Looks a request up. A request for a slot that is denied here is counted; a reset forgets the id. `seen` says whether
-    /// the asker has been told of a delivery.
+    /// Looks a request up. A request for a slot that is denied here is counted. `seen` says whether the asker has been told of
+    /// a delivery.
     pub(super) fn look(
         &self,
         request: &Request,
@@ -105,11 +105,7 @@ impl<T: Clone> Denied<T> {
         let state = &mut *state;
         match request.op {
             Op::Check | Op::Limit => {}
-            Op::Reset => {
-                state.forget(&request.id);
-                return Known::Nothing(Vec::new());
-            }
-            Op::Status | Op::Denied(_) => return Known::Nothing(Vec::new()),
+            Op::Reset | Op::Status | Op::Denied(_) => return Known::Nothing(Vec::new()),
         }
         let Some(entry) = state.entries.get_mut(&request.id) else {
             return Known::Nothing(Vec::new());
@@ -129,6 +125,11 @@ impl<T: Clone> Denied<T> {
             state.entries.remove(&request.id);
         }
         Known::Nothing(counts)
+    }
+
+    /// Forgets an id: it is being reset.
+    pub(super) fn forget(&self, id: &Id) {
+        self.lock().forget(id);
     }
 
     /// A batch is being sent.
