@@ -2,6 +2,7 @@
 
 pub mod certificates;
 mod connections;
+mod doubtful;
 mod environment;
 mod environment_tls;
 mod environment_url;

@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::config::{Credentials, RedisConfig, Secret};
+use super::doubtful::Doubtful;
 use super::driver::Driver;
 use super::greet::greet;
 use super::language::{mistaken, tls_server};
@@ -43,6 +44,7 @@ pub(super) struct Connected {
 /// What the connects to one server have in common.
 pub(super) struct Way {
     pub(super) resolver: Resolver,
+    doubtful: Doubtful,
     tls: Option<tls::Client>,
     /// A connection has been made: the server speaks the language that is configured.
     understood: AtomicBool,
@@ -52,6 +54,7 @@ impl Way {
     pub(super) fn new(config: &RedisConfig) -> Self {
         Self {
             resolver: Resolver::new(&config.host, config.port),
+            doubtful: Doubtful::default(),
             tls: config.tls.clone().map(tls::Client::new),
             understood: AtomicBool::new(false),
         }
@@ -106,7 +109,9 @@ async fn attempt(
     signs: &Arc<Signs>,
     password: Option<&Secret>,
 ) -> Result<Connected, StoreError> {
-    let (tcp, address) = open(config, &way.resolver).await?;
+    let (tcp, address) = open(config, way).await?;
+    // Until it answers: where it never does, this attempt just ends with its budget.
+    way.doubtful.doubt(address);
     let stream = Overheard::new(tcp, signs);
     let made = async {
         match &way.tls {
@@ -122,6 +127,12 @@ async fn attempt(
     } else {
         understood(made, config, address, signs).await
     };
+    if made
+        .as_ref()
+        .map_or_else(StoreError::is_an_answer, |_| true)
+    {
+        way.doubtful.trust(address);
+    }
     let (connection, driver) = match made {
         Err(_) if way.tls.is_none() && signs.is_tls() => return Err(tls_server()),
         made => made?,
@@ -189,11 +200,8 @@ fn late(config: &RedisConfig, signs: &Signs) -> StoreError {
     )
 }
 
-async fn open(
-    config: &RedisConfig,
-    resolver: &Resolver,
-) -> Result<(TcpStream, SocketAddr), StoreError> {
-    let addresses = resolver.addresses().await?;
+async fn open(config: &RedisConfig, way: &Way) -> Result<(TcpStream, SocketAddr), StoreError> {
+    let addresses = way.doubtful.last(way.resolver.addresses().await?);
     // One that leads nowhere must leave time for the others.
     let share = config.connect_timeout / addresses.len().max(1) as u32;
     let mut failure = None;
@@ -206,6 +214,7 @@ async fn open(
             Ok(Err(e)) => failure = Some(broken(e)),
             Err(_) => failure = Some(broken(io::ErrorKind::TimedOut.into())),
         }
+        way.doubtful.doubt(address);
     }
     // There is an address at least, and it failed.
     Err(failure.unwrap_or_else(closed))

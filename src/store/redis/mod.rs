@@ -10,6 +10,7 @@ mod config;
 mod connect;
 mod connections;
 mod discover;
+pub mod doubtful;
 mod driver;
 pub mod environment;
 mod errand;

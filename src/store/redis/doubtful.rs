@@ -1,0 +1,39 @@
+//! Addresses of one name that have led nowhere.
+//!
+//! A name of several servers, as that of a cluster's nodes, leads to them in whatever order the resolver likes, and may do so
+//! each time in the same. One that takes connections and then says nothing uses up all of a connect's budget: asked first at
+//! each attempt, it would keep the others from ever being asked.
+
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Those in doubt, the last to disappoint last. Few: at most what the name leads to.
+#[derive(Debug, Default)]
+pub struct Doubtful(Mutex<Vec<SocketAddr>>);
+
+impl Doubtful {
+    /// The addresses that a name leads to by now, in the order in which to try them: those in doubt come last, and of these the
+    /// last to disappoint.
+    pub fn last(&self, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+        let mut doubtful = self.lock();
+        doubtful.retain(|address| addresses.contains(address));
+        addresses.sort_by_key(|address| doubtful.iter().position(|known| known == address));
+        addresses
+    }
+
+    /// Nobody knows what `address` is good for.
+    pub fn doubt(&self, address: SocketAddr) {
+        self.trust(address);
+        self.lock().push(address);
+    }
+
+    /// A server has answered there, whatever it said.
+    pub fn trust(&self, address: SocketAddr) {
+        self.lock().retain(|&known| known != address);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<SocketAddr>> {
+        // Nothing panics while it is being changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
