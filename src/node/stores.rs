@@ -59,6 +59,15 @@ impl Store for SharedRedis {
         self.store.replay(scope, replays).await
     }
 
+    async fn replay_in_pieces(
+        &self,
+        scope: &Scope,
+        replays: &[Replay],
+        land: impl Fn(&[usize], Vec<Result<(), StoreError>>) + Send + Sync,
+    ) -> Result<(), StoreError> {
+        self.store.replay_in_pieces(scope, replays, land).await
+    }
+
     fn at_once<R>(&self, scope: &Scope, id: &Id, send: impl FnOnce() -> R) -> Option<R> {
         self.store.at_once(scope, id, send)
     }

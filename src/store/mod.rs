@@ -129,6 +129,25 @@ pub trait Store: Send + Sync + 'static {
         async { Ok(done) }
     }
 
+    /// The same, and the results are given to `land` as they come, as in [`run_in_pieces`](Self::run_in_pieces). What has not
+    /// been given to it when this is dropped may have been entered.
+    ///
+    /// # Errors
+    /// Why it takes nothing.
+    fn replay_in_pieces(
+        &self,
+        scope: &Scope,
+        replays: &[Replay],
+        land: impl Fn(&[usize], Vec<Result<(), StoreError>>) + Send + Sync,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        async move {
+            let results = self.replay(scope, replays).await?;
+            let places: Vec<_> = (0..replays.len()).collect();
+            land(&places, results);
+            Ok(())
+        }
+    }
+
     /// Calls `send`, which takes the first step of a [`run`](Self::run) about `id` on any thread, such that what it sends has
     /// left when this returns. `None`, and `send` is not called, where the store is not ready for that.
     fn at_once<R>(&self, scope: &Scope, id: &Id, send: impl FnOnce() -> R) -> Option<R> {

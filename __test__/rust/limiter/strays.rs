@@ -1,26 +1,44 @@
 //! Requests that one part of the store has sent on to another, which says nothing: they are settled in time all the same.
 
 use std::future::pending;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use huntaze_rate_limit::limiter::{OnStoreError, Source};
 use huntaze_rate_limit::quota::{Id, Outcome};
-use huntaze_rate_limit::store::{ErrorKind, Op, Request, Scope, Store, StoreError};
+use huntaze_rate_limit::store::{ErrorKind, Op, Replay, Request, Scope, Store, StoreError};
 use tokio::runtime::Handle;
 use tokio::task::yield_now;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::doubles::{Recording, limiter};
 use super::flaky::{DEADLINE, PATIENT};
 use crate::asking::request;
 
-/// Ready at any time. What is asked of 0 is sent on, and hangs there.
-#[derive(Default)]
-struct Redirecting(Recording);
+/// Ready at any time. What is asked or told of 0 is sent on, and hangs there.
+#[derive(Clone, Default)]
+struct Redirecting {
+    answers: Recording,
+    told: Arc<Mutex<Vec<String>>>,
+    away: Arc<AtomicBool>,
+}
+
+impl Redirecting {
+    fn fails(&self) -> Result<(), StoreError> {
+        match self.away.load(Ordering::SeqCst) {
+            true => Err(StoreError::new(ErrorKind::Refused, "away")),
+            false => Ok(()),
+        }
+    }
+}
 
 impl Store for Redirecting {
     async fn run(&self, scope: &Scope, requests: &[Request]) -> Vec<Result<Outcome, StoreError>> {
-        self.0.run(scope, requests).await
+        match self.fails() {
+            Err(error) => vec![Err(error); requests.len()],
+            Ok(()) => self.answers.run(scope, requests).await,
+        }
     }
 
     async fn run_in_pieces(
@@ -30,12 +48,43 @@ impl Store for Redirecting {
         land: impl Fn(&[usize], Vec<Result<Outcome, StoreError>>) + Send + Sync,
     ) {
         yield_now().await;
-        if requests.iter().any(|request| request.id.as_str() == "0") {
+        let away = self.away.load(Ordering::SeqCst);
+        if !away && requests.iter().any(|request| request.id.as_str() == "0") {
             land(&[], Vec::new());
             pending::<()>().await;
         }
         let places: Vec<_> = (0..requests.len()).collect();
         land(&places, self.run(scope, requests).await);
+    }
+
+    async fn probe(&self, _: &Scope, _: usize) -> Result<(), StoreError> {
+        self.fails()
+    }
+
+    async fn replay(
+        &self,
+        _: &Scope,
+        _: &[Replay],
+    ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+        unreachable!("it is told in pieces")
+    }
+
+    async fn replay_in_pieces(
+        &self,
+        _: &Scope,
+        replays: &[Replay],
+        land: impl Fn(&[usize], Vec<Result<(), StoreError>>) + Send + Sync,
+    ) -> Result<(), StoreError> {
+        self.fails()?;
+        let who = replays.iter().map(|replay| replay.id.as_str().to_owned());
+        self.told.lock().unwrap().extend(who);
+        let here = |&at: &usize| replays[at].id.as_str() != "0";
+        let places: Vec<_> = (0..replays.len()).filter(here).collect();
+        land(&places, vec![Ok(()); places.len()]);
+        if places.len() < replays.len() {
+            pending::<()>().await;
+        }
+        Ok(())
     }
 
     fn at_once<R>(&self, _: &Scope, _: &Id, send: impl FnOnce() -> R) -> Option<R> {
@@ -66,4 +115,37 @@ async fn one_that_left_in_the_call_is_settled_in_time_whatever_leaves_after_it()
         assert_eq!((answered, kind), (0, ErrorKind::Timeout), "round {round}");
         assert!(begun.elapsed() < 3 * DEADLINE, "round {round}");
     }
+}
+
+/// It was away, and while it is told, a slot is on its way from it to a part that hangs.
+#[tokio::test]
+async fn what_one_part_has_been_told_waits_for_no_other() {
+    let store = Redirecting::default();
+    let (limiter, mut answers) = limiter(
+        &Handle::current(),
+        store.clone(),
+        OnStoreError::Local,
+        DEADLINE,
+    );
+    let mut check = async |who: &str| match limiter.submit(request(Op::Check, who, 5), 0) {
+        Some((_, answer)) => answer.source,
+        None => {
+            let next = timeout(PATIENT, answers.recv()).await;
+            next.unwrap().unwrap().1.unwrap().source
+        }
+    };
+    store.away.store(true, Ordering::SeqCst);
+    for who in ["1", "0", "2", "3"] {
+        assert_eq!(check(who).await, Source::Local);
+    }
+    store.away.store(false, Ordering::SeqCst);
+    let begun = Instant::now();
+    while check("1").await != Source::Redis {
+        assert!(begun.elapsed() < PATIENT);
+        sleep(Duration::from_millis(10)).await;
+    }
+    let told = store.told.lock().unwrap();
+    let times = |who: &str| told.iter().filter(|told| *told == who).count();
+    // What nobody has heard of is told once more, and no more.
+    assert_eq!((times("2"), times("3"), times("0")), (1, 1, 2), "{told:?}");
 }

@@ -1,6 +1,7 @@
 //! Finds the store again, and tells it what was decided without it: in that order, and before requests are sent, so that an
 //! outage grants nobody a second quota.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -11,7 +12,7 @@ use super::flight::says_away;
 use super::lane::Lane;
 use super::settler::late;
 use crate::limiter::Sink;
-use crate::store::{Store, StoreError};
+use crate::store::{Replay, Store, StoreError};
 
 /// Probes in a row that must succeed.
 const PROBES: u32 = 2;
@@ -130,29 +131,55 @@ async fn replay<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>) -> (Told, b
         if call.replays().is_empty() {
             continue;
         }
-        let answers = route.store.replay(&route.scope, call.replays());
-        let answers = timeout(CALL.max(lane.timeout * 2), answers).await;
-        match answers.unwrap_or_else(|_| Err(late())) {
-            Ok(results) => {
-                let all = results.iter().all(Result::is_ok);
-                let some = results.iter().any(Result::is_ok);
-                progress |= some;
-                if some {
-                    lane.told();
-                }
-                call.keep(&results);
-                if results.iter().all(says_away) {
-                    return (Told::Nothing, progress);
-                }
-                if !all && !call.replays().is_empty() {
-                    return (Told::Some, progress);
-                }
-            }
+        let told = tell(lane, route, call.replays()).await;
+        let (results, in_time) = match told {
+            Ok(told) => told,
             Err(error) => {
                 call.keep(&vec![Err(error); call.replays().len()]);
                 return (Told::Nothing, progress);
             }
+        };
+        let all = results.iter().all(Result::is_ok);
+        let some = results.iter().any(Result::is_ok);
+        progress |= some;
+        if some {
+            lane.told();
+        }
+        call.keep(&results);
+        if results.iter().all(says_away) {
+            return (Told::Nothing, progress);
+        }
+        // What was late is on its way to another part, and is told once more, with others that are nearer.
+        if in_time && !all && !call.replays().is_empty() {
+            return (Told::Some, progress);
         }
     }
     (Told::Some, progress)
+}
+
+/// A result each, and whether all have come in time. Those that have not are in doubt, and no others.
+///
+/// # Errors
+/// As [`Store::replay_in_pieces`].
+async fn tell<K: Sink, S: Store>(
+    lane: &Lane<K>,
+    route: &Route<S>,
+    replays: &[Replay],
+) -> Result<(Vec<Result<(), StoreError>>, bool), StoreError> {
+    let results = Mutex::new(vec![Err(late()); replays.len()]);
+    // Nothing panics while they are being changed.
+    let lock = || results.lock().unwrap_or_else(PoisonError::into_inner);
+    let land = |places: &[usize], told: Vec<_>| {
+        let mut results = lock();
+        for (&place, told) in places.iter().zip(told) {
+            if let Some(result) = results.get_mut(place) {
+                *result = told;
+            }
+        }
+    };
+    let telling = route.store.replay_in_pieces(&route.scope, replays, land);
+    let in_time = timeout(CALL.max(lane.timeout * 2), telling).await;
+    let in_time = in_time.map_or(Ok(false), |told| told.map(|()| true))?;
+    let results = std::mem::take(&mut *lock());
+    Ok((results, in_time))
 }

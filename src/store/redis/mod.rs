@@ -199,4 +199,20 @@ impl Store for RedisStore {
     ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
         self.send(&Tell(scope), replays).await
     }
+
+    async fn replay_in_pieces(
+        &self,
+        scope: &Scope,
+        replays: &[Replay],
+        land: impl Fn(&[usize], Vec<Result<(), StoreError>>) + Send + Sync,
+    ) -> Result<(), StoreError> {
+        if let Shape::Cluster(cluster) = self.discovery.shape().await? {
+            cluster::run_in_pieces(&cluster, &Tell(scope), replays, land).await;
+            return Ok(());
+        }
+        let results = self.replay(scope, replays).await?;
+        let places: Vec<_> = (0..replays.len()).collect();
+        land(&places, results);
+        Ok(())
+    }
 }
