@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 use huntaze_rate_limit::store::redis::environment::plain;
 use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore};
 use huntaze_rate_limit::store::{ErrorKind, Store};
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use super::{PATIENT, checks, hour, id, one_of_each, until_decided};
+use super::{PATIENT, checks, hour, id, ids_of, one_of_each, until_decided};
 use crate::answering::{says, server};
 use crate::cluster::{Cluster, SHARDS};
 
@@ -115,4 +116,54 @@ async fn a_cluster_that_was_found_is_not_doubted_for_what_was_sent_before() {
     assert!(late[0].is_ok(), "{late:?}");
     // Nothing is known of parts where it has to be asked anew.
     assert_eq!(parts(&store), (0..SHARDS).collect());
+}
+
+/// Where `word` is in what was sent: several questions may come at once.
+fn place(bytes: &[u8], word: &str) -> Option<usize> {
+    let mut parts = bytes.windows(word.len());
+    parts.position(|part| part == word.as_bytes())
+}
+
+/// One that was cut off from the others tells of every slot what is past, as often as it is asked.
+#[tokio::test]
+async fn an_older_view_undoes_no_newer_one() {
+    // In both, the first of three primaries has the slot of this id.
+    let who = ids_of(0).next().unwrap();
+    let (past, now) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
+    let node = |view: &Arc<OnceLock<String>>| {
+        let view = Arc::clone(view);
+        let counts = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+        let [told, asked] = counts.clone();
+        let port = server(move |bytes, _| {
+            let (slots, eval) = (place(bytes, "SLOTS"), place(bytes, "EVAL"));
+            told.fetch_add(slots.iter().count(), Ordering::SeqCst);
+            asked.fetch_add(eval.iter().count(), Ordering::SeqCst);
+            // Which makes everybody ask who it is by now.
+            let down = "-CLUSTERDOWN\r\n";
+            Some(match (slots, eval) {
+                (Some(slots), Some(eval)) if slots < eval => format!("{}{down}", view.wait()),
+                (Some(_), Some(_)) => format!("{down}{}", view.wait()),
+                (Some(_), None) => view.wait().clone(),
+                (None, Some(_)) => down.to_owned(),
+                (None, None) => "+PONG\r\n".to_owned(),
+            })
+        });
+        (port, counts)
+    };
+    let (old, [_, asked]) = node(&past);
+    let [(new, told), (one, _), (cut_off, _)] = [node(&now), node(&now), node(&past)];
+    past.set(slots(&[old, one, cut_off])).unwrap();
+    now.set(slots(&[new, one, cut_off])).unwrap();
+    let store = RedisStore::new(RedisConfig {
+        port: new,
+        ..plain("127.0.0.1")
+    });
+    let begun = Instant::now();
+    while told[0].load(Ordering::SeqCst) < 8 {
+        assert!(begun.elapsed() < PATIENT);
+        let error = checks(&store, [&who]).await.remove(0).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ClusterDown, "{error}");
+        assert_eq!(asked.load(Ordering::SeqCst), 0);
+        sleep(Duration::from_millis(20)).await;
+    }
 }

@@ -28,6 +28,10 @@ const GAP: Duration = Duration::from_millis(250);
 /// How long one node has for an answer: it is one of several that know.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// So many nodes are believed, where there are as many: one that was cut off from the others, or has just been started, may tell
+/// of every slot what is past.
+const VOICES: usize = 2;
+
 /// Nobody asks for the topology of a cluster that has not been used for so long.
 const IDLE: Duration = Duration::from_secs(90);
 
@@ -128,7 +132,10 @@ fn later(time: Duration) -> Duration {
     time.mul_f64(1.0 + fastrand::f64() / 2.0)
 }
 
-/// Asks one node after another until one knows of every slot, and takes over what the best of them knows.
+/// What nodes have told, and how many of them.
+type Views = Vec<(Slots, usize)>;
+
+/// Asks one node after another until two tell the same of every slot, and takes over what most of those tell that know most.
 async fn look(cluster: &Cluster) {
     let topology = Arc::clone(&cluster.topology.borrow());
     let mut nodes: Vec<_> = topology.nodes().cloned().collect();
@@ -139,9 +146,9 @@ async fn look(cluster: &Cluster) {
     if !nodes.iter().any(|node| Arc::ptr_eq(node, &cluster.seed)) {
         nodes.insert(reached, Arc::clone(&cluster.seed));
     }
-    let mut best = Slots::default();
+    let mut views = Views::new();
     for node in nodes {
-        if hear(cluster, &node, &mut best).await {
+        if hear(cluster, &node, &mut views).await {
             break;
         }
     }
@@ -149,27 +156,37 @@ async fn look(cluster: &Cluster) {
     let mut replicas = topology.replicas().to_vec();
     fastrand::shuffle(&mut replicas);
     for replica in &replicas {
-        if best.count() > 0 {
+        if !views.is_empty() {
             break;
         }
-        hear(cluster, &cluster.node_at(replica), &mut best).await;
+        hear(cluster, &cluster.node_at(replica), &mut views).await;
     }
-    if best.count() > 0 {
-        cluster.adopt(&best);
+    let best = views
+        .into_iter()
+        .max_by_key(|(slots, voices)| (slots.count(), *voices));
+    if let Some((slots, _)) = best {
+        cluster.adopt(&slots);
     }
 }
 
-/// Asks `node`, and keeps what it tells if it knows of more slots than the `best` so far. Whether it knows of all.
-async fn hear(cluster: &Cluster, node: &Arc<Node>, best: &mut Slots) -> bool {
+/// Asks `node`, and adds what it tells to `views`. Whether that is enough to go by.
+async fn hear(cluster: &Cluster, node: &Arc<Node>, views: &mut Views) -> bool {
     let Ok(Ok(membership)) = timeout(PATIENCE, ask_for_slots(node)).await else {
         return false;
     };
     match membership {
-        Membership::Slots(slots) if slots.count() > best.count() => *best = slots,
-        Membership::Alone if Arc::ptr_eq(node, &cluster.seed) && best.count() == 0 => {
+        Membership::Slots(slots) if slots.count() > 0 => {
+            match views.iter_mut().find(|(known, _)| known.agrees(&slots)) {
+                Some((_, voices)) => *voices += 1,
+                None => views.push((slots, 1)),
+            }
+        }
+        Membership::Alone if Arc::ptr_eq(node, &cluster.seed) && views.is_empty() => {
             cluster.refresh.gone.store(true, Ordering::Relaxed);
         }
         Membership::Slots(_) | Membership::Alone | Membership::Forbidden => {}
     }
-    best.count() == usize::from(SLOTS)
+    let enough =
+        |(slots, voices): &(Slots, usize)| *voices >= VOICES && slots.count() == usize::from(SLOTS);
+    views.iter().any(enough)
 }

@@ -71,6 +71,16 @@ impl Slots {
     pub fn count(&self) -> usize {
         self.served.iter().map(|(_, slots)| slots.len()).sum()
     }
+
+    /// Whether `other` tells the same of all primaries.
+    pub(super) fn agrees(&self, other: &Self) -> bool {
+        let [mut ours, mut theirs] = [self, other].map(|slots| slots.served.iter().collect());
+        for served in [&mut ours, &mut theirs] {
+            let served: &mut Vec<&Served> = served;
+            served.sort_by_key(|(_, slots)| *slots.start());
+        }
+        ours == theirs
+    }
 }
 
 /// The first and the last slot, the primary, and its replicas after it.
