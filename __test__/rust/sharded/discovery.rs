@@ -112,3 +112,26 @@ async fn a_cluster_that_is_said_to_be_one_redis_says_the_mend() {
     assert_eq!(error.code(), "CLUSTER");
     assert!(error.to_string().contains("redis.cluster"), "{error}");
 }
+
+/// It has decided nothing, and is not taken for one that is refused.
+#[tokio::test]
+async fn a_connection_that_has_only_told_of_the_slots_is_replaced_at_once() {
+    let cluster = Cluster::start();
+    let ids = one_of_each();
+    let (of_the_seed, other) = (&ids[0], &ids[1]);
+    for _ in 0..3 {
+        // By the name that the nodes know it by.
+        let host = "127.0.0.1".to_owned();
+        let store = RedisStore::new(RedisConfig {
+            host,
+            ..cluster.config()
+        });
+        left(&store, other).await;
+        let kill = ["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"];
+        let _: u32 = cluster.command(cluster.seed(), &kill);
+        // It may meet the connection that is just ending.
+        checks(&store, [of_the_seed]).await;
+        let results = checks(&store, [of_the_seed]).await;
+        assert!(results[0].is_ok(), "{results:?}");
+    }
+}

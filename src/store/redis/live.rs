@@ -152,12 +152,12 @@ pub(super) struct Live {
 }
 
 impl Live {
-    /// The server decides over it.
+    /// The server decides over it, or answers as a node of a cluster does.
     pub(super) fn prove(&self) {
         self.proven.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it decided anything.
+    /// Whether that has been seen.
     pub(super) fn is_proven(&self) -> bool {
         self.proven.load(Ordering::Relaxed)
     }
