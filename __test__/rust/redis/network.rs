@@ -96,6 +96,20 @@ async fn an_attempt_given_up_is_closed() {
     closed.await.unwrap().expect("an end within 20 s");
 }
 
+/// However long it may still take: nobody waits for it any more.
+#[tokio::test]
+async fn an_attempt_ends_with_its_store() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let store = at(listener.local_addr().unwrap().port(), PATIENT);
+    let waited = tokio::time::timeout(Duration::from_millis(50), check(&store, "a")).await;
+    assert!(waited.is_err(), "it has {PATIENT:?}");
+    let (mut peer, _) = listener.accept().unwrap();
+    peer.set_read_timeout(Some(PATIENT / 4)).unwrap();
+    drop(store);
+    let closed = tokio::task::spawn_blocking(move || peer.read_to_end(&mut Vec::new()));
+    closed.await.unwrap().expect("an end within 5 s");
+}
+
 /// A server that answers each connection with `words` and closes it once it has read something.
 fn parrot(words: &'static [u8]) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

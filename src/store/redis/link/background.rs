@@ -49,7 +49,7 @@ pub(super) async fn find(
         }
         over => over,
     };
-    match (place.connect().await, old) {
+    match (connect(core, place).await, old) {
         (Ok(live), _) => {
             install(core, &live);
             Ok(live)
@@ -64,6 +64,28 @@ pub(super) async fn find(
                 core.go_away(&mut core.lock(), error.clone());
             }
             Err(error)
+        }
+    }
+}
+
+/// A new connection, unless the link goes first: nobody would use it, and the attempt may have a minute left.
+///
+/// # Errors
+/// Why there is none.
+pub(super) async fn connect(core: &Weak<Core>, place: &Place) -> Result<Live, StoreError> {
+    let left = core.upgrade().map(|core| core.left.subscribe());
+    let gone = async {
+        if let Some(mut left) = left {
+            // Its sender goes with the link.
+            while left.changed().await.is_ok() {}
+        }
+    };
+    tokio::select! {
+        biased;
+        connected = place.connect() => connected,
+        () = gone => {
+            let closed = "the store was closed";
+            Err(StoreError::new(ErrorKind::Disconnected, closed))
         }
     }
 }
@@ -149,7 +171,7 @@ pub(super) async fn reconnect(core: Weak<Core>) {
         if core.strong_count() == 0 {
             return;
         }
-        match place.connect().await {
+        match connect(&core, &place).await {
             Ok(live) => {
                 install(&core, &live);
                 return follow(&core, &place, live).await;
@@ -174,7 +196,7 @@ async fn follow(core: &Weak<Core>, place: &Place, mut live: Live) {
             () = unused(core, &live) => return,
             () = place.moved() => {}
         }
-        match place.connect().await {
+        match connect(core, place).await {
             Ok(elsewhere) => {
                 install(core, &elsewhere);
                 live = elsewhere;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use tokio::time::sleep;
 
-use super::background::attend;
+use super::background::{attend, connect};
 use super::{Core, Held};
 use crate::store::redis::driver::Driver;
 use crate::store::redis::login::{Login, Moment};
@@ -31,7 +31,7 @@ pub(super) async fn keep_logged_in(core: Weak<Core>, driver: Arc<Driver>, login:
                 // Where it fails there is a next time, and the connection is as good as before.
                 let _ = place.log_in_again(&live).await;
             }
-            Held::InUse(_) => match place.connect().await {
+            Held::InUse(_) => match connect(&core, &place).await {
                 Err(_) => login.failed(),
                 Ok(live) => {
                     let Some(core) = core.upgrade() else { return };
