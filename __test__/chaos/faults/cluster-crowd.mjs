@@ -4,6 +4,7 @@ import servers from '../../servers/index.cjs';
 import { healed } from '../shards.mjs';
 import { Stage } from '../stage.mjs';
 import { now, until } from '../time.mjs';
+import { apart } from './crowd.mjs';
 
 const { SHARDS } = servers;
 
@@ -27,12 +28,7 @@ export default {
       server,
       processes: PROCESSES,
       redis: { connections: CONNECTIONS },
-      // Limiters with the same options share their connections; these differ in what does not matter here.
-      redisBy: {
-        local: { connectTimeoutMs: 1000 },
-        closed: { connectTimeoutMs: 1001 },
-        throw: { connectTimeoutMs: 1002 },
-      },
+      redisBy: apart,
       streams: { thinkMs: 50 },
     });
     await until(OPENED_MS, async () => (await server.clients()) >= ALL, 200);

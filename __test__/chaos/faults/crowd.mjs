@@ -5,6 +5,13 @@ import { Stage } from '../stage.mjs';
 const PROCESSES = 11;
 const CONNECTIONS = 16;
 
+/** Limiters with the same options share their connections; these differ in what does not matter here. */
+export const apart = {
+  local: { connectTimeoutMs: 1000 },
+  closed: { connectTimeoutMs: 1001 },
+  throw: { connectTimeoutMs: 1002 },
+};
+
 export default {
   id: 'F21',
   title: '500 connections return at once',
@@ -15,12 +22,7 @@ export default {
       server,
       processes: PROCESSES,
       redis: { connections: CONNECTIONS },
-      // Limiters with the same options share their connections; these differ in what does not matter here.
-      redisBy: {
-        local: { connectTimeoutMs: 1000 },
-        closed: { connectTimeoutMs: 1001 },
-        throw: { connectTimeoutMs: 1002 },
-      },
+      redisBy: apart,
       streams: { asking: 4, thinkMs: 50 },
     });
     const connected = async () => Number((await server.info('clients')).connected_clients);
