@@ -32,13 +32,16 @@ test('fifty calls on starter are answered, the next is denied, and the headers s
     expect(limits.reset).toBeLessThanOrEqual(now() + 3602);
   }
 
+  const asked = now();
   const denied = await app.chat('fifty', 'starter');
+  const answered = now();
   const { limit, remaining, reset, retryAfter, policy, standing } = limitsOf(denied);
   expect({ status: denied.status, limit, remaining }).toEqual({ status: 429, limit: 50, remaining: 0 });
   expect(retryAfter).toBeGreaterThanOrEqual(1);
   expect(retryAfter).toBeLessThanOrEqual(3600);
   // All of them name the moment when a lone caller is admitted.
-  expect(Math.abs(reset! - (now() + retryAfter!))).toBeLessThanOrEqual(2);
+  expect(reset! - retryAfter!).toBeGreaterThanOrEqual(asked - 2);
+  expect(reset! - retryAfter!).toBeLessThanOrEqual(answered + 2);
   expect(policy).toEqual({ name: standing!.name, q: 50, w: 3600 });
   expect(standing).toEqual({ name: policy!.name, r: 0, t: retryAfter });
   expect(await denied.json()).toMatchObject({ code: 'RATE_LIMITED', retryAfter, error: expect.any(String) });
@@ -54,36 +57,51 @@ test('pro is the plan of who names none, and a larger plan lets more through', a
 
 describe('a client that is denied and asks again', () => {
   /** Uses up a quota whose oldest request is to leave the window in `ms`. */
-  async function usedUp(creatorId: string, ms: number): Promise<void> {
+  async function usedUp(creatorId: string, ms: number): Promise<{ leaves: number }> {
     for (let used = 1; used <= 50; used++) await (await app.chat(creatorId, 'starter')).arrayBuffer();
-    redis.cli('lset', `{creator:${creatorId}}`, '-1', `${Date.now() - HOUR_MS + ms}`);
+    const leaves = Date.now() + ms;
+    redis.cli('lset', `{creator:${creatorId}}`, '-1', `${leaves - HOUR_MS}`);
+    return { leaves };
   }
 
+  /** Times until the oldest request leaves, in ms: a busy machine may need longer than the first to be denied. */
+  const LEAVES = [3000, 10_000, 40_000];
+
   test('is admitted when it waits as it is told', async () => {
-    await usedUp('obedient', 3000);
-    const denied = await app.chat('obedient', 'starter');
-    const { retryAfter } = limitsOf(denied);
-    expect([denied.status, retryAfter]).toEqual([429, expect.any(Number)]);
-    expect(retryAfter).toBeLessThanOrEqual(3);
-    await sleep(retryAfter! * 1000);
-    expect((await app.chat('obedient', 'starter')).status).toBe(200);
-    expect((await app.chat('obedient', 'starter')).status).toBe(429);
+    for (const [i, ms] of LEAVES.entries()) {
+      const id = `obedient-${i}`;
+      const { leaves } = await usedUp(id, ms);
+      const denied = await app.chat(id, 'starter');
+      // It has left already: the machine was too slow for this one.
+      if (denied.status === 200 && Date.now() >= leaves && i + 1 < LEAVES.length) continue;
+      const { retryAfter } = limitsOf(denied);
+      expect([denied.status, retryAfter]).toEqual([429, expect.any(Number)]);
+      expect(retryAfter).toBeLessThanOrEqual(Math.ceil(ms / 1000));
+      await sleep(retryAfter! * 1000);
+      expect((await app.chat(id, 'starter')).status).toBe(200);
+      expect((await app.chat(id, 'starter')).status).toBe(429);
+      return;
+    }
   });
 
   test('is admitted as soon when it does not: a denial costs nothing', async () => {
-    await usedUp('insistent', 3000);
-    const start = Date.now();
-    const statuses: number[] = [];
-    while (!statuses.includes(200) && Date.now() - start < 20_000) {
-      const response = await app.chat('insistent', 'starter');
-      await response.arrayBuffer();
-      statuses.push(response.status);
+    for (const [i, ms] of LEAVES.entries()) {
+      const id = `insistent-${i}`;
+      const { leaves } = await usedUp(id, ms);
+      const statuses: number[] = [];
+      while (!statuses.includes(200)) {
+        const response = await app.chat(id, 'starter');
+        await response.arrayBuffer();
+        statuses.push(response.status);
+      }
+      expect(Date.now()).toBeGreaterThanOrEqual(leaves);
+      if (statuses.length < 3 && i + 1 < LEAVES.length) continue;
+      expect(statuses.length).toBeGreaterThan(2);
+      expect(statuses.slice(0, -1).every((status) => status === 429)).toBe(true);
+      // One slot was free, and one was taken.
+      expect((await app.chat(id, 'starter')).status).toBe(429);
+      return;
     }
-    expect(statuses.length).toBeGreaterThan(2);
-    expect(statuses.slice(0, -1).every((status) => status === 429)).toBe(true);
-    expect(statuses.at(-1)).toBe(200);
-    // One slot was free, and one was taken.
-    expect((await app.chat('insistent', 'starter')).status).toBe(429);
   });
 });
 

@@ -7,9 +7,6 @@ import { root } from '../support/consumer';
 import { freePort } from '../support/redis';
 import { until } from './browser/operator';
 
-/** A busy machine takes its time to start a process, and the packages may have to be installed first. */
-const PATIENT_MS = 90_000;
-
 /** A process, as Linux tells of it: its state and who started it; undefined where there is none. */
 function look(pid: number): { state: string; parent: number } | undefined {
   try {
@@ -41,7 +38,7 @@ test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('the build ends with it, by 
     script.stdout.setEncoding('utf8').on('data', (text) => (printed += text));
     // What comes before it is a child, too.
     const begun = async () => printed.includes('Building the application') && (build = childOf(script.pid!));
-    await until(begun, Boolean, PATIENT_MS);
+    await until(begun, Boolean);
     script.kill(signal);
     expect(await ended).toEqual([null, signal]);
     // Not later, at the first word for which it finds nobody.

@@ -16,5 +16,5 @@ module.exports = {
   // The servers under test are processes of their own, and want what processors there are.
   maxWorkers: 1,
   // A busy machine is no failure: what is waited for is bounded by this at the latest.
-  testTimeout: 120_000,
+  testTimeout: 240_000,
 };

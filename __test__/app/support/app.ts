@@ -8,11 +8,9 @@ import { freePort } from '../../support/redis';
 /** Where setup.mjs has put the applications. */
 const APPS = process.env.RATE_LIMIT_APPS!;
 
-/** A server starts in a second; a busy machine may take long. */
-const START_TIMEOUT_MS = 30_000;
-
-/** What is in flight when a server is to end is answered by then. */
-const END_TIMEOUT_MS = 5000;
+/** A server starts and ends in seconds; a busy machine may take long. */
+const START_TIMEOUT_MS = 120_000;
+const END_TIMEOUT_MS = 60_000;
 
 export type Bundler = 'turbopack' | 'webpack';
 export const bundlers: readonly Bundler[] = ['turbopack', 'webpack'];
@@ -86,14 +84,14 @@ export async function startApp({ bundler = 'turbopack', env = {} }: AppOptions =
 /** Posts a body to the chat. */
 export function post(url: string, body: string): Promise<Response> {
   const headers = { 'Content-Type': 'application/json' };
-  return fetch(`${url}/api/ai/chat`, { method: 'POST', headers, body, signal: AbortSignal.timeout(10_000) });
+  return fetch(`${url}/api/ai/chat`, { method: 'POST', headers, body, signal: AbortSignal.timeout(60_000) });
 }
 
 async function answers(url: string, child: ChildProcess): Promise<void> {
   for (const until = Date.now() + START_TIMEOUT_MS; Date.now() < until; await sleep(50)) {
     if (child.exitCode !== null || child.signalCode !== null) throw new Error('the application ended');
     try {
-      await (await fetch(url, { signal: AbortSignal.timeout(5000) })).text();
+      await (await fetch(url, { signal: AbortSignal.timeout(60_000) })).text();
       return;
     } catch {
       // Not listening yet.
@@ -109,4 +107,5 @@ async function end(child: ChildProcess): Promise<void> {
   const timer = setTimeout(() => child.kill('SIGKILL'), END_TIMEOUT_MS);
   await gone;
   clearTimeout(timer);
+  if (child.signalCode === 'SIGKILL') throw new Error(`the application did not end within ${END_TIMEOUT_MS} ms`);
 }
