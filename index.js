@@ -36,6 +36,7 @@ const { testConnection } = require('./face/connection/test-connection.js');
 const { elastiCacheIam } = require('./face/iam/elasticache.js');
 
 // One literal, so that `import { checkCreatorRateLimit } from '@huntaze/rate-limit'` finds the names.
+/** @satisfies {typeof import('./index.d.ts')} */
 module.exports = {
   checkCreatorRateLimit,
   getRateLimitStatus,

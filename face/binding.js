@@ -5,6 +5,7 @@ const { version } = require('../package.json');
 
 // Literal requires, one a platform: bundlers and file tracers follow nothing else. The build beside the package comes
 // first, for those who work on it. Under Linux both C libraries are tried: the wrong one fails to load.
+/** @type {Record<string, (() => import('./native.d.ts').Binding)[]>} */
 const binaries = {
   'linux-x64-gnu': [
     () => require('../rate-limit.linux-x64-gnu.node'),
@@ -43,12 +44,13 @@ function load() {
   const fitting = Object.keys(binaries).filter((name) => name === platform || name.startsWith(`${platform}-`));
   const reasons = [];
   for (const name of fitting) {
-    for (const attempt of binaries[name]) {
+    for (const attempt of binaries[name] ?? []) {
       try {
         return attempt();
       } catch (error) {
         // A file that is not there is the rule; one that is there and does not load is worth telling.
-        if (error?.code !== 'MODULE_NOT_FOUND') reasons.push(String(error?.message));
+        const { code, message } = /** @type {NodeJS.ErrnoException} */ (error ?? {});
+        if (code !== 'MODULE_NOT_FOUND') reasons.push(String(message));
       }
     }
   }

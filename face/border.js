@@ -1,5 +1,9 @@
 'use strict';
 
+/** @import { CompletionBuffer, Environment, NativeLimiter, NativeLimiterOptions } from './native.d.ts' */
+/** @import { NativeRedisOptions, Submit } from './native.d.ts' */
+/** @import { Denial } from './errors.js' */
+
 const { binding, constants } = require('./binding.js');
 const { RateLimitError, storeError } = require('./errors.js');
 
@@ -17,8 +21,32 @@ const FETCHES = 32;
 /** Slots that are kept for the next burst. */
 const KEPT_SLOTS = 1024;
 
+/**
+ * Whose request it is.
+ *
+ * @typedef {object} Owner
+ * @property {() => void} started
+ * @property {() => void} finished
+ * @property {(text: string[]) => void} anomaly
+ * @property {(refused: boolean) => ReturnType<typeof import('./password.js').passwordOf>} askPassword
+ */
+
+/**
+ * Makes the answer of the record at `at` of the mailbox.
+ *
+ * @template T
+ * @typedef {(mailbox: Float64Array, at: number, limit: number) => T} Read
+ */
+
 /** A request whose answer has not come. */
 class Pending {
+  /**
+   * @param {Owner} owner
+   * @param {Read<unknown>} read
+   * @param {number} limit
+   * @param {(answer: any) => void} resolve Each slot has an answer of its own type.
+   * @param {(error: Error) => void} reject
+   */
   constructor(owner, read, limit, resolve, reject) {
     this.owner = owner;
     this.read = read;
@@ -34,15 +62,21 @@ class Pending {
  */
 class Border {
   #mailbox = new Float64Array(RECORDS * FIELDS);
+  /** @type {CompletionBuffer} */
   #buffer;
+  /** @type {() => number} */
   #fetch;
+  /** @type {{ border: Border | undefined }} */
   #anchor = { border: undefined };
+  /** @type {(Pending | undefined)[]} */
   #slots = [];
+  /** @type {number[]} */
   #free = [];
   #wasted = false;
   #inFlight = 0;
+  /** @type {Map<number, WeakRef<Owner>>} */
   #owners = new Map();
-  #forget = new FinalizationRegistry((number) => this.#owners.delete(number));
+  #forget = new FinalizationRegistry((/** @type {number} */ number) => this.#owners.delete(number));
   #lastNumber = 0;
   #drain = () => this.drain();
 
@@ -51,7 +85,14 @@ class Border {
     this.#fetch = this.#buffer.drainer();
   }
 
-  /** A native limiter for `owner`, who is told of its anomalies (`onAnomaly`) and asked for its password. */
+  /**
+   * A native limiter for `owner`, who is told of its anomalies (`onAnomaly`) and asked for its password.
+   *
+   * @param {Owner} owner
+   * @param {NativeLimiterOptions} options
+   * @param {NativeRedisOptions | undefined} redis
+   * @param {Environment} environment
+   */
   open(owner, options, redis, environment) {
     const number = (this.#lastNumber = (this.#lastNumber + 1) >>> 0);
     const native = new binding.NativeLimiter(this.#buffer, number, options, redis, environment);
@@ -64,6 +105,15 @@ class Border {
    * Asks through the `submit` of one of `owner`'s native limiters. The promise gets what `read(mailbox, at, limit)` makes
    * of the record at `at`: a RateLimitError rejects it, anything else resolves it. Where the answer comes later, the
    * owner's `started` and `finished` are called.
+   *
+   * @template T
+   * @param {Owner} owner
+   * @param {Submit} submit
+   * @param {number} kind
+   * @param {string} id
+   * @param {number} limit
+   * @param {Read<T | Denial>} read
+   * @returns {Promise<T>}
    */
   ask(owner, submit, kind, id, limit, read) {
     const slot = this.#nextSlot();
@@ -80,12 +130,16 @@ class Border {
     // Not queueMicrotask: test runners replace that one with a clock of their own.
     if (outcome === DECIDED_AND_MORE) void DONE.then(this.#drain);
     const answer = read(this.#mailbox, 0, limit);
-    return answer instanceof RateLimitError ? rejected(answer) : Promise.resolve(answer);
+    return answer instanceof RateLimitError ? rejected(answer) : /** @type {Promise<T>} */ (Promise.resolve(answer));
   }
 
   /**
    * Has the denials counted that `native` has decided by itself. Returns a promise that resolves when they are, or after
    * the deadline of a check; undefined where there are none.
+   *
+   * @param {Owner} owner
+   * @param {NativeLimiter} native
+   * @param {Read<void>} read
    */
   flush(owner, native, read) {
     return this.#begin(owner, (slot) => native.flush(slot), read);
@@ -94,11 +148,23 @@ class Border {
   /**
    * Tries out the way to the Redis of `native`, within `budgetMs`. Returns a promise of the report; undefined where the
    * embedded store decides.
+   *
+   * @param {Owner} owner
+   * @param {NativeLimiter} native
+   * @param {number} budgetMs
+   * @returns {Promise<string[]> | undefined}
    */
   tryOut(owner, native, budgetMs) {
     return this.#begin(owner, (slot) => native.tryOut(slot, budgetMs));
   }
 
+  /**
+   * @template T
+   * @param {Owner} owner
+   * @param {(slot: number) => boolean} begins
+   * @param {Read<T>} [read] Left out where the answer is the text of the record.
+   * @returns {Promise<T> | undefined}
+   */
   #begin(owner, begins, read) {
     const slot = this.#nextSlot();
     let pending;
@@ -108,20 +174,32 @@ class Border {
       this.#waste(slot);
       throw panic;
     }
-    return pending ? this.#wait(owner, slot, 1, read) : undefined;
+    return pending ? this.#wait(owner, slot, 1, /** @type {Read<T>} */ (read)) : undefined;
   }
 
   #nextSlot() {
     return this.#free.length > 0 ? this.#free[this.#free.length - 1] : this.#slots.length;
   }
 
-  /** Never uses a slot again. */
+  /**
+   * Never uses a slot again.
+   *
+   * @param {number} slot
+   */
   #waste(slot) {
     this.#wasted = true;
     if (slot < this.#slots.length) this.#free.pop();
     else this.#slots.push(undefined);
   }
 
+  /**
+   * @template T
+   * @param {Owner} owner
+   * @param {number} slot
+   * @param {number} limit
+   * @param {Read<T | Denial>} read
+   * @returns {Promise<T>}
+   */
   #wait(owner, slot, limit, read) {
     return new Promise((resolve, reject) => {
       if (slot < this.#slots.length) this.#free.pop();
@@ -136,6 +214,7 @@ class Border {
   drain() {
     // Listeners and password functions are the application's code, and may call back into this object: they run when
     // the mailbox has been read.
+    /** @type {(() => void)[]} */
     const later = [];
     let count = RECORDS;
     for (let fetched = 0; count === RECORDS && fetched < FETCHES; fetched++) {
@@ -146,6 +225,10 @@ class Border {
     for (const call of later) call();
   }
 
+  /**
+   * @param {number} at
+   * @param {(() => void)[]} later
+   */
   #deliver(at, later) {
     const kind = this.#mailbox[at];
     const number = this.#mailbox[at + 1];
@@ -180,7 +263,11 @@ class Border {
     if (kind === KIND.PASSWORD) later.push(() => this.#answerPassword(owner, Number(text[0]), text[1] === '1'));
   }
 
-  /** The request of a slot, which is free again. `undefined`: a wasted one. */
+  /**
+   * The request of a slot, which is free again. `undefined`: a wasted one.
+   *
+   * @param {number} slot
+   */
   #release(slot) {
     const request = this.#slots[slot];
     if (request === undefined) return undefined;
@@ -196,6 +283,11 @@ class Border {
     return request;
   }
 
+  /**
+   * @param {Owner | undefined} owner
+   * @param {number} ticket
+   * @param {boolean} refused
+   */
   async #answerPassword(owner, ticket, refused) {
     const { password, reason } = (await owner?.askPassword(refused)) ?? {};
     this.#buffer.answerPassword(ticket, password, reason);
@@ -207,14 +299,20 @@ const DONE = Promise.resolve();
 /**
  * Rejects once the caller has had its turn to listen. A promise that is rejected while nobody listens is reported to the
  * process as unhandled, and taken back a moment later: that costs more than the rest of a denial.
+ *
+ * @param {Error} error
+ * @returns {Promise<never>}
  */
 function rejected(error) {
-  return new Promise((resolve, reject) => void DONE.then(() => reject(error)));
+  return new Promise((_, reject) => void DONE.then(() => reject(error)));
 }
 
 /**
  * What Rust calls. Rust holds it for as long as it holds anything of the border, so it must not hold the border: a module
  * that a test runner has discarded could never be collected. While checks are in flight the anchor does.
+ *
+ * @param {WeakRef<Border>} border
+ * @param {{ border: Border | undefined }} anchor
  */
 function waker(border, anchor) {
   return () => (anchor.border ?? border.deref())?.drain();

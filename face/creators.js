@@ -1,5 +1,7 @@
 'use strict';
 
+/** @import * as Public from '../index.d.ts' */
+
 const { callable, idText, planNumber } = require('./arguments.js');
 const { configError } = require('./errors.js');
 const { metricsOf, newsOf } = require('./metrics/snapshot.js');
@@ -10,6 +12,7 @@ const { Session } = require('./session.js');
 let options = creatorOptions();
 let session = new Session(options);
 
+/** @type {typeof Public.checkCreatorRateLimit} */
 function checkCreatorRateLimit(creatorId, plan = 'pro') {
   try {
     const id = idText(creatorId, 'creatorId');
@@ -20,7 +23,12 @@ function checkCreatorRateLimit(creatorId, plan = 'pro') {
   }
 }
 
-/** As {@link checkCreatorRateLimit}, but resolves to the Decision. Not public: RateLimiter has that already. */
+/**
+ * As {@link checkCreatorRateLimit}, but resolves to the Decision. Not public: RateLimiter has that already.
+ *
+ * @param {Public.CreatorId} creatorId
+ * @param {Public.CreatorPlan} [plan]
+ */
 function limitCreator(creatorId, plan = 'pro') {
   try {
     const id = idText(creatorId, 'creatorId');
@@ -36,6 +44,7 @@ function creatorWindowMs() {
   return options.windowMs;
 }
 
+/** @type {typeof Public.getRateLimitStatus} */
 function getRateLimitStatus(creatorId, plan = 'pro') {
   try {
     const id = idText(creatorId, 'creatorId');
@@ -46,6 +55,7 @@ function getRateLimitStatus(creatorId, plan = 'pro') {
   }
 }
 
+/** @type {typeof Public.resetCreatorRateLimit} */
 function resetCreatorRateLimit(creatorId) {
   try {
     return session.reset(idText(creatorId, 'creatorId'));
@@ -54,12 +64,20 @@ function resetCreatorRateLimit(creatorId) {
   }
 }
 
-/** Tries out the way to the creators' Redis. */
+/**
+ * Tries out the way to the creators' Redis.
+ *
+ * @param {number} budgetMs
+ */
 async function tryConnection(budgetMs) {
   return session.tryConnection(budgetMs);
 }
 
-/** Up to `count` candidates for the creators nearest to their quota, each with where the store sees them, now. */
+/**
+ * Up to `count` candidates for the creators nearest to their quota, each with where the store sees them, now.
+ *
+ * @param {number} count
+ */
 function askers(count) {
   const asked = session.top(count).map(async ({ id, plan, limit: asked, requests }) => {
     // The plan's limit may have been configured anew since.
@@ -69,6 +87,7 @@ function askers(count) {
   return Promise.all(asked);
 }
 
+/** @type {typeof Public.configure} */
 function configure(wanted) {
   if (session.isOpen) {
     throw configError('configure() must be called before the first check, or after close()');
@@ -89,6 +108,7 @@ function creatorNews() {
   return newsOf(options.name);
 }
 
+/** @type {typeof Public.onAnomaly} */
 function onAnomaly(listener) {
   return session.listeners.add(callable('listener', listener));
 }

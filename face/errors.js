@@ -1,8 +1,17 @@
 'use strict';
 
+/** @import * as Public from '../index.d.ts' */
+
 // Every error is made here, in the caller's realm: one made by native code would fail `instanceof Error` under Jest.
 
+/** @typedef {Public.RateLimitError} Denial */
+
 class RateLimitError extends Error {
+  /**
+   * @param {number} retryAfter
+   * @param {number} limit
+   * @param {number} remaining
+   */
   constructor(retryAfter, limit, remaining) {
     super('Rate limit exceeded');
     this.retryAfter = retryAfter;
@@ -10,7 +19,8 @@ class RateLimitError extends Error {
     this.remaining = remaining;
   }
 }
-// On the prototype and not enumerable, as `name` is of every error.
+// On the prototype and not enumerable, as `name` is of every error. The type checker does not see them there: hence the
+// two casts below.
 Object.defineProperty(RateLimitError.prototype, 'name', {
   value: 'RateLimitError',
   writable: true,
@@ -21,11 +31,19 @@ Object.defineProperty(RateLimitError.prototype, 'code', { value: 'RATE_LIMITED',
 /**
  * What a check is denied with. It has no stack: a denial is ordinary traffic, the stack would show the way of the
  * answer and not of the question, and to record one takes longer than everything else about a denial together.
+ *
+ * @param {number} retryAfter
+ * @param {number} limit
+ * @returns {Denial}
  */
 function denial(retryAfter, limit) {
-  return withoutStack(() => new RateLimitError(retryAfter, limit, 0));
+  return withoutStack(() => /** @type {Denial} */ (new RateLimitError(retryAfter, limit, 0)));
 }
 
+/**
+ * @template {Error} E
+ * @param {() => E} make
+ */
 function withoutStack(make) {
   const { stackTraceLimit } = Error;
   limitStack(0);
@@ -34,6 +52,7 @@ function withoutStack(make) {
   return error;
 }
 
+/** @param {number} frames */
 function limitStack(frames) {
   try {
     Error.stackTraceLimit = frames;
@@ -42,46 +61,85 @@ function limitStack(frames) {
   }
 }
 
-/** An argument of the wrong type. */
+/**
+ * An argument of the wrong type.
+ *
+ * @param {string} what
+ * @param {string} expected
+ * @param {unknown} received
+ */
 function wrongType(what, expected, received) {
   return coded(new TypeError(`${what} must be ${expected}. Received ${kindOf(received)}`), 'ERR_INVALID_ARG_TYPE');
 }
 
-/** An argument of the right type with a value that is none of those allowed. */
+/**
+ * An argument of the right type with a value that is none of those allowed.
+ *
+ * @param {string} what
+ * @param {string} expected
+ */
 function wrongValue(what, expected) {
   return coded(new TypeError(`${what} must be ${expected}`), 'ERR_INVALID_ARG_VALUE');
 }
 
-/** A number or a length outside its range. */
+/**
+ * A number or a length outside its range.
+ *
+ * @param {string} what
+ * @param {string} expected
+ */
 function outOfRange(what, expected) {
   return coded(new RangeError(`${what} must be ${expected}`), 'ERR_OUT_OF_RANGE');
 }
 
-/** A callback of the caller's that gave back what it should not. */
+/**
+ * A callback of the caller's that gave back what it should not.
+ *
+ * @param {string} what
+ * @param {string} expected
+ * @param {unknown} received
+ */
 function wrongReturn(what, expected, received) {
   const error = new TypeError(`${what} must return ${expected}. Received ${kindOf(received)}`);
   return tellable(coded(error, 'ERR_INVALID_RETURN_VALUE'));
 }
 
-/** A configuration that cannot work, or that came too late. */
+/**
+ * A configuration that cannot work, or that came too late.
+ *
+ * @param {string} message
+ */
 function configError(message) {
   return tellable(coded(new Error(message), 'ERR_RATE_LIMIT_CONFIG'));
 }
 
-/** Somebody who is asked for something has not answered. */
+/**
+ * Somebody who is asked for something has not answered.
+ *
+ * @param {string} message
+ */
 function timedOut(message) {
   return tellable(coded(new Error(message), 'ETIMEDOUT'));
 }
 
 // Errors whose words were all written here.
+/** @type {WeakSet<object>} */
 const told = new WeakSet();
 
+/**
+ * @template {Error} E
+ * @param {E} error
+ */
 function tellable(error) {
   told.add(error);
   return error;
 }
 
-/** What an error says, if it is of this package and no secret can be in it. */
+/**
+ * What an error says, if it is of this package and no secret can be in it.
+ *
+ * @param {Error} error
+ */
 function words(error) {
   return told.has(error) ? error.message : undefined;
 }
@@ -89,20 +147,36 @@ function words(error) {
 /**
  * The store reached no decision, and the policy is to say so. `causes` are what caused it, and what caused that, in
  * words. No stack, as of a denial: while Redis is away, every request may come to this.
+ *
+ * @param {string} code
+ * @param {string} message
+ * @param {readonly string[]} causes
  */
 function storeError(code, message, causes) {
   return withoutStack(() => {
-    const cause = causes.reduceRight((inner, words) => new Error(words, inner && { cause: inner }), undefined);
+    const cause = causes.reduceRight(
+      (inner, words) => new Error(words, inner && { cause: inner }),
+      /** @type {Error | undefined} */ (undefined),
+    );
     return coded(new Error(`The rate limit could not be checked: ${message}`, cause && { cause }), code);
   });
 }
 
+/**
+ * @template {NodeJS.ErrnoException} E
+ * @param {E} error
+ * @param {string} code
+ */
 function coded(error, code) {
   error.code = code;
   return error;
 }
 
-// The value itself stays out of messages: it may be an id or a secret.
+/**
+ * The value itself stays out of messages: it may be an id or a secret.
+ *
+ * @param {unknown} value
+ */
 function kindOf(value) {
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'an array';
@@ -110,7 +184,7 @@ function kindOf(value) {
 }
 
 module.exports = {
-  RateLimitError,
+  RateLimitError: /** @type {typeof Public.RateLimitError} */ (RateLimitError),
   denial,
   wrongType,
   wrongValue,

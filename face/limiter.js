@@ -1,17 +1,24 @@
 'use strict';
 
+/** @import * as Public from '../index.d.ts' */
+
 const { callable, checkLimit, idText } = require('./arguments.js');
 const { limiterOptions } = require('./options.js');
 const { metricsOf } = require('./metrics/snapshot.js');
 const { Session } = require('./session.js');
 
+/** @type {(limiter: object) => number | undefined} */
 let windowOf;
 
 /** The general limiter: one limit for every id, unless a check brings its own. */
 class RateLimiter {
+  /** @type {string} */
   #name;
+  /** @type {number} */
   #limit;
+  /** @type {number} */
   #windowMs;
+  /** @type {InstanceType<typeof Session>} */
   #session;
 
   static {
@@ -19,6 +26,7 @@ class RateLimiter {
     windowOf = (limiter) => (#windowMs in limiter ? limiter.#windowMs : undefined);
   }
 
+  /** @param {Public.RateLimiterOptions} options */
   constructor(options) {
     const checked = limiterOptions(options);
     this.#name = checked.name;
@@ -27,6 +35,7 @@ class RateLimiter {
     this.#session = new Session(checked);
   }
 
+  /** @type {Public.RateLimiter['limit']} */
   limit(id, options) {
     try {
       return this.#session.limit(idText(id, 'id'), checkLimit(options, this.#limit), -1);
@@ -35,6 +44,7 @@ class RateLimiter {
     }
   }
 
+  /** @type {Public.RateLimiter['check']} */
   check(id, options) {
     try {
       return this.#session.check(idText(id, 'id'), checkLimit(options, this.#limit), -1);
@@ -43,6 +53,7 @@ class RateLimiter {
     }
   }
 
+  /** @type {Public.RateLimiter['status']} */
   status(id, options) {
     try {
       return this.#session.status(idText(id, 'id'), checkLimit(options, this.#limit), -1);
@@ -51,6 +62,7 @@ class RateLimiter {
     }
   }
 
+  /** @type {Public.RateLimiter['reset']} */
   reset(id) {
     try {
       return this.#session.reset(idText(id, 'id'));
@@ -63,6 +75,7 @@ class RateLimiter {
     return metricsOf(this.#name);
   }
 
+  /** @type {Public.RateLimiter['onAnomaly']} */
   onAnomaly(listener) {
     return this.#session.listeners.add(callable('listener', listener));
   }

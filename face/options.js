@@ -1,5 +1,7 @@
 'use strict';
 
+/** @import { CreatorRateLimitOptions, RateLimiterOptions } from '../index.d.ts' */
+
 const { inRange, integer, plainName, record } = require('./arguments.js');
 const { constants } = require('./binding.js');
 const { wrongType, wrongValue } = require('./errors.js');
@@ -9,7 +11,11 @@ const HOUR_MS = 3_600_000;
 
 const COMMON = ['windowMs', 'redis', 'onStoreError', 'timeoutMs', 'denyCacheMs', 'anomaly'];
 
-/** The options of a RateLimiter, checked, with the defaults filled in. */
+/**
+ * The options of a RateLimiter, checked, with the defaults filled in.
+ *
+ * @param {RateLimiterOptions} options
+ */
 function limiterOptions(options) {
   record('options', options, ['name', 'limit', ...COMMON]);
   return {
@@ -19,7 +25,11 @@ function limiterOptions(options) {
   };
 }
 
-/** The options of `configure`. */
+/**
+ * The options of `configure`.
+ *
+ * @param {CreatorRateLimitOptions} options
+ */
 function creatorOptions(options = {}) {
   record('options', options, ['plans', ...COMMON]);
   const { windowMs = HOUR_MS, plans = {} } = options;
@@ -35,6 +45,12 @@ function creatorOptions(options = {}) {
   };
 }
 
+/** @typedef {ReturnType<typeof common> & { name: string }} CheckedOptions */
+
+/**
+ * @param {CreatorRateLimitOptions} options
+ * @param {number} windowMs
+ */
 function common(options, windowMs) {
   const { redis, onStoreError = 'local', timeoutMs = 250, denyCacheMs = 1000, anomaly = {} } = options;
   return {
@@ -47,6 +63,7 @@ function common(options, windowMs) {
   };
 }
 
+/** @param {NonNullable<RateLimiterOptions['onStoreError']>} name */
 function policy(name) {
   const number = constants.storeErrorPolicies.indexOf(name);
   if (number < 0) {
@@ -55,6 +72,7 @@ function policy(name) {
   return number;
 }
 
+/** @param {NonNullable<RateLimiterOptions['anomaly']>} anomaly */
 function anomalyRule(anomaly) {
   if (anomaly === false) return undefined;
   if (anomaly === null || typeof anomaly !== 'object')

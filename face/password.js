@@ -2,37 +2,58 @@
 
 // A password function as it is asked: the application's own, or one that this package has made.
 
+/** @import { RedisOptions } from '../index.d.ts' */
+
 const { words } = require('./errors.js');
 
-/** What is known of the functions that this package has made: `username`, and `forget`. */
+/** @typedef {() => string | Promise<string>} PasswordFunction */
+
+/**
+ * What is known of the functions that this package has made.
+ *
+ * @type {WeakMap<object, { username: string, forget: () => void }>}
+ */
 const ours = new WeakMap();
 
 /**
  * Notes of `source` that its passwords are those of `username`, and how it is told that the server has refused what it
  * gave. Not by an argument: an application's function may take one that means something else.
+ *
+ * @template {PasswordFunction} F
+ * @param {F} source
+ * @param {string} username
+ * @param {() => void} forget
  */
 function passwordSource(source, username, forget) {
   ours.set(source, { username, forget });
   return source;
 }
 
-/** Whose passwords they are, where that is known. */
+/**
+ * Whose passwords they are, where that is known.
+ *
+ * @param {RedisOptions['password']} source
+ */
 function userOf(source) {
-  return ours.get(source)?.username;
+  return typeof source === 'function' ? ours.get(source)?.username : undefined;
 }
 
 /**
  * Resolves to the `password` that `source` gives, or to the `reason` why there is none. What a function throws is not
  * told, it may hold a secret; the words of this package's errors are. `refused`: the last one is no good.
+ *
+ * @param {PasswordFunction | undefined} source
+ * @param {boolean} refused
+ * @returns {Promise<{ password: string, reason?: undefined } | { password?: undefined, reason: string }>}
  */
 async function passwordOf(source, refused) {
   try {
-    if (refused) ours.get(source)?.forget();
+    if (refused && source !== undefined) ours.get(source)?.forget();
     const given = await source?.();
     if (typeof given === 'string' && given !== '') return { password: given };
     return { reason: given === '' ? 'it returned an empty string' : 'it returned no string' };
   } catch (error) {
-    return { reason: words(error) ?? 'it failed' };
+    return { reason: words(/** @type {Error} */ (error)) ?? 'it failed' };
   }
 }
 

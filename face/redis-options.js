@@ -1,5 +1,8 @@
 'use strict';
 
+/** @import { RedisOptions } from '../index.d.ts' */
+/** @import { NativeRedisOptions } from './native.d.ts' */
+
 const { boolean, integer, record, text } = require('./arguments.js');
 const { binding, constants } = require('./binding.js');
 const { coded, wrongType, wrongValue } = require('./errors.js');
@@ -21,6 +24,8 @@ const KEYS = [
 /**
  * The `redis` option, checked. `native` is what Rust reads; `askPassword` the function that gives the password. The
  * password sits behind a closure: nothing that inspects or serializes a limiter comes upon it.
+ *
+ * @param {RedisOptions} redis
  */
 function redisOptions(redis) {
   record('options.redis', redis, KEYS);
@@ -34,6 +39,7 @@ function redisOptions(redis) {
   if (tokensOf !== undefined && named && username !== tokensOf) {
     throw wrongValue('options.redis.username', 'the user whose tokens elastiCacheIam makes for options.redis.password');
   }
+  /** @type {NativeRedisOptions} */
   const native = {
     // Rust reads what a prototype brings along, too: an authority, say, that nobody gave.
     __proto__: null,
@@ -53,10 +59,19 @@ function redisOptions(redis) {
   return { native: () => native, askPassword: typeof password === 'function' ? password : undefined };
 }
 
+/**
+ * @template T
+ * @template {unknown[]} B
+ * @param {(what: string, value: T, ...bounds: B) => T} check
+ * @param {string} name
+ * @param {T | undefined} value
+ * @param {B} bounds
+ */
 function optional(check, name, value, ...bounds) {
   return value === undefined ? undefined : check(`options.redis.${name}`, value, ...bounds);
 }
 
+/** @type {(what: string, host: string) => string} */
 function hostName(what, host) {
   if (/[/@]/.test(text(what, host))) throw wrongValue(what, 'a host name alone; a URL goes into options.redis.url');
   // Two colons and more are an IPv6 address.
@@ -64,6 +79,7 @@ function hostName(what, host) {
   return host;
 }
 
+/** @param {RedisOptions['password']} password */
 function passwords(password) {
   const what = 'options.redis.password';
   if (password === undefined) return { passwordSource: false };
@@ -74,13 +90,18 @@ function passwords(password) {
   return { passwordSource: false, passwords: Array.from(password, (one, i) => text(`${what}[${i}]`, one)) };
 }
 
-/** ElastiCache takes tokens of IAM over TLS alone, and who reads one on its way is let in with it. */
+/**
+ * ElastiCache takes tokens of IAM over TLS alone, and who reads one on its way is let in with it.
+ *
+ * @param {RedisOptions['tls']} tls
+ */
 function tokensTls(tls = true) {
   if (tls === false)
     throw wrongValue('options.redis.tls', 'on, or left out: elastiCacheIam makes tokens for TLS alone');
   return tls;
 }
 
+/** @param {RedisOptions['tls']} tls */
 function encryption(tls) {
   const what = 'options.redis.tls';
   if (tls === undefined || typeof tls === 'boolean') return { tls };

@@ -1,5 +1,11 @@
 'use strict';
 
+/** @import { CreatorPlan, Decision, RateLimitStatus } from '../index.d.ts' */
+/** @import { Environment, NativeLimiter, Submit, TopAsker } from './native.d.ts' */
+/** @import { Owner, Read } from './border.js' */
+/** @import { Denial } from './errors.js' */
+/** @import { CheckedOptions } from './options.js' */
+
 const { Listeners, warn } = require('./anomalies.js');
 const { border } = require('./border.js');
 const { binding, constants } = require('./binding.js');
@@ -24,44 +30,70 @@ const EMBEDDED =
 
 let noticed = false;
 
+/** @typedef {RateLimitStatus & Pick<Decision, 'source'>} Standing */
+
+/**
+ * @template T
+ * @typedef {(id: string, limit: number, plan: number) => Promise<T>} Ask
+ */
+
 /** A limiter from its first request to its close; then the next request opens it afresh. */
 class Session {
   /** Those who hear of its anomalies; they stay over a close. */
   listeners = new Listeners();
+  /** @type {CheckedOptions} */
   #options;
+  /** @type {Open | null} */
   #open = null;
   #closing = Promise.resolve();
 
+  /** @param {CheckedOptions} options */
   constructor(options) {
     this.#options = options;
   }
 
-  /** Resolves when allowed, rejects with RateLimitError when not. */
+  /**
+   * Resolves when allowed, rejects with RateLimitError when not.
+   *
+   * @type {Ask<void>}
+   */
   check(id, limit, plan) {
     return (this.#open ?? this.#start()).ask(OP.CHECK + kindOf(plan), id, limit, readCheck);
   }
 
-  /** Resolves to a Decision. */
+  /** @type {Ask<Decision>} */
   limit(id, limit, plan) {
     return (this.#open ?? this.#start()).ask(OP.LIMIT + kindOf(plan), id, limit, readDecision);
   }
 
-  /** Resolves to a RateLimitStatus. */
+  /** @type {Ask<RateLimitStatus>} */
   status(id, limit, plan) {
     return (this.#open ?? this.#start()).ask(OP.STATUS + kindOf(plan), id, limit, readStatus);
   }
 
-  /** Resolves when the id's log is forgotten. */
+  /**
+   * Resolves when the id's log is forgotten.
+   *
+   * @param {string} id
+   */
   reset(id) {
     return (this.#open ?? this.#start()).ask(OP.RESET, id, 1, readNothing);
   }
 
-  /** Where the id stands, and who says so. */
+  /**
+   * Where the id stands, and who says so.
+   *
+   * @type {Ask<Standing>}
+   */
   standing(id, limit, plan) {
     return (this.#open ?? this.#start()).ask(OP.STATUS + kindOf(plan), id, limit, readStanding);
   }
 
-  /** Tries out the way to Redis, within `budgetMs`: see Open. It is no request: the options may still be changed after. */
+  /**
+   * Tries out the way to Redis, within `budgetMs`: see Open. It is no request: the options may still be changed after.
+   *
+   * @param {number} budgetMs
+   */
   async tryConnection(budgetMs) {
     if (this.#open !== null) return this.#open.tryConnection(budgetMs);
     const open = new Open(this.#options, this.listeners);
@@ -73,8 +105,10 @@ class Session {
   }
 
   /**
-   * Up to `count` of those who ask most, by what has been asked since it was opened: `{ id, plan, limit, requests }`, the
-   * plan as its number or -1.
+   * Up to `count` of those who ask most, by what has been asked since it was opened.
+   *
+   * @param {number} count
+   * @returns {TopAsker[]}
    */
   top(count) {
     return this.#open?.top(count) ?? [];
@@ -102,18 +136,24 @@ class Session {
   }
 }
 
-/** What of a request's kind is the plan: its number from 0, or -1 for none. */
+/**
+ * What of a request's kind is the plan: its number from 0, or -1 for none.
+ *
+ * @param {number} plan
+ */
 function kindOf(plan) {
   return 4 * (plan + 1);
 }
 
 // What an answer is made of the record at `at` of the mailbox.
 
+/** @type {Read<Denial | undefined>} */
 function readCheck(mailbox, at, limit) {
   if (mailbox[at + ALLOWED] === 1) return undefined;
   return denial(Math.max(1, Math.ceil(mailbox[at + RETRY_AFTER] / 1000)), limit);
 }
 
+/** @type {Read<Decision>} */
 function readDecision(mailbox, at, limit) {
   return {
     allowed: mailbox[at + ALLOWED] === 1,
@@ -125,26 +165,43 @@ function readDecision(mailbox, at, limit) {
   };
 }
 
+/** @type {Read<RateLimitStatus>} */
 function readStatus(mailbox, at, limit) {
   return { limit, remaining: mailbox[at + REMAINING], reset: mailbox[at + RESET] };
 }
 
+/** @type {Read<Standing>} */
 function readStanding(mailbox, at, limit) {
   return { ...readStatus(mailbox, at, limit), source: SOURCES[mailbox[at + SOURCE]] };
 }
 
 function readNothing() {}
 
-/** One opening of a session: the native limiter and what is in flight through it. */
+/** @typedef {Awaited<ReturnType<Open['tryConnection']>>} Trial */
+
+/**
+ * One opening of a session: the native limiter and what is in flight through it.
+ *
+ * @implements {Owner}
+ */
 class Open {
+  /** @type {NativeLimiter} */
   #native;
+  /** @type {Submit} */
   #submit;
+  /** @type {CheckedOptions} */
   #options;
   #building = process.env.NEXT_PHASE === 'phase-production-build';
+  /** @type {InstanceType<typeof Listeners>} */
   #listeners;
   #inFlight = 0;
+  /** @type {((nothing: void) => void) | undefined} */
   #idle = undefined;
 
+  /**
+   * @param {CheckedOptions} options
+   * @param {InstanceType<typeof Listeners>} listeners
+   */
   constructor(options, listeners) {
     this.#options = options;
     this.#listeners = listeners;
@@ -160,6 +217,13 @@ class Open {
     if (this.#native.isEmbedded && !building) notice();
   }
 
+  /**
+   * @template T
+   * @param {number} kind
+   * @param {string} id
+   * @param {number} limit
+   * @param {Read<T | Denial>} read
+   */
   ask(kind, id, limit, read) {
     return border.ask(this, this.#submit, kind, id, limit, read);
   }
@@ -167,6 +231,7 @@ class Open {
   /**
    * Resolves to what was tried and how long it took, with an `error` where it went wrong.
    *
+   * @param {number} budgetMs
    * @throws Error where there is no Redis to try.
    */
   async tryConnection(budgetMs) {
@@ -180,6 +245,7 @@ class Open {
     return { host, port: Number(port), version: version || undefined, key, value, pingMs, setMs, getMs, deleteMs };
   }
 
+  /** @param {number} count */
   top(count) {
     return this.#native.top(count);
   }
@@ -192,23 +258,28 @@ class Open {
     if (--this.#inFlight === 0) this.#idle?.();
   }
 
+  /** @param {string[]} text */
   anomaly([creatorId, plan, requests, threshold]) {
     this.#listeners.tell({
       creatorId,
-      ...(plan === '' ? {} : { plan }),
+      ...(plan === '' ? {} : { plan: /** @type {CreatorPlan} */ (plan) }),
       requestsIn5Min: Number(requests),
       threshold: Number(threshold),
       timestamp: new Date().toISOString(),
     });
   }
 
-  /** What the password function gives; `refused`: the server did not take the last one. */
+  /**
+   * What the password function gives; `refused`: the server did not take the last one.
+   *
+   * @param {boolean} refused
+   */
   askPassword(refused) {
     return passwordOf(this.#options.redis?.askPassword, refused);
   }
 
   async end() {
-    if (this.#inFlight > 0) await new Promise((resolve) => (this.#idle = resolve));
+    if (this.#inFlight > 0) await /** @type {Promise<void>} */ (new Promise((resolve) => (this.#idle = resolve)));
     try {
       // Where there is nothing to wait for, it is closed when close() returns: the next call starts afresh.
       const counted = border.flush(this, this.#native, readNothing);
@@ -221,6 +292,7 @@ class Open {
 
 /** What is set of the variables that say where Redis is, as this realm sees them. */
 function variables() {
+  /** @type {Environment} */
   const set = [];
   for (const name of constants.variables) {
     const value = process.env[name];

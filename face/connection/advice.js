@@ -7,6 +7,17 @@
 
 const VPC = 'Check that the application runs in the VPC of the cache, or that its network has a route there.';
 
+/**
+ * @typedef {object} Advice
+ * @property {string} meaning
+ * @property {string[]} causes
+ * @property {(at: Place) => string[]} steps
+ * @property {boolean} retryable
+ *
+ * @typedef {{ host: string, port: string, address: string }} Place
+ */
+
+/** @type {Record<string, Advice>} */
 const ADVICE = {
   ERR_RATE_LIMIT_CONFIG: {
     meaning: 'The configuration cannot work, or names no Redis.',
@@ -235,7 +246,11 @@ const ADVICE = {
   },
 };
 
-/** For a failure that has no code of ours: one that nobody foresaw. */
+/**
+ * For a failure that has no code of ours: one that nobody foresaw.
+ *
+ * @type {Advice}
+ */
 const UNKNOWN = {
   meaning: 'The test itself failed.',
   causes: ['An error in this package, or a binary that does not fit it.'],
@@ -243,6 +258,7 @@ const UNKNOWN = {
   retryable: true,
 };
 
+/** @param {string} code */
 function adviceFor(code) {
   return Object.hasOwn(ADVICE, code) ? ADVICE[code] : UNKNOWN;
 }

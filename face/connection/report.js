@@ -1,22 +1,41 @@
 'use strict';
 
+/** @import { ConnectionFailure, ConnectionReport, ConnectionSuccess } from '../../index.d.ts' */
+/** @import { Place } from './advice.js' */
+/** @import { Trial } from '../session.js' */
+
 const { adviceFor } = require('./advice.js');
 
 const CONFIG = 'ERR_RATE_LIMIT_CONFIG';
 
+/** @typedef {{ details: boolean, correlationId: string, totalMs: number }} Asked */
+
 /**
- * The report of a trial: what Redis did, in the words of types/connection.d.ts. `asked` is `{ details, correlationId,
- * totalMs }`.
+ * The report of a trial: what Redis did, in the words of types/connection.d.ts.
+ *
+ * @param {Trial} trial
+ * @param {Asked} asked
+ * @returns {ConnectionReport}
  */
 function reportTrial(trial, asked) {
   return trial.error ? failure(trial.error, trial, asked) : success(trial, asked);
 }
 
-/** The report where it never came to a trial. */
+/**
+ * The report where it never came to a trial.
+ *
+ * @param {{ code: string, message: string }} error
+ * @param {Asked} asked
+ */
 function reportError(error, asked) {
   return failure(error, {}, asked);
 }
 
+/**
+ * @param {Extract<Trial, { key: string }>} trial
+ * @param {Asked} asked
+ * @returns {ConnectionSuccess}
+ */
 function success(trial, asked) {
   const timestamp = new Date().toISOString();
   return {
@@ -38,6 +57,12 @@ function success(trial, asked) {
   };
 }
 
+/**
+ * @param {{ code: string, message: string }} error
+ * @param {Tried} trial
+ * @param {Asked} asked
+ * @returns {ConnectionFailure}
+ */
 function failure({ code, message }, trial, asked) {
   const timestamp = new Date().toISOString();
   const { meaning, causes, steps, retryable } = adviceFor(code);
@@ -57,12 +82,24 @@ function failure({ code, message }, trial, asked) {
   };
 }
 
+/** @typedef {{ host?: string, port?: number, version?: string | undefined }} Tried */
+
+/**
+ * @param {Tried} trial
+ * @param {Asked} asked
+ */
 function place({ host, port, version }, { details }) {
   if (!details) return { host: 'hidden', port: 'hidden', redisVersion: 'hidden' };
   return { host: host ?? 'unknown', port: `${port ?? 'unknown'}`, redisVersion: version ?? 'unknown' };
 }
 
-/** The place as the advice may speak of it. */
+/**
+ * The place as the advice may speak of it.
+ *
+ * @param {Tried} trial
+ * @param {Asked} asked
+ * @returns {Place}
+ */
 function spoken({ host, port }, { details }) {
   if (!details || host === undefined) {
     return { host: 'the configured host', port: 'its port', address: 'the configured host and port' };
@@ -70,7 +107,11 @@ function spoken({ host, port }, { details }) {
   return { host, port: `port ${port}`, address: `${host}:${port}` };
 }
 
-/** Rounded up: a test that took some time did not take none. */
+/**
+ * Rounded up: a test that took some time did not take none.
+ *
+ * @param {number} ms
+ */
 function duration(ms) {
   return `${Math.ceil(ms)}ms`;
 }

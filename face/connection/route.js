@@ -1,5 +1,7 @@
 'use strict';
 
+/** @import * as Public from '../../index.d.ts' */
+
 const { createHash, randomUUID, timingSafeEqual } = require('node:crypto');
 const { record } = require('../arguments.js');
 const { wrongType, wrongValue } = require('../errors.js');
@@ -10,7 +12,13 @@ const METHODS = 'GET, OPTIONS';
 /** Whoever watches asks again then: a breaker that opens waits 30 s at most. */
 const RETRY_AFTER_SECONDS = '60';
 
-/** `connectionRoute` over a function that tests the connection, and one that makes such for those without the token. */
+/**
+ * `connectionRoute` over a function that tests the connection, and one that makes such for those without the token.
+ *
+ * @param {typeof Public.testConnection} test
+ * @param {() => typeof Public.testConnection} sharedTest
+ * @returns {typeof Public.connectionRoute}
+ */
 function routeOver(test, sharedTest = () => test) {
   return function connectionRoute(options = {}) {
     record('options', options, ['operatorToken', 'timeoutMs']);
@@ -32,23 +40,31 @@ function routeOver(test, sharedTest = () => test) {
   };
 }
 
+/** @param {Public.ConnectionReport} report */
 function response(report) {
+  /** @type {Record<string, string>} */
   const headers = {
     'Cache-Control': 'no-store',
     'X-Correlation-Id': report.meta.correlationId,
     'X-Duration-Ms': `${parseInt(report.performance.totalDuration, 10)}`,
   };
-  if (report.errorType === 'connection') headers['Retry-After'] = RETRY_AFTER_SECONDS;
+  if (!report.success && report.errorType === 'connection') headers['Retry-After'] = RETRY_AFTER_SECONDS;
   // Looked up at each call: a test runner gives every file a Response of its own.
   return globalThis.Response.json(report, { status: status(report), headers });
 }
 
-function status({ success, errorType }) {
-  if (success) return 200;
-  return errorType === 'configuration' ? 500 : 503;
+/** @param {Public.ConnectionReport} report */
+function status(report) {
+  if (report.success) return 200;
+  return report.errorType === 'configuration' ? 500 : 503;
 }
 
-/** Whether an Authorization header holds the operator's token; without a token, none does. */
+/**
+ * Whether an Authorization header holds the operator's token; without a token, none does.
+ *
+ * @param {string | undefined} token
+ * @returns {(header: string | null) => boolean}
+ */
 function operatorCheck(token) {
   if (token === undefined || token === '') return () => false;
   if (typeof token !== 'string') throw wrongType('options.operatorToken', 'a string', token);
@@ -64,6 +80,7 @@ function operatorCheck(token) {
   };
 }
 
+/** @param {string} token */
 function digest(token) {
   return createHash('sha256').update(token).digest();
 }

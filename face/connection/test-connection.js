@@ -1,5 +1,8 @@
 'use strict';
 
+/** @import * as Public from '../../index.d.ts' */
+/** @import { Trial } from '../session.js' */
+
 const { randomUUID } = require('node:crypto');
 const { warn } = require('../anomalies.js');
 const { boolean, integer, record } = require('../arguments.js');
@@ -8,7 +11,14 @@ const { wrongType, wrongValue } = require('../errors.js');
 const { CODES } = require('./advice.js');
 const { reportError, reportTrial } = require('./report.js');
 
-/** `testConnection` over a function that makes the trial: `tryConnection(timeoutMs)`. */
+/** @typedef {(timeoutMs: number) => Promise<Trial>} TryConnection */
+
+/**
+ * `testConnection` over a function that makes the trial.
+ *
+ * @param {TryConnection} tryConnection
+ * @returns {typeof Public.testConnection}
+ */
 function testerOver(tryConnection) {
   return async function testConnection(options = {}) {
     record('options', options, ['details', 'correlationId', 'timeoutMs']);
@@ -22,12 +32,17 @@ function testerOver(tryConnection) {
       const trial = await tryConnection(timeoutMs);
       return reportTrial(trial, asked());
     } catch (error) {
-      return reportError(CODES.includes(error?.code) ? error : unforeseen(error), asked());
+      const { code = '', message } = /** @type {NodeJS.ErrnoException} */ (error ?? {});
+      return reportError(CODES.includes(code) ? { code, message } : unforeseen(error), asked());
     }
   };
 }
 
-/** Its words are nobody's we know, so they go to the log and not into a report. */
+/**
+ * Its words are nobody's we know, so they go to the log and not into a report.
+ *
+ * @param {unknown} error
+ */
 function unforeseen(error) {
   warn('The test of the connection failed', error);
   return { code: 'UNKNOWN', message: 'The test itself failed; the log has the error' };
@@ -37,12 +52,17 @@ function testTimeout(timeoutMs = 2000) {
   return integer('options.timeoutMs', timeoutMs, 1, 60_000);
 }
 
+/** @type {(what: string, id: string) => void} */
 function correlation(what, id) {
   if (typeof id !== 'string') throw wrongType(what, 'a string', id);
   if (!isCorrelationId(id)) throw wrongValue(what, '1 to 128 printable ASCII characters');
 }
 
-/** What may go into a header and a log line as it is. */
+/**
+ * What may go into a header and a log line as it is.
+ *
+ * @param {string} id
+ */
 function isCorrelationId(id) {
   return /^[\x20-\x7e]{1,128}$/.test(id);
 }
@@ -53,8 +73,12 @@ const SHARED_MS = 1000;
 /**
  * `tryConnection`, but for all who ask while it is under way, and within a second of its beginning, only once: whoever may
  * ask without a token must not make Redis work, nor wait, however often.
+ *
+ * @param {TryConnection} tryConnection
+ * @returns {TryConnection}
  */
 function sharing(tryConnection) {
+  /** @type {Promise<Trial>} */
   let trial;
   let until = 0;
   let underWay = false;
@@ -69,6 +93,7 @@ function sharing(tryConnection) {
 }
 
 // Looked up at each call: the creators' limiter may have been configured anew.
+/** @type {TryConnection} */
 const tryConnection = (timeoutMs) => creators.tryConnection(timeoutMs);
 const testConnection = testerOver(tryConnection);
 /** One that many may call. */

@@ -1,5 +1,7 @@
 'use strict';
 
+/** @import { Decision, RateLimitError, RateLimitPolicy } from '../../index.d.ts' */
+
 const { inRange, integer, plainName, record } = require('../arguments.js');
 const { constants } = require('../binding.js');
 const { wrongType } = require('../errors.js');
@@ -7,7 +9,12 @@ const { wrongType } = require('../errors.js');
 // The largest integer of a structured field has 15 digits: RFC 9651, section 3.3.1.
 const MAX_INTEGER = 999_999_999_999_999;
 
-/** The headers of a Decision or a RateLimitError: types/http.d.ts says which. */
+/**
+ * The headers of a Decision or a RateLimitError: types/http.d.ts says which.
+ *
+ * @param {Decision | RateLimitError} result
+ * @param {RateLimitPolicy} policy
+ */
 function rateLimitHeaders(result, policy = {}) {
   const { limit, remaining, allowed, waitMs, resetMs } = standing(result);
   record('policy', policy, ['name', 'windowMs']);
@@ -20,6 +27,7 @@ function rateLimitHeaders(result, policy = {}) {
   // The store's clock says when the window is empty, this machine's how long that is. Where they disagree, no window
   // lasts longer than it is.
   const t = allowed ? Math.min(Math.max(0, seconds(resetMs - now)), window ?? MAX_INTEGER) : seconds(waitMs);
+  /** @type {Record<string, string>} */
   const headers = {
     'X-RateLimit-Limit': `${limit}`,
     'X-RateLimit-Remaining': `${remaining}`,
@@ -32,7 +40,12 @@ function rateLimitHeaders(result, policy = {}) {
   return headers;
 }
 
-/** What a decision and an error say alike, checked. */
+/**
+ * What a decision and an error say alike, checked.
+ *
+ * @param {Decision | RateLimitError} result
+ * @returns {ReturnType<typeof standingOf> | (Pick<Decision, 'limit' | 'remaining'> & { allowed: false, waitMs: number, resetMs?: undefined })}
+ */
 function standing(result) {
   if (isDenial(result)) {
     const { retryAfter, limit, remaining } = result;
@@ -45,7 +58,12 @@ function standing(result) {
   return standingOf(result, 'result', 'a Decision or a RateLimitError');
 }
 
-/** As {@link standing}, of what can be a decision alone. */
+/**
+ * As {@link standing}, of what can be a decision alone.
+ *
+ * @param {Decision} decision
+ * @param {string} what
+ */
 function standingOf(decision, what, expected = 'a Decision') {
   if (typeof decision?.allowed !== 'boolean') throw wrongType(what, expected, decision);
   const { allowed, limit, remaining, reset, retryAfterMs } = decision;
@@ -57,11 +75,17 @@ function standingOf(decision, what, expected = 'a Decision') {
   };
 }
 
-/** By its shape: an error of another copy of this module is no instance of this copy's class. */
+/**
+ * By its shape: an error of another copy of this module is no instance of this copy's class.
+ *
+ * @param {Decision | RateLimitError} result
+ * @returns {result is RateLimitError}
+ */
 function isDenial(result) {
-  return result?.code === 'RATE_LIMITED';
+  return /** @type {Partial<RateLimitError>} */ (result)?.code === 'RATE_LIMITED';
 }
 
+/** @type {(what: string, limit: number, remaining: number) => Pick<Decision, 'limit' | 'remaining'>} */
 function counts(what, limit, remaining) {
   return {
     limit: integer(`${what}.limit`, limit, 0, MAX_INTEGER),
@@ -69,12 +93,20 @@ function counts(what, limit, remaining) {
   };
 }
 
-/** A client told to wait no time at all would be back before the slot is free. */
+/**
+ * A client told to wait no time at all would be back before the slot is free.
+ *
+ * @param {number} ms
+ */
 function wait(ms) {
   return Math.max(1000, ms);
 }
 
-/** Rounded up: who waits that long is never early. */
+/**
+ * Rounded up: who waits that long is never early.
+ *
+ * @param {number} ms
+ */
 function seconds(ms) {
   return Math.ceil(ms / 1000);
 }

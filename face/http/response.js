@@ -3,16 +3,27 @@
 /**
  * The response a copy was made of, for as long as the body lives. Node cancels the body of a fetched response that is
  * collected before somebody reads it, and whoever holds the copy does not hold the original.
+ *
+ * @type {WeakMap<object, Response>}
  */
 const originals = new WeakMap();
 
-/** What was set here of headers that are no copy: a Map of names and values. */
+/**
+ * What was set here of headers that are no copy.
+ *
+ * @type {WeakMap<Headers, Map<string, string>>}
+ */
 const told = new WeakMap();
 
-/** By its shape: a response of another realm, or of a library, is no instance of this realm's class. */
+/**
+ * By its shape: a response of another realm, or of a library, is no instance of this realm's class.
+ *
+ * @param {unknown} value
+ * @returns {value is Response}
+ */
 function isResponse(value) {
   if (value === null || typeof value !== 'object') return false;
-  const { status, headers } = value;
+  const { status, headers } = /** @type {Partial<Response>} */ (value);
   return (
     typeof status === 'number' &&
     typeof headers?.get === 'function' &&
@@ -22,10 +33,16 @@ function isResponse(value) {
   );
 }
 
-/** The response with those of `headers` that it does not set itself. Its body goes on as the stream it is. */
+/**
+ * The response with those of `headers` that it does not set itself. Its body goes on as the stream it is.
+ *
+ * @param {Response} response
+ * @param {Record<string, string>} headers
+ */
 function withHeaders(response, headers) {
   // One that a library has made may keep its body where a copy does not find it: only what refuses is copied.
-  if (!(response instanceof globalThis.Response) && setThere(response.headers, headers)) return response;
+  if (!(response instanceof globalThis.Response) && setThere(/** @type {Response} */ (response).headers, headers))
+    return response;
   // Response.error() and the like: there is no second one, and its headers refuse.
   if (response.status < 200) return response;
   // A copy even where the headers could be set: a handler may return one object twice, and what is said of one creator
@@ -40,6 +57,7 @@ function withHeaders(response, headers) {
   return copy;
 }
 
+/** @type {(target: Headers, headers: Record<string, string>) => boolean} */
 function setThere(target, headers) {
   try {
     // A handler may return this one twice, too: what was said of one creator is taken back, where it still stands.
@@ -55,7 +73,12 @@ function setThere(target, headers) {
   }
 }
 
-/** Returns those that were not there. */
+/**
+ * Returns those that were not there.
+ *
+ * @param {Headers} target
+ * @param {Record<string, string>} headers
+ */
 function addTo(target, headers) {
   const added = Object.entries(headers).filter(([name]) => !target.has(name));
   for (const [name, value] of added) target.set(name, value);

@@ -1,5 +1,8 @@
 'use strict';
 
+/** @import { CreatorId, CreatorPlan, Decision, RateLimiter } from '../../index.d.ts' */
+/** @import * as Public from '../../index.d.ts' */
+
 const { callable, idText, planNumber, record } = require('../arguments.js');
 const { creatorWindowMs, limitCreator } = require('../creators.js');
 const { wrongReturn, wrongType, wrongValue } = require('../errors.js');
@@ -7,7 +10,11 @@ const { windowOf } = require('../limiter.js');
 const { rateLimitHeaders, standingOf } = require('./headers.js');
 const { isResponse, withHeaders } = require('./response.js');
 
-/** A route handler with a check in front of it: types/http.d.ts says how it behaves. */
+/**
+ * A route handler with a check in front of it: types/http.d.ts says how it behaves.
+ *
+ * @type {typeof Public.withRateLimit}
+ */
 function withRateLimit(handler, options) {
   callable('handler', handler);
   const { id, plan, limiter, onDenied } = record('options', options, ['id', 'plan', 'limiter', 'onDenied']);
@@ -33,6 +40,11 @@ function withRateLimit(handler, options) {
   };
 }
 
+/**
+ * @template {unknown[]} A
+ * @param {CreatorPlan | ((...args: A) => CreatorPlan | Promise<CreatorPlan>) | undefined} plan
+ * @returns {(...args: A) => CreatorPlan | undefined | Promise<CreatorPlan>}
+ */
 function planReader(plan) {
   if (typeof plan === 'function') return plan;
   // Once, where the route is made: a misspelt plan is no matter of the caller's.
@@ -40,19 +52,28 @@ function planReader(plan) {
   return () => plan;
 }
 
-/** Takes one request, and says in which window. */
+/**
+ * Takes one request, and says in which window.
+ *
+ * @param {CreatorId} id
+ * @param {CreatorPlan | undefined} plan
+ */
 async function takeOfCreator(id, plan) {
   // Before the check: the next configure() is none of it.
   const windowMs = creatorWindowMs();
   return { decision: await limitCreator(id, plan), windowMs };
 }
 
+/**
+ * @param {RateLimiter} limiter
+ * @param {unknown} plan
+ */
 function takeOf(limiter, plan) {
   if (plan !== undefined) throw wrongValue('options.plan', 'left out: a limiter has one limit for all');
   // By its shape: one of another copy of this module limits as well. Its window is not known here, and not told.
   if (typeof limiter?.limit !== 'function') throw wrongType('options.limiter', 'a RateLimiter', limiter);
   const windowMs = windowOf(limiter);
-  return async (id) => {
+  return async (/** @type {CreatorId} */ id) => {
     const decision = await limiter.limit(id);
     // Now: a decision of which no headers can be made is no reason to throw away what the handler has already done.
     standingOf(decision, "options.limiter's decision");
@@ -63,6 +84,9 @@ function takeOf(limiter, plan) {
 /**
  * What the limiter would refuse. Asked beforehand, and not told by the code of what it rejects with: a store that
  * fails, or a limiter of the caller's making, is no bad request, whatever its code.
+ *
+ * @param {CreatorId} id
+ * @param {CreatorPlan | undefined} plan
  */
 function problemWith(id, plan) {
   try {
@@ -70,24 +94,32 @@ function problemWith(id, plan) {
     if (plan !== undefined) planNumber(plan);
     return undefined;
   } catch (error) {
-    return error;
+    return /** @type {NodeJS.ErrnoException} */ (error);
   }
 }
 
+/** @param {NodeJS.ErrnoException} refusal */
 function refused({ message, code }) {
   return json(400, { error: message, code });
 }
 
+/** @param {Decision} decision */
 function denied({ retryAfterMs }) {
   const retryAfter = Math.max(1, Math.ceil(retryAfterMs / 1000));
   return json(429, { error: 'Rate limit exceeded', code: 'RATE_LIMITED', retryAfter });
 }
 
-/** Looked up at each call: a test runner or a framework may bring its own Response later. */
+/**
+ * Looked up at each call: a test runner or a framework may bring its own Response later.
+ *
+ * @param {number} status
+ * @param {unknown} body
+ */
 function json(status, body) {
   return globalThis.Response.json(body, { status });
 }
 
+/** @type {(what: string, value: unknown) => Response} */
 function responseOf(what, value) {
   if (!isResponse(value)) throw wrongReturn(what, 'a Response', value);
   return value;

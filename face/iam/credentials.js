@@ -1,5 +1,7 @@
 'use strict';
 
+/** @import { AwsCredentials, ElastiCacheIamOptions } from '../../index.d.ts' */
+
 const { isDate } = require('node:util').types;
 const { configError, wrongReturn, wrongType, timedOut } = require('../errors.js');
 
@@ -14,6 +16,9 @@ const REFRESH_MS = 60_000;
 /**
  * A function that gives the credentials that are valid now: those given, what the function given gives, or what the standard
  * chain of AWS finds. Its argument says that a token by the last ones was refused.
+ *
+ * @param {ElastiCacheIamOptions['credentials']} given
+ * @returns {(refused: boolean) => Promise<AwsCredentials>}
  */
 function credentialSource(given) {
   const what = 'options.credentials';
@@ -32,8 +37,13 @@ function credentialSource(given) {
   return async () => credentials;
 }
 
-/** The environment, files of the developer, the container, the machine: in the order of AWS's own tools. */
+/**
+ * The environment, files of the developer, the container, the machine: in the order of AWS's own tools.
+ *
+ * @returns {(refused: boolean) => Promise<AwsCredentials>}
+ */
 function chain() {
+  /** @type {ReturnType<ReturnType<typeof library>['defaultProvider']> | undefined} */
   let provider;
   let refreshed = -Infinity;
   return async (refused) => {
@@ -67,7 +77,12 @@ function library() {
   }
 }
 
-/** What of them is needed; undefined where it is not there. */
+/**
+ * What of them is needed; undefined where it is not there.
+ *
+ * @param {AwsCredentials} value
+ * @returns {AwsCredentials | undefined}
+ */
 function picked(value) {
   if (value === null || typeof value !== 'object') return undefined;
   const { accessKeyId, secretAccessKey, sessionToken, expiration } = value;
@@ -78,18 +93,33 @@ function picked(value) {
   return { accessKeyId, secretAccessKey, sessionToken: sessionToken || undefined, expiration };
 }
 
-/** What `ask` gives, or an error that names nothing but the class of its own: a message may quote a secret. */
+/**
+ * What `ask` gives, or an error that names nothing but the class of its own: a message may quote a secret.
+ *
+ * @template T
+ * @param {() => Promise<T>} ask
+ * @param {string} who
+ */
 async function attempt(ask, who) {
   try {
     return await ask();
   } catch (error) {
-    const name = typeof error?.name === 'string' && /^[A-Za-z]{1,64}$/.test(error.name) ? ` (${error.name})` : '';
-    throw configError(`elastiCacheIam: ${who} gave no credentials${name}`);
+    const { name } = /** @type {Partial<Error>} */ (error ?? {});
+    const named = typeof name === 'string' && /^[A-Za-z]{1,64}$/.test(name) ? ` (${name})` : '';
+    throw configError(`elastiCacheIam: ${who} gave no credentials${named}`);
   }
 }
 
+/**
+ * @template T
+ * @param {number} ms
+ * @param {Promise<T>} promise
+ * @returns {Promise<T>}
+ */
 function within(ms, promise) {
+  /** @type {NodeJS.Timeout} */
   let timer;
+  /** @type {Promise<never>} */
   const late = new Promise((_, reject) => {
     timer = setTimeout(() => reject(timedOut(`elastiCacheIam: no credentials came within ${ms} ms`)), ms);
     // Whoever waits for a check keeps the process alive, and nobody else. In the jsdom of a test runner it is a number.

@@ -1,5 +1,7 @@
 'use strict';
 
+/** @import { ElastiCacheIamOptions } from '../../index.d.ts' */
+
 const { boolean, record, text } = require('../arguments.js');
 const { configError, wrongValue } = require('../errors.js');
 const { passwordSource } = require('../password.js');
@@ -9,7 +11,11 @@ const { presigned } = require('./presign.js');
 
 const KEYS = ['cache', 'username', 'region', 'serverless', 'credentials'];
 
-/** A function for `redis.password` that gives IAM tokens of ElastiCache. Nothing of AWS is loaded before it is asked. */
+/**
+ * A function for `redis.password` that gives IAM tokens of ElastiCache. Nothing of AWS is loaded before it is asked.
+ *
+ * @param {ElastiCacheIamOptions} options
+ */
 function elastiCacheIam(options) {
   record('options', options, KEYS);
   const { region, serverless = false, credentials } = options;
@@ -32,6 +38,7 @@ function elastiCacheIam(options) {
   );
 }
 
+/** @type {(what: string, name: string) => string} */
 function cacheName(what, name) {
   if (!/^[A-Za-z][A-Za-z0-9-]{0,62}$/.test(text(what, name))) {
     throw wrongValue(what, 'the name of the replication group or serverless cache, not its endpoint');
@@ -39,11 +46,13 @@ function cacheName(what, name) {
   return name;
 }
 
+/** @type {(what: string, name: string) => string} */
 function userName(what, name) {
   if (!text(what, name).isWellFormed()) throw wrongValue(what, 'well-formed Unicode, without a lone surrogate');
   return name;
 }
 
+/** @type {(what: string, name: string) => string} */
 function regionName(what, name) {
   if (!/^[a-z0-9-]{1,63}$/.test(text(what, name))) throw wrongValue(what, "the name of a region, such as 'eu-west-1'");
   return name;

@@ -18,17 +18,30 @@ const MARGIN_MS = 60_000;
 /** Two clocks: a process that is frozen finds the one where it was, and the other may be set. */
 const CLOCKS = { wall: () => Date.now(), steady: () => performance.now() };
 
+/**
+ * Gives a token when asked at `now`, in Unix ms; `refused` says that the server did not take the last one. `expiration`,
+ * in Unix ms, is that of the credentials.
+ *
+ * @typedef {(now: number, refused: boolean) => Promise<{ token: string, expiration?: number | undefined }>} Sign
+ */
+
+/** @typedef {{ token: string, wall: number, steady: number, until: number }} Kept */
+
 /** A token that those who ask share, and that is signed anew in good time, by whoever asks then: no timer is kept. */
 class KeptToken {
+  /** @type {Sign} */
   #sign;
+  /** @type {typeof CLOCKS} */
   #clocks;
+  /** @type {Kept | undefined} */
   #kept;
+  /** @type {Promise<string> | undefined} */
   #pending;
   #refused = false;
 
   /**
-   * @param sign gives a promise of `{ token, expiration }` when asked at `now`, in Unix ms; `refused` says that the server
-   * did not take the last one. `expiration`, in Unix ms, is that of the credentials.
+   * @param {Sign} sign
+   * @param {typeof CLOCKS} clocks
    */
   constructor(sign, clocks = CLOCKS) {
     this.#sign = sign;
@@ -36,7 +49,7 @@ class KeptToken {
   }
 
   token() {
-    if (this.#isGood(KEPT_MS)) return Promise.resolve(this.#kept.token);
+    if (this.#isGood(KEPT_MS)) return Promise.resolve(/** @type {Kept} */ (this.#kept).token);
     this.#pending ??= this.#renew().finally(() => (this.#pending = undefined));
     return this.#pending;
   }
@@ -56,10 +69,14 @@ class KeptToken {
     } catch (error) {
       if (!this.#isGood(LAST_USE_MS)) throw error;
     }
-    return this.#kept.token;
+    return /** @type {Kept} */ (this.#kept).token;
   }
 
-  /** Whether it is younger than that, by either clock. A clock that was set back was wrong when it signed. */
+  /**
+   * Whether it is younger than that, by either clock. A clock that was set back was wrong when it signed.
+   *
+   * @param {number} ms
+   */
   #isGood(ms) {
     if (this.#kept === undefined) return false;
     const { wall, steady, until } = this.#kept;

@@ -1,5 +1,8 @@
 'use strict';
 
+/** @import { BinaryLike, Hash, Hmac } from 'node:crypto' */
+/** @import { AwsCredentials } from '../../index.d.ts' */
+
 const { createHash, createHmac } = require('node:crypto');
 const { configError } = require('../errors.js');
 const { TOKEN_LIFE_S } = require('./kept-token.js');
@@ -7,6 +10,9 @@ const { TOKEN_LIFE_S } = require('./kept-token.js');
 /**
  * The token: a presigned GET of `http://<cache>/?Action=connect&User=<username>`, without its scheme. (Amazon ElastiCache
  * User Guide, "Authenticating with IAM".) `now` is in Unix ms, by this machine's clock.
+ *
+ * @param {{ cache: string, username: string, region: string, serverless: boolean, credentials: AwsCredentials }} connect
+ * @param {number} now
  */
 async function presigned({ cache, username, region, serverless, credentials }, now) {
   const { SignatureV4 } = library();
@@ -20,7 +26,9 @@ async function presigned({ cache, username, region, serverless, credentials }, n
     query: { Action: 'connect', User: username, ...(serverless ? { ResourceType: 'ServerlessCache' } : {}) },
   };
   const { query } = await signer.presign(request, { expiresIn: TOKEN_LIFE_S, signingDate: new Date(now) });
-  const parameters = Object.entries(query).map(([name, value]) => `${escaped(name)}=${escaped(value)}`);
+  const parameters = Object.entries(/** @type {Record<string, string>} */ (query)).map(
+    ([name, value]) => `${escaped(name)}=${escaped(value)}`,
+  );
   return `${cache}/?${parameters.join('&')}`;
 }
 
@@ -35,19 +43,26 @@ function library() {
   }
 }
 
-/** As it was signed: encodeURIComponent leaves five characters as they are that RFC 3986 reserves. */
+/**
+ * As it was signed: encodeURIComponent leaves five characters as they are that RFC 3986 reserves.
+ *
+ * @param {string} text
+ */
 function escaped(text) {
   return encodeURIComponent(text).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 
 /** The hash as the library wants it: keyed where it is given a secret. */
 class Sha256 {
+  /** @type {Hash | Hmac} */
   #hash;
 
+  /** @param {BinaryLike | ArrayBuffer | ArrayBufferView} [secret] */
   constructor(secret) {
-    this.#hash = secret === undefined ? createHash('sha256') : createHmac('sha256', secret);
+    this.#hash = secret === undefined ? createHash('sha256') : createHmac('sha256', /** @type {BinaryLike} */ (secret));
   }
 
+  /** @param {Uint8Array} data */
   update(data) {
     this.#hash.update(data);
   }

@@ -1,5 +1,7 @@
 'use strict';
 
+/** @import { Histogram, Metrics } from '../../index.d.ts' */
+
 const { creatorNews } = require('../creators.js');
 
 const NAMESPACE = 'Huntaze/AI';
@@ -13,14 +15,22 @@ function cloudWatchMetrics() {
   return embeddedMetricLine(now, before, Date.now());
 }
 
-/** The difference of two snapshots as one line; without a previous one, all that has been counted. */
+/**
+ * The difference of two snapshots as one line; without a previous one, all that has been counted.
+ *
+ * @param {Metrics} snapshot
+ * @param {Metrics | undefined} previous
+ * @param {number} now
+ */
 function embeddedMetricLine(snapshot, previous, now) {
-  const values = [
+  /** @type {[name: string, unit: string, value: number | number[]][]} */
+  const counted = [
     ['RateLimitExceeded', 'Count', snapshot.denials - (previous?.denials ?? 0)],
     ['AnomalyDetected', 'Count', snapshot.anomalies - (previous?.anomalies ?? 0)],
     ['DegradedDecisions', 'Count', snapshot.degraded - (previous?.degraded ?? 0)],
     ['RedisLatency', 'Milliseconds', latencies(since(snapshot.storeLatencyMs, previous?.storeLatencyMs))],
-  ].filter(([, , value]) => value.length !== 0);
+  ];
+  const values = counted.filter(([, , value]) => typeof value === 'number' || value.length > 0);
   return JSON.stringify({
     _aws: {
       Timestamp: now,
@@ -37,7 +47,12 @@ function embeddedMetricLine(snapshot, previous, now) {
   });
 }
 
-/** What has fallen into each bucket in between. A limiter that had not counted yet has one bucket, with nothing in it. */
+/**
+ * What has fallen into each bucket in between. A limiter that had not counted yet has one bucket, with nothing in it.
+ *
+ * @param {Histogram} now
+ * @param {Histogram | undefined} earlier
+ */
 function since({ bounds, counts }, earlier) {
   return { bounds, counts: counts.map((count, i) => count - (earlier?.counts[i] ?? 0)) };
 }
@@ -50,12 +65,15 @@ function since({ bounds, counts }, earlier) {
  *
  * Within a bucket the observations are taken to lie evenly, as by Prometheus; in the last, which has no end, at its
  * beginning.
+ *
+ * @param {Pick<Histogram, 'bounds' | 'counts'>} distribution
  */
 function latencies({ bounds, counts }) {
   const total = counts.reduce((all, count) => all + count, 0);
   const shares = Math.min(total, MAX_VALUES);
   // An observation weighs `shares`, and so a share `total`: whole numbers, which leave no rest.
   const weights = counts.map((count) => count * shares);
+  /** @type {number[]} */
   const numbers = [];
   let bucket = 0;
   let used = 0;
@@ -73,14 +91,24 @@ function latencies({ bounds, counts }) {
   return numbers;
 }
 
-/** The point of a bucket that lies at `fraction` of its width. */
+/**
+ * The point of a bucket that lies at `fraction` of its width.
+ *
+ * @param {readonly number[]} bounds
+ * @param {number} bucket
+ * @param {number} fraction
+ */
 function at(bounds, bucket, fraction) {
   const lower = bounds[bucket - 1] ?? 0;
   const upper = bounds[bucket] === Infinity ? lower : bounds[bucket];
   return lower + (upper - lower) * fraction;
 }
 
-/** Milliseconds, to the microsecond: further digits are noise that is paid for by the byte. */
+/**
+ * Milliseconds, to the microsecond: further digits are noise that is paid for by the byte.
+ *
+ * @param {number} ms
+ */
 function microseconds(ms) {
   return Math.round(ms * 1000) / 1000;
 }

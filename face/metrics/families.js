@@ -1,9 +1,46 @@
 'use strict';
 
+/** @import { Histogram, Metrics } from '../../index.d.ts' */
+
+/**
+ * What a value is, by the kind of its family.
+ *
+ * @typedef {{ counter: number, gauge: number, histogram: Histogram, stateset: string }} Kinds
+ */
+
+/**
+ * What a family of each kind says beside the rest.
+ *
+ * @typedef {object} Particulars
+ * @property {{ unit: string }} counter
+ * @property {{ unit: string }} gauge
+ * @property {{ unit: string, of: string }} histogram
+ * @property {{ states: readonly string[] }} stateset
+ */
+
+/** @typedef {Record<string, string>} Labels */
+
+/**
+ * @template {keyof Kinds} K
+ * @typedef {object} FamilyOf
+ * @property {string} name
+ * @property {K} kind
+ * @property {string} help
+ * @property {boolean} [ofProcess]
+ * @property {(snapshot: Metrics) => { labels: Labels, value: Kinds[K] }[]} values
+ */
+
+/**
+ * @template {keyof Kinds} [K=keyof Kinds]
+ * @typedef {{ [P in K]: FamilyOf<P> & Particulars[P] }[K]} Family
+ */
+
 /**
  * What of a snapshot is told to Prometheus and OpenTelemetry alike, a family an entry: each gives its kind and, of one
  * snapshot, its values with their labels. What is `ofProcess` is alike in every snapshot, and told of one. `unit` is one of
  * UCUM's, as OpenTelemetry has it, with the things that are counted in braces; `of` is what a histogram counts.
+ *
+ * @type {Family[]}
  */
 const families = [
   {
@@ -12,7 +49,7 @@ const families = [
     unit: '{check}',
     help: 'Checks that were decided, by the decision and by who made it.',
     values: (snapshot) =>
-      ['allowed', 'denied'].flatMap((decision) =>
+      /** @type {const} */ (['allowed', 'denied']).flatMap((decision) =>
         Object.entries(snapshot[decision]).map(([source, value]) => ({
           labels: { limiter: snapshot.limiter, decision, source },
           value,
@@ -122,12 +159,22 @@ const families = [
   },
 ];
 
-/** The values of a family in all snapshots. */
+/**
+ * The values of a family in all snapshots.
+ *
+ * @template {keyof Kinds} K
+ * @param {Family<K>} family
+ * @param {Metrics[]} snapshots
+ */
 function valuesOf(family, snapshots) {
   return (family.ofProcess ? snapshots.slice(0, 1) : snapshots).flatMap(family.values);
 }
 
-/** Buckets as both formats want them: each holds what the smaller ones hold, too, up to its bound `le`. */
+/**
+ * Buckets as both formats want them: each holds what the smaller ones hold, too, up to its bound `le`.
+ *
+ * @param {Histogram} histogram
+ */
 function cumulated({ bounds, counts }) {
   let count = 0;
   return bounds.map((bound, i) => ({ le: canonical(bound), count: (count += counts[i]) }));
@@ -136,6 +183,8 @@ function cumulated({ bounds, counts }) {
 /**
  * A bound as OpenMetrics writes numbers that are labels ("Considerations: Canonical Numbers"): servers compare them as
  * text, and '1' would be another bucket than '1.0', in the next version or by way of OpenTelemetry.
+ *
+ * @param {number} bound
  */
 function canonical(bound) {
   if (bound === Infinity) return '+Inf';
@@ -143,15 +192,28 @@ function canonical(bound) {
   return Number.isInteger(bound) ? `${bound}.0` : `${bound}`;
 }
 
+/**
+ * @template V
+ * @param {Metrics} snapshot
+ * @param {V} value
+ */
 function ofLimiter({ limiter }, value) {
   return { labels: { limiter }, value };
 }
 
+/**
+ * @param {Histogram} ms
+ * @returns {Histogram}
+ */
 function inSeconds({ bounds, counts, sum, count }) {
   return { bounds: bounds.map(secondsOf), counts, sum: secondsOf(sum), count };
 }
 
-/** Without the last digits, which the division alone brings in: 0.3 ms are 0.0003 s. */
+/**
+ * Without the last digits, which the division alone brings in: 0.3 ms are 0.0003 s.
+ *
+ * @param {number} ms
+ */
 function secondsOf(ms) {
   return Number((ms / 1000).toPrecision(15));
 }

@@ -1,10 +1,14 @@
 'use strict';
 
+/** @import { Metrics, OpenTelemetryMeter } from '../../index.d.ts' */
+/** @import { Family, Kinds, Labels } from './families.js' */
+
 const { callable } = require('../arguments.js');
 const { wrongType } = require('../errors.js');
 const { cumulated, families, valuesOf } = require('./families.js');
 const { allMetrics } = require('./snapshot.js');
 
+/** @type {(keyof OpenTelemetryMeter)[]} */
 const METHODS = [
   'createObservableCounter',
   'createObservableGauge',
@@ -12,28 +16,65 @@ const METHODS = [
   'removeBatchObservableCallback',
 ];
 
-/** Registers every limiter of the process with `meter`. Returns what takes it back. */
+/**
+ * Registers every limiter of the process with `meter`. Returns what takes it back.
+ *
+ * @param {OpenTelemetryMeter} meter
+ */
 function observeMetrics(meter) {
   return observe(meter, allMetrics);
 }
 
-/** As {@link observeMetrics}, of the snapshots that `read` returns. */
+/**
+ * As {@link observeMetrics}, of the snapshots that `read` returns.
+ *
+ * @param {OpenTelemetryMeter} meter
+ * @param {() => Metrics[]} read
+ */
 function observe(meter, read) {
   if (meter === null || typeof meter !== 'object') throw wrongType('meter', 'an OpenTelemetry Meter', meter);
   for (const method of METHODS) callable(`meter.${method}`, meter[method]);
-  const entries = families.map((family) => ({ family, ...OBSERVERS[family.kind](meter, family) }));
+  const entries = families.map((family) => observerOf(meter, family));
   const observables = entries.flatMap((entry) => entry.observables);
   // One callback for all: what is told at one time was read at one time.
-  const callback = (result) => {
+  const callback = (/** @type {Result} */ result) => {
     const snapshots = read();
-    for (const { family, tell } of entries) {
-      for (const { labels, value } of valuesOf(family, snapshots)) tell(result, labels, value);
-    }
+    for (const { tellAll } of entries) tellAll(result, snapshots);
   };
   meter.addBatchObservableCallback(callback, observables);
   return () => meter.removeBatchObservableCallback(callback, observables);
 }
 
+/**
+ * What of an OpenTelemetry `BatchObservableResult` is used.
+ *
+ * @typedef {{ observe(observable: unknown, value: number, attributes: Labels): void }} Result
+ */
+
+/**
+ * @template {keyof Kinds} K
+ * @typedef {object} Observer
+ * @property {unknown[]} observables
+ * @property {(result: Result, labels: Labels, value: Kinds[K]) => void} tell
+ */
+
+/**
+ * @template {keyof Kinds} K
+ * @param {OpenTelemetryMeter} meter
+ * @param {Family<K>} family
+ */
+function observerOf(meter, family) {
+  const { observables, tell } = OBSERVERS[family.kind](meter, family);
+  return {
+    observables,
+    /** @type {(result: Result, snapshots: Metrics[]) => void} */
+    tellAll(result, snapshots) {
+      for (const { labels, value } of valuesOf(family, snapshots)) tell(result, labels, value);
+    },
+  };
+}
+
+/** @type {{ [K in keyof Kinds]: (meter: OpenTelemetryMeter, family: Family<K>) => Observer<K> }} */
 const OBSERVERS = {
   counter: (meter, { name, help, unit }) => single(meter.createObservableCounter(nameOf(name), described(help, unit))),
   gauge: (meter, { name, help, unit }) => single(meter.createObservableGauge(nameOf(name), described(help, unit))),
@@ -66,14 +107,20 @@ const OBSERVERS = {
   },
 };
 
+/**
+ * @param {unknown} observable
+ * @returns {Observer<'counter' | 'gauge'>}
+ */
 function single(observable) {
   return { observables: [observable], tell: (result, labels, value) => result.observe(observable, value, labels) };
 }
 
+/** @param {string} name */
 function nameOf(name) {
   return `rate_limit.${name}`;
 }
 
+/** @type {(description: string, unit: string) => { description: string, unit: string }} */
 function described(description, unit) {
   return { description, unit };
 }

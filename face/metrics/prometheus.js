@@ -1,5 +1,8 @@
 'use strict';
 
+/** @import { Metrics } from '../../index.d.ts' */
+/** @import { Family, Kinds, Labels } from './families.js' */
+
 const { cumulated, families, valuesOf } = require('./families.js');
 const { allMetrics } = require('./snapshot.js');
 
@@ -8,23 +11,39 @@ function prometheusMetrics() {
   return openMetricsText(allMetrics());
 }
 
-/** Snapshots as OpenMetrics text, version 1.0.0. */
+/**
+ * Snapshots as OpenMetrics text, version 1.0.0.
+ *
+ * @param {Metrics[]} snapshots
+ */
 function openMetricsText(snapshots) {
-  const lines = families.flatMap((family) => {
-    const name = nameOf(family);
-    return [
-      ...metadata(name, family),
-      ...valuesOf(family, snapshots).flatMap(({ labels, value }) => WRITERS[family.kind](name, labels, value, family)),
-    ];
-  });
+  const lines = families.flatMap((family) => familyLines(family, snapshots));
   return [...lines, '# EOF', ''].join('\n');
 }
 
-/** A unit is part of the name; of counts of things OpenMetrics tells none. */
+/**
+ * @template {keyof Kinds} K
+ * @param {Family<K>} family
+ * @param {Metrics[]} snapshots
+ */
+function familyLines(family, snapshots) {
+  const name = nameOf(family);
+  return [
+    ...metadata(name, family),
+    ...valuesOf(family, snapshots).flatMap(({ labels, value }) => WRITERS[family.kind](name, labels, value, family)),
+  ];
+}
+
+/**
+ * A unit is part of the name; of counts of things OpenMetrics tells none.
+ *
+ * @param {{ name: string, unit?: string }} family
+ */
 function nameOf({ name, unit }) {
   return `rate_limit_${name}${unit === 's' ? '_seconds' : ''}`;
 }
 
+/** @type {(name: string, family: { kind: string, unit?: string, help: string }) => string[]} */
 function metadata(name, { kind, unit, help }) {
   return [
     `# TYPE ${name} ${kind}`,
@@ -33,6 +52,7 @@ function metadata(name, { kind, unit, help }) {
   ];
 }
 
+/** @type {{ [K in keyof Kinds]: (name: string, labels: Labels, value: Kinds[K], family: Family<K>) => string[] }} */
 const WRITERS = {
   counter: (name, labels, value) => [sample(`${name}_total`, labels, value)],
   gauge: (name, labels, value) => [sample(name, labels, value)],
@@ -46,11 +66,13 @@ const WRITERS = {
     states.map((state) => sample(name, { ...labels, [name]: state }, state === value ? 1 : 0)),
 };
 
+/** @type {(name: string, labels: Labels, value: number) => string} */
 function sample(name, labels, value) {
   const written = Object.entries(labels).map(([label, text]) => `${label}="${escaped(text)}"`);
   return `${name}${written.length > 0 ? `{${written.join(',')}}` : ''} ${value}`;
 }
 
+/** @param {string} text */
 function escaped(text) {
   return text.replaceAll('\\', '\\\\').replaceAll('\n', '\\n').replaceAll('"', '\\"');
 }

@@ -1,19 +1,34 @@
 'use strict';
 
+/** @import { Decision, Metrics } from '../../index.d.ts' */
+/** @import { MeterReading } from '../native.d.ts' */
+
 const { binding, constants } = require('../binding.js');
 
-/** By the number that Rust gives. */
+/**
+ * By the number that Rust gives.
+ *
+ * @type {Metrics['breaker']['state'][]}
+ */
 const BREAKER_STATES = ['closed', 'half-open', 'open'];
 
-/** Decisions made without the store. */
+/**
+ * Decisions made without the store.
+ *
+ * @type {Decision['source'][]}
+ */
 const DEGRADED = ['local', 'open', 'closed'];
 
-/** What every limiter of this process has counted: an array of Metrics, as types/metrics.d.ts has them. */
+/** What every limiter of this process has counted. */
 function allMetrics() {
   return binding.metrics().map(metricsFrom);
 }
 
-/** What the limiters of one name have counted; all zero where none has yet. */
+/**
+ * What the limiters of one name have counted; all zero where none has yet.
+ *
+ * @param {string} name
+ */
 function metricsOf(name) {
   return metricsFrom(binding.metricsOf(name));
 }
@@ -22,12 +37,18 @@ function metricsOf(name) {
  * What the limiters of one name had counted when this was last called in the process, undefined the first time, and what
  * they have counted now. Kept by the binary: copies of this module and worker threads tell each piece of news once, all
  * together.
+ *
+ * @param {string} name
  */
 function newsOf(name) {
   const readings = binding.newsOf(name).map(metricsFrom);
-  return { now: readings.pop(), before: readings.pop() };
+  return { now: /** @type {Metrics} */ (readings.pop()), before: readings.pop() };
 }
 
+/**
+ * @param {MeterReading} counted
+ * @returns {Metrics}
+ */
 function metricsFrom(counted) {
   const allowed = bySource(counted.allowed);
   const denied = bySource(counted.denied);
@@ -55,15 +76,27 @@ function metricsFrom(counted) {
   };
 }
 
+/**
+ * @param {readonly number[]} counts
+ * @returns {Metrics['allowed']}
+ */
 function bySource(counts) {
-  return Object.fromEntries(constants.sources.map((source, i) => [source, counts[i]]));
+  const entries = Object.fromEntries(constants.sources.map((source, i) => [source, counts[i]]));
+  return /** @type {Metrics['allowed']} */ (entries);
 }
 
-/** Rust leaves out the last bound: whatever is longer than the others falls into the last bucket. */
+/**
+ * Rust leaves out the last bound: whatever is longer than the others falls into the last bucket.
+ *
+ * @param {readonly number[]} bounds
+ * @param {readonly number[]} counts
+ * @param {number} total
+ */
 function histogram(bounds, counts, total) {
   return { bounds: [...bounds, Infinity], counts: [...counts], sum: total, count: sum(counts) };
 }
 
+/** @param {readonly number[]} counts */
 function sum(counts) {
   return counts.reduce((all, one) => all + one, 0);
 }

@@ -1,5 +1,7 @@
 'use strict';
 
+/** @import { Decision, TopCreator } from '../../index.d.ts' */
+
 const { integer } = require('../arguments.js');
 const { constants } = require('../binding.js');
 const { askers } = require('../creators.js');
@@ -7,7 +9,11 @@ const { askers } = require('../creators.js');
 /** The most that are asked about: one batch of the store's. */
 const MOST = 64;
 
-/** Those who know where a creator stands. Under `open` and `closed`, nobody does while Redis is away. */
+/**
+ * Those who know where a creator stands. Under `open` and `closed`, nobody does while Redis is away.
+ *
+ * @type {Decision['source'][]}
+ */
 const KNOWING = ['redis', 'memory', 'local'];
 
 /**
@@ -26,6 +32,10 @@ async function topCreators(count = 10) {
     .slice(0, count);
 }
 
+/**
+ * @param {Awaited<ReturnType<typeof askers>>[number]} asker
+ * @returns {TopCreator}
+ */
 function creator({ id, plan, limit, requests, remaining, reset, source }) {
   return {
     creatorId: id,
@@ -35,7 +45,7 @@ function creator({ id, plan, limit, requests, remaining, reset, source }) {
     remaining,
     reset,
     requests,
-    source,
+    source: /** @type {TopCreator['source']} */ (source),
   };
 }
 

@@ -1,0 +1,118 @@
+// What src/node/*.rs exports to JavaScript. Written by hand, for the type checker alone: it is not shipped.
+
+import type { CreatorPlan, Decision, RateLimiterOptions } from '../index.d.ts';
+
+export interface Binding {
+  constants(): Constants;
+  escapeId(id: string): string;
+  configProblem(redis: NativeRedisOptions | undefined, environment: Environment): string | null;
+  metrics(): MeterReading[];
+  metricsOf(limiter: string): MeterReading;
+  newsOf(limiter: string): MeterReading[];
+  CompletionBuffer: new (mailbox: Float64Array, wake: () => void) => CompletionBuffer;
+  NativeLimiter: new (
+    buffer: CompletionBuffer,
+    number: number,
+    options: NativeLimiterOptions,
+    redis: NativeRedisOptions | undefined,
+    environment: Environment,
+  ) => NativeLimiter;
+}
+
+export interface Constants {
+  readonly version: string;
+  readonly plans: readonly CreatorPlan[];
+  readonly planLimits: readonly number[];
+  readonly sources: readonly Decision['source'][];
+  readonly storeErrorPolicies: readonly NonNullable<RateLimiterOptions['onStoreError']>[];
+  readonly variables: readonly string[];
+  readonly maxLimit: number;
+  readonly maxWindowMs: number;
+  readonly maxIdBytes: number;
+  readonly maxConnections: number;
+  readonly minAnomalyFactor: number;
+  readonly maxAnomalyFactor: number;
+  readonly recordFields: number;
+}
+
+export interface CompletionBuffer {
+  drainer(): () => number;
+  wakeAgain(): void;
+  takeText(): string[];
+  answerPassword(ticket: number, password: string | undefined, reason: string | undefined): void;
+}
+
+export interface NativeLimiter {
+  readonly isEmbedded: boolean;
+  /** Host and port; empty for the embedded store. */
+  readonly place: readonly string[];
+  submitter(): Submit;
+  flush(slot: number): boolean;
+  tryOut(slot: number, budgetMs: number): boolean;
+  top(count: number): TopAsker[];
+  close(): void;
+}
+
+/** Returns PENDING, DECIDED, DECIDED_AND_MORE or REFUSED: src/node/desk.rs. */
+export type Submit = (kind: number, id: string, limit: number, slot: number) => number;
+
+export interface NativeLimiterOptions {
+  readonly name: string;
+  readonly windowMs: number;
+  readonly anomaly: { readonly factor: number; readonly windowMs: number } | undefined;
+  readonly onStoreError: number;
+  readonly timeoutMs: number;
+  readonly denyCacheMs: number;
+}
+
+export interface NativeRedisOptions {
+  /** Rust reads what a prototype brings along, too. */
+  readonly __proto__: null;
+  readonly url?: string | undefined;
+  readonly host?: string | undefined;
+  readonly port?: number | undefined;
+  readonly username?: string | undefined;
+  readonly passwords?: readonly string[];
+  readonly passwordSource: boolean;
+  readonly database?: number | undefined;
+  readonly tls?: boolean | undefined;
+  readonly ca?: string | undefined;
+  readonly servername?: string | undefined;
+  readonly cluster?: boolean | undefined;
+  readonly connections?: number | undefined;
+  readonly connectTimeoutMs?: number | undefined;
+}
+
+/** Names and values of environment variables. */
+export type Environment = [name: string, value: string][];
+
+export interface TopAsker {
+  readonly id: string;
+  /** The plan's number from 0, or -1 for none. */
+  readonly plan: number;
+  readonly limit: number;
+  readonly requests: number;
+}
+
+export interface MeterReading {
+  readonly limiter: string;
+  readonly allowed: readonly number[];
+  readonly denied: readonly number[];
+  readonly failed: number;
+  readonly anomalies: number;
+  readonly inFlight: number;
+  readonly errorCodes: readonly string[];
+  readonly errorCounts: readonly number[];
+  readonly latencyBoundsMs: readonly number[];
+  readonly latencyCounts: readonly number[];
+  readonly latencySumMs: number;
+  readonly batchBounds: readonly number[];
+  readonly batchCounts: readonly number[];
+  readonly batchSum: number;
+  readonly breaker: number;
+  readonly breakerOpenings: number;
+  readonly connectionsOpen: number;
+  readonly connectionsOpened: number;
+  readonly reconnects: number;
+  readonly connectsFailed: number;
+}
