@@ -25,7 +25,7 @@ export async function stopped(start, use) {
   // Node ends without the exit event on a signal that nobody minds.
   const interrupted = () => process.exit(1);
   for (const signal of SIGNALS) process.once(signal, interrupted);
-  let stop = () => {};
+  let stop = async () => {};
   try {
     const started = await start();
     stop = started.stop;

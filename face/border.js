@@ -214,7 +214,7 @@ class Border {
   drain() {
     // Listeners and password functions are the application's code, and may call back into this object: they run when
     // the mailbox has been read.
-    /** @type {(() => void)[]} */
+    /** @type {(() => unknown)[]} */
     const later = [];
     let count = RECORDS;
     for (let fetched = 0; count === RECORDS && fetched < FETCHES; fetched++) {
@@ -227,7 +227,7 @@ class Border {
 
   /**
    * @param {number} at
-   * @param {(() => void)[]} later
+   * @param {(() => unknown)[]} later
    */
   #deliver(at, later) {
     const kind = this.#mailbox[at];

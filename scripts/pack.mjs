@@ -27,7 +27,7 @@ export function pack(option) {
  */
 function stagePackage(packed) {
   const { scripts, devDependencies, jest, prettier, napi, ...manifest } = readManifest(root);
-  const { name, version, license } = manifest;
+  const { name, version } = manifest;
   manifest.optionalDependencies = Object.fromEntries(packed.map((platform) => [`${name}-${platform.name}`, version]));
   const directory = stage('package', manifest);
   for (const file of ['index.js', 'index.d.ts', 'types', 'face', 'README.md', 'CHANGELOG.md', 'LICENSE'])

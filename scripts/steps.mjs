@@ -44,6 +44,7 @@ export function jest(...options) {
   mkdirSync(join(root, 'target'), { recursive: true });
   // The result of an earlier run must not be counted.
   rmSync(jestResult, { force: true });
+  /** @type {Error | undefined} */
   let failure;
   let pending = [];
   try {

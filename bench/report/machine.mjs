@@ -14,7 +14,7 @@ export function machine(redisVersion, peers = []) {
     processor: `${cpus()[0].model}, ${cpus().length} cores`,
     memory: `${Math.round(totalmem() / 2 ** 30)} GiB`,
     // Without what a distribution or a host puts behind it.
-    kernel: `${type()} ${/^[\d.]+/.exec(release())}`,
+    kernel: `${type()} ${/^[\d.]+/.exec(release())[0]}`,
     node: process.versions.node,
     redis: `${redisVersion}, on loopback`,
     [name]: version,
