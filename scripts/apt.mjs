@@ -1,7 +1,10 @@
-// Programs from Debian's archive, where this may install them.
+// Programs from Debian's archive: installed where this may, or unpacked into a folder.
 
-import { existsSync } from 'node:fs';
-import { run } from './run.mjs';
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Failure, output, run } from './run.mjs';
+
+const DEBIAN_KEYS = '/usr/share/keyrings/debian-archive-keyring.gpg';
 
 export function isRootOnDebian() {
   return process.platform === 'linux' && process.getuid() === 0 && existsSync('/usr/bin/apt-get');
@@ -11,4 +14,49 @@ export function aptInstall(...packages) {
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   run('apt-get', ['update', '-q'], { env });
   run('apt-get', ['install', '-qy', '--no-install-recommends', ...packages], { env });
+}
+
+/**
+ * Packages of any release of Debian, unpacked into the empty folder `into` and not installed: the machine's own stay as
+ * they are. Their dependencies are to be among them. Needs no root.
+ */
+export function aptUnpack(release, packages, into) {
+  const apt = join(into, 'apt');
+  for (const folder of ['lists/partial', 'cache/archives/partial', 'packages'])
+    mkdirSync(join(apt, folder), { recursive: true });
+  const sources = join(apt, 'sources.list');
+  writeFileSync(sources, `deb [signed-by=${DEBIAN_KEYS} target=Packages] ${debianMirror()} ${release} main\n`);
+  // Everything else, such as a proxy, is as the machine has it.
+  const options = [
+    `Dir::Etc::sourcelist=${sources}`,
+    'Dir::Etc::sourceparts=/dev/null',
+    'Dir::Etc::preferences=/dev/null',
+    'Dir::Etc::preferencesparts=/dev/null',
+    `Dir::State=${apt}`,
+    `Dir::State::lists=${join(apt, 'lists')}`,
+    'Dir::State::status=/dev/null',
+    `Dir::Cache=${join(apt, 'cache')}`,
+    'APT::Default-Release=',
+    // Its own user may not write here.
+    'APT::Sandbox::User=root',
+    'Acquire::Languages=none',
+  ].flatMap((option) => ['-o', option]);
+  run('apt-get', [...options, 'update', '-q']);
+  run('apt-get', [...options, 'download', '-q', ...packages], { cwd: join(apt, 'packages') });
+  for (const file of readdirSync(join(apt, 'packages'))) run('dpkg-deb', ['-x', join(apt, 'packages', file), into]);
+  rmSync(apt, { recursive: true });
+}
+
+/** Where this machine has Debian from. */
+function debianMirror() {
+  // What apt knows of a source's origin it has read there: on a fresh machine it has read nothing yet.
+  if (!mirrorRead() && isRootOnDebian()) run('apt-get', ['update', '-q']);
+  const mirror = mirrorRead();
+  if (!mirror) throw new Failure('apt knows no mirror of Debian: run apt-get update, on a machine with Debian');
+  return mirror;
+}
+
+function mirrorRead() {
+  const wanted = ['Origin: Debian', 'Label: Debian', 'Component: main', 'Created-By: Packages'];
+  return output('apt-get', ['indextargets', '--format', '$(REPO_URI)', ...wanted])?.split('\n')[0];
 }
