@@ -2,6 +2,7 @@
 //! must admit nobody.
 
 use huntaze_rate_limit::quota::{Outcome, Verdict};
+use huntaze_rate_limit::store::ErrorKind;
 use huntaze_rate_limit::store::redis::script::{Tag, outcomes};
 use redis::Value;
 
@@ -56,6 +57,32 @@ fn whoever_is_named_has_an_answer_of_their_own() {
 fn an_answer_that_is_cut_short_is_an_error_of_that_request() {
     let cut = Value::Array(vec![now(), Value::Int(1), Value::Int(2), Value::Int(1)]);
     assert_eq!(admitted(cut, 2), [Some(true), None]);
+}
+
+/// Each server says it in its own words: Redis 7.0, then Redis from 7.2 on and Valkey.
+#[test]
+fn a_right_that_the_script_lacks_is_told_as_such() {
+    for words in [
+        "ERR The user executing the script can't run this command or subcommand",
+        "ERR The user executing the script can't access at least one of the keys mentioned in the command arguments",
+        "ERR ACL failure in script: User limiter has no permissions to run the 'lpush' command",
+        "ERR ACL failure in script: No permissions to access a key",
+    ] {
+        let said = Value::BulkString(words.into());
+        let zero = Value::Int(0);
+        let failed = [
+            Value::Int(1),
+            Value::Int(-1),
+            said,
+            zero.clone(),
+            zero.clone(),
+            zero.clone(),
+        ];
+        let reply = Value::Array([vec![now(), zero], failed.into()].concat());
+        let results = outcomes(&reply, Tag::of(1), window(1000), 1).unwrap();
+        let error = results[0].as_ref().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NoPerm, "{words}");
+    }
 }
 
 #[test]

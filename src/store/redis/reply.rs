@@ -113,8 +113,9 @@ fn server_kind(code: &str, detail: &str) -> ErrorKind {
         "ERR" if detail.contains("max number of clients") => ErrorKind::MaxClients,
         // Of a command too long to be a login, by a client that is not logged in.
         "ERR" if detail.starts_with("Protocol error: unauthenticated") => ErrorKind::NoAuth,
-        // How Redis 7 says NOPERM inside a script.
+        // How Redis 7.0 says NOPERM inside a script, and how Redis from 7.2 on and Valkey do.
         "ERR" if detail.starts_with("The user executing the script can't") => ErrorKind::NoPerm,
+        "ERR" if detail.starts_with("ACL failure in script") => ErrorKind::NoPerm,
         _ => ErrorKind::Protocol,
     }
 }
