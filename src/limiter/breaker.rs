@@ -6,7 +6,9 @@
 //!
 //! Time is passed in, and so is chance.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::meter::BreakerState;
 use crate::store::StoreError;

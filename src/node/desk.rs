@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use once_cell::unsync::OnceCell;
+use tokio::time::Instant;
 
 use super::bound::{Call, Callee};
 use super::completions::Post;

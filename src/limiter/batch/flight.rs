@@ -2,7 +2,8 @@
 //! should the task be dropped or panic, there and then.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 use super::lane::{Lane, Seen};
 use super::settler::{gone, late};

@@ -16,12 +16,11 @@ mod watch;
 
 use std::pin::pin;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
-use std::time::Instant;
 
 use futures_util::FutureExt;
 use futures_util::future::Fuse;
 use tokio::runtime::Handle;
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 pub use self::queues::{MAX_BATCH, MAX_WAITING};
 
@@ -262,7 +261,7 @@ async fn dispatch<K: Sink, S: Store>(end: End<K>, route: Arc<Route<S>>) {
                         None => lane.changed.notified().await,
                         // What is due is seen to below, whether its moment has come or something has changed.
                         Some(deadline) => {
-                            let _ = timeout_at(deadline.into(), lane.changed.notified()).await;
+                            let _ = timeout_at(deadline, lane.changed.notified()).await;
                         }
                     }
                 };

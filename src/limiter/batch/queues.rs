@@ -1,7 +1,9 @@
 //! What waits and what is under way, and which of it may leave: the turns of a lane, without locks and wake-ups.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::turn::{Load, Next, Pending};
 

@@ -1,7 +1,8 @@
 //! What becomes of requests once the store has, or has not, answered.
 
 use std::sync::Arc;
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 use super::queues::MAX_WAITING;
 use super::turn::Pending;

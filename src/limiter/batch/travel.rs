@@ -49,7 +49,7 @@ pub(super) async fn travel_in_time<K: Sink, S: Store>(
 /// Waits for `run` until all of the batch is settled, each request at its deadline if need be.
 async fn in_time<K: Sink>(flight: &Flight<K>, mut run: Pin<&mut impl Future<Output = ()>>) {
     while let Some(deadline) = flight.deadline() {
-        match timeout_at(deadline.into(), &mut run).await {
+        match timeout_at(deadline, &mut run).await {
             Ok(()) => return flight.finish(&left_out()),
             Err(_) => flight.expire(deadline),
         }

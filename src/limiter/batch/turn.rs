@@ -1,6 +1,6 @@
 //! Whose turn it is: a request that waits, where one goes, and what the task does next.
 
-use std::time::Instant;
+use tokio::time::Instant;
 
 use crate::store::{Request, StoreError};
 

@@ -2,7 +2,8 @@
 //! lane's task watches it.
 
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 use super::launch::Launch;
 

@@ -1,7 +1,8 @@
 //! A denial that is remembered.
 
 use std::num::NonZeroU64;
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 use crate::quota::{AnomalyRule, Decision, Id, Limit, Millis, Verdict};
 use crate::store::{Op, Request};

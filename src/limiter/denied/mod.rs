@@ -21,7 +21,9 @@ mod denial;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use self::denial::Denial;
 use crate::quota::{AnomalyRule, Decision, Id, Outcome, Verdict};

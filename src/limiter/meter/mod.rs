@@ -8,7 +8,9 @@ mod top;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
 
 pub use histogram::{Distribution, Histogram};
 pub use top::{Asker, Look, MAX_ASKERS, TURN_SECONDS, Top};

@@ -1,7 +1,9 @@
 //! What a lane makes of what is seen of the store: the breaker, and the search for a store that is away.
 
 use std::sync::MutexGuard;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::{Lane, State};
 use crate::limiter::Sink;
