@@ -128,7 +128,7 @@ fn meter(c: &mut Criterion) {
         };
         let meter = Meter::<u32>::new(quota(100).window);
         let requests = requests(ids);
-        let now = std::time::Instant::now();
+        let now = tokio::time::Instant::now();
         let mut at = 0;
         let left = format!("{ids} ids, {remaining} of 100 left");
         group.bench_function(BenchmarkId::new("answered", left), |b| {

@@ -1,9 +1,10 @@
 //! When the breaker opens, and how long it waits. Time and chance are the test's.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use huntaze_rate_limit::limiter::breaker::Breaker;
 use huntaze_rate_limit::store::{ErrorKind, StoreError};
+use tokio::time::Instant;
 
 const DEADLINE: Duration = Duration::from_millis(250);
 const MS: Duration = Duration::from_millis(1);

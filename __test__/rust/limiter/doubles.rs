@@ -1,18 +1,22 @@
 //! Stores that misbehave, and a sink that keeps what it is given.
 
-use std::future::pending;
+use std::future::{Future, pending};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use huntaze_rate_limit::limiter::meter::Meter;
 use huntaze_rate_limit::limiter::{Answer, Delivery, Fallback, Limiter, Local, OnStoreError, Sink};
-use huntaze_rate_limit::quota::{Decision, Id, Outcome, Rules, Verdict};
+use huntaze_rate_limit::quota::{Clock, Decision, Id, Millis, Outcome, Rules, Verdict};
 use huntaze_rate_limit::store::{ErrorKind, Op, Request, Scope, Store, StoreError};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::time::Instant;
 
 use crate::asking::{quiet, scope};
+use crate::scenario::EPOCH;
 
 /// What came back for one ticket.
 pub type Settled = (u32, Result<Answer, StoreError>);
@@ -89,6 +93,28 @@ pub fn fallback(policy: OnStoreError) -> Fallback {
 
 pub fn hour() -> Rules {
     quiet(3_600_000)
+}
+
+/// Tokio's clock for a store, so that it stands still with the limiter's.
+pub struct TokioClock(Instant);
+
+impl TokioClock {
+    pub fn new() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl Clock for TokioClock {
+    fn now(&self) -> Millis {
+        EPOCH + self.0.elapsed().as_millis() as Millis
+    }
+}
+
+/// Moves the paused clock on and lets no task run meanwhile, as a thread that stands still for so long.
+pub fn stand_still(span: Duration) {
+    let moved = pin!(tokio::time::advance(span));
+    // It has moved at the first step; what is left of it lets others run.
+    let _ = moved.poll(&mut Context::from_waker(Waker::noop()));
 }
 
 /// Another store, and what it was asked. It may take its time.

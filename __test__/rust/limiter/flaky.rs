@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use huntaze_rate_limit::limiter::{Limiter, OnStoreError, Source};
 use huntaze_rate_limit::quota::Outcome;
@@ -10,7 +10,7 @@ use huntaze_rate_limit::store::{ErrorKind, Op, Replay, Request, Scope, Store, St
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::doubles::{Collector, Recording, Settled, limiter};
 use crate::asking::request;

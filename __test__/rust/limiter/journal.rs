@@ -49,11 +49,11 @@ fn a_reset_stays_where_it_was() {
     let noted = Noted::default();
     noted.ask(Op::Reset, "a");
     let ages = [0, 1, 2].map(|_| {
-        sleep(Duration::from_millis(100));
+        sleep(Duration::from_millis(10));
         noted.fail(ErrorKind::Busy)[0].2.unwrap()
     });
     assert!(
-        ages[1] >= ages[0] + 100 && ages[2] >= ages[1] + 100,
+        ages[1] >= ages[0] + 10 && ages[2] >= ages[1] + 10,
         "{ages:?}"
     );
 }

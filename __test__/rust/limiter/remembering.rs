@@ -1,4 +1,4 @@
-//! A limiter with a denied cache, and what reaches the store behind it.
+//! A limiter with a denied cache, and what reaches the store behind it. Both go by Tokio's clock, paused.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use huntaze_rate_limit::limiter::{Answer, Limiter, OnStoreError, Source, Times};
 use huntaze_rate_limit::quota::Rules;
-use huntaze_rate_limit::store::{MemoryStore, Op};
+use huntaze_rate_limit::store::{MAX_MEMORY_IDS, MemoryStore, Op};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::doubles::{Collector, Logged, Settled, collector, fallback, meter};
+use super::doubles::{Collector, Logged, Settled, TokioClock, collector, fallback, meter};
 use crate::asking::{request, scope};
 
 /// A limiter over a store in memory that logs what it is asked.
 pub struct Way {
     pub limiter: Limiter<Collector>,
     pub answers: UnboundedReceiver<Settled>,
-    pub store: Logged<MemoryStore>,
+    pub store: Logged<MemoryStore<TokioClock>>,
     pub looks_away: Arc<AtomicBool>,
     asked: u32,
 }
@@ -28,7 +28,8 @@ impl Way {
     }
 
     pub fn with_deadline(rules: Rules, deny_cache_ms: u64, deadline: Duration) -> Self {
-        let store = Logged::over(Arc::new(MemoryStore::new()));
+        let memory = MemoryStore::with_clock(TokioClock::new(), MAX_MEMORY_IDS);
+        let store = Logged::over(Arc::new(memory));
         let (sink, answers) = collector();
         let looks_away = Arc::clone(&sink.looks_away);
         let times = Times {

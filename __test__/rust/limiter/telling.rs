@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use huntaze_rate_limit::limiter::{Fallback, Limiter, Local, OnStoreError, Source};
 use huntaze_rate_limit::store::Op;
 use tokio::runtime::Handle;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::doubles::{collector, hour, meter};
 use super::flaky::{DEADLINE, Flaky, Outage, PATIENT};
 use crate::asking::{request, scope};
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_was_admitted_meanwhile_is_told_before_anything_is_asked() {
     let mut outage = Outage::new(OnStoreError::Local);
     outage.go_away().await;
@@ -31,7 +31,7 @@ async fn what_was_admitted_meanwhile_is_told_before_anything_is_asked() {
     assert_eq!(outage.store.replayed(), replayed);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_reset_is_told_and_what_was_before_it_is_not() {
     let mut outage = Outage::new(OnStoreError::Local);
     outage.go_away().await;
@@ -46,7 +46,7 @@ async fn a_reset_is_told_and_what_was_before_it_is_not() {
 }
 
 /// A check that was late once, with the store well otherwise.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_was_decided_here_in_between_is_told_soon() {
     let mut outage = Outage::new(OnStoreError::Local);
     outage.store.set_away(true);
@@ -62,7 +62,7 @@ async fn what_was_decided_here_in_between_is_told_soon() {
 }
 
 /// A replay that is under way when the breaker opens, and arrives over a new connection, is a sign of the store.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn who_has_just_taken_a_replay_is_asked_at_once() {
     let mut outage = Outage::new(OnStoreError::Local);
     let store = outage.store.clone();
@@ -87,7 +87,7 @@ async fn who_has_just_taken_a_replay_is_asked_at_once() {
 }
 
 /// A store that comes and goes grants no more than one limit.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_local_logs_outlive_a_recovery() {
     let mut outage = Outage::new(OnStoreError::Local);
     let mut admitted = 0;
@@ -108,7 +108,7 @@ async fn the_local_logs_outlive_a_recovery() {
     assert_eq!(of_seven(outage.store.replayed()), 5);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_the_store_does_not_take_is_kept() {
     let mut outage = Outage::new(OnStoreError::Local);
     outage.go_away().await;
@@ -123,7 +123,7 @@ async fn what_the_store_does_not_take_is_kept() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn other_policies_tell_nothing() {
     for policy in [OnStoreError::Open, OnStoreError::Closed] {
         let mut outage = Outage::new(policy);
@@ -134,7 +134,7 @@ async fn other_policies_tell_nothing() {
 }
 
 /// Counted twice at most, which is strict; not with each attempt.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_may_have_been_told_is_told_once_more_and_no_more() {
     let mut outage = Outage::new(OnStoreError::Local);
     outage.go_away().await;
@@ -151,7 +151,7 @@ async fn what_may_have_been_told_is_told_once_more_and_no_more() {
 }
 
 /// Nobody may trust a store that another limiter of the name is still telling.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn two_limiters_of_one_name_wait_for_each_other() {
     let store = Flaky::default();
     let local = Local::default();
@@ -206,7 +206,7 @@ async fn two_limiters_of_one_name_wait_for_each_other() {
 }
 
 /// A reset that the store has done holds here, too.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_reset_by_the_store_forgets_what_was_decided_here() {
     let mut outage = Outage::new(OnStoreError::Local);
     for _ in 0..2 {
@@ -224,7 +224,7 @@ async fn a_reset_by_the_store_forgets_what_was_decided_here() {
 }
 
 /// A store without memory that goes away and comes back with some: nobody waits for the pause between two replays.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_outage_during_a_pause_is_noticed() {
     let mut outage = Outage::new(OnStoreError::Local);
     outage.go_away().await;
