@@ -10,7 +10,6 @@ mod selfcheck;
 mod view;
 
 use std::collections::BTreeSet;
-use std::net::TcpListener;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{scope, sleep};
@@ -23,13 +22,13 @@ use tempfile::TempDir;
 
 use self::layout::Layout;
 use crate::redis::certificates::{Authority, Files};
-use crate::server::Server;
+use crate::server::{Port, Server};
 use crate::users::{ADMIN, ADMIN_PASSWORD, as_user, users};
 
 pub use self::layout::{SHARDS, slot_of};
 
 /// Far more than anything here takes, so that a busy machine is no failure.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What kind of cluster it is.
 #[derive(Debug, Clone)]
@@ -42,10 +41,6 @@ pub struct Options {
     pub host_names: bool,
     /// What the certificate is for.
     pub names: Vec<&'static str>,
-    /// After how long without an answer a node counts as failed.
-    pub node_timeout: Duration,
-    /// What every node is started with besides.
-    pub arguments: Vec<String>,
 }
 
 impl Default for Options {
@@ -55,8 +50,6 @@ impl Default for Options {
             users: false,
             host_names: false,
             names: vec!["localhost", "127.0.0.1"],
-            node_timeout: Duration::from_secs(1),
-            arguments: Vec::new(),
         }
     }
 }
@@ -75,7 +68,13 @@ pub struct Cluster {
     /// Who was killed or stopped, and is not to be asked.
     silent: Mutex<BTreeSet<u16>>,
     folder: TempDir,
+    /// Of the buses: the servers hold their own.
+    _reserved: Vec<Port>,
 }
+
+/// After how long without an answer a node counts as failed, in ms. Longer than a machine makes a process wait: a replica
+/// takes over when a test says so.
+const NODE_TIMEOUT: &str = "120000";
 
 impl Cluster {
     /// A plain one, for everybody.
@@ -84,18 +83,10 @@ impl Cluster {
     }
 
     pub fn with(options: Options) -> Self {
-        for _ in 0..5 {
-            // Somebody else may take one of the ports in between.
-            match Self::launch(options.clone()) {
-                Ok(mut cluster) => {
-                    cluster.pids = cluster.ports().iter().map(|&p| cluster.pid(p)).collect();
-                    cluster.settle();
-                    return cluster;
-                }
-                Err(log) => println!("{log}"),
-            }
-        }
-        panic!("redis-server does not start; its last words are above");
+        let mut cluster = Self::launch(options);
+        cluster.pids = cluster.ports().iter().map(|&p| cluster.pid(p)).collect();
+        cluster.until("the cluster does not come up", || cluster.is_settled());
+        cluster
     }
 
     /// The port of a node to begin with.
@@ -157,34 +148,35 @@ impl Cluster {
         Ok(connection)
     }
 
-    fn launch(options: Options) -> Result<Self, String> {
+    fn launch(options: Options) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let ports = free_ports(4 * SHARDS);
-        let layout = Layout::new(&ports, options.host_names);
+        let mut ports: Vec<_> = (0..4 * SHARDS).map(|_| Port::reserve()).collect();
+        let numbers: Vec<_> = ports.iter().map(|port| port.number).collect();
+        let layout = Layout::new(&numbers, options.host_names);
         let authority = options.tls.then(Authority::new);
         let certificate = authority.as_ref().map(|a| a.certify(&options.names));
         let ca = authority.map(|authority| authority.pem);
-        let mut common = options.arguments.clone();
-        if options.users {
-            common.extend(users(folder.path()));
-        }
+        let common = match options.users {
+            true => users(folder.path()),
+            false => Vec::new(),
+        };
+        let buses = ports.split_off(2 * SHARDS);
         let servers = scope(|scope| {
-            let nodes: Vec<_> = (0..2 * SHARDS)
-                .map(|node| {
+            let nodes: Vec<_> = ports
+                .into_iter()
+                .enumerate()
+                .map(|(node, reserved)| {
                     let mut arguments = layout.arguments(node, folder.path());
                     arguments.extend(options.arguments_of(layout.ports[node], &certificate));
                     arguments.extend(common.clone());
                     let port = layout.ports[node];
                     arguments.extend(["--unixsocket".to_owned(), socket(folder.path(), port)]);
-                    scope.spawn(move || Server::start_on(port, arguments))
+                    scope.spawn(move || Server::start_on(reserved, arguments))
                 })
                 .collect();
-            nodes
-                .into_iter()
-                .map(|node| node.join().unwrap())
-                .collect::<Result<Vec<_>, _>>()
-        })?;
-        Ok(Self {
+            nodes.into_iter().map(|node| node.join().unwrap()).collect()
+        });
+        Self {
             servers,
             layout,
             options,
@@ -193,7 +185,8 @@ impl Cluster {
             pids: Vec::new(),
             silent: Mutex::new(BTreeSet::new()),
             folder,
-        })
+            _reserved: buses,
+        }
     }
 
     fn pid(&self, port: u16) -> String {
@@ -204,19 +197,48 @@ impl Cluster {
         pid.unwrap().to_owned()
     }
 
-    /// Waits until every node serves and every replica follows.
+    /// Waits until all nodes that can be asked serve, say the same of the cluster, and follow their primaries. A node that has
+    /// not heard yet of what it is asked about refuses (`I'm not the owner of hash slot`), or does something else.
     fn settle(&self) {
-        self.until("the cluster does not settle", || {
-            self.speaking().into_iter().all(|port| {
-                let says = |command: &[&str], words: &str| {
-                    let answer = self.try_command::<String>(port, command);
-                    answer.is_ok_and(|text| text.contains(words))
-                };
-                says(&["CLUSTER", "INFO"], "cluster_state:ok")
-                    && (says(&["INFO", "replication"], "role:master")
-                        || says(&["INFO", "replication"], "master_link_status:up"))
-            })
-        });
+        self.hurry("the cluster does not settle", || self.is_settled());
+    }
+
+    fn is_settled(&self) -> bool {
+        let speaking = self.speaking();
+        let serves = |&port: &u16| self.says(port, &["CLUSTER", "INFO"], "cluster_state:ok");
+        speaking.iter().all(serves) && self.agree() && speaking.iter().all(|&p| self.follows(p))
+    }
+
+    /// Asks until it is so, and has the nodes tell each other sooner meanwhile: they do when they have not heard from each
+    /// other for half of their time-out.
+    fn hurry(&self, otherwise: &str, so: impl Fn() -> bool) {
+        if so() {
+            return;
+        }
+        let speaking = self.speaking();
+        let time_out = |ms| {
+            for &port in &speaking {
+                let set = ["CONFIG", "SET", "cluster-node-timeout", ms];
+                let () = self.command(port, &set);
+            }
+        };
+        time_out("1000");
+        self.until(otherwise, so);
+        time_out(NODE_TIMEOUT);
+    }
+
+    /// Whether that node is a primary, or has what its primary has, or has lost it.
+    fn follows(&self, port: u16) -> bool {
+        let says = |words| self.says(port, &["INFO", "replication"], words);
+        let primary = self.primary_of(port);
+        says("master_link_status:up") && primary.is_some()
+            || says("role:master") && primary.is_none()
+            || primary.is_some_and(|primary| self.silent().contains(&primary))
+    }
+
+    fn says(&self, port: u16, command: &[&str], words: &str) -> bool {
+        let answer = self.try_command::<String>(port, command);
+        answer.is_ok_and(|text| text.contains(words))
     }
 
     /// The nodes that were neither killed nor stopped.
@@ -236,8 +258,15 @@ impl Cluster {
 
     /// Asks until it is so: nodes tell each other by themselves, and nobody else.
     fn until(&self, otherwise: &str, so: impl Fn() -> bool) {
+        self.until_some(otherwise, || so().then_some(()));
+    }
+
+    fn until_some<T>(&self, otherwise: &str, found: impl Fn() -> Option<T>) -> T {
         let begun = Instant::now();
-        while !so() {
+        loop {
+            if let Some(it) = found() {
+                return it;
+            }
             assert!(begun.elapsed() < PATIENCE, "{otherwise}");
             sleep(Duration::from_millis(5));
         }
@@ -246,9 +275,8 @@ impl Cluster {
 
 impl Options {
     fn arguments_of(&self, port: u16, certificate: &Option<Files>) -> Vec<String> {
-        let timeout = self.node_timeout.as_millis().to_string();
         let port = port.to_string();
-        let mut arguments = vec!["--cluster-node-timeout", &timeout];
+        let mut arguments = vec!["--cluster-node-timeout", NODE_TIMEOUT];
         if let Some(certificate) = certificate {
             arguments.extend(["--port", "0", "--tls-port", &port]);
             arguments.extend(["--tls-cluster", "yes", "--tls-replication", "yes"]);
@@ -265,13 +293,4 @@ impl Options {
 fn socket(folder: &Path, port: u16) -> String {
     let socket = folder.join(format!("{port}.sock"));
     socket.to_str().unwrap().to_owned()
-}
-
-/// Ports that are free at the moment, all at once, so that they differ.
-fn free_ports(count: usize) -> Vec<u16> {
-    let listeners: Vec<_> = (0..count)
-        .map(|_| TcpListener::bind(("127.0.0.1", 0)).unwrap())
-        .collect();
-    let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
-    listeners.iter().map(port).collect()
 }

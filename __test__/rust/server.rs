@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::sleep;
@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use huntaze_rate_limit::store::redis::environment::plain;
 use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore};
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
 /// How long a server may take to start: far more than it does, so that a busy machine is no failure.
-const START: Duration = Duration::from_secs(20);
+const START: Duration = Duration::from_secs(60);
 
 /// Starts the server as a child of a shell that kills it once its own standard input closes: that happens on drop, but
 /// also when the test process is killed and drops nothing.
@@ -26,6 +27,37 @@ pub struct Server {
     folder: TempDir,
     arguments: Vec<String>,
     pub port: u16,
+    _reserved: Port,
+}
+
+/// A port of 127.0.0.1 that nobody else is given while this lives, in this process or another: it is bound, and refuses
+/// connections until somebody listens. A number that is merely free is taken by another test before the server has
+/// started, or while it is down. (That is all there is where the system is not Linux.)
+pub struct Port {
+    pub number: u16,
+    bound: Option<Socket>,
+}
+
+impl Port {
+    pub fn reserve() -> Self {
+        let bound = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        // The server sets it, too: Linux lets two sockets have a port that do so, while one of them does not listen.
+        bound.set_reuse_address(true).unwrap();
+        let any: SocketAddr = ([127, 0, 0, 1], 0).into();
+        bound.bind(&any.into()).unwrap();
+        let number = bound.local_addr().unwrap().as_socket().unwrap().port();
+        let bound = cfg!(target_os = "linux").then_some(bound);
+        Self { number, bound }
+    }
+
+    /// From now on the test itself listens there.
+    pub fn listen(self) -> TcpListener {
+        let Some(bound) = self.bound else {
+            return TcpListener::bind(("127.0.0.1", self.number)).unwrap();
+        };
+        bound.listen(128).unwrap();
+        bound.into()
+    }
 }
 
 /// The server that tests share who do it no harm; each keeps to a namespace of its own.
@@ -44,39 +76,26 @@ impl Server {
     /// A server with `arguments` besides those every server has.
     pub fn start(arguments: &[&str]) -> Self {
         let arguments: Vec<_> = arguments.iter().map(|&a| a.to_owned()).collect();
-        for _ in 0..5 {
-            // Somebody else may take the port in between.
-            match Self::start_on(free_port(), arguments.clone()) {
-                Ok(server) => return server,
-                Err(log) => println!("{log}"),
-            }
-        }
-        panic!("redis-server does not start; its last words are above");
+        Self::start_on(Port::reserve(), arguments)
     }
 
-    /// The same on a port that others have been told of already; what it logged, if it does not start there.
-    pub fn start_on(port: u16, arguments: Vec<String>) -> Result<Self, String> {
+    /// The same on a port that others have been told of already.
+    pub fn start_on(port: Port, arguments: Vec<String>) -> Self {
         require_redis();
         let server = Self {
             guard: Mutex::new(None),
             folder: tempfile::tempdir().unwrap(),
             arguments,
-            port,
+            port: port.number,
+            _reserved: port,
         };
-        if server.run() {
-            Ok(server)
-        } else {
-            Err(server.log())
-        }
+        server.run();
+        server
     }
 
     /// Starts it again on the same port, after [`Server::kill`].
     pub fn restart(&self) {
-        assert!(
-            self.run(),
-            "redis-server does not start again: {}",
-            self.log()
-        );
+        self.run();
     }
 
     /// Ends it as a crash would.
@@ -117,7 +136,7 @@ impl Server {
         redis::Client::open(url).unwrap().get_connection().unwrap()
     }
 
-    fn run(&self) -> bool {
+    fn run(&self) {
         let folder = self.folder.path().to_str().unwrap();
         // Not there at the first start; at the next one its old words would mislead.
         let _ = fs::remove_file(self.folder.path().join("server.log"));
@@ -134,17 +153,12 @@ impl Server {
             .unwrap();
         *self.guard.lock().unwrap_or_else(PoisonError::into_inner) = Some(guard);
         let begun = Instant::now();
-        while begun.elapsed() < START {
-            if self.answers() {
-                return true;
-            }
-            if self.log().contains("Failed listening") {
-                break;
-            }
+        while !self.answers() {
+            let log = self.log();
+            let failed = begun.elapsed() >= START || log.contains("Failed listening");
+            assert!(!failed, "redis-server does not start: {log}");
             sleep(Duration::from_millis(5));
         }
-        self.kill();
-        false
     }
 
     /// Whether the one that answers is this server, with or without a password, and not a stranger on the port.
@@ -162,12 +176,6 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-/// A port that is free at the moment.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    listener.local_addr().unwrap().port()
 }
 
 /// A missing server is a failure, never a skip.

@@ -1,6 +1,8 @@
 //! Nodes that die, stand still and take over.
 
+use std::cell::Cell;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use redis::Value;
 
@@ -14,7 +16,9 @@ impl Cluster {
         port
     }
 
+    /// Its replica has all it knows by then.
     pub fn kill(&self, port: u16) {
+        self.settle();
         self.silent().insert(port);
         self.server(port).kill();
     }
@@ -28,14 +32,16 @@ impl Cluster {
 
     /// The node on `port` stands still: its connections stay open, and nothing is answered.
     pub fn pause(&self, port: u16) {
+        self.settle();
         self.silent().insert(port);
         self.signal(port, "-STOP");
     }
 
-    /// After [`Cluster::pause`].
+    /// After [`Cluster::pause`]. Waits until it has heard of what has changed meanwhile.
     pub fn resume(&self, port: u16) {
         self.signal(port, "-CONT");
         self.silent().remove(&port);
+        self.settle();
     }
 
     /// The replica of `shard` becomes its primary, as an operator asks for it: nothing is lost. The port of the new one.
@@ -45,27 +51,30 @@ impl Cluster {
 
     /// The same by `FORCE`, without the primary, or by `TAKEOVER`, without anybody.
     pub fn fail_over_by(&self, shard: usize, how: &[&str]) -> u16 {
+        self.settle();
         let replica = self.replica(shard);
         let mut command = vec!["CLUSTER", "FAILOVER"];
         command.extend(how);
-        let () = self.command(replica, &command);
-        self.await_primary(shard, replica);
-        replica
-    }
-
-    /// Waits until every node that can be asked takes `port` for the primary of `shard`, and it serves.
-    pub fn await_primary(&self, shard: usize, port: u16) {
+        let said: String = self.command(replica, &command);
+        assert_eq!(said, "OK");
+        let said = Cell::new(Instant::now());
         self.until("the replica does not take over", || {
-            self.speaking()
-                .into_iter()
-                .all(|asked| self.primary_by(asked, shard) == Some(port))
+            // Redis gives up one that takes more than five seconds.
+            if said.get().elapsed() > Duration::from_secs(6) {
+                said.set(Instant::now());
+                // It may be the primary by now.
+                let _ = self.try_command::<String>(replica, &command);
+            }
+            let mut asked = self.speaking().into_iter();
+            asked.all(|asked| self.primary_by(asked, shard) == Some(replica))
         });
         self.settle();
+        replica
     }
 
     /// Waits until every node that can be asked tells of a replica of each range of slots.
     pub fn await_replicas(&self) {
-        self.until("nobody tells of the replicas", || {
+        self.hurry("nobody tells of the replicas", || {
             self.speaking().into_iter().all(|port| {
                 let rows = self.try_command::<Vec<Vec<Value>>>(port, &["CLUSTER", "SLOTS"]);
                 // The first slot, the last, the primary, and its replicas.

@@ -43,9 +43,9 @@ impl Layout {
             // As ElastiCache has it: a shard that is away is no matter of the others.
             "--cluster-require-full-coverage",
             "no",
-            // A replica takes over however long it has not heard from its primary.
-            "--cluster-replica-validity-factor",
-            "0",
+            // A replica takes over when it is told to, and at no other time.
+            "--cluster-replica-no-failover",
+            "yes",
             "--repl-diskless-sync-delay",
             "0",
         ]

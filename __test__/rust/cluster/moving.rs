@@ -1,7 +1,7 @@
 //! Slots that move from shard to shard while they are used.
 
 use super::Cluster;
-use super::layout::Layout;
+use super::layout::{Layout, SHARDS};
 use crate::users::{ADMIN, ADMIN_PASSWORD};
 
 /// Keys that travel at once.
@@ -28,6 +28,7 @@ impl Cluster {
 
     /// Begins to move `slot` to a shard, and no key yet.
     pub fn importing(&self, slot: u16, to: usize) -> Moving<'_> {
+        self.settle();
         let from = self.shard_of(slot);
         assert_ne!(from, to, "slot {slot} is there already");
         let moving = Moving {
@@ -59,7 +60,8 @@ impl Moving<'_> {
         self.send(&[key.to_owned()]);
     }
 
-    /// Moves the rest, and tells the primaries where the slot is now. The replicas hear of it from them.
+    /// Moves the rest, and tells the primaries where the slot is now. The replicas hear of it from them, and the new owner of
+    /// nothing that would take it away again.
     pub fn finish(self) {
         while self.keys(BATCH) > 0 {}
         // The new owner first: between the two nobody would be.
@@ -72,6 +74,12 @@ impl Moving<'_> {
         {
             self.set(other, "NODE", self.to);
         }
+        let (slot, to) = (
+            self.slot.parse().unwrap(),
+            self.cluster.index(self.to) % SHARDS,
+        );
+        self.cluster.settle();
+        assert_eq!(self.cluster.shard_of(slot), to, "slot {slot} has not moved");
     }
 
     fn send(&self, keys: &[String]) {

@@ -7,15 +7,9 @@ use super::{Cluster, Options, SHARDS, slot_of};
 const KEY: &str = "{moving}a";
 const OTHER: &str = "{moving}b";
 
+/// Over TLS, as users, by names: what a plain one does, and more. A plain one is asked for it by the tests in `sharded`.
 #[test]
-fn replicas_take_over_and_slots_move() {
-    let cluster = Cluster::start();
-    slots_move(&cluster);
-    replicas_take_over(&cluster);
-}
-
-#[test]
-fn so_they_do_over_tls_with_users() {
+fn slots_move_and_replicas_take_over() {
     let cluster = Cluster::with(Options {
         tls: true,
         users: true,
@@ -50,7 +44,10 @@ fn slots_move(cluster: &Cluster) {
     assert_eq!(cluster.shard_of(slot), to);
     let values: Vec<String> = cluster.command(cluster.primary(to), &["MGET", KEY, OTHER]);
     assert_eq!(values, ["1", "1"]);
-    cluster.migrate(slot, from);
+    // To and fro, at once each time.
+    for shard in [from, to, from, to, from] {
+        cluster.migrate(slot, shard);
+    }
     assert_eq!(code(cluster, cluster.primary(to), &["GET", KEY]), "MOVED");
 }
 
@@ -59,12 +56,11 @@ fn replicas_take_over(cluster: &Cluster) {
     let old = cluster.primary(0);
     assert_ne!(cluster.fail_over(0), old);
     assert_eq!(cluster.fail_over_by(0, &["FORCE"]), old);
-    // Nobody's order: the others find that it is dead, or does not answer.
-    let (replica, other) = (cluster.replica(1), cluster.replica(2));
+    // Of one that is dead, and of one that does not answer.
     let (killed, paused) = (cluster.kill_primary(1), cluster.primary(2));
-    cluster.await_primary(1, replica);
+    assert_ne!(cluster.fail_over_by(1, &["TAKEOVER"]), killed);
     cluster.pause(paused);
-    cluster.await_primary(2, other);
+    assert_ne!(cluster.fail_over_by(2, &["TAKEOVER"]), paused);
     cluster.resume(paused);
     cluster.restart(killed);
     assert_eq!((cluster.replica(1), cluster.replica(2)), (killed, paused));

@@ -8,7 +8,7 @@ use rcgen::{
 };
 use tempfile::TempDir;
 
-use crate::server::{Server, free_port};
+use crate::server::{Port, Server};
 
 /// Who signs.
 pub struct Authority {
@@ -96,17 +96,18 @@ impl Authority {
 
     fn serve(&self, params: CertificateParams, options: &[&str]) -> TlsServer {
         let files = self.file(self.sign(params));
-        let port = free_port();
-        let tls_port = port.to_string();
+        let port = Port::reserve();
+        let tls_port = port.number.to_string();
         let mut arguments = vec!["--tls-port", &tls_port];
         arguments.extend(files.arguments());
         arguments.extend(options);
         let server = Server::start(&arguments);
         TlsServer {
             server,
-            port,
+            port: port.number,
             ca_file: files.ca.clone(),
             files,
+            _reserved: port,
         }
     }
 }
@@ -143,6 +144,7 @@ pub struct TlsServer {
     /// The authority's certificate, in a file.
     pub ca_file: String,
     files: Files,
+    _reserved: Port,
 }
 
 impl TlsServer {

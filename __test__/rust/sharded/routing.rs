@@ -73,7 +73,6 @@ async fn over_tls_every_node_is_verified_under_its_announced_name() {
         users: true,
         host_names: true,
         names: vec!["localhost"],
-        ..Options::default()
     });
     let store = cluster.store();
     for who in one_of_each() {

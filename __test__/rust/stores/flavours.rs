@@ -1,20 +1,19 @@
 //! What the stores of the contract are on, shared by the tests of a kind while any of them runs.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
 
 use huntaze_rate_limit::store::redis::{RedisConfig, TlsConfig};
 use tempfile::TempDir;
 
 use crate::cluster::{Cluster, Options};
 use crate::redis::certificates::{Authority, Files};
-use crate::server::{Server, free_port};
+use crate::server::{Port, Server};
 use crate::users::{as_user, users};
 
 /// One server over TLS, whose default user is off.
 pub struct TlsUsers {
     server: Server,
-    port: u16,
+    port: Port,
     ca: String,
     _files: (Files, TempDir),
 }
@@ -24,9 +23,9 @@ impl TlsUsers {
         let authority = Authority::new();
         let files = authority.certify(&["localhost"]);
         let folder = tempfile::tempdir().unwrap();
-        let port = free_port();
+        let port = Port::reserve();
         let mut arguments = users(folder.path());
-        arguments.extend(["--tls-port".to_owned(), port.to_string()]);
+        arguments.extend(["--tls-port".to_owned(), port.number.to_string()]);
         arguments.extend(files.arguments().map(str::to_owned));
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
         Self {
@@ -40,7 +39,7 @@ impl TlsUsers {
     pub fn config(&self) -> RedisConfig {
         as_user(RedisConfig {
             host: "localhost".to_owned(),
-            port: self.port,
+            port: self.port.number,
             tls: Some(TlsConfig {
                 ca: Some(self.ca.clone()),
                 ..TlsConfig::default()
@@ -57,7 +56,7 @@ pub fn tls_users() -> Arc<TlsUsers> {
 
 pub fn cluster() -> Arc<Cluster> {
     static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
-    shared(&SHARED, || Cluster::with(steady()))
+    shared(&SHARED, Cluster::start)
 }
 
 pub fn cluster_tls_users() -> Arc<Cluster> {
@@ -67,17 +66,9 @@ pub fn cluster_tls_users() -> Arc<Cluster> {
             tls: true,
             users: true,
             host_names: true,
-            ..steady()
+            ..Options::default()
         })
     })
-}
-
-/// On a busy machine nobody takes over: what is lost then is no matter of the contract.
-fn steady() -> Options {
-    Options {
-        node_timeout: Duration::from_secs(20),
-        ..Options::default()
-    }
 }
 
 /// A static is never dropped: the tests hold it, and the last one takes it along.
