@@ -3,20 +3,35 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
+
+use huntaze_rate_limit::store::redis::RedisConfig;
+use huntaze_rate_limit::store::redis::environment::plain;
 
 /// Answers with what `answer` makes of what it is sent at once on a connection: the bytes, and whether they are TLS. `None`
 /// ends the connection. Its port.
 pub fn server<A: AsRef<[u8]> + 'static>(
     answer: impl Fn(&[u8], bool) -> Option<A> + Send + Sync + 'static,
 ) -> u16 {
+    counting_server(answer).0
+}
+
+/// The same, and how many connections it has had.
+pub fn counting_server<A: AsRef<[u8]> + 'static>(
+    answer: impl Fn(&[u8], bool) -> Option<A> + Send + Sync + 'static,
+) -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let answer = Arc::new(answer);
+    let accepted = Arc::<AtomicUsize>::default();
+    let counts = Arc::clone(&accepted);
     // It ends with the process: nothing tells it that the test is over.
     thread::spawn(move || {
         for stream in listener.incoming() {
             let (mut stream, answer) = (stream.unwrap(), Arc::clone(&answer));
+            counts.fetch_add(1, Ordering::SeqCst);
             thread::spawn(move || {
                 let mut bytes = [0; 4096];
                 while let Ok(count @ 1..) = stream.read(&mut bytes) {
@@ -30,7 +45,17 @@ pub fn server<A: AsRef<[u8]> + 'static>(
             });
         }
     });
-    port
+    (port, accepted)
+}
+
+/// For a store that asks it.
+pub fn config(port: u16) -> RedisConfig {
+    RedisConfig {
+        port,
+        // A busy machine is no failure; tests about the budget set their own.
+        connect_timeout: Duration::from_secs(30),
+        ..plain("127.0.0.1")
+    }
 }
 
 /// Whether `word` is in what was sent.

@@ -8,6 +8,7 @@
 //! | `redis` | one Redis and its faults: passwords, TLS, replicas, restarts |
 //! | `sharded` | the store on a Redis Cluster: where requests go, slots that move, failovers |
 //! | `cluster` | a Redis Cluster of the tests' own, and what can be done to it |
+//! | `pace` | whether this machine kept pace with tests that take real time |
 //! | `limiter` | batches, deadlines, and what decides when the store is away |
 //!
 //! `cargo test` runs them all. They start `redis-server` themselves; a machine without it fails, nothing is skipped.
@@ -18,6 +19,7 @@ mod answering;
 mod asking;
 mod cluster;
 mod limiter;
+mod pace;
 mod pure;
 mod redis;
 mod rooms;

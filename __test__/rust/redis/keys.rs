@@ -1,9 +1,11 @@
 //! What is left on a server after a run: the keys, where they are, and that none is immortal.
 
+use std::time::{Duration, Instant};
+
 use huntaze_rate_limit::store::redis::RedisStore;
 use huntaze_rate_limit::store::{Op, Store};
 
-use super::{HOUR, left};
+use super::{HOUR, PATIENT, left};
 use crate::asking::{quiet, request, scope, watched};
 use crate::server::Server;
 
@@ -12,6 +14,9 @@ fn keys(admin: &mut redis::Connection) -> Vec<String> {
     keys.sort();
     keys
 }
+
+/// The time that a key has left which is not there.
+const GONE: i64 = -2;
 
 fn ttl(admin: &mut redis::Connection, key: &str) -> i64 {
     redis::cmd("PTTL").arg(key).query(admin).unwrap()
@@ -31,7 +36,7 @@ async fn every_key_lives_a_window_and_the_slack_at_most() {
         Op::Check,
         Op::Limit,
     ];
-    for (window, slack) in [(5000, 1250), (HOUR, 60_000), (2_678_400_000, 60_000)] {
+    for (window, slack) in [(60_000, 15_000), (HOUR, 60_000), (2_678_400_000, 60_000)] {
         let scope = scope(
             &format!("w{window}"),
             watched(window, 1.0, window.min(300_000)),
@@ -62,7 +67,7 @@ async fn every_key_lives_a_window_and_the_slack_at_most() {
 async fn a_quiet_id_leaves_nothing() {
     let server = Server::start(&[]);
     let (store, mut admin) = (server.store(), server.admin());
-    let scope = scope("t", watched(40, 1.0, 40));
+    let scope = scope("t", watched(200, 1.0, 200));
     for _ in 0..3 {
         store
             .run(&scope, &[request(Op::Check, "a", 1)])
@@ -70,10 +75,13 @@ async fn a_quiet_id_leaves_nothing() {
             .remove(0)
             .unwrap();
     }
+    // Where nobody got to asking in time, it has gone already.
     let rest = ttl(&mut admin, "{t:a}");
-    assert!((1..=50).contains(&rest), "{rest}");
+    assert!(rest == GONE || (1..=250).contains(&rest), "{rest}");
+    let begun = Instant::now();
     while !keys(&mut admin).is_empty() {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        assert!(begun.elapsed() < PATIENT);
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

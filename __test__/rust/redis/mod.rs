@@ -66,7 +66,7 @@ async fn until(store: &RedisStore, wanted: Option<ErrorKind>) -> Vec<ErrorKind> 
 }
 
 /// More than any failure here takes that is not a time-out.
-const PATIENT: Duration = Duration::from_secs(20);
+const PATIENT: Duration = Duration::from_secs(60);
 
 fn passwords(list: &[&str]) -> Credentials {
     Credentials::Passwords(list.iter().map(|&text| Secret::new(text)).collect())

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -59,9 +60,19 @@ async fn a_black_hole_ends_with_the_budget() {
         config.connect_timeout = budget;
         config.credentials = passwords(secret);
         let store = RedisStore::new(config);
+        let begun = Instant::now();
         for attempt in 0..2 {
-            let begun = Instant::now();
-            let waited = tokio::time::timeout(PATIENT, check(&store, "a")).await;
+            let waited = {
+                let check = check(&store, "a");
+                tokio::pin!(check);
+                // Only the first waits for an attempt; the others are made in the background.
+                match futures_util::poll!(&mut check) {
+                    Poll::Ready(result) if attempt > 0 => Ok(result),
+                    Poll::Pending if attempt == 0 => tokio::time::timeout(PATIENT, check).await,
+                    _ => panic!("attempt {attempt}"),
+                }
+            };
+            assert!(begun.elapsed() >= budget);
             let error = waited.expect("within the budget").unwrap_err();
             assert_eq!(
                 (error.kind(), error.code()),
@@ -74,8 +85,6 @@ async fn a_black_hole_ends_with_the_budget() {
                 "{message}"
             );
             assert!(message.contains("it hangs, or speaks TLS"), "{message}");
-            // Only the first waits for an attempt; the others are made in the background.
-            assert_eq!(begun.elapsed() >= budget, attempt == 0);
         }
     }
 }
@@ -93,21 +102,25 @@ async fn an_attempt_given_up_is_closed() {
     peer.set_read_timeout(Some(PATIENT)).unwrap();
     // Whatever was sent, then the end.
     let closed = tokio::task::spawn_blocking(move || peer.read_to_end(&mut Vec::new()));
-    closed.await.unwrap().expect("an end within 20 s");
+    closed.await.unwrap().expect("an end");
 }
 
 /// However long it may still take: nobody waits for it any more.
 #[tokio::test]
 async fn an_attempt_ends_with_its_store() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let store = at(listener.local_addr().unwrap().port(), PATIENT);
+    let budget = PATIENT * 60;
+    let store = at(listener.local_addr().unwrap().port(), budget);
     let waited = tokio::time::timeout(Duration::from_millis(50), check(&store, "a")).await;
-    assert!(waited.is_err(), "it has {PATIENT:?}");
+    assert!(waited.is_err(), "it has {budget:?}");
     let (mut peer, _) = listener.accept().unwrap();
-    peer.set_read_timeout(Some(PATIENT / 4)).unwrap();
+    peer.set_read_timeout(Some(PATIENT)).unwrap();
     drop(store);
     let closed = tokio::task::spawn_blocking(move || peer.read_to_end(&mut Vec::new()));
-    closed.await.unwrap().expect("an end within 5 s");
+    closed
+        .await
+        .unwrap()
+        .expect("an end long before the budget is over");
 }
 
 /// A server that answers each connection with `words` and closes it once it has read something.

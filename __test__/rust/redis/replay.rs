@@ -99,19 +99,21 @@ fn each_admission_gets_its_place() {
 async fn what_is_entered_counts_and_leaves_when_it_would_have() {
     let server = Server::start(&[]);
     let store = server.store();
-    let almost = HOUR - 500;
+    // More than anybody is made to wait between two of these questions.
+    let rest = 60_000;
+    let almost = HOUR - rest;
     assert!(enter(&store, &[replay("a", None, &[1000, almost])]).await[0].is_ok());
     let status = run(&store, request(Op::Status, "a", 2)).await;
     assert_eq!(status.decision.remaining, 0);
     let denial = run(&store, request(Op::Limit, "a", 2)).await;
     assert!(
-        (1..=500).contains(&denial.decision.retry_after_ms()),
+        (1..=rest).contains(&denial.decision.retry_after_ms()),
         "{denial:?}"
     );
     // Two processes had an outage: the log is longer than the limit, and the newest count.
     assert!(enter(&store, &[replay("a", None, &[500, 700])]).await[0].is_ok());
     let denial = run(&store, request(Op::Limit, "a", 2)).await;
-    assert!(denial.decision.retry_after_ms() > HOUR - 10_000);
+    assert!(denial.decision.retry_after_ms() > HOUR / 2);
 }
 
 #[tokio::test]

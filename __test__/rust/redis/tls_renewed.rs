@@ -147,12 +147,12 @@ async fn each_connect_sees_the_certificate() {
     let authority = Authority::new();
     let (port, told) = resuming(&authority);
     let store = RedisStore::new(RedisConfig {
-        port,
+        host: "localhost".to_owned(),
         tls: Some(TlsConfig {
             ca: Some(authority.pem),
             ..TlsConfig::default()
         }),
-        ..huntaze_rate_limit::store::redis::environment::plain("localhost")
+        ..crate::answering::config(port)
     });
     let mut kinds = Vec::new();
     let begun = Instant::now();

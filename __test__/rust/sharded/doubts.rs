@@ -6,14 +6,13 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use huntaze_rate_limit::store::redis::environment::plain;
 use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore};
 use huntaze_rate_limit::store::{ErrorKind, Store};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::{PATIENT, checks, hour, id, ids_of, one_of_each, until_decided};
-use crate::answering::{says, server};
+use crate::answering::{config, says, server};
 use crate::cluster::{Cluster, SHARDS};
 
 /// The answer to `CLUSTER SLOTS` of a cluster that has just been started, with these primaries.
@@ -38,10 +37,7 @@ async fn an_error_that_passes_does_not_mean_that_there_is_no_cluster() {
             false => "+PONG\r\n".to_owned(),
         })
     });
-    let store = RedisStore::new(RedisConfig {
-        port,
-        ..plain("127.0.0.1")
-    });
+    let store = RedisStore::new(config(port));
     let error = checks(&store, ["a"]).await.remove(0).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::MaxClients, "{error}");
     for who in one_of_each() {
@@ -89,9 +85,8 @@ async fn a_cluster_that_was_found_is_not_doubted_for_what_was_sent_before() {
     });
     // One that is held, one that is redirected, and one to ask on: they take turns.
     let store = RedisStore::new(RedisConfig {
-        port,
         connections: 3,
-        ..plain("127.0.0.1")
+        ..config(port)
     });
     let kind = async || {
         let result = checks(&store, ["a"]).await.remove(0);
@@ -154,10 +149,7 @@ async fn an_older_view_undoes_no_newer_one() {
     let [(new, told), (one, _), (cut_off, _)] = [node(&now), node(&now), node(&past)];
     past.set(slots(&[old, one, cut_off])).unwrap();
     now.set(slots(&[new, one, cut_off])).unwrap();
-    let store = RedisStore::new(RedisConfig {
-        port: new,
-        ..plain("127.0.0.1")
-    });
+    let store = RedisStore::new(config(new));
     let begun = Instant::now();
     while told[0].load(Ordering::SeqCst) < 8 {
         assert!(begun.elapsed() < PATIENT);

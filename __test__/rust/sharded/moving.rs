@@ -4,14 +4,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use huntaze_rate_limit::store::redis::environment::plain;
-use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore};
+use huntaze_rate_limit::store::redis::RedisStore;
 use huntaze_rate_limit::store::{ErrorKind, Op, Store};
 use tokio::time::{sleep, timeout};
 
 use super::{checks, hour, ids_of, key, left, request};
-use crate::answering::{says, server};
+use crate::answering::{config, counting_server, says, server};
 use crate::cluster::{Cluster, Options, slot_of};
+use crate::pace::keeping_pace;
 use crate::users::USER;
 
 #[tokio::test]
@@ -134,56 +134,50 @@ async fn a_redirect_to_an_unknown_host_is_not_followed() {
         })
     });
     place.set(port).unwrap();
-    let store = RedisStore::new(RedisConfig {
-        port,
-        ..plain("127.0.0.1")
-    });
+    let store = RedisStore::new(config(port));
     let error = checks(&store, ["a"]).await.remove(0).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cluster, "{error}");
     assert_eq!(sent.load(Ordering::SeqCst), 1);
 }
 
+/// One that has left a question unanswered for 200 ms has 50 ms for a sign of life.
+const SLACK: Duration = Duration::from_millis(20);
+
 /// A node that is to get its first slots is none that the others tell of: it is known by their redirects alone.
-#[tokio::test]
-async fn a_node_that_is_only_redirected_to_keeps_its_connection() {
-    let greeted = Arc::new(AtomicUsize::new(0));
-    let counts = Arc::clone(&greeted);
-    let new = server(move |bytes, _| {
-        Some(match says(bytes, "EVAL") {
-            true => "+OK\r\n-OOM\r\n",
-            false => {
+#[test]
+fn a_node_that_is_only_redirected_to_keeps_its_connection() {
+    keeping_pace(SLACK, async |_| {
+        let (new, connections) = counting_server(|bytes, _| {
+            Some(match says(bytes, "EVAL") {
+                true => "+OK\r\n-OOM\r\n",
+                false => "+PONG\r\n",
+            })
+        });
+        let (told, place) = (Arc::new(AtomicUsize::new(0)), Arc::new(OnceLock::new()));
+        let (counts, known) = (Arc::clone(&told), Arc::clone(&place));
+        let port = server(move |bytes, _| {
+            let port: u16 = *known.wait();
+            Some(if says(bytes, "SLOTS") {
                 counts.fetch_add(1, Ordering::SeqCst);
-                "+PONG\r\n"
+                format!("*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$-1\r\n:{port}\r\n")
+            } else if says(bytes, &key("moves")) {
+                format!("-ASK 7 127.0.0.1:{new}\r\n")
+            } else if says(bytes, "EVAL") {
+                "-CLUSTERDOWN\r\n".to_owned()
+            } else {
+                "+PONG\r\n".to_owned()
+            })
+        });
+        place.set(port).unwrap();
+        let store = RedisStore::new(config(port));
+        // Each time that slots are told of, the node is none of those who have any.
+        while told.load(Ordering::SeqCst) < 4 {
+            for who in ["moves", "other"] {
+                // What comes in together with another question is not answered.
+                let _ = timeout(Duration::from_millis(100), checks(&store, [who])).await;
             }
-        })
-    });
-    let (told, place) = (Arc::new(AtomicUsize::new(0)), Arc::new(OnceLock::new()));
-    let (counts, known) = (Arc::clone(&told), Arc::clone(&place));
-    let port = server(move |bytes, _| {
-        let port: u16 = *known.wait();
-        Some(if says(bytes, "SLOTS") {
-            counts.fetch_add(1, Ordering::SeqCst);
-            format!("*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$-1\r\n:{port}\r\n")
-        } else if says(bytes, &key("moves")) {
-            format!("-ASK 7 127.0.0.1:{new}\r\n")
-        } else if says(bytes, "EVAL") {
-            "-CLUSTERDOWN\r\n".to_owned()
-        } else {
-            "+PONG\r\n".to_owned()
-        })
-    });
-    place.set(port).unwrap();
-    let store = RedisStore::new(RedisConfig {
-        port,
-        ..plain("127.0.0.1")
-    });
-    // Each time that slots are told of, the node is none of those who have any.
-    while told.load(Ordering::SeqCst) < 4 {
-        for who in ["moves", "other"] {
-            // What comes in together with another question is not answered.
-            let _ = timeout(Duration::from_millis(100), checks(&store, [who])).await;
+            sleep(Duration::from_millis(20)).await;
         }
-        sleep(Duration::from_millis(20)).await;
-    }
-    assert_eq!(greeted.load(Ordering::SeqCst), 1);
+        assert_eq!(connections.load(Ordering::SeqCst), 1);
+    });
 }

@@ -176,7 +176,7 @@ async fn says_where_an_id_stands<S: Store>(bench: Bench<S>) {
         .unwrap()
         .as_millis() as Millis;
     assert!(
-        (unused.reset - HOUR).abs_diff(unix) < 10_000,
+        (unused.reset - HOUR).abs_diff(unix) < 60_000,
         "Unix ms: {unused:?}"
     );
     let mut last = unused.reset;
@@ -221,7 +221,7 @@ async fn serves_the_shortest_and_the_longest_window<S: Store>(bench: Bench<S>) {
     // Together in one batch they share one moment, or a few on a clock that runs on.
     let waits = outcomes[1].decision.retry_after_ms();
     assert!(
-        (MAX_WINDOW_MS - 1000..=MAX_WINDOW_MS).contains(&waits),
+        (MAX_WINDOW_MS - 60_000..=MAX_WINDOW_MS).contains(&waits),
         "{waits}"
     );
     assert!(!outcomes[2].decision.is_allowed());
