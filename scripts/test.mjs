@@ -2,7 +2,6 @@
 
 import { chaos } from '../__test__/chaos/run.mjs';
 import { build } from './build.mjs';
-import { everyFlavour } from './flavours.mjs';
 import { install } from './install.mjs';
 import { pack } from './pack.mjs';
 import { redisServer } from './redis-server.mjs';
@@ -22,7 +21,6 @@ const steps = [
   { name: 'rust tests', command: 'cargo test --locked --no-fail-fast', does: cargoTest },
   { name: 'pack', command: 'npm run pack:local', does: () => pack() },
   { name: 'jest', command: 'npm run test:js', does: () => jest() },
-  { name: 'flavours', command: 'node scripts/flavours.mjs', does: () => everyFlavour() },
   { name: 'chaos', command: 'npm run chaos -- --quick', does: quickChaos },
 ];
 

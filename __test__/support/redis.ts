@@ -1,37 +1,44 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RedisOptions } from '@huntaze/rate-limit';
-import { flavoured } from './flavours';
+import { PATIENT_MS } from './time';
 
 const INSTALL =
   'redis-server is missing: install it with `apt-get install redis-server` (Debian, Ubuntu), `brew install redis` (macOS) or `apk add redis` (Alpine)';
 
-/** A real Redis of one test file's own, on a free port, with nothing on disk: one server, or what TEST_REDIS says. */
+/** A real Redis of one test file's own, on a free port, with nothing on disk. */
 export interface RedisServer {
   readonly port: number;
   readonly url: string;
-  /** What goes into the `redis` option where it is no URL. */
+  /** What goes into the `redis` option where it is no URL. A password that the spec has asked for is in neither. */
   readonly options: RedisOptions;
-  /** The same as variables. A password that the spec has asked for is in none of the three. */
-  readonly variables: Record<string, string>;
   /** Runs redis-cli on it and returns what it prints. */
   cli(...args: string[]): string;
-  /** How many it has, but for those of the tests; of several nodes, the one that has the most. */
+  /** How many it has, but for that of the question. */
   connections(): number;
   /** Every key with its TTL in ms; -1 is a key that lives forever. */
   ttls(): Record<string, number>;
   stop(): Promise<void>;
 }
 
+/** A server that others have taken the port from ends with this. */
+const TAKEN = /Address already in use|Failed listening/;
+const ATTEMPTS = 5;
+
 export async function startRedis(...options: string[]): Promise<RedisServer> {
-  const start = flavoured();
-  return start ? start(options) : startRedisOn(await freePort(), ...options);
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await startRedisOn(await freePort(), ...options);
+    } catch (error) {
+      if (attempt === ATTEMPTS || !TAKEN.test((error as Error).message)) throw error;
+    }
+  }
 }
 
-/** A plain one, on a port that is given: as when a server is started again, or where the options say what it is. */
+/** On a port that is given: as when a server is started again. */
 export async function startRedisOn(port: number, ...options: string[]): Promise<RedisServer> {
   const dir = mkdtempSync(join(tmpdir(), 'rate-limit-redis-'));
   const child = spawn(
@@ -51,10 +58,8 @@ export async function startRedisOn(port: number, ...options: string[]): Promise<
   return {
     port,
     url: `redis://127.0.0.1:${port}`,
-    options: { host: '127.0.0.1', port },
-    variables: { REDIS_HOST: '127.0.0.1', REDIS_PORT: `${port}` },
+    options: { host: '127.0.0.1', port, connectTimeoutMs: PATIENT_MS },
     cli,
-    // Less the one that asks.
     connections: () => Number(/connected_clients:(\d+)/.exec(cli('info', 'clients'))![1]) - 1,
     ttls() {
       const keys = cli('--scan').split('\n').filter(Boolean);
@@ -82,11 +87,26 @@ function ready(child: ChildProcess): Promise<void> {
   });
 }
 
+/**
+ * The ports that are tried, by worker of Jest: below those that systems give to whoever asks for any, so that nothing else on the
+ * machine is given one between the look and the use, nor while a test wants nobody to listen there.
+ */
+const [LOWEST, HIGHEST, PER_WORKER] = [15_000, 31_000, 1000];
+const worker = Number(process.env.JEST_WORKER_ID ?? 1) % ((HIGHEST - LOWEST) / PER_WORKER);
+// Another run at the same time begins elsewhere.
+let next = Math.floor(Math.random() * PER_WORKER);
+
 /** A port nobody listens on; good for servers and for refusals. */
 export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  for (let i = 0; i < PER_WORKER; i++) {
+    const port = LOWEST + worker * PER_WORKER + (next++ % PER_WORKER);
+    const server = createServer();
+    const free = await new Promise((resolve) => {
+      server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true));
+    });
+    if (!free) continue;
+    await new Promise((resolve) => server.close(resolve));
+    return port;
+  }
+  throw new Error('no port is free');
 }

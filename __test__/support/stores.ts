@@ -1,7 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RedisOptions } from '@huntaze/rate-limit';
-import { freePort, startRedis, startRedisOn, type RedisServer } from './redis';
+import { freePort, startRedis, type RedisServer } from './redis';
+import { PATIENT_MS } from './time';
+
+export { pass } from './time';
 
 /** A place where logs live, as a test is run over it. */
 export interface StoreUnderTest {
@@ -40,13 +43,12 @@ const memory: StoreUnderTest = {
 
 const redis = overRedis('redis', async () => {
   const server = await startRedis();
-  return [server, { url: server.url }];
+  return [server, { url: server.url, connectTimeoutMs: PATIENT_MS }];
 });
 
 export const overTls = overRedis('redis over TLS with a password', async () => {
   const port = await freePort();
-  const server = await startRedisOn(
-    await freePort(),
+  const server = await startRedis(
     ...['--requirepass', PASSWORD, '--tls-port', `${port}`, '--tls-auth-clients', 'no'],
     ...[
       '--tls-cert-file',
@@ -58,25 +60,15 @@ export const overTls = overRedis('redis over TLS with a password', async () => {
     ],
   );
   const tls = { ca: readFileSync(tlsFile('ca.pem'), 'utf8'), servername: 'redis.test' };
-  return [server, { host: '127.0.0.1', port, password: ['rotated-away', PASSWORD], tls }];
+  return [server, { host: '127.0.0.1', port, password: ['rotated-away', PASSWORD], tls, connectTimeoutMs: PATIENT_MS }];
 });
 
-/** Every store: one suite is run over all of them. Where TEST_REDIS names another kind of Redis, over that one alone. */
-export const stores = process.env.TEST_REDIS ? [redis] : [memory, redis, overTls];
+/** Every store: one suite is run over all of them. Other kinds of Redis have flavours.spec.ts. */
+export const stores = [memory, redis, overTls];
 
 let count = 0;
 
 /** An id that no other test uses, in this process or another. */
 export function freshId(): string {
   return `test-${process.pid}-${Date.now().toString(36)}-${count++}`;
-}
-
-/**
- * Resolves once `ms` have passed on the machine's clock, which the servers on it share. setTimeout alone may fire a
- * fraction of a millisecond early.
- */
-export async function pass(ms: number): Promise<void> {
-  const until = performance.now() + ms;
-  do await new Promise((resolve) => setTimeout(resolve, Math.max(1, until - performance.now())));
-  while (performance.now() < until);
 }

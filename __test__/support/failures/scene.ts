@@ -1,6 +1,8 @@
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { startRedis, type RedisServer } from '../redis';
 
+export { until } from '../time';
+
 export type Op = 'limit' | 'check' | 'status' | 'reset';
 
 /** Where a failing Redis is, and who asks there: the `redis` option but for the password. */
@@ -84,15 +86,6 @@ export class Scene {
 
 export function at(port: number): Place {
   return { host: '127.0.0.1', port };
-}
-
-/** Resolves once `holds` does; a server on this machine takes milliseconds. */
-export async function until(holds: () => boolean): Promise<void> {
-  const end = performance.now() + 10_000;
-  while (!holds()) {
-    if (performance.now() > end) throw new Error('it has not come to this within 10 s');
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 /** What one Redis answers before any script is run: it is no cluster. */
