@@ -5,23 +5,21 @@ import { join } from 'node:path';
 import { CANARY, FORMS, heard } from './support/canary';
 import { failures, Scene, type Op, type Place } from './support/failures';
 import { echoes } from './support/failures/echoes';
+import { PATIENT_MS } from './support/time';
 
 // A password is given in every way there is, every failure is met with it, and it is nowhere: not in errors and their
 // causes, not in what inspecting a limiter shows, not in what the process prints with all of Node.js's logs turned on.
 
 const FIXTURE = join(__dirname, 'fixtures/meeting.cjs');
 
-/** More than any failure takes that is no time-out: a busy machine is none. */
-const PATIENT = 10_000;
-
 interface Way {
   readonly way: string;
+  readonly ops?: readonly Op[];
   readonly redis?: object;
   readonly env?: Record<string, string>;
 }
 
 interface Meeting {
-  readonly ops: readonly Op[];
   readonly timeoutMs: number;
   readonly ways: readonly Way[];
 }
@@ -40,7 +38,8 @@ afterEach(async () => {
 /** Has a process meet it, and returns all that it printed. */
 async function printed(meeting: Meeting): Promise<string> {
   const file = join(directory, 'meeting.json');
-  writeFileSync(file, JSON.stringify(meeting));
+  const ways = meeting.ways.map((way) => ({ ops: ['limit'], ...way }));
+  writeFileSync(file, JSON.stringify({ ...meeting, ways }));
   const own = Object.entries(process.env).filter(([name]) => !/REDIS|ELASTICACHE|NODE_EXTRA_CA_CERTS/.test(name));
   const child = spawn(process.execPath, [FIXTURE, file], {
     env: { ...Object.fromEntries(own), NODE_DEBUG: '*' },
@@ -67,20 +66,30 @@ function endOf(text: string, way: string, op: Op): string | undefined {
   return line?.slice(`${way} ${op}: `.length);
 }
 
-/** The canary as each option takes it, and as the environment does. */
-function everyWay(place: Place, connectTimeoutMs = PATIENT): Way[] {
+/**
+ * The canary as each option takes it, and as the environment does. All are met at the same time: the budget of the connect keeps
+ * them from sharing a connection. The environment says nothing of it, so that a failure that comes when half of it has run out is
+ * waited for once there, and not with each operation.
+ */
+function everyWay(place: Place, ops: readonly Op[], connectTimeoutMs?: number): Way[] {
   const { host, port, username, tls } = place;
-  const plain = { ...place, connectTimeoutMs };
+  const budget = connectTimeoutMs ?? PATIENT_MS;
+  const once = connectTimeoutMs === undefined ? ops : ops.slice(0, 1);
   const [user, secret] = [username ?? '', encodeURIComponent(CANARY)];
   const url = `${tls ? 'rediss' : 'redis'}://${user}:${secret}@${host}:${port}`;
   return [
-    { way: 'url', redis: { url, tls, connectTimeoutMs } },
-    { way: 'password', redis: { ...plain, password: CANARY } },
-    { way: 'list', redis: { ...plain, password: [`first-${CANARY}`, CANARY] } },
-    { way: 'function', redis: { ...plain, password: { source: { returns: CANARY } } } },
-    { way: 'URL variable', env: { REDIS_URL: url } },
+    { way: 'url', ops, redis: { url, tls, connectTimeoutMs: budget } },
+    { way: 'password', ops, redis: { ...place, connectTimeoutMs: budget - 1, password: CANARY } },
+    { way: 'list', ops, redis: { ...place, connectTimeoutMs: budget - 2, password: [`first-${CANARY}`, CANARY] } },
+    {
+      way: 'function',
+      ops,
+      redis: { ...place, connectTimeoutMs: budget - 3, password: { source: { returns: CANARY } } },
+    },
+    { way: 'URL variable', ops: once, env: { REDIS_URL: url } },
     {
       way: 'host variables',
+      ops: once,
       env: {
         REDIS_HOST: host,
         REDIS_PORT: `${port}`,
@@ -96,20 +105,20 @@ function everyWay(place: Place, connectTimeoutMs = PATIENT): Way[] {
 const withPassword = failures.filter(({ password }) => password !== 'absent');
 
 test.each([...withPassword, ...echoes].map((f) => [f.code, f.name, f] as const))('%s: %s', async (_, __, failure) => {
-  const { code, orElse, ops = ['limit', 'check', 'status', 'reset'], timeoutMs = PATIENT } = failure;
-  const ways = everyWay(await failure.arrange(scene), failure.connectTimeoutMs);
-  const text = await printed({ ops, timeoutMs, ways });
+  const { code, orElse, ops = ['limit', 'check', 'status', 'reset'], timeoutMs = PATIENT_MS } = failure;
+  const ways = everyWay(await failure.arrange(scene), ops, failure.connectTimeoutMs);
+  const text = await printed({ timeoutMs, ways });
   expectSilence(text);
   // It has been met in each way, or the silence says nothing.
-  for (const { way } of ways) {
-    for (const op of ops) expect(endOf(text, way, op)).toMatch(new RegExp(`^(${code}|${orElse ?? code})$`));
+  for (const { way, ops } of ways) {
+    for (const op of ops!) expect(endOf(text, way, op)).toMatch(new RegExp(`^(${code}|${orElse ?? code})$`));
   }
 });
 
 test.each(['throws', 'rejects'])('a password function that fails and says why: it %s', async (how) => {
   const { port } = await scene.redis();
   const redis = { host: '127.0.0.1', port, password: { source: { [how]: `no ${CANARY} today` } } };
-  const text = await printed({ ops: ['limit'], timeoutMs: PATIENT, ways: [{ way: how, redis }] });
+  const text = await printed({ timeoutMs: PATIENT_MS, ways: [{ way: how, redis }] });
   expectSilence(text);
   expect(text).toContain(`${how} limit: NOAUTH`);
 });
@@ -165,7 +174,7 @@ const unusable: Way[] = [
 
 test('what cannot be configured', async () => {
   const numbered = unusable.map((way, i) => ({ ...way, way: `${i} ${way.way}` }));
-  const text = await printed({ ops: ['limit'], timeoutMs: 50, ways: numbered });
+  const text = await printed({ timeoutMs: 50, ways: numbered });
   expectSilence(text);
   // What could be the name of a host is looked up.
   for (const { way } of numbered) expect([way, endOf(text, way, 'limit')]).toEqual([way, expect.stringMatching(/^E/)]);

@@ -3,14 +3,12 @@ import { RateLimitError, RateLimiter } from '@huntaze/rate-limit';
 import { at, failures, Scene, type Failure, type Op, type Place } from './support/failures';
 import { freePort } from './support/redis';
 import { freshId } from './support/stores';
+import { PATIENT_MS } from './support/time';
 
 // The codes of `onStoreError: 'throw'`, each met for real through the public interface.
 
 const PASSWORD = 'correct-horse-battery-staple';
 const OPS: Op[] = ['limit', 'check', 'status', 'reset'];
-
-/** More than any failure takes that is no time-out: a busy machine is none. */
-const PATIENT = 10_000;
 
 let scene: Scene;
 const open: RateLimiter[] = [];
@@ -19,7 +17,7 @@ afterEach(async () => {
   await scene.end();
 });
 
-function limiter(place: Place, timeoutMs = PATIENT, name = freshId(), connectTimeoutMs = PATIENT): RateLimiter {
+function limiter(place: Place, timeoutMs = PATIENT_MS, name = freshId(), connectTimeoutMs = PATIENT_MS): RateLimiter {
   const { password } = scene;
   const redis = { ...place, password, connectTimeoutMs };
   const made = new RateLimiter({ name, limit: 5, windowMs: 60_000, onStoreError: 'throw', timeoutMs, redis });
@@ -40,9 +38,12 @@ async function failing(call: Promise<unknown>): Promise<Error & { code?: string 
   return error;
 }
 
-/** Asks over a connection of its own: what a limiter remembers of its last failure is another test's. */
-async function failingAfresh(place: Place, op: Op, { timeoutMs, connectTimeoutMs }: Partial<Failure> = {}) {
-  const asked = limiter(place, timeoutMs, freshId(), connectTimeoutMs);
+/**
+ * Asks over a connection of its own, which another budget of the connect makes sure of: what a limiter remembers of its last failure
+ * is no other's.
+ */
+async function failingAfresh(place: Place, op: Op, { timeoutMs, connectTimeoutMs = PATIENT_MS }: Failure) {
+  const asked = limiter(place, timeoutMs, freshId(), connectTimeoutMs - OPS.indexOf(op));
   const error = await failing(asked[op]('id'));
   await asked.close();
   return error;
@@ -57,7 +58,7 @@ for (const failure of failures) {
     test(`${code}: ${name}${given === undefined ? '' : ', with a password'}`, async () => {
       scene = new Scene(given);
       const place = await arrange(scene);
-      for (const op of ops) {
+      const meet = async (op: Op) => {
         let error = await failingAfresh(place, op, failure);
         for (let i = 0; orElse !== undefined && error.code === orElse && i < 50; i++) {
           error = await failingAfresh(place, op, failure);
@@ -67,7 +68,8 @@ for (const failure of failures) {
           expect(error.cause).toBeInstanceOf(Error);
           expect((error.cause as Error).message).not.toBe('');
         }
-      }
+      };
+      await Promise.all(ops.map(meet));
     });
   }
 }

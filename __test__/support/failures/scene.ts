@@ -28,7 +28,10 @@ export interface Failure {
   readonly connectTimeoutMs?: number;
   /** Happens only to a client that has a password, or only to one that has none. */
   readonly password?: 'needed' | 'absent';
-  /** The code it has where the system delivers the end of the connection ahead of the server's last words. */
+  /**
+   * The code it has where the system delivers the end of the connection ahead of the server's last words, or where the machine
+   * is so busy that the budget of the connect runs out before.
+   */
   readonly orElse?: string;
   arrange(scene: Scene): Promise<Place>;
 }

@@ -62,7 +62,8 @@ export const tls: Failure[] = [
   {
     name: 'TLS to a plain port of Redis, which waits for more',
     code: 'TLS',
-    connectTimeoutMs: 1000,
+    connectTimeoutMs: 600,
+    orElse: 'ETIMEDOUT',
     arrange: async (scene) => ({ ...at((await scene.redis()).port), tls: { ca } }),
   },
   {
@@ -73,7 +74,8 @@ export const tls: Failure[] = [
   {
     name: 'plain text to a TLS port that waits for more',
     code: 'TLS',
-    connectTimeoutMs: 1000,
+    connectTimeoutMs: 600,
+    orElse: 'ETIMEDOUT',
     arrange: (scene) =>
       scene.listen((socket, chunk) => void (chunk?.[0] === 0x16 && socket.write(Buffer.of(0x16, 3, 3, 0, 122)))),
   },
