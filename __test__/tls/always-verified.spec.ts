@@ -5,6 +5,7 @@ import { RateLimiter, type RedisOptions } from '@huntaze/rate-limit';
 import { Scene } from '../support/failures';
 import { ca, caFile, speaksTls } from '../support/failures/tls';
 import { freshId } from '../support/stores';
+import { PATIENT_MS } from '../support/time';
 
 // Nothing in an option, a URL or a variable turns verification off: against a server that nobody should believe, whatever
 // looks as if it might is refused by name, or changes nothing.
@@ -26,7 +27,7 @@ afterAll(() => scene.end());
 async function withOptions(redis: unknown): Promise<string | undefined> {
   let limiter: RateLimiter | undefined;
   try {
-    const asked = { limit: 5, windowMs: 60_000, onStoreError: 'throw', timeoutMs: 10_000 } as const;
+    const asked = { limit: 5, windowMs: 60_000, onStoreError: 'throw', timeoutMs: PATIENT_MS } as const;
     limiter = new RateLimiter({ name: freshId(), ...asked, redis: redis as RedisOptions });
     return (await limiter.limit('id')).source;
   } catch (error) {
@@ -36,10 +37,23 @@ async function withOptions(redis: unknown): Promise<string | undefined> {
   }
 }
 
-/** The same of a process with this environment, from its start. */
+const others = () =>
+  Object.fromEntries(Object.entries(process.env).filter(([name]) => !/REDIS|ELASTICACHE|NODE_/.test(name)));
+
+/** The same of what is in the environment when a limiter is asked first. */
+async function withVariables(more: Record<string, string>): Promise<string | undefined> {
+  const before = process.env;
+  process.env = { ...others(), ...more };
+  try {
+    return await withOptions(undefined);
+  } finally {
+    process.env = before;
+  }
+}
+
+/** The same of a process with this environment, from its start: what OpenSSL and Node.js read, they read then. */
 async function withEnvironment(more: Record<string, string>, flags: string[] = []): Promise<string> {
-  const clean = Object.entries(process.env).filter(([name]) => !/REDIS|ELASTICACHE|NODE_/.test(name));
-  const env = { ...Object.fromEntries(clean), ...more };
+  const env = { ...others(), ...more };
   const { stdout } = await promisify(execFile)(process.execPath, [...flags, ASKED], { env });
   return stdout.trim();
 }
@@ -51,6 +65,7 @@ describe('the control: who trusts the authority, and says so, is let in', () => 
   });
 
   test('by a variable', async () => {
+    expect(await withVariables({ REDIS_URL: rediss, NODE_EXTRA_CA_CERTS: caFile })).toBe('redis');
     expect(await withEnvironment({ REDIS_URL: rediss, NODE_EXTRA_CA_CERTS: caFile })).toBe('redis');
   });
 });
@@ -62,14 +77,14 @@ const SCHEMES = ['rediss+insecure', 'redis+tls', 'rediss-insecure', 'redis+unver
 describe('a URL', () => {
   test.each([...ENDINGS, ...MORE_ENDINGS])('that ends in %s is refused', async (ending) => {
     expect(await withOptions({ url: rediss + ending })).toBe(REFUSED);
-    expect(await withEnvironment({ REDIS_URL: rediss + ending })).toBe(UNUSABLE);
-    expect(await withEnvironment({ ELASTICACHE_REDIS_URL: rediss + ending })).toBe(UNUSABLE);
+    expect(await withVariables({ REDIS_URL: rediss + ending })).toBe(UNUSABLE);
+    expect(await withVariables({ ELASTICACHE_REDIS_URL: rediss + ending })).toBe(UNUSABLE);
   });
 
   test.each(SCHEMES)('that begins with %s: is refused', async (scheme) => {
     const url = rediss.replace('rediss', scheme);
     expect(await withOptions({ url })).toBe(REFUSED);
-    expect(await withEnvironment({ REDIS_URL: url })).toBe(UNUSABLE);
+    expect(await withVariables({ REDIS_URL: url })).toBe(UNUSABLE);
   });
 
   test.each(['REDISS', 'RedisS'])('that begins with %s: is TLS, and verified', async (scheme) => {
@@ -143,10 +158,10 @@ describe('the option tls', () => {
 describe('the environment', () => {
   test.each(['ELASTICACHE_REDIS_TLS', 'REDIS_TLS', 'REDIS_SSL_ENABLED'])('%s', async (name) => {
     for (const off of ['false', '0', 'no', 'insecure', 'none']) {
-      expect(await withEnvironment({ REDIS_URL: rediss, [name]: off })).toBe(UNUSABLE);
+      expect(await withVariables({ REDIS_URL: rediss, [name]: off })).toBe(UNUSABLE);
     }
-    expect(await withEnvironment({ REDIS_URL: rediss, [name]: '' })).toBe('TLS');
-    expect(await withEnvironment({ REDIS_HOST: '127.0.0.1', REDIS_PORT: `${port}`, [name]: 'true' })).toBe('TLS');
+    expect(await withVariables({ REDIS_URL: rediss, [name]: '' })).toBe('TLS');
+    expect(await withVariables({ REDIS_HOST: '127.0.0.1', REDIS_PORT: `${port}`, [name]: 'true' })).toBe('TLS');
   });
 
   const idle: Record<string, string>[] = [
