@@ -44,8 +44,7 @@ export class IamGate {
   /** How often each connection was let in. */
   readonly letIn: number[] = [];
   connections = 0;
-  /** Those that have ended, and those of them that were too old. */
-  ended = 0;
+  /** Those that have ended for being too old. */
   expired = 0;
   /** How far its clock is ahead of this machine's, in ms. */
   aheadMs = 0;
@@ -53,6 +52,7 @@ export class IamGate {
   readonly #options: GateOptions;
   readonly #redis: Behind;
   readonly #sockets = new Set<Socket>();
+  readonly #expiries = new Set<() => void>();
   readonly #server = createServer(CERTIFICATE, (socket) => this.#serve(socket));
 
   private constructor(options: GateOptions, redis: Behind) {
@@ -79,6 +79,11 @@ export class IamGate {
     return (this.#server.address() as AddressInfo).port;
   }
 
+  /** Ends all that there are, as if they had become too old. */
+  expire(): void {
+    for (const expire of this.#expiries) expire();
+  }
+
   async stop(): Promise<void> {
     for (const socket of this.#sockets) socket.destroy();
     await new Promise((resolve) => this.#server.close(resolve));
@@ -97,7 +102,7 @@ export class IamGate {
     const server = connect(this.#redis.port, '127.0.0.1');
     const end = () => {
       clearTimeout(timer);
-      if (this.#sockets.has(client)) this.ended++;
+      this.#expiries.delete(expire);
       for (const socket of [client, server]) {
         this.#sockets.delete(socket);
         socket.destroy();
@@ -108,7 +113,8 @@ export class IamGate {
       this.expired++;
       end();
     };
-    let timer = setTimeout(expire, life);
+    let timer: NodeJS.Timeout | undefined;
+    this.#expiries.add(expire);
     for (const socket of [client, server]) {
       this.#sockets.add(socket);
       socket.setNoDelay().on('error', end).on('close', end);

@@ -2,6 +2,7 @@ import { RateLimiter, elastiCacheIam, type AwsCredentials, type Decision } from 
 import { Cluster, SHARDS } from '../servers/index.cjs';
 import { freshId } from '../support/stores';
 import { BEHIND, IamGate } from './gate';
+import { PATIENT_MS } from '../support/time';
 
 // Connections that stay for longer than their tokens hold, and than a login does: they log in again while checks go on.
 
@@ -21,15 +22,15 @@ jest.mock('../../face/binding.js', () => {
 
 /** Connections, each of a limiter of its own. */
 const CLIENTS = 4;
-/** How long a login holds: between the moment to renew it and the one to give up there is an eighth of a second at the least. */
+/** How long a login holds for them: it is renewed, or the connection replaced, before that is over. */
 const LIFE_MS = 6000;
-/** What the server allows, on a busy machine. */
-const ENOUGH_MS = 9000;
+/** What the server allows: so much more that no busy machine makes a renewal come too late. */
+const ENOUGH_MS = 24_000;
 /** A token's, and those who ask share one for a second. */
-const TOKEN_MS = 5000;
+const TOKEN_MS = 15_000;
 /** A node of the cluster is not to be given up by the others. */
 const STEADY = { hostNames: 'localhost', nodeTimeoutMs: 20_000 };
-const PATIENCE_MS = 45_000;
+const PATIENCE_MS = 100_000;
 
 const WHO = { cache: 'limits', username: 'limiter', region: 'eu-west-1' };
 
@@ -51,10 +52,17 @@ function open(count: number, serverless = false): void {
   };
   const [{ port, ca }] = gates as [IamGate];
   const password = elastiCacheIam({ ...WHO, serverless, credentials });
-  const redis = { host: 'localhost', port, username: WHO.username, password, tls: { ca }, connectTimeoutMs: 10_000 };
+  const redis = {
+    host: 'localhost',
+    port,
+    username: WHO.username,
+    password,
+    tls: { ca },
+    connectTimeoutMs: PATIENT_MS,
+  };
   const options = { name: 'live', limit: 1_000_000, windowMs: 60_000, denyCacheMs: 0, redis } as const;
   limiters = Array.from({ length: count }, () => {
-    return new RateLimiter({ ...options, onStoreError: 'throw', timeoutMs: 10_000 });
+    return new RateLimiter({ ...options, onStoreError: 'throw', timeoutMs: PATIENT_MS });
   });
 }
 
@@ -102,14 +110,13 @@ test('they log in again, with another token each time, and no check fails', asyn
   gates = [await IamGate.start({ ...WHO, lifeMs: ENOUGH_MS })];
   open(CLIENTS);
   const [gate] = gates as [IamGate];
-  const begun = performance.now();
-  const outcomes = await load(() => renewedTwice(gate, CLIENTS));
+  // They are older by then than the server lets a login become.
+  const enough = performance.now() + ENOUGH_MS;
+  const outcomes = await load(() => performance.now() > enough && renewedTwice(gate, CLIENTS));
   expect(Object.keys(outcomes)).toEqual(['redis']);
-  // They are older by now than the server lets a login become.
-  expect(performance.now() - begun).toBeGreaterThan(ENOUGH_MS);
   expectEachLetIn(gate);
   expect(signed).toBeLessThanOrEqual(gate.logins.length);
-}, 60_000);
+});
 
 test('nor does one on a cluster, as a serverless cache is, where each node is logged in to', async () => {
   mockLifeMs = LIFE_MS;
@@ -133,10 +140,11 @@ test('nor does one on a cluster, as a serverless cache is, where each node is lo
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   open(1, true);
-  const outcomes = await load(() => gates.every((gate) => renewedTwice(gate, 1)));
+  const enough = performance.now() + ENOUGH_MS;
+  const outcomes = await load(() => performance.now() > enough && gates.every((gate) => renewedTwice(gate, 1)));
   expect(Object.keys(outcomes)).toEqual(['redis']);
   for (const gate of gates) expectEachLetIn(gate);
-}, 90_000);
+});
 
 test('the control: who does not log in again is disconnected in the midst of it', async () => {
   mockLifeMs = undefined;
@@ -145,4 +153,4 @@ test('the control: who does not log in again is disconnected in the midst of it'
   const [gate] = gates as [IamGate];
   await load(() => gate.expired >= CLIENTS);
   expect(Math.max(...gate.letIn)).toBe(1);
-}, 60_000);
+});

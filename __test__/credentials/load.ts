@@ -1,8 +1,8 @@
 import { RateLimiter, type Decision, type RedisOptions } from '@huntaze/rate-limit';
 import { freshId } from '../support/stores';
+import { PATIENT_MS, until } from '../support/time';
 
-/** More than anything here takes that does not fail: a busy machine is none. */
-const PATIENT = { timeoutMs: 10_000, denyCacheMs: 0 } as const;
+const PATIENT = { timeoutMs: PATIENT_MS, denyCacheMs: 0 } as const;
 
 /**
  * Checks that never stop, over a connection that stays, and over one after another that is made for a single check: processes
@@ -27,15 +27,7 @@ export class Load {
   /** Resolves when so many more have come, checked and gone. */
   async more(newcomers: number): Promise<void> {
     const wanted = this.newcomers + newcomers;
-    await this.until(() => this.newcomers >= wanted);
-  }
-
-  async until(holds: () => boolean): Promise<void> {
-    const end = performance.now() + 15_000;
-    while (!holds()) {
-      if (performance.now() > end) throw new Error('it has not come to this within 15 s');
-      await new Promise((resolve) => setTimeout(resolve, 2));
-    }
+    await until(() => this.newcomers >= wanted);
   }
 
   async end(): Promise<void> {
@@ -46,7 +38,7 @@ export class Load {
 
   #limiter(): RateLimiter {
     // Limiters with the same options share a connection, and these are to be strangers.
-    const redis = { ...this.#redis(), connectTimeoutMs: 10_000 + this.newcomers };
+    const redis = { ...this.#redis(), connectTimeoutMs: PATIENT_MS - this.newcomers };
     return new RateLimiter({ name: 'load', limit: 1_000_000, windowMs: 60_000, redis, ...PATIENT });
   }
 

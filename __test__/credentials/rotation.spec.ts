@@ -1,5 +1,6 @@
 import type { RedisOptions } from '@huntaze/rate-limit';
 import { startRedis, type RedisServer } from '../support/redis';
+import { until } from '../support/time';
 import { Load } from './load';
 
 // A password is rotated as ElastiCache does it, old and new valid first and then the new one alone, while checks go on and
@@ -87,7 +88,7 @@ test('the control: who has the old one alone is not let in', async () => {
   try {
     await load.more(1);
     SET();
-    await load.until(() => load.sources.local! > 0);
+    await until(() => load.sources.local! > 0);
   } finally {
     await load.end();
   }
@@ -103,7 +104,7 @@ test('a user who is made anew while checks go on: each settles, and Redis decide
     user('on', '~*', '+@all', `>${NEW}`);
     await load.more(3);
     const before = load.sources.redis!;
-    await load.until(() => load.sources.redis! > before + NEWCOMERS);
+    await until(() => load.sources.redis! > before + NEWCOMERS);
   } finally {
     await load.end();
   }
