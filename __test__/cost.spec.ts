@@ -2,10 +2,18 @@
 
 import { RateLimiter } from '@huntaze/rate-limit';
 import { startRedis, type RedisServer } from './support/redis';
-import { freshId, pass } from './support/stores';
+import { freshId } from './support/stores';
+import { PATIENT_MS, tryUntil } from './support/time';
 
 const MAX_BATCH = 64;
 const HOUR = 3_600_000;
+/** Of which one is to be cheap. The limit must allow for all of them. */
+const BURSTS = 50;
+
+/** Without the question whether a connection is alive: a matter of how long it was quiet, and not of a check. */
+function decided({ ping: _, ...ran }: Record<string, number>): Record<string, number> {
+  return ran;
+}
 
 /** How often this thread has been woken since. */
 function wakeUps(): () => number {
@@ -30,12 +38,12 @@ describe('the cost of a check', () => {
   beforeEach(async () => {
     limiter = new RateLimiter({
       name: 'cost',
-      limit: 100,
+      limit: 1000,
       windowMs: HOUR,
-      redis: { url: server.url },
+      redis: server.options,
       anomaly: false,
       onStoreError: 'throw',
-      timeoutMs: 10_000,
+      timeoutMs: PATIENT_MS,
     });
     // Connected, and the script known to the server.
     await limiter.check('warm-up');
@@ -56,50 +64,62 @@ describe('the cost of a check', () => {
       );
   }
 
-  /** Comes back with time enough before the next minute, in which each log's TTL is set anew. */
-  async function withinAMinute() {
-    const left = 60_000 - (Date.now() % 60_000);
-    if (left < 2000) await pass(left);
+  interface Cost {
+    readonly ran: Record<string, number>;
+    readonly wakes: number;
   }
 
-  test('a thousand at once travel in a few round trips, and wake this thread no more often', async () => {
-    await withinAMinute();
-    const ids = Array.from({ length: 1000 }, freshId);
-    await Promise.all(ids.map((id) => limiter.check(id)));
-    const burst = async () => {
+  /**
+   * What `checks` cost that go on from those before: in another minute each log's TTL is set anew, and a connection that nothing
+   * has come over for a second is asked whether it is alive. Then they are asked once more.
+   */
+  function costOf(checks: () => Promise<unknown>): Promise<Cost> {
+    const once = async () => {
       const [ran, woken] = [commands(), wakeUps()];
-      await Promise.all(ids.map((id) => limiter.check(id)));
+      await checks();
       const wakes = woken();
       return { ran: ran(), wakes };
     };
-    // The best of three: while the machine lets this thread wait, what has gathered leaves, and that is not its cost.
-    const bursts = [await burst(), await burst(), await burst()];
-    const { ran, wakes } = bursts.sort((a, b) => a.ran.evalsha! - b.ran.evalsha!)[0]!;
-    const { evalsha, ...inside } = ran;
-    // Full batches would be 16. Code that is not compiled yet asks slowly, and what has gathered leaves in the meantime:
-    // 30 to 60 were seen.
-    expect(evalsha).toBeGreaterThanOrEqual(Math.ceil(1000 / MAX_BATCH));
-    expect(evalsha).toBeLessThanOrEqual(125);
-    expect(wakes).toBeLessThanOrEqual(evalsha!);
-    // The log has an admission of the same minute: no TTL to set, nothing to prune.
-    expect(inside).toEqual({ time: evalsha, lindex: 1000, lpush: 1000 });
+    return tryUntil(once, ({ ran }) => ran.pexpire === undefined && ran.ping === undefined);
+  }
+
+  test('a thousand at once travel in a few round trips, and wake this thread no more often', async () => {
+    const ids = Array.from({ length: 1000 }, freshId);
+    const burst = () => Promise.all(ids.map((id) => limiter.check(id)));
+    await burst();
+    let bursts = 0;
+    // While the machine lets this thread wait, or its code is not compiled yet, what has gathered leaves: that is not the cost
+    // of a burst, and the next one is counted. Full batches would be 16; 30 to 60 were seen.
+    const { ran } = await tryUntil(
+      async () => {
+        bursts++;
+        const { ran, wakes } = await costOf(burst);
+        const { evalsha, ...inside } = ran;
+        expect(evalsha).toBeGreaterThanOrEqual(Math.ceil(1000 / MAX_BATCH));
+        expect(wakes).toBeLessThanOrEqual(evalsha!);
+        // The log has an admission of the same minute: no TTL to set, nothing to prune.
+        expect(inside).toEqual({ time: evalsha, lindex: 1000, lpush: 1000 });
+        return { ran };
+      },
+      ({ ran: { evalsha } }) => evalsha! <= 125 || bursts === BURSTS,
+    );
+    expect(ran.evalsha).toBeLessThanOrEqual(125);
   });
 
   test('a lone check is one round trip and one wake-up', async () => {
-    await withinAMinute();
     const id = freshId();
     await limiter.check(id);
-    const [ran, woken] = [commands(), wakeUps()];
-    for (let i = 0; i < 50; i++) await limiter.check(id);
-    const wakes = woken();
-    expect(ran()).toEqual({ evalsha: 50, time: 50, lindex: 50, lpush: 50 });
+    const { ran, wakes } = await costOf(async () => {
+      for (let i = 0; i < 50; i++) await limiter.check(id);
+    });
+    expect(ran).toEqual({ evalsha: 50, time: 50, lindex: 50, lpush: 50 });
     expect(wakes).toBe(50);
   });
 
   test('the first admission of a log sets its TTL', async () => {
     const ran = commands();
     await limiter.check(freshId());
-    expect(ran()).toEqual({ evalsha: 1, time: 1, lindex: 1, lpush: 1, pexpire: 1 });
+    expect(decided(ran())).toEqual({ evalsha: 1, time: 1, lindex: 1, lpush: 1, pexpire: 1 });
   });
 
   test('a full log whose oldest admission has expired costs two commands more', async () => {
@@ -109,7 +129,7 @@ describe('the cost of a check', () => {
     server.cli('pexpire', `{cost:${id}}`, `${HOUR}`);
     const ran = commands();
     expect(await limiter.check(id, { limit: 3 })).toBeUndefined();
-    const { pexpire = 0, ...inside } = ran();
+    const { pexpire = 0, ...inside } = decided(ran());
     expect(inside).toEqual({ evalsha: 1, time: 1, lindex: 2, lpush: 1, ltrim: 1 });
     // Only if a minute has begun since the newest admission.
     expect(pexpire).toBeLessThanOrEqual(1);
@@ -122,7 +142,7 @@ describe('the cost of a check', () => {
     const ran = commands();
     expect((await limiter.limit(id, { limit: 2 })).allowed).toBe(false);
     // The admission is taken back: the log was full.
-    expect(ran()).toEqual({ evalsha: 1, time: 1, lindex: 3, lpush: 1, lpop: 1, llen: 1 });
+    expect(decided(ran())).toEqual({ evalsha: 1, time: 1, lindex: 3, lpush: 1, lpop: 1, llen: 1 });
   });
 
   test('a repeated denial costs the server nothing and wakes nobody', async () => {
@@ -130,9 +150,10 @@ describe('the cost of a check', () => {
       name: 'patient',
       limit: 2,
       windowMs: HOUR,
-      redis: { url: server.url },
+      redis: server.options,
       denyCacheMs: 60_000,
       anomaly: false,
+      timeoutMs: PATIENT_MS,
     });
     const id = freshId();
     for (let i = 0; i < 3; i++) await patient.limit(id);

@@ -169,7 +169,7 @@ test('old, half and half, new, back to old, and new again', async () => {
   });
   expect(written('old')).toEqual(lastOldKeys);
   expectOwnKeys();
-}, 60_000);
+});
 
 test('with half the limit on either side, half and half is no more than the limit', async () => {
   await phase(['old', 'new'], LIMIT / 2, async (apps) => {
@@ -179,7 +179,7 @@ test('with half the limit on either side, half and half is no more than the limi
   await phase(['new', 'new'], LIMIT, async (apps) => {
     expect(await allowed(apps, 'veteran', LIMIT)).toEqual({ old: 0, new: LIMIT / 2 });
   });
-}, 60_000);
+});
 
 describe('with both asked in a row for one window', () => {
   /** What a creator is allowed in one window who asks each process of each phase for as much. */
@@ -201,7 +201,7 @@ describe('with both asked in a row for one window', () => {
       ['both', 'both'],
     ];
     expect(await inOneWindow('there', there)).toBe(LIMIT);
-  }, 60_000);
+  });
 
   test('nor is the way on', async () => {
     const on: Limiter[][] = [
@@ -210,12 +210,12 @@ describe('with both asked in a row for one window', () => {
       ['new', 'new'],
     ];
     expect(await inOneWindow('on', on)).toBe(LIMIT);
-  }, 60_000);
+  });
 
   test('but it has to be a whole window', async () => {
     const hasty: Limiter[][] = [['old', 'both'], ['both', 'new'], ['new']];
     const sum = await inOneWindow('hasty', hasty);
     expect(sum).toBeGreaterThan(LIMIT);
     expect(sum).toBeLessThanOrEqual(2 * LIMIT);
-  }, 60_000);
+  });
 });

@@ -50,12 +50,13 @@ test('the error of a check says the same', () => {
 
 test('a check and its error, for real', async () => {
   jest.restoreAllMocks();
-  const limiter = new RateLimiter({ name: freshId(), limit: 1, windowMs: 1500, anomaly: false });
+  const limiter = new RateLimiter({ name: freshId(), limit: 1, windowMs: 3_600_000, anomaly: false });
   await limiter.check('id');
-  const error = await limiter.check('id').catch((e: unknown) => e as RateLimitError);
-  expect(rateLimitHeaders(error as RateLimitError)).toMatchObject({
-    'Retry-After': '2',
-    RateLimit: '"default";r=0;t=2',
+  const error = (await limiter.check('id').catch((e: unknown) => e)) as RateLimitError;
+  expect(error).toBeInstanceOf(RateLimitError);
+  expect(rateLimitHeaders(error)).toMatchObject({
+    'Retry-After': `${error.retryAfter}`,
+    RateLimit: `"default";r=0;t=${error.retryAfter}`,
     'X-RateLimit-Limit': '1',
   });
   await limiter.close();

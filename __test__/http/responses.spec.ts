@@ -109,7 +109,8 @@ describe('a response of another class', () => {
     const returned = () => shared as unknown as Response;
     const denied = withRateLimit(returned, { id: () => 'full', limiter: full, onDenied: returned });
     const { headers } = await denied(new Request('http://localhost/'));
-    expect([headers.get('x-ratelimit-remaining'), headers.get('retry-after')]).toEqual(['0', '60']);
+    expect(headers.get('x-ratelimit-remaining')).toBe('0');
+    expect(Number(headers.get('retry-after'))).toBeGreaterThan(0);
     expect(await told(answer(shared, 'b'))).toEqual(['7', '3']);
     expect(shared.headers.has('retry-after')).toBe(false);
   });

@@ -69,7 +69,6 @@ test.each(Object.entries(PLANS))(
     // Every 2 × limit + 1 requests are one crossing, told by one of the processes.
     expect(anomalies).toEqual(Array(ROUNDS).fill(Math.floor((limit * PROCESSES) / (2 * limit + 1))));
   },
-  60_000,
 );
 
 test('every key has a TTL, no longer than the window and its slack', () => {

@@ -2,17 +2,18 @@ import { spawn } from 'node:child_process';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { join } from 'node:path';
 import { startRedis, type RedisServer } from '../support/redis';
+import { PATIENT_MS } from '../support/time';
 
 const PACKAGE = JSON.stringify(join(__dirname, '../..'));
 
-/** Runs a script in a process of its own and returns how it ended; it is given ten seconds to end by itself. */
+/** Runs a script in a process of its own and returns how it ended. One that does not end by itself is killed. */
 function run(
   script: string,
   env: Record<string, string> = {},
 ): Promise<{ code: number | null; out: string; err: string }> {
   const child = spawn(process.execPath, ['-e', `const limits = require(${PACKAGE});\n${script}`], {
     env: { ...process.env, REDIS_URL: '', ...env },
-    timeout: 10_000,
+    timeout: PATIENT_MS,
   });
   let [out, err] = ['', ''];
   child.stdout.on('data', (chunk) => (out += chunk));
@@ -42,14 +43,14 @@ test.each(['memory', 'redis'])('a script that made one check ends by itself: %s'
 test('a check in flight keeps the process until it settles', async () => {
   const { port } = hole.address() as AddressInfo;
   const script = `
-    limits.configure({ redis: { host: '127.0.0.1', port: ${port} }, onStoreError: 'throw', timeoutMs: 300 });
+    limits.configure({ redis: { host: '127.0.0.1', port: ${port} }, onStoreError: 'throw', timeoutMs: 100 });
     limits.checkCreatorRateLimit(1).catch((error) => console.log(error.code));`;
   expect(await run(script)).toEqual({ code: 0, out: 'ETIMEDOUT', err: '' });
 });
 
 test('an idle limiter with a live connection does not keep it', async () => {
   const script = `
-    const limiter = new limits.RateLimiter({ name: 'idle', limit: 5, windowMs: 1000 });
+    const limiter = new limits.RateLimiter({ name: 'idle', limit: 5, windowMs: 1000, timeoutMs: ${PATIENT_MS} });
     limiter.limit(1).then((d) => { globalThis.kept = limiter; console.log(d.source); });`;
   expect(await run(script, { REDIS_URL: redis.url })).toEqual({ code: 0, out: 'redis', err: '' });
 });
@@ -63,7 +64,8 @@ test('process.exit with checks in flight is a clean end', async () => {
 
 test('who closes before it ends has counted every denial, the remembered ones too', async () => {
   const script = `
-    const limiter = new limits.RateLimiter({ name: 'closing', limit: 50, windowMs: 3600000, denyCacheMs: 60000 });
+    const limiter = new limits.RateLimiter({
+      name: 'closing', limit: 50, windowMs: 3600000, denyCacheMs: 60000, timeoutMs: ${PATIENT_MS} });
     (async () => {
       let cached = 0;
       for (let i = 0; i < 91; i++) cached += (await limiter.limit('id')).source === 'deny-cache';

@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { startRedis, type RedisServer } from '../support/redis';
 import { freshId } from '../support/stores';
+import { PATIENT_MS } from '../support/time';
 
 let redis: RedisServer;
 beforeAll(async () => {
@@ -21,9 +22,16 @@ function fresh(): typeof RateLimit {
 test('two copies of the face in one process: each its own promises and classes, one native module and its logs', async () => {
   const [a, b] = [fresh(), fresh()];
   expect(a.RateLimitError).not.toBe(b.RateLimitError);
-  for (const redisOption of [undefined, { url: redis.url }]) {
+  for (const redisOption of [undefined, redis.options]) {
     const name = freshId();
-    const options = { name, limit: 20, windowMs: 60_000, redis: redisOption, timeoutMs: 5000, anomaly: false } as const;
+    const options = {
+      name,
+      limit: 20,
+      windowMs: 60_000,
+      redis: redisOption,
+      timeoutMs: PATIENT_MS,
+      anomaly: false,
+    } as const;
     const [la, lb] = [new a.RateLimiter(options), new b.RateLimiter(options)];
     const [fromA, fromB] = await Promise.all(
       [la, lb].map((l) => Promise.allSettled(Array.from({ length: 30 }, () => l.check('same')))),
@@ -44,7 +52,7 @@ test('copies that are thrown away with checks in flight harm nobody', async () =
       name: 'thrown',
       limit: 5,
       windowMs: 1000,
-      redis: { url: redis.url },
+      redis: redis.options,
       anomaly: false,
     });
     for (let n = 0; n < 50; n++) limiter.check(n).catch(() => {});
@@ -54,8 +62,8 @@ test('copies that are thrown away with checks in flight harm nobody', async () =
     name: 'last',
     limit: 5,
     windowMs: 1000,
-    redis: { url: redis.url },
-    timeoutMs: 5000,
+    redis: redis.options,
+    timeoutMs: PATIENT_MS,
   });
   expect((await limiter.limit(1)).source).toBe('redis');
   await limiter.close();

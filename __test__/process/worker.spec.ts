@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { RateLimiter } from '@huntaze/rate-limit';
 import { startRedis, type RedisServer } from '../support/redis';
 import { freshId } from '../support/stores';
+import { PATIENT_MS } from '../support/time';
 
 const PACKAGE = JSON.stringify(join(__dirname, '../..'));
 
@@ -29,8 +30,8 @@ test('a worker is terminated with checks in flight, over and over; the process a
     name: 'own',
     limit: 1_000_000,
     windowMs: 60_000,
-    redis: { url: redis.url },
-    timeoutMs: 5000,
+    redis: redis.options,
+    timeoutMs: PATIENT_MS,
   });
   for (let i = 0; i < 10; i++) {
     const w = worker(
