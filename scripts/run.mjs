@@ -33,9 +33,9 @@ export function output(command, args, options = {}) {
 }
 
 /** Runs a command, shows what it prints and resolves to its exit code and its text. */
-export function tee(command, args) {
+export function tee(command, args, options = {}) {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(command, args, { cwd: root, ...options, stdio: ['ignore', 'pipe', 'inherit'] });
     let text = '';
     child.stdout.setEncoding('utf8').on('data', (chunk) => {
       text += chunk;

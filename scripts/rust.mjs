@@ -1,6 +1,6 @@
 // Rust: there, with what a step needs of it, or a line that says how to get it.
 
-import { Failure, output, run } from './run.mjs';
+import { Failure, asMain, output, run } from './run.mjs';
 
 const MEND =
   'install Rust 1.88 or newer from https://rustup.rs, and a C compiler (Debian: apt-get install build-essential)';
@@ -35,3 +35,5 @@ export function needTarget(target) {
   const installed = output('rustup', ['target', 'list', '--installed']);
   if (installed !== undefined && !installed.split('\n').includes(target)) run('rustup', ['target', 'add', target]);
 }
+
+await asMain(import.meta.url, needComponents);

@@ -1,79 +1,162 @@
-// What npm test and npm run test:app do: steps in order, up to the first failure. The last line is the count of tests.
+// Runs the steps of a command such as npm test, two at a time, and stops at the first failure. What a step prints goes to a
+// file of its own under target/steps/ and is shown where the step fails. The last line is the count of tests.
 
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
-import { Failure, root, run } from './run.mjs';
+import { spawn } from 'node:child_process';
+import { createWriteStream, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { root } from './run.mjs';
 
-const jestResult = join(root, 'target', 'jest.json');
-const tests = { passed: 0, failed: 0 };
+/** Builds use every core there is, most tests wait: a third step would only make the first two slower. */
+const AT_ONCE = 2;
+const PROGRESS_MS = 15_000;
+const SLOWEST = 10;
+/** Lines shown of a step that failed. */
+const SHOWN = 300;
 
-/** Counts tests into the last line. */
-export function count(passed, failed) {
-  tests.passed += passed;
-  tests.failed += failed;
-}
-
-/** Takes steps of `{ name, command, does }`; the command is what a developer runs to see a step alone. */
-export async function inOrder(steps) {
-  const start = Date.now();
-  let failed;
-  for (const [i, step] of steps.entries()) {
-    console.log(`\n=== ${i + 1}/${steps.length} ${step.name}: ${step.command}`);
-    const began = Date.now();
-    try {
-      await (step.does ?? (() => run(...split(step.command))))();
-    } catch (error) {
-      failed = step;
-      console.error(error instanceof Failure ? `error: ${error.message}` : error);
-    }
-    console.log(`--- ${step.name} ${failed ? 'failed' : 'passed'} in ${seconds(began)}`);
-    if (failed) break;
-  }
-  if (failed) {
-    console.log(`\nStopped at ${failed.name}; to see it alone: ${failed.command}`);
-    process.exitCode = 1;
-    // A step that is no test, or a runner that died, counts as one failure: "0 failed" is for success alone.
-    tests.failed ||= 1;
-  }
-  console.log(`\n${seconds(start)} in all`);
-  console.log(`${tests.passed} passed, ${tests.failed} failed`);
-}
-
-/** Runs Jest and counts its tests; returns the names of those it left out. */
-export function jest(...options) {
-  mkdirSync(join(root, 'target'), { recursive: true });
-  // The result of an earlier run must not be counted.
-  rmSync(jestResult, { force: true });
-  /** @type {Error | undefined} */
-  let failure;
-  let pending = [];
+/**
+ * Takes steps of `{ name, command, after }`. The command is what a developer runs to see a step alone; `after` names the
+ * steps that it needs. A step that counts tests does it through results.mjs.
+ */
+export async function runSteps(title, steps) {
+  const run = new Run(title, steps);
+  const progress = setInterval(() => run.progress(), PROGRESS_MS);
   try {
-    run(
-      process.execPath,
-      ['node_modules/jest/bin/jest.js', '--ci', '--json', `--outputFile=${jestResult}`, ...options],
-      {
-        // The report goes to the file and to standard output, the readable text to standard error.
-        stdio: ['ignore', 'ignore', 'inherit'],
-      },
+    await run.finished();
+  } finally {
+    clearInterval(progress);
+  }
+  run.summary();
+}
+
+class Run {
+  #start = performance.now();
+  #logs;
+  #waiting;
+  #running = new Map();
+  #ended = [];
+  #failed = [];
+  #tests = { passed: 0, failed: 0, timed: [] };
+
+  constructor(title, steps) {
+    const names = steps.map(({ name }) => name);
+    for (const { name, after = [] } of steps)
+      for (const needed of after)
+        if (!names.includes(needed)) throw new Error(`${name} needs ${needed}, which is no step of ${title}`);
+    this.title = title;
+    this.total = steps.length;
+    this.#waiting = [...steps];
+    this.#logs = join(root, 'target', 'steps', title.replaceAll(/\W+/g, '-'));
+    rmSync(this.#logs, { recursive: true, force: true });
+    mkdirSync(this.#logs, { recursive: true });
+  }
+
+  async finished() {
+    // A signal that ends this process ends its steps.
+    const end = (signal) => {
+      for (const { child } of this.#running.values()) child.kill(signal);
+      process.exit(1);
+    };
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, end);
+    for (;;) {
+      while (this.#running.size < AT_ONCE && this.#startNext());
+      if (this.#running.size === 0) break;
+      await Promise.race([...this.#running.values()].map(({ done }) => done));
+    }
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.removeListener(signal, end);
+  }
+
+  /** Starts the first step that has what it needs; returns whether there was one. */
+  #startNext() {
+    if (this.#failed.length > 0) return false;
+    const done = new Set(this.#ended.map(({ name }) => name));
+    const at = this.#waiting.findIndex(({ after = [] }) => after.every((name) => done.has(name)));
+    if (at < 0) return false;
+    const [step] = this.#waiting.splice(at, 1);
+    const file = join(this.#logs, step.name.replaceAll(/\W+/g, '-'));
+    const state = { step, log: `${file}.log`, results: `${file}.json`, start: performance.now(), last: '' };
+    this.#running.set(step.name, state);
+    console.log(`${this.#clock()} ${step.name}: ${step.command}`);
+    state.done = this.#execute(state).then((failure) => this.#end(state, failure));
+    return true;
+  }
+
+  /** Resolves to why the step failed, or to undefined. */
+  #execute(state) {
+    const [program, ...args] = state.step.command.split(' ');
+    const log = createWriteStream(state.log);
+    state.child = spawn(program, args, {
+      cwd: root,
+      env: { ...process.env, TEST_RESULTS: state.results },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      // npm is a script under Windows.
+      shell: process.platform === 'win32',
+    });
+    for (const stream of [state.child.stdout, state.child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text) => {
+        log.write(text);
+        state.last = text.trimEnd().split('\n').at(-1).trim() || state.last;
+      });
+    }
+    return new Promise((resolve) => {
+      const ended = (failure) => log.end(() => resolve(failure));
+      state.child.once('error', ({ message }) => ended(`cannot be started: ${message}`));
+      state.child.once('close', (code, signal) => ended(code === 0 ? undefined : `ended with ${signal ?? code}`));
+    });
+  }
+
+  #end(state, failure) {
+    const { step, log, results, start } = state;
+    const seconds = (performance.now() - start) / 1000;
+    this.#running.delete(step.name);
+    const { passed, failed, tests } = existsSync(results)
+      ? JSON.parse(readFileSync(results, 'utf8'))
+      : { passed: 0, failed: 0, tests: [] };
+    this.#tests.passed += passed;
+    // A step that is no test, or a runner that died, counts as one failure: "0 failed" is for success alone.
+    this.#tests.failed += failure && failed === 0 ? 1 : failed;
+    this.#tests.timed.push(...tests.map((test) => ({ ...test, step: step.name })));
+    const counted = passed + failed > 0 ? `, ${passed} passed, ${failed} failed` : '';
+    if (failure === undefined && failed === 0) {
+      this.#ended.push({ name: step.name, seconds });
+      console.log(`${this.#clock()} ${step.name} done in ${seconds.toFixed(1)} s${counted}`);
+      return;
+    }
+    this.#failed.push(step);
+    const lines = readFileSync(log, 'utf8').trimEnd().split('\n');
+    console.log(`\n${lines.slice(-SHOWN).join('\n')}\n`);
+    console.log(
+      `${this.#clock()} ${step.name} failed: ${failure ?? 'a test failed'}, after ${seconds.toFixed(1)} s${counted}`,
     );
-  } catch (error) {
-    failure = error;
+    console.log(`All that it printed: ${relative(root, log)}. To run it alone: ${step.command}`);
+    for (const other of this.#running.keys()) console.log(`Waiting for ${other}, which is running`);
   }
-  if (existsSync(jestResult)) {
-    const result = JSON.parse(readFileSync(jestResult, 'utf8'));
-    count(result.numPassedTests, result.numFailedTests + result.numRuntimeErrorTestSuites);
-    const tests = result.testResults.flatMap(({ assertionResults }) => assertionResults);
-    pending = tests.filter(({ status }) => status === 'pending').map(({ fullName }) => fullName);
+
+  /** What is running, and the last line that each has printed. */
+  progress() {
+    const ended = `${this.#ended.length} of ${this.total}`;
+    const lines = [...this.#running.values()].map(({ step, last }) => `${step.name}: ${last}`.slice(0, 110));
+    console.log(`${this.#clock()} ${ended} done; ${lines.join(`\n${' '.repeat(8)}`)}`);
   }
-  if (failure) throw failure instanceof Failure ? new Failure('jest failed') : failure;
-  return { pending };
-}
 
-function split(command) {
-  const [program, ...args] = command.split(' ');
-  return [program, args];
-}
+  summary() {
+    const slowest = (list) => list.sort((a, b) => b.seconds - a.seconds).slice(0, SLOWEST);
+    const table = (title, list) => {
+      if (list.length > 0) console.log(`\n${title}`);
+      for (const { seconds, name, step } of list)
+        console.log(`${seconds.toFixed(1).padStart(8)} s  ${step === undefined ? name : `${step}: ${name}`}`);
+    };
+    table('The slowest steps', slowest(this.#ended));
+    table('The slowest tests', slowest(this.#tests.timed));
+    const names = this.#failed.map(({ name }) => name).join(', ');
+    console.log(`\n${this.title} ${names ? `failed (${names}) after` : 'passed in'} ${this.#clock().trim()}`);
+    console.log(`${this.#tests.passed} passed, ${this.#tests.failed} failed`);
+    // Without another line: the count is the last.
+    if (names) process.exitCode = 1;
+  }
 
-function seconds(since) {
-  return `${((Date.now() - since) / 1000).toFixed(1)} s`;
+  /** Minutes and seconds since the start. */
+  #clock() {
+    const seconds = Math.floor((performance.now() - this.#start) / 1000);
+    return `${Math.floor(seconds / 60)}:${`${seconds % 60}`.padStart(2, '0')}`.padStart(6);
+  }
 }

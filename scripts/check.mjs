@@ -1,0 +1,28 @@
+// npm run check: what is quick, in two minutes: the sources, and the unit and contract tests on memory and one Redis.
+
+import { asMain } from './run.mjs';
+import { runSteps } from './steps.mjs';
+
+/** What there must be before anything runs, in a fresh clone as well. */
+export const preparation = [
+  { name: 'packages', command: 'node scripts/install.mjs' },
+  { name: 'addon', command: 'npm run --silent build' },
+  { name: 'redis-server', command: 'node scripts/redis-server.mjs' },
+  { name: 'rust components', command: 'node scripts/rust.mjs' },
+];
+
+/** What is said of the sources without running them. */
+export const sources = [
+  { name: 'rustfmt', command: 'cargo fmt --check', after: ['rust components'] },
+  { name: 'prettier', command: 'npm run --silent format:check', after: ['packages'] },
+  { name: 'lint', command: 'npm run --silent lint', after: ['packages'] },
+  { name: 'types', command: 'npm run --silent types', after: ['packages'] },
+  { name: 'clippy', command: 'cargo clippy --all-targets --locked -- -D warnings', after: ['rust components'] },
+];
+
+const tests = [
+  { name: 'rust', command: 'node scripts/cargo-test.mjs', after: ['redis-server'] },
+  { name: 'jest', command: 'node scripts/jest.mjs', after: ['packages', 'addon', 'redis-server'] },
+];
+
+await asMain(import.meta.url, () => runSteps('npm run check', [...preparation, ...sources, ...tests]));

@@ -1,0 +1,36 @@
+// Jest, with its tests counted: node scripts/jest.mjs [OPTIONS OF JEST]
+
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { count } from './results.mjs';
+import { Failure, asMain, root, run } from './run.mjs';
+
+const folder = join(root, 'target', 'jest');
+
+export function jest(...options) {
+  mkdirSync(folder, { recursive: true });
+  const report = join(folder, `${process.pid}.json`);
+  try {
+    const args = ['node_modules/jest/bin/jest.js', '--ci', '--json', `--outputFile=${report}`, ...options];
+    // The report goes to the file and to standard output, the readable text to standard error.
+    run(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+  } catch (error) {
+    throw error instanceof Failure ? new Failure('jest failed') : error;
+  } finally {
+    if (existsSync(report)) countReport(JSON.parse(readFileSync(report, 'utf8')));
+    rmSync(report, { force: true });
+  }
+}
+
+function countReport({ numPassedTests, numFailedTests, numRuntimeErrorTestSuites, numPendingTests, testResults }) {
+  const tests = testResults.flatMap(({ name, assertionResults }) =>
+    assertionResults.map(({ fullName, duration }) => ({
+      name: `${name.slice(join(root, '__test__/').length)}: ${fullName}`,
+      seconds: (duration ?? 0) / 1000,
+    })),
+  );
+  count(numPassedTests, numFailedTests + numRuntimeErrorTestSuites, tests);
+  if (numPendingTests > 0) throw new Failure(`${numPendingTests} tests were skipped: each has to run somewhere`);
+}
+
+await asMain(import.meta.url, jest);

@@ -1,0 +1,22 @@
+// npm run test:all: what npm test leaves out, for it takes long or needs more: other servers, other platforms, the whole of
+// chaos, load, the application, fuzzing, licences.
+
+import { preparation } from './check.mjs';
+import { asMain } from './run.mjs';
+import { runSteps } from './steps.mjs';
+
+const ready = ['packages', 'addon', 'redis-server'];
+
+const steps = [
+  ...preparation,
+  { name: 'tarballs', command: 'npm run --silent pack:local -- --all', after: ['packages'] },
+  { name: 'chaos', command: 'npm run --silent chaos -- --no-build', after: ready },
+  { name: 'load', command: 'node scripts/jest.mjs --selectProjects load', after: ready },
+  { name: 'application', command: 'npm run --silent test:app -- --no-build', after: ['tarballs', 'redis-server'] },
+  { name: 'platforms', command: 'npm run --silent test:platforms', after: ['tarballs', 'redis-server'] },
+  { name: 'servers', command: 'npm run --silent test:servers', after: ready },
+  { name: 'fuzzing', command: 'npm run --silent fuzz' },
+  { name: 'dependencies', command: 'npm run --silent deny' },
+];
+
+await asMain(import.meta.url, () => runSteps('npm run test:all', steps));
