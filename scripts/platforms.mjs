@@ -3,9 +3,12 @@
 
 import { Failure } from './run.mjs';
 
+/** The oldest glibc that the binaries run on. It covers every Linux that Node.js 20 runs on: its own builds want 2.28. */
+export const OLDEST_GLIBC = '2.17';
+
 /**
  * One platform. `build` is what cargo or cargo-zigbuild is asked for: the number after a Linux triple is the oldest
- * glibc the binary runs on, and 2.17 covers every Linux that Node.js 20 runs on.
+ * glibc the binary runs on.
  */
 const platform = (name, target, npm, library, build = target) => ({ name, target, build, npm, library });
 
@@ -13,15 +16,9 @@ const so = 'libhuntaze_rate_limit.so';
 const dylib = 'libhuntaze_rate_limit.dylib';
 
 export const platforms = [
-  platform('linux-x64-gnu', 'x86_64-unknown-linux-gnu', linux('x64', 'glibc'), so, 'x86_64-unknown-linux-gnu.2.17'),
+  platform('linux-x64-gnu', 'x86_64-unknown-linux-gnu', linux('x64', 'glibc'), so, oldGlibc('x86_64')),
   platform('linux-x64-musl', 'x86_64-unknown-linux-musl', linux('x64', 'musl'), so),
-  platform(
-    'linux-arm64-gnu',
-    'aarch64-unknown-linux-gnu',
-    linux('arm64', 'glibc'),
-    so,
-    'aarch64-unknown-linux-gnu.2.17',
-  ),
+  platform('linux-arm64-gnu', 'aarch64-unknown-linux-gnu', linux('arm64', 'glibc'), so, oldGlibc('aarch64')),
   platform('linux-arm64-musl', 'aarch64-unknown-linux-musl', linux('arm64', 'musl'), so),
   platform('darwin-x64', 'x86_64-apple-darwin', { os: ['darwin'], cpu: ['x64'] }, dylib),
   platform('darwin-arm64', 'aarch64-apple-darwin', { os: ['darwin'], cpu: ['arm64'] }, dylib),
@@ -30,6 +27,19 @@ export const platforms = [
 
 function linux(cpu, libc) {
   return { os: ['linux'], cpu: [cpu], libc: [libc] };
+}
+
+function oldGlibc(cpu) {
+  return `${cpu}-unknown-linux-gnu.${OLDEST_GLIBC}`;
+}
+
+export function isLinux({ npm }) {
+  return npm.os[0] === 'linux';
+}
+
+/** Whether this machine can build a platform: Linux is built anywhere, by zig; the others want the tools of their maker. */
+export function canBuild(platform) {
+  return isLinux(platform) || platform.npm.os[0] === process.platform;
 }
 
 /** The file that carries the addon of a platform, beside index.js or in its npm folder. */

@@ -1,4 +1,4 @@
-// The addon as it is shipped, for this machine or a named platform, into npm/<platform>/.
+// The addon as it is shipped, for this machine or for named platforms, into npm/<platform>/.
 // Linux is built against an old glibc, whatever this machine has; macOS and Windows are built on their own kind.
 
 import { homedir } from 'node:os';
@@ -6,24 +6,37 @@ import { join } from 'node:path';
 import { targetDirectory } from './build.mjs';
 import { byVersion, glibcVersions } from './glibc.mjs';
 import { place } from './place.mjs';
-import { addonFile, hostPlatform, platformNamed } from './platforms.mjs';
+import { OLDEST_GLIBC, addonFile, canBuild, hostPlatform, isLinux, platformNamed } from './platforms.mjs';
 import { Failure, asMain, root, run } from './run.mjs';
 import { needTarget } from './rust.mjs';
 import { zigEnvironment } from './zig.mjs';
 
-/** The oldest glibc the package promises: Amazon Linux 2023 has 2.34, Debian 10 and RHEL 8 have 2.28. */
-const OLDEST_GLIBC = '2.28';
+/** One run of cargo builds all: their dependencies compile side by side, and each ends in minutes of one thread. */
+export function prebuild(...platforms) {
+  for (const platform of platforms) {
+    if (!canBuild(platform)) throw new Failure(`${platform.name} is built on a machine of its own kind`);
+  }
+  for (const { target } of platforms) needTarget(target);
+  const zig = platforms.some(isLinux);
+  const targets = platforms.flatMap(({ build }) => ['--target', build]);
+  run('cargo', [zig ? 'zigbuild' : 'build', '--release', '--locked', '--lib', ...targets], {
+    env: environment(platforms, zig),
+  });
+  for (const platform of platforms) {
+    const file = addonPath(platform);
+    place(join(targetDirectory(), platform.target, 'release', platform.library), file);
+    if (isLinux(platform)) checkGlibc(platform.name, file);
+  }
+}
 
-export function prebuild(platform = hostPlatform()) {
-  const { name, target, build, library } = platform;
-  needTarget(target);
-  const options = ['--release', '--locked', '--lib', '--target', build];
-  const env = platform.npm.os[0] === 'linux' ? zigEnvironment() : { ...process.env };
-  env.RUSTFLAGS = rustFlags(name).join(' ');
-  run('cargo', [platform.npm.os[0] === 'linux' ? 'zigbuild' : 'build', ...options], { env });
-  const file = addonPath(platform);
-  place(join(targetDirectory(), target, 'release', library), file);
-  if (platform.npm.os[0] === 'linux') checkGlibc(name, file);
+function environment(platforms, zig) {
+  const env = zig ? zigEnvironment() : { ...process.env };
+  // Flags for every target would go before those of one.
+  for (const name of ['RUSTFLAGS', 'CARGO_ENCODED_RUSTFLAGS']) delete env[name];
+  for (const { name, target } of platforms) {
+    env[`CARGO_TARGET_${target.toUpperCase().replaceAll('-', '_')}_RUSTFLAGS`] = rustFlags(name).join(' ');
+  }
+  return env;
 }
 
 function rustFlags(name) {
@@ -50,4 +63,6 @@ function checkGlibc(name, file) {
   console.log(`${name} needs glibc ${newest} or newer`);
 }
 
-await asMain(import.meta.url, (name) => prebuild(name === undefined ? undefined : platformNamed(name)));
+await asMain(import.meta.url, (...names) =>
+  prebuild(...(names.length > 0 ? names.map(platformNamed) : [hostPlatform()])),
+);
