@@ -1,9 +1,13 @@
-// npm run pack:local: the package and the binary of this machine as tarballs in dist/, to be installed anywhere with
-// `npm install <both>`. With --all: of every platform, whose binaries must be in npm/ (the release does that).
+// npm run pack:local: the package and binaries as tarballs in dist/, to be installed anywhere with `npm install <both>`.
+//
+//   npm run pack:local                the binary of this machine
+//   npm run pack:local -- --all       of every platform: built are those that can be built here, taken those that are in npm/;
+//                                     a line names each that is left out
+//   npm run pack:local -- --release   of every platform, as they are in npm/: nothing is built, and none may be missing
 
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
-import { hostPlatform, platforms } from './platforms.mjs';
+import { basename, join, relative } from 'node:path';
+import { canBuild, hostPlatform, platforms } from './platforms.mjs';
 import { addonPath, prebuild } from './prebuild.mjs';
 import { Failure, asMain, output, root } from './run.mjs';
 
@@ -11,16 +15,38 @@ const dist = join(root, 'dist');
 const staging = join(root, 'target', 'pack');
 
 export function pack(option) {
-  if (option !== undefined && option !== '--all') throw new Failure(`unknown option ${option}; there is --all`);
-  const packed = option === '--all' ? platforms : [hostPlatform()];
-  if (option !== '--all') prebuild(packed[0]);
-  rmSync(dist, { recursive: true, force: true });
-  rmSync(staging, { recursive: true, force: true });
-  for (const directory of [dist, staging]) mkdirSync(directory, { recursive: true });
-  const tarballs = [npmPack(stagePackage(packed)), ...packed.map((platform) => npmPack(stagePlatform(platform)))];
-  console.log(tarballs.map((file) => `dist/${file}`).join('\n'));
+  const { built, packed, left } = chosen(option, (platform) => existsSync(addonPath(platform)));
+  if (option === '--release' && left.length > 0)
+    throw new Failure(`a release has every binary; npm/ lacks ${left.map(({ name }) => name).join(', ')}`);
+  if (built.length > 0) prebuild(...built);
+  const tarballs = packInto(dist, packed);
+  console.log(tarballs.map((file) => relative(root, file)).join('\n'));
+  for (const { name } of left)
+    console.log(`left out: ${name}, which is built on its own kind of machine; npm/${name}/ has no binary`);
 }
 
+/** What is built, what is packed and what is left out, where `isThere` tells which binaries are in npm/. */
+export function chosen(option, isThere) {
+  if (option === undefined) return { built: [hostPlatform()], packed: [hostPlatform()], left: [] };
+  if (option !== '--all' && option !== '--release')
+    throw new Failure(`unknown option ${option}; there are --all and --release`);
+  const built = option === '--all' ? platforms.filter(canBuild) : [];
+  const packed = platforms.filter((platform) => built.includes(platform) || isThere(platform));
+  return { built, packed, left: platforms.filter((platform) => !packed.includes(platform)) };
+}
+
+/**
+ * Packs the package and the binaries of `packed`, as they are in npm/, into a folder that is emptied first. Returns the
+ * tarballs, the package's first.
+ */
+export function packInto(directory, packed) {
+  for (const folder of [directory, staging]) {
+    rmSync(folder, { recursive: true, force: true });
+    mkdirSync(folder, { recursive: true });
+  }
+  const staged = [stagePackage(packed), ...packed.map(stagePlatform)];
+  return staged.map((folder) => join(directory, npmPack(folder, directory)));
+}
 /**
  * The package as it is published. Its manifest names the binaries packed with it as optional dependencies; the one in
  * the repository names none, for `npm ci` would look for them before they are published.
@@ -63,9 +89,9 @@ function copy(from, directory) {
   cpSync(from, join(directory, basename(from)), { recursive: true });
 }
 
-function npmPack(directory) {
-  const printed = output('npm', ['pack', directory, '--pack-destination', dist, '--json', '--ignore-scripts']);
-  if (printed === undefined) throw new Failure(`failed: npm pack ${directory}`);
+function npmPack(folder, into) {
+  const printed = output('npm', ['pack', folder, '--pack-destination', into, '--json', '--ignore-scripts']);
+  if (printed === undefined) throw new Failure(`failed: npm pack ${folder}`);
   const [{ filename }] = Object.values(JSON.parse(printed));
   return filename;
 }

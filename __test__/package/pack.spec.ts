@@ -1,0 +1,100 @@
+// What is packed, by what there is. A copy of the scripts packs here, so that dist/ and npm/ stay as they are.
+
+import { execFileSync, spawnSync } from 'node:child_process';
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { name, version } from '../../package.json';
+import { root } from '../support/consumer';
+import { host, platforms } from '../support/platforms';
+
+const all = platforms.map((platform) => platform.name);
+const tarball = (platform: string) => `huntaze-rate-limit-${platform}-${version}.tgz`;
+
+let copy: string;
+beforeEach(() => {
+  copy = realpathSync(mkdtempSync(join(tmpdir(), 'rate-limit-pack-')));
+  for (const file of ['scripts', 'npm', 'face', 'types', 'index.js', 'index.d.ts', 'package.json'])
+    cpSync(join(root, file), join(copy, file), { recursive: true, filter: (path) => !path.endsWith('.node') });
+  for (const file of ['README.md', 'CHANGELOG.md', 'LICENSE']) cpSync(join(root, file), join(copy, file));
+});
+afterEach(() => rmSync(copy, { recursive: true, force: true }));
+
+function putBinaries(names: string[]) {
+  for (const one of names) writeFileSync(join(copy, 'npm', one, `rate-limit.${one}.node`), 'a library');
+}
+
+function pack(option: string) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['scripts/pack.mjs', option], {
+    cwd: copy,
+    encoding: 'utf8',
+  });
+  return { status, stdout, stderr: stderr.trim() };
+}
+
+/** What the script decides for an option where the binaries of `present` are in npm/, by name. */
+function chosen(option: string | undefined, present: string[]) {
+  const script = `
+    import { chosen } from './scripts/pack.mjs';
+    const all = chosen(${JSON.stringify(option)}, ({ name }) => ${JSON.stringify(present)}.includes(name));
+    const names = Object.entries(all).map(([kind, platforms]) => [kind, platforms.map(({ name }) => name)]);
+    console.log(JSON.stringify(Object.fromEntries(names)));`;
+  const args = ['--input-type=module', '--eval', script];
+  return JSON.parse(execFileSync(process.execPath, args, { cwd: root, encoding: 'utf8' }));
+}
+
+test('without an option this machine’s binary is built and packed', () => {
+  const own = [host.name];
+  expect(chosen(undefined, [])).toEqual({ built: own, packed: own, left: [] });
+  expect(chosen(undefined, all)).toEqual({ built: own, packed: own, left: [] });
+});
+
+test('--all builds what can be built here, takes what is there, and leaves out the rest', () => {
+  const os = process.platform;
+  const built = platforms.filter(({ npm }) => npm.os[0] === 'linux' || npm.os[0] === os).map((one) => one.name);
+  const others = all.filter((one) => !built.includes(one));
+  expect(built).toEqual(
+    expect.arrayContaining(['linux-x64-gnu', 'linux-x64-musl', 'linux-arm64-gnu', 'linux-arm64-musl']),
+  );
+  expect(chosen('--all', [])).toEqual({ built, packed: built, left: others });
+  expect(chosen('--all', others)).toEqual({ built, packed: all, left: [] });
+  expect(chosen('--all', [others[0]!])).toEqual({
+    built,
+    packed: all.filter((one) => built.includes(one) || one === others[0]),
+    left: others.slice(1),
+  });
+});
+
+test('--release packs all seven, builds none, and the package names them', () => {
+  putBinaries(all);
+  const { status, stdout, stderr } = pack('--release');
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+  const files = [`huntaze-rate-limit-${version}.tgz`, ...all.map(tarball)];
+  expect(stdout.trim().split('\n')).toEqual(files.map((file) => join('dist', file)));
+  expect(readdirSync(join(copy, 'dist')).sort()).toEqual(files.sort());
+  const manifest = JSON.parse(readFileSync(join(copy, 'target', 'pack', 'package', 'package.json'), 'utf8'));
+  expect(manifest.optionalDependencies).toEqual(Object.fromEntries(all.map((one) => [`${name}-${one}`, version])));
+}, 120_000);
+
+test.each(all)('--release fails where %s is missing, and packs nothing', (missing) => {
+  putBinaries(all.filter((one) => one !== missing));
+  expect(pack('--release')).toEqual({
+    status: 1,
+    stdout: '',
+    stderr: `error: a release has every binary; npm/ lacks ${missing}`,
+  });
+  expect(existsSync(join(copy, 'dist'))).toBe(false);
+});
+
+test('another option is refused', () => {
+  expect(pack('--every')).toMatchObject({ status: 1, stderr: expect.stringContaining('--all and --release') });
+});
