@@ -18,7 +18,7 @@ export function aptInstall(...packages) {
 
 /**
  * Packages of any release of Debian, unpacked into the empty folder `into` and not installed: the machine's own stay as
- * they are. Their dependencies are to be among them. Needs no root.
+ * they are. Their dependencies are to be among them. A package for another processor is named `musl:arm64`. Needs no root.
  */
 export function aptUnpack(release, packages, into) {
   const apt = join(into, 'apt');
@@ -37,6 +37,7 @@ export function aptUnpack(release, packages, into) {
     'Dir::State::status=/dev/null',
     `Dir::Cache=${join(apt, 'cache')}`,
     'APT::Default-Release=',
+    ...architectures(packages).map((architecture) => `APT::Architectures::=${architecture}`),
     // Its own user may not write here.
     'APT::Sandbox::User=root',
     'Acquire::Languages=none',
@@ -45,6 +46,12 @@ export function aptUnpack(release, packages, into) {
   run('apt-get', [...options, 'download', '-q', ...packages], { cwd: join(apt, 'packages') });
   for (const file of readdirSync(join(apt, 'packages'))) run('dpkg-deb', ['-x', join(apt, 'packages', file), into]);
   rmSync(apt, { recursive: true });
+}
+
+/** This machine's, without which apt does not work, and those that packages name. */
+function architectures(packages) {
+  const named = packages.map((name) => name.split(':')[1]).filter(Boolean);
+  return [...new Set([output('dpkg', ['--print-architecture']), ...named])];
 }
 
 /** Where this machine has Debian from. */
