@@ -1,0 +1,47 @@
+'use strict';
+// Other processes and threads of this Node.js that use the package.
+
+const { spawn } = require('node:child_process');
+const { Worker } = require('node:worker_threads');
+const { patient } = require('./stores.cjs');
+
+const NODE = process.env.CHECK_NODE ? JSON.parse(process.env.CHECK_NODE) : [process.execPath];
+
+// Far beyond what the slowest machine needs: it turns a process that never ends into a failure.
+const HANGS_MS = 300_000;
+
+/** Runs a script, for which `limits` is the package and `options` go into a limiter, and tells how it ended. */
+function runScript(script, store) {
+  const [command, ...args] = NODE;
+  const child = spawn(command, [...args, '-e', `${head(store)}\n${script}`], { cwd: __dirname, timeout: HANGS_MS });
+  let [out, err] = ['', ''];
+  child.stdout.on('data', (chunk) => (out += chunk));
+  child.stderr.on('data', (chunk) => (err += chunk));
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code, signal) => resolve({ code, signal, out: out.trim(), err: err.trim() }));
+  });
+}
+
+/** A thread with a script, as above; it has `parentPort` too. */
+function startWorker(script, store) {
+  return new Worker(`const { parentPort } = require('node:worker_threads');\n${head(store)}\n${script}`, {
+    eval: true,
+  });
+}
+
+/** The next message of a thread; an error where it fails or ends without one. */
+function nextMessage(worker) {
+  return new Promise((resolve, reject) => {
+    worker.once('message', resolve);
+    worker.once('error', reject);
+    worker.once('exit', (code) => reject(new Error(`the thread ended with ${code} and said nothing`)));
+  });
+}
+
+function head(store) {
+  const path = JSON.stringify(require.resolve('@huntaze/rate-limit'));
+  return `const limits = require(${path});\nconst options = ${JSON.stringify(patient(store))};`;
+}
+
+module.exports = { nextMessage, runScript, startWorker };

@@ -1,0 +1,161 @@
+// npm run test:platforms: the binaries of the Linux platforms and the versions of Node.js that the package is for, each
+// binary installed by npm from a tarball and loaded into a Node.js of its platform, under emulation where it must be.
+// __test__/platforms/check.cjs is run in each. The last line is the count of tests.
+//
+//   npm run test:platforms                               all that this machine can run
+//   npm run test:platforms -- linux-arm64-musl 22        platforms, and lines of releases with this machine's binary
+//   npm run test:platforms -- --no-build linux-x64-musl  with the binary that is in npm/ already
+//   npm run test:platforms -- --memory win32-x64-msvc    without a redis-server, which Windows has not
+
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join, relative } from 'node:path';
+import { nodeOfPlatform, nodeOfVersion, nodePlatforms, nodeVersions } from './node-binaries.mjs';
+import { packInto } from './pack.mjs';
+import { hostPlatform, platformNamed } from './platforms.mjs';
+import { prebuild } from './prebuild.mjs';
+import { redisServer } from './redis-server.mjs';
+import { Failure, asMain, root, run, tee } from './run.mjs';
+import { count, inOrder } from './steps.mjs';
+
+const require = createRequire(import.meta.url);
+const { name: packageName } = require('../package.json');
+const certificate = (file) => join(root, '__test__', 'fixtures', 'localhost', file);
+
+// The slowest takes a minute here: far beyond it, a check that never ends is a failure.
+const HANGS_MS = 900_000;
+
+/**
+ * Runs the check on the platforms and lines of releases of Node.js that are named, on all that this machine can run where
+ * none is. Takes the options above too.
+ */
+export async function testPlatforms(...args) {
+  const { names, builds, onRedis } = options(args);
+  const runs = runsOf(names);
+  const packed = [...new Set(runs.map(({ platform }) => platform))];
+  if (builds) timed(`building ${packed.map(({ name }) => name).join(', ')}`, () => prebuild(...packed));
+  // What is on this machine is asked for before anything is run on it.
+  if (onRedis) redisServer();
+  for (const one of runs) one.node = one.start();
+  const folder = realpathSync(mkdtempSync(join(tmpdir(), 'platforms-')));
+  const redis = onRedis ? await startRedis(folder) : undefined;
+  const failed = [];
+  try {
+    const layout = layOut(folder, packed);
+    for (const one of runs) {
+      if (!(await check(one, layout(one.platform), redis))) failed.push(one.name);
+    }
+  } finally {
+    await redis?.server.kill();
+    rmSync(folder, { recursive: true, force: true });
+  }
+  if (failed.length > 0) throw new Failure(`failed on ${failed.join(', ')}`);
+}
+
+function options(args) {
+  const names = args.filter((arg) => !arg.startsWith('--'));
+  const unknown = args.filter((arg) => arg.startsWith('--') && arg !== '--no-build' && arg !== '--memory');
+  if (unknown.length > 0) throw new Failure(`unknown option ${unknown}; there are --no-build and --memory`);
+  return { names, builds: !args.includes('--no-build'), onRedis: !args.includes('--memory') };
+}
+
+/** What is run: a platform's binary, and how the Node.js is started. */
+function runsOf(names) {
+  const [here, versions] = [nodePlatforms(), nodeVersions()];
+  return (names.length > 0 ? names : [...here, ...versions]).map((name) => {
+    if (here.includes(name)) return { name, platform: platformNamed(name), start: () => nodeOfPlatform(name) };
+    if (versions.includes(name))
+      return { name: `Node.js ${name}`, version: name, platform: hostPlatform(), start: () => nodeOfVersion(name) };
+    throw new Failure(`${name} cannot be run on this machine, which can run ${[...here, ...versions].join(', ')}`);
+  });
+}
+
+/**
+ * Packs, and returns what lays out a platform's folder, once each: an application as its user has it, with the package and
+ * the one binary that npm chooses; in `copy` the same again; and in `every` the package with the binaries of all.
+ */
+function layOut(folder, packed) {
+  const tarballs = packInto(join(folder, 'tarballs'), packed);
+  const tarballOf = new Map(packed.map((platform, i) => [platform, tarballs[i + 1]]));
+  const laid = new Map();
+  return (platform) => {
+    if (laid.has(platform)) return laid.get(platform);
+    const app = join(folder, platform.name);
+    cpSync(join(root, '__test__', 'platforms'), app, { recursive: true });
+    const dependencies = { [packageName]: `file:${tarballs[0]}` };
+    const optionalDependencies = Object.fromEntries(
+      packed.map(({ name }, i) => [`${packageName}-${name}`, `file:${tarballs[i + 1]}`]),
+    );
+    writeFileSync(join(app, 'package.json'), JSON.stringify({ private: true, dependencies, optionalDependencies }));
+    const { os, cpu, libc = [] } = platform.npm;
+    const kind = [`--os=${os}`, `--cpu=${cpu}`, ...libc.map((name) => `--libc=${name}`)];
+    run('npm', ['install', ...kind, '--offline', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: app });
+    const chosen = readdirSync(join(app, 'node_modules', '@huntaze')).sort();
+    if (chosen.join() !== `rate-limit,rate-limit-${platform.name}`)
+      throw new Failure(`npm has installed ${chosen.join(', ')} for ${platform.name}`);
+    cpSync(join(app, 'node_modules'), join(app, 'copy', 'node_modules'), { recursive: true });
+    cpSync(join(app, 'node_modules', packageName), join(app, 'every', 'node_modules', packageName), {
+      recursive: true,
+    });
+    for (const [{ name }, tarball] of tarballOf) {
+      const into = join(app, 'every', 'node_modules', `${packageName}-${name}`);
+      mkdirSync(into, { recursive: true });
+      // A path with a drive would be a host to the tar of Git for Windows.
+      run('tar', ['-xzf', relative(into, tarball), '--strip-components=1'], { cwd: into });
+    }
+    laid.set(platform, app);
+    return app;
+  };
+}
+
+/** Runs the check and counts its properties. Returns whether all hold. */
+async function check({ name, platform, version, node }, app, redis) {
+  console.log(`\n${name}`);
+  const began = Date.now();
+  const [command, ...before] = node;
+  const env = {
+    ...process.env,
+    CHECK_PLATFORM: platform.name,
+    CHECK_NODE: JSON.stringify(node),
+    ...(version && { CHECK_VERSION: version }),
+    ...redis?.variables,
+  };
+  const { code, text } = await tee(command, [...before, 'check.cjs'], { cwd: app, env, timeout: HANGS_MS });
+  const [, passed, failed] =
+    /^(\d+) passed, (\d+) failed\n$/.exec(text.slice(text.trimEnd().lastIndexOf('\n') + 1)) ?? [];
+  // Without a last line it has crashed, or a promise has never settled and nothing kept it.
+  count(Number(passed ?? 0), Number(failed ?? 1));
+  const holds = code === 0 && passed > 0 && failed === '0';
+  if (!holds && failed === undefined) console.log(`${name} ended with ${code} and without a count`);
+  console.log(`${name}: ${seconds(began)}`);
+  return holds;
+}
+
+/** A server of this machine, on loopback, which an emulated Node.js reaches as well: plain and over TLS. */
+async function startRedis(folder) {
+  const { Node } = require('../__test__/servers/node.cjs');
+  const { freePorts } = require('../__test__/servers/ports.cjs');
+  const [port, tlsPort] = await freePorts(2);
+  const tls = ['--tls-cert-file', certificate('server.pem'), '--tls-key-file', certificate('server.key')];
+  const others = ['--tls-port', tlsPort, '--tls-ca-cert-file', certificate('ca.pem'), '--tls-auth-clients', 'no'];
+  const server = new Node({ port, folder, options: [...tls, ...others] });
+  await server.start();
+  const variables = { CHECK_REDIS_PORT: port, CHECK_REDIS_TLS_PORT: tlsPort, CHECK_REDIS_CA: certificate('ca.pem') };
+  return { server, variables };
+}
+
+function timed(what, does) {
+  const began = Date.now();
+  does();
+  console.log(`${what}: ${seconds(began)}`);
+}
+
+function seconds(since) {
+  return `${((Date.now() - since) / 1000).toFixed(1)} s`;
+}
+
+await asMain(import.meta.url, (...args) => {
+  const command = ['npm run test:platforms', ...(args.length > 0 ? ['--', ...args] : [])].join(' ');
+  return inOrder([{ name: 'platforms', command, does: () => testPlatforms(...args) }]);
+});
