@@ -31,6 +31,14 @@ test('the workflow builds each platform', () => {
   expect(built).toEqual(platforms.map(({ name, target }) => ({ name, target })));
 });
 
+test('the workflow loads each platform, and publishes nothing that was not loaded', () => {
+  const workflow = read('.github', 'workflows', 'ci.yml');
+  expect(names(workflow, /platform: ([\w-]+), runner: /g)).toEqual(all);
+  expect(workflow).toContain('needs: [test, check, build, load]');
+  // This fails where a binary is missing; `--all` leaves it out.
+  expect(workflow).toContain('run: node scripts/pack.mjs --release');
+});
+
 test('npm/ holds a folder for each platform', () => {
   expect(readdirSync(join(root, 'npm')).sort()).toEqual([...all].sort());
 });
