@@ -16,6 +16,10 @@ const ATTEMPTS: usize = 20;
 /// How long the control sleeps between two round trips.
 const SLEEP: Duration = Duration::from_millis(1);
 
+/// A quiet connection has 50 ms for a sign of life, and is replaced where it gives none: also one that is well, where somebody is
+/// made to wait. The slack of tests that count connections.
+pub const SLACK: Duration = Duration::from_millis(20);
+
 /// Two threads that send a byte to and fro, as a client and a server do, and the longest that took.
 pub struct Pace {
     started: Instant,

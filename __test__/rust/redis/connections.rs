@@ -12,7 +12,7 @@ use super::faults::connections_ever;
 use super::relay::Relay;
 use super::{HOUR, PATIENT, check, failure, left, until};
 use crate::asking::{quiet, scope};
-use crate::pace::keeping_pace;
+use crate::pace::{SLACK, keeping_pace};
 use crate::server::Server;
 
 /// The usual deadline of a check.
@@ -20,9 +20,6 @@ const DEADLINE: Duration = Duration::from_millis(250);
 
 /// What is found anew. (The chaos suite holds it to the deadline.)
 const SOON: Duration = Duration::from_secs(1);
-
-/// A quiet connection has 50 ms for a sign of life.
-const SLACK: Duration = Duration::from_millis(20);
 
 /// A store behind a way that can lose everything.
 fn behind_relay(server: &Server) -> (RedisStore, Relay) {

@@ -10,6 +10,7 @@ use huntaze_rate_limit::store::{ErrorKind, Replay, Store, StoreError};
 
 use super::{HOUR, failure, left, passwords, until};
 use crate::asking::{id, quiet, scope};
+use crate::pace::{SLACK, keeping_pace};
 use crate::server::Server;
 
 fn locked() -> Server {
@@ -146,23 +147,25 @@ impl PasswordSource for Fresh {
     }
 }
 
-#[tokio::test]
-async fn a_source_is_asked_at_each_connect() {
-    let server = locked();
-    let list = vec!["pw-older", "pw-old", "pw-new"];
-    let source = Arc::new(Fresh(list, AtomicUsize::new(0)));
-    let store = with(
-        &server,
-        None,
-        Credentials::Source(Arc::clone(&source) as Arc<_>),
-    );
-    assert_eq!(failure(&store).await, ErrorKind::WrongPass);
-    until(&store, None).await;
-    assert_eq!((left(&store, "a").await, left(&store, "a").await), (4, 3));
-    assert_eq!(source.1.load(Ordering::SeqCst), 3);
-    // Its own failure is the check's.
-    let failing = Arc::new(Fresh(Vec::new(), AtomicUsize::new(0)));
-    let store = with(&server, None, Credentials::Source(failing));
-    let error = super::check(&store, "a").await.unwrap_err();
-    assert_eq!(error.to_string(), "no password today");
+#[test]
+fn a_source_is_asked_at_each_connect() {
+    keeping_pace(SLACK, async |_| {
+        let server = locked();
+        let list = vec!["pw-older", "pw-old", "pw-new"];
+        let source = Arc::new(Fresh(list, AtomicUsize::new(0)));
+        let store = with(
+            &server,
+            None,
+            Credentials::Source(Arc::clone(&source) as Arc<_>),
+        );
+        assert_eq!(failure(&store).await, ErrorKind::WrongPass);
+        until(&store, None).await;
+        assert_eq!((left(&store, "a").await, left(&store, "a").await), (4, 3));
+        assert_eq!(source.1.load(Ordering::SeqCst), 3);
+        // Its own failure is the check's.
+        let failing = Arc::new(Fresh(Vec::new(), AtomicUsize::new(0)));
+        let store = with(&server, None, Credentials::Source(failing));
+        let error = super::check(&store, "a").await.unwrap_err();
+        assert_eq!(error.to_string(), "no password today");
+    });
 }

@@ -222,19 +222,21 @@ fn an_old_login_is_used_while_there_is_no_other() {
     });
 }
 
-#[tokio::test]
-async fn a_connection_that_is_not_logged_in_any_more_is_made_anew() {
-    let rotating = Rotating::start();
-    let gate = Gate::to(rotating.server.port, None);
-    let store = RedisStore::new(rotating.config(&gate));
-    assert_eq!(left(&store, "a").await, 4);
-    gate.log_out_all();
-    assert_eq!(
-        check(&store, "a").await.unwrap_err().kind(),
-        ErrorKind::NoAuth
-    );
-    assert_eq!(left(&store, "a").await, 3);
-    assert_eq!((gate.accepted(), rotating.asked()), (2, 2));
+#[test]
+fn a_connection_that_is_not_logged_in_any_more_is_made_anew() {
+    keeping_pace(SLACK, async |_| {
+        let rotating = Rotating::start();
+        let gate = Gate::to(rotating.server.port, None);
+        let store = RedisStore::new(rotating.config(&gate));
+        assert_eq!(left(&store, "a").await, 4);
+        gate.log_out_all();
+        assert_eq!(
+            check(&store, "a").await.unwrap_err().kind(),
+            ErrorKind::NoAuth
+        );
+        assert_eq!(left(&store, "a").await, 3);
+        assert_eq!((gate.accepted(), rotating.asked()), (2, 2));
+    });
 }
 
 /// Passwords of a list, in turn; the last one again and again.
@@ -275,18 +277,20 @@ async fn a_source_is_asked_once_more_within_the_connect() {
 }
 
 /// The server throws out whose user is removed, and nobody whose password is.
-#[tokio::test]
-async fn a_user_who_is_made_anew_is_let_in_again() {
-    let rotating = Rotating::start();
-    let gate = Gate::to(rotating.server.port, None);
-    let store = RedisStore::new(rotating.config(&gate));
-    assert_eq!(left(&store, "a").await, 4);
-    rotating.tell("ACL SETUSER limiter resetpass >pw-other");
-    assert_eq!((left(&store, "a").await, gate.accepted()), (3, 1));
-    rotating.tell("ACL DELUSER limiter");
-    rotating.tell("ACL SETUSER limiter on ~* +@all >pw-again");
-    let errors = until(&store, None).await;
-    let lost = |&kind: &ErrorKind| kind == ErrorKind::Disconnected;
-    assert!(errors.len() <= 1 && errors.iter().all(lost), "{errors:?}");
-    assert_eq!((left(&store, "a").await, gate.accepted()), (2, 2));
+#[test]
+fn a_user_who_is_made_anew_is_let_in_again() {
+    keeping_pace(SLACK, async |_| {
+        let rotating = Rotating::start();
+        let gate = Gate::to(rotating.server.port, None);
+        let store = RedisStore::new(rotating.config(&gate));
+        assert_eq!(left(&store, "a").await, 4);
+        rotating.tell("ACL SETUSER limiter resetpass >pw-other");
+        assert_eq!((left(&store, "a").await, gate.accepted()), (3, 1));
+        rotating.tell("ACL DELUSER limiter");
+        rotating.tell("ACL SETUSER limiter on ~* +@all >pw-again");
+        let errors = until(&store, None).await;
+        let lost = |&kind: &ErrorKind| kind == ErrorKind::Disconnected;
+        assert!(errors.len() <= 1 && errors.iter().all(lost), "{errors:?}");
+        assert_eq!((left(&store, "a").await, gate.accepted()), (2, 2));
+    });
 }

@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use super::{checks, hour, ids_of, key, left, request};
 use crate::answering::{config, counting_server, says, server};
 use crate::cluster::{Cluster, Options, slot_of};
-use crate::pace::keeping_pace;
+use crate::pace::{SLACK, keeping_pace};
 use crate::users::USER;
 
 #[tokio::test]
@@ -139,9 +139,6 @@ async fn a_redirect_to_an_unknown_host_is_not_followed() {
     assert_eq!(error.kind(), ErrorKind::Cluster, "{error}");
     assert_eq!(sent.load(Ordering::SeqCst), 1);
 }
-
-/// One that has left a question unanswered for 200 ms has 50 ms for a sign of life.
-const SLACK: Duration = Duration::from_millis(20);
 
 /// A node that is to get its first slots is none that the others tell of: it is known by their redirects alone.
 #[test]
