@@ -11,7 +11,7 @@ mod view;
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ use tempfile::TempDir;
 
 use self::layout::Layout;
 use crate::redis::certificates::{Authority, Files};
-use crate::server::{Port, Server};
+use crate::server::{Port, Server, share};
 use crate::users::{ADMIN, ADMIN_PASSWORD, as_user, users};
 
 pub use self::layout::{SHARDS, slot_of};
@@ -75,6 +75,12 @@ pub struct Cluster {
 /// After how long without an answer a node counts as failed, in ms. Longer than a machine makes a process wait: a replica
 /// takes over when a test says so.
 const NODE_TIMEOUT: &str = "120000";
+
+/// The one that tests share who leave it as it is; each keeps to a namespace or to ids of its own.
+pub fn shared() -> Arc<Cluster> {
+    static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
+    share(&SHARED, Cluster::start)
+}
 
 impl Cluster {
     /// A plain one, for everybody.

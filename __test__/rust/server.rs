@@ -63,12 +63,18 @@ impl Port {
 /// The server that tests share who do it no harm; each keeps to a namespace of its own.
 pub fn shared() -> Arc<Server> {
     static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
-    // A static is never dropped: the tests hold the server, and the last one takes it along.
-    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    share(&SHARED, || Server::start(&[]))
+}
+
+/// What is started for tests that share it while any of them runs. A static is never dropped: the tests hold it, and the last
+/// one takes it along.
+pub fn share<T>(shared: &Mutex<Weak<T>>, start: impl FnOnce() -> T) -> Arc<T> {
+    // One that could not start leaves nothing half done.
+    let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
     shared.upgrade().unwrap_or_else(|| {
-        let server = Arc::new(Server::start(&[]));
-        *shared = Arc::downgrade(&server);
-        server
+        let started = Arc::new(start());
+        *shared = Arc::downgrade(&started);
+        started
     })
 }
 

@@ -4,7 +4,7 @@ use huntaze_rate_limit::store::StoreError;
 use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore};
 
 use super::{checks, left, one_of_each};
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, shared};
 use crate::server::Server;
 
 async fn error(config: RedisConfig) -> StoreError {
@@ -90,7 +90,7 @@ async fn a_node_that_nobody_has_given_slots_says_so() {
 
 #[tokio::test]
 async fn a_cluster_has_database_0_only() {
-    let cluster = Cluster::start();
+    let cluster = shared();
     let error = error(RedisConfig {
         database: 1,
         ..cluster.config()
@@ -102,12 +102,12 @@ async fn a_cluster_has_database_0_only() {
 
 #[tokio::test]
 async fn a_cluster_that_is_said_to_be_one_redis_says_the_mend() {
-    let cluster = Cluster::start();
+    let cluster = shared();
     let store = RedisStore::new(RedisConfig {
         cluster: Some(false),
         ..cluster.config()
     });
-    let results = checks(&store, one_of_each()).await;
+    let results = checks(&store, one_of_each("mend")).await;
     let error = results.into_iter().find_map(Result::err).unwrap();
     assert_eq!(error.code(), "CLUSTER");
     assert!(error.to_string().contains("redis.cluster"), "{error}");
@@ -117,7 +117,7 @@ async fn a_cluster_that_is_said_to_be_one_redis_says_the_mend() {
 #[tokio::test]
 async fn a_connection_that_has_only_told_of_the_slots_is_replaced_at_once() {
     let cluster = Cluster::start();
-    let ids = one_of_each();
+    let ids = one_of_each("id");
     let (of_the_seed, other) = (&ids[0], &ids[1]);
     for _ in 0..3 {
         // By the name that the nodes know it by.

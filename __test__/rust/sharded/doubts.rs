@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{PATIENT, checks, hour, id, ids_of, one_of_each, until_decided};
 use crate::answering::{config, says, server};
-use crate::cluster::{Cluster, SHARDS};
+use crate::cluster::{SHARDS, shared};
 
 /// The answer to `CLUSTER SLOTS` of a cluster that has just been started, with these primaries.
 fn slots(primaries: &[u16]) -> String {
@@ -28,7 +28,7 @@ fn slots(primaries: &[u16]) -> String {
 
 #[tokio::test]
 async fn an_error_that_passes_does_not_mean_that_there_is_no_cluster() {
-    let cluster = Cluster::start();
+    let cluster = shared();
     let (asked, slots) = (AtomicUsize::new(0), slots(&cluster.primaries()));
     let port = server(move |bytes, _| {
         Some(match says(bytes, "SLOTS") {
@@ -40,7 +40,7 @@ async fn an_error_that_passes_does_not_mean_that_there_is_no_cluster() {
     let store = RedisStore::new(config(port));
     let error = checks(&store, ["a"]).await.remove(0).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::MaxClients, "{error}");
-    for who in one_of_each() {
+    for who in one_of_each("doubts") {
         until_decided(&store, &who).await;
     }
 }
@@ -48,13 +48,13 @@ async fn an_error_that_passes_does_not_mean_that_there_is_no_cluster() {
 /// Of the shards.
 fn parts(store: &RedisStore) -> BTreeSet<usize> {
     let part = |who: String| store.part_of(&hour(), &id(&who));
-    one_of_each().into_iter().map(part).collect()
+    one_of_each("doubts").into_iter().map(part).collect()
 }
 
 /// What was sent to it while it was one server is answered when the cluster is known.
 #[tokio::test]
 async fn a_cluster_that_was_found_is_not_doubted_for_what_was_sent_before() {
-    let cluster = Cluster::start();
+    let cluster = shared();
     let (asked, sent) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let (go, held) = channel::<()>();
     let held = Mutex::new(held);
@@ -123,7 +123,7 @@ fn place(bytes: &[u8], word: &str) -> Option<usize> {
 #[tokio::test]
 async fn an_older_view_undoes_no_newer_one() {
     // In both, the first of three primaries has the slot of this id.
-    let who = ids_of(0).next().unwrap();
+    let who = ids_of("id", 0).next().unwrap();
     let (past, now) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
     let node = |view: &Arc<OnceLock<String>>| {
         let view = Arc::clone(view);

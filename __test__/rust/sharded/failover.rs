@@ -10,7 +10,7 @@ use crate::cluster::{Cluster, SHARDS};
 async fn the_others_go_on_and_the_replica_is_found() {
     let cluster = Cluster::start();
     let store = cluster.store();
-    let who = one_of_each();
+    let who = one_of_each("id");
     assert!(checks(&store, &who).await.iter().all(Result::is_ok));
     let part = store.part_of(&hour(), &id(&who[1]));
     let known = store.reached(part, u64::MAX).await;
@@ -37,7 +37,7 @@ async fn the_others_go_on_and_the_replica_is_found() {
 async fn a_primary_that_is_demoted_while_it_is_asked_is_left_for_the_new_one() {
     let cluster = Cluster::start();
     let store = cluster.store();
-    let who = one_of_each();
+    let who = one_of_each("id");
     assert!(checks(&store, &who).await.iter().all(Result::is_ok));
     cluster.fail_over(0);
     // The old primary redirects.
@@ -51,7 +51,7 @@ async fn when_every_primary_is_gone_their_replicas_are_asked_who_took_over() {
     // They are told of once the others know how far they follow.
     cluster.await_replicas();
     let store = cluster.store();
-    let who = one_of_each();
+    let who = one_of_each("id");
     assert!(checks(&store, &who).await.iter().all(Result::is_ok));
     let shards = 0..SHARDS;
     let replicas: Vec<_> = shards.map(|shard| cluster.replica(shard)).collect();

@@ -49,16 +49,16 @@ async fn left(store: &RedisStore, who: &str) -> u32 {
     outcome[0].as_ref().unwrap().decision.remaining
 }
 
-/// An id of each shard as slots are dealt out at the start, by its number.
-fn one_of_each() -> Vec<String> {
+/// An id of the test's own of each shard, as slots are dealt out at the start, by its number.
+fn one_of_each(test: &str) -> Vec<String> {
     (0..SHARDS)
-        .map(|shard| ids_of(shard).next().unwrap())
+        .map(|shard| ids_of(test, shard).next().unwrap())
         .collect()
 }
 
-/// Ids whose logs are with that shard, as slots are dealt out at the start.
-fn ids_of(shard: usize) -> impl Iterator<Item = String> {
-    let ids = (0..).map(|n| format!("id-{n}"));
+/// Ids of the test's own whose logs are with that shard, as slots are dealt out at the start.
+fn ids_of(test: &str, shard: usize) -> impl Iterator<Item = String> {
+    let ids = (0..).map(move |n| format!("{test}-{n}"));
     ids.filter(move |who| usize::from(slot_of(&key(who))) * SHARDS / 16384 == shard)
 }
 

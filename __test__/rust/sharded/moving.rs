@@ -1,7 +1,7 @@
 //! Slots that move: no check fails, none is counted twice.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use huntaze_rate_limit::store::redis::RedisStore;
@@ -12,13 +12,20 @@ use super::{checks, hour, ids_of, key, left, request};
 use crate::answering::{config, counting_server, says, server};
 use crate::cluster::{Cluster, Options, slot_of};
 use crate::pace::{SLACK, keeping_pace};
+use crate::server::share;
 use crate::users::USER;
+
+/// Where one test moves one slot, and another the next.
+fn moving() -> Arc<Cluster> {
+    static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
+    share(&SHARED, Cluster::start)
+}
 
 #[tokio::test]
 async fn a_slot_that_has_moved_is_found_in_the_same_call() {
-    let cluster = Cluster::start();
+    let cluster = moving();
     let store = cluster.store();
-    let who = ids_of(0).next().unwrap();
+    let who = ids_of("moved", 0).next().unwrap();
     assert_eq!(left(&store, &who).await, 4);
     cluster.migrate(slot_of(&key(&who)), 2);
     // MOVED, and then at once: a new topology has come.
@@ -29,9 +36,9 @@ async fn a_slot_that_has_moved_is_found_in_the_same_call() {
 
 #[tokio::test]
 async fn a_slot_on_its_way_is_asked_on_both_sides() {
-    let cluster = Cluster::start();
+    let cluster = moving();
     let store = cluster.store();
-    let who = ids_of(0).next().unwrap();
+    let who = ids_of("moves", 0).next().unwrap();
     assert_eq!(left(&store, &who).await, 4);
     let moving = cluster.importing(slot_of(&key(&who)), 1);
     assert_eq!(left(&store, &who).await, 3);
@@ -54,7 +61,7 @@ async fn a_slot_on_its_way_is_asked_on_both_sides() {
 /// Ids whose keys have one slot in common.
 fn of_one_slot() -> Vec<String> {
     let mut ids = std::collections::HashMap::<u16, Vec<String>>::new();
-    for who in ids_of(0) {
+    for who in ids_of("both", 0) {
         let slot = slot_of(&key(&who));
         let list = ids.entry(slot).or_default();
         list.push(who);
@@ -67,7 +74,7 @@ fn of_one_slot() -> Vec<String> {
 
 #[tokio::test]
 async fn keys_of_a_slot_that_are_on_both_sides_are_asked_one_by_one() {
-    let cluster = Cluster::start();
+    let cluster = moving();
     let store = cluster.store();
     let who = of_one_slot();
     for who in &who[..2] {

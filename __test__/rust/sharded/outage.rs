@@ -139,12 +139,12 @@ fn what_is_sent_on_to_a_shard_that_stands_still_is_settled_in_time() {
         let cluster = Cluster::start();
         let store = cluster.store();
         assert!(
-            checks(&store, one_of_each())
+            checks(&store, one_of_each("id"))
                 .await
                 .iter()
                 .all(Result::is_ok)
         );
-        let mut ids = ids_of(0).skip(1);
+        let mut ids = ids_of("id", 0).skip(1);
         let (gone, healthy) = (ids.next().unwrap(), ids.nth(3).unwrap());
         assert_ne!(slot_of(&key(&gone)), slot_of(&key(&healthy)));
         let moving = cluster.importing(slot_of(&key(&gone)), 1);

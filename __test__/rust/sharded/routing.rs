@@ -5,15 +5,15 @@ use std::collections::BTreeSet;
 use huntaze_rate_limit::store::{Op, Store};
 
 use super::{checks, hour, id, key, left, one_of_each, request, until_decided};
-use crate::cluster::{Cluster, Options, SHARDS, slot_of};
+use crate::cluster::{Cluster, Options, SHARDS, shared, slot_of};
 use crate::pace::{SLACK, keeping_pace};
 
 #[tokio::test]
 async fn a_batch_over_all_shards_is_decided_in_order() {
-    let cluster = Cluster::start();
+    let cluster = shared();
     let store = cluster.store();
     // Each id seven times, in turns: five are let in, whatever else is in the batch.
-    let who: Vec<String> = (0..9).map(|n| format!("id-{n}")).collect();
+    let who: Vec<String> = (0..9).map(|n| format!("batch-{n}")).collect();
     let asked = (0..7).flat_map(|_| who.iter());
     let results = checks(&store, asked).await;
     for (at, result) in results.iter().enumerate() {
@@ -30,9 +30,9 @@ async fn a_batch_over_all_shards_is_decided_in_order() {
 
 #[tokio::test]
 async fn every_shard_is_a_part_and_answers_a_probe() {
-    let cluster = Cluster::start();
+    let cluster = shared();
     let store = cluster.store();
-    let who = one_of_each();
+    let who = one_of_each("part");
     // Nothing is known before the first request.
     assert_eq!(store.part_of(&hour(), &id(&who[2])), 0);
     checks(&store, &who).await;
@@ -59,9 +59,9 @@ async fn every_shard_is_a_part_and_answers_a_probe() {
 #[test]
 fn a_check_leaves_in_the_call_itself_where_its_node_is_connected() {
     keeping_pace(SLACK, async |_| {
-        let cluster = Cluster::start();
+        let cluster = shared();
         let store = cluster.store();
-        let who = one_of_each();
+        let who = one_of_each("ready");
         assert!(store.at_once(&hour(), &id(&who[0]), || ()).is_none());
         checks(&store, &who[..1]).await.remove(0).unwrap();
         assert!(store.at_once(&hour(), &id(&who[0]), || ()).is_some());
@@ -78,7 +78,7 @@ async fn over_tls_every_node_is_verified_under_its_announced_name() {
         names: vec!["localhost"],
     });
     let store = cluster.store();
-    for who in one_of_each() {
+    for who in one_of_each("id") {
         assert_eq!(left(&store, &who).await, 4);
     }
     // By their addresses, for which the certificate is not.
@@ -107,7 +107,7 @@ async fn a_node_that_is_not_believed_makes_the_others_be_asked() {
         ..Options::default()
     });
     let store = cluster.store();
-    let who = one_of_each();
+    let who = one_of_each("id");
     let results = checks(&store, &who).await.into_iter();
     let codes: Vec<_> = results.filter_map(Result::err).map(|e| e.code()).collect();
     assert!(codes.contains(&"TLS"), "{codes:?}");

@@ -3,12 +3,12 @@
 use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore};
 
 use super::hour;
-use crate::cluster::Cluster;
+use crate::cluster::shared;
 use crate::server::Server;
 
 #[tokio::test]
 async fn any_node_leads_to_the_one_that_has_the_trials_key() {
-    let cluster = Cluster::start();
+    let cluster = shared();
     // Replicas, too.
     for &port in cluster.ports() {
         let store = RedisStore::new(RedisConfig {

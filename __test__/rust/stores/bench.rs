@@ -53,7 +53,7 @@ pub fn redis_tls_users(law: &str) -> Bench<impl Store> {
 
 /// A Redis Cluster.
 pub fn cluster(law: &str) -> Bench<impl Store> {
-    let cluster = flavours::cluster();
+    let cluster = crate::cluster::shared();
     on(cluster.config(), law.to_owned(), cluster)
 }
 

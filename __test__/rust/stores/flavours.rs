@@ -1,13 +1,13 @@
 //! What the stores of the contract are on, shared by the tests of a kind while any of them runs.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 
 use huntaze_rate_limit::store::redis::{RedisConfig, TlsConfig};
 use tempfile::TempDir;
 
 use crate::cluster::{Cluster, Options};
 use crate::redis::certificates::{Authority, Files};
-use crate::server::{Port, Server};
+use crate::server::{Port, Server, share};
 use crate::users::{as_user, users};
 
 /// One server over TLS, whose default user is off.
@@ -51,33 +51,17 @@ impl TlsUsers {
 
 pub fn tls_users() -> Arc<TlsUsers> {
     static SHARED: Mutex<Weak<TlsUsers>> = Mutex::new(Weak::new());
-    shared(&SHARED, TlsUsers::start)
-}
-
-pub fn cluster() -> Arc<Cluster> {
-    static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
-    shared(&SHARED, Cluster::start)
+    share(&SHARED, TlsUsers::start)
 }
 
 pub fn cluster_tls_users() -> Arc<Cluster> {
     static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
-    shared(&SHARED, || {
+    share(&SHARED, || {
         Cluster::with(Options {
             tls: true,
             users: true,
             host_names: true,
             ..Options::default()
         })
-    })
-}
-
-/// A static is never dropped: the tests hold it, and the last one takes it along.
-fn shared<T>(shared: &Mutex<Weak<T>>, start: impl FnOnce() -> T) -> Arc<T> {
-    // One that could not start leaves nothing half done.
-    let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
-    shared.upgrade().unwrap_or_else(|| {
-        let started = Arc::new(start());
-        *shared = Arc::downgrade(&started);
-        started
     })
 }
