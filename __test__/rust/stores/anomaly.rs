@@ -2,7 +2,7 @@
 
 use huntaze_rate_limit::store::{Op, Store};
 
-use super::bench::{Bench, over_every_store};
+use super::fixture::{Fixture, over_every_store};
 use crate::asking::{quiet, request, watched};
 
 over_every_store!(
@@ -14,46 +14,46 @@ over_every_store!(
 
 const HOUR: u64 = 3_600_000;
 
-async fn reports_each_crossing_once<S: Store>(bench: Bench<S>) {
+async fn reports_each_crossing_once<S: Store>(fixture: Fixture<S>) {
     let rules = watched(HOUR, 2.0, 300_000);
     let mut reports = Vec::new();
     for i in 1..=33 {
         // Both ways of asking count.
         let op = if i % 2 == 0 { Op::Check } else { Op::Limit };
-        let outcome = bench.ask(rules, op, "a", 5).await;
+        let outcome = fixture.ask(rules, op, "a", 5).await;
         assert_eq!(outcome.decision.is_allowed(), i <= 5);
         reports.extend(outcome.anomaly.map(|requests| (i, requests)));
     }
     assert_eq!(reports, [(11, 11), (22, 11), (33, 11)]);
 }
 
-async fn a_status_is_no_request<S: Store>(bench: Bench<S>) {
+async fn a_status_is_no_request<S: Store>(fixture: Fixture<S>) {
     let rules = watched(HOUR, 2.0, 300_000);
     let mut requests = vec![request(Op::Check, "a", 5); 10];
     requests.extend(vec![request(Op::Status, "a", 5); 10]);
     requests.push(request(Op::Check, "a", 5));
-    let outcomes = bench.batch(rules, &requests).await;
+    let outcomes = fixture.batch(rules, &requests).await;
     let reports: Vec<_> = outcomes.iter().map(|o| o.anomaly).collect();
     assert_eq!(reports[..20], [None; 20]);
     assert_eq!(reports[20], Some(11));
 }
 
-async fn a_reset_forgets_the_tally<S: Store>(bench: Bench<S>) {
+async fn a_reset_forgets_the_tally<S: Store>(fixture: Fixture<S>) {
     let rules = watched(HOUR, 2.0, 300_000);
     for round in 0..3 {
         for _ in 0..10 {
             assert_eq!(
-                bench.ask(rules, Op::Check, "a", 5).await.anomaly,
+                fixture.ask(rules, Op::Check, "a", 5).await.anomaly,
                 None,
                 "round {round}"
             );
         }
-        bench.ask(rules, Op::Reset, "a", 5).await;
+        fixture.ask(rules, Op::Reset, "a", 5).await;
     }
 }
 
-async fn nothing_is_reported_without_a_rule<S: Store>(bench: Bench<S>) {
-    for outcome in bench
+async fn nothing_is_reported_without_a_rule<S: Store>(fixture: Fixture<S>) {
+    for outcome in fixture
         .batch(quiet(HOUR), &vec![request(Op::Check, "a", 1); 50])
         .await
     {

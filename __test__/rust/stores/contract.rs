@@ -5,7 +5,7 @@
 use huntaze_rate_limit::quota::{MAX_WINDOW_MS, Millis};
 use huntaze_rate_limit::store::{Op, Store};
 
-use super::bench::{Bench, over_every_store};
+use super::fixture::{Fixture, over_every_store};
 use crate::asking::{quiet, request};
 
 over_every_store!(
@@ -20,29 +20,29 @@ over_every_store!(
 
 const HOUR: Millis = 3_600_000;
 
-async fn admits_the_limit_and_denies_the_next<S: Store>(bench: Bench<S>) {
+async fn admits_the_limit_and_denies_the_next<S: Store>(fixture: Fixture<S>) {
     for n in [1, 2, 50] {
         let who = n.to_string();
         for _ in 0..n {
             assert!(
-                bench
+                fixture
                     .ask(quiet(HOUR), Op::Check, &who, n)
                     .await
                     .decision
                     .is_allowed()
             );
         }
-        let denied = bench.ask(quiet(HOUR), Op::Check, &who, n).await.decision;
+        let denied = fixture.ask(quiet(HOUR), Op::Check, &who, n).await.decision;
         assert!(!denied.is_allowed());
         assert!((1..=HOUR).contains(&denied.retry_after_ms()), "{denied:?}");
     }
 }
 
-async fn frees_at_the_promised_moment<S: Store>(bench: Bench<S>) {
+async fn frees_at_the_promised_moment<S: Store>(fixture: Fixture<S>) {
     let rules = quiet(200);
     for _ in 0..2 {
         assert!(
-            bench
+            fixture
                 .ask(rules, Op::Check, "a", 2)
                 .await
                 .decision
@@ -51,14 +51,14 @@ async fn frees_at_the_promised_moment<S: Store>(bench: Bench<S>) {
     }
     // Three times over: each wait is as short as promised, and a denied caller loses nothing by asking.
     for _ in 0..3 {
-        let denied = bench.ask(rules, Op::Check, "a", 2).await;
+        let denied = fixture.ask(rules, Op::Check, "a", 2).await;
         if denied.decision.is_allowed() {
             continue;
         }
         assert!(denied.decision.retry_after_ms() <= 200);
-        bench.wait(denied).await;
+        fixture.wait(denied).await;
         assert!(
-            bench
+            fixture
                 .ask(rules, Op::Check, "a", 2)
                 .await
                 .decision
@@ -67,10 +67,10 @@ async fn frees_at_the_promised_moment<S: Store>(bench: Bench<S>) {
     }
 }
 
-async fn status_records_nothing<S: Store>(bench: Bench<S>) {
+async fn status_records_nothing<S: Store>(fixture: Fixture<S>) {
     for _ in 0..5 {
         assert_eq!(
-            bench
+            fixture
                 .ask(quiet(HOUR), Op::Status, "a", 1)
                 .await
                 .decision
@@ -79,7 +79,7 @@ async fn status_records_nothing<S: Store>(bench: Bench<S>) {
         );
     }
     assert!(
-        bench
+        fixture
             .ask(quiet(HOUR), Op::Check, "a", 1)
             .await
             .decision
@@ -87,7 +87,7 @@ async fn status_records_nothing<S: Store>(bench: Bench<S>) {
     );
     for _ in 0..5 {
         assert_eq!(
-            bench
+            fixture
                 .ask(quiet(HOUR), Op::Status, "a", 1)
                 .await
                 .decision
@@ -97,18 +97,18 @@ async fn status_records_nothing<S: Store>(bench: Bench<S>) {
     }
 }
 
-async fn reset_gives_the_whole_quota_back<S: Store>(bench: Bench<S>) {
+async fn reset_gives_the_whole_quota_back<S: Store>(fixture: Fixture<S>) {
     for _ in 0..3 {
-        bench.ask(quiet(HOUR), Op::Check, "a", 2).await;
-        bench.ask(quiet(HOUR), Op::Check, "b", 2).await;
+        fixture.ask(quiet(HOUR), Op::Check, "a", 2).await;
+        fixture.ask(quiet(HOUR), Op::Check, "b", 2).await;
     }
-    let reset = bench.ask(quiet(HOUR), Op::Reset, "a", 2).await;
+    let reset = fixture.ask(quiet(HOUR), Op::Reset, "a", 2).await;
     assert_eq!((reset.decision.remaining, reset.anomaly), (2, None));
-    let status = bench.ask(quiet(HOUR), Op::Status, "a", 2).await.decision;
+    let status = fixture.ask(quiet(HOUR), Op::Status, "a", 2).await.decision;
     assert_eq!(status.remaining, 2);
     assert!(status.reset >= reset.decision.reset, "unused: now + window");
     assert!(
-        bench
+        fixture
             .ask(quiet(HOUR), Op::Check, "a", 2)
             .await
             .decision
@@ -116,7 +116,7 @@ async fn reset_gives_the_whole_quota_back<S: Store>(bench: Bench<S>) {
     );
     // I14: what happens to one id is nothing to another.
     assert!(
-        !bench
+        !fixture
             .ask(quiet(HOUR), Op::Check, "b", 2)
             .await
             .decision
@@ -124,11 +124,11 @@ async fn reset_gives_the_whole_quota_back<S: Store>(bench: Bench<S>) {
     );
 }
 
-async fn a_change_of_plan_keeps_the_history<S: Store>(bench: Bench<S>) {
+async fn a_change_of_plan_keeps_the_history<S: Store>(fixture: Fixture<S>) {
     let rules = quiet(HOUR);
     for _ in 0..5 {
         assert!(
-            bench
+            fixture
                 .ask(rules, Op::Check, "a", 5)
                 .await
                 .decision
@@ -136,7 +136,7 @@ async fn a_change_of_plan_keeps_the_history<S: Store>(bench: Bench<S>) {
         );
     }
     assert_eq!(
-        bench
+        fixture
             .ask(rules, Op::Status, "a", 50)
             .await
             .decision
@@ -144,7 +144,7 @@ async fn a_change_of_plan_keeps_the_history<S: Store>(bench: Bench<S>) {
         45
     );
     assert_eq!(
-        bench
+        fixture
             .ask(rules, Op::Status, "a", 3)
             .await
             .decision
@@ -152,14 +152,14 @@ async fn a_change_of_plan_keeps_the_history<S: Store>(bench: Bench<S>) {
         0
     );
     assert!(
-        !bench
+        !fixture
             .ask(rules, Op::Check, "a", 3)
             .await
             .decision
             .is_allowed()
     );
     assert_eq!(
-        bench
+        fixture
             .ask(rules, Op::Limit, "a", 50)
             .await
             .decision
@@ -168,9 +168,9 @@ async fn a_change_of_plan_keeps_the_history<S: Store>(bench: Bench<S>) {
     );
 }
 
-async fn says_where_an_id_stands<S: Store>(bench: Bench<S>) {
+async fn says_where_an_id_stands<S: Store>(fixture: Fixture<S>) {
     let rules = quiet(HOUR);
-    let unused = bench.ask(rules, Op::Status, "a", 3).await.decision;
+    let unused = fixture.ask(rules, Op::Status, "a", 3).await.decision;
     let unix = std::time::SystemTime::UNIX_EPOCH
         .elapsed()
         .unwrap()
@@ -181,32 +181,32 @@ async fn says_where_an_id_stands<S: Store>(bench: Bench<S>) {
     );
     let mut last = unused.reset;
     for remaining in [2, 1, 0] {
-        let decision = bench.ask(rules, Op::Limit, "a", 3).await.decision;
+        let decision = fixture.ask(rules, Op::Limit, "a", 3).await.decision;
         assert!(decision.is_allowed());
         assert_eq!(decision.remaining, remaining);
         // When every admission has left: each admission moves it on.
         assert!(decision.reset >= last);
         last = decision.reset;
-        let status = bench.ask(rules, Op::Status, "a", 3).await.decision;
+        let status = fixture.ask(rules, Op::Status, "a", 3).await.decision;
         assert_eq!(
             (status.remaining, status.reset),
             (remaining, decision.reset)
         );
     }
-    let denied = bench.ask(rules, Op::Limit, "a", 3).await.decision;
+    let denied = fixture.ask(rules, Op::Limit, "a", 3).await.decision;
     assert!(!denied.is_allowed());
     assert_eq!((denied.remaining, denied.reset), (0, last));
 }
 
-async fn serves_the_shortest_and_the_longest_window<S: Store>(bench: Bench<S>) {
+async fn serves_the_shortest_and_the_longest_window<S: Store>(fixture: Fixture<S>) {
     // One millisecond: whatever was admitted has left by the moment promised.
     for _ in 0..20 {
-        let outcome = bench.ask(quiet(1), Op::Check, "short", 1).await;
+        let outcome = fixture.ask(quiet(1), Op::Check, "short", 1).await;
         if !outcome.decision.is_allowed() {
             assert_eq!(outcome.decision.retry_after_ms(), 1);
-            bench.wait(outcome).await;
+            fixture.wait(outcome).await;
             assert!(
-                bench
+                fixture
                     .ask(quiet(1), Op::Check, "short", 1)
                     .await
                     .decision
@@ -216,7 +216,7 @@ async fn serves_the_shortest_and_the_longest_window<S: Store>(bench: Bench<S>) {
     }
     let rules = quiet(MAX_WINDOW_MS);
     let batch = [Op::Check, Op::Check, Op::Limit].map(|op| request(op, "long", 1));
-    let outcomes = bench.batch(rules, &batch).await;
+    let outcomes = fixture.batch(rules, &batch).await;
     assert!(outcomes[0].decision.is_allowed());
     // Together in one batch they share one moment, or a few on a clock that runs on.
     let waits = outcomes[1].decision.retry_after_ms();

@@ -2,7 +2,7 @@
 
 use huntaze_rate_limit::store::{Op, Store};
 
-use super::bench::{Bench, over_every_store};
+use super::fixture::{Fixture, over_every_store};
 use crate::asking::{quiet, request};
 
 over_every_store!(
@@ -14,13 +14,13 @@ over_every_store!(
 
 const HOUR: u64 = 3_600_000;
 
-async fn answers_a_batch_in_its_order<S: Store>(bench: Bench<S>) {
+async fn answers_a_batch_in_its_order<S: Store>(fixture: Fixture<S>) {
     // Each id its own limit, so that an answer in the wrong place shows.
     let requests: Vec<_> = (1..=64)
         .map(|n| request(Op::Limit, &n.to_string(), n))
         .collect();
     for round in 1..=3 {
-        let outcomes = bench.batch(quiet(HOUR), &requests).await;
+        let outcomes = fixture.batch(quiet(HOUR), &requests).await;
         for (n, outcome) in (1..=64_u32).zip(outcomes) {
             assert_eq!(
                 outcome.decision.is_allowed(),
@@ -36,7 +36,7 @@ async fn answers_a_batch_in_its_order<S: Store>(bench: Bench<S>) {
     }
 }
 
-async fn one_id_several_times_in_a_batch<S: Store>(bench: Bench<S>) {
+async fn one_id_several_times_in_a_batch<S: Store>(fixture: Fixture<S>) {
     let requests = [
         request(Op::Status, "a", 2),
         request(Op::Limit, "a", 2),
@@ -48,7 +48,7 @@ async fn one_id_several_times_in_a_batch<S: Store>(bench: Bench<S>) {
         request(Op::Limit, "a", 2),
         request(Op::Check, "b", 1),
     ];
-    let outcomes = bench.batch(quiet(HOUR), &requests).await;
+    let outcomes = fixture.batch(quiet(HOUR), &requests).await;
     let seen: Vec<_> = requests
         .iter()
         .zip(outcomes)
@@ -76,7 +76,7 @@ async fn one_id_several_times_in_a_batch<S: Store>(bench: Bench<S>) {
     assert_eq!(seen, expected);
 }
 
-async fn different_ids_never_share<S: Store>(bench: Bench<S>) {
+async fn different_ids_never_share<S: Store>(fixture: Fixture<S>) {
     // What escaping, hash tags, patterns, numbers and case could confuse.
     let ids = [
         "7",
@@ -107,14 +107,14 @@ async fn different_ids_never_share<S: Store>(bench: Bench<S>) {
         "constructor",
     ];
     let requests: Vec<_> = ids.iter().map(|who| request(Op::Check, who, 1)).collect();
-    for outcome in bench.batch(quiet(HOUR), &requests).await {
+    for outcome in fixture.batch(quiet(HOUR), &requests).await {
         assert!(outcome.decision.is_allowed());
     }
-    for outcome in bench.batch(quiet(HOUR), &requests).await {
+    for outcome in fixture.batch(quiet(HOUR), &requests).await {
         assert!(!outcome.decision.is_allowed());
     }
 }
 
-async fn an_empty_batch_has_no_answers<S: Store>(bench: Bench<S>) {
-    assert!(bench.batch(quiet(HOUR), &[]).await.is_empty());
+async fn an_empty_batch_has_no_answers<S: Store>(fixture: Fixture<S>) {
+    assert!(fixture.batch(quiet(HOUR), &[]).await.is_empty());
 }

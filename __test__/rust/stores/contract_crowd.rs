@@ -6,7 +6,7 @@ use huntaze_rate_limit::quota::Rules;
 use huntaze_rate_limit::store::{Op, Request, Scope, Store};
 use tokio::task::JoinSet;
 
-use super::bench::{Bench, over_every_store};
+use super::fixture::{Fixture, over_every_store};
 use crate::asking::{quiet, request, watched};
 
 over_every_store!(
@@ -20,17 +20,17 @@ const TASKS: usize = 64;
 
 /// What a crowd of tasks got, each sending `batches` times the same requests: how many were allowed, what was reported.
 async fn crowd<S: Store>(
-    bench: &Bench<S>,
+    fixture: &Fixture<S>,
     rules: Rules,
     requests: Vec<Request>,
     batches: usize,
 ) -> (usize, Vec<u32>) {
     let (scope, requests): (Arc<Scope>, Arc<[Request]>) =
-        (Arc::new(bench.scope(rules)), requests.into());
+        (Arc::new(fixture.scope(rules)), requests.into());
     let mut tasks = JoinSet::new();
     for _ in 0..TASKS {
         let (store, scope, requests) = (
-            Arc::clone(&bench.store),
+            Arc::clone(&fixture.store),
             Arc::clone(&scope),
             Arc::clone(&requests),
         );
@@ -53,14 +53,14 @@ async fn crowd<S: Store>(
     (allowed, outcomes.iter().filter_map(|o| o.anomaly).collect())
 }
 
-async fn a_crowd_is_admitted_exactly_to_the_limit<S: Store>(bench: Bench<S>) {
+async fn a_crowd_is_admitted_exactly_to_the_limit<S: Store>(fixture: Fixture<S>) {
     for n in [1, 100] {
         let who = n.to_string();
         let one = vec![request(Op::Check, &who, n)];
-        let (allowed, _) = crowd(&bench, quiet(HOUR), one, 10).await;
+        let (allowed, _) = crowd(&fixture, quiet(HOUR), one, 10).await;
         assert_eq!(allowed, n as usize);
         assert_eq!(
-            bench
+            fixture
                 .ask(quiet(HOUR), Op::Status, &who, n)
                 .await
                 .decision
@@ -70,15 +70,15 @@ async fn a_crowd_is_admitted_exactly_to_the_limit<S: Store>(bench: Bench<S>) {
     }
 }
 
-async fn a_crowd_in_batches_is_admitted_exactly_to_the_limit<S: Store>(bench: Bench<S>) {
+async fn a_crowd_in_batches_is_admitted_exactly_to_the_limit<S: Store>(fixture: Fixture<S>) {
     let mut requests = vec![request(Op::Check, "a", 500); 10];
     requests.push(request(Op::Limit, "a", 500));
     requests.push(request(Op::Status, "a", 500));
-    let (allowed, _) = crowd(&bench, quiet(HOUR), requests, 4).await;
+    let (allowed, _) = crowd(&fixture, quiet(HOUR), requests, 4).await;
     // A status always reads as allowed: one a batch.
     assert_eq!(allowed - TASKS * 4, 500);
     assert_eq!(
-        bench
+        fixture
             .ask(quiet(HOUR), Op::Status, "a", 500)
             .await
             .decision
@@ -88,8 +88,8 @@ async fn a_crowd_in_batches_is_admitted_exactly_to_the_limit<S: Store>(bench: Be
 }
 
 /// I19: 640 requests at a limit of 100 cross a threshold of 200 three times: at the 201st, 402nd and 603rd.
-async fn a_crowd_is_reported_once<S: Store>(bench: Bench<S>) {
+async fn a_crowd_is_reported_once<S: Store>(fixture: Fixture<S>) {
     let rules = watched(HOUR, 2.0, 300_000);
-    let (allowed, reported) = crowd(&bench, rules, vec![request(Op::Check, "a", 100)], 10).await;
+    let (allowed, reported) = crowd(&fixture, rules, vec![request(Op::Check, "a", 100)], 10).await;
     assert_eq!((allowed, reported), (100, vec![201; 3]));
 }

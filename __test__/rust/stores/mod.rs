@@ -1,10 +1,10 @@
 //! The stores: one contract over all of them, then each against the pure log.
 
 mod anomaly;
-mod bench;
 mod contract;
 mod contract_batch;
 mod contract_crowd;
+mod fixture;
 mod flavours;
 mod lua;
 mod lua_history;

@@ -13,7 +13,7 @@ use crate::asking::{ask, scope};
 use crate::server::shared;
 
 /// A store under test, in a namespace of its own.
-pub struct Bench<S> {
+pub struct Fixture<S> {
     pub store: Arc<S>,
     name: String,
     /// What the store is on: gone with the last that holds it.
@@ -21,8 +21,8 @@ pub struct Bench<S> {
 }
 
 /// The embedded store.
-pub fn memory(law: &str) -> Bench<MemoryStore> {
-    Bench {
+pub fn memory(law: &str) -> Fixture<MemoryStore> {
+    Fixture {
         store: Arc::new(MemoryStore::new()),
         name: law.to_owned(),
         _place: Box::new(()),
@@ -30,13 +30,13 @@ pub fn memory(law: &str) -> Bench<MemoryStore> {
 }
 
 /// One Redis, over one connection.
-pub fn redis(law: &str) -> Bench<impl Store> {
+pub fn redis(law: &str) -> Fixture<impl Store> {
     let server = shared();
     on(server.config(), law.to_owned(), server)
 }
 
 /// The same Redis, over several connections.
-pub fn redis_many(law: &str) -> Bench<impl Store> {
+pub fn redis_many(law: &str) -> Fixture<impl Store> {
     let server = shared();
     let config = RedisConfig {
         connections: 4,
@@ -46,32 +46,32 @@ pub fn redis_many(law: &str) -> Bench<impl Store> {
 }
 
 /// One Redis over TLS, as a user who may do what a limiter needs.
-pub fn redis_tls_users(law: &str) -> Bench<impl Store> {
+pub fn redis_tls_users(law: &str) -> Fixture<impl Store> {
     let server = flavours::tls_users();
     on(server.config(), law.to_owned(), server)
 }
 
 /// A Redis Cluster.
-pub fn cluster(law: &str) -> Bench<impl Store> {
+pub fn cluster(law: &str) -> Fixture<impl Store> {
     let cluster = crate::cluster::shared();
     on(cluster.config(), law.to_owned(), cluster)
 }
 
 /// A Redis Cluster over TLS, as a user who may do what a limiter needs; its nodes go by names.
-pub fn cluster_tls_users(law: &str) -> Bench<impl Store> {
+pub fn cluster_tls_users(law: &str) -> Fixture<impl Store> {
     let cluster = flavours::cluster_tls_users();
     on(cluster.config(), law.to_owned(), cluster)
 }
 
-fn on(config: RedisConfig, name: String, place: impl Any + Send) -> Bench<RedisStore> {
-    Bench {
+fn on(config: RedisConfig, name: String, place: impl Any + Send) -> Fixture<RedisStore> {
+    Fixture {
         store: Arc::new(RedisStore::new(config)),
         name,
         _place: Box::new(place),
     }
 }
 
-impl<S: Store> Bench<S> {
+impl<S: Store> Fixture<S> {
     pub fn scope(&self, rules: Rules) -> Scope {
         scope(&self.name, rules)
     }
@@ -98,7 +98,7 @@ impl<S: Store> Bench<S> {
 /// Runs each law over each store.
 macro_rules! over_every_store {
     ($($law:ident),+ $(,)?) => {
-        $crate::stores::bench::over_each! { ($($law),+)
+        $crate::stores::fixture::over_each! { ($($law),+)
             memory, redis, redis_many, redis_tls_users, cluster, cluster_tls_users
         }
     };
@@ -106,7 +106,7 @@ macro_rules! over_every_store {
 pub(super) use over_every_store;
 
 macro_rules! over_each {
-    ($laws:tt $($store:ident),+) => { $($crate::stores::bench::over_one! { $store $laws })+ };
+    ($laws:tt $($store:ident),+) => { $($crate::stores::fixture::over_one! { $store $laws })+ };
 }
 pub(super) use over_each;
 
@@ -114,7 +114,7 @@ macro_rules! over_one {
     ($store:ident ($($law:ident),+)) => {
         mod $store {
             $(#[tokio::test(flavor = "multi_thread")]
-            async fn $law() { super::$law($crate::stores::bench::$store(stringify!($law))).await })+
+            async fn $law() { super::$law($crate::stores::fixture::$store(stringify!($law))).await })+
         }
     };
 }
