@@ -1,0 +1,43 @@
+// Which specs of Jest run in which command. A spec that stands in neither list runs in `npm run check` and in `npm test`, so that a
+// new one is never in none.
+//
+//   node scripts/specs.mjs check|test|rest [options of Jest]
+
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { Failure, asMain, root } from './run.mjs';
+import { jest } from './steps.mjs';
+
+/** In `npm test` and not in `npm run check`: for their processes, compilers and clusters. Files without `.spec.ts`, or folders. */
+const long = [
+  ...['canary', 'codes', 'credentials/iam', 'credentials/packages', 'credentials/rotation', 'flavours', 'process/'],
+  ...['deployment-guide', 'migration', 'migration-guide', 'readme'],
+];
+
+/** In `npm run test:all` alone: slow by their nature. A million checks, logins that grow old, an application that installs the package. */
+const slow = ['credentials/live-login', 'load/', 'package/packed'];
+
+/** As many as keep two cores busy: most specs wait for their servers and processes half of the time. */
+const WORKERS = 3;
+
+const commands = {
+  check: `/__test__/(?!${any([...long, ...slow])})`,
+  test: `/__test__/(?!${any(slow)})`,
+  rest: `/__test__/${any(slow)}`,
+};
+
+/** Runs the specs of a command, and counts their tests. */
+export function specs(command, ...options) {
+  if (!Object.hasOwn(commands, command)) throw new Failure(`it takes ${Object.keys(commands).join(', ')}`);
+  for (const name of [...long, ...slow]) {
+    if (!existsSync(join(root, '__test__', name.endsWith('/') ? name : `${name}.spec.ts`)))
+      throw new Failure(`scripts/specs.mjs names ${name}, which is no spec`);
+  }
+  return jest(`--maxWorkers=${WORKERS}`, `--testPathPatterns=${commands[command]}`, ...options);
+}
+
+function any(names) {
+  return `(${names.map((name) => (name.endsWith('/') ? name : `${name}[.]spec`)).join('|')})`;
+}
+
+await asMain(import.meta.url, specs);
