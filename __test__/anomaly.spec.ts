@@ -8,7 +8,7 @@ import {
   type CreatorPlan,
 } from '@huntaze/rate-limit';
 import { freshId, stores } from './support/stores';
-import { PATIENT_MS } from './support/time';
+import { PATIENT_MS, until } from './support/time';
 
 const ignore = () => {};
 
@@ -28,6 +28,9 @@ describe.each(stores)('anomalies on $name', (store) => {
     warn.mockRestore();
   });
 
+  /** Resolves when so many have been heard of: who is denied by what is remembered may be counted a second later. */
+  const told = (count: number) => until(() => heard.length >= count);
+
   /** Asks `count` times and lets the listeners run. */
   async function ask(id: string | number, count: number, plan: CreatorPlan = 'starter') {
     for (let i = 0; i < count; i++) await checkCreatorRateLimit(id, plan).catch(ignore);
@@ -40,6 +43,7 @@ describe.each(stores)('anomalies on $name', (store) => {
     await ask(id, 10);
     expect(heard).toEqual([]);
     await ask(id, 1);
+    await told(1);
     expect(heard).toEqual([
       { creatorId: id, plan: 'starter', requestsIn5Min: 11, threshold: 10, timestamp: expect.any(String) },
     ]);
@@ -47,6 +51,7 @@ describe.each(stores)('anomalies on $name', (store) => {
     await ask(id, 10);
     expect(heard).toHaveLength(1);
     await ask(id, 1);
+    await told(2);
     expect(heard).toHaveLength(2);
     off();
     expect(warn).not.toHaveBeenCalled();
@@ -54,6 +59,7 @@ describe.each(stores)('anomalies on $name', (store) => {
 
   test('with no listener it is logged, the id escaped', async () => {
     await ask('7\n[AI Rate Limit] forged', 11);
+    await until(() => warn.mock.calls.length > 0);
     expect(warn.mock.calls).toEqual([
       [
         '[AI Rate Limit] Anomaly detected',
@@ -77,6 +83,7 @@ describe.each(stores)('anomalies on $name', (store) => {
       onAnomaly((a) => heard.push(a)),
     ];
     await ask(freshId(), 11);
+    await told(1);
     expect(heard).toHaveLength(1);
     for (const off of offs) off();
   });
@@ -89,6 +96,8 @@ describe.each(stores)('anomalies on $name', (store) => {
       void checkCreatorRateLimit(id, 'starter').catch(ignore);
     });
     await ask(id, 11 + 11);
+    await told(1);
+    await until(() => warn.mock.calls.length > 0);
     expect(heard).toHaveLength(1);
     expect(warn).toHaveBeenCalledTimes(1);
   });
@@ -97,7 +106,7 @@ describe.each(stores)('anomalies on $name', (store) => {
     const off = onAnomaly((a) => heard.push(a));
     const id = freshId();
     await Promise.allSettled(Array.from({ length: 35 }, () => checkCreatorRateLimit(id, 'starter')));
-    await new Promise((resolve) => setImmediate(resolve));
+    await told(3);
     expect(heard).toHaveLength(3);
     off();
   });
@@ -111,7 +120,7 @@ describe.each(stores)('anomalies on $name', (store) => {
     const [a, b] = [freshId(), freshId()];
     for (let i = 0; i < 7; i++) await strict.limit(a);
     for (let i = 0; i < 30; i++) await blind.limit(b);
-    await new Promise((resolve) => setImmediate(resolve));
+    await told(1);
     expect(heard).toEqual([{ creatorId: a, requestsIn5Min: 7, threshold: 6, timestamp: expect.any(String) }]);
     await Promise.all([strict.close(), blind.close()]);
   });

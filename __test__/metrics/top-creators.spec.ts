@@ -116,7 +116,7 @@ test.each([
   ['closed', []],
 ] as const)('while Redis is away, under %s', async (onStoreError, sources) => {
   const server = await startRedis();
-  configure({ redis: server.options, onStoreError });
+  configure({ redis: server.options, onStoreError, timeoutMs: PATIENT_MS });
   const id = freshId();
   await ask(id, 'starter', 5);
   await server.stop();
@@ -128,7 +128,7 @@ test.each([
 
 test('while Redis is away, under throw', async () => {
   const server = await startRedis();
-  configure({ redis: server.options, onStoreError: 'throw' });
+  configure({ redis: server.options, onStoreError: 'throw', timeoutMs: PATIENT_MS });
   await checkCreatorRateLimit(freshId());
   await server.stop();
   await expect(topCreators()).rejects.toMatchObject({ code: expect.stringMatching(/^E(CONN|TIMEDOUT)/) });
