@@ -2,10 +2,12 @@ import type { RedisOptions } from '@huntaze/rate-limit';
 import type { Server } from 'node:net';
 import { alone, blackHole, figures, megabytes, TwoLanes, type Held } from '../support/load';
 import { startRedis, type RedisServer } from '../support/redis';
+import { PATIENT_MS } from '../support/time';
 
 // A million checks called before the loop turns once: nobody can answer any of them until all have been asked.
 
 const CALLS = 1_000_000;
+const ATTEMPTS = 5;
 
 /** Each id asks ten times, and is let in five times. */
 const IDS = 100_000;
@@ -45,7 +47,7 @@ beforeAll(async () => {
   const away = { host: '127.0.0.1', port: hole.port };
   const lanes = new TwoLanes();
   runs = {
-    patient: lanes.run(() => oneTick('Redis, 60 s', { url: redis.url }, 60_000)),
+    patient: lanes.run(() => patient({ url: redis.url })),
     away: lanes.run(() => oneTick('a black hole', away, 250)),
     inTime: lanes.run(() => oneTick('Redis, 250 ms', { url: redis.url }, 250)),
     memory: lanes.run(() => oneTick('memory', undefined, 250)),
@@ -75,6 +77,18 @@ async function oneTick(title: string, options: RedisOptions | undefined, timeout
   }
   expect(report.stray).toEqual([]);
   return report;
+}
+
+/**
+ * With the longest deadline there is. Where the machine takes as long for a burst, the deadline decides: it is done again, under
+ * another name, which the deadline is part of.
+ */
+async function patient(options: RedisOptions): Promise<OneTick> {
+  const slow = ({ times }: Burst) => times.calling + times.settling >= PATIENT_MS - ATTEMPTS;
+  for (let attempt = 1; ; attempt++) {
+    const report = await oneTick('Redis, 60 s', options, PATIENT_MS - attempt);
+    if (attempt === ATTEMPTS || !report.bursts.some(slow)) return report;
+  }
 }
 
 function expectMemoryBack({ cold, before, after, closed }: OneTick): void {
