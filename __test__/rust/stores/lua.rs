@@ -122,7 +122,8 @@ impl Lua {
         let (reply, deadlines): (redis::Value, Vec<Millis>) =
             call.invoke(&mut self.connection).unwrap();
         let tag = Tag::of(self.namespaces);
-        script::outcomes(&reply, tag, rules.window, requests.len())
+        let limits = requests.iter().map(|request| request.limit);
+        script::outcomes(&reply, tag, rules.window, limits)
             .unwrap()
             .into_iter()
             .zip(deadlines)

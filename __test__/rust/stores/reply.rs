@@ -1,14 +1,18 @@
 //! What comes back from the script: whoever is not named in it was admitted, so a reply that is not exactly the script's
 //! must admit nobody.
 
-use huntaze_rate_limit::quota::{Outcome, Verdict};
-use huntaze_rate_limit::store::ErrorKind;
+use std::iter;
+
+use huntaze_rate_limit::quota::{Limit, Outcome, Verdict};
 use huntaze_rate_limit::store::redis::script::{Tag, outcomes};
+use huntaze_rate_limit::store::{ErrorKind, StoreError};
 use redis::Value;
 
 use crate::asking::window;
 
 const NOW: u64 = 1_753_000_000_000;
+
+const LIMIT: u32 = 10;
 
 fn now() -> Value {
     signed(NOW, 'A')
@@ -26,9 +30,15 @@ fn list(plain: i64, denied: &[i64]) -> Value {
     Value::Array(values)
 }
 
+/// The reply to `count` requests under the limit.
+fn read(reply: &Value, count: usize) -> Result<Vec<Result<Outcome, StoreError>>, StoreError> {
+    let limits = iter::repeat_n(Limit::new(LIMIT).unwrap(), count);
+    outcomes(reply, Tag::of(1), window(1000), limits)
+}
+
 /// For each request of the reply to `count`, whether it was admitted; `None`: an error.
 fn admitted(reply: Value, count: usize) -> Vec<Option<bool>> {
-    let Ok(outcomes) = outcomes(&reply, Tag::of(1), window(1000), count) else {
+    let Ok(outcomes) = read(&reply, count) else {
         return vec![None; count];
     };
     assert_eq!(outcomes.len(), count);
@@ -40,7 +50,7 @@ fn admitted(reply: Value, count: usize) -> Vec<Option<bool>> {
 #[test]
 fn the_time_alone_admits_everybody() {
     assert_eq!(admitted(now(), 3), [Some(true); 3]);
-    let first = outcomes(&now(), Tag::of(1), window(1000), 1).unwrap();
+    let first = read(&now(), 1).unwrap();
     assert_eq!(first[0].as_ref().unwrap().decision.reset, NOW + 1000);
 }
 
@@ -111,4 +121,34 @@ fn a_reply_that_does_not_add_up_admits_nobody() {
         let shown = format!("{reply:?}");
         assert_eq!(admitted(reply, 2), [None; 2], "{shown}");
     }
+}
+
+/// Of a request that is alone: the verdict, what remains, the reset, and the time until a slot frees.
+fn alone(verdict: i64, remaining: i64, reset: i64, retry_after: i64) -> Option<bool> {
+    let mut values = vec![now()];
+    values.extend([0, 1, verdict, remaining, reset, retry_after, 0].map(Value::Int));
+    admitted(Value::Array(values), 1)[0]
+}
+
+#[test]
+fn no_more_than_the_limit_remains_and_nothing_after_a_denial() {
+    let limit = i64::from(LIMIT);
+    assert_eq!(alone(1, limit, 5, 0), Some(true));
+    assert_eq!(alone(1, limit + 1, 5, 0), None);
+    assert_eq!(alone(1, i64::MAX, 5, 0), None);
+    assert_eq!(alone(1, -1, 5, 0), None);
+    assert_eq!(alone(0, 0, 5, 7), Some(false));
+    assert_eq!(alone(0, 1, 5, 7), None);
+}
+
+#[test]
+fn every_moment_is_one_that_javascript_has() {
+    let last = 8_640_000_000_000_000;
+    assert_eq!(alone(1, 0, last, 0), Some(true));
+    assert_eq!(alone(1, 0, last + 1, 0), None);
+    assert_eq!(alone(0, 0, 5, last), Some(false));
+    assert_eq!(alone(0, 0, 5, last + 1), None);
+    let last = last as u64 - 1000;
+    assert_eq!(admitted(signed(last, 'A'), 1), [Some(true)]);
+    assert_eq!(admitted(signed(last + 1, 'A'), 1), [None]);
 }

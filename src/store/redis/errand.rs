@@ -26,12 +26,12 @@ pub(super) trait Errand: Sync {
     /// The command for `items`.
     fn command(&self, by: By, tag: Tag, items: &[&Self::Item]) -> Cmd;
 
-    /// The answers in the reply to the command of `tag`, for `count` items.
-    fn read(&self, value: &Value, tag: Tag, count: usize) -> Answers<Self::Answer>;
+    /// The answers in the reply to the command of `tag` for `items`.
+    fn read(&self, value: &Value, tag: Tag, items: &[&Self::Item]) -> Answers<Self::Answer>;
 
     /// The same for one item, without a list.
-    fn read_one(&self, value: &Value, tag: Tag) -> Answer<Self::Answer> {
-        let mut answers = self.read(value, tag, 1)?;
+    fn read_one(&self, value: &Value, tag: Tag, item: &Self::Item) -> Answer<Self::Answer> {
+        let mut answers = self.read(value, tag, &[item])?;
         Ok(answers.swap_remove(0))
     }
 }
@@ -51,12 +51,13 @@ impl Errand for Ask<'_> {
         script::command(by, tag, self.0, requests)
     }
 
-    fn read(&self, value: &Value, tag: Tag, count: usize) -> Answers<Outcome> {
-        script::outcomes(value, tag, self.0.rules.window, count)
+    fn read(&self, value: &Value, tag: Tag, requests: &[&Request]) -> Answers<Outcome> {
+        let limits = requests.iter().map(|request| request.limit);
+        script::outcomes(value, tag, self.0.rules.window, limits)
     }
 
-    fn read_one(&self, value: &Value, tag: Tag) -> Answer<Outcome> {
-        script::outcome_of_one(value, tag, self.0.rules.window)
+    fn read_one(&self, value: &Value, tag: Tag, request: &Request) -> Answer<Outcome> {
+        script::outcome_of_one(value, tag, self.0.rules.window, request.limit)
     }
 }
 
@@ -75,10 +76,13 @@ impl Errand for Tell<'_> {
         replay::command(by, tag, self.0, replays)
     }
 
-    fn read(&self, value: &Value, tag: Tag, count: usize) -> Answers<()> {
-        replay::results(value, tag, count)
+    fn read(&self, value: &Value, tag: Tag, replays: &[&Replay]) -> Answers<()> {
+        replay::results(value, tag, replays.len())
     }
 }
+
+/// What a probe asks under; any limit does.
+const LIMIT: Limit = Limit::literal(1);
 
 /// Asks whether the server decides: resets a key that is nobody's, which one refuses that takes no writes.
 pub(super) struct Probe<'a> {
@@ -104,12 +108,13 @@ impl Errand for Probe<'_> {
     }
 
     fn command(&self, by: By, tag: Tag, _: &[&()]) -> Cmd {
-        let kinds = [(Op::Reset, Limit::literal(1))];
+        let kinds = [(Op::Reset, LIMIT)];
         let write_key = |_, key: &mut String| key.push_str(&self.key);
         script::call(by, tag, self.scope.rules, write_key, kinds.into_iter())
     }
 
-    fn read(&self, value: &Value, tag: Tag, count: usize) -> Answers<Outcome> {
-        script::outcomes(value, tag, self.scope.rules.window, count)
+    fn read(&self, value: &Value, tag: Tag, probes: &[&()]) -> Answers<Outcome> {
+        let limits = probes.iter().map(|()| LIMIT);
+        script::outcomes(value, tag, self.scope.rules.window, limits)
     }
 }

@@ -17,6 +17,9 @@ pub const SOURCE: &str = include_str!("check.lua");
 /// The most a log's key outlives its newest admission, so that most admissions need not touch its TTL.
 const MAX_SLACK_MS: Millis = 60_000;
 
+/// The last moment that a `Date` of JavaScript holds (ECMAScript, "Time Values and Time Range").
+const LATEST: Millis = 8_640_000_000_000_000;
+
 /// Values the script returns for each request that is no plain admission.
 const FIELDS: usize = 6;
 
@@ -167,7 +170,7 @@ pub fn arguments(
     }
 }
 
-/// The script's reply to the batch of `tag`, of `count` requests.
+/// The script's reply to the batch of `tag`, of a request under each of the `limits`.
 ///
 /// # Errors
 /// [`ErrorKind::Protocol`] for a reply that is none of the script's: without the tag, with two answers for one request or
@@ -176,24 +179,34 @@ pub fn outcomes(
     value: &Value,
     tag: Tag,
     window: Window,
-    count: usize,
+    limits: impl ExactSizeIterator<Item = Limit>,
 ) -> Result<Vec<Result<Outcome, StoreError>>, StoreError> {
-    admitted_but(value, tag, window, count).ok_or_else(unexpected)
+    let outcomes = admitted_but(value, tag, window, limits.len()).ok_or_else(unexpected)?;
+    Ok(outcomes.into_iter().zip(limits).map(within).collect())
 }
 
 /// The same for a call of one request.
 ///
 /// # Errors
 /// As [`outcomes`].
-pub(super) fn outcome_of_one(
+pub fn outcome_of_one(
     value: &Value,
     tag: Tag,
     window: Window,
+    limit: Limit,
 ) -> Result<Result<Outcome, StoreError>, StoreError> {
     match value {
         Value::BulkString(now) => admitted(now, tag, window).map(Ok).ok_or_else(unexpected),
-        several => outcomes(several, tag, window, 1).map(|mut outcomes| outcomes.swap_remove(0)),
+        several => Ok(outcomes(several, tag, window, [limit].into_iter())?.swap_remove(0)),
     }
+}
+
+/// An outcome under a limit, which is the most that may remain; after a denial, nothing does.
+fn within((outcome, limit): (Result<Outcome, StoreError>, Limit)) -> Result<Outcome, StoreError> {
+    let outcome = outcome?;
+    let most = u32::from(outcome.decision.is_allowed()) * limit.get();
+    let sound = outcome.decision.remaining <= most;
+    sound.then_some(outcome).ok_or_else(unexpected)
 }
 
 /// An admission at the time that the reply begins with.
@@ -203,7 +216,7 @@ fn admitted(now: &[u8], tag: Tag, window: Window) -> Option<Outcome> {
     Some(Outcome::of(Decision {
         verdict: Verdict::Allowed,
         remaining: 0,
-        reset: now.checked_add(window.ms())?,
+        reset: now.checked_add(window.ms()).filter(|&at| at <= LATEST)?,
     }))
 }
 
@@ -273,7 +286,7 @@ fn outcome(fields: &[Value]) -> Result<Outcome, StoreError> {
 
 fn number(value: &Value) -> Result<u64, StoreError> {
     match value {
-        Value::Int(n) => u64::try_from(*n).map_err(|_| unexpected()),
+        Value::Int(n @ 0..) if n.unsigned_abs() <= LATEST => Ok(n.unsigned_abs()),
         _ => Err(unexpected()),
     }
 }

@@ -83,7 +83,8 @@ async fn decide(live: &Live, scope: &Scope) -> Result<(), StoreError> {
     let reply = exchange(live, 1, false, command).await?.swap_remove(0);
     let reply = reply.map_err(|error| reply::instead_of_reply(&error))?;
     let window = scope.rules.window;
-    let outcomes = script::outcomes(&reply, tag, window, requests.len())?;
+    let limits = requests.iter().map(|request| request.limit);
+    let outcomes = script::outcomes(&reply, tag, window, limits)?;
     outcomes
         .into_iter()
         .try_for_each(|outcome| outcome.map(drop))

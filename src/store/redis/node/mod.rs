@@ -122,7 +122,7 @@ impl Node {
         let replies = replies.map(|replies| {
             let replies = replies.into_iter().zip(groups).enumerate();
             let read = |(group, (reply, range)): (usize, (_, &Range<usize>))| {
-                self.read(reply, errand, tag(group), range.len())
+                self.read(reply, errand, tag(group), &items[range.clone()])
             };
             replies.map(read).collect::<Vec<_>>()
         });
@@ -143,12 +143,12 @@ impl Node {
         reply: Result<Value, RedisError>,
         errand: &E,
         tag: Tag,
-        count: usize,
+        items: &[&E::Item],
     ) -> Reply<E::Answer> {
-        let answers = match reply {
-            Ok(value) if count == 1 => errand.read_one(&value, tag).map(Reply::Answer),
-            Ok(value) => errand.read(&value, tag, count).map(Reply::Answers),
-            Err(error) => match Redirect::of(&error, self.config()) {
+        let answers = match (reply, items) {
+            (Ok(value), [item]) => errand.read_one(&value, tag, item).map(Reply::Answer),
+            (Ok(value), items) => errand.read(&value, tag, items).map(Reply::Answers),
+            (Err(error), _) => match Redirect::of(&error, self.config()) {
                 Some(redirect) => return Reply::Elsewhere(redirect),
                 None => Err(reply::instead_of_reply(&error)),
             },
