@@ -23,8 +23,8 @@ mod node;
 mod overhear;
 mod password;
 mod pulse;
-mod replay;
-mod reply;
+pub mod replay;
+pub mod reply;
 mod resolve;
 pub mod script;
 mod tls;
@@ -38,6 +38,7 @@ pub use config::{
     Secret, TlsConfig,
 };
 pub use connections::Connections;
+pub use node::redirect::Redirect;
 pub use tls::certificates;
 pub use trial::Trial;
 

@@ -37,7 +37,7 @@ pub(super) fn command(by: By, tag: Tag, scope: &Scope, replays: &[&Replay]) -> C
 ///
 /// # Errors
 /// [`ErrorKind::Protocol`] for a reply that is none of the script's.
-pub(super) fn results(
+pub fn results(
     value: &Value,
     tag: Tag,
     count: usize,

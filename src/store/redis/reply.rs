@@ -12,7 +12,7 @@ use crate::store::{ErrorKind, StoreError};
 // kept what it was sent before: a password among it.
 
 /// An error during AUTH and SELECT.
-pub(super) fn during_set_up(error: &RedisError) -> StoreError {
+pub fn during_set_up(error: &RedisError) -> StoreError {
     // A server of TLS 1.3 that wants a certificate of its clients says so after the handshake.
     if let Some(refused) = cause(error).and_then(tls::refusal) {
         return refused;
@@ -46,7 +46,7 @@ pub(super) fn during_set_up(error: &RedisError) -> StoreError {
 }
 
 /// An error in place of a reply to the script.
-pub(super) fn instead_of_reply(error: &RedisError) -> StoreError {
+pub fn instead_of_reply(error: &RedisError) -> StoreError {
     match error.code() {
         Some(code) => {
             let kind = server_kind(code, error.detail().unwrap_or_default());
@@ -67,7 +67,7 @@ pub(super) fn instead_of_reply(error: &RedisError) -> StoreError {
 
 /// An error that the script caught for one key, as `CODE words`. The server is there, and has said so: what nobody knows
 /// is the key's.
-pub(super) fn from_script(message: &str) -> StoreError {
+pub fn from_script(message: &str) -> StoreError {
     let (code, detail) = message.split_once(' ').unwrap_or((message, ""));
     let kind = match server_kind(code.trim_start_matches('-'), detail) {
         ErrorKind::Protocol => ErrorKind::WrongType,

@@ -34,7 +34,7 @@ impl Address {
 /// What a node says that did nothing, since the key is not, or not wholly, with it.
 /// (Redis cluster specification, "MOVED Redirection", "ASK redirection", "Multiple keys operations".)
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::store::redis) enum Redirect {
+pub enum Redirect {
     /// Its slot is there.
     Moved(Address),
     /// Its slot is moving there, and the key has moved, or is new. To be asked there with `ASKING`, this once.
@@ -45,7 +45,7 @@ pub(in crate::store::redis) enum Redirect {
 
 impl Redirect {
     /// What `error` of the node that was `asked` says, if that is a redirect that leads anywhere.
-    pub(super) fn of(error: &RedisError, asked: &RedisConfig) -> Option<Self> {
+    pub fn of(error: &RedisError, asked: &RedisConfig) -> Option<Self> {
         let there = || {
             let (address, _) = error.redirect_node()?;
             let (host, port) = address.rsplit_once(':')?;
