@@ -161,6 +161,8 @@ const badOptions: [string, unknown, string, string][] = [
   ['a url with a query', { ...good, redis: { url: 'redis://h/?db=1' } }, V, 'redis.url'],
   ['a url for a host', { ...good, redis: { host: 'redis://h' } }, V, 'options.redis.host'],
   ['a host with its port', { ...good, redis: { host: 'h:6380' } }, V, 'options.redis.port'],
+  ['a host of two lines', { ...good, redis: { host: 'h\nforged' } }, V, 'redis.host'],
+  ['brackets around no host', { ...good, redis: { host: '[]' } }, V, 'redis.host'],
   ['port 0', { ...good, redis: { host: 'h', port: 0 } }, R, 'options.redis.port'],
   ['port 65536', { ...good, redis: { host: 'h', port: 65_536 } }, R, 'options.redis.port'],
   ['a port as text', { ...good, redis: { host: 'h', port: '6379' } }, T, 'options.redis.port'],

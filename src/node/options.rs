@@ -10,7 +10,7 @@ use crate::limiter::{OnStoreError, Times};
 use crate::quota::{AnomalyRule, Namespace, Rules, Window};
 use crate::store::Scope;
 use crate::store::redis::environment::{
-    self, ConfigError, Environment, check_cluster, from_environment, from_url, plain,
+    self, ConfigError, Environment, at_host, check_cluster, from_environment, from_url,
     protect_password, trust_extra,
 };
 use crate::store::redis::{
@@ -125,11 +125,7 @@ fn from_options(
 ) -> Result<RedisConfig, ConfigError> {
     let mut config = match (&options.url, &options.host) {
         (Some(url), _) => from_url("redis.url", url)?,
-        (None, host) => plain(
-            host.as_deref()
-                .unwrap_or("localhost")
-                .trim_matches(['[', ']']),
-        ),
+        (None, host) => at_host("redis.host", host.as_deref().unwrap_or("localhost"))?,
     };
     // The face lets through what fits 16 bits, respectively 1 to 16, only.
     if let Some(port) = options.port {

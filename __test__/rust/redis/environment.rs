@@ -221,6 +221,29 @@ fn an_ipv6_host_may_have_brackets() {
     for host in ["::1", "[::1]"] {
         assert_eq!(named(&[("REDIS_HOST", host)]).host, "::1");
     }
+    let host = "fe80::1%eth0";
+    assert_eq!(named(&[("REDIS_HOST", host)]).host, host, "a zone");
+}
+
+/// Its host is printed wherever the store is named.
+#[test]
+fn what_can_be_no_host_is_refused() {
+    let long = "x".repeat(254);
+    let unusable = [
+        "[]",
+        " ",
+        "a b",
+        "a\n[AI Rate Limit] forged",
+        "a\u{1b}[2J",
+        "a:b:c",
+        &long,
+    ];
+    for host in unusable {
+        let message = refused(&[("REDIS_HOST", host)]);
+        let mend = "REDIS_HOST must be a host name or an address, without spaces";
+        assert_eq!(message, mend, "{host:?}");
+    }
+    assert_eq!(named(&[("REDIS_HOST", &long[1..])]).host.len(), 253);
 }
 
 #[test]

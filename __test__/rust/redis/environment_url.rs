@@ -83,7 +83,7 @@ fn addresses_are_hosts_too() {
 }
 
 /// What is wrong, and a part of the mend.
-const UNUSABLE: [(&str, &str); 15] = [
+const UNUSABLE: [(&str, &str); 20] = [
     (
         "https://eu1-x.upstash.io",
         "redis:// or rediss:// URL of your Redis",
@@ -126,6 +126,12 @@ const UNUSABLE: [(&str, &str); 15] = [
         "must end in the number of a database",
     ),
     ("redis:///0", "must name a host"),
+    // Percent-decoded, it is more than a host, or none.
+    ("redis://a%0Ab", "must name a host or an address"),
+    ("redis://a%20b", "must name a host or an address"),
+    ("redis://u:secret@a%40b", "must name a host or an address"),
+    ("redis://a%3A1:2", "must name a host or an address"),
+    ("redis://%5B%5D", "must name a host or an address"),
 ];
 
 #[test]

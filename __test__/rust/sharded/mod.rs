@@ -5,6 +5,7 @@ mod doubts;
 mod failover;
 mod moving;
 mod outage;
+mod redirect;
 mod routing;
 mod topology;
 mod trial;

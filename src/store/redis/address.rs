@@ -2,7 +2,7 @@
 
 use url::{Host, Url};
 
-use super::config::{Credentials, RedisConfig, Secret, TlsConfig};
+use super::config::{Credentials, RedisConfig, Secret, TlsConfig, is_host};
 use super::environment::{ConfigError, plain};
 
 /// Reads `redis://[user[:password]@]host[:port][/database]`, or `rediss://` for TLS. `name` is the variable or option.
@@ -40,6 +40,11 @@ pub fn from_url(name: &str, text: &str) -> Result<RedisConfig, ConfigError> {
         Some(Host::Ipv6(ip)) => ip.to_string(),
         _ => return fail("must name a host, as in redis://host:6379"),
     };
+    if !is_host(&host) {
+        return fail(
+            "must name a host or an address, as in redis://host:6379 or redis://[::1]:6379",
+        );
+    }
     let mut config = plain(&host);
     match url.port() {
         Some(0) => return fail("must have a port from 1 to 65535"),

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::fmt;
 
 pub use super::address::from_url;
-use super::config::{Credentials, DEFAULT_CONNECT_TIMEOUT, DEFAULT_PORT, RedisConfig, Secret};
+use super::config::{
+    Credentials, DEFAULT_CONNECT_TIMEOUT, DEFAULT_PORT, RedisConfig, Secret, is_host,
+};
 use super::login::LOGIN_LIFE;
 
 const URL: [&str; 2] = ["ELASTICACHE_REDIS_URL", "REDIS_URL"];
@@ -137,7 +139,7 @@ pub fn from_environment(env: &Environment) -> Result<Option<RedisConfig>, Config
                     "must be a host name alone; put the port in REDIS_PORT",
                 ));
             }
-            let mut config = plain(host.trim_matches(['[', ']']));
+            let mut config = at_host(name, host)?;
             config.port = env.number(&PORT, 1)?.unwrap_or(DEFAULT_PORT);
             config.username = env.value(&USERNAME);
             config.database = env.number(&DATABASE, 0)?.unwrap_or(0);
@@ -216,6 +218,17 @@ pub fn check_cluster(name: &str, config: &RedisConfig) -> Result<(), ConfigError
     let problem =
         "asks for a Redis Cluster, which has database 0 only; remove the database or the cluster";
     Err(ConfigError::new(name, problem))
+}
+
+/// The same as [`plain`], of a host in brackets or without. `name` is the variable or option.
+///
+/// # Errors
+/// [`ConfigError`] for what is no host.
+pub fn at_host(name: &str, host: &str) -> Result<RedisConfig, ConfigError> {
+    let host = host.trim_matches(['[', ']']);
+    let problem = "must be a host name or an address, without spaces";
+    let config = is_host(host).then(|| plain(host));
+    config.ok_or_else(|| ConfigError::new(name, problem))
 }
 
 /// A Redis at `host` with everything else as by default.

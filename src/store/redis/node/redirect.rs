@@ -2,7 +2,7 @@
 
 use redis::RedisError;
 
-use crate::store::redis::config::RedisConfig;
+use crate::store::redis::config::{RedisConfig, is_host};
 
 /// The name or address of a node, and its port.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,7 +15,7 @@ pub struct Address {
 
 impl Address {
     /// As a node that was `asked` names another one: by no host where that is its own. `None`: it does not know the host,
-    /// which is a `?`, as of a node that is to announce a name and has none.
+    /// which is a `?`, as of a node that is to announce a name and has none; or it names what is no host.
     /// (`CLUSTER SLOTS` and `cluster-preferred-endpoint-type` in the documentation of Redis.)
     pub(in crate::store::redis) fn named(
         host: &str,
@@ -25,7 +25,7 @@ impl Address {
         let host = match host {
             "" => asked.host.clone(),
             "?" => return None,
-            host => host.to_owned(),
+            host => Some(host).filter(|host| is_host(host))?.to_owned(),
         };
         (port != 0).then_some(Self { host, port })
     }
