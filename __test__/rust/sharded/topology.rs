@@ -206,6 +206,26 @@ fn a_part_of_the_truth_is_taken_for_what_it_is() {
     assert_eq!(shards(&topology).len(), 3);
 }
 
+/// Counted twice, its slots would make a complete table of half a one; five times, they would not fit the counter.
+#[test]
+fn a_slot_has_one_primary() {
+    let half = row(0, 8191, &[(host("a"), 1)]);
+    let slots = read(vec![half.clone(), half.clone()]).unwrap();
+    assert_eq!((slots.served.len(), slots.count()), (1, 8192));
+    let topology = Topology::unknown().next(&slots, |address| Arc::new(address.port));
+    assert!(!topology.is_complete());
+    // Another one's claim to some of them goes, with what else its row says.
+    let claim = row(8191, i64::from(LAST), &[(host("b"), 2)]);
+    assert_eq!(read(vec![half.clone(), claim]), Some(slots.clone()));
+    let whole = vec![row(0, i64::from(LAST), &[(host("a"), 1)]); 5];
+    let slots = read(whole).unwrap();
+    let again = topology.next(&slots, |address| Arc::new(address.port));
+    assert_eq!(
+        shards(&again.next(&slots, |a| Arc::new(a.port))),
+        [(Some(1), 3)]
+    );
+}
+
 /// A primary of one range, and its replicas: each is host and port.
 fn row(first: i64, last: i64, nodes: &[(Value, i64)]) -> Value {
     let node = |(host, port): &(Value, i64)| {
@@ -265,6 +285,8 @@ fn a_row_that_makes_no_sense_costs_no_other() {
         row(10, 19, &[(host("?"), 2)]),
         row(10, 19, &[(Value::BulkString(vec![0xff]), 2)]),
         row(10, 19, &[(Value::Int(7), 2)]),
+        row(10, 19, &[(host("b c"), 2)]),
+        row(10, 19, &[(host("b\n[AI Rate Limit] forged"), 2)]),
         row(10, 19, &[(host("b"), 0)]),
         row(10, 19, &[(host("b"), 70_000)]),
         row(10, 19, &[]),

@@ -50,14 +50,22 @@ pub struct Shard<N> {
 }
 
 impl Slots {
-    /// The `answer` of the node that was `asked`, less the rows in it that make no sense. `None`: none does.
+    /// The `answer` of the node that was `asked`, less the rows in it that make no sense. `None`: none does. A slot has one
+    /// primary: a row that gives it a second one is left out.
     pub fn read(answer: &Value, asked: &RedisConfig) -> Option<Self> {
         let Value::Array(rows) = answer else {
             return None;
         };
         let mut slots = Self::default();
+        let mut known = [false; SLOTS as usize];
         for row in rows {
             if let Some((served, replicas)) = read_row(row, asked) {
+                let (first, last) = (*served.1.start(), *served.1.end());
+                let known = &mut known[usize::from(first)..=usize::from(last)];
+                if known.contains(&true) {
+                    continue;
+                }
+                known.fill(true);
                 slots.served.push(served);
                 slots.replicas.extend(replicas);
             }
