@@ -5,8 +5,8 @@
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { jest } from './jest.mjs';
 import { Failure, asMain, root } from './run.mjs';
-import { jest } from './steps.mjs';
 
 /** In `npm test` and not in `npm run check`: for their processes, compilers and clusters. Files without `.spec.ts`, or folders. */
 const long = [

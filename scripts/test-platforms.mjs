@@ -16,8 +16,8 @@ import { packInto } from './pack.mjs';
 import { hostPlatform, platformNamed } from './platforms.mjs';
 import { prebuild } from './prebuild.mjs';
 import { redisServer } from './redis-server.mjs';
+import { count } from './results.mjs';
 import { Failure, asMain, root, run, tee } from './run.mjs';
-import { count, inOrder } from './steps.mjs';
 
 const require = createRequire(import.meta.url);
 const { name: packageName } = require('../package.json');
@@ -155,7 +155,4 @@ function seconds(since) {
   return `${((Date.now() - since) / 1000).toFixed(1)} s`;
 }
 
-await asMain(import.meta.url, (...args) => {
-  const command = ['npm run test:platforms', ...(args.length > 0 ? ['--', ...args] : [])].join(' ');
-  return inOrder([{ name: 'platforms', command, does: () => testPlatforms(...args) }]);
-});
+await asMain(import.meta.url, testPlatforms);

@@ -34,7 +34,7 @@ test('the workflow builds each platform', () => {
 test('the workflow loads each platform, and publishes nothing that was not loaded', () => {
   const workflow = read('.github', 'workflows', 'ci.yml');
   expect(names(workflow, /platform: ([\w-]+), runner: /g)).toEqual(all);
-  expect(workflow).toContain('needs: [test, check, build, load]');
+  expect(workflow).toContain('needs: [test, rust, check, build, load]');
   // This fails where a binary is missing; `--all` leaves it out.
   expect(workflow).toContain('run: node scripts/pack.mjs --release');
 });
