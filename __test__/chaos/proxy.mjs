@@ -157,7 +157,7 @@ class Link {
 function direction(write, link) {
   let last = Promise.resolve();
   let waiting = 0;
-  const after = async (step) => {
+  const after = (step) => {
     waiting++;
     const before = last;
     last = (async () => {

@@ -1,7 +1,6 @@
 // What every fault has in common: processes that ask all the while, a server that they are sure to have reached, a fault,
 // its end, the time until Redis decides again, and the invariants over all that was decided.
 
-import { Caller } from './callers.mjs';
 import { fullest } from './fullest.mjs';
 import { grouped, historyOf } from './history.mjs';
 import * as invariants from './invariants.mjs';
@@ -33,7 +32,6 @@ export class Stage {
   ended = false;
   #streams;
   #before;
-  #fallbacks;
 
   /**
    * Opens the limiters in every process and waits until Redis decides in each.

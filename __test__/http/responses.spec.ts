@@ -84,7 +84,7 @@ describe('a response of another class', () => {
     statusText = 'Made';
     constructor(
       readonly headers: Headers,
-      readonly body: unknown = undefined,
+      readonly body?: unknown,
     ) {}
   }
 

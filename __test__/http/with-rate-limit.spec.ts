@@ -169,7 +169,7 @@ test('the window told is that of the check, also where a configure() overtakes i
     } catch {
       break;
     }
-    await null;
+    await Promise.resolve();
   }
   const closed = close();
   configure({ windowMs: 5000, anomaly: false });

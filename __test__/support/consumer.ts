@@ -56,7 +56,7 @@ export class Consumer {
       });
     } catch (error) {
       const { message, stdout = '', stderr = '' } = error as Error & { stdout?: string; stderr?: string };
-      throw new Error([message, stdout, stderr].join('\n'));
+      throw new Error([message, stdout, stderr].join('\n'), { cause: error });
     }
   }
 

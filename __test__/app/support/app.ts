@@ -70,7 +70,7 @@ export async function startApp({ bundler = 'turbopack', env = {} }: AppOptions =
     await answers(url, child);
   } catch (error) {
     await stop();
-    throw new Error(`${(error as Error).message}:\n${printed}`);
+    throw new Error(`${(error as Error).message}:\n${printed}`, { cause: error });
   }
   return {
     url,

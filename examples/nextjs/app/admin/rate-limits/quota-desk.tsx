@@ -71,6 +71,7 @@ export const QuotaDesk = memo(function QuotaDesk({ pick, storeAway, onSessionOve
     void look(pick.creatorId, pick.plan);
     // Who picked a creator goes on from here; the field is left alone, which on a phone would open the keyboard.
     form.current?.querySelector<HTMLButtonElement>('[type=submit]')?.focus();
+    // oxlint-disable-next-line react-hooks/exhaustive-deps -- `look` is another one at each rendering, a pick is looked up once
   }, [pick]);
 
   function submit(event: FormEvent) {
