@@ -6,7 +6,14 @@ import { createInterface } from 'node:readline';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
-import { RateLimitError, RateLimiter } from '@huntaze/rate-limit';
+import {
+  RateLimitError,
+  RateLimiter,
+  checkCreatorRateLimit,
+  close,
+  configure,
+  testConnection,
+} from '@huntaze/rate-limit';
 import { Cluster, SHARDS, Single, caFile, type Servers } from './servers/index.cjs';
 import { startRedis } from './support/redis';
 import { freshId } from './support/stores';
@@ -87,7 +94,8 @@ describe.each(flavours)('%s', (_, start) => {
     const others = Object.entries(before).filter(([name]) => !/REDIS|ELASTICACHE|NODE_EXTRA_CA_CERTS/.test(name));
     process.env = { ...Object.fromEntries(others), ...flavour.variables };
   });
-  afterEach(() => {
+  afterEach(async () => {
+    await close();
     process.env = before;
   });
 
@@ -129,6 +137,19 @@ describe.each(flavours)('%s', (_, start) => {
       expect(await l.limit(id)).toMatchObject({ allowed: true, remaining: 2, source: 'redis' });
     }
     await l.close();
+    await noneLeft();
+  });
+
+  test('its connection can be tested, and is that of the checks', async () => {
+    configure({ timeoutMs: PATIENT_MS });
+    await checkCreatorRateLimit(freshId());
+    const report = await testConnection({ timeoutMs: PATIENT_MS });
+    // The limiter's user has the rights that a limiter needs, and SET is none of them.
+    const due =
+      'REDIS_USERNAME' in flavour.variables ? { success: false, code: 'NOPERM' } : { success: true, ping: 'PONG' };
+    expect(report).toMatchObject({ ...due, connection: { port: expect.stringMatching(/^\d+$/) } });
+    expect(Math.max(...(await flavour.connections()))).toBe(1);
+    await close();
     await noneLeft();
   });
 
