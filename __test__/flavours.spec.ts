@@ -15,7 +15,7 @@ import {
   testConnection,
 } from '@huntaze/rate-limit';
 import { Cluster, SHARDS, Single, caFile, type Servers } from './servers/index.cjs';
-import { startRedis } from './support/redis';
+import { freePort, startRedis } from './support/redis';
 import { freshId } from './support/stores';
 import { PATIENT_MS } from './support/time';
 
@@ -72,9 +72,14 @@ function of(servers: Servers, primaries: number, secure: boolean): Flavour {
   };
 }
 
+async function overTls(): Promise<Flavour> {
+  const options = { tls: true, ...USER, port: await freePort() };
+  return of(await Single.start(options), 1, true);
+}
+
 const flavours: [string, () => Promise<Flavour>][] = [
   ['one Redis', plain],
-  ['one Redis over TLS with users', async () => of(await Single.start({ tls: true, ...USER }), 1, true)],
+  ['one Redis over TLS with users', overTls],
   ['a cluster', async () => of(await Cluster.start(STEADY), SHARDS, false)],
   [
     'a cluster over TLS with users, by its names',

@@ -4,6 +4,7 @@
 //   node scripts/specs.mjs check|test|rest [options of Jest]
 
 import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { jest } from './jest.mjs';
 import { Failure, asMain, root } from './run.mjs';
@@ -17,8 +18,8 @@ const long = [
 /** In `npm run test:all` alone: slow by their nature. A million checks, logins that grow old, an application that installs the package. */
 const slow = ['credentials/live-login', 'load/', 'package/packed'];
 
-/** As many as keep two cores busy: most specs wait for their servers and processes half of the time. */
-const WORKERS = 3;
+/** One more than cores: specs wait for their servers and processes. None is decided by how many there are. */
+const WORKERS = availableParallelism() + 1;
 
 const commands = {
   check: `/__test__/(?!${any([...long, ...slow])})`,
