@@ -5,7 +5,7 @@ const assert = require('node:assert/strict');
 const { createServer } = require('node:net');
 const { join, relative, sep } = require('node:path');
 const limits = require('@huntaze/rate-limit');
-const { nextMessage, runScript, startWorker } = require('./processes.cjs');
+const { exitOf, nextMessage, runScript, startWorker } = require('./processes.cjs');
 const { fresh, patient } = require('./stores.cjs');
 
 const HOUR = 3_600_000;
@@ -126,7 +126,7 @@ function lifecycle(store) {
 
     async [`a thread that has nothing left to do ends by itself, ${on}`]() {
       const worker = startWorker(`${scripted} limiter.check(1).then(() => parentPort.postMessage('allowed'));`, store);
-      const ended = new Promise((resolve) => worker.once('exit', resolve));
+      const ended = exitOf(worker);
       assert.equal(await nextMessage(worker), 'allowed');
       assert.equal(await ended, 0);
     },

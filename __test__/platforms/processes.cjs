@@ -39,9 +39,23 @@ function nextMessage(worker) {
   });
 }
 
+/** The exit code of a thread that is to end by itself. */
+function exitOf(worker) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      reject(new Error('the thread does not end'));
+      worker.terminate();
+    }, HANGS_MS);
+    worker.once('exit', (code) => {
+      clearTimeout(timer);
+      resolve(code);
+    });
+  });
+}
+
 function head(store) {
   const path = JSON.stringify(require.resolve('@huntaze/rate-limit'));
   return `const limits = require(${path});\nconst options = ${JSON.stringify(patient(store))};`;
 }
 
-module.exports = { nextMessage, runScript, startWorker };
+module.exports = { exitOf, nextMessage, runScript, startWorker };
