@@ -1,0 +1,118 @@
+//! Ids and namespaces: two different ones never share a key, and nothing in an id can be read as anything else.
+//!
+//! An input is a name and two ids, separated by a byte FF, which no text of UTF-8 holds.
+
+#![no_main]
+
+use huntaze_rate_limit::quota::{Id, MAX_ID_BYTES, Namespace, escape};
+use libfuzzer_sys::fuzz_target;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+/// What stands for itself, beside letters and digits.
+const PLAIN: &[u8] = b"-._@+";
+
+/// The same rule, kept by another implementation.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'@')
+    .remove(b'+');
+
+const MAX_NAME_BYTES: usize = 64;
+
+fuzz_target!(|input: &[u8]| {
+    let mut parts = input.splitn(3, |&byte| byte == 0xff);
+    let mut part = || String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
+    let (name, one, other) = (part(), part(), part());
+    for text in [&name, &one, &other] {
+        check_escaped(text, &escape(text));
+    }
+    let ids = [&one, &other].map(|text| check_id(text));
+    let Some(namespace) = check_name(&name) else {
+        return;
+    };
+    let keys = ids.map(|id| id.map(|id| check_key(&namespace, &id)));
+    if let [Some(a), Some(b)] = &keys {
+        assert_eq!(a == b, one == other, "{one:?} and {other:?} in {name:?}");
+        // In a list of keys, none is the beginning of another.
+        assert!(a == b || !a.starts_with(b.as_str()) && !b.starts_with(a.as_str()));
+    }
+    // The same id in another namespace.
+    if let (Some(key), Some(second)) = (&keys[0], check_name(&other)) {
+        let id = Id::new(one.as_str()).expect("it has a key");
+        assert_eq!(*key == second.key(&id), name == other);
+    }
+});
+
+fn check_id(text: &str) -> Option<Id> {
+    let id = Id::new(text);
+    assert_eq!(id.is_ok(), (1..=MAX_ID_BYTES).contains(&text.len()));
+    match &id {
+        Ok(id) => {
+            assert_eq!(id.as_str(), text);
+            assert!(is_one_line(&format!("{id:?}")));
+        }
+        Err(error) => assert!(is_one_line(&error.to_string())),
+    }
+    id.ok()
+}
+
+fn check_name(text: &str) -> Option<Namespace> {
+    let name = Namespace::new(text);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    let fits = (1..=MAX_NAME_BYTES).contains(&text.len()) && text.bytes().all(plain);
+    assert_eq!(name.is_ok(), fits);
+    name.ok()
+}
+
+/// Every byte is plain or `%XX`, which reads back as the text and as nothing else.
+fn check_escaped(text: &str, escaped: &str) {
+    assert_eq!(escaped, utf8_percent_encode(text, ESCAPED).to_string());
+    assert_eq!(
+        percent_decode_str(escaped).decode_utf8().as_deref(),
+        Ok(text)
+    );
+    assert!(escaped.len() <= 3 * text.len());
+    let mut rest = escaped.as_bytes();
+    while let [first, behind @ ..] = rest {
+        rest = match (first, behind) {
+            (b'%', [high, low, behind @ ..]) => {
+                let hex = |digit: &u8| matches!(digit, b'0'..=b'9' | b'A'..=b'F');
+                assert!(hex(high) && hex(low), "{escaped:?}");
+                behind
+            }
+            _ => {
+                let plain = first.is_ascii_alphanumeric() || PLAIN.contains(first);
+                assert!(plain, "{escaped:?}");
+                behind
+            }
+        };
+    }
+}
+
+fn check_key(name: &Namespace, id: &Id) -> String {
+    let key = name.key(id);
+    let mut written = String::from("before");
+    name.write_key(id, &mut written);
+    assert_eq!(written.strip_prefix("before"), Some(key.as_str()));
+    assert!(key.len() <= 3 * MAX_ID_BYTES + MAX_NAME_BYTES + 3);
+    // The hash tag, as the Redis cluster specification finds it: between the first brace and the next closing one.
+    let tag = key
+        .split_once('{')
+        .and_then(|(_, rest)| rest.split_once('}'));
+    let whole = key.get(1..key.len() - 1);
+    assert_eq!(tag.map(|(tag, _)| tag), whole, "{key}");
+    assert_eq!(key.matches(['{', '}']).count(), 2, "{key}");
+    let (of, escaped) = whole.and_then(|tag| tag.split_once(':')).expect("a colon");
+    assert_eq!(of, name.as_str());
+    check_escaped(id.as_str(), escaped);
+    // Keys that are nobody's: of the probes of shards, and of the trial of a connection.
+    assert_ne!(key, name.key(&Id::nobody()));
+    assert!(!escaped.starts_with('#') && !escaped.is_empty());
+    key
+}
+
+fn is_one_line(text: &str) -> bool {
+    !text.contains(char::is_control)
+}

@@ -1,0 +1,506 @@
+//! Replies of a server: to the script that decides, to the script that replays, and to `CLUSTER SLOTS`.
+//!
+//! The first byte of an input picks its form (by its remainder, so that a digit does):
+//! 0  a byte for the number of requests, the tag, and what came over the wire, one reply after another
+//! 1  a reply of arbitrary values, like those of the scripts
+//! 2  the reply that says valid outcomes, and the same with one fault
+//! 3  tables of slots, each in the place of the one before
+
+#![no_main]
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arbitrary::{Result, Unstructured};
+use huntaze_rate_limit::limiter::meter::Meter;
+use huntaze_rate_limit::limiter::{Answer, Source};
+use huntaze_rate_limit::quota::{Decision, Id, Limit, MAX_LIMIT, Outcome, Verdict, Window};
+use huntaze_rate_limit::store::redis::cluster::topology::{Address, Slots, Topology};
+use huntaze_rate_limit::store::redis::environment::plain;
+use huntaze_rate_limit::store::redis::script::{Tag, outcome_of_one, outcomes};
+use huntaze_rate_limit::store::redis::{replay, reply};
+use huntaze_rate_limit::store::{ErrorKind, Op, Request, StoreError};
+use libfuzzer_sys::fuzz_target;
+use redis::{Parser, Value};
+
+const NOW: u64 = 1_753_000_000_000;
+const WINDOW_MS: u64 = 3_600_000;
+
+/// As many as a batch has at most.
+const MAX_REQUESTS: usize = 64;
+
+/// The last moment that a `Date` of JavaScript holds.
+const LATEST: u64 = 8_640_000_000_000_000;
+
+const SLOTS: u16 = 16_384;
+
+/// Most limits are small, and the largest is a corner.
+const LIMITS: [u32; 5] = [1, 2, 100, 500, MAX_LIMIT];
+
+fuzz_target!(|input: &[u8]| {
+    let Some((form, rest)) = input.split_first() else {
+        return;
+    };
+    let mut u = Unstructured::new(rest);
+    // An input that ends early has said all that it says.
+    let _: Result<()> = match form % 4 {
+        0 => over_the_wire(rest),
+        1 => of_arbitrary_values(&mut u),
+        2 => of_valid_outcomes(&mut u),
+        _ => tables_of_slots(&mut u),
+    };
+});
+
+fn over_the_wire(input: &[u8]) -> Result<()> {
+    let [count, tag, bytes @ ..] = input else {
+        return Ok(());
+    };
+    let count = 1 + usize::from(*count) % MAX_REQUESTS;
+    // The tag of batch n is the n-th character from `@` on.
+    let number = usize::from(tag.wrapping_sub(b'@'));
+    let mut parser = Parser::new();
+    let mut rest = bytes;
+    let mut topology = Topology::unknown();
+    while let Ok(value) = parser.parse_value(&mut rest) {
+        let _ = check_decisions(&value, number, &requests(count));
+        check_replay(&value, number, count);
+        topology = check_slots(&value, topology);
+    }
+    Ok(())
+}
+
+fn window() -> Window {
+    Window::new(WINDOW_MS).expect("it is a window")
+}
+
+/// Requests of all kinds.
+fn requests(count: usize) -> Vec<Request> {
+    let request = |n: usize| Request {
+        op: [Op::Limit, Op::Check, Op::Status, Op::Denied(3), Op::Reset][n % 5],
+        id: Id::new(n.to_string()).expect("it is an id"),
+        limit: Limit::new(LIMITS[n % LIMITS.len()]).expect("it is a limit"),
+    };
+    (0..count).map(request).collect()
+}
+
+type Decoded = std::result::Result<Vec<std::result::Result<Outcome, StoreError>>, StoreError>;
+
+fn decode(value: &Value, number: usize, requests: &[Request]) -> Decoded {
+    let limits = requests.iter().map(|request| request.limit);
+    outcomes(value, Tag::of(number), window(), limits)
+}
+
+fn check_decisions(value: &Value, number: usize, requests: &[Request]) -> Decoded {
+    let decoded = decode(value, number, requests);
+    match &decoded {
+        Ok(outcomes) => {
+            assert_eq!(outcomes.len(), requests.len());
+            let meter = Meter::<u32>::new(window());
+            for (outcome, request) in outcomes.iter().zip(requests) {
+                match outcome {
+                    Ok(outcome) => check_outcome(outcome, request, &meter),
+                    Err(error) => check_error(error),
+                }
+            }
+            // To the batches before and after it, it is somebody else's.
+            for other in [number + 1, number + 62] {
+                assert!(decode(value, other, requests).is_err());
+            }
+            // More requests, or fewer, get no answer for one another.
+            assert!(
+                decode(value, number, &requests[1..]).is_err()
+                    || matches!(value, Value::BulkString(_))
+            );
+        }
+        Err(error) => check_error(error),
+    }
+    if let [request] = requests {
+        let one = outcome_of_one(value, Tag::of(number), window(), request.limit);
+        let first = decoded.clone().map(|mut outcomes| outcomes.swap_remove(0));
+        assert_eq!(shown(one), shown(first));
+    }
+    decoded
+}
+
+/// What can be compared of it.
+fn shown(
+    decoded: std::result::Result<std::result::Result<Outcome, StoreError>, StoreError>,
+) -> std::result::Result<Outcome, String> {
+    decoded
+        .and_then(|outcome| outcome)
+        .map_err(|error| error.to_string())
+}
+
+fn check_outcome(outcome: &Outcome, request: &Request, meter: &Meter<u32>) {
+    let Outcome {
+        decision,
+        anomaly,
+        until_anomaly,
+    } = outcome;
+    assert!(decision.remaining <= request.limit.get(), "{outcome:?}");
+    match decision.verdict {
+        Verdict::Allowed => assert_eq!(decision.retry_after_ms(), 0),
+        Verdict::Denied { .. } => {
+            assert_eq!(decision.remaining, 0, "{outcome:?}");
+            assert!(
+                (1..=LATEST).contains(&decision.retry_after_ms()),
+                "{outcome:?}"
+            );
+        }
+    }
+    assert!(decision.reset <= LATEST, "{outcome:?}");
+    assert!(
+        *anomaly != Some(0) && *until_anomaly != Some(0),
+        "{outcome:?}"
+    );
+    assert!(anomaly.is_none() || until_anomaly.is_none(), "{outcome:?}");
+    // What is computed from it must not overflow.
+    let answer = Answer {
+        outcome: *outcome,
+        source: Source::Redis,
+    };
+    meter.answered(request, &0, &answer, Instant::now());
+}
+
+fn check_error(error: &StoreError) {
+    let text = format!("{error} {:?}", error.causes());
+    assert!(
+        text.is_ascii() && !text.contains(char::is_control),
+        "{text}"
+    );
+}
+
+fn check_replay(value: &Value, number: usize, count: usize) {
+    let Ok(results) = replay::results(value, Tag::of(number), count) else {
+        return;
+    };
+    assert_eq!(results.len(), count);
+    results
+        .iter()
+        .filter_map(|result| result.as_ref().err())
+        .for_each(check_error);
+    for other in [number + 1, number + 62] {
+        assert!(replay::results(value, Tag::of(other), count).is_err());
+    }
+}
+
+/// Takes the table over, if it is one.
+fn check_slots(value: &Value, before: Topology<Address>) -> Topology<Address> {
+    let Some(slots) = Slots::read(value, &plain("asked.example")) else {
+        return before;
+    };
+    let mut serving: Vec<Option<&Address>> = vec![None; usize::from(SLOTS)];
+    for (address, range) in &slots.served {
+        assert!(!range.is_empty() && *range.end() < SLOTS);
+        serving[usize::from(*range.start())..=usize::from(*range.end())].fill(Some(address));
+    }
+    let replicas = &slots.replicas;
+    let primaries = || slots.served.iter().map(|(address, _)| address);
+    for Address { host, port } in replicas.iter().chain(primaries()) {
+        let odd = |c: char| c.is_control() || c.is_whitespace();
+        assert!(
+            *port != 0 && !host.is_empty() && !host.contains(odd),
+            "{host:?}"
+        );
+    }
+    assert!(replicas.is_sorted());
+    let told = serving.iter().flatten().count();
+    assert_eq!(slots.count(), told);
+    let mut nodes: BTreeMap<Address, Arc<Address>> = before
+        .nodes()
+        .map(|node| ((**node).clone(), Arc::clone(node)))
+        .collect();
+    let after = before.next(&slots, |address| {
+        let node = nodes.entry(address.clone());
+        Arc::clone(node.or_insert_with(|| Arc::new(address.clone())))
+    });
+    assert_eq!(after.is_complete(), told == serving.len());
+    // A few slots stand for all: the ends of each range, and what is beside them.
+    let ends = slots
+        .served
+        .iter()
+        .flat_map(|(_, range)| [*range.start(), *range.end()]);
+    for slot in ends.flat_map(|end| [end.saturating_sub(1), end, (end + 1).min(SLOTS - 1)]) {
+        let shard = after.shard(after.part(slot));
+        let node = shard.and_then(|shard| shard.node.as_deref());
+        match serving[usize::from(slot)] {
+            Some(address) => assert_eq!(node, Some(address), "slot {slot}"),
+            None => assert_eq!(after.part(slot), before.part(slot)),
+        }
+    }
+    let mut known: Vec<_> = after.nodes().map(|node| &**node).collect();
+    known.sort();
+    known.dedup();
+    let mut told: Vec<_> = primaries().collect();
+    told.sort();
+    told.dedup();
+    assert_eq!(known, told);
+    assert_eq!(after.nodes().count(), known.len(), "a node of two parts");
+    after
+}
+
+fn signed(now: u64, number: usize) -> Value {
+    Value::BulkString(format!("{now}{}", Tag::of(number)).into_bytes())
+}
+
+fn of_arbitrary_values(u: &mut Unstructured) -> Result<()> {
+    let number = u.int_in_range(0..=62usize)?;
+    let count = u.int_in_range(1..=MAX_REQUESTS)?;
+    let mut values = vec![signed(NOW, number)];
+    if u.ratio(1u8, 8u8)? {
+        values[0] = any_value(u, number, 2)?;
+    }
+    while values.len() < 3 + 6 * MAX_REQUESTS && u.ratio(15u8, 16u8)? {
+        // Mostly numbers, as in the replies, and mostly such as a place or a flag.
+        values.push(match u.int_in_range(0..=15u8)? {
+            0 => any_value(u, number, 2)?,
+            1 => Value::Int(u.arbitrary()?),
+            2..=4 => Value::Int((NOW + u64::from(u.arbitrary::<u32>()?)) as i64),
+            _ => Value::Int(u.int_in_range(-3..=66)?),
+        });
+    }
+    let value = Value::Array(values);
+    let _ = check_decisions(&value, number, &requests(count));
+    check_replay(&value, number, count);
+    check_slots(&value, Topology::unknown());
+    Ok(())
+}
+
+fn any_value(u: &mut Unstructured, number: usize, depth: u8) -> Result<Value> {
+    Ok(
+        match u.int_in_range(0..=if depth == 0 { 8 } else { 11u8 })? {
+            0 => Value::Nil,
+            1 => Value::Okay,
+            2 => Value::Int(u.arbitrary()?),
+            3 => Value::BulkString(u.arbitrary::<&[u8]>()?.to_vec()),
+            4 => Value::SimpleString(u.arbitrary::<&str>()?.to_owned()),
+            5 => Value::Double(u.arbitrary()?),
+            6 => Value::Boolean(u.arbitrary()?),
+            7 => signed(u.arbitrary()?, number),
+            8 => Value::BulkString(b"WRONGTYPE Operation against a key".to_vec()),
+            9 => Value::Set(vec![any_value(u, number, depth - 1)?]),
+            10 => Value::Map(vec![(Value::Nil, any_value(u, number, depth - 1)?)]),
+            _ => {
+                let count = u.int_in_range(0..=4)?;
+                let mut one = || any_value(u, number, depth - 1);
+                Value::Array((0..count).map(|_| one()).collect::<Result<_>>()?)
+            }
+        },
+    )
+}
+
+/// What the script says of one request.
+enum Said {
+    Admitted,
+    Decided(Outcome),
+    Failed(&'static str, ErrorKind),
+}
+
+const FAILURES: [(&str, ErrorKind); 4] = [
+    (
+        "OOM command not allowed when used memory > 'maxmemory'.",
+        ErrorKind::Oom,
+    ),
+    (
+        "WRONGTYPE the key holds something else than a log",
+        ErrorKind::WrongType,
+    ),
+    (
+        "-READONLY You can't write against a read only replica.",
+        ErrorKind::ReadOnly,
+    ),
+    ("no code at all", ErrorKind::WrongType),
+];
+
+fn said(u: &mut Unstructured, limit: Limit) -> Result<Said> {
+    Ok(match u.int_in_range(0..=3u8)? {
+        0 => Said::Admitted,
+        1 => {
+            let &(text, kind) = u.choose(&FAILURES)?;
+            Said::Failed(text, kind)
+        }
+        which => {
+            let allowed = which == 2;
+            let mut outcome = Outcome::of(Decision {
+                verdict: Verdict::Allowed,
+                remaining: if allowed {
+                    u.int_in_range(0..=limit.get())?
+                } else {
+                    0
+                },
+                reset: u.int_in_range(0..=LATEST)?,
+            });
+            if !allowed {
+                let retry_after = u.int_in_range(1..=LATEST)?.try_into().expect("not 0");
+                outcome.decision.verdict = Verdict::Denied { retry_after };
+            }
+            match u.int_in_range(0..=2u8)? {
+                0 => {}
+                1 => outcome.anomaly = Some(u.int_in_range(1..=u32::MAX)?),
+                _ => outcome.until_anomaly = Some(u.int_in_range(1..=u32::MAX)?),
+            }
+            Said::Decided(outcome)
+        }
+    })
+}
+
+/// The six values of a request that is no plain admission.
+fn fields(place: usize, said: &Said) -> Option<[Value; 6]> {
+    let int = |n: u64| Value::Int(n as i64);
+    let place = int(place as u64 + 1);
+    match said {
+        Said::Admitted => None,
+        Said::Failed(text, _) => {
+            let text = Value::BulkString(text.as_bytes().to_vec());
+            Some([place, Value::Int(-1), text, int(0), int(0), int(0)])
+        }
+        Said::Decided(Outcome {
+            decision,
+            anomaly,
+            until_anomaly,
+        }) => Some([
+            place,
+            int(u64::from(decision.is_allowed())),
+            int(u64::from(decision.remaining)),
+            int(decision.reset),
+            int(decision.retry_after_ms()),
+            Value::Int(match (anomaly, until_anomaly) {
+                (Some(counted), _) => i64::from(*counted),
+                (None, Some(missing)) => -i64::from(*missing),
+                (None, None) => 0,
+            }),
+        ]),
+    }
+}
+
+fn of_valid_outcomes(u: &mut Unstructured) -> Result<()> {
+    let number = u.int_in_range(0..=62usize)?;
+    let count = u.int_in_range(1..=MAX_REQUESTS)?;
+    let now = u.int_in_range(0..=LATEST - WINDOW_MS)?;
+    let requests = requests(count);
+    let says = requests
+        .iter()
+        .map(|request| said(u, request.limit))
+        .collect::<Result<Vec<_>>>()?;
+    let mut others: Vec<_> = says
+        .iter()
+        .enumerate()
+        .filter_map(|(n, said)| fields(n, said))
+        .collect();
+    let plain = count - others.len();
+    // The order says nothing.
+    for _ in 0..others.len().min(3) {
+        let (a, b) = (u.choose_index(others.len())?, u.choose_index(others.len())?);
+        others.swap(a, b);
+    }
+    let value = |plain: usize, others: &[[Value; 6]]| {
+        let head = [signed(now, number), Value::Int(plain as i64)];
+        Value::Array(
+            head.into_iter()
+                .chain(others.iter().flatten().cloned())
+                .collect(),
+        )
+    };
+    let reply = if others.is_empty() && u.arbitrary()? {
+        signed(now, number)
+    } else {
+        value(plain, &others)
+    };
+    let decoded = check_decisions(&reply, number, &requests).expect("a reply of the script's");
+    for (decoded, said) in decoded.iter().zip(&says) {
+        match said {
+            Said::Admitted => {
+                let decision = decoded.as_ref().expect("admitted").decision;
+                assert!(decision.is_allowed() && decision.reset == now + WINDOW_MS);
+            }
+            Said::Decided(outcome) => assert_eq!(decoded.as_ref().ok(), Some(outcome)),
+            Said::Failed(text, kind) => {
+                let error = decoded.as_ref().expect_err("failed");
+                assert_eq!(error.kind(), *kind);
+                assert_eq!(error.to_string(), reply::from_script(text).to_string());
+            }
+        }
+    }
+    let Some(last) = others.pop() else {
+        return Ok(());
+    };
+    let mut faulty = others.clone();
+    let (plain, whole) = match u.int_in_range(0..=4u8)? {
+        // One is left out, or there twice, or of nobody; too many are admitted; one says nothing.
+        0 => (plain, true),
+        1 => {
+            faulty.extend([last.clone(), last]);
+            (plain, true)
+        }
+        2 => {
+            let mut last = last;
+            last[0] = Value::Int(*u.choose(&[0, -1, i64::MIN, i64::MAX, count as i64 + 1])?);
+            faulty.push(last);
+            (plain, true)
+        }
+        3 => {
+            faulty.push(last);
+            (plain + 1, true)
+        }
+        _ => {
+            let mut last = last;
+            last[u.int_in_range(1..=5)?] = Value::Nil;
+            faulty.push(last);
+            (plain, false)
+        }
+    };
+    let decoded = decode(&value(plain, &faulty), number, &requests);
+    if whole {
+        assert!(decoded.is_err(), "{faulty:?}");
+    } else {
+        let failed = decoded
+            .expect("the others have their answers")
+            .iter()
+            .filter(|o| o.is_err())
+            .count();
+        let before = says
+            .iter()
+            .filter(|said| matches!(said, Said::Failed(..)))
+            .count();
+        assert!(failed == before || failed == before + 1);
+    }
+    Ok(())
+}
+
+fn tables_of_slots(u: &mut Unstructured) -> Result<()> {
+    let mut topology = Topology::unknown();
+    for _ in 0..u.int_in_range(1..=3)? {
+        let mut rows = Vec::new();
+        for _ in 0..u.int_in_range(0..=12)? {
+            let first: i64 = u.int_in_range(0..=16_383)?;
+            let last: i64 = match u.int_in_range(0..=3u8)? {
+                0 => 16_383,
+                1 => first,
+                _ => u.int_in_range(-1..=16_384)?,
+            };
+            let mut row = vec![Value::Int(first), Value::Int(last)];
+            for _ in 0..u.int_in_range(1..=3)? {
+                let host = match u.int_in_range(0..=7u8)? {
+                    0 => any_value(u, 0, 1)?,
+                    1 => Value::Nil,
+                    2 => Value::BulkString(b"?".to_vec()),
+                    _ => Value::BulkString(vec![*u.choose(b"abcdef")?]),
+                };
+                let port = if u.ratio(1u8, 8u8)? {
+                    u.arbitrary()?
+                } else {
+                    u.int_in_range(7000..=7002)?
+                };
+                row.push(Value::Array(vec![
+                    host,
+                    Value::Int(port),
+                    Value::BulkString(b"id".to_vec()),
+                ]));
+            }
+            rows.push(Value::Array(row));
+        }
+        topology = check_slots(&Value::Array(rows), topology);
+    }
+    Ok(())
+}

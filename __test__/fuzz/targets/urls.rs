@@ -1,0 +1,237 @@
+//! URLs and environment variables: what is accepted can be used, and no error or log line holds a password.
+//!
+//! The first byte of an input picks its form (by its remainder, so that a digit does):
+//! 0  a URL
+//! 1  lines of `NAME=value`
+//! 2  fields of a configuration, said once by a URL and once by variables
+
+#![no_main]
+
+use std::collections::BTreeMap;
+
+use arbitrary::{Result, Unstructured};
+use huntaze_rate_limit::store::redis::environment::{
+    Environment, from_environment, from_url, variables,
+};
+use huntaze_rate_limit::store::redis::{Credentials, MAX_CONNECTIONS, RedisConfig, Secret};
+use libfuzzer_sys::fuzz_target;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+const PASSWORD: &str = "hunter2-hunter2";
+
+/// The longest name of the domain name system.
+const MAX_HOST_BYTES: usize = 253;
+
+fuzz_target!(|input: &[u8]| {
+    let Some((form, rest)) = input.split_first() else {
+        return;
+    };
+    match form % 3 {
+        0 => url(&String::from_utf8_lossy(rest)),
+        1 => lines(&String::from_utf8_lossy(rest)),
+        // An input that ends early has said all that it says.
+        _ => drop(fields(&mut Unstructured::new(rest))),
+    }
+});
+
+type Read = std::result::Result<Option<RedisConfig>, String>;
+
+/// What the variables amount to, the other way round as well.
+fn read(variables: &BTreeMap<String, String>) -> Read {
+    let owned = || {
+        variables
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()))
+    };
+    let environment = Environment::new(owned());
+    assert!(!format!("{environment:?}").contains(PASSWORD));
+    let read = from_environment(&environment);
+    assert_eq!(read, from_environment(&Environment::new(owned().rev())));
+    match &read {
+        Ok(config) => config.iter().for_each(check_config),
+        Err(error) => check_error(&error.to_string()),
+    }
+    read.map_err(|error| error.to_string())
+}
+
+fn url(text: &str) {
+    check_url(text);
+    // With a password before the host, if there is room for one.
+    if let Some((scheme, rest)) = text.split_once("://") {
+        check_url(&format!("{scheme}://:{PASSWORD}@{rest}"));
+        check_url(&format!("{scheme}://{PASSWORD}{rest}"));
+    }
+}
+
+fn check_url(text: &str) {
+    let config = match from_url("REDIS_URL", text) {
+        Ok(config) => config,
+        Err(error) => return check_error(&error.to_string()),
+    };
+    check_config(&config);
+    assert!(passwords(&config).len() <= 1);
+    // Written anew, it says the same.
+    assert_eq!(
+        from_url("REDIS_URL", &written(&config)),
+        Ok(config.clone()),
+        "{text:?}"
+    );
+    // In the environment, too.
+    let variables = BTreeMap::from([("REDIS_URL".to_owned(), text.to_owned())]);
+    let mut read = read(&variables).expect("it is a URL").expect("it is set");
+    if config.tls.is_none() && read.tls.is_some() {
+        assert!(
+            read.host
+                .to_ascii_lowercase()
+                .trim_end_matches('.')
+                .ends_with(".cache.amazonaws.com")
+        );
+        assert!(!passwords(&config).is_empty());
+        read.tls = None;
+    }
+    assert_eq!(read, config);
+}
+
+fn lines(text: &str) {
+    let set: BTreeMap<String, String> = text
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        // Names are no secrets.
+        .filter(|(name, _)| !name.contains(PASSWORD))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let config = read(&set);
+    // A variable that is empty counts as not set, and one that is not read changes nothing.
+    let mut blank = set.clone();
+    for name in variables() {
+        blank.entry(name.to_owned()).or_default();
+    }
+    blank.insert("REDIS".to_owned(), PASSWORD.to_owned());
+    assert_eq!(read(&blank), config);
+    // One more password is the last that is tried, and never said.
+    let mut secret = set;
+    let last = secret.entry("REDIS_PASSWORD".to_owned()).or_default();
+    if last.is_empty() {
+        last.push_str(PASSWORD);
+        match (read(&secret), config) {
+            (Ok(None), before) => assert_eq!(before, Ok(None)),
+            (Ok(Some(config)), Ok(Some(_))) => assert!(passwords(&config).contains(&PASSWORD)),
+            (Err(error), Err(before)) => assert_eq!(error, before),
+            (after, before) => panic!("a password makes {after:?} of {before:?}"),
+        }
+    }
+}
+
+fn passwords(config: &RedisConfig) -> Vec<&str> {
+    match &config.credentials {
+        Credentials::Passwords(list) => list.iter().map(Secret::expose).collect(),
+        Credentials::Source(_) => panic!("nothing that is text has a password function"),
+    }
+}
+
+fn check_config(config: &RedisConfig) {
+    let odd = |c: char| c.is_control() || c.is_whitespace() || matches!(c, '/' | '@' | '[' | ']');
+    let host = &config.host;
+    assert!(
+        !host.is_empty() && host.len() <= MAX_HOST_BYTES && !host.contains(odd),
+        "{host:?}"
+    );
+    assert_ne!(config.port, 0);
+    assert!((1..=MAX_CONNECTIONS).contains(&config.connections));
+    assert!(!config.connect_timeout.is_zero() && !config.login_life.is_zero());
+    assert_ne!(config.username.as_deref(), Some(""));
+    let passwords = passwords(config);
+    for (place, password) in passwords.iter().enumerate() {
+        assert!(!password.is_empty() && !passwords[..place].contains(password));
+    }
+    assert!(config.cluster != Some(true) || config.database == 0);
+    if let Some(tls) = &config.tls {
+        assert_eq!((&tls.ca, &tls.server_name), (&None, &None));
+    }
+    // Its place is printed where its store is named, and never more than once a line.
+    assert!(!config.place().contains(char::is_control));
+    let shown = format!("{:?}", config.credentials);
+    assert_eq!(shown, format!("{} password(s)", passwords.len()));
+}
+
+/// An error is the name of a variable and words of the package's own.
+fn check_error(text: &str) {
+    assert!(!text.contains(PASSWORD), "{text}");
+    assert!(
+        text.is_ascii() && !text.contains(char::is_control),
+        "{text}"
+    );
+    assert!(
+        variables().any(|name| text.starts_with(&format!("{name} "))),
+        "{text}"
+    );
+}
+
+fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+/// The URL that says what `config` says.
+fn written(config: &RedisConfig) -> String {
+    let scheme = if config.tls.is_some() {
+        "rediss"
+    } else {
+        "redis"
+    };
+    let user = config.username.as_deref().map(encoded).unwrap_or_default();
+    let password = passwords(config)
+        .first()
+        .map(|text| encoded(text))
+        .unwrap_or_default();
+    let host = match config.host.contains(':') {
+        true => format!("[{}]", config.host),
+        false => encoded(&config.host),
+    };
+    let RedisConfig { port, database, .. } = config;
+    format!("{scheme}://{user}:{password}@{host}:{port}/{database}")
+}
+
+fn fields(u: &mut Unstructured) -> Result<()> {
+    let host = match u.int_in_range(0..=4u8)? {
+        0 => std::net::Ipv4Addr::from(u.arbitrary::<u32>()?).to_string(),
+        1 => std::net::Ipv6Addr::from(u.arbitrary::<u128>()?).to_string(),
+        2 => "x.cache.amazonaws.com".to_owned(),
+        3 => "redis".to_owned(),
+        _ => u.arbitrary::<&str>()?.to_owned(),
+    };
+    let port: u16 = u.int_in_range(1..=u16::MAX)?;
+    let database: u16 = u.arbitrary()?;
+    let tls: bool = u.arbitrary()?;
+    let username: &str = u.arbitrary()?;
+    let password = match u.int_in_range(0..=2u8)? {
+        0 => String::new(),
+        1 => format!("{PASSWORD}{}", u.arbitrary::<&str>()?),
+        _ => u.arbitrary::<&str>()?.to_owned(),
+    };
+    let text = |text: &str| text.to_owned();
+    let by_variables = read(&BTreeMap::from([
+        (text("REDIS_HOST"), host.clone()),
+        (text("REDIS_PORT"), port.to_string()),
+        (text("REDIS_DB"), database.to_string()),
+        (text("REDIS_USERNAME"), text(username)),
+        (text("REDIS_PASSWORD"), password.clone()),
+        (text("REDIS_TLS"), tls.to_string()),
+    ]));
+    let Ok(Some(config)) = by_variables else {
+        return Ok(());
+    };
+    assert_eq!(
+        (config.port, config.database, config.tls.is_some()),
+        (port, database, tls)
+    );
+    assert_eq!(config.username.as_deref().unwrap_or_default(), username);
+    assert_eq!(
+        passwords(&config).first().copied().unwrap_or_default(),
+        password
+    );
+    let url = written(&config);
+    let switch = (text("REDIS_TLS"), tls.to_string());
+    let by_url = read(&BTreeMap::from([(text("REDIS_URL"), url), switch]));
+    assert_eq!(by_url, Ok(Some(config)), "{host:?}");
+    Ok(())
+}

@@ -1,0 +1,194 @@
+// Builds the fuzz targets and runs each for a while: `node scripts/fuzz.mjs [--seconds=15] [--runs=N] [--only=NAME] [--fresh]`.
+//
+// The inputs to begin with are in __test__/fuzz/seeds, among them every one that has ever failed. Those that reach more are kept
+// in target/fuzz/corpus from run to run; --fresh begins with the seeds alone.
+
+import { spawnSync } from 'node:child_process';
+import { closeSync, copyFileSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { basename, join, relative } from 'node:path';
+import { aptInstall, isRootOnDebian } from './apt.mjs';
+import { Failure, asMain, output, root, run } from './run.mjs';
+import { needCargo } from './rust.mjs';
+import { count } from './steps.mjs';
+
+const CARGO_FUZZ = '0.13.2';
+
+const crate = join(root, '__test__', 'fuzz');
+const manifest = relative(root, join(crate, 'Cargo.toml'));
+const tools = join(root, 'target', 'cargo-tools');
+const work = join(root, 'target', 'fuzz');
+
+/** Ends a target that is slower than expected: a bound for the step, as the seconds are. */
+const RUNS = 5_000_000;
+
+/** An input takes microseconds. One that takes this long on the slowest machine does not end. */
+const HANG_SECONDS = 120;
+
+/** A target takes less than 150 MB; one that takes this much keeps what it should not. */
+const MEMORY_MB = 1024;
+
+/** Runs the targets, each a test of the last line. Resolves to a row for each; a Failure names those that failed. */
+export async function fuzz(...args) {
+  const { seconds, runs, only, fresh } = options(args);
+  const names = targets().filter((name) => only === undefined || name === only);
+  if (names.length === 0) throw new Failure(`no such target: ${only}; there are ${targets().join(', ')}`);
+  build();
+  const rows = names.map((name) => {
+    const row = fuzzOne(name, { seconds, runs, fresh });
+    count(row.problem ? 0 : 1, row.problem ? 1 : 0);
+    console.log(line(row));
+    return row;
+  });
+  const failed = rows.filter(({ problem }) => problem);
+  if (failed.length > 0) throw new Failure(failed.map(({ name, problem }) => `${name}: ${problem}`).join('\n'));
+  return rows;
+}
+
+function options(args) {
+  const found = { seconds: 15, runs: RUNS, only: undefined, fresh: false };
+  for (const arg of args) {
+    const [, name, value] = /^--(seconds|runs|only|fresh)(?:=(.+))?$/.exec(arg) ?? [];
+    if (name === 'fresh' && value === undefined) found.fresh = true;
+    else if (name === 'only' && value !== undefined) found.only = value;
+    else if ((name === 'seconds' || name === 'runs') && /^[1-9]\d*$/.test(value)) found[name] = Number(value);
+    else throw new Failure(`unknown option ${arg}: --seconds=N, --runs=N, --only=NAME and --fresh are known`);
+  }
+  return found;
+}
+
+function targets() {
+  return readdirSync(join(crate, 'targets'))
+    .filter((file) => file.endsWith('.rs'))
+    .map((file) => basename(file, '.rs'));
+}
+
+function build() {
+  needCargo();
+  needCompiler();
+  sameVersions();
+  // cargo-fuzz would mend the lock file and say nothing.
+  run('cargo', ['fetch', '--quiet', '--locked', '--manifest-path', manifest]);
+  // Without a sanitizer: the stable compiler of the package does, and the targets run several times as fast. AddressSanitizer
+  // asks for a nightly one, and finds what safe code cannot do: what a target calls has no `unsafe` in it. Overflows and debug
+  // assertions are checked.
+  run(cargoFuzz(), ['build', '--sanitizer=none', `--fuzz-dir=${crate}`, `--target-dir=${work}`, `--target=${host()}`], {
+    env: { ...process.env, CARGO_TERM_QUIET: 'true' },
+  });
+}
+
+/** cargo-fuzz of the pinned version, installed where it is missing. */
+function cargoFuzz() {
+  const program = join(tools, 'bin', process.platform === 'win32' ? 'cargo-fuzz.exe' : 'cargo-fuzz');
+  if (output(program, ['--version']) !== `cargo-fuzz ${CARGO_FUZZ}`) {
+    console.log(`Installing cargo-fuzz ${CARGO_FUZZ}`);
+    run('cargo', ['install', '--quiet', '--locked', '--root', tools, 'cargo-fuzz', '--version', CARGO_FUZZ]);
+  }
+  return program;
+}
+
+/** libFuzzer is C++. */
+function needCompiler() {
+  const compiler = process.env.CXX ?? 'c++';
+  if (process.platform === 'win32' || output(compiler, ['--version']) !== undefined) return;
+  if (!isRootOnDebian()) throw new Failure('a C++ compiler is missing (Debian: sudo apt-get install g++)');
+  aptInstall('g++');
+}
+
+function host() {
+  const triple = /^host: (.+)$/m.exec(output('rustc', ['-vV']) ?? '')?.[1];
+  if (triple === undefined) throw new Failure('rustc does not say what it builds for: rustc -vV');
+  return triple;
+}
+
+/** What is fuzzed is what is shipped: the same versions of the same packages. */
+function sameVersions() {
+  const [ours, theirs] = [root, crate].map((folder) => lockedVersions(join(folder, 'Cargo.lock')));
+  const differ = [...theirs].filter(
+    ([name, versions]) => ours.has(name) && !versions.every((v) => ours.get(name).includes(v)),
+  );
+  if (differ.length === 0) return;
+  const lock = relative(root, join(crate, 'Cargo.lock'));
+  throw new Failure(
+    `${lock} has other versions of ${differ.map(([name]) => name).join(', ')} than Cargo.lock: ` +
+      `cp Cargo.lock ${lock} && cargo fetch --manifest-path ${manifest}`,
+  );
+}
+
+function lockedVersions(file) {
+  const versions = new Map();
+  for (const [, name, version] of readFileSync(file, 'utf8').matchAll(/^name = "(.+)"\nversion = "(.+)"$/gm)) {
+    versions.set(name, [...(versions.get(name) ?? []), version]);
+  }
+  return versions;
+}
+
+function fuzzOne(name, { seconds, runs, fresh }) {
+  const [corpus, artifacts] = ['corpus', 'artifacts'].map((kind) => join(work, kind, name));
+  if (fresh) rmSync(corpus, { recursive: true, force: true });
+  // What an earlier run has found is among the seeds.
+  rmSync(artifacts, { recursive: true, force: true });
+  for (const folder of [corpus, artifacts]) mkdirSync(folder, { recursive: true });
+  const program = join(work, host(), 'release', name);
+  const log = join(work, `${name}.log`);
+  const fd = openSync(log, 'w');
+  const { status, signal, error } = spawnSync(
+    program,
+    [
+      corpus,
+      join(crate, 'seeds', name),
+      `-dict=${join(crate, 'dictionaries', `${name}.dict`)}`,
+      `-max_total_time=${seconds}`,
+      `-runs=${runs}`,
+      `-timeout=${HANG_SECONDS}`,
+      `-rss_limit_mb=${MEMORY_MB}`,
+      `-artifact_prefix=${artifacts}/`,
+      '-print_final_stats=1',
+    ],
+    { stdio: ['ignore', fd, fd], env: { ...process.env, RUST_BACKTRACE: '0' } },
+  );
+  closeSync(fd);
+  if (error) throw new Failure(`cannot start ${program}: ${error.message}`);
+  const row = { name, ...figures(readFileSync(log, 'latin1')) };
+  if (status !== 0) row.problem = problem(name, program, artifacts, `${signal ?? `exit code ${status}`}`, log);
+  // A run that did nothing has found nothing, and means nothing.
+  else if (!(row.executions > 0)) row.problem = `nothing was executed; see ${relative(root, log)}`;
+  else if (!(row.edges > 0)) row.problem = `no coverage was measured; see ${relative(root, log)}`;
+  return row;
+}
+
+/** What libFuzzer tells: `#N INITED cov: EDGES ft: … corp: INPUTS/SIZE …`, and statistics at the end. */
+function figures(text) {
+  const steps = [...text.matchAll(/^#\d+\s+(\w+)\s+cov: (\d+) .*corp: (\d+)\//gm)];
+  const begun = steps.find(([, what]) => what === 'INITED');
+  const last = steps.at(-1);
+  const statistic = (name) => Number(new RegExp(`^stat::${name}:\\s+(\\d+)$`, 'm').exec(text)?.[1] ?? 0);
+  return {
+    executions: statistic('number_of_executed_units'),
+    perSecond: statistic('average_exec_per_sec'),
+    edgesBefore: Number(begun?.[2] ?? 0),
+    edges: Number(last?.[2] ?? 0),
+    inputs: Number(last?.[3] ?? 0),
+  };
+}
+
+/** Puts the input that failed among the seeds, where the next run and whoever mends it begin. */
+function problem(name, program, artifacts, how, log) {
+  const text = readFileSync(log, 'latin1');
+  const said = /panicked at (.+)\n(.*)/.exec(text)?.slice(1, 3).join(' ') ?? /^SUMMARY: (.+)$/m.exec(text)?.[1] ?? how;
+  const [found] = readdirSync(artifacts);
+  if (found === undefined) return `${said}; see ${relative(root, log)}`;
+  const input = readFileSync(join(artifacts, found));
+  const seeds = join(crate, 'seeds', name);
+  const known = readdirSync(seeds).find((seed) => readFileSync(join(seeds, seed)).equals(input));
+  const kept = join(seeds, known ?? `found-${found.replace(/^\w+-/, '').slice(0, 12)}`);
+  if (known === undefined) copyFileSync(join(artifacts, found), kept);
+  return `${said}\n  the input: ${relative(root, kept)}, to be committed with what mends it\n  to see it alone: ${relative(root, program)} ${relative(root, kept)}`;
+}
+
+function line({ name, executions, perSecond, edgesBefore, edges, inputs, problem }) {
+  const [n, a, b] = [executions, perSecond, inputs].map((number) => number.toLocaleString('en'));
+  const found = problem ? 'FAILED' : 'nothing found';
+  return `${name}: ${n} executions, ${a}/s, ${edgesBefore} -> ${edges} edges, ${b} inputs in the corpus, ${found}`;
+}
+
+await asMain(import.meta.url, fuzz);
