@@ -9,14 +9,21 @@ const { setTimeout: sleep } = require('node:timers/promises');
 const { Layout, NODES, SHARDS, SLOTS, slotOf } = require('./layout.cjs');
 const { Moving } = require('./moving.cjs');
 const { Node } = require('./node.cjs');
-const { freePorts } = require('./ports.cjs');
+const { freePorts, isTaken } = require('./ports.cjs');
 const { certificate: localhost, tlsOptions } = require('./tls.cjs');
 const { ADMIN, usersIn } = require('./users.cjs');
-const { nodesBy } = require('./view.cjs');
+const { claims, nodesBy, ownerOf } = require('./view.cjs');
 
 /** Far more than anything here takes, so that a busy machine is no failure. */
 const PATIENCE_MS = 30_000;
 const ATTEMPTS = 5;
+/** What nodes tell each other is under way for a millisecond or two. */
+const HEARD_MS = 2;
+/** A node that is silent for so long counts as failed, which changes who serves what. No machine is so busy; a test of what the
+ *  nodes do then says a shorter time. What is not urgent, a name for one, nodes tell each other within half of it. */
+const NODE_TIMEOUT_MS = 5000;
+/** Redis gives up a failover that was asked for after 5 s, without a word. */
+const FAILOVER_MS = 6000;
 
 class Cluster {
   /** Who was killed or frozen, and is not to be asked. */
@@ -38,7 +45,7 @@ class Cluster {
       } catch (error) {
         await cluster.stop();
         // Somebody else may take one of the ports in between.
-        if (attempt === ATTEMPTS || !/Address already in use|Failed listening/.test(error.message)) throw error;
+        if (attempt === ATTEMPTS || !isTaken(error)) throw error;
       }
     }
   }
@@ -48,7 +55,7 @@ class Cluster {
     this.folder = mkdtempSync(join(tmpdir(), 'rate-limit-cluster-'));
   }
 
-  async #start({ hostNames, nodeTimeoutMs = 1000, options = [] }) {
+  async #start({ hostNames, nodeTimeoutMs = NODE_TIMEOUT_MS, options = [] }) {
     const ports = await freePorts(2 * NODES);
     this.ports = ports.slice(0, NODES);
     const names = typeof hostNames === 'string' ? this.ports.map(() => hostNames) : hostNames;
@@ -118,8 +125,7 @@ class Cluster {
 
   /** The shard that serves a slot. */
   async shardOf(slot) {
-    const nodes = await nodesBy(this, this.speaking()[0]);
-    return nodes.find(({ slots }) => slots.some(([first, last]) => slot >= first && slot <= last)).index % SHARDS;
+    return ownerOf(slot, await nodesBy(this, this.speaking()[0])).index % SHARDS;
   }
 
   /** The nodes that were neither killed nor frozen. */
@@ -159,24 +165,33 @@ class Cluster {
   /** A shard's replica becomes its primary: as an operator asks for it, without the primary's word (`FORCE`), or without
    *  anybody's (`TAKEOVER`). The port of the new one. */
   async failOver(shard, ...how) {
+    // The replica has to follow, and those who are asked for their vote to know that it does.
+    await this.settled();
     const replica = await this.replica(shard);
-    await this.send(replica, 'CLUSTER', 'FAILOVER', ...how);
-    await this.taken(shard, replica);
+    let askedAt = -Infinity;
+    await this.#until(`${replica} does not become the primary of shard ${shard}`, async () => {
+      if (await this.#isTaken(shard, replica)) return true;
+      if (performance.now() - askedAt > FAILOVER_MS) {
+        askedAt = performance.now();
+        await this.send(replica, 'CLUSTER', 'FAILOVER', ...how);
+      }
+      return false;
+    });
+    await this.settled();
     return replica;
   }
 
   /** Waits until every node that can be asked takes the port for the shard's primary, and it serves. */
   async taken(shard, port) {
-    await this.#until(`${port} does not become the primary of shard ${shard}`, async () => {
-      const said = await Promise.all(this.speaking().map((asked) => this.#primaryBy(asked, shard)));
-      return said.every((primary) => primary === port);
-    });
+    await this.#until(`${port} does not become the primary of shard ${shard}`, () => this.#isTaken(shard, port));
     await this.settled();
   }
 
   /** Begins to move a slot to a shard, and no key yet. */
   async importing(slot, to) {
     const [from, there] = [await this.primary(await this.shardOf(slot)), await this.primary(to)];
+    // A node that has not heard yet that the slot is its own refuses to give it away.
+    await this.owned(slot, from);
     return Moving.begin(this, { slot, from, to: there });
   }
 
@@ -186,22 +201,54 @@ class Cluster {
     await moving.finish();
   }
 
-  /** Waits until every node that can be asked serves, and every replica follows. */
+  /** Waits until every node that can be asked has heard the same of who serves what. */
+  async agreed() {
+    await this.#until(
+      'the nodes do not agree',
+      async () => new Set((await this.#views()).map(claims)).size === 1,
+      HEARD_MS,
+    );
+  }
+
+  /** Waits until every node that can be asked has heard that a slot is at that port. */
+  async owned(slot, port) {
+    const index = this.ports.indexOf(port);
+    await this.#until(
+      `not every node hears that slot ${slot} is at ${port}`,
+      async () => (await this.#views()).every((nodes) => ownerOf(slot, nodes)?.index === index),
+      HEARD_MS,
+    );
+  }
+
+  /** Waits until every node that can be asked serves and reaches all the others, every replica follows, and they agree. */
   async settled() {
     const says = async (port, word, ...command) => `${await this.send(port, ...command)}`.includes(word);
     const serves = async (port) =>
       (await says(port, 'cluster_state:ok', 'CLUSTER', 'INFO')) &&
       ((await says(port, 'role:master', 'INFO', 'replication')) ||
         (await says(port, 'master_link_status:up', 'INFO', 'replication')));
+    const reaches = (nodes) => this.speaking().every((port) => nodes[this.ports.indexOf(port)]?.isReached);
     await this.#until('the cluster does not settle', async () => {
       const all = await Promise.all(this.speaking().map((port) => serves(port).catch(() => false)));
-      return all.every(Boolean);
+      if (!all.every(Boolean)) return false;
+      const views = (await this.#views()).map((nodes) => nodes.sort((a, b) => a.index - b.index));
+      return views.every(reaches) && new Set(views.map(claims)).size === 1;
     });
   }
 
   async stop() {
     await Promise.all((this.nodes ?? []).map((node) => node.kill()));
     rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  /** What every node that can be asked says of the cluster. One that has just been killed may say nothing any more. */
+  #views() {
+    return Promise.all(this.speaking().map((asked) => nodesBy(this, asked).catch(() => [])));
+  }
+
+  async #isTaken(shard, port) {
+    const said = await Promise.all(this.speaking().map((asked) => this.#primaryBy(asked, shard)));
+    return said.every((primary) => primary === port);
   }
 
   async #primaryBy(asked, shard) {
@@ -211,8 +258,8 @@ class Cluster {
   }
 
   /** Asks until it is so: nodes tell each other by themselves, and nobody else. */
-  async #until(otherwise, so) {
-    for (const end = performance.now() + PATIENCE_MS; !(await so()); await sleep(10)) {
+  async #until(otherwise, so, every = 10) {
+    for (const end = performance.now() + PATIENCE_MS; !(await so()); await sleep(every)) {
       if (performance.now() > end) throw new Error(otherwise);
     }
   }

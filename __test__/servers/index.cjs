@@ -3,7 +3,8 @@
 
 const { Cluster, SHARDS, SLOTS, slotOf } = require('./cluster.cjs');
 const { idOf } = require('./layout.cjs');
+const { freePorts, isTaken } = require('./ports.cjs');
 const { Single } = require('./single.cjs');
 const { certificate } = require('./tls.cjs');
 
-module.exports = { Cluster, Single, SHARDS, SLOTS, idOf, slotOf, caFile: certificate.ca };
+module.exports = { Cluster, Single, SHARDS, SLOTS, freePorts, idOf, isTaken, slotOf, caFile: certificate.ca };

@@ -6,8 +6,8 @@ const { idOf } = require('./layout.cjs');
 
 /** Keys that travel at once. */
 const BATCH = 10;
-/** How long they may take. */
-const TRAVEL_MS = 5000;
+/** How long they may take: far more than they do, so that a busy machine is no failure. */
+const TRAVEL_MS = 30_000;
 
 class Moving {
   static async begin(cluster, { slot, from, to }) {
@@ -38,13 +38,17 @@ class Moving {
     await this.cluster.send(this.from, 'MIGRATE', ...place, ...login, 'KEYS', ...keys);
   }
 
-  /** Moves the rest, and tells the primaries where the slot is now; the replicas hear of it from them. */
+  /** Moves the rest, and tells the primaries where the slot is now; waits until the replicas have heard of it from them. */
   async finish() {
     while ((await this.keys()) > 0);
+    // The new owner gives its claim a later epoch than all that it has heard of. If it had not heard of the old owner's latest, a
+    // message under way from there would take the slot away again, and then nobody would have it.
+    await this.cluster.agreed();
     // The new owner first: between the two nobody would be.
     for (const port of [this.to, this.from]) await this.#set(port, 'NODE', this.to);
     const others = (await this.cluster.primaries()).filter((port) => port !== this.to && port !== this.from);
     await Promise.all(others.map((port) => this.#set(port, 'NODE', this.to)));
+    await this.cluster.owned(this.slot, this.to);
   }
 
   async #set(port, what, node) {

@@ -1,19 +1,43 @@
 'use strict';
 
+const { readFileSync } = require('node:fs');
 const { createServer } = require('node:net');
 
-/** Ports of loopback that are free at the moment, all at once, so that they differ. */
-async function freePorts(count) {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => server.address().port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
+/** Below them are ports of the system, and above (and with them) those that the kernel gives to clients. */
+const LOWEST = 10_000;
+const HIGHEST = firstOfClients() - 1;
+
+/**
+ * Ports of loopback that are free at the moment, and differ. A client gets none of them: a server that is killed finds its port free
+ * when it is started again, however many connections are made meanwhile.
+ */
+async function freePorts(count, host = '127.0.0.1') {
+  const ports = new Set();
+  while (ports.size < count) {
+    const port = LOWEST + Math.floor(Math.random() * (HIGHEST - LOWEST + 1));
+    if (await isFree(port, host)) ports.add(port);
+  }
+  return [...ports];
 }
 
-module.exports = { freePorts };
+function isFree(port, host) {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen(port, host, () => server.close(() => resolve(true)));
+  });
+}
+
+/** Linux says which ports are for clients; its default is that of most systems, or below. */
+function firstOfClients() {
+  try {
+    return Number(readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8').split('\t')[0]);
+  } catch {
+    return 32_768;
+  }
+}
+
+/** Whether a server has failed to start because its port was taken after it had been found free. */
+const isTaken = (error) => /Address already in use|Failed listening/.test(error.message);
+
+module.exports = { freePorts, isTaken };

@@ -5,19 +5,28 @@ const { mkdtempSync, rmSync } = require('node:fs');
 const { tmpdir } = require('node:os');
 const { join } = require('node:path');
 const { Node } = require('./node.cjs');
-const { freePorts } = require('./ports.cjs');
+const { freePorts, isTaken } = require('./ports.cjs');
 const { certificate: localhost, tlsOptions } = require('./tls.cjs');
 const { ADMIN, usersIn } = require('./users.cjs');
+
+const ATTEMPTS = 5;
 
 class Single {
   admin = ADMIN;
 
   /** @param options as of a cluster; see cluster.cjs */
   static async start({ port, ...options }) {
-    const single = new Single(options);
-    single.ports = port === undefined ? await freePorts(1) : [port];
-    await single.#start(options);
-    return single;
+    for (let attempt = 1; ; attempt++) {
+      const single = new Single(options);
+      single.ports = port === undefined ? await freePorts(1) : [port];
+      try {
+        await single.#start(options);
+        return single;
+      } catch (error) {
+        await single.stop();
+        if (port !== undefined || attempt === ATTEMPTS || !isTaken(error)) throw error;
+      }
+    }
   }
 
   constructor({ username, password, certificate = localhost }) {
