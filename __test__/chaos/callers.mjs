@@ -3,16 +3,14 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { endsWithUs } from './endings.mjs';
-import { within } from './time.mjs';
+import { HANG_MS, within } from './time.mjs';
 
 const TRAFFIC = fileURLToPath(new URL('process/traffic.cjs', import.meta.url));
-const COMMAND_MS = 15_000;
-const END_MS = 5000;
 
 export class Caller {
   /** Everything it printed. */
   printed = '';
-  progress = { calls: 0, settled: 0, lastRedis: {} };
+  progress = { at: 0, calls: 0, settled: 0, latest: { redis: {}, other: {}, atOnce: {}, codes: {} }, oldest: 0 };
   #child;
   #waiting = new Map();
   #number = 0;
@@ -48,7 +46,7 @@ export class Caller {
   }
 
   /** What the process answers to one of the commands in traffic.cjs. */
-  ask(command, argument, ms = COMMAND_MS) {
+  ask(command, argument, ms = HANG_MS) {
     const number = this.#number++;
     const answer = new Promise((resolve, reject) => this.#waiting.set(number, { resolve, reject }));
     this.#child.send({ number, command, argument });
@@ -68,7 +66,7 @@ export class Caller {
     this.thaw();
     if (this.#child.connected) this.#child.disconnect();
     try {
-      return await within(END_MS, 'the end of a process', this.ended);
+      return await within(HANG_MS, 'the end of a process', this.ended);
     } finally {
       this.#child.kill('SIGKILL');
     }

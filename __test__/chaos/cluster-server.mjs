@@ -23,6 +23,11 @@ export class ClusterServer {
     this.access = secure ? { username: USER, password, tls: { ca: cluster.ca } } : { password };
   }
 
+  /** Of the processes of nodes that were not killed. */
+  get pids() {
+    return this.cluster.nodes.flatMap(({ pid }) => pid ?? []);
+  }
+
   /** One command on every primary; what the first answered. */
   async send(...command) {
     const [first] = await this.sendAll(await this.cluster.primaries(), ...command);

@@ -5,11 +5,15 @@ import { ClusterServer } from './cluster-server.mjs';
 import { Proxy } from './proxy.mjs';
 import { canary } from './secrets.mjs';
 import { RedisServer } from './servers.mjs';
+import { Waits } from './waits.mjs';
 import { WrongClock } from './wrong-clock.mjs';
 
 export class Context {
   /** Another one each fault; see secrets.mjs. */
   password = canary();
+  /** See waits.mjs. */
+  waits = new Waits(() => this.#servers.flatMap(({ pids }) => pids));
+  #servers = [];
   #open = [];
 
   /** @param quick whether only the shorter half of everything is wanted
@@ -24,13 +28,18 @@ export class Context {
 
   async server(options = {}) {
     const server = await RedisServer.start({ password: this.password, ...options });
-    return this.keep(server, () => server.stop());
+    return this.#served(server);
   }
 
   /** A cluster of the flavour; the options are those of servers/cluster.cjs. */
   async cluster(options = {}) {
     const secure = this.flavour === 'cluster-tls-users';
     const server = await ClusterServer.start({ secure, password: this.password, ...options });
+    return this.#served(server);
+  }
+
+  #served(server) {
+    this.#servers.push(server);
     return this.keep(server, () => server.stop());
   }
 
@@ -57,6 +66,7 @@ export class Context {
   }
 
   async close() {
+    this.waits.close();
     // What depends on others was opened after them.
     for (const close of this.#open.splice(0).reverse()) {
       try {

@@ -8,7 +8,7 @@ const EVERY_MS = 20;
 const SILENT_MS = 50;
 
 export class Heartbeat {
-  /** `[from, to]` of each, in no order. */
+  /** `{ port, begin, end }` of each, in no order. */
   silences = [];
   #over = false;
 
@@ -20,9 +20,14 @@ export class Heartbeat {
     this.#over = true;
   }
 
-  /** Whether a node that was meant to answer was silent in some part of the stretch. */
-  failed(from, to) {
-    return this.silences.some(([begin, end]) => begin < to && end > from);
+  /** For how long the node that was silent longest was so, in a stretch. */
+  within(from, to) {
+    const silent = new Map();
+    for (const { port, begin, end } of this.silences) {
+      if (begin < to && end > from)
+        silent.set(port, (silent.get(port) ?? 0) + Math.min(to, end) - Math.max(from, begin));
+    }
+    return Math.max(0, ...silent.values());
   }
 
   async #ask(cluster, port) {
@@ -34,7 +39,7 @@ export class Heartbeat {
         () => true,
         () => false,
       );
-      if (answered && meant() && now() - at > SILENT_MS) this.silences.push([at, now()]);
+      if (answered && meant() && now() - at > SILENT_MS) this.silences.push({ port, begin: at, end: now() });
     }
   }
 }

@@ -43,6 +43,9 @@ export function grouped(list, keyOf) {
   return groups;
 }
 
+/** What Redis has decided, or a process by what Redis has told it. */
+export const byRedis = ({ source }) => source === 'redis' || source === 'deny-cache';
+
 export const byIdOf = (history) => grouped(history, ({ limiter, id }) => `${limiter} ${id}`);
 
 export const admissions = (history, source) =>

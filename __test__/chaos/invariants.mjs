@@ -3,6 +3,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { admissions, byIdOf, countUpTo, grouped, mostInWindow } from './history.mjs';
+import { waitedMs } from './waits.mjs';
 
 /** A settled promise waits for a turn of the event loop: what the contract calls scheduling. */
 export const SCHEDULING_MS = 100;
@@ -86,19 +87,26 @@ export function noNeedlessDenial(history, limiters, wallOffset) {
   return needless === 0 ? [] : [`${needless} denials of quotas that are not used up, such as ${example}`];
 }
 
-/** I16: settled by the deadline and 100 ms. A process that itself stood still has that time taken off, and told. */
-export function punctual(history, limiters, stallsOf) {
-  const figures = { slowestMs: 0, slowestRunningMs: 0, late: 0, longestStallMs: 0 };
+/** No process stands still for longer, unless that is the fault. */
+const STILL_MS = 1000;
+
+/** I16: settled by the deadline and 100 ms. What a process stood still, or its thread for I/O waited for a processor, is taken off, and
+ *  told. `waitsOf` is of a process, as process/waits.cjs has it. */
+export function punctual(history, limiters, waitsOf) {
+  const figures = { slowestMs: 0, slowestRunningMs: 0, late: 0, longestStallMs: 0, longestQueuedMs: 0 };
+  const atMost = (name, ms) => (figures[name] = Math.max(figures[name], ms));
   for (const [process, list] of grouped(history, (decision) => decision.process)) {
-    const stalls = stallsOf(process);
-    const ends = sorted(stalls.map(([, to]) => to));
-    for (const [from, to] of stalls) figures.longestStallMs = Math.max(figures.longestStallMs, to - from);
+    const waits = waitsOf(process);
+    for (const [from, to] of waits.stalls) atMost('longestStallMs', to - from);
+    for (const [, , ms] of waits.queued) atMost('longestQueuedMs', ms);
     for (const { limiter, calledAt, settledAt } of list) {
       const took = settledAt - calledAt;
-      const stood = stoodStill(stalls, ends, calledAt, settledAt);
-      figures.slowestMs = Math.max(figures.slowestMs, took);
-      figures.slowestRunningMs = Math.max(figures.slowestRunningMs, took - stood);
-      if (took - stood > limiters[limiter].timeoutMs + SCHEDULING_MS) figures.late++;
+      atMost('slowestMs', took);
+      const due = limiters[limiter].timeoutMs + SCHEDULING_MS;
+      if (took <= Math.min(due, figures.slowestRunningMs)) continue;
+      const running = took - waitedMs(waits, calledAt, settledAt);
+      atMost('slowestRunningMs', running);
+      if (running > due) figures.late++;
     }
   }
   const violations =
@@ -108,13 +116,15 @@ export function punctual(history, limiters, stallsOf) {
   return { violations, figures };
 }
 
-/** How much of a stretch the process stood still; stalls come in their order and do not overlap. */
-function stoodStill(stalls, ends, from, to) {
-  let sum = 0;
-  for (let i = countUpTo(ends, from); i < stalls.length && stalls[i][0] < to; i++) {
-    sum += Math.min(to, stalls[i][1]) - Math.max(from, stalls[i][0]);
-  }
-  return sum;
+/** The addon keeps no process from running. A stretch in which the process waited for a processor is the machine's, and so is one in which
+ *  the suite, which has no addon, stood still itself: `machineMs(from, to)`. */
+export function unblocked(records, machineMs = () => 0) {
+  return records.flatMap(({ stalls }, i) =>
+    stalls
+      .map(([from, to, queuedMs]) => to - from - Math.max(queuedMs, machineMs(from, to)))
+      .filter((ms) => ms > STILL_MS)
+      .map((ms) => `process ${i} stood still for ${Math.round(ms)} ms`),
+  );
 }
 
 /** I17: every call is allowed, denied or failed, and no promise was left over. */

@@ -15,17 +15,15 @@ export async function logsOf(send) {
 }
 
 /**
- * How many acknowledged admissions of each id are not in the logs as they were at `takenAt`. What had left the window by then
- * is not missed.
+ * How many acknowledged admissions of each id, of those that had come by `answeredAt`, are not in the logs. What had left the window
+ * at `windowAt` is not missed.
  */
-export function lostWrites({ history, wallOffset, limiters }, kept, takenAt, of = () => true) {
+export function lostWrites(stage, kept, answeredAt, of = () => true, windowAt = answeredAt) {
   const lost = new Map();
-  for (const [key, list] of byIdOf(admissions(history, 'redis').filter(of))) {
-    const { windowMs } = limiters[list[0].limiter];
+  for (const [key, list] of byIdOf(acknowledged(stage, answeredAt, of, windowAt))) {
     const left = new Map();
     for (const moment of kept.get(key) ?? []) left.set(moment, (left.get(moment) ?? 0) + 1);
-    for (const { moment, settledAt } of list) {
-      if (settledAt > takenAt || moment - wallOffset <= takenAt - windowMs) continue;
+    for (const { moment } of list) {
       const same = left.get(moment) ?? 0;
       if (same > 0) left.set(moment, same - 1);
       else lost.set(key, (lost.get(key) ?? 0) + 1);
@@ -35,12 +33,15 @@ export function lostWrites({ history, wallOffset, limiters }, kept, takenAt, of 
 }
 
 /** How many acknowledged admissions were looked for. */
-export function soughtOf({ history, wallOffset, limiters }, takenAt, of = () => true) {
-  const sought = admissions(history, 'redis').filter(
-    ({ limiter, moment, settledAt }) =>
-      settledAt <= takenAt && moment - wallOffset > takenAt - limiters[limiter].windowMs,
-  );
-  return sought.filter(of).length;
+export function soughtOf(stage, answeredAt, of, windowAt = answeredAt) {
+  return acknowledged(stage, answeredAt, of, windowAt).length;
+}
+
+function acknowledged({ history, wallOffset, limiters }, answeredAt, of, windowAt) {
+  return admissions(history, 'redis').filter((decision) => {
+    const { limiter, moment, settledAt } = decision;
+    return settledAt <= answeredAt && moment - wallOffset > windowAt - limiters[limiter].windowMs && of(decision);
+  });
 }
 
 export const totalOf = (lost) => [...lost.values()].reduce((sum, count) => sum + count, 0);

@@ -1,11 +1,15 @@
 // The options of `npm run chaos -- --only=F9,F10`.
 
+import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { Failure } from '../../scripts/run.mjs';
 import { faults } from './faults/index.mjs';
 
 /** What the faults of clusters are shown on. */
 const FLAVOURS = ['cluster-tls-users', 'cluster'];
+
+/** A fault waits more than it works. */
+const AT_ONCE = 2 * availableParallelism();
 
 export function optionsOf(args) {
   const { values } = parsed(args);
@@ -15,8 +19,11 @@ export function optionsOf(args) {
   if (unknown !== undefined) throw new Failure(`--only=${unknown}: it takes ${ids.join(', ')}`);
   const flavour = values.flavour ?? FLAVOURS[0];
   if (!FLAVOURS.includes(flavour)) throw new Failure(`--flavour=${flavour}: it takes ${FLAVOURS.join(', ')}`);
+  const atOnce = Number(values['at-once'] ?? AT_ONCE);
+  if (!(Number.isInteger(atOnce) && atOnce > 0)) throw new Failure(`--at-once=${values['at-once']}: it takes a number`);
   return {
     flavour,
+    atOnce,
     quick: values.quick ?? false,
     chosen: (fault) => (only ? only.some((text) => named(fault.id, text)) : !values.quick || fault.quick),
     builds: !values['no-build'],
@@ -36,7 +43,7 @@ function parsed(args) {
   try {
     return parseArgs({
       args,
-      options: { quick: boolean, only: string, flavour: string, 'no-build': boolean, out: string },
+      options: { quick: boolean, only: string, flavour: string, 'at-once': string, 'no-build': boolean, out: string },
     });
   } catch (error) {
     throw new Failure(error.message);

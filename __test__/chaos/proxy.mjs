@@ -20,8 +20,8 @@ const KEY_OF_AN_ID = /\{\w+:[^}\s]/;
  *   refuse      resets connections as they come
  *   garbage     answers with something else than Redis does
  *   truncate    cuts the next reply of each connection in the middle and closes it
- *   repeat      sends the next reply of each connection twice: all later ones answer the request before
- *   drop        leaves the next reply of each connection out: all later ones answer the request after
+ *   repeat      sends the next reply of each connection that lives twice: all later ones answer the request before
+ *   drop        leaves the next reply of each connection that lives out: all later ones answer the request after
  */
 export class Proxy {
   mode = { kind: 'pass' };
@@ -52,6 +52,11 @@ export class Proxy {
     this.mode = { kind, ...more };
     this.setting++;
     if (kind === 'hole' || kind === 'deaf') for (const link of this.links) link.silent = true;
+  }
+
+  /** What clients had sent before is read: the loop reads of every connection in a turn. */
+  async drained() {
+    for (let turn = 0; turn < 3; turn++) await sleep(1);
   }
 
   /** Every connection ends with an RST. */
@@ -91,6 +96,8 @@ class Link {
   constructor(proxy, client) {
     this.proxy = proxy;
     this.client = client;
+    /** Who came when it was set already is in order. */
+    this.spared = proxy.mode.kind === 'repeat' || proxy.mode.kind === 'drop' ? proxy.setting : -1;
     this.silent = proxy.mode.kind === 'hole' || proxy.mode.kind === 'deaf';
     const up = direction((chunk) => this.upstream?.writable && this.upstream.write(chunk), this);
     client.on('error', () => {});
@@ -125,7 +132,7 @@ class Link {
   #answer(chunk) {
     if (!this.client.writable) return;
     const { kind } = this.proxy.mode;
-    const once = this.applied !== this.proxy.setting;
+    const once = this.applied !== this.proxy.setting && this.spared !== this.proxy.setting;
     if (kind === 'garbage') {
       this.client.write(garbage(randomBytes, this.proxy.mode.like));
     } else if (kind === 'truncate' && once) {

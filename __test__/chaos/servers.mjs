@@ -3,15 +3,16 @@
 
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Control } from '../../bench/control.mjs';
+import servers from '../servers/index.cjs';
 import { endsWithUs } from './endings.mjs';
-import { sleep, until, within } from './time.mjs';
+import { HANG_MS, eventually, until, within } from './time.mjs';
 
-const ANSWER_MS = 5000;
-const START_MS = 20_000;
+const { freePorts, isTaken } = servers;
+
+const ATTEMPTS = 5;
 
 export class RedisServer {
   #child;
@@ -24,9 +25,16 @@ export class RedisServer {
    * @param clock a wrong clock of its own
    */
   static async start({ password, options = [], host = '127.0.0.1', port, clock }) {
-    const server = new RedisServer({ password, options, host, port: port ?? (await freePort(host)), clock });
-    await server.restart();
-    return server;
+    for (let attempt = 1; ; attempt++) {
+      const server = new RedisServer({ password, options, host, port: port ?? (await freePort(host)), clock });
+      try {
+        await server.restart();
+        return server;
+      } catch (error) {
+        await server.stop();
+        if (port !== undefined || attempt === ATTEMPTS || !isTaken(error)) throw error;
+      }
+    }
   }
 
   constructor({ password, options, host, port, clock }) {
@@ -35,13 +43,16 @@ export class RedisServer {
     this.#options = options;
   }
 
-  get pid() {
-    return this.#child.pid;
+  /** Of its process, while there is one. */
+  get pids() {
+    return this.#child.exitCode === null && this.#child.signalCode === null ? [this.#child.pid] : [];
   }
 
   /** Starts it again on the same port with the same data; resolves when it answers, or with `loading` when it listens. */
   async restart({ options = [], loading = false } = {}) {
     const fixed = ['--port', this.port, '--bind', this.host, '--dir', this.dir, '--save', '', '--loglevel', 'warning'];
+    // A replica need not wait for others to come.
+    fixed.push('--repl-diskless-sync-delay', 0);
     const secret = ['--requirepass', this.password, '--masterauth', this.password];
     const args = [...fixed, ...secret, ...this.#options, ...options].map(String);
     this.#child = spawn('redis-server', args, {
@@ -57,14 +68,14 @@ export class RedisServer {
       const said = await this.send('PING').catch((error) => error.message);
       return said === 'PONG' || (loading && said.startsWith('LOADING'));
     };
-    if (!(await until(START_MS, answers, 5))) throw new Error(`redis-server does not answer:\n${this.#printed}`);
+    if (!(await until(HANG_MS, answers, 5))) throw new Error(`redis-server does not answer:\n${this.#printed}`);
   }
 
   /** One command on the suite's own connection. */
   async send(...command) {
     const control = await this.#connected();
     try {
-      return await within(ANSWER_MS, `${command[0]} on the server`, control.send(...command));
+      return await within(HANG_MS, `${command[0]} on the server`, control.send(...command));
     } catch (error) {
       // An error of Redis starts with its code; after any other the connection is of no use.
       if (!/^[A-Z]+ /.test(error.message)) this.#forget();
@@ -74,8 +85,8 @@ export class RedisServer {
 
   /** A connection of its own, for what blocks. */
   async connect() {
-    const control = await within(ANSWER_MS, 'a connection to the server', Control.connect(this.port, this.host));
-    await within(ANSWER_MS, 'AUTH', control.send('AUTH', this.password));
+    const control = await within(HANG_MS, 'a connection to the server', Control.connect(this.port, this.host));
+    await within(HANG_MS, 'AUTH', control.send('AUTH', this.password));
     return control;
   }
 
@@ -101,14 +112,14 @@ export class RedisServer {
     this.#forget();
     const gone = new Promise((resolve) => this.#child.once('exit', resolve));
     this.#child.kill('SIGKILL');
-    await within(ANSWER_MS, 'the end of the server', gone);
+    await within(HANG_MS, 'the end of the server', gone);
   }
 
   /** As an orderly restart: everything is on disk. */
   async shutDown() {
     const gone = new Promise((resolve) => this.#child.once('exit', resolve));
     this.send('SHUTDOWN', 'SAVE').catch(() => {});
-    await within(ANSWER_MS, 'the end of the server', gone);
+    await within(HANG_MS, 'the end of the server', gone);
     this.#forget();
   }
 
@@ -126,32 +137,32 @@ export class RedisServer {
     rmSync(this.dir, { recursive: true, force: true });
   }
 
-  async #connected() {
-    if (this.#control === undefined || this.#control.closed) this.#control = await this.connect();
+  /** One connection, however many ask for it at once; another one when that has ended. */
+  #connected() {
+    const again = () => this.connect();
+    this.#control = this.#control?.then((control) => (control.closed ? again() : control), again) ?? again();
     return this.#control;
   }
 
   #forget() {
-    this.#control?.close();
+    this.#control?.then(
+      (control) => control.close(),
+      () => {},
+    );
     this.#control = undefined;
   }
 }
 
 /** Until the replica has all that the primary has acknowledged. */
 export async function inSync(primary, replica) {
-  const same = async () => {
+  await eventually('the replica catches up', async () => {
     const [from, to] = [await primary.info('replication'), await replica.info('replication')];
     return to.master_link_status === 'up' && from.master_repl_offset === to.slave_repl_offset;
-  };
-  if (!(await until(START_MS, same))) throw new Error('the replica does not catch up');
+  });
 }
 
 /** A port nobody listens on. */
-export async function freePort(host = '127.0.0.1') {
-  const server = createServer();
-  await new Promise((resolve) => server.listen(0, host, resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  await sleep(0);
+export async function freePort(host) {
+  const [port] = await freePorts(1, host);
   return port;
 }

@@ -1,22 +1,55 @@
 // Before and after: a fault has cost Redis decisions, and after it Redis decides, and goes on deciding.
 
-/** How long traffic goes on after the last recovery. */
-export const SETTLED_MS = 2000;
-/** How much of it Redis has to decide: a busy machine may stumble. */
+import { byRedis, grouped } from './history.mjs';
+import { shardOf } from './shards.mjs';
+
+/** How long traffic goes on after the last recovery, and how many checks every process asks at the least. */
+export const SETTLED_MS = 1000;
+export const SETTLED = 100;
+/** How much of it Redis has to decide. */
 const SHARE = 0.95;
 
-const byRedis = ({ source }) => source === 'redis' || source === 'deny-cache';
-
 /** Who is found again is not lost again. */
-export function relapse(decisions) {
-  const share = decisions.filter(byRedis).length / decisions.length;
+export function relapse(stage) {
+  const lost = unexplained(stage, stage.settled).length;
+  const share = 1 - lost / stage.settled.length;
   return share >= SHARE ? [] : [`Redis decided ${Math.round(share * 100)} % after its return`];
+}
+
+/** A connection has so long to be made (`connectTimeoutMs`). While there is none, checks are decided at once. */
+const CONNECT_MS = 1000;
+
+/**
+ * Decisions that were not Redis's, and not for want of a processor. That is the reason if the process, the servers and the suite waited
+ * for one for half of the deadline: of a check, while it was under way; of one that was decided at once, while a connection may have
+ * been tried before it. Where Redis had been given up, it is that of the one before: of the same process, limiter and shard, and since
+ * Redis decided there last.
+ */
+export function unexplained(stage, decisions) {
+  if (decisions.every(byRedis)) return [];
+  const wanted = new Set(decisions);
+  const shard = stage.server.cluster === undefined ? () => 0 : shardOf;
+  const found = [];
+  for (const series of grouped(stage.history, (one) => `${one.process} ${one.limiter} ${shard(one)}`).values()) {
+    if (!series.some((one) => wanted.has(one) && !byRedis(one))) continue;
+    let starved = false;
+    for (const one of series.sort((a, b) => a.settledAt - b.settledAt)) {
+      if (one.source === 'redis') starved = false;
+      if (byRedis(one)) continue;
+      const { process, limiter, calledAt, settledAt } = one;
+      const long = stage.limiters[limiter].timeoutMs / 2;
+      if (settledAt - calledAt >= long) starved = stage.waitedMs(process, calledAt, settledAt) >= long;
+      else starved ||= stage.waitedMs(process, settledAt - CONNECT_MS, settledAt) >= long;
+      if (wanted.has(one) && !starved) found.push(one);
+    }
+  }
+  return found;
 }
 
 /** Outages that cost Redis no decision have not happened. */
 export function harmless(history, outages, recoveries) {
   const others = history.filter((decision) => !byRedis(decision));
   const bit = ([from, to], i) =>
-    others.some(({ settledAt }) => settledAt >= from && settledAt <= to + (recoveries[i] ?? 0));
+    others.some(({ settledAt }) => settledAt >= from && settledAt <= to + (recoveries[i]?.took ?? 0));
   return outages.every(bit) ? [] : ['an outage that cost Redis no decision'];
 }

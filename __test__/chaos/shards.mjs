@@ -1,67 +1,77 @@
 // What a fault of one shard does to it and to the others. Slots are those of the start.
 
 import servers from '../servers/index.cjs';
-import { now, until } from './time.mjs';
+import { byRedis } from './history.mjs';
+import { eventually, now } from './time.mjs';
 
 const { SHARDS, SLOTS, slotOf } = servers;
-
-/** Until then connections are opened. */
-const STARTED_MS = 400;
-
-const byRedis = ({ source }) => source === 'redis' || source === 'deny-cache';
 
 /** The slot of a decision's log. Ids of the suite have nothing that is escaped. */
 export const slotOfId = (limiter, id) => slotOf(`{${limiter}:${id}}`);
 
 export const shardOf = ({ limiter, id }) => Math.floor((slotOfId(limiter, id) * SHARDS) / SLOTS);
 
-/** Every decision of a stretch is Redis's, but while the process that asked or a healthy node stood still. `of` picks some. */
+/** Every decision of a stretch is Redis's, but where a processor was waited for; see settled.mjs. `of` picks some. */
 export function undisturbed(stage, [from, to], of = () => true) {
-  const stood = ({ process, calledAt, settledAt }) =>
-    stage.records[process].stalls.some(([begin, end]) => begin < settledAt && end > calledAt) ||
-    stage.server.heartbeat.failed(calledAt, settledAt);
-  const otherwise = (decision) => !byRedis(decision) && !stood(decision);
   const all = stage.between(from, to).filter(of);
-  const others = all.filter(otherwise);
   stage.must(all.length > 0, 'nobody asked the healthy shards');
-  if (others.length > 0) {
-    // Where that is so before anything has happened, the machine is too busy to tell.
-    const before = stage.between(stage.startedAt + STARTED_MS, stage.outages[0][0]).filter(of);
-    const then = `${before.filter(otherwise).length} of ${before.length} before`;
-    const when = others.slice(0, 3).map(({ limiter, id, calledAt, settledAt, source }) => {
-      const [at, took] = [calledAt - from, settledAt - calledAt].map(Math.round);
-      return `${limiter}:${id} by ${source} at ${at} ms, after ${took} ms`;
-    });
-    stage.must(
-      false,
-      `healthy: ${others.length} of ${all.length} were not decided by Redis, ${then}: ${stage.share(others)}, as ${when.join('; ')}`,
-    );
-  }
+  const without = all.filter((decision) => !byRedis(decision));
+  const others = stage.unexplained(all);
+  if (without.length > 0)
+    stage.note(`${without.length} not decided by Redis, all but ${others.length} for want of a processor`);
+  const when = others.slice(0, 3).map(({ process, limiter, id, calledAt, settledAt, source }) => {
+    const [at, took, waited] = [
+      calledAt - from,
+      settledAt - calledAt,
+      stage.waitedMs(process, calledAt, settledAt),
+    ].map(Math.round);
+    return `${limiter}:${id} by ${source} at ${at} ms, after ${took} ms, ${waited} ms of them waiting for a processor`;
+  });
+  stage.must(
+    others.length === 0,
+    `healthy: ${others.length} of ${all.length} were not decided by Redis: ${stage.share(others)}, as ${when.join('; ')}`,
+  );
   return all;
 }
 
-/** The shards other than `sick` decide all the while, and about as fast as before. */
+/** The shards other than `sick` decide all the while; how fast, beside before, is told. */
 export function others(stage, [from, to], sick) {
   const healthy = (decision) => shardOf(decision) !== sick;
   const meanwhile = undisturbed(stage, [from, to], healthy);
-  const before = stage.between(stage.startedAt + STARTED_MS, stage.outages[0][0]).filter(healthy);
+  const before = stage.between(stage.startedAt, stage.outages[0][0]).filter(healthy);
   stage.note(`the other shards: ${meanwhile.length} decisions; p99 ${p99(meanwhile)} ms, before ${p99(before)} ms`);
 }
 
 /** I18: seconds. */
 const HEALED_MS = 5000;
 
-/** Waits until that shard decides again in every process and for every policy; the others may have done so all the while. */
+/** Waits until that shard decides again in every process and for every policy; the others may have done so all the while. How long it
+ *  took is judged at the end: see `slowToHeal`. */
 export async function healed(stage, shard) {
   const since = now();
-  for (const limiter of Object.keys(stage.limiters)) {
-    const decides = async () => {
-      const answers = await stage.all('check', { limiter, id: freshId(limiter, shard) });
-      return answers.every(({ source }) => source === 'redis');
-    };
-    stage.must(await until(HEALED_MS, decides, 50), `I18: shard ${shard} does not decide again within ${HEALED_MS} ms`);
-  }
+  const process = async (caller, i) => {
+    for (const limiter of stage.names) await answered(caller, limiter, shard);
+    stage.healings.push({ shard, process: i, from: since, to: now() });
+  };
+  await Promise.all(stage.callers.map(process));
   stage.context.step(`shard ${shard} decides again after ${Math.round(now() - since)} ms`);
+}
+
+/** Waits until the shard decides for a limiter in a process. */
+export function answered(caller, limiter, shard) {
+  return eventually(`shard ${shard} decides again`, async () => {
+    const { source } = await caller.ask('check', { limiter, id: freshId(limiter, shard) });
+    return source === 'redis';
+  });
+}
+
+/** I18 of every shard that was waited for. */
+export function slowToHeal(stage) {
+  return stage.healings.flatMap(({ shard, process, from, to }) => {
+    const running = to - from - stage.waitedMs(process, from, to);
+    const ms = [to - from, running].map(Math.round);
+    return running > HEALED_MS ? [`shard ${shard} decided again after ${ms[0]} ms, ${ms[1]} ms of running`] : [];
+  });
 }
 
 /** The same for every shard, where there are shards. */
@@ -79,14 +89,10 @@ function freshId(limiter, shard) {
   }
 }
 
-/** How long it took after `since` until every process had been answered by that shard. */
+/** How long it took after `since` until every process had been answered by that shard, as `stage.decided` says it. */
 export function shardRecovery(stage, shard, since) {
-  const first = new Map();
-  for (const decision of stage.history) {
-    if (decision.source !== 'redis' || decision.calledAt < since || shardOf(decision) !== shard) continue;
-    first.set(decision.process, Math.min(first.get(decision.process) ?? Infinity, decision.settledAt));
-  }
-  return first.size < stage.callers.length ? Infinity : Math.max(...first.values()) - since;
+  const asked = (decision) => decision.calledAt >= since && shardOf(decision) === shard;
+  return stage.decided(since, asked, ({ process }) => process);
 }
 
 function p99(decisions) {

@@ -8,25 +8,29 @@ import { mortal } from './keys.mjs';
 import { promisesKept } from './promises.mjs';
 import { returned } from './resources.mjs';
 import { secret } from './secrets.mjs';
-import { SETTLED_MS, harmless, relapse } from './settled.mjs';
-import { now, sleep, until } from './time.mjs';
+import { slowToHeal } from './shards.mjs';
+import { SETTLED, SETTLED_MS, harmless, relapse, unexplained } from './settled.mjs';
+import { HANG_MS, eventually, now, sleep, until, wallOffset } from './time.mjs';
+import { waitedMs } from './waits.mjs';
 
 /** A few small quotas that are used up all the time, so that denials, limits and expiry matter, and a short window, so
  *  that many of them pass. */
 const QUOTA = { limit: 20, windowMs: 2000, timeoutMs: 250 };
 const POLICIES = ['local', 'closed', 'throw'];
-const CALLERS = { local: 24, closed: 8, throw: 8 };
+const CALLERS = { local: 12, closed: 4, throw: 4 };
+const FEW = 2;
 /** I18: seconds. */
 const RECOVERY_MS = 5000;
-/** How long recovery is waited for before the row is given up. */
-const GIVEN_UP_MS = 12_000;
-const FOOTPRINT_MS = 4000;
-/** No process stands still for longer, unless that is the fault. */
-const STILL_MS = 1000;
+/** What a process holds is looked at after so many checks, until it holds no more than before. */
+const LOOK = 50;
+/** And when there are none any more, so often until it holds what it held. */
+const LOOK_MS = 150;
 
 export class Stage {
   recoveries = [];
   outages = [];
+  /** Shards that were waited for; see shards.mjs. */
+  healings = [];
   violations = [];
   notes = [];
   ended = false;
@@ -38,6 +42,8 @@ export class Stage {
    *
    * @param through `{ host, port }` that the limiters are told: a server, or a proxy in front of it
    * @param quota what differs from QUOTA
+   * @param besides more limiters, by name: what differs from QUOTA in each
+   * @param bites whether each outage must have cost Redis decisions: else it has not happened
    * @param redis what differs in the options of the connection; `redisBy`, in those of one policy
    * @param streams what differs from the callers of each policy
    * @param callerOf what process `i` is started with
@@ -50,19 +56,29 @@ export class Stage {
     return stage;
   }
 
-  constructor(context, server, through, policies, { quota, redis, redisBy, streams, algorithm }) {
-    Object.assign(this, { context, server, through, algorithm, redis, redisBy });
-    this.limiters = Object.fromEntries(
-      policies.map((policy) => [policy, { ...QUOTA, ...quota, name: policy, onStoreError: policy }]),
-    );
-    this.#streams = policies.map((limiter) => ({
+  constructor(
+    context,
+    server,
+    through,
+    policies,
+    { quota, besides = {}, redis, redisBy, streams, algorithm, bites = true },
+  ) {
+    const names = [...policies, ...Object.keys(besides)];
+    Object.assign(this, { context, server, through, names, algorithm, redis, redisBy, bites });
+    const limiter = (name, own) => [name, { ...QUOTA, name, onStoreError: name, ...own }];
+    this.limiters = Object.fromEntries([
+      ...policies.map((policy) => limiter(policy, quota)),
+      ...Object.entries(besides).map(([name, own]) => limiter(name, own)),
+    ]);
+    const asking = (name) => (name in besides ? FEW : (streams?.asking ?? CALLERS[name]));
+    this.#streams = names.map((limiter) => ({
       limiter,
-      asking: CALLERS[limiter],
       thinkMs: 25,
       hot: 3,
       hotShare: 0.4,
       cold: 2000,
       ...streams,
+      asking: asking(limiter),
     }));
   }
 
@@ -80,14 +96,39 @@ export class Stage {
   async #baseline() {
     this.startedAt = now();
     await this.resume();
-    if ((await this.#decidedSince(this.startedAt)) === undefined) throw new Error('Redis decides nothing at the start');
-    await sleep(400);
+    await this.decides(this.startedAt);
     await this.measure();
-    this.wallOffset = Date.now() - now();
+    this.wallOffset = wallOffset();
   }
 
-  /** What the processes hold of the system now is what they may hold afterwards. */
-  measure = async () => void (this.#before = await this.all('footprint'));
+  /**
+   * What the processes hold of the system from now on is what they may hold afterwards. Connections are opened as traffic asks for
+   * them: it is measured when checks in every process have opened no more, and again no more.
+   *
+   * @param complete whether all connections are there, where a fault says how many there are
+   */
+  async measure(complete = () => true) {
+    let same = 0;
+    await eventually('no process opens more connections', async () => {
+      const counts = this.callers.map(({ progress }) => progress.settled);
+      const asked = () => this.callers.every(({ progress }, i) => progress.settled >= counts[i] + LOOK);
+      await eventually('traffic goes on', asked, 10);
+      const earlier = this.#before;
+      this.#before = await this.all('footprint');
+      const more = (now, i) => now.descriptors > earlier[i].descriptors || now.threads > earlier[i].threads;
+      const few = !(await complete());
+      same = earlier === undefined || few || this.#before.some(more) ? 0 : same + 1;
+      return same >= 2;
+    });
+  }
+
+  /** What traffic asks for, each `[limiter, id]`. */
+  ids() {
+    const numbered = (name, count) => Array.from({ length: count }, (_, n) => `${name}-${n}`);
+    return this.#streams.flatMap(({ limiter, hot, cold }) =>
+      [...numbered('hot', hot), ...numbered('cold', cold)].map((id) => [limiter, id]),
+    );
+  }
 
   /** Traffic, until `all('stop')`. */
   resume() {
@@ -98,12 +139,22 @@ export class Stage {
     return Promise.all(this.callers.map((caller) => caller.ask(command, argument)));
   }
 
-  /** One outage: begins, lasts, ends. Records how long every process took to be answered by Redis again. */
-  async outage(what, { begin, lastMs, end, returns = end }) {
+  /**
+   * One outage: begins, lasts, ends. Records how long every process took to be answered by Redis again.
+   *
+   * @param lastMs how long it lasts at the least
+   * @param shows `(since) => boolean`: and until then. Left out: until it has cost Redis a decision, if it is to
+   * @param returns what lets the server take commands again, where that is more than the `end`
+   */
+  async outage(
+    what,
+    { begin, lastMs = 0, shows = this.bites ? this.bitten : () => true, end = () => {}, returns = end },
+  ) {
     this.context.step(what);
     const from = now();
     await begin();
     await sleep(lastMs);
+    await eventually(`${what} shows`, () => shows(from));
     if (end !== returns) await end();
     await returns();
     const to = now();
@@ -112,21 +163,49 @@ export class Stage {
     return [from, to];
   }
 
-  /** Waits until every process has had a decision of Redis that it asked for after `since`. */
+  /** Whether a check that was asked for since then was decided without Redis. */
+  bitten = (since) => this.callers.some(({ progress }) => latestOf(progress.latest.other) >= since);
+
+  /** Whether a check that was asked for since then has failed with the code; for `shows`. */
+  told = (code) => (since) => this.callers.some(({ progress }) => progress.latest.codes[code] >= since);
+
+  /** Whether Redis has decided a check that was asked for since then. */
+  hasDecided = (since) => this.callers.some(({ progress }) => latestOf(progress.latest.redis) >= since);
+
+  /** Waits until every process has settled what was asked for until now: answers on their way have come. */
+  async settledUntilNow() {
+    const moment = now();
+    await eventually('what is under way settles', () =>
+      this.callers.every(({ progress: { at, oldest } }) => at > moment && oldest > moment),
+    );
+  }
+
+  /** Waits until no limiter asks Redis any more: each has decided at once without, since then, in every process. */
+  async givenUp(since) {
+    const all = ({ progress }) => this.names.every((policy) => progress.latest.atOnce[policy] >= since);
+    await eventually('every process knows', () => this.callers.every(all));
+    await this.settledUntilNow();
+  }
+
+  /** Waits until Redis has decided checks that were asked for after `since`, in every process and by every policy. */
   async recovered(since) {
     const took = await this.#decidedSince(since);
-    if (took === undefined) this.must(false, `I18: no decision of Redis within ${GIVEN_UP_MS} ms`);
-    this.recoveries.push(took ?? Infinity);
+    if (took === undefined) this.must(false, `I18: no decision of Redis within ${HANG_MS} ms`);
+    this.recoveries.push({ took: took ?? Infinity });
     this.context.step(
       took === undefined ? 'Redis does not decide again' : `Redis decides again after ${Math.round(took)} ms`,
     );
     return took;
   }
 
+  /** The same, where nothing was away. */
+  async decides(since) {
+    if ((await this.#decidedSince(since)) === undefined) throw new Error(`no decision of Redis within ${HANG_MS} ms`);
+  }
+
   async #decidedSince(since) {
-    const keys = Object.keys(this.limiters);
-    const asked = ({ progress }) => keys.every((key) => (progress.lastRedis[key] ?? 0) >= since);
-    const all = await until(GIVEN_UP_MS, () => this.callers.every(asked), 10);
+    const asked = ({ progress }) => this.names.every((policy) => progress.latest.redis[policy] >= since);
+    const all = await until(HANG_MS, () => this.callers.every(asked), 10);
     return all && now() - since;
   }
 
@@ -144,23 +223,53 @@ export class Stage {
     if (this.ended) return;
     this.ended = true;
     const settledFrom = now();
+    const settled = () => this.callers.map(({ progress }) => progress.settled);
+    const before = settled();
     await sleep(SETTLED_MS);
+    await eventually('traffic goes on', () => settled().every((count, i) => count - before[i] >= SETTLED));
     this.afterwards = await this.all('stop');
     this.records = await this.all('records');
     this.history = historyOf(this.records);
     this.settled = this.between(settledFrom);
-    this.recoveries = this.recoveries.map((took, i) => (took < Infinity ? this.decided(this.outages[i][1]) : took));
+    this.recoveries = this.recoveries.map(({ took }, i) =>
+      took < Infinity ? this.decided(this.outages[i][1]) : { took, running: took },
+    );
   }
 
-  /** From the moment on, until every process has been answered by Redis in each of its limiters. */
-  decided(since) {
+  /** From the moment on, until every process has been answered by Redis in each of its limiters: `took`, and without what it and the
+   *  servers waited for a processor, `running`. `of` picks answers, of which one `each` is waited for. */
+  decided(since, of, each = ({ process, limiter }) => `${process} ${limiter}`) {
     const first = new Map();
-    for (const { process, limiter, source, settledAt } of this.history) {
-      if (source !== 'redis' || settledAt < since) continue;
-      const key = `${process} ${limiter}`;
-      first.set(key, Math.min(first.get(key) ?? Infinity, settledAt));
+    for (const decision of this.history) {
+      const { process, limiter, source, settledAt } = decision;
+      if (source !== 'redis' || settledAt < since || !this.names.includes(limiter)) continue;
+      if (of !== undefined && !of(decision)) continue;
+      const key = each(decision);
+      if (settledAt < (first.get(key)?.settledAt ?? Infinity)) first.set(key, { process, settledAt });
     }
-    return Math.max(...first.values()) - since;
+    const answered = new Set([...first.values()].map(({ process }) => process));
+    if (answered.size < this.callers.length) return { took: Infinity, running: Infinity };
+    return this.#slowest([...first.values()].map(({ process, settledAt }) => [process, since, settledAt]));
+  }
+
+  /** Of stretches of processes, the longest; and the longest without what was waited for. */
+  #slowest(stretches) {
+    const running = ([process, from, to]) => to - from - this.waitedMs(process, from, to);
+    return {
+      took: Math.max(...stretches.map(([, from, to]) => to - from)),
+      running: Math.max(...stretches.map(running)),
+    };
+  }
+
+  /** How long the process, the suite or a server waited for a processor or stood still, in a stretch. */
+  waitedMs(process, from, to) {
+    const ofNodes = this.server.heartbeat?.within(from, to) ?? 0;
+    return waitedMs(this.records[process], from, to) + Math.max(ofNodes, this.context.waits.within(from, to));
+  }
+
+  /** The decisions of a stretch that Redis did not make, and for which nothing that was waited for is the reason. */
+  unexplained(decisions) {
+    return unexplained(this, decisions);
   }
 
   /** The decisions of a stretch of time. */
@@ -189,23 +298,14 @@ export class Stage {
    *
    * @param lost how many admissions of an id the server has forgotten: `(key) => number`
    * @param except names of invariants that this fault does not leave standing, with the reason in its file
-   * @param bites whether each outage must have cost Redis decisions: else it has not happened
    * @param still whether processes are meant to stand still
    * @param moreTtlMs what a moved clock adds to TTLs
    */
-  async finish({
-    lost,
-    except = [],
-    moreTtlMs = 0,
-    recoveryMs = RECOVERY_MS,
-    keys = true,
-    bites = true,
-    still = false,
-  } = {}) {
+  async finish({ lost, except = [], moreTtlMs = 0, recoveryMs = RECOVERY_MS, keys = true, still = false } = {}) {
     await this.quiet();
-    const { history, limiters, wallOffset, records } = this;
+    const { history, limiters, wallOffset, records, bites } = this;
     const calls = records.reduce((sum, record) => sum + record.calls, 0);
-    const { violations: late, figures } = invariants.punctual(history, limiters, (i) => records[i].stalls);
+    const { violations: late, figures } = invariants.punctual(history, limiters, (i) => records[i]);
     const found = {
       I1: invariants.exact(history, limiters, lost),
       local: invariants.localBound(history, limiters),
@@ -216,14 +316,15 @@ export class Stage {
       I16: late,
       I17: [...invariants.complete(history, calls), ...invariants.metered(records)],
       I18: this.recoveries
-        .filter((ms) => ms > recoveryMs && ms < Infinity)
-        .map((ms) => `Redis decided again after ${Math.round(ms)} ms`),
-      relapse: relapse(this.settled),
+        .filter(({ running }) => running > recoveryMs && running < Infinity)
+        .map(
+          ({ took, running }) =>
+            `Redis decided again after ${Math.round(took)} ms, ${Math.round(running)} ms of running`,
+        )
+        .concat(slowToHeal(this)),
+      relapse: relapse(this),
       bites: bites ? harmless(history, this.outages, this.recoveries) : [],
-      still:
-        !still && figures.longestStallMs > STILL_MS
-          ? [`a process stood still for ${Math.round(figures.longestStallMs)} ms`]
-          : [],
+      still: still ? [] : invariants.unblocked(records, (from, to) => this.context.waits.ownStalls(from, to)),
       I20: await this.#resources(),
       I21: this.#secrets(),
       I22: promisesKept(history, (i) => records[i].stalls),
@@ -249,9 +350,10 @@ export class Stage {
       slowestMs: figures.slowestMs,
       slowestRunningMs: figures.slowestRunningMs,
       longestStallMs: figures.longestStallMs,
+      longestQueuedMs: figures.longestQueuedMs,
       bySource,
       ...fullest(history, limiters, this.callers.length, this.wallOffset),
-      recoveries: this.recoveries,
+      recoveries: this.recoveries.map(({ took }) => took),
       before: sum(this.#before),
       after: sum(this.after),
       notes: this.notes,
@@ -263,13 +365,13 @@ export class Stage {
   async #resources() {
     let left;
     await until(
-      FOOTPRINT_MS,
+      HANG_MS,
       async () => {
         this.after = await this.all('footprint');
         left = returned(this.#before, this.after);
         return left.length === 0;
       },
-      200,
+      LOOK_MS,
     );
     return left;
   }
@@ -290,6 +392,10 @@ export class Stage {
     const code = await caller.end();
     this.must(code === 0, `a process ended with ${code}: ${caller.printed.slice(-300)}`);
   }
+}
+
+function latestOf(moments) {
+  return Math.max(-Infinity, ...Object.values(moments));
 }
 
 function sum(footprints) {

@@ -1,16 +1,13 @@
 // One clock for all processes of a run, and bounds for everything that is waited for.
 
-import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
+import clock from './process/clock.cjs';
 
+export const { now, wallOffset } = clock;
 export { sleep };
 
-const origin = Number(process.hrtime.bigint()) / 1e6 - performance.now();
-
-/** CLOCK_MONOTONIC in ms: the same in every process of the machine, whatever the wall clocks are set to. */
-export function now() {
-  return origin + performance.now();
-}
+/** What is waited for takes a fraction of this on any machine, however busy: after it, something hangs. Decides nothing else. */
+export const HANG_MS = 60_000;
 
 /** The promise, or an error that names it after `ms`: no step of a fault may hang the run. */
 export async function within(ms, what, promise) {
@@ -24,6 +21,13 @@ export async function within(ms, what, promise) {
   } finally {
     bound.abort();
   }
+}
+
+/** Waits until the answer is truthy, and returns it; an error that says what did not happen when it hangs. */
+export async function eventually(what, ask, every) {
+  const answer = await until(HANG_MS, ask, every);
+  if (answer === undefined) throw new Error(`not within ${HANG_MS} ms: ${what}`);
+  return answer;
 }
 
 /** Asks until the answer is truthy, and returns it; undefined when it is not within `ms`. */

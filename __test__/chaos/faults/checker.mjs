@@ -4,11 +4,14 @@ import * as invariants from '../invariants.mjs';
 import { promisesKept } from '../promises.mjs';
 import { returned } from '../resources.mjs';
 import { secret } from '../secrets.mjs';
+import { unexplained } from '../settled.mjs';
 
 const limiters = {
   local: { limit: 2, windowMs: 100, timeoutMs: 50, onStoreError: 'local' },
   closed: { limit: 2, windowMs: 100, timeoutMs: 50, onStoreError: 'closed' },
 };
+
+const RUNNING = { stalls: [], queued: [] };
 
 const decision = (at, more = {}) => ({
   process: 0,
@@ -33,7 +36,7 @@ const allInvariants = {
   itsOwn: (history) => invariants.itsOwn(history, 0),
   noNeedlessDenial: (history) => invariants.noNeedlessDenial(history, limiters, 0),
   promisesKept: (history) => promisesKept(history),
-  punctual: (history) => invariants.punctual(history, limiters, () => []).violations,
+  punctual: (history) => invariants.punctual(history, limiters, () => RUNNING).violations,
   codes: (history) => invariants.codes(history, limiters),
   replayed: (history) => invariants.replayed(history, limiters, 0, [[1000, 1500]]),
 };
@@ -79,14 +82,28 @@ export default {
       'a window is not half open',
     );
     // A process that stood still is not late, one that did not is.
-    const stood = (stalls) => invariants.punctual(bad.punctual, limiters, () => stalls).violations.length;
-    must(stood([[1050, 1150]]) === 0, 'a process that stood still counts as late');
-    must(stood([[1300, 1400]]) > 0, 'a stall at another time excuses a late promise');
+    const late = (waits) =>
+      invariants.punctual(bad.punctual, limiters, () => ({ ...RUNNING, ...waits })).violations.length;
+    must(late({ stalls: [[1050, 1150, 0]] }) === 0, 'a process that stood still counts as late');
+    must(late({ stalls: [[1300, 1400, 0]] }) > 0, 'a stall at another time excuses a late promise');
+    must(late({ queued: [[1040, 1140, 60]] }) === 0, 'a thread that waited for a processor counts as late');
+    must(late({ queued: [[1040, 1140, 40]] }) > 0, 'a thread that waited for less excuses a late promise');
+    const blocked = (queuedMs) => invariants.unblocked([{ stalls: [[1000, 3000, queuedMs]] }]).length;
+    must(blocked(0) > 0, 'a process that was kept from running is not found');
+    must(blocked(1500) === 0, 'a process that waited for a processor counts as kept from running');
+    // Redis's absence has a reason in a process that waited, until Redis decides again.
+    const stage = { server: {}, limiters, waitedMs: (_, from, to) => (from < 1000 && to > 950 ? 40 : 0) };
+    const away = (at, took) => decision(at, { source: 'local', calledAt: at - took, settledAt: at });
+    const unexplainedOf = (...list) => unexplained({ ...stage, history: list }, list).length;
+    must(unexplainedOf(away(990, 50), away(2100, 0)) === 0, 'a machine that was busy is no reason');
+    must(unexplainedOf(away(2100, 50)) === 1, 'a check that waited for nothing has a reason');
+    must(unexplainedOf(away(2100, 0)) === 1, 'a check that was decided at once has a reason');
+    must(unexplainedOf(away(990, 50), decision(1500), away(2100, 0)) === 1, 'a reason outlasts a decision of Redis');
     const size = { descriptors: 20, threads: 8, memory: 2 ** 26 };
     for (const name of Object.keys(size)) {
       must(returned([size], [{ ...size, [name]: size[name] * 3 }]).length > 0, `a leak of ${name} is not found`);
     }
     must(secret('hidden', [['a log', 'AUTH hidden']]).length > 0, 'a secret in a log is not found');
-    return { violations, notes: [`${Object.keys(bad).length + 8} histories and measurements`] };
+    return { violations, notes: [`${Object.keys(bad).length + 16} histories and measurements`] };
   },
 };

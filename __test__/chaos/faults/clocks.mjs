@@ -12,15 +12,17 @@ export const serverClock = {
   async run(context) {
     const clock = context.clock(0);
     const server = await context.server({ clock });
-    const stage = await Stage.open(context, { server });
+    const stage = await Stage.open(context, { server, bites: false });
     const [forward, back] = await stage.outage('forward, then back', {
       begin: () => clock.set(HOUR),
-      lastMs: 2000,
+      lastMs: 1000,
+      shows: (since) => stage.hasDecided(since + 500),
       end: () => clock.set(0),
     });
     await stage.outage('an hour behind, then right', {
       begin: () => clock.set(-HOUR),
-      lastMs: 2000,
+      lastMs: 1000,
+      shows: (since) => stage.hasDecided(since + 500),
       end: () => clock.set(0),
     });
     await stage.quiet();
@@ -32,7 +34,7 @@ export const serverClock = {
     // The window is on the store's clock, and I1 is judged by it. A promised time is a duration: a clock that jumps over
     // it breaks it (I22), a decision is not at the moment the machine has (own), and a log of the hour ahead is full for
     // that hour (I5: stricter, never looser). What was to expire before the jump back has that hour more (I9).
-    return stage.finish({ bites: false, except: ['own', 'I5', 'I22'], moreTtlMs: HOUR * 1000 });
+    return stage.finish({ except: ['own', 'I5', 'I22'], moreTtlMs: HOUR * 1000 });
   },
 };
 
@@ -47,8 +49,7 @@ export const clientClocks = {
     const stage = await Stage.open(context, { server, callerOf, quota: { windowMs: 8000 } });
     await stage.outage('killed', {
       begin: () => server.kill(),
-      lastMs: 2000,
-      end: () => {},
+      lastMs: 1000,
       returns: () => server.restart(),
     });
     await stage.quiet();

@@ -30,7 +30,8 @@ export default {
     // It is for 127.0.0.1: the nodes go by their addresses.
     const server = await context.cluster({ secure: true, certificate, options, hostNames: undefined });
     const redis = { host: '127.0.0.1', tls: { ca: pem('ca') + pem('next-ca') } };
-    const stage = await Stage.open(context, { server, redis, streams: { thinkMs: 50 } });
+    // The renewal costs nothing.
+    const stage = await Stage.open(context, { server, redis, bites: false });
     const sick = [await server.cluster.primary(SICK)];
     const show = (name) => server.sendAll(sick, 'CONFIG', 'SET', 'tls-cert-file', file(`${name}.pem`));
     await stage.outage('renewed while connected', {
@@ -45,7 +46,8 @@ export default {
           // Those that are connected are not asked again: they would go on.
           await server.killClients(sick);
         },
-        lastMs: 1000,
+        lastMs: 300,
+        shows: stage.told('TLS'),
         end: () => show('server'),
       });
       await healed(stage, SICK);
@@ -59,7 +61,6 @@ export default {
       stage.must(named > 0, `${Object.keys(WRONG)[i]}: nobody was told TLS`);
     }
     stage.noteCodes();
-    // The renewal costs nothing.
-    return stage.finish({ bites: false });
+    return stage.finish();
   },
 };

@@ -12,10 +12,10 @@ export const live = {
   async run(context) {
     const server = await context.cluster();
     const { cluster } = server;
-    const stage = await Stage.open(context, { server, streams: { thinkMs: 50 } });
+    const stage = await Stage.open(context, { server, bites: false });
     // Those of the ids that are asked for most, and some of the others.
     const hot = Object.keys(stage.limiters).flatMap((limiter) => [0, 1, 2].map((n) => slotOfId(limiter, `hot-${n}`)));
-    const cold = Array.from({ length: context.quick ? 40 : 150 }, (_, n) => slotOfId('local', `cold-${n}`));
+    const cold = Array.from({ length: context.quick ? 10 : 40 }, (_, n) => slotOfId('local', `cold-${n}`));
     const slots = [...new Set([...hot, ...cold])];
     for (const [what, by] of [
       ['to the next shard', 1],
@@ -25,15 +25,13 @@ export const live = {
         begin: async () => {
           for (const slot of slots) await cluster.migrate(slot, ((await cluster.shardOf(slot)) + by) % SHARDS);
         },
-        lastMs: 500,
-        end: () => {},
       });
     }
     await stage.quiet();
     const [[from], [, to]] = [stage.outages[0], stage.outages.at(-1)];
     const all = undisturbed(stage, [from, to]);
     stage.note(`${all.length} checks while ${2 * slots.length} slots moved`);
-    return stage.finish({ bites: false });
+    return stage.finish();
   },
 };
 
@@ -46,7 +44,7 @@ export const halfWay = {
     const { cluster } = server;
     // Four ids of one slot for each limiter: asked for together, they are told TRYAGAIN while some of them have left.
     const ids = Object.fromEntries(['local', 'closed', 'throw'].map((limiter) => [limiter, ofOneSlot(limiter, 4)]));
-    const stage = await Stage.open(context, { server, streams: { ids, thinkMs: 50 } });
+    const stage = await Stage.open(context, { server, streams: { ids }, bites: false });
     const slots = Object.entries(ids).map(([limiter, [id]]) => slotOfId(limiter, id));
     for (const [what, count] of [
       ['none of their keys has left', 0],
@@ -60,7 +58,7 @@ export const halfWay = {
           moving = await Promise.all(slots.map(async (slot) => cluster.importing(slot, await to(slot))));
           if (count > 0) for (const one of moving) await one.keys(count);
         },
-        lastMs: 1000,
+        lastMs: 500,
         end: async () => {
           for (const one of moving) await one.finish();
         },
@@ -75,7 +73,7 @@ export const halfWay = {
     );
     stage.note(`the ids on their way: ${meanwhile.join('; ')}`);
     stage.noteCodes();
-    return stage.finish({ bites: false });
+    return stage.finish();
   },
 };
 

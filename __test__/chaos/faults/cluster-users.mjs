@@ -15,32 +15,29 @@ export default {
     const { username = 'default', password } = server.access;
     const next = `${password}next`;
     const redis = { password: [next, password] };
-    const stage = await Stage.open(context, { server, redis, streams: { thinkMs: 50 } });
+    const stage = await Stage.open(context, { server, redis, bites: false });
     const grant = (ports, ...rules) => server.sendAll(ports, 'ACL', 'SETUSER', username, ...rules);
 
     // As ElastiCache has it: the new one besides, then the new one alone. Connections that are there stay.
     await stage.outage('the new password is valid, too', {
       begin: () => grant(cluster.ports, `>${next}`),
-      lastMs: 1000,
-      end: () => {},
+      lastMs: 500,
     });
     await stage.outage('the old password ends', {
       begin: () => grant(cluster.ports, `<${password}`),
-      lastMs: 1000,
-      end: () => {},
+      lastMs: 500,
     });
     const rotation = stage.outages.length;
     await stage.outage('everybody has to come again', {
       begin: () => server.killClients(),
-      lastMs: 500,
-      end: () => {},
     });
 
     await healed(stage, SICK);
     const sick = [await cluster.primary(SICK), await cluster.replica(SICK)];
     await stage.outage('one shard runs no scripts for it', {
       begin: () => grant(sick, '-eval', '-evalsha'),
-      lastMs: 1500,
+      lastMs: 500,
+      shows: stage.told('NOPERM'),
       end: () => grant(sick, '+eval', '+evalsha'),
     });
     await healed(stage, SICK);
@@ -49,7 +46,8 @@ export default {
         await grant(sick, 'resetpass', '>another');
         await server.killClients(sick);
       },
-      lastMs: 1500,
+      lastMs: 500,
+      shows: stage.told('WRONGPASS'),
       end: () => grant(sick, 'resetpass', `>${next}`),
     });
     await healed(stage, SICK);
@@ -61,6 +59,6 @@ export default {
     for (const outage of stage.outages.slice(rotation + 1)) others(stage, outage, SICK);
     for (const code of ['NOPERM', 'WRONGPASS']) stage.must(stage.failedWith(code) > 0, `nobody was told ${code}`);
     stage.noteCodes();
-    return stage.finish({ bites: false });
+    return stage.finish();
   },
 };

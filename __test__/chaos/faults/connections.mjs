@@ -9,7 +9,8 @@ export default {
   async run(context) {
     const server = await context.server();
     const proxy = await context.proxy(server);
-    const stage = await Stage.open(context, { server, through: proxy });
+    // A connection that ends while nothing is under way on it costs nothing.
+    const stage = await Stage.open(context, { server, through: proxy, bites: false });
     const pass = () => proxy.set('pass');
     const ends = {
       'CLIENT KILL': () => server.killClients(),
@@ -18,11 +19,12 @@ export default {
       'truncated reply': () => proxy.set('truncate'),
     };
     for (const [what, begin] of Object.entries(ends)) {
-      const accepted = proxy.accepted;
-      await stage.outage(what, { begin, lastMs: 200, end: pass });
+      const { accepted } = proxy;
+      const links = [...proxy.links];
+      const ended = () => links.every((link) => !proxy.links.has(link));
+      await stage.outage(what, { begin, shows: ended, end: pass });
       stage.must(proxy.accepted > accepted, `${what}: no new connection`);
     }
-    // A connection that ends while nothing is under way on it costs nothing.
-    return stage.finish({ bites: false });
+    return stage.finish();
   },
 };

@@ -5,10 +5,9 @@ import { fileURLToPath } from 'node:url';
 import { endsWithUs } from '../endings.mjs';
 import { mortal } from '../keys.mjs';
 import { secret } from '../secrets.mjs';
-import { now } from '../time.mjs';
+import { HANG_MS, now } from '../time.mjs';
 
 const ENDING = fileURLToPath(new URL('../process/ending.cjs', import.meta.url));
-const END_MS = 20_000;
 /** `{ how: [code, output] }`, of a server that answers. */
 const DUE = { exit: [7, ''], natural: [0, '500'], workers: [0, 'redis'] };
 
@@ -16,17 +15,18 @@ export default {
   id: 'F22',
   title: 'workers ended and processes exiting with checks in flight',
   quick: true,
+  slow: 3,
   async run(context) {
     const server = await context.server();
     const proxy = await context.proxy(server);
     const [notes, violations] = [[], []];
-    const times = context.quick ? 2 : 6;
+    const times = context.quick ? 2 : 4;
     for (const silent of [false, true]) {
       // A process that ends naturally waits for its deadlines, and no longer.
       proxy.set(silent ? 'deaf' : 'pass');
       for (const [how, [code, output]] of Object.entries(DUE)) {
         const due = `${code} and "${silent && how === 'workers' ? 'local' : output}"`;
-        const ends = await inTwos(times, () => ended({ how, port: proxy.port, password: context.password }));
+        const ends = await inTwos(times, () => ended({ how, silent, port: proxy.port, password: context.password }));
         const wrong = ends.filter((end) => `${end.code} and "${end.output}"` !== due || end.errors !== '');
         for (const end of wrong.slice(0, 1)) {
           violations.push(
@@ -62,7 +62,7 @@ function ended(options) {
   const start = now();
   const child = spawn(process.execPath, [ENDING, JSON.stringify(options)], { stdio: ['ignore', 'pipe', 'pipe'] });
   const gone = endsWithUs(child);
-  const late = setTimeout(() => child.kill('SIGKILL'), END_MS);
+  const late = setTimeout(() => child.kill('SIGKILL'), HANG_MS);
   let [output, errors] = ['', ''];
   child.stdout.setEncoding('utf8').on('data', (text) => (output += text));
   child.stderr.setEncoding('utf8').on('data', (text) => (errors += text));

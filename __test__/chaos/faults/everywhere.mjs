@@ -7,7 +7,7 @@ import { flushed } from './scripts.mjs';
 
 function everywhere(fault, id) {
   const run = (context) => fault.run(new Proxy(context, { get: inCluster }));
-  return { id, title: `cluster: ${fault.title}, everywhere`, quick: false, run };
+  return { id, title: `cluster: ${fault.title}, everywhere`, quick: false, slow: fault.slow, run };
 }
 
 /** A context that starts a cluster where a server is asked for. */

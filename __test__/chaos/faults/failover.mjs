@@ -3,6 +3,7 @@
 import { above, logsOf, lostWrites, totalOf } from '../lost.mjs';
 import { inSync } from '../servers.mjs';
 import { Stage } from '../stage.mjs';
+import { now, sleep } from '../time.mjs';
 
 export default {
   id: 'F26',
@@ -16,26 +17,28 @@ export default {
     await inSync(primary, replica);
     // Many have used up a part of their quota when the link breaks.
     const quota = { windowMs: 8000 };
-    const stage = await Stage.open(context, { server: replica, through: proxy, quota, streams: { cold: 300 } });
+    const stage = await Stage.open(context, { server: replica, through: proxy, quota, streams: { cold: 150 } });
     context.step('the replica is cut off');
     link.set('hole');
-    await new Promise((resolve) => setTimeout(resolve, 1500));
-    let kept;
+    await sleep(1000);
+    let [kept, killedAt, answeredAt] = [];
     await stage.outage('the primary is killed, the replica promoted', {
       begin: async () => {
         await primary.kill();
+        killedAt = now();
+        // Answers of the dead on their way come; nobody else answers yet.
+        await stage.settledUntilNow();
+        answeredAt = now();
         await replica.send('REPLICAOF', 'NO', 'ONE');
         kept = await logsOf((...command) => replica.send(...command));
       },
-      lastMs: 500,
       end: () => {
         proxy.target = replica;
         proxy.reset();
       },
     });
-    const promotedAt = stage.outages[0][0];
     await stage.quiet();
-    const lost = lostWrites(stage, kept, promotedAt);
+    const lost = lostWrites(stage, kept, answeredAt, undefined, killedAt);
     const total = totalOf(lost);
     stage.must(total > 0, 'no write was lost: nothing is shown');
     stage.note(`${total} acknowledged admissions lost, of ${lost.size} ids; ${above(stage)} above due by all of them`);

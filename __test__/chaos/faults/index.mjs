@@ -31,7 +31,8 @@ import { busy, flushed } from './scripts.mjs';
 import silence from './silence.mjs';
 import { latency, slices } from './slowness.mjs';
 
-/** Each `{ id, title, quick, run(context) }`; `run` resolves to the figures and violations of its row. */
+/** Each `{ id, title, quick, slow, run(context) }`: whether it is one of the quick run, and how slow it is beside others: what is slow begins
+ *  first. `run` resolves to the figures and violations of its row. */
 export const faults = [
   checker,
   control,

@@ -5,16 +5,15 @@ import { Stage } from '../stage.mjs';
 export default {
   id: 'F12',
   title: 'server paused: SIGSTOP, CLIENT PAUSE',
-  quick: true,
+  quick: false,
   async run(context) {
     const server = await context.server();
     const stage = await Stage.open(context, { server });
-    const lastMs = context.quick ? 800 : 3000;
+    const lastMs = context.quick ? 600 : 1500;
     await stage.outage('SIGSTOP', { begin: () => server.freeze(), lastMs, end: () => server.thaw() });
     await stage.outage('CLIENT PAUSE', {
       // It keeps everybody waiting, who would end it too: it ends by itself.
       begin: () => server.send('CLIENT', 'PAUSE', lastMs),
-      lastMs: 0,
       end: () => server.send('PING'),
     });
     return stage.finish();

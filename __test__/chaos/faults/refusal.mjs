@@ -5,7 +5,7 @@ import { Stage } from '../stage.mjs';
 export default {
   id: 'F16',
   title: 'maxclients reached',
-  quick: true,
+  quick: false,
   async run(context) {
     const server = await context.server();
     const stage = await Stage.open(context, { server });
@@ -15,7 +15,7 @@ export default {
         await server.config('maxclients', 1);
         await server.killClients();
       },
-      lastMs: context.quick ? 1000 : 3000,
+      shows: stage.told('MAXCLIENTS'),
       end: () => server.config('maxclients', 10_000),
     });
     await stage.quiet();

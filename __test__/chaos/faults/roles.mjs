@@ -4,6 +4,9 @@
 import { freePort, inSync } from '../servers.mjs';
 import { Stage } from '../stage.mjs';
 
+/** Writes are held back until the server is told otherwise: longer than that takes on any machine. */
+const HOLD_MS = 120_000;
+
 export const demoted = {
   id: 'F3',
   title: 'primary demoted to a replica, then promoted back',
@@ -15,14 +18,18 @@ export const demoted = {
     const stage = await Stage.open(context, { server });
     await stage.outage('demoted', {
       begin: async () => {
-        await server.send('CLIENT', 'PAUSE', 2000, 'WRITE');
+        await server.send('CLIENT', 'PAUSE', HOLD_MS, 'WRITE');
         await inSync(server, other);
         await other.send('REPLICAOF', 'NO', 'ONE');
         await server.send('REPLICAOF', other.host, other.port);
         await server.send('CLIENT', 'UNPAUSE');
       },
-      lastMs: 1500,
-      end: () => server.send('REPLICAOF', 'NO', 'ONE'),
+      shows: stage.told('READONLY'),
+      end: async () => {
+        // Promoted while it takes over what the other has, it would have lost what it had itself.
+        await inSync(other, server);
+        await server.send('REPLICAOF', 'NO', 'ONE');
+      },
     });
     await stage.quiet();
     stage.must(stage.failedWith('READONLY') > 0, 'nobody was told READONLY');
@@ -40,7 +47,7 @@ export const masterDown = {
     const stage = await Stage.open(context, { server });
     await stage.outage('its primary is not there', {
       begin: () => server.send('REPLICAOF', '127.0.0.1', nobody),
-      lastMs: 3000,
+      lastMs: 1000,
       end: () => server.send('REPLICAOF', 'NO', 'ONE'),
     });
     await stage.quiet();

@@ -1,17 +1,23 @@
 'use strict';
 // CLOCK_MONOTONIC in ms: the same in every process of the machine, whatever the wall clocks are set to.
 
-const { performance } = require('node:perf_hooks');
-
-const origin = Number(process.hrtime.bigint()) / 1e6 - performance.now();
-
 function now() {
-  return origin + performance.now();
+  const [seconds, nanoseconds] = process.hrtime();
+  return seconds * 1000 + nanoseconds / 1e6;
 }
 
-/** What a moment of this process's wall clock is later by than the same of the monotonic clock. */
+/** A wall clock less the monotonic one. The two are read one after the other, and whatever comes in between is in the difference: of
+ *  several readings the one with the least in between is right. */
 function wallOffset() {
-  return Date.now() - now();
+  let [least, offset] = [Infinity, 0];
+  for (let i = 0; i < 20; i++) {
+    const before = now();
+    const wall = Date.now();
+    const after = now();
+    if (after - before >= least) continue;
+    [least, offset] = [after - before, wall - (before + after) / 2];
+  }
+  return offset;
 }
 
 module.exports = { now, wallOffset };

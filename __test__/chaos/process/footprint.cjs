@@ -1,12 +1,7 @@
 'use strict';
-// What a process holds of the system, and how long it stood still.
+// What a process holds of the system.
 
 const { readdirSync } = require('node:fs');
-const { now } = require('./clock.cjs');
-
-const TICK_MS = 10;
-/** A tick this late is a stall; less is what a timer of Node's is late by anyway. */
-const STALL_MS = 15;
 
 /** @param ownBytes what the suite itself keeps in this process */
 function footprint(ownBytes) {
@@ -19,19 +14,4 @@ function footprint(ownBytes) {
   };
 }
 
-/**
- * Watches the event loop: `[from, to]` of each stretch in which this process ran no JavaScript timer although one was due.
- * A promise cannot settle in one, however punctual the limiter is.
- */
-function watchStalls() {
-  const stalls = [];
-  let last = now();
-  setInterval(() => {
-    const at = now();
-    if (at - last - TICK_MS > STALL_MS) stalls.push([last + TICK_MS, at]);
-    last = at;
-  }, TICK_MS).unref();
-  return stalls;
-}
-
-module.exports = { footprint, watchStalls };
+module.exports = { footprint };

@@ -4,15 +4,16 @@
 const { RateLimiter } = require('../../..');
 const replaced = require('./replaced.cjs');
 const { now, wallOffset } = require('./clock.cjs');
-const { footprint, watchStalls } = require('./footprint.cjs');
+const { footprint } = require('./footprint.cjs');
 const { History } = require('./history.cjs');
 const { Utterances } = require('./utterances.cjs');
+const { watchWaits } = require('./waits.cjs');
 
-const PROGRESS_MS = 50;
+const PROGRESS_MS = 25;
 
 let history = new History();
 const utterances = new Utterances();
-const stalls = watchStalls();
+const waits = watchWaits();
 const limiters = new Map();
 const escaped = { unhandledRejection: 0, uncaughtException: 0 };
 for (const name of Object.keys(escaped)) {
@@ -28,8 +29,11 @@ let settled = 0;
 const tallies = {};
 let asking = [];
 let stopping = false;
-/** When the latest decision of Redis was asked for, a limiter each. */
-const lastRedis = {};
+/** What the suite is told while traffic goes on: by limiter, when the latest decision of Redis was asked for, and when the latest of
+ *  anybody else; the latest that was made at once, and not at the end of a deadline. By code, when the latest failed with it. */
+const latest = { redis: {}, other: {}, atOnce: {}, codes: {} };
+/** When the checks under way were asked for, the oldest first. */
+const underWay = new Set();
 
 const commands = {
   /** Each `{ key, algorithm, options }`; `algorithm: 'replaced'` is the module that this package replaces. */
@@ -67,10 +71,10 @@ const commands = {
     return answers.filter(({ outcome }) => outcome === 1).length;
   },
 
-  /** A lone caller: asks, and asks again every `everyMs`, for `forMs`. */
-  async alone({ limiter, id, everyMs, forMs }) {
+  /** A lone caller: asks, and asks again every `everyMs`, so many times. */
+  async alone({ limiter, id, everyMs, times }) {
     const answers = [];
-    for (const end = now() + forMs; now() < end;) {
+    for (let i = 0; i < times; i++) {
       answers.push(await check(limiter, id));
       await pause(everyMs);
     }
@@ -94,7 +98,8 @@ const commands = {
     const record = {
       ...history.packed(),
       calls,
-      stalls: stalls.splice(0),
+      stalls: waits.stalls.splice(0),
+      queued: waits.queued.splice(0),
       escaped,
       texts: [...utterances.texts],
       tallies,
@@ -144,21 +149,39 @@ async function check(key, id) {
   const { limiter, options } = limiters.get(key);
   calls++;
   const calledAt = now();
+  const asked = { calledAt };
+  underWay.add(asked);
   let answer;
   try {
     const { allowed, source, reset, retryAfterMs } = await limiter.limit(id);
     // Only of an admission: then it is the moment that was recorded.
     const moment = allowed ? reset - options.windowMs : 0;
     answer = { outcome: allowed ? 1 : 0, source, moment, retryAfterMs, calledAt, settledAt: now() };
-    if (source === 'redis') lastRedis[key] = Math.max(lastRedis[key] ?? 0, calledAt);
   } catch (error) {
     answer = { outcome: 2, source: `${error?.code}`, moment: 0, retryAfterMs: 0, calledAt, settledAt: now() };
     utterances.error(error);
   }
+  underWay.delete(asked);
   settled++;
+  note(key, answer, options.timeoutMs ?? Infinity);
   count(key, answer.outcome, answer.source);
   history.add(key, id, answer.outcome, answer.source, answer.moment, answer.retryAfterMs, calledAt, answer.settledAt);
   return answer;
+}
+
+function note(key, { outcome, source, calledAt, settledAt }, timeoutMs) {
+  const mark = (marks, name) => (marks[name] = Math.max(marks[name] ?? 0, calledAt));
+  if (source === 'redis') mark(latest.redis, key);
+  else if (source !== 'deny-cache') {
+    mark(latest.other, key);
+    if (settledAt - calledAt < timeoutMs / 2) mark(latest.atOnce, key);
+  }
+  if (outcome === 2) mark(latest.codes, source);
+}
+
+function progress() {
+  const [oldest] = underWay;
+  return { at: now(), calls, settled, latest, oldest: oldest?.calledAt ?? Infinity };
 }
 
 function pick(count) {
@@ -169,7 +192,7 @@ function pause(ms) {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-setInterval(() => process.send({ progress: { calls, settled, lastRedis } }), PROGRESS_MS).unref();
+setInterval(() => process.send({ progress: progress() }), PROGRESS_MS).unref();
 
 process.on('message', async ({ number, command, argument }) => {
   try {
