@@ -51,9 +51,9 @@ function readme({ command, date, seconds, machine, rows }) {
 
 const LEGEND = [
   [
-    '- **in time**: promises settled by the deadline and 100 ms, of all calls. **slowest**: from call to answer, as the caller saw it; **stall**: the longest stretch in which a process ran no timer although one was due, which is taken off before a promise counts as late.',
+    '- **in time**: promises settled by the deadline and 100 ms, of all calls. **slowest**: from call to answer, as the caller saw it; **stall**: the longest stretch in which a process ran no timer although one was due; **waited**: the longest for which its thread for I/O waited for a processor. Both are taken off before a promise counts as late.',
     '- **Redis**: the most admissions by Redis in one window of any id, of those that are due. **all**: the same with those that processes decided by themselves, of one limit and one more for each process; the clocks differ, so a window is 20 ms shorter here.',
-    '- **again**: from when Redis takes commands again until every process has been answered by it; the median, and the longest of several.',
+    '- **again**: from when Redis takes commands again until every process has been answered by it; the median, and the longest of several. It counts as too long without what the processes and the servers waited for a processor.',
     '- **descriptors**, **threads**, **memory**: of all processes, before the fault and after it.',
   ].join('\n'),
 ];
@@ -67,6 +67,7 @@ function rowTable(rows) {
       'in time': figure(({ calls, late, settled }) => (settled - late === calls ? 'all' : `${count(settled - late)}`)),
       slowest: figure(({ slowestMs }) => ms(slowestMs)),
       stall: figure(({ longestStallMs }) => (longestStallMs === 0 ? '-' : ms(longestStallMs))),
+      waited: figure(({ longestQueuedMs }) => (longestQueuedMs === 0 ? '-' : ms(longestQueuedMs))),
       Redis: figure(({ ofRedis, dueOfRedis }) => `${ofRedis} of ${dueOfRedis}`),
       all: figure(({ ofAll, dueOfAll }) => `${ofAll} of ${dueOfAll}`),
       again: figure(recovery),

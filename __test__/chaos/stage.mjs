@@ -105,21 +105,27 @@ export class Stage {
    * What the processes hold of the system from now on is what they may hold afterwards. Connections are opened as traffic asks for
    * them: it is measured when checks in every process have opened no more, and again no more.
    *
-   * @param complete whether all connections are there, where a fault says how many there are
+   * @param complete whether all connections are there, where a fault knows: then it is measured as soon as they are
    */
-  async measure(complete = () => true) {
+  async measure(complete) {
     let same = 0;
-    await eventually('no process opens more connections', async () => {
-      const counts = this.callers.map(({ progress }) => progress.settled);
-      const asked = () => this.callers.every(({ progress }, i) => progress.settled >= counts[i] + LOOK);
-      await eventually('traffic goes on', asked, 10);
+    await eventually('all connections are open', async () => {
+      if (complete !== undefined && !(await complete())) return false;
       const earlier = this.#before;
       this.#before = await this.all('footprint');
+      if (complete !== undefined) return complete();
       const more = (now, i) => now.descriptors > earlier[i].descriptors || now.threads > earlier[i].threads;
-      const few = !(await complete());
-      same = earlier === undefined || few || this.#before.some(more) ? 0 : same + 1;
+      same = earlier === undefined || this.#before.some(more) ? 0 : same + 1;
+      await this.#asked(LOOK);
       return same >= 2;
     });
+  }
+
+  /** Waits until every process has settled so many more checks. */
+  async #asked(count) {
+    const before = this.callers.map(({ progress }) => progress.settled);
+    const more = () => this.callers.every(({ progress }, i) => progress.settled - before[i] >= count);
+    await eventually('traffic goes on', more, 10);
   }
 
   /** What traffic asks for, each `[limiter, id]`. */
@@ -223,10 +229,7 @@ export class Stage {
     if (this.ended) return;
     this.ended = true;
     const settledFrom = now();
-    const settled = () => this.callers.map(({ progress }) => progress.settled);
-    const before = settled();
-    await sleep(SETTLED_MS);
-    await eventually('traffic goes on', () => settled().every((count, i) => count - before[i] >= SETTLED));
+    await Promise.all([sleep(SETTLED_MS), this.#asked(SETTLED)]);
     this.afterwards = await this.all('stop');
     this.records = await this.all('records');
     this.history = historyOf(this.records);
