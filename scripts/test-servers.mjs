@@ -1,0 +1,120 @@
+// npm run test:servers: what depends on the server and its version, on servers other than the redis-server of this machine.
+//
+//   node scripts/test-servers.mjs [valkey-8.1] [redis-8.0]
+
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { chaos } from '../__test__/chaos/run.mjs';
+import { build } from './build.mjs';
+import { install } from './install.mjs';
+import { Failure, asMain, output, root, tee } from './run.mjs';
+import { serverNamed, serverNames } from './servers.mjs';
+import { count, inOrder, jest } from './steps.mjs';
+
+/** The contract over every store but the memory, the scripts beside the pure log, what a server's faults and refusals turn
+ *  into, replay, users, and the cluster. How TLS, names and the network are used is no matter of the server's version. */
+const rust = [
+  ...['stores::anomaly::', 'stores::contract', 'stores::lua'],
+  ...[
+    'redis::faults::',
+    'redis::keys::',
+    'redis::login::',
+    'redis::passwords::',
+    'redis::recovery::',
+    'redis::replay::',
+  ],
+  ...['redis::trial::', 'cluster::', 'sharded::'],
+];
+/** Most of these wait for a failover or for a window. */
+const RUST_THREADS = 4;
+
+/** Killed and started again, one server and all of a cluster, with replay; a primary of a cluster killed under load; and a
+ *  replica promoted. */
+const faults = ['F1', 'F2b', 'F26'];
+
+/** Several processes on one quota, whole and exact; and what a developer sees of the server. */
+const specs = ['connection/redis', 'limiter', 'process/exactness'];
+
+const START_MS = 20_000;
+
+/** Has a line for each start of the server under test; see servers.mjs. */
+const started = join(root, 'target', 'servers', 'started');
+
+/** Runs the parts on each server, up to the first that fails, and counts their tests. */
+export async function testServers(...names) {
+  install();
+  build();
+  for (const name of names.length > 0 ? names : serverNames) {
+    const server = serverNamed(name);
+    const before = process.env.PATH;
+    Object.assign(process.env, server.environment, { SERVERS_STARTED: started });
+    try {
+      await isItself(server);
+      await part(server, 'Rust tests', rustTests);
+      await part(server, 'faults', quickFaults);
+      await part(server, 'specs', () => jest('--runTestsByPath', ...specs.map((spec) => `__test__/${spec}.spec.ts`)));
+    } finally {
+      process.env.PATH = before;
+      delete process.env.SERVERS_STARTED;
+    }
+  }
+}
+
+/** A part that started no server of this kind has shown nothing of it. */
+async function part({ name, version }, title, does) {
+  console.log(`\n${name}: ${title}`);
+  writeFileSync(started, '');
+  const began = Date.now();
+  await does();
+  const starts = readFileSync(started, 'utf8').trim().split('\n').filter(Boolean).length;
+  if (starts === 0) throw new Failure(`${name}: ${title} started no server of ${version}`);
+  console.log(
+    `${name}: ${title} passed in ${((Date.now() - began) / 1000).toFixed(1)} s, on ${starts} servers ${version}`,
+  );
+}
+
+/** Whether what is found by the name of redis-server is the server, by its own word. */
+async function isItself({ name, field, version }) {
+  const folder = mkdtempSync(join(tmpdir(), 'rate-limit-server-'));
+  const socket = join(folder, 'socket');
+  const child = spawn('redis-server', ['--port', '0', '--unixsocket', socket, '--save', '', '--dir', folder], {
+    stdio: 'ignore',
+  });
+  try {
+    let info;
+    for (const end = Date.now() + START_MS; info === undefined && Date.now() < end; await sleep(20)) {
+      info = output('redis-cli', ['-s', socket, 'info', 'server']);
+    }
+    if (!info?.split(/\r?\n/).includes(`${field}:${version}`)) throw new Failure(`${name} is another server: ${info}`);
+  } finally {
+    child.kill('SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function rustTests() {
+  const options = [`--test-threads=${RUST_THREADS}`, '--skip', '::memory::'];
+  const { code, text } = await tee('cargo', ['test', '--locked', '--test', 'rust', '--', ...rust, ...options]);
+  for (const [, passed, failed] of text.matchAll(/^test result: \w+\. (\d+) passed; (\d+) failed/gm))
+    count(Number(passed), Number(failed));
+  if (code !== 0) throw new Failure('cargo test failed');
+  // A name that has changed would leave its tests out in silence.
+  const ran = [...text.matchAll(/^test (\S+) \.\.\. ok$/gm)].map(([, test]) => test);
+  const none = rust.filter((filter) => !ran.some((test) => test.startsWith(filter)));
+  if (none.length > 0) throw new Failure(`no test is called ${none.join(', ')}`);
+}
+
+/** A fault that holds is a test that passed. */
+async function quickFaults() {
+  const rows = await chaos('--quick', '--no-build', `--only=${faults}`);
+  const failed = rows.filter(({ holds }) => !holds);
+  count(rows.length - failed.length, failed.length);
+  if (failed.length > 0) throw new Failure(`chaos: ${failed.map(({ id }) => id).join(', ')} failed`);
+}
+
+await asMain(import.meta.url, (...names) =>
+  inOrder([{ name: 'servers', command: 'npm run test:servers', does: () => testServers(...names) }]),
+);
