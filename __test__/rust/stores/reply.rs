@@ -89,7 +89,7 @@ fn a_right_that_the_script_lacks_is_told_as_such() {
             zero.clone(),
         ];
         let reply = Value::Array([vec![now(), zero], failed.into()].concat());
-        let results = outcomes(&reply, Tag::of(1), window(1000), 1).unwrap();
+        let results = read(&reply, 1).unwrap();
         let error = results[0].as_ref().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NoPerm, "{words}");
     }
