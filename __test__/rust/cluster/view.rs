@@ -9,6 +9,9 @@ use super::layout::{Layout, SHARDS};
 #[derive(Debug, PartialEq)]
 struct Node {
     index: usize,
+    /// Empty where it announces none, or has not told the one that is asked: after a start Redis from 7.2 on and Valkey hear it
+    /// from the node alone, and say `?` until then.
+    name: String,
     /// Its primary's; `None`: it is one, or was one when it failed.
     follows: Option<usize>,
     epoch: u64,
@@ -64,8 +67,8 @@ impl Cluster {
         Some(self.ports()[primary])
     }
 
-    /// Whether the nodes that can be asked say the same of themselves and the others: who serves which slots, since which epoch,
-    /// and who follows whom. Of those that cannot be asked only their slots count: some hear later than others how they are.
+    /// Whether the nodes that can be asked say the same of themselves and the others: their names, who serves which slots, since
+    /// which epoch, and who follows whom. Of those that cannot be asked only their slots count: some hear later than others how they are.
     pub(super) fn agree(&self) -> bool {
         let speaking = self.speaking();
         let view = |&port: &u16| {
@@ -76,6 +79,9 @@ impl Cluster {
                 // A replica goes by the epoch of its primary.
                 if silent(node) || node.follows.is_some() {
                     node.epoch = 0;
+                }
+                if silent(node) {
+                    node.name.clear();
                 }
                 node.is_well |= silent(node);
             }
@@ -112,6 +118,7 @@ fn node(line: &str) -> Node {
     let has_failed = flags.iter().any(|flag| ["fail", "fail?"].contains(flag));
     Node {
         index: Layout::node(words[0]),
+        name: words[1].split(',').nth(1).unwrap_or_default().to_owned(),
         follows: (words[3] != "-").then(|| Layout::node(words[3])),
         epoch: words[6].parse().unwrap(),
         // What is on its way is in brackets, and still where it was.
