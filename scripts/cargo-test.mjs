@@ -4,11 +4,11 @@ import { count } from './results.mjs';
 import { Failure, asMain, output, tee } from './run.mjs';
 import { needCargo } from './rust.mjs';
 
+/** Returns the names of the tests that ran. */
 export async function cargoTest(...options) {
   needCargo();
-  const { code, text } = await tee('cargo', ['test', '--locked', '--no-fail-fast', '--', ...TIMED, ...options], {
-    env: { ...process.env, ...(await runner()) },
-  });
+  const args = ['test', '--locked', '--no-fail-fast', '--lib', '--test', 'rust', '--', ...TIMED, ...options];
+  const { code, text } = await tee('cargo', args, { env: { ...process.env, ...runner() } });
   const timed = [...text.matchAll(/^test (\S+) .*\.\.\. .*<([\d.]+)s>$/gm)];
   const tests = timed.map(([, name, seconds]) => ({ name, seconds: Number(seconds) }));
   for (const [, passed, failed, ignored] of text.matchAll(
@@ -18,6 +18,7 @@ export async function cargoTest(...options) {
     if (Number(ignored) > 0) throw new Failure(`${ignored} tests are ignored: each has to run somewhere`);
   }
   if (code !== 0) throw new Failure('cargo test failed');
+  return timed.map(([, name]) => name);
 }
 
 /** The time of each test is an unstable option of the test program, which a stable one takes when this is set for it... */

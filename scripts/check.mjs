@@ -22,7 +22,7 @@ export const sources = [
 
 const tests = [
   { name: 'rust', command: 'node scripts/cargo-test.mjs', after: ['redis-server'] },
-  { name: 'jest', command: 'node scripts/jest.mjs', after: ['packages', 'addon', 'redis-server'] },
+  { name: 'jest', command: 'node scripts/specs.mjs check', after: ['packages', 'addon', 'redis-server'] },
 ];
 
 await asMain(import.meta.url, () => runSteps('npm run check', [...preparation, ...sources, ...tests]));

@@ -7,9 +7,9 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, copyFileSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { basename, join, relative } from 'node:path';
 import { aptInstall, isRootOnDebian } from './apt.mjs';
+import { count } from './results.mjs';
 import { Failure, asMain, output, root, run } from './run.mjs';
 import { needCargo } from './rust.mjs';
-import { count } from './steps.mjs';
 
 const CARGO_FUZZ = '0.13.2';
 

@@ -9,10 +9,12 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { chaos } from '../__test__/chaos/run.mjs';
 import { build } from './build.mjs';
+import { cargoTest } from './cargo-test.mjs';
 import { install } from './install.mjs';
-import { Failure, asMain, output, root, tee } from './run.mjs';
+import { jest } from './jest.mjs';
+import { count } from './results.mjs';
+import { Failure, asMain, output, root } from './run.mjs';
 import { serverNamed, serverNames } from './servers.mjs';
-import { count, inOrder, jest } from './steps.mjs';
 
 /** The contract over every store but the memory, the scripts beside the pure log, what a server's faults and refusals turn
  *  into, replay, users, and the cluster. How TLS, names and the network are used is no matter of the server's version. */
@@ -96,13 +98,8 @@ async function isItself({ name, field, version }) {
 }
 
 async function rustTests() {
-  const options = [`--test-threads=${RUST_THREADS}`, '--skip', '::memory::'];
-  const { code, text } = await tee('cargo', ['test', '--locked', '--test', 'rust', '--', ...rust, ...options]);
-  for (const [, passed, failed] of text.matchAll(/^test result: \w+\. (\d+) passed; (\d+) failed/gm))
-    count(Number(passed), Number(failed));
-  if (code !== 0) throw new Failure('cargo test failed');
+  const ran = await cargoTest(...rust, `--test-threads=${RUST_THREADS}`, '--skip', '::memory::');
   // A name that has changed would leave its tests out in silence.
-  const ran = [...text.matchAll(/^test (\S+) \.\.\. ok$/gm)].map(([, test]) => test);
   const none = rust.filter((filter) => !ran.some((test) => test.startsWith(filter)));
   if (none.length > 0) throw new Failure(`no test is called ${none.join(', ')}`);
 }
@@ -115,6 +112,4 @@ async function quickFaults() {
   if (failed.length > 0) throw new Failure(`chaos: ${failed.map(({ id }) => id).join(', ')} failed`);
 }
 
-await asMain(import.meta.url, (...names) =>
-  inOrder([{ name: 'servers', command: 'npm run test:servers', does: () => testServers(...names) }]),
-);
+await asMain(import.meta.url, testServers);

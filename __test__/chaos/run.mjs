@@ -13,6 +13,7 @@ import { fileURLToPath } from 'node:url';
 import { build } from '../../scripts/build.mjs';
 import { install } from '../../scripts/install.mjs';
 import { redisServer } from '../../scripts/redis-server.mjs';
+import { count } from '../../scripts/results.mjs';
 import { Failure, asMain } from '../../scripts/run.mjs';
 import { faults } from './faults/index.mjs';
 import { optionsOf } from './options.mjs';
@@ -65,6 +66,8 @@ async function shown({ id, title }, options) {
 await asMain(import.meta.url, async (...args) => {
   const rows = await chaos(...args);
   const failed = rows.filter(({ holds }) => !holds);
+  const timed = rows.map(({ id, title, seconds }) => ({ name: `${id} ${title}`, seconds }));
+  count(rows.length - failed.length, failed.length, timed);
   if (failed.length > 0)
     throw new Failure(
       `${failed.length} of ${rows.length} faults do not hold: ${failed.map(({ id }) => id).join(', ')}`,

@@ -39,4 +39,4 @@ async function main() {
   process.exitCode = failed > 0 ? 1 : 0;
 }
 
-main();
+void main();
