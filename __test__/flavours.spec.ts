@@ -63,7 +63,9 @@ function of(servers: Servers, primaries: number, secure: boolean): Flavour {
     connections: () =>
       Promise.all(
         servers.nodes.slice(0, primaries).map(async (node) => {
-          const list = String(await node.send('CLIENT', 'LIST', 'TYPE', 'NORMAL')).split('\n').filter(Boolean);
+          const list = String(await node.send('CLIENT', 'LIST', 'TYPE', 'NORMAL'))
+            .split('\n')
+            .filter(Boolean);
           // The tests ask by a socket of the system, which is a flag of its own.
           return list.filter((line) => !/ flags=\w*U/.test(line)).length;
         }),

@@ -5,14 +5,14 @@
 //                                     a line names each that is left out
 //   npm run pack:local -- --release   of every platform, as they are in npm/: nothing is built, and none may be missing
 
-import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { basename, join, relative } from 'node:path';
 import { canBuild, hostPlatform, platforms } from './platforms.mjs';
 import { addonPath, prebuild } from './prebuild.mjs';
 import { Failure, asMain, output, root } from './run.mjs';
 
 const dist = join(root, 'dist');
-const staging = join(root, 'target', 'pack');
 
 export function pack(option) {
   const { built, packed, left } = chosen(option, (platform) => existsSync(addonPath(platform)));
@@ -40,28 +40,33 @@ export function chosen(option, isThere) {
  * tarballs, the package's first.
  */
 export function packInto(directory, packed) {
-  for (const folder of [directory, staging]) {
-    rmSync(folder, { recursive: true, force: true });
-    mkdirSync(folder, { recursive: true });
+  rmSync(directory, { recursive: true, force: true });
+  mkdirSync(directory, { recursive: true });
+  // Of its own: others may be packing at the same time.
+  const staging = mkdtempSync(join(tmpdir(), 'rate-limit-pack-'));
+  try {
+    const staged = [stagePackage(staging, packed), ...packed.map((platform) => stagePlatform(staging, platform))];
+    return staged.map((folder) => join(directory, npmPack(folder, directory)));
+  } finally {
+    rmSync(staging, { recursive: true, force: true });
   }
-  const staged = [stagePackage(packed), ...packed.map(stagePlatform)];
-  return staged.map((folder) => join(directory, npmPack(folder, directory)));
 }
+
 /**
  * The package as it is published. Its manifest names the binaries packed with it as optional dependencies; the one in
  * the repository names none, for `npm ci` would look for them before they are published.
  */
-function stagePackage(packed) {
+function stagePackage(staging, packed) {
   const { scripts, devDependencies, jest, prettier, napi, ...manifest } = readManifest(root);
   const { name, version } = manifest;
   manifest.optionalDependencies = Object.fromEntries(packed.map((platform) => [`${name}-${platform.name}`, version]));
-  const directory = stage('package', manifest);
+  const directory = stage(staging, 'package', manifest);
   for (const file of ['index.js', 'index.d.ts', 'types', 'face', 'README.md', 'CHANGELOG.md', 'LICENSE'])
     copy(join(root, file), directory);
   return directory;
 }
 
-function stagePlatform(platform) {
+function stagePlatform(staging, platform) {
   const from = join(root, 'npm', platform.name);
   const { version } = readManifest(root);
   const manifest = readManifest(from);
@@ -69,7 +74,7 @@ function stagePlatform(platform) {
     throw new Failure(`npm/${platform.name} is of version ${manifest.version}, the package of ${version}`);
   if (!existsSync(addonPath(platform)))
     throw new Failure(`${addonPath(platform)} is missing: node scripts/prebuild.mjs ${platform.name}`);
-  const directory = stage(platform.name, manifest);
+  const directory = stage(staging, platform.name, manifest);
   for (const file of [addonPath(platform), join(from, 'README.md'), join(root, 'LICENSE')]) copy(file, directory);
   return directory;
 }
@@ -78,7 +83,7 @@ function readManifest(directory) {
   return JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8'));
 }
 
-function stage(name, manifest) {
+function stage(staging, name, manifest) {
   const directory = join(staging, name);
   mkdirSync(directory);
   writeFileSync(join(directory, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`);

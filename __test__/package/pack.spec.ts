@@ -1,16 +1,7 @@
 // What is packed, by what there is. A copy of the scripts packs here, so that dist/ and npm/ stay as they are.
 
 import { execFileSync, spawnSync } from 'node:child_process';
-import {
-  cpSync,
-  existsSync,
-  mkdtempSync,
-  readFileSync,
-  readdirSync,
-  realpathSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { name, version } from '../../package.json';
@@ -39,6 +30,17 @@ function pack(option: string) {
     encoding: 'utf8',
   });
   return { status, stdout, stderr: stderr.trim() };
+}
+
+/** The files in a tarball that was packed here. */
+function listed(tarball: string): string[] {
+  const printed = execFileSync('tar', ['-tzf', tarball], { cwd: join(copy, 'dist'), encoding: 'utf8' });
+  return printed.trim().split('\n').sort();
+}
+
+/** What a file in a tarball that was packed here says. */
+function contents(tarball: string, file: string): string {
+  return execFileSync('tar', ['-xOzf', tarball, file], { cwd: join(copy, 'dist'), encoding: 'utf8' });
 }
 
 /** What the script decides for an option where the binaries of `present` are in npm/, by name. */
@@ -74,15 +76,58 @@ test('--all builds what can be built here, takes what is there, and leaves out t
   });
 });
 
-test('--release packs all seven, builds none, and the package names them', () => {
+test('--release packs all seven, builds none, and each tarball holds what it should', () => {
   putBinaries(all);
   const { status, stdout, stderr } = pack('--release');
   expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
   const files = [`huntaze-rate-limit-${version}.tgz`, ...all.map(tarball)];
   expect(stdout.trim().split('\n')).toEqual(files.map((file) => join('dist', file)));
   expect(readdirSync(join(copy, 'dist')).sort()).toEqual(files.sort());
-  const manifest = JSON.parse(readFileSync(join(copy, 'target', 'pack', 'package', 'package.json'), 'utf8'));
+  const manifest = JSON.parse(contents(`huntaze-rate-limit-${version}.tgz`, 'package/package.json'));
   expect(manifest.optionalDependencies).toEqual(Object.fromEntries(all.map((one) => [`${name}-${one}`, version])));
+  // And nothing else: a file that is missing here, or one too many, is seen here first.
+  expect(listed(`huntaze-rate-limit-${version}.tgz`)).toEqual(
+    [
+      ...['CHANGELOG.md', 'LICENSE', 'README.md', 'index.d.ts', 'index.js', 'package.json'],
+      ...[
+        'anomalies',
+        'arguments',
+        'binding',
+        'border',
+        'creators',
+        'errors',
+        'limiter',
+        'options',
+        'redis-options',
+        'password',
+        'session',
+        'iam/credentials',
+        'iam/elasticache',
+        'iam/kept-token',
+        'iam/presign',
+        'http/headers',
+        'http/response',
+        'http/with-rate-limit',
+        'metrics/cloudwatch',
+        'metrics/families',
+        'metrics/open-telemetry',
+        'metrics/prometheus',
+        'metrics/snapshot',
+        'metrics/top-creators',
+        'connection/advice',
+        'connection/report',
+        'connection/route',
+        'connection/test-connection',
+      ].map((file) => `face/${file}.js`),
+      ...['connection', 'http', 'iam', 'metrics'].map((file) => `types/${file}.d.ts`),
+    ]
+      .map((file) => `package/${file}`)
+      .sort(),
+  );
+  for (const one of all) {
+    const files = ['LICENSE', 'README.md', 'package.json', `rate-limit.${one}.node`];
+    expect(listed(tarball(one))).toEqual(files.map((file) => `package/${file}`));
+  }
 }, 120_000);
 
 test.each(all)('--release fails where %s is missing, and packs nothing', (missing) => {
