@@ -11,7 +11,12 @@
 //! | `pace` | whether this machine kept pace with tests that take real time |
 //! | `limiter` | batches, deadlines, and what decides when the store is away |
 //!
-//! `cargo test` runs them all. They start `redis-server` themselves; a machine without it fails, nothing is skipped.
+//! `cargo test` runs them all. They start `redis-server` themselves; a machine without it fails, nothing is skipped. Most of them
+//! wait for others most of the time: `cargo test -- --test-threads 16` takes a third of the time, also on two cores.
+//! `--skip cluster --skip sharded` leaves out those on a Redis Cluster, and nothing else.
+//!
+//! No test is decided by how busy the machine is: time is Tokio's and stands still (`limiter`), or is the test's (`pure`, the script in
+//! `stores`), or things are counted, or a control of the same run says whether a failure counts (`pace`).
 
 #![allow(clippy::unwrap_used)]
 
