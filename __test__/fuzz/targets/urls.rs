@@ -8,6 +8,7 @@
 #![no_main]
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use arbitrary::{Result, Unstructured};
 use huntaze_rate_limit::store::redis::environment::{
@@ -171,7 +172,7 @@ fn encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
-/// The URL that says what `config` says.
+/// The URL that says what `config` says. An address with a zone has no place in brackets, and is encoded as a name is.
 fn written(config: &RedisConfig) -> String {
     let scheme = if config.tls.is_some() {
         "rediss"
@@ -183,7 +184,7 @@ fn written(config: &RedisConfig) -> String {
         .first()
         .map(|text| encoded(text))
         .unwrap_or_default();
-    let host = match config.host.contains(':') {
+    let host = match config.host.parse::<Ipv6Addr>().is_ok() {
         true => format!("[{}]", config.host),
         false => encoded(&config.host),
     };
@@ -193,8 +194,8 @@ fn written(config: &RedisConfig) -> String {
 
 fn fields(u: &mut Unstructured) -> Result<()> {
     let host = match u.int_in_range(0..=4u8)? {
-        0 => std::net::Ipv4Addr::from(u.arbitrary::<u32>()?).to_string(),
-        1 => std::net::Ipv6Addr::from(u.arbitrary::<u128>()?).to_string(),
+        0 => Ipv4Addr::from(u.arbitrary::<u32>()?).to_string(),
+        1 => Ipv6Addr::from(u.arbitrary::<u128>()?).to_string(),
         2 => "x.cache.amazonaws.com".to_owned(),
         3 => "redis".to_owned(),
         _ => u.arbitrary::<&str>()?.to_owned(),
