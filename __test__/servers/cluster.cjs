@@ -220,19 +220,22 @@ class Cluster {
     );
   }
 
-  /** Waits until every node that can be asked serves and reaches all the others, every replica follows, and they agree. */
+  /** Waits until every node that can be asked serves, reaches all the others and knows their names, every replica follows, and they agree. */
   async settled() {
     const says = async (port, word, ...command) => `${await this.send(port, ...command)}`.includes(word);
     const serves = async (port) =>
       (await says(port, 'cluster_state:ok', 'CLUSTER', 'INFO')) &&
       ((await says(port, 'role:master', 'INFO', 'replication')) ||
         (await says(port, 'master_link_status:up', 'INFO', 'replication')));
-    const reaches = (nodes) => this.speaking().every((port) => nodes[this.ports.indexOf(port)]?.isReached);
+    const ofSpeaking = (nodes) => this.speaking().map((port) => nodes[this.ports.indexOf(port)]);
+    const reaches = (nodes) => ofSpeaking(nodes).every((node) => node?.isReached);
+    const names = (nodes) => ofSpeaking(nodes).map((node) => node?.name);
+    const agree = (views, by) => new Set(views.map((nodes) => by(nodes).toString())).size === 1;
     await this.#until('the cluster does not settle', async () => {
       const all = await Promise.all(this.speaking().map((port) => serves(port).catch(() => false)));
       if (!all.every(Boolean)) return false;
       const views = (await this.#views()).map((nodes) => nodes.sort((a, b) => a.index - b.index));
-      return views.every(reaches) && new Set(views.map(claims)).size === 1;
+      return views.every(reaches) && agree(views, claims) && agree(views, names);
     });
   }
 

@@ -10,8 +10,11 @@ async function nodesBy(cluster, asked) {
     .trim()
     .split('\n')
     .map((line) => line.split(' '))
-    .map(([id, , flags, primary, , , epoch, link, ...slots]) => ({
+    .map(([id, place, flags, primary, , , epoch, link, ...slots]) => ({
       index: nodeOf(id),
+      /** Empty where it announces none, or has not told the one that is asked: after a start Redis from 7.2 on and Valkey hear it
+       *  from the node alone, and say `?` until then. */
+      name: place.split(',')[1] ?? '',
       // One that has failed may be called a primary still, beside the one that took over.
       isPrimary: flags.split(',').includes('master') && slots.length > 0,
       /** Of a replica, the index of its primary. */
