@@ -7,7 +7,7 @@ import { lineOf } from './report.mjs';
 import { now, within } from './time.mjs';
 
 /** Many times what any fault takes, so that one that hangs ends. */
-const FAULT_MS = 300_000;
+const FAULT_MS = 900_000;
 
 async function rowOf({ id, title, run }, options) {
   const context = new Context(options);

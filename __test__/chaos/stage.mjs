@@ -116,13 +116,13 @@ export class Stage {
       if (complete !== undefined) return complete();
       const more = (now, i) => now.descriptors > earlier[i].descriptors || now.threads > earlier[i].threads;
       same = earlier === undefined || this.#before.some(more) ? 0 : same + 1;
-      await this.#asked(LOOK);
+      await this.asked(LOOK);
       return same >= 2;
     });
   }
 
   /** Waits until every process has settled so many more checks. */
-  async #asked(count) {
+  async asked(count) {
     const before = this.callers.map(({ progress }) => progress.settled);
     const more = () => this.callers.every(({ progress }, i) => progress.settled - before[i] >= count);
     await eventually('traffic goes on', more, 10);
@@ -229,7 +229,7 @@ export class Stage {
     if (this.ended) return;
     this.ended = true;
     const settledFrom = now();
-    await Promise.all([sleep(SETTLED_MS), this.#asked(SETTLED)]);
+    await Promise.all([sleep(SETTLED_MS), this.asked(SETTLED)]);
     this.afterwards = await this.all('stop');
     this.records = await this.all('records');
     this.history = historyOf(this.records);

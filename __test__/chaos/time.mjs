@@ -7,7 +7,7 @@ export const { now, wallOffset } = clock;
 export { sleep };
 
 /** What is waited for takes a fraction of this on any machine, however busy: after it, something hangs. Decides nothing else. */
-export const HANG_MS = 90_000;
+export const HANG_MS = 180_000;
 
 /** The promise, or an error that names it after `ms`: no step of a fault may hang the run. */
 export async function within(ms, what, promise) {

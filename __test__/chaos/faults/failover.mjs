@@ -20,7 +20,7 @@ export default {
     const stage = await Stage.open(context, { server: replica, through: proxy, quota, streams: { cold: 150 } });
     context.step('the replica is cut off');
     link.set('hole');
-    await sleep(1000);
+    await Promise.all([sleep(1000), stage.asked(100)]);
     let [kept, killedAt, answeredAt] = [];
     await stage.outage('the primary is killed, the replica promoted', {
       begin: async () => {

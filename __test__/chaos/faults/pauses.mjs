@@ -1,6 +1,7 @@
 // F12: the server stands still, all of it or only for its clients.
 
 import { Stage } from '../stage.mjs';
+import { now } from '../time.mjs';
 
 export default {
   id: 'F12',
@@ -12,9 +13,15 @@ export default {
     const lastMs = context.quick ? 600 : 1500;
     await stage.outage('SIGSTOP', { begin: () => server.freeze(), lastMs, end: () => server.thaw() });
     await stage.outage('CLIENT PAUSE', {
-      // It keeps everybody waiting, who would end it too: it ends by itself.
-      begin: () => server.send('CLIENT', 'PAUSE', lastMs),
-      end: () => server.send('PING'),
+      // It keeps everybody waiting, who would end it too: it ends by itself, as the answer to PING shows. A machine that ran nobody
+      // meanwhile has shown nothing.
+      begin: async () => {
+        const since = now();
+        do {
+          await server.send('CLIENT', 'PAUSE', lastMs);
+          await server.send('PING');
+        } while (!stage.bitten(since));
+      },
     });
     return stage.finish();
   },
