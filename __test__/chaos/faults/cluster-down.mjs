@@ -9,7 +9,7 @@ const RECOVERED_MS = 5000;
 /** Every write is with the kernel before it is acknowledged, and the kernel goes on: nothing that Redis admitted is lost. */
 const DURABLE = ['--appendonly', 'yes', '--appendfsync', 'no'];
 /** Nodes say that a shard is gone when one of it has been silent for so long. */
-const NODE_TIMEOUT_MS = 1000;
+const NODE_TIMEOUT_MS = 2000;
 
 export const gone = {
   id: 'F6a',

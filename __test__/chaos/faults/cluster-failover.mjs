@@ -10,8 +10,10 @@ const ofSick = (decision) => shardOf(decision) === SICK;
 /** Longer than a failover and the recovery from it: what was admitted before counts afterwards. */
 const QUOTA = { windowMs: 8000 };
 const STREAMS = { cold: 150 };
-/** So soon a replica takes over for a primary that is gone. */
-const NODE_TIMEOUT_MS = 1000;
+/** So soon a replica takes over for a primary that is gone. Sooner, a node that waits for a processor would be taken for gone. */
+const NODE_TIMEOUT_MS = 2000;
+/** The replica is read while nobody serves its shard, and whatever it thinks of the others meanwhile. */
+const READABLE = ['--cluster-allow-reads-when-down', 'yes'];
 /** From its promotion on. */
 const RECOVERED_MS = 3000;
 
@@ -62,7 +64,7 @@ export const killed = {
   quick: true,
   slow: 2,
   async run(context) {
-    const server = await context.cluster({ nodeTimeoutMs: NODE_TIMEOUT_MS });
+    const server = await context.cluster({ nodeTimeoutMs: NODE_TIMEOUT_MS, options: READABLE });
     const { cluster } = server;
     const stage = await Stage.open(context, { server, quota: QUOTA, streams: STREAMS });
     const rounds = [];
