@@ -4,10 +4,14 @@ import { count } from './results.mjs';
 import { Failure, asMain, output, tee } from './run.mjs';
 import { needCargo } from './rust.mjs';
 
+/** Most tests wait for their servers, and none is decided by how many run at once. */
+const THREADS = 16;
+
 /** Returns the names of the tests that ran. */
 export async function cargoTest(...options) {
   needCargo();
-  const args = ['test', '--locked', '--no-fail-fast', '--lib', '--test', 'rust', '--', ...TIMED, ...options];
+  const threads = `--test-threads=${THREADS}`;
+  const args = ['test', '--locked', '--no-fail-fast', '--lib', '--test', 'rust', '--', ...TIMED, threads, ...options];
   const { code, text } = await tee('cargo', args, { env: { ...process.env, ...runner() } });
   const timed = [...text.matchAll(/^test (\S+) .*\.\.\. .*<([\d.]+)s>$/gm)];
   const tests = timed.map(([, name, seconds]) => ({ name, seconds: Number(seconds) }));

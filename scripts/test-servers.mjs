@@ -30,9 +30,6 @@ const rust = [
   ],
   ...['redis::trial::', 'cluster::', 'sharded::'],
 ];
-/** Most of these wait for a failover or for a window. */
-const RUST_THREADS = 4;
-
 /** Killed and started again, one server and all of a cluster, with replay; a primary of a cluster killed under load; and a
  *  replica promoted. */
 const faults = ['F1', 'F2b', 'F26'];
@@ -98,7 +95,7 @@ async function isItself({ name, field, version }) {
 }
 
 async function rustTests() {
-  const ran = await cargoTest(...rust, `--test-threads=${RUST_THREADS}`, '--skip', '::memory::');
+  const ran = await cargoTest(...rust, '--skip', '::memory::');
   // A name that has changed would leave its tests out in silence.
   const none = rust.filter((filter) => !ran.some((test) => test.startsWith(filter)));
   if (none.length > 0) throw new Failure(`no test is called ${none.join(', ')}`);

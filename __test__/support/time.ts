@@ -20,7 +20,8 @@ export async function pass(ms: number): Promise<void> {
 export async function until(holds: () => boolean): Promise<void> {
   const end = performance.now() + PATIENT_MS;
   while (!holds()) {
-    if (performance.now() > end) throw new Error(`it has not come to this within ${PATIENT_MS} ms: ${holds.toString()}`);
+    if (performance.now() > end)
+      throw new Error(`it has not come to this within ${PATIENT_MS} ms: ${holds.toString()}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
