@@ -9,6 +9,8 @@ const { exitOf, nextMessage, runScript, startWorker } = require('./processes.cjs
 const { fresh, patient } = require('./stores.cjs');
 
 const HOUR = 3_600_000;
+// With ten, which is what the specs do, an emulated check spent 69 of its 185 seconds here.
+const THREADS = 5;
 
 /** Runs a script that must end by itself, and well. */
 async function ends(script, store, expected) {
@@ -110,7 +112,7 @@ function lifecycle(store) {
         ask();
         parentPort.postMessage('asking');`;
       let answered = 0;
-      for (let i = 0; i < 10; i++) {
+      for (let i = 0; i < THREADS; i++) {
         const worker = startWorker(script, store);
         await nextMessage(worker);
         const checks = Promise.all(Array.from({ length: 100 }, (_, n) => own.limit(n)));
@@ -121,7 +123,7 @@ function lifecycle(store) {
         }
       }
       await own.close();
-      return `10 threads, ${answered} checks beside them`;
+      return `${THREADS} threads, ${answered} checks beside them`;
     },
 
     async [`a thread that has nothing left to do ends by itself, ${on}`]() {
