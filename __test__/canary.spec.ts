@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { CANARY, FORMS, heard } from './support/canary';
 import { failures, Scene, type Op, type Place } from './support/failures';
 import { echoes } from './support/failures/echoes';
-import { PATIENT_MS } from './support/time';
+import { PATIENT_MS, tryUntil } from './support/time';
 
 // A password is given in every way there is, every failure is met with it, and it is nowhere: not in errors and their
 // causes, not in what inspecting a limiter shows, not in what the process prints with all of Node.js's logs turned on.
@@ -105,14 +105,19 @@ function everyWay(place: Place, ops: readonly Op[], connectTimeoutMs?: number): 
 const withPassword = failures.filter(({ password }) => password !== 'absent');
 
 test.each([...withPassword, ...echoes].map((f) => [f.code, f.name, f] as const))('%s: %s', async (_, __, failure) => {
-  const { code, orElse, ops = ['limit', 'check', 'status', 'reset'], timeoutMs = PATIENT_MS } = failure;
+  const { code, ops = ['limit', 'check', 'status', 'reset'], timeoutMs = PATIENT_MS } = failure;
   const ways = everyWay(await failure.arrange(scene), ops, failure.connectTimeoutMs);
-  const text = await printed({ timeoutMs, ways });
-  expectSilence(text);
-  // It has been met in each way, or the silence says nothing.
-  for (const { way, ops } of ways) {
-    for (const op of ops!) expect(endOf(text, way, op)).toMatch(new RegExp(`^(${code}|${orElse ?? code})$`));
-  }
+  const unmet = new Set(ways.flatMap(({ way, ops }) => ops!.map((op) => `${way} ${op}: ${code}`)));
+  const meet = async () => {
+    const text = await printed({ timeoutMs, ways });
+    expectSilence(text);
+    for (const line of text.split('\n')) unmet.delete(line);
+    return [...unmet];
+  };
+  // It has to be met in each way, or the silence says nothing. The budget of a connect that the environment has made is one second: a
+  // machine that is so busy that it runs out brings about another failure. So does a system that delivers the end of a connection
+  // ahead of the server's last words.
+  await tryUntil(meet, ({ length }) => length === 0);
 });
 
 test.each(['throws', 'rejects'])('a password function that fails and says why: it %s', async (how) => {
