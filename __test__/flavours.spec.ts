@@ -14,12 +14,14 @@ import {
   configure,
   testConnection,
 } from '@huntaze/rate-limit';
+import { patient } from './fixtures/patient.cjs';
 import { Cluster, SHARDS, Single, caFile, type Servers } from './servers/index.cjs';
 import { freePort, startRedis } from './support/redis';
 import { freshId } from './support/stores';
-import { PATIENT_MS } from './support/time';
+import { PATIENT_MS, tryUntil } from './support/time';
 
 const PACKAGE = JSON.stringify(join(__dirname, '..'));
+const PATIENT = JSON.stringify(join(__dirname, 'fixtures/patient.cjs'));
 const PROCESSES = 4;
 const WORKERS = 5;
 
@@ -106,9 +108,9 @@ describe.each(flavours)('%s', (_, start) => {
     process.env = before;
   });
 
-  function limiter(name = freshId(), limit = 3): RateLimiter {
+  function limiter(name = freshId(), limit = 3, redis = patient()): RateLimiter {
     const options = { name, limit, windowMs: 600_000, onStoreError: 'throw', timeoutMs: PATIENT_MS } as const;
-    return new RateLimiter({ ...options, anomaly: false });
+    return new RateLimiter({ ...options, redis, anomaly: false });
   }
 
   async function noneLeft() {
@@ -120,13 +122,32 @@ describe.each(flavours)('%s', (_, start) => {
 
   /** Runs a script in a process of its own and returns what it printed, and its code if it is not 0. */
   async function run(script: string, ...flags: string[]): Promise<string> {
-    const source = `const limits = require(${PACKAGE});\nlimits.configure({ timeoutMs: ${PATIENT_MS} });\n${script}`;
+    const source = `const limits = require(${PACKAGE});\nlimits.configure({ redis: require(${PATIENT}).patient(), timeoutMs: ${PATIENT_MS} });\n${script}`;
     const args = [...flags, '-e', source];
     return promisify(execFile)(process.execPath, args, { env: process.env, timeout: 2 * PATIENT_MS }).then(
       ({ stdout, stderr }) => `${stdout}${stderr}`.trim(),
       ({ code, stdout, stderr }) => `${stdout}${stderr} ${code}`.trim(),
     );
   }
+
+  test('its variables alone lead to it', async () => {
+    const l = new RateLimiter({
+      name: freshId(),
+      limit: 3,
+      windowMs: 600_000,
+      onStoreError: 'throw',
+      timeoutMs: PATIENT_MS,
+    });
+    // No variable gives more than a second to connect.
+    const asked = () =>
+      l.limit(freshId()).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'ETIMEDOUT') throw error;
+        return undefined;
+      });
+    expect((await tryUntil(asked, (decision) => decision !== undefined))!.source).toBe('redis');
+    await l.close();
+    await noneLeft();
+  });
 
   test('checks, denies, says where an id stands, resets and closes', async () => {
     const l = limiter();
@@ -148,7 +169,7 @@ describe.each(flavours)('%s', (_, start) => {
   });
 
   test('its connection can be tested, and is that of the checks', async () => {
-    configure({ timeoutMs: PATIENT_MS });
+    configure({ redis: patient(), timeoutMs: PATIENT_MS });
     await checkCreatorRateLimit(freshId());
     const report = await testConnection({ timeoutMs: PATIENT_MS });
     // The limiter's user has the rights that a limiter needs, and SET is none of them.

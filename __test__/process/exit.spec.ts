@@ -5,6 +5,7 @@ import { startRedis, type RedisServer } from '../support/redis';
 import { PATIENT_MS } from '../support/time';
 
 const PACKAGE = JSON.stringify(join(__dirname, '../..'));
+const PATIENT = JSON.stringify(join(__dirname, '../fixtures/patient.cjs'));
 
 /** Runs a script in a process of its own and returns how it ended. One that does not end by itself is killed. */
 function run(
@@ -50,7 +51,8 @@ test('a check in flight keeps the process until it settles', async () => {
 
 test('an idle limiter with a live connection does not keep it', async () => {
   const script = `
-    const limiter = new limits.RateLimiter({ name: 'idle', limit: 5, windowMs: 1000, timeoutMs: ${PATIENT_MS} });
+    const limiter = new limits.RateLimiter({
+      name: 'idle', limit: 5, windowMs: 1000, redis: require(${PATIENT}).patient(), timeoutMs: ${PATIENT_MS} });
     limiter.limit(1).then((d) => { globalThis.kept = limiter; console.log(d.source); });`;
   expect(await run(script, { REDIS_URL: redis.url })).toEqual({ code: 0, out: 'redis', err: '' });
 });
@@ -65,7 +67,8 @@ test('process.exit with checks in flight is a clean end', async () => {
 test('who closes before it ends has counted every denial, the remembered ones too', async () => {
   const script = `
     const limiter = new limits.RateLimiter({
-      name: 'closing', limit: 50, windowMs: 3600000, denyCacheMs: 60000, timeoutMs: ${PATIENT_MS} });
+      name: 'closing', limit: 50, windowMs: 3600000, denyCacheMs: 60000,
+      redis: require(${PATIENT}).patient(), timeoutMs: ${PATIENT_MS} });
     (async () => {
       let cached = 0;
       for (let i = 0; i < 91; i++) cached += (await limiter.limit('id')).source === 'deny-cache';
