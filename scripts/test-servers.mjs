@@ -30,9 +30,10 @@ const rust = [
   ],
   ...['redis::trial::', 'cluster::', 'sharded::'],
 ];
-/** Killed and started again, one server and all of a cluster, with replay; a primary of a cluster killed under load; and a
- *  replica promoted. */
-const faults = ['F1', 'F2b', 'F26'];
+
+/** Killed and started again, one server and all of a cluster, with replay; a primary of a cluster killed under load; and one
+ *  that becomes a replica and a primary again. */
+const faults = ['F1', 'F2b', 'F3'];
 
 /** Several processes on one quota, whole and exact; and what a developer sees of the server. */
 const specs = ['connection/redis', 'limiter', 'process/exactness'];
