@@ -218,7 +218,7 @@ fn fields(u: &mut Unstructured) -> Result<()> {
         (text("REDIS_PASSWORD"), password.clone()),
         (text("REDIS_TLS"), tls.to_string()),
     ]));
-    let Ok(Some(config)) = by_variables else {
+    let Ok(Some(mut config)) = by_variables else {
         return Ok(());
     };
     assert_eq!(
@@ -231,6 +231,10 @@ fn fields(u: &mut Unstructured) -> Result<()> {
         password
     );
     let url = written(&config);
+    // A URL knows one way to write an address.
+    if let Ok(address) = config.host.parse::<Ipv6Addr>() {
+        config.host = address.to_string();
+    }
     let switch = (text("REDIS_TLS"), tls.to_string());
     let by_url = read(&BTreeMap::from([(text("REDIS_URL"), url), switch]));
     assert_eq!(by_url, Ok(Some(config)), "{host:?}");
