@@ -15,18 +15,20 @@ export default {
   id: 'F22',
   title: 'workers ended and processes exiting with checks in flight',
   quick: true,
-  slow: 3,
+  slow: 5,
   async run(context) {
     const server = await context.server();
     const proxy = await context.proxy(server);
     const [notes, violations] = [[], []];
-    const times = context.quick ? 2 : 4;
+    const [times, workers] = context.quick ? [2, 6] : [4, 20];
     for (const silent of [false, true]) {
       // A process that ends naturally waits for its deadlines, and no longer.
       proxy.set(silent ? 'deaf' : 'pass');
       for (const [how, [code, output]] of Object.entries(DUE)) {
         const due = `${code} and "${silent && how === 'workers' ? 'local' : output}"`;
-        const ends = await inTwos(times, () => ended({ how, silent, port: proxy.port, password: context.password }));
+        const ends = await inTwos(times, () =>
+          ended({ how, silent, workers, port: proxy.port, password: context.password }),
+        );
         const wrong = ends.filter((end) => `${end.code} and "${end.output}"` !== due || end.errors !== '');
         for (const end of wrong.slice(0, 1)) {
           violations.push(

@@ -2,14 +2,13 @@
 // Ends with checks in flight, as its argument says:
 //   exit      by process.exit, with code 7
 //   natural   by having nothing else to do
-//   workers   twenty worker threads are terminated, one after the other; then the main thread asks once more
+//   workers   so many worker threads are terminated, one after the other; then the main thread asks once more
 //   worker    is one of those threads
 
 const { workerData, isMainThread, Worker, parentPort } = require('node:worker_threads');
 const { RateLimiter } = require('../../..');
 
-const { how, silent, port, password } = isMainThread ? JSON.parse(process.argv[2]) : workerData;
-const WORKERS = 20;
+const { how, silent, workers, port, password } = isMainThread ? JSON.parse(process.argv[2]) : workerData;
 
 const limiter = new RateLimiter({
   name: 'ending',
@@ -38,7 +37,7 @@ const ways = {
   },
 
   async workers() {
-    for (let i = 0; i < WORKERS; i++) {
+    for (let i = 0; i < workers; i++) {
       const worker = new Worker(__filename, { workerData: { how: 'worker', silent, port, password } });
       await new Promise((resolve) => worker.once('message', resolve));
       // Between the first answers and the last, sooner or later.
