@@ -6,15 +6,22 @@ import { asMain } from './run.mjs';
 import { runSteps } from './steps.mjs';
 
 const ready = ['packages', 'addon', 'redis-server'];
+const FUZZ = '--manifest-path __test__/fuzz/Cargo.toml';
 
 const steps = [
   ...preparation,
   { name: 'tarballs', command: 'npm run --silent pack:local -- --all', after: ['packages'] },
-  { name: 'chaos', command: 'npm run --silent chaos -- --no-build', after: ready },
+  { name: 'chaos', command: 'npm run --silent chaos -- --no-build --out=target/chaos', after: ready },
   { name: 'slow specs', command: 'node scripts/specs.mjs rest', after: ['tarballs', ...ready] },
   { name: 'application', command: 'npm run --silent test:app -- --no-build', after: ['tarballs', 'redis-server'] },
   { name: 'platforms', command: 'npm run --silent test:platforms', after: ['tarballs', 'redis-server'] },
   { name: 'servers', command: 'npm run --silent test:servers', after: ready },
+  { name: 'rustfmt of the fuzz targets', command: `cargo fmt --check ${FUZZ}`, after: ['rust components'] },
+  {
+    name: 'clippy of the fuzz targets',
+    command: `cargo clippy ${FUZZ} --target-dir target --locked -- -D warnings`,
+    after: ['rust components'],
+  },
   { name: 'fuzzing', command: 'npm run --silent fuzz' },
   { name: 'dependencies', command: 'npm run --silent deny' },
 ];
