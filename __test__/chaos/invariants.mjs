@@ -164,21 +164,21 @@ const CODES = new Set(
 
 /**
  * Replay: what a process admitted by itself during an outage counts in Redis from that process's first decision by Redis
- * on. An admission of Redis then has at most `limit` in its window, those of its own and those known of the processes.
- * `outages` are `[from, to]`, to when Redis answers again.
+ * on, and in a cluster by the shard of the id. An admission of Redis then has at most `limit` in its window, those of its own
+ * and those known of the processes. `outages` are `[from, to]`, to when Redis answers again.
  */
-export function replayed(history, limiters, wallOffset, outages) {
+export function replayed(history, limiters, wallOffset, outages, shardOf = () => 0) {
   const violations = [];
   const away = (at) => outages.findIndex(([from, to]) => at >= from && at <= to);
   for (const [limiter, all] of grouped(history, (decision) => decision.limiter)) {
     const { limit, windowMs, onStoreError } = limiters[limiter];
     if (onStoreError !== 'local') continue;
-    const back = firstRedisDecisions(all, outages);
+    const back = firstRedisDecisions(all, outages, shardOf);
     for (const [key, list] of byIdOf(all)) {
       const ofRedis = admissions(list, 'redis').map(({ moment, calledAt }) => ({ at: moment - wallOffset, calledAt }));
       const known = admissions(list, 'local').flatMap(({ process, moment, settledAt }) => {
         const outage = away(settledAt);
-        return outage < 0 ? [] : [{ at: moment, from: back[outage].get(process) ?? Infinity }];
+        return outage < 0 ? [] : [{ at: moment, from: back[outage].get(`${process} ${shardOf(list[0])}`) ?? Infinity }];
       });
       if (known.length === 0) continue;
       const knownAt = sorted(known.map(({ at }) => at));
@@ -195,13 +195,15 @@ export function replayed(history, limiters, wallOffset, outages) {
   return violations.length === 0 ? [] : [`${violations.length} admissions too many after replay, ${violations[0]}`];
 }
 
-/** Of each outage, when each process was first answered by Redis again. */
-function firstRedisDecisions(history, outages) {
+/** Of each outage, when each process was first answered by each shard again. */
+function firstRedisDecisions(history, outages, shardOf) {
   return outages.map(([, to]) => {
     const first = new Map();
-    for (const { process, source, calledAt, settledAt } of history) {
+    for (const decision of history) {
+      const { process, source, calledAt, settledAt } = decision;
       if (source !== 'redis' || calledAt < to) continue;
-      first.set(process, Math.min(first.get(process) ?? Infinity, settledAt));
+      const by = `${process} ${shardOf(decision)}`;
+      first.set(by, Math.min(first.get(by) ?? Infinity, settledAt));
     }
     return first;
   });

@@ -45,7 +45,8 @@ export default {
       await remembered(stage, i);
     }
     await stage.quiet();
-    for (const text of replayed(stage.history, stage.limiters, stage.wallOffset, stage.outages))
+    const { history, limiters, wallOffset } = stage;
+    for (const text of replayed(history, limiters, wallOffset, stage.outages, server.cluster && shardOf))
       stage.must(false, text);
     const median = (name) => stage.recoveries.map((one) => one[name]).sort((a, b) => a - b)[outages.length >> 1];
     const list = stage.recoveries.map(({ took }) => Math.round(took)).join(', ');
