@@ -145,6 +145,22 @@ async fn only_what_the_asker_was_told_is_repeated() {
     assert_eq!(way.storm("a", 3, 20).await, (0, 20));
 }
 
+/// The newest denial is the one that holds: where it cannot be repeated, nor can an older one, whose moment may be too early.
+#[tokio::test(start_paused = true)]
+async fn an_older_denial_does_not_outlive_a_newer_one() {
+    let mut way = Way::new(watched(HOUR, 2.0, 300_000), 60_000);
+    assert_eq!(way.storm("a", 2, 3).await, (2, 0));
+    // Asked of the store although it is known here; the next one is the anomaly.
+    way.looks_away.store(true, Ordering::Relaxed);
+    assert_eq!(way.ask(Op::Check, "a", 2).await.source, Source::Redis);
+    way.looks_away.store(false, Ordering::Relaxed);
+    let crossing = way.ask(Op::Check, "a", 2).await;
+    assert_eq!(
+        (crossing.source, crossing.outcome.anomaly),
+        (Source::Redis, Some(5))
+    );
+}
+
 /// Its slot goes from one part to another, where it is reset, and back.
 #[tokio::test(start_paused = true)]
 async fn a_reset_is_heeded_whatever_part_has_denied() {

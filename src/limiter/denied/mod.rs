@@ -160,8 +160,13 @@ impl<T: Clone> Denied<T> {
             match (request.op, outcome) {
                 (Op::Reset, _) => state.forget(&request.id),
                 (Op::Check | Op::Limit, Some(outcome)) if batch.sent.epoch == state.epoch => {
-                    if let Some(entry) = self.entry(batch, request, ticket, outcome) {
-                        state.remember(&request.id, entry, self.rule);
+                    match self.entry(batch, request, ticket, outcome) {
+                        Some(entry) => state.remember(&request.id, entry, self.rule),
+                        // The moment that an older denial promises may be too early by now.
+                        None if !outcome.decision.is_allowed() => {
+                            state.outdate(&request.id, batch.received);
+                        }
+                        None => {}
                     }
                 }
                 _ => {}
@@ -267,6 +272,12 @@ impl<T: Clone> State<T> {
         self.epoch += 1;
         self.entries.remove(id);
         self.displaced.retain(|(request, _)| request.id != *id);
+    }
+
+    fn outdate(&mut self, id: &Id, now: Instant) {
+        if let Some(known) = self.entries.get_mut(id) {
+            known.until = now;
+        }
     }
 
     fn remember(&mut self, id: &Id, mut entry: Denial<T>, rule: Option<AnomalyRule>) {
