@@ -235,12 +235,16 @@ fn what_can_be_no_host_is_refused() {
         "a b",
         "a\n[AI Rate Limit] forged",
         "a\u{1b}[2J",
-        "a:b:c",
+        "h?database=1",
+        "h#insecure",
+        "a,b",
+        "a\\b",
+        "[[",
         &long,
     ];
     for host in unusable {
         let message = refused(&[("REDIS_HOST", host)]);
-        let mend = "REDIS_HOST must be a host name or an address, without spaces";
+        let mend = "REDIS_HOST must be a host name of at most 253 bytes or an address, as in redis.example.com or [::1]";
         assert_eq!(message, mend, "{host:?}");
     }
     assert_eq!(named(&[("REDIS_HOST", &long[1..])]).host.len(), 253);

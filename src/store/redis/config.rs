@@ -26,8 +26,11 @@ const MAX_HOST_BYTES: usize = 253;
 /// Whether `text` can be a host: an address of IPv6, with a zone or without, or anything else that is no longer than a name
 /// and has nothing in it that stands beside a host. It is printed, too: a line break would forge a line of the log.
 pub(super) fn is_host(text: &str) -> bool {
-    let beside =
-        |c: char| c.is_control() || c.is_whitespace() || matches!(c, '/' | '@' | '[' | ']');
+    let beside = |c: char| {
+        c.is_control()
+            || c.is_whitespace()
+            || matches!(c, '/' | '\\' | '?' | '#' | ',' | '@' | '[' | ']')
+    };
     let (address, _) = text.split_once('%').unwrap_or((text, ""));
     let colons = !text.contains(':') || address.parse::<Ipv6Addr>().is_ok();
     (1..=MAX_HOST_BYTES).contains(&text.len()) && !text.contains(beside) && colons

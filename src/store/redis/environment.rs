@@ -225,8 +225,12 @@ pub fn check_cluster(name: &str, config: &RedisConfig) -> Result<(), ConfigError
 /// # Errors
 /// [`ConfigError`] for what is no host.
 pub fn at_host(name: &str, host: &str) -> Result<RedisConfig, ConfigError> {
-    let host = host.trim_matches(['[', ']']);
-    let problem = "must be a host name or an address, without spaces";
+    let bracketed = host
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let host = bracketed.unwrap_or(host);
+    let problem =
+        "must be a host name of at most 253 bytes or an address, as in redis.example.com or [::1]";
     let config = is_host(host).then(|| plain(host));
     config.ok_or_else(|| ConfigError::new(name, problem))
 }
