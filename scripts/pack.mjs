@@ -36,16 +36,19 @@ export function chosen(option, isThere) {
 }
 
 /**
- * Packs the package and the binaries of `packed`, as they are in npm/, into a folder that is emptied first. Returns the
- * tarballs, the package's first.
+ * Packs the package and the binaries of `packed`, by default as they are in npm/, into a folder that is emptied first.
+ * Returns the tarballs, the package's first.
  */
-export function packInto(directory, packed) {
+export function packInto(directory, packed, binaryOf = addonPath) {
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { recursive: true });
   // Of its own: others may be packing at the same time.
   const staging = mkdtempSync(join(tmpdir(), 'rate-limit-pack-'));
   try {
-    const staged = [stagePackage(staging, packed), ...packed.map((platform) => stagePlatform(staging, platform))];
+    const staged = [
+      stagePackage(staging, packed),
+      ...packed.map((platform) => stagePlatform(staging, platform, binaryOf(platform))),
+    ];
     return staged.map((folder) => join(directory, npmPack(folder, directory)));
   } finally {
     rmSync(staging, { recursive: true, force: true });
@@ -66,16 +69,15 @@ function stagePackage(staging, packed) {
   return directory;
 }
 
-function stagePlatform(staging, platform) {
+function stagePlatform(staging, platform, binary) {
   const from = join(root, 'npm', platform.name);
   const { version } = readManifest(root);
   const manifest = readManifest(from);
   if (manifest.version !== version)
     throw new Failure(`npm/${platform.name} is of version ${manifest.version}, the package of ${version}`);
-  if (!existsSync(addonPath(platform)))
-    throw new Failure(`${addonPath(platform)} is missing: node scripts/prebuild.mjs ${platform.name}`);
+  if (!existsSync(binary)) throw new Failure(`${binary} is missing: node scripts/prebuild.mjs ${platform.name}`);
   const directory = stage(staging, platform.name, manifest);
-  for (const file of [addonPath(platform), join(from, 'README.md'), join(root, 'LICENSE')]) copy(file, directory);
+  for (const file of [binary, join(from, 'README.md'), join(root, 'LICENSE')]) copy(file, directory);
   return directory;
 }
 

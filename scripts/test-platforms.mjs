@@ -7,14 +7,14 @@
 //   npm run test:platforms -- --no-build linux-x64-musl  with the binary that is in npm/ already
 //   npm run test:platforms -- --memory win32-x64-msvc    without a redis-server, which Windows has not
 
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { nodeOfPlatform, nodeOfVersion, nodePlatforms, nodeVersions } from './node-binaries.mjs';
 import { packInto } from './pack.mjs';
-import { hostPlatform, platformNamed } from './platforms.mjs';
-import { prebuild } from './prebuild.mjs';
+import { addonFile, hostPlatform, platformNamed, platforms } from './platforms.mjs';
+import { addonPath, prebuild } from './prebuild.mjs';
 import { redisServer } from './redis-server.mjs';
 import { count } from './results.mjs';
 import { Failure, asMain, root, run, tee } from './run.mjs';
@@ -33,8 +33,12 @@ const HANGS_MS = 1_800_000;
 export async function testPlatforms(...args) {
   const { names, builds, onRedis } = options(args);
   const runs = runsOf(names);
-  const packed = [...new Set(runs.map(({ platform }) => platform))];
-  if (builds) timed(`building ${packed.map(({ name }) => name).join(', ')}`, () => prebuild(...packed));
+  for (const { name } of names.length > 0 ? [] : platforms.filter(({ npm }) => npm.os[0] === 'linux'))
+    if (!nodePlatforms().includes(name)) console.log(`left out: ${name}, which needs an x64 machine with Debian here`);
+  // npm chooses among all that are there.
+  const built = [...new Set(runs.map(({ platform }) => platform))];
+  const packed = platforms.filter((platform) => built.includes(platform) || existsSync(addonPath(platform)));
+  if (builds) timed(`building ${built.map(({ name }) => name).join(', ')}`, () => prebuild(...built));
   // What is on this machine is asked for before anything is run on it.
   if (onRedis) redisServer();
   for (const one of runs) one.node = one.start();
@@ -73,7 +77,7 @@ function runsOf(names) {
 
 /**
  * Packs, and returns what lays out a platform's folder, once each: an application as its user has it, with the package and
- * the one binary that npm chooses; in `copy` the same again; and in `every` the package with the binaries of all.
+ * the one binary that npm chooses; in `copy` the same again; and in `every` the package with one for each platform.
  */
 function layOut(folder, packed) {
   const tarballs = packInto(join(folder, 'tarballs'), packed);
@@ -98,6 +102,11 @@ function layOut(folder, packed) {
     cpSync(join(app, 'node_modules', packageName), join(app, 'every', 'node_modules', packageName), {
       recursive: true,
     });
+    for (const other of platforms.filter((one) => !packed.includes(one))) {
+      const into = join(app, 'every', 'node_modules', `${packageName}-${other.name}`);
+      cpSync(join(root, 'npm', other.name), into, { recursive: true });
+      writeFileSync(join(into, addonFile(other)), 'is of no use on this machine');
+    }
     for (const [{ name }, tarball] of tarballOf) {
       const into = join(app, 'every', 'node_modules', `${packageName}-${name}`);
       mkdirSync(into, { recursive: true });
