@@ -6,14 +6,18 @@ import { Failure, output, run } from './run.mjs';
 
 const DEBIAN_KEYS = '/usr/share/keyrings/debian-archive-keyring.gpg';
 
+const LOCK_SECONDS = 600;
+
 export function isRootOnDebian() {
   return process.platform === 'linux' && process.getuid() === 0 && existsSync('/usr/bin/apt-get');
 }
 
 export function aptInstall(...packages) {
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  run('apt-get', ['update', '-q'], { env });
-  run('apt-get', ['install', '-qy', '--no-install-recommends', ...packages], { env });
+  // Another step may be installing at the same time.
+  const patient = ['-o', `DPkg::Lock::Timeout=${LOCK_SECONDS}`];
+  run('apt-get', ['update', '-q', ...patient], { env });
+  run('apt-get', ['install', '-qy', '--no-install-recommends', ...patient, ...packages], { env });
 }
 
 /**

@@ -5,10 +5,11 @@ import { runSteps } from './steps.mjs';
 
 /** What there must be before anything runs, in a fresh clone as well. */
 export const preparation = [
-  { name: 'packages', command: 'node scripts/install.mjs' },
-  { name: 'addon', command: 'npm run --silent build' },
-  { name: 'redis-server', command: 'node scripts/redis-server.mjs' },
+  // First: two cargos at once would both install the toolchain that rust-toolchain.toml pins.
   { name: 'rust components', command: 'node scripts/rust.mjs' },
+  { name: 'packages', command: 'node scripts/install.mjs' },
+  { name: 'addon', command: 'npm run --silent build', after: ['rust components'] },
+  { name: 'redis-server', command: 'node scripts/redis-server.mjs' },
 ];
 
 /** What is said of the sources without running them. */
@@ -22,7 +23,11 @@ export const sources = [
 
 const tests = [
   // What is left out is named, so that a new module is in.
-  { name: 'rust', command: 'node scripts/cargo-test.mjs --skip cluster --skip sharded', after: ['redis-server'] },
+  {
+    name: 'rust',
+    command: 'node scripts/cargo-test.mjs --skip cluster --skip sharded',
+    after: ['rust components', 'redis-server'],
+  },
   { name: 'jest', command: 'node scripts/specs.mjs check', after: ['packages', 'addon', 'redis-server'] },
 ];
 

@@ -1,4 +1,5 @@
 // Builds the fuzz targets and runs each for a while: `node scripts/fuzz.mjs [--seconds=15] [--runs=N] [--only=NAME] [--fresh]`.
+// With --lint alone it formats and lints them, and runs none.
 //
 // The inputs to begin with are in __test__/fuzz/seeds, among them every one that has ever failed. Those that reach more are kept
 // in target/fuzz/corpus from run to run; --fresh begins with the seeds alone.
@@ -9,7 +10,7 @@ import { basename, join, relative } from 'node:path';
 import { aptInstall, isRootOnDebian } from './apt.mjs';
 import { count } from './results.mjs';
 import { Failure, asMain, output, root, run } from './run.mjs';
-import { needCargo } from './rust.mjs';
+import { hostTarget, needCargo } from './rust.mjs';
 
 const CARGO_FUZZ = '0.13.2';
 
@@ -29,6 +30,7 @@ const MEMORY_MB = 1024;
 
 /** Runs the targets, each a test of the last line. Resolves to a row for each; a Failure names those that failed. */
 export async function fuzz(...args) {
+  if (args.length === 1 && args[0] === '--lint') return lint();
   const { seconds, runs, only, fresh } = options(args);
   const names = targets().filter((name) => only === undefined || name === only);
   if (names.length === 0) throw new Failure(`no such target: ${only}; there are ${targets().join(', ')}`);
@@ -62,18 +64,31 @@ function targets() {
     .map((file) => basename(file, '.rs'));
 }
 
+function lint() {
+  needCargo();
+  needCompiler();
+  run('cargo', ['fmt', '--check', '--manifest-path', manifest]);
+  // Where the package is built: most of what they need is there.
+  const options = ['--manifest-path', manifest, '--target-dir', join(root, 'target'), '--locked'];
+  run('cargo', ['clippy', ...options, '--', '-D', 'warnings']);
+}
+
 function build() {
   needCargo();
   needCompiler();
   sameVersions();
   // cargo-fuzz would mend the lock file and say nothing.
-  run('cargo', ['fetch', '--quiet', '--locked', '--manifest-path', manifest, '--target', host()]);
+  run('cargo', ['fetch', '--quiet', '--locked', '--manifest-path', manifest, '--target', hostTarget()]);
   // Without a sanitizer: then the compiler of the package does. AddressSanitizer asks for a nightly one, takes half of the speed
   // (https://clang.llvm.org/docs/AddressSanitizer.html), and finds what safe code cannot do: what the targets call of this
   // package has no `unsafe` in it. Overflows and debug assertions are checked.
-  run(cargoFuzz(), ['build', '--sanitizer=none', `--fuzz-dir=${crate}`, `--target-dir=${work}`, `--target=${host()}`], {
-    env: { ...process.env, CARGO_TERM_QUIET: 'true' },
-  });
+  run(
+    cargoFuzz(),
+    ['build', '--sanitizer=none', `--fuzz-dir=${crate}`, `--target-dir=${work}`, `--target=${hostTarget()}`],
+    {
+      env: { ...process.env, CARGO_TERM_QUIET: 'true' },
+    },
+  );
 }
 
 /** cargo-fuzz of the pinned version, installed where it is missing. */
@@ -92,12 +107,6 @@ function needCompiler() {
   if (process.platform === 'win32' || output(compiler, ['--version']) !== undefined) return;
   if (!isRootOnDebian()) throw new Failure('a C++ compiler is missing (Debian: sudo apt-get install g++)');
   aptInstall('g++');
-}
-
-function host() {
-  const triple = /^host: (.+)$/m.exec(output('rustc', ['-vV']) ?? '')?.[1];
-  if (triple === undefined) throw new Failure('rustc does not say what it builds for: rustc -vV');
-  return triple;
 }
 
 /** What is fuzzed is what is shipped: the same versions of the same packages. */
@@ -128,7 +137,7 @@ function fuzzOne(name, { seconds, runs, fresh }) {
   // What an earlier run has found is among the seeds.
   rmSync(artifacts, { recursive: true, force: true });
   for (const folder of [corpus, artifacts]) mkdirSync(folder, { recursive: true });
-  const program = join(work, host(), 'release', name);
+  const program = join(work, hostTarget(), 'release', name);
   const log = join(work, `${name}.log`);
   const fd = openSync(log, 'w');
   const { status, signal, error } = spawnSync(

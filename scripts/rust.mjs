@@ -5,16 +5,21 @@ import { Failure, asMain, output, run } from './run.mjs';
 const MEND =
   'install Rust 1.88 or newer from https://rustup.rs, and a C compiler (Debian: apt-get install build-essential)';
 
-/** The cargo of the toolchain that rust-toolchain.toml pins; where rustup cannot fetch that one, of its default toolchain. */
+/** With rustup, the cargo of the toolchain that rust-toolchain.toml pins, which rustup installs where it is missing. */
 export function needCargo() {
   if (output('cargo', ['--version']) !== undefined) return;
-  const toolchain = output('rustup', ['default'])?.split(' ')[0];
-  if (toolchain === undefined) throw new Failure(`cargo is missing: ${MEND}`);
-  if (output('cargo', ['--version'], { env: { ...process.env, RUSTUP_TOOLCHAIN: toolchain } }) === undefined) {
-    throw new Failure('the toolchain of rust-toolchain.toml is missing: rustup toolchain install');
-  }
-  console.log(`The toolchain of rust-toolchain.toml is not installed: going on with ${toolchain}`);
-  process.env.RUSTUP_TOOLCHAIN = toolchain;
+  if (output('rustup', ['--version']) === undefined) throw new Failure(`cargo is missing: ${MEND}`);
+  throw new Failure(
+    'the toolchain of rust-toolchain.toml is missing: rustup toolchain install (or set RUSTUP_TOOLCHAIN to another, 1.88 or newer)',
+  );
+}
+
+/** The target triple of this machine. */
+export function hostTarget() {
+  needCargo();
+  const triple = /^host: (\S+)$/m.exec(output('rustc', ['-vV']) ?? '')?.[1];
+  if (triple === undefined) throw new Failure('rustc does not say what it builds for: rustc -vV');
+  return triple;
 }
 
 /** rustfmt and clippy are components that a minimal toolchain lacks; rustup can add them. */

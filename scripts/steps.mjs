@@ -51,9 +51,9 @@ class Run {
   }
 
   async finished() {
-    // A signal that ends this process ends its steps.
+    // A signal that ends this process ends its steps, and the programs that they have started.
     const end = (signal) => {
-      for (const { child } of this.#running.values()) child.kill(signal);
+      for (const { child } of this.#running.values()) kill(child, signal);
       process.exit(1);
     };
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, end);
@@ -63,6 +63,8 @@ class Run {
       await Promise.race([...this.#running.values()].map(({ done }) => done));
     }
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.removeListener(signal, end);
+    if (this.#failed.length === 0 && this.#waiting.length > 0)
+      throw new Error(`${this.#waiting.map(({ name }) => name)} need each other`);
   }
 
   /** Starts the first step that has what it needs; returns whether there was one. */
@@ -90,6 +92,8 @@ class Run {
       stdio: ['ignore', 'pipe', 'pipe'],
       // npm is a script under Windows.
       shell: process.platform === 'win32',
+      // A process group of its own: see kill().
+      detached: process.platform !== 'win32',
     });
     for (const stream of [state.child.stdout, state.child.stderr]) {
       stream.setEncoding('utf8').on('data', (text) => {
@@ -158,5 +162,15 @@ class Run {
   #clock() {
     const seconds = Math.floor((performance.now() - this.#start) / 1000);
     return `${Math.floor(seconds / 60)}:${`${seconds % 60}`.padStart(2, '0')}`.padStart(6);
+  }
+}
+
+function kill(child, signal) {
+  try {
+    if (process.platform === 'win32') child.kill(signal);
+    else process.kill(-child.pid, signal);
+  } catch (error) {
+    // It has ended by itself.
+    if (error.code !== 'ESRCH') throw error;
   }
 }

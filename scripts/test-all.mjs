@@ -1,4 +1,4 @@
-// npm run test:all: what npm test leaves out, for it takes long or needs more: other servers, other platforms, the whole of
+// npm run test:all: what npm test leaves out because it takes long or needs more: other servers, other platforms, the whole of
 // chaos, load, the application, fuzzing, licences.
 
 import { preparation } from './check.mjs';
@@ -6,24 +6,17 @@ import { asMain } from './run.mjs';
 import { runSteps } from './steps.mjs';
 
 const ready = ['packages', 'addon', 'redis-server'];
-const FUZZ = '--manifest-path __test__/fuzz/Cargo.toml';
 
 const steps = [
   ...preparation,
-  { name: 'tarballs', command: 'npm run --silent pack:local -- --all', after: ['packages'] },
+  { name: 'tarballs', command: 'npm run --silent pack:local -- --all', after: ['rust components', 'packages'] },
   { name: 'chaos', command: 'npm run --silent chaos -- --no-build --out=target/chaos', after: ready },
   { name: 'slow specs', command: 'node scripts/specs.mjs rest', after: ['tarballs', ...ready] },
   { name: 'application', command: 'npm run --silent test:app -- --no-build', after: ['tarballs', 'redis-server'] },
   { name: 'platforms', command: 'npm run --silent test:platforms', after: ['tarballs', 'redis-server'] },
   { name: 'servers', command: 'npm run --silent test:servers', after: ready },
-  { name: 'rustfmt of the fuzz targets', command: `cargo fmt --check ${FUZZ}`, after: ['rust components'] },
-  {
-    name: 'clippy of the fuzz targets',
-    command: `cargo clippy ${FUZZ} --target-dir target --locked -- -D warnings`,
-    after: ['rust components'],
-  },
-  { name: 'fuzzing', command: 'npm run --silent fuzz' },
-  { name: 'dependencies', command: 'npm run --silent deny' },
+  { name: 'fuzzing', command: 'npm run --silent fuzz', after: ['rust components'] },
+  { name: 'dependencies', command: 'npm run --silent deny', after: ['rust components'] },
 ];
 
 await asMain(import.meta.url, () => runSteps('npm run test:all', steps));

@@ -1,4 +1,4 @@
-// npm test: whatever a change can break. What it leaves to npm run test:all is in scripts/test-all.mjs.
+// npm test: everything that a change is likely to break. The rest is in scripts/test-all.mjs.
 
 import { preparation, sources } from './check.mjs';
 import { asMain } from './run.mjs';
@@ -6,13 +6,14 @@ import { runSteps } from './steps.mjs';
 
 const tests = [
   { name: 'jest', command: 'node scripts/specs.mjs test', after: ['packages', 'addon', 'redis-server'] },
-  { name: 'rust', command: 'node scripts/cargo-test.mjs', after: ['redis-server'] },
+  { name: 'rust', command: 'node scripts/cargo-test.mjs', after: ['rust components', 'redis-server'] },
   {
     name: 'chaos',
     command: 'npm run --silent chaos -- --quick --no-build',
     after: ['packages', 'addon', 'redis-server'],
   },
-  { name: 'rustdoc', command: 'npm run --silent doc', after: ['rust components'] },
+  { name: 'fuzz targets', command: 'node scripts/fuzz.mjs --lint', after: ['rust components', 'clippy'] },
+  { name: 'rustdoc', command: 'npm run --silent doc', after: ['rust components', 'clippy'] },
 ];
 
 await asMain(import.meta.url, () => runSteps('npm test', [...preparation, ...sources, ...tests]));
