@@ -160,7 +160,7 @@ fn check_outcome(outcome: &Outcome, request: &Request, meter: &Meter<u32>) {
         outcome: *outcome,
         source: Source::Redis,
     };
-    meter.answered(request, &0, &answer, Instant::now());
+    meter.answered(request, &0, &answer, Instant::now().into());
 }
 
 fn check_error(error: &StoreError) {
