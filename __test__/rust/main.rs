@@ -8,7 +8,8 @@
 //! | `redis` | one Redis and its faults: passwords, TLS, replicas, restarts |
 //! | `sharded` | the store on a Redis Cluster: where requests go, slots that move, failovers |
 //! | `cluster` | a Redis Cluster of the tests' own, and what can be done to it |
-//! | `pace` | whether this machine kept pace with tests that take real time |
+//! | `timers` | real servers, and none of the product's timers fires |
+//! | `starvation` | tests of real-time budgets are run again where a control was starved, and that is reported |
 //! | `limiter` | batches, deadlines, and what decides when the store is away |
 //!
 //! `cargo test` runs them all. They start `redis-server` themselves; a machine without it fails, nothing is skipped. Most of them
@@ -16,7 +17,8 @@
 //! `--skip cluster --skip sharded` leaves out those on a Redis Cluster, and nothing else.
 //!
 //! No test is decided by how busy the machine is: time is Tokio's and stands still (`limiter`), or is the test's (`pure`, the script in
-//! `stores`), or things are counted, or a control of the same run says whether a failure counts (`pace`).
+//! `stores`), or stands still beside real servers (`timers`), or things are counted. Where a real-time budget of the product is the claim,
+//! a control of the same run says whether a failure counts (`starvation`).
 
 #![allow(clippy::unwrap_used)]
 
@@ -24,12 +26,13 @@ mod answering;
 mod asking;
 mod cluster;
 mod limiter;
-mod pace;
 mod pure;
 mod redis;
 mod rooms;
 mod scenario;
 mod server;
 mod sharded;
+mod starvation;
 mod stores;
+mod timers;
 mod users;

@@ -12,8 +12,9 @@ use super::faults::connections_ever;
 use super::relay::Relay;
 use super::{HOUR, PATIENT, check, failure, left, until};
 use crate::asking::{quiet, scope};
-use crate::pace::{SLACK, keeping_pace};
 use crate::server::Server;
+use crate::starvation::retry_if_starved;
+use crate::timers::Stopped;
 
 /// The usual deadline of a check.
 const DEADLINE: Duration = Duration::from_millis(250);
@@ -38,7 +39,7 @@ fn the_bound_of_the_wait_doubles_up_to_two_seconds() {
 /// What a frozen process finds when it goes on: a connection that somebody on the way has forgotten.
 #[test]
 fn a_quiet_connection_that_died_unseen_costs_nobody_a_check() {
-    keeping_pace(SLACK, async |_| {
+    retry_if_starved(SOON, async || {
         let server = Server::start(&[]);
         let (store, relay) = behind_relay(&server);
         assert_eq!(left(&store, "a").await, 4);
@@ -50,23 +51,22 @@ fn a_quiet_connection_that_died_unseen_costs_nobody_a_check() {
     });
 }
 
-#[test]
-fn a_quiet_connection_that_lives_is_kept() {
-    keeping_pace(SLACK, async |_| {
-        let server = Server::start(&[]);
-        let (store, relay) = behind_relay(&server);
-        assert_eq!(left(&store, "a").await, 4);
-        for remaining in [3, 2] {
-            sleep(Duration::from_millis(1100)).await;
-            assert_eq!(left(&store, "a").await, remaining);
-        }
-        assert_eq!(relay.accepted(), 1);
-    });
+#[tokio::test]
+async fn a_quiet_connection_that_lives_is_kept() {
+    let _stopped = Stopped::new();
+    let server = Server::start(&[]);
+    let (store, relay) = behind_relay(&server);
+    assert_eq!(left(&store, "a").await, 4);
+    for remaining in [3, 2] {
+        std::thread::sleep(Duration::from_millis(1100));
+        assert_eq!(left(&store, "a").await, remaining);
+    }
+    assert_eq!(relay.accepted(), 1);
 }
 
 #[test]
 fn a_connection_that_is_silent_is_given_up() {
-    keeping_pace(SLACK, async |_| {
+    retry_if_starved(DEADLINE, async || {
         let server = Server::start(&[]);
         let (store, relay) = behind_relay(&server);
         assert_eq!(left(&store, "a").await, 4);
@@ -79,18 +79,23 @@ fn a_connection_that_is_silent_is_given_up() {
 }
 
 /// A limiter in a hurry must not take the connection from the others.
-#[test]
-fn a_short_deadline_alone_gives_up_no_connection() {
-    keeping_pace(SLACK, async |_| {
-        let server = Server::start(&[]);
-        let (store, relay) = behind_relay(&server);
-        assert_eq!(left(&store, "a").await, 4);
-        for _ in 0..100 {
-            let _ = timeout(Duration::from_micros(50), check(&store, "b")).await;
+#[tokio::test]
+async fn a_short_deadline_alone_gives_up_no_connection() {
+    let _stopped = Stopped::new();
+    let server = Server::start(&[]);
+    let (store, relay) = behind_relay(&server);
+    assert_eq!(left(&store, "a").await, 4);
+    // Some before they are written, some after.
+    for polls in (0..3).cycle().take(100) {
+        let given_up = check(&store, "b");
+        tokio::pin!(given_up);
+        for _ in 0..=polls {
+            let _ = futures_util::poll!(&mut given_up);
+            tokio::task::yield_now().await;
         }
-        assert_eq!(left(&store, "a").await, 3);
-        assert_eq!(relay.accepted(), 1);
-    });
+    }
+    assert_eq!(left(&store, "a").await, 3);
+    assert_eq!(relay.accepted(), 1);
 }
 
 /// A replica lets everybody in and takes no writes: nobody hammers it with connects.

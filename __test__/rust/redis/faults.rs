@@ -7,8 +7,8 @@ use huntaze_rate_limit::store::{ErrorKind, Op, Store, StoreError};
 
 use super::{HOUR, failure, left, passwords, until};
 use crate::asking::{quiet, request, scope, watched};
-use crate::pace::{SLACK, keeping_pace};
 use crate::server::Server;
+use crate::timers::Stopped;
 
 /// Sends `command`, which the server must accept.
 pub(super) fn tell(admin: &mut redis::Connection, command: &str) {
@@ -124,26 +124,25 @@ async fn a_replica_admits_nobody() {
     assert_eq!(left(&store, "a").await, 4);
 }
 
-#[test]
-fn a_primary_without_its_replicas_admits_nobody() {
-    keeping_pace(SLACK, async |_| {
-        let server = Server::start(&["--min-replicas-to-write", "1"]);
-        let store = server.store();
-        let connections = || -> u64 {
-            let stats: redis::InfoDict = redis::cmd("INFO")
-                .arg("stats")
-                .query(&mut server.admin())
-                .unwrap();
-            stats.get("total_connections_received").unwrap()
-        };
+#[tokio::test]
+async fn a_primary_without_its_replicas_admits_nobody() {
+    let _stopped = Stopped::new();
+    let server = Server::start(&["--min-replicas-to-write", "1"]);
+    let store = server.store();
+    let connections = || -> u64 {
+        let stats: redis::InfoDict = redis::cmd("INFO")
+            .arg("stats")
+            .query(&mut server.admin())
+            .unwrap();
+        stats.get("total_connections_received").unwrap()
+    };
+    assert_eq!(failure(&store).await, ErrorKind::Unwritable);
+    let before = connections();
+    for _ in 0..20 {
         assert_eq!(failure(&store).await, ErrorKind::Unwritable);
-        let before = connections();
-        for _ in 0..20 {
-            assert_eq!(failure(&store).await, ErrorKind::Unwritable);
-        }
-        // The connection is kept: the server is well, but for its replicas. The one more is the question's own.
-        assert_eq!(connections(), before + 1);
-    });
+    }
+    // The connection is kept: the server is well, but for its replicas. The one more is the question's own.
+    assert_eq!(connections(), before + 1);
 }
 
 /// A key that somebody else wrote fails for its own id; the neighbours in the batch are decided.
@@ -177,17 +176,16 @@ async fn a_key_of_another_type_fails_alone() {
 }
 
 /// A wrong key is no fault of the connection, which every other id needs.
-#[test]
-fn a_key_of_another_type_keeps_the_connection() {
-    keeping_pace(SLACK, async |_| {
-        let server = Server::start(&[]);
-        let (store, mut admin) = (server.store(), server.admin());
-        tell(&mut admin, "SET {t:a} x");
-        assert_eq!(failure(&store).await, ErrorKind::WrongType);
-        let before = connections_ever(&mut admin);
-        assert_eq!(failure(&store).await, ErrorKind::WrongType);
-        assert_eq!(connections_ever(&mut admin), before);
-    });
+#[tokio::test]
+async fn a_key_of_another_type_keeps_the_connection() {
+    let _stopped = Stopped::new();
+    let server = Server::start(&[]);
+    let (store, mut admin) = (server.store(), server.admin());
+    tell(&mut admin, "SET {t:a} x");
+    assert_eq!(failure(&store).await, ErrorKind::WrongType);
+    let before = connections_ever(&mut admin);
+    assert_eq!(failure(&store).await, ErrorKind::WrongType);
+    assert_eq!(connections_ever(&mut admin), before);
 }
 
 #[tokio::test]

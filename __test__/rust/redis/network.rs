@@ -13,8 +13,8 @@ use socket2::{Domain, Socket, Type};
 
 use super::faults::connections_ever;
 use super::{PATIENT, check, failure, left, passwords};
-use crate::pace::{SLACK, keeping_pace};
 use crate::server::Server;
+use crate::timers::Stopped;
 
 /// A store at `port`, which must connect within `budget`.
 fn at(port: u16, budget: Duration) -> RedisStore {
@@ -147,22 +147,21 @@ async fn something_else_answers() {
     assert_eq!(failure(&silent).await, ErrorKind::Disconnected);
 }
 
-#[test]
-fn nothing_connects_before_the_first_request() {
-    keeping_pace(SLACK, async |_| {
-        let server = Server::start(&[]);
-        let mut admin = server.admin();
-        let before = connections_ever(&mut admin);
-        let mut config = server.config();
-        config.connections = 3;
-        let store = RedisStore::new(config);
-        assert_eq!(connections_ever(&mut admin), before);
-        // Then one connection a request, until there are as many as configured, and never more.
-        for connections in [1, 2, 3, 3, 3] {
-            left(&store, "a").await;
-            assert_eq!(connections_ever(&mut admin), before + connections);
-        }
-    });
+#[tokio::test]
+async fn nothing_connects_before_the_first_request() {
+    let _stopped = Stopped::new();
+    let server = Server::start(&[]);
+    let mut admin = server.admin();
+    let before = connections_ever(&mut admin);
+    let mut config = server.config();
+    config.connections = 3;
+    let store = RedisStore::new(config);
+    assert_eq!(connections_ever(&mut admin), before);
+    // Then one connection a request, until there are as many as configured, and never more.
+    for connections in [1, 2, 3, 3, 3] {
+        left(&store, "a").await;
+        assert_eq!(connections_ever(&mut admin), before + connections);
+    }
 }
 
 #[tokio::test]

@@ -8,9 +8,9 @@ use huntaze_rate_limit::store::redis::{
 };
 use huntaze_rate_limit::store::{ErrorKind, Replay, Store, StoreError};
 
+use super::faults::connections_ever;
 use super::{HOUR, failure, left, passwords, until};
 use crate::asking::{id, quiet, scope};
-use crate::pace::{SLACK, keeping_pace};
 use crate::server::Server;
 
 fn locked() -> Server {
@@ -135,37 +135,44 @@ async fn a_user_without_the_right_is_told_so() {
     assert_eq!(failure(&RedisStore::new(config)).await, ErrorKind::NoPerm);
 }
 
-/// Gives the passwords of a list, one at each connect, then fails.
+/// Gives the passwords of a list, one at each connect, and then the last one; where there is none, fails.
 struct Fresh(Vec<&'static str>, AtomicUsize);
 
 impl PasswordSource for Fresh {
     fn password(&self) -> PasswordAnswer {
         let turn = self.1.fetch_add(1, Ordering::SeqCst);
-        let next = self.0.get(turn).map(|&text| Secret::new(text));
+        let next = self
+            .0
+            .get(turn)
+            .or(self.0.last())
+            .map(|&text| Secret::new(text));
         let gone = StoreError::new(ErrorKind::NoAuth, "no password today");
         Box::pin(async move { next.ok_or(gone) })
     }
 }
 
-#[test]
-fn a_source_is_asked_at_each_connect() {
-    keeping_pace(SLACK, async |_| {
-        let server = locked();
-        let list = vec!["pw-older", "pw-old", "pw-new"];
-        let source = Arc::new(Fresh(list, AtomicUsize::new(0)));
-        let store = with(
-            &server,
-            None,
-            Credentials::Source(Arc::clone(&source) as Arc<_>),
-        );
-        assert_eq!(failure(&store).await, ErrorKind::WrongPass);
-        until(&store, None).await;
-        assert_eq!((left(&store, "a").await, left(&store, "a").await), (4, 3));
-        assert_eq!(source.1.load(Ordering::SeqCst), 3);
-        // Its own failure is the check's.
-        let failing = Arc::new(Fresh(Vec::new(), AtomicUsize::new(0)));
-        let store = with(&server, None, Credentials::Source(failing));
-        let error = super::check(&store, "a").await.unwrap_err();
-        assert_eq!(error.to_string(), "no password today");
-    });
+#[tokio::test]
+async fn a_source_is_asked_at_each_connect() {
+    let server = locked();
+    let mut admin = server.admin_as(":pw-new@");
+    let before = connections_ever(&mut admin);
+    let list = vec!["pw-older", "pw-old", "pw-new"];
+    let source = Arc::new(Fresh(list, AtomicUsize::new(0)));
+    let store = with(
+        &server,
+        None,
+        Credentials::Source(Arc::clone(&source) as Arc<_>),
+    );
+    assert_eq!(failure(&store).await, ErrorKind::WrongPass);
+    until(&store, None).await;
+    assert_eq!((left(&store, "a").await, left(&store, "a").await), (4, 3));
+    // One connection each: two passwords were refused.
+    let connections = (connections_ever(&mut admin) - before) as usize;
+    assert_eq!(source.1.load(Ordering::SeqCst), connections);
+    assert!(connections >= 3);
+    // Its own failure is the check's.
+    let failing = Arc::new(Fresh(Vec::new(), AtomicUsize::new(0)));
+    let store = with(&server, None, Credentials::Source(failing));
+    let error = super::check(&store, "a").await.unwrap_err();
+    assert_eq!(error.to_string(), "no password today");
 }

@@ -7,23 +7,22 @@ use huntaze_rate_limit::store::{ErrorKind, Op, Store};
 use super::faults::connections_ever;
 use super::{HOUR, check, failure, left, until};
 use crate::asking::{quiet, request, scope};
-use crate::pace::{SLACK, keeping_pace};
 use crate::server::Server;
+use crate::timers::Stopped;
 
 /// Caches of scripts are lost at each restart and failover: a normal day, and nobody notices.
-#[test]
-fn a_flushed_script_is_sent_again_within_the_call() {
-    keeping_pace(SLACK, async |_| {
-        let server = Server::start(&[]);
-        let (store, mut admin) = (server.store(), server.admin());
-        let before = connections_ever(&mut admin);
-        for remaining in [4, 3, 2, 1, 0] {
-            let () = redis::cmd("SCRIPT").arg("FLUSH").query(&mut admin).unwrap();
-            // Exactly one slot taken: asked twice, decided once.
-            assert_eq!(left(&store, "a").await, remaining);
-        }
-        assert_eq!(connections_ever(&mut admin), before + 1);
-    });
+#[tokio::test]
+async fn a_flushed_script_is_sent_again_within_the_call() {
+    let _stopped = Stopped::new();
+    let server = Server::start(&[]);
+    let (store, mut admin) = (server.store(), server.admin());
+    let before = connections_ever(&mut admin);
+    for remaining in [4, 3, 2, 1, 0] {
+        let () = redis::cmd("SCRIPT").arg("FLUSH").query(&mut admin).unwrap();
+        // Exactly one slot taken: asked twice, decided once.
+        assert_eq!(left(&store, "a").await, remaining);
+    }
+    assert_eq!(connections_ever(&mut admin), before + 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,27 +91,26 @@ async fn a_server_that_crashes_and_comes_back_is_found_again() {
 }
 
 /// After a failover the name leads to the new primary, but only a new connection goes there.
-#[test]
-fn a_demoted_primary_is_left() {
-    keeping_pace(SLACK, async |_| {
-        let server = Server::start(&[]);
-        let (store, mut admin) = (server.store(), server.admin());
-        assert_eq!(left(&store, "a").await, 4);
-        let before = connections_ever(&mut admin);
-        let () = redis::cmd("REPLICAOF")
-            .arg("127.0.0.1")
-            .arg(1)
-            .query(&mut admin)
-            .unwrap();
-        assert_eq!(failure(&store).await, ErrorKind::ReadOnly);
-        let () = redis::cmd("REPLICAOF")
-            .arg("NO")
-            .arg("ONE")
-            .query(&mut admin)
-            .unwrap();
-        assert_eq!(left(&store, "a").await, 3);
-        assert_eq!(connections_ever(&mut admin), before + 1);
-    });
+#[tokio::test]
+async fn a_demoted_primary_is_left() {
+    let _stopped = Stopped::new();
+    let server = Server::start(&[]);
+    let (store, mut admin) = (server.store(), server.admin());
+    assert_eq!(left(&store, "a").await, 4);
+    let before = connections_ever(&mut admin);
+    let () = redis::cmd("REPLICAOF")
+        .arg("127.0.0.1")
+        .arg(1)
+        .query(&mut admin)
+        .unwrap();
+    assert_eq!(failure(&store).await, ErrorKind::ReadOnly);
+    let () = redis::cmd("REPLICAOF")
+        .arg("NO")
+        .arg("ONE")
+        .query(&mut admin)
+        .unwrap();
+    assert_eq!(left(&store, "a").await, 3);
+    assert_eq!(connections_ever(&mut admin), before + 1);
 }
 
 /// Whoever stops waiting takes nothing along: the answer of one is never given to the next.

@@ -11,19 +11,31 @@ use super::certificates::Authority;
 use super::tls::config;
 use super::{check, left, passwords};
 use crate::answering::{says, server};
-use crate::pace::keeping_pace;
 use crate::server::Server;
+use crate::starvation::retry_if_starved;
+use crate::timers::Stopped;
 
-/// Half of it is waited for, and the other half is for asking in the other language.
-const BUDGET: Duration = Duration::from_secs(2);
-const SLACK: Duration = Duration::from_millis(300);
+/// Half of it is waited for, and the other half is for asking in the other language: far more than that takes.
+const BUDGET: Duration = Duration::from_secs(10);
+
+/// That of the tests that wait for its end, and how much later they must know.
+const SHORT: Duration = Duration::from_secs(2);
+const MOMENT: Duration = Duration::from_secs(1);
 
 /// What a check fails with, within the budget of a connect and a moment.
-async fn failing(mut config: RedisConfig) -> (ErrorKind, String) {
-    config.connect_timeout = BUDGET;
+async fn failing(mut config: RedisConfig, budget: Duration) -> (ErrorKind, String) {
+    config.connect_timeout = budget;
     let begun = Instant::now();
     let error = check(&RedisStore::new(config), "a").await.unwrap_err();
-    assert!(begun.elapsed() < BUDGET + Duration::from_secs(1), "{error}");
+    assert!(begun.elapsed() < budget + MOMENT, "{error}");
+    (error.kind(), error.to_string())
+}
+
+/// What a check fails with while no timer fires: none is needed to find it out.
+async fn failing_at_once(mut config: RedisConfig) -> (ErrorKind, String) {
+    let _stopped = Stopped::new();
+    config.connect_timeout = BUDGET;
+    let error = check(&RedisStore::new(config), "a").await.unwrap_err();
     (error.kind(), error.to_string())
 }
 
@@ -36,90 +48,78 @@ fn to(port: u16, tls: bool) -> RedisConfig {
 }
 
 /// Redis takes the beginning of a handshake for a line, and waits for its end.
-#[test]
-fn tls_to_a_plain_server() {
-    keeping_pace(SLACK, async |_| {
-        let server = Server::start(&[]);
-        let asks = Server::start(&["--requirepass", "pw"]);
-        let failing = [&server, &asks].map(|server| failing(to(server.port, true)));
-        for (kind, message) in join_all(failing).await {
-            assert_eq!(kind, ErrorKind::Tls, "{message}");
-            assert!(message.contains("speaks plain Redis"), "{message}");
-            assert!(message.contains("; turn its encryption on"), "{message}");
-        }
-    });
+#[tokio::test]
+async fn tls_to_a_plain_server() {
+    let server = Server::start(&[]);
+    let asks = Server::start(&["--requirepass", "pw"]);
+    let failing = [&server, &asks].map(|server| failing(to(server.port, true), BUDGET));
+    for (kind, message) in join_all(failing).await {
+        assert_eq!(kind, ErrorKind::Tls, "{message}");
+        assert!(message.contains("speaks plain Redis"), "{message}");
+        assert!(message.contains("; turn its encryption on"), "{message}");
+    }
 }
 
 /// Redis resets the connection.
-#[test]
-fn plain_text_to_a_server_of_tls() {
-    keeping_pace(SLACK, async |_| {
-        let authority = Authority::new();
-        let server = authority.server(&["localhost"]);
-        let mut plain = config(&server, "localhost", None);
-        plain.tls = None;
-        plain.credentials = passwords(&["correct-horse"]);
-        for host in ["localhost", "127.0.0.1"] {
-            plain.host = host.to_owned();
-            let (kind, message) = failing(plain.clone()).await;
-            assert_eq!(kind, ErrorKind::Tls, "{message}");
-            assert!(message.contains("; use rediss://, or set tls"), "{message}");
-            assert!(!message.contains("horse"), "{message}");
-        }
-    });
+#[tokio::test]
+async fn plain_text_to_a_server_of_tls() {
+    let authority = Authority::new();
+    let server = authority.server(&["localhost"]);
+    let mut plain = config(&server, "localhost", None);
+    plain.tls = None;
+    plain.credentials = passwords(&["correct-horse"]);
+    for host in ["localhost", "127.0.0.1"] {
+        plain.host = host.to_owned();
+        let (kind, message) = failing_at_once(plain.clone()).await;
+        assert_eq!(kind, ErrorKind::Tls, "{message}");
+        assert!(message.contains("; use rediss://, or set tls"), "{message}");
+        assert!(!message.contains("horse"), "{message}");
+    }
 }
 
 /// The beginning of what a server of TLS says to a handshake.
 const SERVER_HELLO: &[u8] = &[0x16, 0x03, 0x03, 0x00, 0x7a];
 
 /// As ElastiCache's port does: it waits for more of what it takes for a handshake.
-#[test]
-fn plain_text_to_a_server_of_tls_that_waits() {
-    keeping_pace(SLACK, async |_| {
-        let port = server(|_, tls| Some(if tls { SERVER_HELLO } else { b"" }));
-        let (kind, message) = failing(to(port, false)).await;
-        assert_eq!(kind, ErrorKind::Tls, "{message}");
-        assert!(message.contains("speaks TLS"), "{message}");
-    });
+#[tokio::test]
+async fn plain_text_to_a_server_of_tls_that_waits() {
+    let port = server(|_, tls| Some(if tls { SERVER_HELLO } else { b"" }));
+    let (kind, message) = failing(to(port, false), BUDGET).await;
+    assert_eq!(kind, ErrorKind::Tls, "{message}");
+    assert!(message.contains("speaks TLS"), "{message}");
 }
 
 /// As other servers of TLS do.
-#[test]
-fn plain_text_that_is_answered_with_an_alert() {
-    keeping_pace(SLACK, async |_| {
-        let port = server(|_, _| Some(&[0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x46]));
-        let (kind, message) = failing(to(port, false)).await;
-        assert_eq!(kind, ErrorKind::Tls, "{message}");
-    });
+#[tokio::test]
+async fn plain_text_that_is_answered_with_an_alert() {
+    let port = server(|_, _| Some(&[0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x46]));
+    let (kind, message) = failing_at_once(to(port, false)).await;
+    assert_eq!(kind, ErrorKind::Tls, "{message}");
 }
 
-#[test]
-fn a_plain_server_that_hangs_up_on_a_handshake() {
-    keeping_pace(SLACK, async |_| {
-        let port = server(|_, tls| (!tls).then_some(b"+PONG\r\n"));
-        let (kind, message) = failing(to(port, true)).await;
-        assert_eq!(kind, ErrorKind::Tls, "{message}");
-    });
+#[tokio::test]
+async fn a_plain_server_that_hangs_up_on_a_handshake() {
+    let port = server(|_, tls| (!tls).then_some(b"+PONG\r\n"));
+    let (kind, message) = failing_at_once(to(port, true)).await;
+    assert_eq!(kind, ErrorKind::Tls, "{message}");
 }
 
 /// A server of TLS that has no connection left hangs up, too.
-#[test]
-fn a_server_that_hangs_up_on_everybody() {
-    keeping_pace(SLACK, async |_| {
-        let port = server(|_, _| None::<&[u8]>);
-        for tls in [true, false] {
-            let (kind, message) = failing(to(port, tls)).await;
-            assert_eq!(kind, ErrorKind::Disconnected, "{message}");
-        }
-    });
+#[tokio::test]
+async fn a_server_that_hangs_up_on_everybody() {
+    let port = server(|_, _| None::<&[u8]>);
+    for tls in [true, false] {
+        let (kind, message) = failing_at_once(to(port, tls)).await;
+        assert_eq!(kind, ErrorKind::Disconnected, "{message}");
+    }
 }
 
 /// It may hang, or speak what nobody here does: both are named.
 #[test]
 fn a_server_that_says_nothing_in_any_language() {
-    keeping_pace(SLACK, async |_| {
+    retry_if_starved(MOMENT, async || {
         let port = server(|_, _| Some(b""));
-        let failing = [true, false].map(|tls| failing(to(port, tls)));
+        let failing = [true, false].map(|tls| failing(to(port, tls), SHORT));
         let words = ["it hangs, or does not speak TLS", "it hangs, or speaks TLS"];
         for ((kind, message), words) in join_all(failing).await.into_iter().zip(words) {
             assert_eq!(kind, ErrorKind::Timeout, "{message}");
@@ -146,48 +146,47 @@ async fn a_connect_that_nobody_takes_says_nothing_of_tls() {
 }
 
 /// A server that has been understood once is not asked in another language when it stands still.
-#[test]
-fn who_has_been_understood_is_not_asked_again() {
-    keeping_pace(SLACK, async |_| {
-        let (said, hears) = std::sync::mpsc::channel();
-        let hangs = AtomicBool::new(false);
-        let port = server(move |bytes, tls| {
-            said.send(tls).unwrap();
-            if says(bytes, "EVAL") {
-                // The connection is given up, and the next ones stand still from their first byte on.
-                hangs.store(true, Ordering::SeqCst);
-                return None;
-            }
-            Some(match hangs.load(Ordering::SeqCst) {
-                true => "",
-                // One Redis, and none of a cluster.
-                false if says(bytes, "CLUSTER") => "-ERR unknown command 'CLUSTER'\r\n",
-                false => "+PONG\r\n",
-            })
-        });
-        let mut config = to(port, false);
-        config.connect_timeout = BUDGET;
-        let store = RedisStore::new(config);
-        assert_eq!(
-            check(&store, "a").await.unwrap_err().kind(),
-            ErrorKind::Disconnected
-        );
-        super::until(&store, Some(ErrorKind::Timeout)).await;
-        assert!(hears.try_iter().all(|tls| !tls));
+#[tokio::test]
+async fn who_has_been_understood_is_not_asked_again() {
+    let (said, hears) = std::sync::mpsc::channel();
+    let hangs = AtomicBool::new(false);
+    let port = server(move |bytes, tls| {
+        said.send(tls).unwrap();
+        if says(bytes, "EVAL") {
+            // The connection is given up, and the next ones stand still from their first byte on.
+            hangs.store(true, Ordering::SeqCst);
+            return None;
+        }
+        Some(match hangs.load(Ordering::SeqCst) {
+            true => "",
+            // One Redis, and none of a cluster.
+            false if says(bytes, "CLUSTER") => "-ERR unknown command 'CLUSTER'\r\n",
+            false => "+PONG\r\n",
+        })
     });
+    let mut config = to(port, false);
+    config.connect_timeout = SHORT;
+    let store = RedisStore::new(config);
+    // However slow the machine is, it is understood before half of the budget is over.
+    let stopped = Stopped::new();
+    assert_eq!(
+        check(&store, "a").await.unwrap_err().kind(),
+        ErrorKind::Disconnected
+    );
+    drop(stopped);
+    super::until(&store, Some(ErrorKind::Timeout)).await;
+    assert!(hears.try_iter().all(|tls| !tls));
 }
 
 /// A slow server is waited for to the end of the budget, whatever is asked meanwhile.
-#[test]
-fn a_server_that_is_slow_to_answer_is_waited_for() {
-    keeping_pace(SLACK, async |_| {
-        let server = Server::start(&[]);
-        let () = redis::cmd("CLIENT")
-            .arg(&["PAUSE", "1200"])
-            .query(&mut server.admin())
-            .unwrap();
-        let mut config = to(server.port, false);
-        config.connect_timeout = BUDGET;
-        assert_eq!(left(&RedisStore::new(config), "a").await, 4);
-    });
+#[tokio::test]
+async fn a_server_that_is_slow_to_answer_is_waited_for() {
+    let server = Server::start(&[]);
+    let () = redis::cmd("CLIENT")
+        .arg(&["PAUSE", "6000"])
+        .query(&mut server.admin())
+        .unwrap();
+    let mut config = to(server.port, false);
+    config.connect_timeout = BUDGET;
+    assert_eq!(left(&RedisStore::new(config), "a").await, 4);
 }

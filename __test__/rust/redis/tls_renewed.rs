@@ -19,35 +19,34 @@ use super::certificates::Authority;
 use super::faults::connections_ever;
 use super::tls::config;
 use super::{PATIENT, check, failure, left, until};
-use crate::pace::{SLACK, keeping_pace};
+use crate::timers::Stopped;
 
-#[test]
-fn connections_go_on_and_new_ones_verify_the_new_certificate() {
-    keeping_pace(SLACK, async |_| {
-        let (old, new) = (Authority::new(), Authority::new());
-        let server = old.server(&["localhost"]);
-        let by = |authority: &Authority| {
-            RedisStore::new(config(&server, "localhost", Some(&authority.pem)))
-        };
-        let store = by(&old);
-        assert_eq!(left(&store, "a").await, 4);
-        let mut admin = server.server.admin();
-        let before = connections_ever(&mut admin);
-        server.show(new.issue(&["localhost"]));
-        assert_eq!(left(&store, "a").await, 3);
-        // The one of `show` itself.
-        assert_eq!(connections_ever(&mut admin), before + 1);
-        assert_eq!(failure(&by(&old)).await, ErrorKind::Tls);
-        assert_eq!(left(&by(&new), "a").await, 2);
-        // Nor does a client that was believed before take the new one unseen.
-        let _: u32 = redis::cmd("CLIENT")
-            .arg(&["KILL", "TYPE", "normal", "SKIPME", "yes"])
-            .query(&mut admin)
-            .unwrap();
-        until(&store, Some(ErrorKind::Tls)).await;
-        server.show(old.issue(&["localhost"]));
-        until(&store, None).await;
-    });
+#[tokio::test]
+async fn connections_go_on_and_new_ones_verify_the_new_certificate() {
+    let stopped = Stopped::new();
+    let (old, new) = (Authority::new(), Authority::new());
+    let server = old.server(&["localhost"]);
+    let by =
+        |authority: &Authority| RedisStore::new(config(&server, "localhost", Some(&authority.pem)));
+    let store = by(&old);
+    assert_eq!(left(&store, "a").await, 4);
+    let mut admin = server.server.admin();
+    let before = connections_ever(&mut admin);
+    server.show(new.issue(&["localhost"]));
+    assert_eq!(left(&store, "a").await, 3);
+    // The one of `show` itself.
+    assert_eq!(connections_ever(&mut admin), before + 1);
+    assert_eq!(failure(&by(&old)).await, ErrorKind::Tls);
+    assert_eq!(left(&by(&new), "a").await, 2);
+    drop(stopped);
+    // Nor does a client that was believed before take the new one unseen.
+    let _: u32 = redis::cmd("CLIENT")
+        .arg(&["KILL", "TYPE", "normal", "SKIPME", "yes"])
+        .query(&mut admin)
+        .unwrap();
+    until(&store, Some(ErrorKind::Tls)).await;
+    server.show(old.issue(&["localhost"]));
+    until(&store, None).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

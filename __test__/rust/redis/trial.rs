@@ -8,7 +8,6 @@ use huntaze_rate_limit::store::{ErrorKind, Scope};
 
 use super::{HOUR, PATIENT, check, left};
 use crate::asking::{quiet, scope};
-use crate::pace::{SLACK, keeping_pace};
 use crate::server::Server;
 
 async fn until<T>(found: impl AsyncFn() -> Option<T>) -> T {
@@ -108,26 +107,24 @@ async fn a_replica_fails_the_trial() {
     assert_eq!(error.kind(), ErrorKind::ReadOnly);
 }
 
-#[test]
-fn connections_are_counted() {
-    keeping_pace(SLACK, async |_| {
-        let server = Server::start(&[]);
-        let counted = Arc::<Connections>::default();
-        let store = RedisStore::counting(server.config(), Arc::clone(&counted));
-        assert_eq!((counted.made(), counted.open()), (0, 0));
-        left(&store, "a").await;
-        assert_eq!((counted.made(), counted.open()), (1, 1));
-        assert_eq!(counted.replacements(), 0);
-        server.kill();
-        until(async || (counted.open() == 0).then_some(())).await;
-        let failed = store.try_out(&t()).await.unwrap_err();
-        assert_eq!(failed.kind(), ErrorKind::Refused);
-        assert!(counted.failures() > 0);
-        server.restart();
-        until(async || check(&store, "a").await.ok()).await;
-        assert_eq!((counted.made(), counted.open()), (2, 1));
-        assert_eq!(counted.replacements(), 1);
-        drop(store);
-        until(async || (counted.open() == 0).then_some(())).await;
-    });
+#[tokio::test]
+async fn connections_are_counted() {
+    let server = Server::start(&[]);
+    let counted = Arc::<Connections>::default();
+    let store = RedisStore::counting(server.config(), Arc::clone(&counted));
+    assert_eq!((counted.made(), counted.open()), (0, 0));
+    left(&store, "a").await;
+    assert_eq!((counted.made(), counted.open()), (1, 1));
+    assert_eq!(counted.replacements(), 0);
+    server.kill();
+    until(async || (counted.open() == 0).then_some(())).await;
+    let failed = store.try_out(&t()).await.unwrap_err();
+    assert_eq!(failed.kind(), ErrorKind::Refused);
+    assert!(counted.failures() > 0);
+    server.restart();
+    until(async || check(&store, "a").await.ok()).await;
+    assert_eq!((counted.made(), counted.open()), (2, 1));
+    assert_eq!(counted.replacements(), 1);
+    drop(store);
+    until(async || (counted.open() == 0).then_some(())).await;
 }

@@ -11,8 +11,8 @@ use tokio::time::{sleep, timeout};
 use super::{checks, hour, ids_of, key, left, request};
 use crate::answering::{config, counting_server, says, server};
 use crate::cluster::{Cluster, Options, slot_of};
-use crate::pace::{SLACK, keeping_pace};
 use crate::server::share;
+use crate::starvation::{SIGN_OF_LIFE, retry_if_starved};
 use crate::users::USER;
 
 /// Where one test moves one slot, and another the next.
@@ -150,7 +150,7 @@ async fn a_redirect_to_an_unknown_host_is_not_followed() {
 /// A node that is to get its first slots is none that the others tell of: it is known by their redirects alone.
 #[test]
 fn a_node_that_is_only_redirected_to_keeps_its_connection() {
-    keeping_pace(SLACK, async |_| {
+    retry_if_starved(SIGN_OF_LIFE, async || {
         let (new, connections) = counting_server(|bytes, _| {
             Some(match says(bytes, "EVAL") {
                 true => "+OK\r\n-OOM\r\n",

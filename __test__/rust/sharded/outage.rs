@@ -16,12 +16,11 @@ use tokio::time::{sleep, timeout};
 use super::{PATIENT, checks, ids_of, key, one_of_each, request};
 use crate::cluster::{Cluster, SHARDS, slot_of};
 use crate::limiter::doubles::{Collector, Settled, limiter};
-use crate::pace::keeping_pace;
 use crate::server::Port;
+use crate::starvation::retry_if_starved;
 
-/// Who is well answers within it, where nobody is made to wait for a quarter of it.
+/// A shard that is well answers within it.
 const DEADLINE: Duration = Duration::from_secs(1);
-const SLACK: Duration = Duration::from_millis(250);
 
 struct Asking {
     limiter: Limiter<Collector>,
@@ -74,7 +73,7 @@ fn lead(listener: TcpListener, port: u16) {
 /// asked, whichever of them stands still.
 #[test]
 fn a_quota_used_up_before_the_cluster_was_known_is_used_up_in_each_shard() {
-    keeping_pace(SLACK, async |_| {
+    retry_if_starved(DEADLINE, async || {
         const LIMIT: u32 = 3;
         let cluster = Cluster::start();
         let mut shards: Vec<_> = (0..SHARDS).collect();
@@ -135,7 +134,7 @@ fn a_quota_used_up_before_the_cluster_was_known_is_used_up_in_each_shard() {
 /// A slot is on its way to a shard that stands still.
 #[test]
 fn what_is_sent_on_to_a_shard_that_stands_still_is_settled_in_time() {
-    keeping_pace(SLACK, async |_| {
+    retry_if_starved(DEADLINE, async || {
         let cluster = Cluster::start();
         let store = cluster.store();
         assert!(
