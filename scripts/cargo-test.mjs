@@ -1,5 +1,9 @@
 // cargo test, with its tests counted and timed: node scripts/cargo-test.mjs [OPTIONS OF THE TEST PROGRAM]
 
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
 import { count } from './results.mjs';
 import { Failure, asMain, output, tee } from './run.mjs';
 import { needCargo } from './rust.mjs';
@@ -12,7 +16,10 @@ export async function cargoTest(...options) {
   needCargo();
   const threads = `--test-threads=${THREADS}`;
   const args = ['test', '--locked', '--no-fail-fast', '--lib', '--test', 'rust', '--', ...TIMED, threads, ...options];
-  const { code, text } = await tee('cargo', args, { env: { ...process.env, ...runner() } });
+  const { result, repeats } = await withRepeats((env) =>
+    tee('cargo', args, { env: { ...process.env, ...runner(), ...env } }),
+  );
+  const { code, text } = result;
   const timed = [...text.matchAll(/^test (\S+) .*\.\.\. .*<([\d.]+)s>$/gm)];
   const tests = timed.map(([, name, seconds]) => ({ name, seconds: Number(seconds) }));
   for (const [, passed, failed, ignored] of text.matchAll(
@@ -21,8 +28,30 @@ export async function cargoTest(...options) {
     count(Number(passed), Number(failed), tests.splice(0));
     if (Number(ignored) > 0) throw new Failure(`${ignored} tests are ignored: each has to run somewhere`);
   }
+  tellRepeats(repeats);
   if (code !== 0) throw new Failure('cargo test failed');
   return timed.map(([, name]) => name);
+}
+
+/** Tests of real-time budgets write a line to a file when they are run again (`__test__/rust/starvation.rs`). */
+async function withRepeats(run) {
+  const folder = mkdtempSync(join(tmpdir(), 'cargo-test-'));
+  try {
+    const file = join(folder, 'repeats');
+    writeFileSync(file, '');
+    const result = await run({ TEST_REPEATS: file });
+    const repeats = readFileSync(file, 'utf8').split('\n').filter(Boolean);
+    return { result, repeats };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function tellRepeats(repeats) {
+  if (repeats.length === 0) return;
+  const names = new Set(repeats.map((line) => line.split(' ')[0]));
+  const tests = names.size === 1 ? '1 test was' : `${names.size} tests were`;
+  console.log(`${tests} run again since the control waited: ${repeats.join(', ')}`);
 }
 
 /** The time of each test is an unstable option of the test program, which a stable one takes when this is set for it... */
