@@ -3,10 +3,9 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-
-import { count } from './results.mjs';
-import { Failure, asMain, output, tee } from './run.mjs';
-import { needCargo } from './rust.mjs';
+import { count, note } from './results.mjs';
+import { Failure, asMain, run, tee } from './run.mjs';
+import { hostTarget, needCargo } from './rust.mjs';
 
 /** Most tests wait for their servers, and none is decided by how many run at once. */
 const THREADS = 16;
@@ -30,16 +29,17 @@ export async function cargoTest(...options) {
   }
   tellRepeats(repeats);
   if (code !== 0) throw new Failure('cargo test failed');
+  if (options.length === 0) run('cargo', ['test', '--doc', '--locked']);
   return timed.map(([, name]) => name);
 }
 
 /** Tests of real-time budgets write a line to a file when they are run again (`__test__/rust/starvation.rs`). */
-async function withRepeats(run) {
+async function withRepeats(runTests) {
   const folder = mkdtempSync(join(tmpdir(), 'cargo-test-'));
   try {
     const file = join(folder, 'repeats');
     writeFileSync(file, '');
-    const result = await run({ TEST_REPEATS: file });
+    const result = await runTests({ TEST_REPEATS: file });
     const repeats = readFileSync(file, 'utf8').split('\n').filter(Boolean);
     return { result, repeats };
   } finally {
@@ -51,7 +51,7 @@ function tellRepeats(repeats) {
   if (repeats.length === 0) return;
   const names = new Set(repeats.map((line) => line.split(' ')[0]));
   const tests = names.size === 1 ? '1 test was' : `${names.size} tests were`;
-  console.log(`${tests} run again since the control waited: ${repeats.join(', ')}`);
+  note(`${tests} run again since the control waited: ${repeats.join(', ')}`);
 }
 
 /** The time of each test is an unstable option of the test program, which a stable one takes when this is set for it... */
@@ -59,8 +59,7 @@ const TIMED = ['-Z', 'unstable-options', '--report-time'];
 
 /** ... and for it alone: cargo would build everything anew. */
 function runner() {
-  const host = /^host: (\S+)$/m.exec(output('rustc', ['-vV']))[1];
-  return { [`CARGO_TARGET_${host.toUpperCase().replaceAll('-', '_')}_RUNNER`]: 'env RUSTC_BOOTSTRAP=1' };
+  return { [`CARGO_TARGET_${hostTarget().toUpperCase().replaceAll('-', '_')}_RUNNER`]: 'env RUSTC_BOOTSTRAP=1' };
 }
 
 await asMain(import.meta.url, cargoTest);

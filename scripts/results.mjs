@@ -10,13 +10,23 @@ let results;
  * @param tests the time that single tests took, as `{ name, seconds }`
  */
 export function count(passed, failed, tests = []) {
-  if (results === undefined) {
-    results = { passed: 0, failed: 0, tests: [] };
-    process.once('exit', finish);
-  }
+  begin();
   results.passed += passed;
   results.failed += failed;
   results.tests.push(...tests);
+}
+
+/** Shows a line, also in the summary of a command that runs this as one of its steps. */
+export function note(text) {
+  begin();
+  console.log(text);
+  results.notes.push(text);
+}
+
+function begin() {
+  if (results !== undefined) return;
+  results = { passed: 0, failed: 0, tests: [], notes: [] };
+  process.once('exit', finish);
 }
 
 function finish() {

@@ -35,7 +35,7 @@ class Run {
   #running = new Map();
   #ended = [];
   #failed = [];
-  #tests = { passed: 0, failed: 0, timed: [] };
+  #tests = { passed: 0, failed: 0, timed: [], notes: [] };
 
   constructor(title, steps) {
     const names = steps.map(({ name }) => name);
@@ -112,13 +112,14 @@ class Run {
     const { step, log, results, start } = state;
     const seconds = (performance.now() - start) / 1000;
     this.#running.delete(step.name);
-    const { passed, failed, tests } = existsSync(results)
+    const { passed, failed, tests, notes } = existsSync(results)
       ? JSON.parse(readFileSync(results, 'utf8'))
-      : { passed: 0, failed: 0, tests: [] };
+      : { passed: 0, failed: 0, tests: [], notes: [] };
     this.#tests.passed += passed;
     // A step that is no test, or a runner that died, counts as one failure: "0 failed" is for success alone.
     this.#tests.failed += failure && failed === 0 ? 1 : failed;
     this.#tests.timed.push(...tests.map((test) => ({ ...test, step: step.name })));
+    this.#tests.notes.push(...notes.map((text) => `${step.name}: ${text}`));
     const counted = passed + failed > 0 ? `, ${passed} passed, ${failed} failed` : '';
     if (failure === undefined && failed === 0) {
       this.#ended.push({ name: step.name, seconds });
@@ -151,6 +152,7 @@ class Run {
     };
     table('The slowest steps', slowest(this.#ended));
     table('The slowest tests', slowest(this.#tests.timed));
+    if (this.#tests.notes.length > 0) console.log(`\n${this.#tests.notes.join('\n')}`);
     const names = this.#failed.map(({ name }) => name).join(', ');
     console.log(`\n${this.title} ${names ? `failed (${names}) after` : 'passed in'} ${this.#clock().trim()}`);
     console.log(`${this.#tests.passed} passed, ${this.#tests.failed} failed`);
