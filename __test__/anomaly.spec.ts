@@ -8,7 +8,7 @@ import {
   type CreatorPlan,
 } from '@huntaze/rate-limit';
 import { freshId, stores } from './support/stores';
-import { PATIENT_MS, until } from './support/time';
+import { HANG_MS, until } from './support/time';
 
 const ignore = () => {};
 
@@ -21,7 +21,7 @@ describe.each(stores)('anomalies on $name', (store) => {
   beforeEach(() => {
     heard = [];
     warn = jest.spyOn(console, 'warn').mockImplementation(ignore);
-    configure({ redis: store.redis(), timeoutMs: PATIENT_MS, plans: { starter: 5 } });
+    configure({ redis: store.redis(), timeoutMs: HANG_MS, plans: { starter: 5 } });
   });
   afterEach(async () => {
     await close();
@@ -112,7 +112,7 @@ describe.each(stores)('anomalies on $name', (store) => {
   });
 
   test('a limiter of another kind: its own factor, no plan, off when false', async () => {
-    const options = { name: 'anomaly', limit: 4, windowMs: 60_000, redis: store.redis(), timeoutMs: PATIENT_MS };
+    const options = { name: 'anomaly', limit: 4, windowMs: 60_000, redis: store.redis(), timeoutMs: HANG_MS };
     const strict = new RateLimiter({ ...options, anomaly: { factor: 1.5 } });
     const blind = new RateLimiter({ ...options, anomaly: false });
     strict.onAnomaly((a) => heard.push(a));

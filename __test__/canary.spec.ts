@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { CANARY, FORMS, heard } from './support/canary';
 import { failures, Scene, type Op, type Place } from './support/failures';
 import { echoes } from './support/failures/echoes';
-import { PATIENT_MS, tryUntil } from './support/time';
+import { HANG_MS, tryUntil } from './support/time';
 
 // A password is given in every way there is, every failure is met with it, and it is nowhere: not in errors and their
 // causes, not in what inspecting a limiter shows, not in what the process prints with all of Node.js's logs turned on.
@@ -73,7 +73,7 @@ function endOf(text: string, way: string, op: Op): string | undefined {
  */
 function everyWay(place: Place, ops: readonly Op[], connectTimeoutMs?: number): Way[] {
   const { host, port, username, tls } = place;
-  const budget = connectTimeoutMs ?? PATIENT_MS;
+  const budget = connectTimeoutMs ?? HANG_MS;
   const once = connectTimeoutMs === undefined ? ops : ops.slice(0, 1);
   const [user, secret] = [username ?? '', encodeURIComponent(CANARY)];
   const url = `${tls ? 'rediss' : 'redis'}://${user}:${secret}@${host}:${port}`;
@@ -105,7 +105,7 @@ function everyWay(place: Place, ops: readonly Op[], connectTimeoutMs?: number): 
 const withPassword = failures.filter(({ password }) => password !== 'absent');
 
 test.each([...withPassword, ...echoes].map((f) => [f.code, f.name, f] as const))('%s: %s', async (_, __, failure) => {
-  const { code, ops = ['limit', 'check', 'status', 'reset'], timeoutMs = PATIENT_MS } = failure;
+  const { code, ops = ['limit', 'check', 'status', 'reset'], timeoutMs = HANG_MS } = failure;
   const ways = everyWay(await failure.arrange(scene), ops, failure.connectTimeoutMs);
   const unmet = new Set(ways.flatMap(({ way, ops }) => ops!.map((op) => `${way} ${op}: ${code}`)));
   const meet = async () => {
@@ -123,7 +123,7 @@ test.each([...withPassword, ...echoes].map((f) => [f.code, f.name, f] as const))
 test.each(['throws', 'rejects'])('a password function that fails and says why: it %s', async (how) => {
   const { port } = await scene.redis();
   const redis = { host: '127.0.0.1', port, password: { source: { [how]: `no ${CANARY} today` } } };
-  const text = await printed({ timeoutMs: PATIENT_MS, ways: [{ way: how, redis }] });
+  const text = await printed({ timeoutMs: HANG_MS, ways: [{ way: how, redis }] });
   expectSilence(text);
   expect(text).toContain(`${how} limit: NOAUTH`);
 });

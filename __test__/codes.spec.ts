@@ -3,7 +3,7 @@ import { RateLimitError, RateLimiter } from '@huntaze/rate-limit';
 import { at, failures, Scene, type Failure, type Op, type Place } from './support/failures';
 import { freePort } from './support/redis';
 import { freshId } from './support/stores';
-import { PATIENT_MS, within } from './support/time';
+import { HANG_MS, within } from './support/time';
 
 // The codes of `onStoreError: 'throw'`, each met for real through the public interface.
 
@@ -17,7 +17,7 @@ afterEach(async () => {
   await scene.end();
 });
 
-function limiter(place: Place, timeoutMs = PATIENT_MS, name = freshId(), connectTimeoutMs = PATIENT_MS): RateLimiter {
+function limiter(place: Place, timeoutMs = HANG_MS, name = freshId(), connectTimeoutMs = HANG_MS): RateLimiter {
   const { password } = scene;
   const redis = { ...place, password, connectTimeoutMs };
   const made = new RateLimiter({ name, limit: 5, windowMs: 60_000, onStoreError: 'throw', timeoutMs, redis });
@@ -42,7 +42,7 @@ async function failing(call: Promise<unknown>): Promise<Error & { code?: string 
  * Asks over a connection of its own, which another budget of the connect makes sure of: what a limiter remembers of its last failure
  * is no other's.
  */
-async function failingAfresh(place: Place, op: Op, { timeoutMs, connectTimeoutMs = PATIENT_MS }: Failure) {
+async function failingAfresh(place: Place, op: Op, { timeoutMs, connectTimeoutMs = HANG_MS }: Failure) {
   const asked = limiter(place, timeoutMs, freshId(), connectTimeoutMs - OPS.indexOf(op));
   const error = await failing(asked[op]('id'));
   await asked.close();

@@ -3,7 +3,7 @@
 import { RateLimiter } from '@huntaze/rate-limit';
 import { startRedis, type RedisServer } from './support/redis';
 import { freshId } from './support/stores';
-import { PATIENT_MS, tryUntil } from './support/time';
+import { HANG_MS, tryUntil } from './support/time';
 
 const MAX_BATCH = 64;
 const HOUR = 3_600_000;
@@ -43,7 +43,7 @@ describe('the cost of a check', () => {
       redis: server.options,
       anomaly: false,
       onStoreError: 'throw',
-      timeoutMs: PATIENT_MS,
+      timeoutMs: HANG_MS,
     });
     // Connected, and the script known to the server.
     await limiter.check('warm-up');
@@ -153,7 +153,7 @@ describe('the cost of a check', () => {
       redis: server.options,
       denyCacheMs: 60_000,
       anomaly: false,
-      timeoutMs: PATIENT_MS,
+      timeoutMs: HANG_MS,
     });
     const id = freshId();
     for (let i = 0; i < 3; i++) await patient.limit(id);

@@ -9,7 +9,7 @@ import {
   type Anomaly,
 } from '@huntaze/rate-limit';
 import { freshId, pass, stores } from './support/stores';
-import { PATIENT_MS, tryUntil, until } from './support/time';
+import { HANG_MS, tryUntil, until } from './support/time';
 
 const HOUR = 3_600_000;
 
@@ -23,7 +23,7 @@ describe.each(stores.filter(({ source }) => source === 'redis'))('the denied cac
       windowMs: HOUR,
       redis: store.redis(),
       onStoreError: 'throw',
-      timeoutMs: PATIENT_MS,
+      timeoutMs: HANG_MS,
       ...options,
     }));
 
@@ -74,7 +74,7 @@ describe.each(stores.filter(({ source }) => source === 'redis'))('the denied cac
       limit: 2,
       windowMs: HOUR,
       redis: store.redis(),
-      timeoutMs: PATIENT_MS,
+      timeoutMs: HANG_MS,
     });
     const id = freshId();
     const used = async () => {
@@ -92,7 +92,7 @@ describe.each(stores.filter(({ source }) => source === 'redis'))('the denied cac
 
   test('close() on an idle limiter is done when it returns, unless there is something to count', async () => {
     const redis = { host: '127.0.0.1', port: 1 };
-    const local = new RateLimiter({ name: 'afresh', limit: 1, windowMs: HOUR, redis, timeoutMs: PATIENT_MS });
+    const local = new RateLimiter({ name: 'afresh', limit: 1, windowMs: HOUR, redis, timeoutMs: HANG_MS });
     await local.check('id');
     expect((await local.limit('id')).allowed).toBe(false);
     void local.close();
@@ -112,7 +112,7 @@ describe.each(stores.filter(({ source }) => source === 'redis'))('the denied cac
   });
 
   test('its denials count towards anomalies, within a second and on close', async () => {
-    configure({ redis: store.redis(), timeoutMs: PATIENT_MS, plans: { starter: 5 } });
+    configure({ redis: store.redis(), timeoutMs: HANG_MS, plans: { starter: 5 } });
     const heard: Anomaly[] = [];
     const off = onAnomaly((anomaly) => heard.push(anomaly));
     const id = freshId();

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { RateLimiter, checkCreatorRateLimit, close } from '@huntaze/rate-limit';
 import { freePort, startRedis, type RedisServer } from './support/redis';
 import { freshId, overTls as store } from './support/stores';
-import { PATIENT_MS, tryUntil } from './support/time';
+import { HANG_MS, tryUntil } from './support/time';
 
 // Which variable means what is held by the Rust tests, row by row; here: that the variables of this realm arrive, that
 // the first set one wins, and that what is unusable is told and never the secret.
@@ -36,7 +36,7 @@ async function source(env: Record<string, string>): Promise<string> {
     limit: 5,
     windowMs: 1000,
     onStoreError: 'throw',
-    timeoutMs: PATIENT_MS,
+    timeoutMs: HANG_MS,
   });
   open.push(limiter);
   const asked = () =>

@@ -14,14 +14,14 @@ import {
   configure,
   testConnection,
 } from '@huntaze/rate-limit';
-import { patient } from './fixtures/patient.cjs';
+import { redisOptions } from './fixtures/redis-options.cjs';
 import { Cluster, SHARDS, Single, caFile, type Servers } from './servers/index.cjs';
 import { freePort, startRedis } from './support/redis';
 import { freshId } from './support/stores';
-import { PATIENT_MS, tryUntil } from './support/time';
+import { HANG_MS, tryUntil } from './support/time';
 
 const PACKAGE = JSON.stringify(join(__dirname, '..'));
-const PATIENT = JSON.stringify(join(__dirname, 'fixtures/patient.cjs'));
+const REDIS_OPTIONS = JSON.stringify(join(__dirname, 'fixtures/redis-options.cjs'));
 const PROCESSES = 4;
 const WORKERS = 5;
 
@@ -108,13 +108,13 @@ describe.each(flavours)('%s', (_, start) => {
     process.env = before;
   });
 
-  function limiter(name = freshId(), limit = 3, redis = patient()): RateLimiter {
-    const options = { name, limit, windowMs: 600_000, onStoreError: 'throw', timeoutMs: PATIENT_MS } as const;
+  function limiter(name = freshId(), limit = 3, redis = redisOptions()): RateLimiter {
+    const options = { name, limit, windowMs: 600_000, onStoreError: 'throw', timeoutMs: HANG_MS } as const;
     return new RateLimiter({ ...options, redis, anomaly: false });
   }
 
   async function noneLeft() {
-    for (const end = performance.now() + PATIENT_MS; performance.now() < end;) {
+    for (const end = performance.now() + HANG_MS; performance.now() < end;) {
       if ((await flavour.connections()).every((count) => count === 0)) return;
     }
     throw new Error(`${await flavour.connections()} connections are left`);
@@ -122,9 +122,9 @@ describe.each(flavours)('%s', (_, start) => {
 
   /** Runs a script in a process of its own and returns what it printed, and its code if it is not 0. */
   async function run(script: string, ...flags: string[]): Promise<string> {
-    const source = `const limits = require(${PACKAGE});\nlimits.configure({ redis: require(${PATIENT}).patient(), timeoutMs: ${PATIENT_MS} });\n${script}`;
+    const source = `const limits = require(${PACKAGE});\nlimits.configure({ redis: require(${REDIS_OPTIONS}).redisOptions(), timeoutMs: ${HANG_MS} });\n${script}`;
     const args = [...flags, '-e', source];
-    return promisify(execFile)(process.execPath, args, { env: process.env, timeout: 2 * PATIENT_MS }).then(
+    return promisify(execFile)(process.execPath, args, { env: process.env, timeout: 2 * HANG_MS }).then(
       ({ stdout, stderr }) => `${stdout}${stderr}`.trim(),
       ({ code, stdout, stderr }) => `${stdout}${stderr} ${code}`.trim(),
     );
@@ -136,7 +136,7 @@ describe.each(flavours)('%s', (_, start) => {
       limit: 3,
       windowMs: 600_000,
       onStoreError: 'throw',
-      timeoutMs: PATIENT_MS,
+      timeoutMs: HANG_MS,
     });
     // No variable gives more than a second to connect.
     const asked = () =>
@@ -169,9 +169,9 @@ describe.each(flavours)('%s', (_, start) => {
   });
 
   test('its connection can be tested, and is that of the checks', async () => {
-    configure({ redis: patient(), timeoutMs: PATIENT_MS });
+    configure({ redis: redisOptions(), timeoutMs: HANG_MS });
     await checkCreatorRateLimit(freshId());
-    const report = await testConnection({ timeoutMs: PATIENT_MS });
+    const report = await testConnection({ timeoutMs: HANG_MS });
     // The limiter's user has the rights that a limiter needs, and SET is none of them.
     const due =
       'REDIS_USERNAME' in flavour.variables ? { success: false, code: 'NOPERM' } : { success: true, ping: 'PONG' };

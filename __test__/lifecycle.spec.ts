@@ -10,7 +10,7 @@ import {
 } from '@huntaze/rate-limit';
 import { startRedis, type RedisServer } from './support/redis';
 import { freshId, pass } from './support/stores';
-import { PATIENT_MS, tryUntil, until } from './support/time';
+import { HANG_MS, tryUntil, until } from './support/time';
 
 describe('close and configure', () => {
   afterEach(() => close());
@@ -83,7 +83,7 @@ describe('over Redis', () => {
       limit: 100,
       windowMs: 60_000,
       redis: { ...redis.options, connections: 3 },
-      timeoutMs: PATIENT_MS,
+      timeoutMs: HANG_MS,
     });
     const id = freshId();
     const inFlight = Array.from({ length: 150 }, () => l.limit(id));
@@ -104,7 +104,7 @@ describe('over Redis', () => {
 
   test('limiters on the same Redis share its connection', async () => {
     const make = (name: string) =>
-      new RateLimiter({ name, limit: 5, windowMs: 1000, redis: redis.options, timeoutMs: PATIENT_MS });
+      new RateLimiter({ name, limit: 5, windowMs: 1000, redis: redis.options, timeoutMs: HANG_MS });
     const limiters = ['a', 'b', 'c'].map(make);
     await Promise.all(limiters.map((l) => l.check(1)));
     expect(redis.connections()).toBe(1);
@@ -120,7 +120,7 @@ describe('over Redis', () => {
       limit: 5,
       windowMs: 60_000,
       onStoreError: 'throw',
-      timeoutMs: PATIENT_MS,
+      timeoutMs: HANG_MS,
       redis: { ...locked.options, password: () => given[asked++]! },
     });
     await expect(l.check(1)).rejects.toMatchObject({ code: 'WRONGPASS' });
@@ -138,7 +138,7 @@ describe('over Redis', () => {
       limit: 5,
       windowMs: 60_000,
       onStoreError: 'throw',
-      timeoutMs: PATIENT_MS,
+      timeoutMs: HANG_MS,
       redis: {
         ...locked.options,
         password: () => {
@@ -179,7 +179,7 @@ describe('build time', () => {
   test('nothing connects at import, nor while Next.js builds; the first check after does', async () => {
     jest.isolateModules(() => require('@huntaze/rate-limit'));
     process.env.NEXT_PHASE = 'phase-production-build';
-    const l = new RateLimiter({ name: 'building', limit: 1, windowMs: 1000, timeoutMs: PATIENT_MS });
+    const l = new RateLimiter({ name: 'building', limit: 1, windowMs: 1000, timeoutMs: HANG_MS });
     expect((await l.limit(1)).source).toBe('memory');
     await checkCreatorRateLimit(freshId());
     await l.close();

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { RateLimitError, RateLimiter } from '@huntaze/rate-limit';
 import { freshId, pass, stores } from './support/stores';
-import { PATIENT_MS, tryUntil } from './support/time';
+import { HANG_MS, tryUntil } from './support/time';
 
 describe.each(stores)('RateLimiter on $name', (store) => {
   const open: RateLimiter[] = [];
@@ -11,7 +11,7 @@ describe.each(stores)('RateLimiter on $name', (store) => {
       limit,
       windowMs,
       redis: store.redis(),
-      timeoutMs: PATIENT_MS,
+      timeoutMs: HANG_MS,
       anomaly: false,
     });
     open.push(made);

@@ -2,7 +2,7 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { RateLimitError, checkCreatorRateLimit, close, configure, type CreatorPlan } from '@huntaze/rate-limit';
 import { freshId, pass, stores } from './support/stores';
-import { PATIENT_MS, tryUntil } from './support/time';
+import { HANG_MS, tryUntil } from './support/time';
 
 /** The route of the application, as it stands there. */
 async function route(creatorId: string, plan: CreatorPlan): Promise<Response> {
@@ -33,7 +33,7 @@ describe.each(stores)('a route in a plain HTTP server, on $name', (store) => {
 
   beforeAll(async () => {
     await store.start();
-    configure({ redis: store.redis(), timeoutMs: PATIENT_MS, windowMs: 1000, plans: { starter: 3 } });
+    configure({ redis: store.redis(), timeoutMs: HANG_MS, windowMs: 1000, plans: { starter: 3 } });
     server = createServer(async (request, response) => {
       const answer = await route(new URL(request.url!, url).searchParams.get('creator')!, 'starter');
       response.writeHead(answer.status, Object.fromEntries(answer.headers));

@@ -2,7 +2,7 @@ import { createServer, type AddressInfo, type Server } from 'node:net';
 import { RateLimitError, RateLimiter, type RateLimiterOptions, type RedisOptions } from '@huntaze/rate-limit';
 import { freePort, startRedis } from './support/redis';
 import { freshId } from './support/stores';
-import { PATIENT_MS, expectDeadline } from './support/time';
+import { HANG_MS, expectDeadline } from './support/time';
 
 // What a check does while Redis is away: here a port that refuses, and a server that accepts and never answers.
 
@@ -21,7 +21,7 @@ afterAll(() => new Promise((resolve) => hole.close(resolve)));
 function limiter(
   onStoreError: RateLimiterOptions['onStoreError'],
   redis: RedisOptions = { host: '127.0.0.1', port },
-  timeoutMs = PATIENT_MS,
+  timeoutMs = HANG_MS,
 ): RateLimiter {
   const made = new RateLimiter({
     name: freshId(),

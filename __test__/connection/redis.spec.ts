@@ -11,7 +11,7 @@ import {
 } from '@huntaze/rate-limit';
 import { freePort, startRedis, startRedisOn, type RedisServer } from '../support/redis';
 import { freshId, stores } from '../support/stores';
-import { PATIENT_MS, expectDeadline, until } from '../support/time';
+import { HANG_MS, expectDeadline, until } from '../support/time';
 
 // The test of the connection against real servers, and against those that are none.
 
@@ -23,10 +23,10 @@ afterEach(() => close());
 afterAll(() => server.stop());
 
 const PASSWORD = 'Zaunkoenig7';
-const PATIENT = { timeoutMs: PATIENT_MS };
+const PATIENT = { timeoutMs: HANG_MS };
 
 const creators = (redis: RedisOptions) =>
-  configure({ redis: { connectTimeoutMs: PATIENT_MS, ...redis }, timeoutMs: PATIENT_MS });
+  configure({ redis: { connectTimeoutMs: HANG_MS, ...redis }, timeoutMs: HANG_MS });
 const cli = (...command: string[]) => server.cli('-a', PASSWORD, '--no-auth-warning', ...command);
 
 describe.each(stores.filter(({ source }) => source === 'redis'))('on $name', (store) => {
@@ -34,7 +34,7 @@ describe.each(stores.filter(({ source }) => source === 'redis'))('on $name', (st
   afterAll(() => store.stop());
 
   test('every step is taken on the connection of the checks', async () => {
-    configure({ redis: store.redis(), timeoutMs: PATIENT_MS });
+    configure({ redis: store.redis(), timeoutMs: HANG_MS });
     await checkCreatorRateLimit(freshId());
     const report = (await testConnection(PATIENT)) as ConnectionSuccess;
     expect(report).toMatchObject({
@@ -88,7 +88,7 @@ test('a server that is away is told so, and found again, past a breaker that is 
 
 test('strangers share one trial a second; an operator has one of their own', async () => {
   creators({ url: server.url, password: PASSWORD });
-  const { GET } = connectionRoute({ operatorToken: 'Fink', timeoutMs: PATIENT_MS });
+  const { GET } = connectionRoute({ operatorToken: 'Fink', timeoutMs: HANG_MS });
   const sets = () => Number(/cmdstat_set:calls=(\d+)/.exec(cli('info', 'commandstats'))?.[1] ?? 0);
   const get = (headers = {}) => GET(new Request('http://localhost/', { headers }));
   const before = sets();
@@ -136,14 +136,14 @@ describe('a server that never answers', () => {
   afterAll(() => new Promise((resolve) => hole.close(resolve)));
 
   test('costs no more than the time that was given', async () => {
-    creators({ host: '127.0.0.1', port, connectTimeoutMs: PATIENT_MS });
+    creators({ host: '127.0.0.1', port, connectTimeoutMs: HANG_MS });
     await expectDeadline(300, async () => {
       expect(await testConnection({ timeoutMs: 300 })).toMatchObject({ success: false, code: 'ETIMEDOUT' });
     });
   });
 
   test('a close waits for the test that is under way, and no longer than that', async () => {
-    creators({ host: '127.0.0.1', port, connectTimeoutMs: PATIENT_MS });
+    creators({ host: '127.0.0.1', port, connectTimeoutMs: HANG_MS });
     const testing = testConnection({ timeoutMs: 300 });
     await close();
     expect(await testing).toMatchObject({ success: false });

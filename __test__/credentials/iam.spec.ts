@@ -4,7 +4,7 @@ import { Scene } from '../support/failures';
 import { freshId, pass } from '../support/stores';
 import { IamGate } from './gate';
 import { Load } from './load';
-import { PATIENT_MS, expectDeadline, tryUntil, until } from '../support/time';
+import { HANG_MS, expectDeadline, tryUntil, until } from '../support/time';
 
 // IAM tokens against a server of the tests' own that checks signature and expiry, in front of a real Redis.
 
@@ -37,11 +37,11 @@ const redis = (password: () => Promise<string>, username = USER) =>
     username,
     password,
     tls: { ca: gate.ca },
-    connectTimeoutMs: PATIENT_MS,
+    connectTimeoutMs: HANG_MS,
   }) as const;
 
 function limiter(password: () => Promise<string>, username = USER): RateLimiter {
-  const options = { name: 'iam', limit: 5, windowMs: 60_000, onStoreError: 'throw', timeoutMs: PATIENT_MS } as const;
+  const options = { name: 'iam', limit: 5, windowMs: 60_000, onStoreError: 'throw', timeoutMs: HANG_MS } as const;
   const made = new RateLimiter({ ...options, redis: redis(password, username) });
   limiters.push(made);
   return made;

@@ -2,7 +2,7 @@ import { RateLimiter, elastiCacheIam, type AwsCredentials, type Decision } from 
 import { Cluster, SHARDS } from '../servers/index.cjs';
 import { freshId } from '../support/stores';
 import { BEHIND, IamGate } from './gate';
-import { PATIENT_MS } from '../support/time';
+import { HANG_MS } from '../support/time';
 
 // Connections that stay for longer than their tokens hold, and than a login does: they log in again while checks go on.
 
@@ -58,11 +58,11 @@ function open(count: number, serverless = false): void {
     username: WHO.username,
     password,
     tls: { ca },
-    connectTimeoutMs: PATIENT_MS,
+    connectTimeoutMs: HANG_MS,
   };
   const options = { name: 'live', limit: 1_000_000, windowMs: 60_000, denyCacheMs: 0, redis } as const;
   limiters = Array.from({ length: count }, () => {
-    return new RateLimiter({ ...options, onStoreError: 'throw', timeoutMs: PATIENT_MS });
+    return new RateLimiter({ ...options, onStoreError: 'throw', timeoutMs: HANG_MS });
   });
 }
 

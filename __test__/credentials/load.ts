@@ -1,8 +1,8 @@
 import { RateLimiter, type Decision, type RedisOptions } from '@huntaze/rate-limit';
 import { freshId } from '../support/stores';
-import { PATIENT_MS, until } from '../support/time';
+import { HANG_MS, until } from '../support/time';
 
-const PATIENT = { timeoutMs: PATIENT_MS, denyCacheMs: 0 } as const;
+const PATIENT = { timeoutMs: HANG_MS, denyCacheMs: 0 } as const;
 
 /**
  * Checks that never stop, over a connection that stays, and over one after another that is made for a single check: processes
@@ -38,7 +38,7 @@ export class Load {
 
   #limiter(): RateLimiter {
     // Limiters with the same options share a connection, and these are to be strangers.
-    const redis = { ...this.#redis(), connectTimeoutMs: PATIENT_MS - this.newcomers };
+    const redis = { ...this.#redis(), connectTimeoutMs: HANG_MS - this.newcomers };
     return new RateLimiter({ name: 'load', limit: 1_000_000, windowMs: 60_000, redis, ...PATIENT });
   }
 

@@ -11,7 +11,7 @@ import {
 import type * as RateLimit from '@huntaze/rate-limit';
 import { freePort } from '../support/redis';
 import { freshId, pass, stores } from '../support/stores';
-import { PATIENT_MS, tryUntil } from '../support/time';
+import { HANG_MS, tryUntil } from '../support/time';
 
 const request = (init?: RequestInit) => new Request('http://localhost/answer', init);
 const hello = () => Response.json({ answer: 'hello' });
@@ -24,7 +24,7 @@ describe.each(stores)('a route of the creators on $name', (store) => {
   test('runs the handler while the quota lasts, and answers 429 from then on', async () => {
     configure({
       redis: store.redis(),
-      timeoutMs: PATIENT_MS,
+      timeoutMs: HANG_MS,
       windowMs: 3_600_000,
       plans: { starter: 2 },
       anomaly: false,
@@ -55,7 +55,7 @@ describe.each(stores)('a route of the creators on $name', (store) => {
   });
 
   test('who waits for Retry-After is let in', async () => {
-    configure({ redis: store.redis(), timeoutMs: PATIENT_MS, windowMs: 800, plans: { pro: 1 }, anomaly: false });
+    configure({ redis: store.redis(), timeoutMs: HANG_MS, windowMs: 800, plans: { pro: 1 }, anomaly: false });
     let id: string;
     const route = withRateLimit(hello, { id: () => id });
     const second = async () => {
@@ -160,7 +160,7 @@ describe('who asks, and for what', () => {
 
 test('the window told is that of the check, also where a configure() overtakes its answer', async () => {
   const redis = { host: '127.0.0.1', port: await freePort() };
-  const first = { redis, onStoreError: 'open', timeoutMs: PATIENT_MS, windowMs: 60_000, anomaly: false } as const;
+  const first = { redis, onStoreError: 'open', timeoutMs: HANG_MS, windowMs: 60_000, anomaly: false } as const;
   const pending = withRateLimit(hello, { id: freshId })(request());
   // Possible until the check is asked; and no answer of the store comes between two microtasks.
   for (let turn = 0; turn < 100; turn++) {
@@ -245,7 +245,7 @@ describe('what is thrown, is thrown on', () => {
   });
 
   test("by the store under onStoreError: 'throw'", async () => {
-    configure({ redis: { host: '127.0.0.1', port: await freePort() }, onStoreError: 'throw', timeoutMs: PATIENT_MS });
+    configure({ redis: { host: '127.0.0.1', port: await freePort() }, onStoreError: 'throw', timeoutMs: HANG_MS });
     const handler = jest.fn(hello);
     await expect(withRateLimit(handler, { id: freshId })(request())).rejects.toMatchObject({ code: 'ECONNREFUSED' });
     expect(handler).not.toHaveBeenCalled();

@@ -1,7 +1,7 @@
 import type { Server } from 'node:net';
 import { alone, blackHole, figures } from '../support/load';
 import { freePort, startRedis, type RedisServer } from '../support/redis';
-import { PATIENT_MS } from '../support/time';
+import { HANG_MS } from '../support/time';
 
 // The JavaScript thread never waits for Redis: its timers come as they do when as many promises are resolved by nobody. The two
 // take turns in one process. A machine that holds up the one and not the other in one measurement does not do so in each, and
@@ -71,7 +71,7 @@ async function once(says: (report: Report) => boolean, measure: () => Promise<Re
 
 test('200 checks in flight on a healthy Redis', async () => {
   const measure = async () => {
-    const report = await measured('Redis', { port: redis.port, timeoutMs: PATIENT_MS });
+    const report = await measured('Redis', { port: redis.port, timeoutMs: HANG_MS });
     expect(report.sources).toMatchObject({ redis: report.limiting.asked });
     return report;
   };
@@ -92,6 +92,6 @@ test.each([
 });
 
 test('the control: one wait of 250 ms, a deadline, is seen', async () => {
-  const measure = () => measured('a block of 250 ms', { port: redis.port, timeoutMs: PATIENT_MS, blockMs: 250 });
+  const measure = () => measured('a block of 250 ms', { port: redis.port, timeoutMs: HANG_MS, blockMs: 250 });
   expect(await once((report) => !runsFreely(report), measure)).toBe(true);
 });

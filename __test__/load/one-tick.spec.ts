@@ -2,7 +2,7 @@ import type { RedisOptions } from '@huntaze/rate-limit';
 import type { Server } from 'node:net';
 import { alone, blackHole, figures, megabytes, TwoLanes, type Held } from '../support/load';
 import { startRedis, type RedisServer } from '../support/redis';
-import { PATIENT_MS } from '../support/time';
+import { HANG_MS } from '../support/time';
 
 // A million checks called before the loop turns once: nobody can answer any of them until all have been asked.
 
@@ -84,9 +84,9 @@ async function oneTick(title: string, options: RedisOptions | undefined, timeout
  * another name, which the deadline is part of.
  */
 async function patient(options: RedisOptions): Promise<OneTick> {
-  const slow = ({ times }: Burst) => times.calling + times.settling >= PATIENT_MS - ATTEMPTS;
+  const slow = ({ times }: Burst) => times.calling + times.settling >= HANG_MS - ATTEMPTS;
   for (let attempt = 1; ; attempt++) {
-    const report = await oneTick('Redis, 60 s', options, PATIENT_MS - attempt);
+    const report = await oneTick('Redis, 60 s', options, HANG_MS - attempt);
     if (attempt === ATTEMPTS || !report.bursts.some(slow)) return report;
   }
 }

@@ -11,7 +11,7 @@ import {
 } from '@huntaze/rate-limit';
 import { freePort } from '../support/redis';
 import { freshId, stores } from '../support/stores';
-import { PATIENT_MS, tryUntil, within } from '../support/time';
+import { HANG_MS, tryUntil, within } from '../support/time';
 
 // Every check is counted once, by who decided it: the metrics say what the callers have seen.
 
@@ -56,7 +56,7 @@ describe.each(stores)('on $name', (store) => {
       limit: 5,
       windowMs: 60_000,
       redis: store.redis(),
-      timeoutMs: PATIENT_MS,
+      timeoutMs: HANG_MS,
     });
     const seen = new Seen();
     for (let i = 0; i < 10; i++) await seen.ask(limiter, 'one');
@@ -80,7 +80,7 @@ describe.each(stores)('on $name', (store) => {
   });
 
   test('a close loses nothing, and limiters of one name count together', async () => {
-    const options = { name: freshId(), limit: 5, windowMs: 60_000, redis: store.redis(), timeoutMs: PATIENT_MS };
+    const options = { name: freshId(), limit: 5, windowMs: 60_000, redis: store.redis(), timeoutMs: HANG_MS };
     const limiters = [new RateLimiter(options), new RateLimiter(options)] as const;
     await limiters[0].check('a');
     await limiters[1].check('b');
@@ -97,7 +97,7 @@ describe.each(stores)('on $name', (store) => {
       limit: 2,
       windowMs: 60_000,
       redis: store.redis(),
-      timeoutMs: PATIENT_MS,
+      timeoutMs: HANG_MS,
     });
     const heard = new Promise((resolve) => limiter.onAnomaly(resolve));
     for (let i = 0; i < 5; i++) await limiter.limit('a');
@@ -108,7 +108,7 @@ describe.each(stores)('on $name', (store) => {
 
   test('a worker thread counts with the others', async () => {
     const name = freshId();
-    const limiter = new RateLimiter({ name, limit: 5, windowMs: 60_000, redis: store.redis(), timeoutMs: PATIENT_MS });
+    const limiter = new RateLimiter({ name, limit: 5, windowMs: 60_000, redis: store.redis(), timeoutMs: HANG_MS });
     await limiter.check('a');
     const worker = new Worker(
       `const { workerData: { module, options } } = require('node:worker_threads');
@@ -119,7 +119,7 @@ describe.each(stores)('on $name', (store) => {
         eval: true,
         workerData: {
           module: require.resolve('../..'),
-          options: { name, limit: 5, windowMs: 60_000, redis: store.redis(), timeoutMs: PATIENT_MS },
+          options: { name, limit: 5, windowMs: 60_000, redis: store.redis(), timeoutMs: HANG_MS },
         },
       },
     );
@@ -138,7 +138,7 @@ test.each(['local', 'open', 'closed', 'throw'] as const)('an outage under %s', a
       limit: 3,
       windowMs: 60_000,
       onStoreError,
-      timeoutMs: PATIENT_MS,
+      timeoutMs: HANG_MS,
       redis: { host: '127.0.0.1', port },
     });
     const seen = new Seen();

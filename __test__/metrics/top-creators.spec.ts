@@ -8,7 +8,7 @@ import {
 } from '@huntaze/rate-limit';
 import { startRedis } from '../support/redis';
 import { freshId, stores } from '../support/stores';
-import { PATIENT_MS } from '../support/time';
+import { HANG_MS } from '../support/time';
 
 async function ask(id: string, plan: CreatorPlan, times: number): Promise<void> {
   for (let i = 0; i < times; i++) await checkCreatorRateLimit(id, plan).catch(() => {});
@@ -17,7 +17,7 @@ async function ask(id: string, plan: CreatorPlan, times: number): Promise<void> 
 describe.each(stores)('on $name', (store) => {
   beforeAll(() => store.start());
   // What was noted of an earlier test, and that its second was crowded, has gone with its close.
-  beforeEach(() => configure({ redis: store.redis(), timeoutMs: PATIENT_MS, anomaly: false }));
+  beforeEach(() => configure({ redis: store.redis(), timeoutMs: HANG_MS, anomaly: false }));
   afterEach(() => close());
   afterAll(() => store.stop());
 
@@ -71,7 +71,7 @@ describe.each(stores)('on $name', (store) => {
     const id = freshId();
     await ask(id, 'starter', 10);
     await close();
-    configure({ redis: store.redis(), timeoutMs: PATIENT_MS, plans: { starter: 20 } });
+    configure({ redis: store.redis(), timeoutMs: HANG_MS, plans: { starter: 20 } });
     // Known again when asked again.
     expect(await topCreators(64)).toEqual([]);
     await ask(id, 'starter', 1);
@@ -94,7 +94,7 @@ describe.each(stores)('on $name', (store) => {
 
 test('where they stand is the word of the store, over all processes', async () => {
   const server = await startRedis();
-  configure({ redis: server.options, timeoutMs: PATIENT_MS });
+  configure({ redis: server.options, timeoutMs: HANG_MS });
   const id = freshId();
   await ask(id, 'starter', 3);
   // What another process might do.
@@ -116,7 +116,7 @@ test.each([
   ['closed', []],
 ] as const)('while Redis is away, under %s', async (onStoreError, sources) => {
   const server = await startRedis();
-  configure({ redis: server.options, onStoreError, timeoutMs: PATIENT_MS });
+  configure({ redis: server.options, onStoreError, timeoutMs: HANG_MS });
   const id = freshId();
   await ask(id, 'starter', 5);
   await server.stop();
@@ -128,7 +128,7 @@ test.each([
 
 test('while Redis is away, under throw', async () => {
   const server = await startRedis();
-  configure({ redis: server.options, onStoreError: 'throw', timeoutMs: PATIENT_MS });
+  configure({ redis: server.options, onStoreError: 'throw', timeoutMs: HANG_MS });
   await checkCreatorRateLimit(freshId());
   await server.stop();
   await expect(topCreators()).rejects.toMatchObject({ code: expect.stringMatching(/^E(CONN|TIMEDOUT)/) });

@@ -2,10 +2,10 @@ import { spawn } from 'node:child_process';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { join } from 'node:path';
 import { startRedis, type RedisServer } from '../support/redis';
-import { PATIENT_MS } from '../support/time';
+import { HANG_MS } from '../support/time';
 
 const PACKAGE = JSON.stringify(join(__dirname, '../..'));
-const PATIENT = JSON.stringify(join(__dirname, '../fixtures/patient.cjs'));
+const REDIS_OPTIONS = JSON.stringify(join(__dirname, '../fixtures/redis-options.cjs'));
 
 /** Runs a script in a process of its own and returns how it ended. One that does not end by itself is killed. */
 function run(
@@ -14,7 +14,7 @@ function run(
 ): Promise<{ code: number | null; out: string; err: string }> {
   const child = spawn(process.execPath, ['-e', `const limits = require(${PACKAGE});\n${script}`], {
     env: { ...process.env, REDIS_URL: '', ...env },
-    timeout: PATIENT_MS,
+    timeout: HANG_MS,
   });
   let [out, err] = ['', ''];
   child.stdout.on('data', (chunk) => (out += chunk));
@@ -52,7 +52,7 @@ test('a check in flight keeps the process until it settles', async () => {
 test('an idle limiter with a live connection does not keep it', async () => {
   const script = `
     const limiter = new limits.RateLimiter({
-      name: 'idle', limit: 5, windowMs: 1000, redis: require(${PATIENT}).patient(), timeoutMs: ${PATIENT_MS} });
+      name: 'idle', limit: 5, windowMs: 1000, redis: require(${REDIS_OPTIONS}).redisOptions(), timeoutMs: ${HANG_MS} });
     limiter.limit(1).then((d) => { globalThis.kept = limiter; console.log(d.source); });`;
   expect(await run(script, { REDIS_URL: redis.url })).toEqual({ code: 0, out: 'redis', err: '' });
 });
@@ -68,7 +68,7 @@ test('who closes before it ends has counted every denial, the remembered ones to
   const script = `
     const limiter = new limits.RateLimiter({
       name: 'closing', limit: 50, windowMs: 3600000, denyCacheMs: 60000,
-      redis: require(${PATIENT}).patient(), timeoutMs: ${PATIENT_MS} });
+      redis: require(${REDIS_OPTIONS}).redisOptions(), timeoutMs: ${HANG_MS} });
     (async () => {
       let cached = 0;
       for (let i = 0; i < 91; i++) cached += (await limiter.limit('id')).source === 'deny-cache';

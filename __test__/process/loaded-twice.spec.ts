@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { startRedis, type RedisServer } from '../support/redis';
 import { freshId } from '../support/stores';
-import { PATIENT_MS } from '../support/time';
+import { HANG_MS } from '../support/time';
 
 let redis: RedisServer;
 beforeAll(async () => {
@@ -29,7 +29,7 @@ test('two copies of the face in one process: each its own promises and classes, 
       limit: 20,
       windowMs: 60_000,
       redis: redisOption,
-      timeoutMs: PATIENT_MS,
+      timeoutMs: HANG_MS,
       anomaly: false,
     } as const;
     const [la, lb] = [new a.RateLimiter(options), new b.RateLimiter(options)];
@@ -63,7 +63,7 @@ test('copies that are thrown away with checks in flight harm nobody', async () =
     limit: 5,
     windowMs: 1000,
     redis: redis.options,
-    timeoutMs: PATIENT_MS,
+    timeoutMs: HANG_MS,
   });
   expect((await limiter.limit(1)).source).toBe('redis');
   await limiter.close();

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { startRedis } from '../support/redis';
-import { PATIENT_MS } from '../support/time';
+import { HANG_MS } from '../support/time';
 
 const JEST = require.resolve('jest/bin/jest');
 
@@ -12,7 +12,7 @@ function runFixture(redisUrl: string) {
     testMatch: ['<rootDir>/*.test.js'],
     moduleNameMapper: { '^@huntaze/rate-limit$': join(__dirname, '../../index.js') },
     haste: { enableSymlinks: false },
-    testTimeout: PATIENT_MS,
+    testTimeout: HANG_MS,
   };
   const args = [JEST, '--runInBand', '--config', JSON.stringify(config), '--json'];
   const env = { ...process.env, REDIS_URL: redisUrl };

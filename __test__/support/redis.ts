@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { RedisOptions } from '@huntaze/rate-limit';
-import { PATIENT_MS } from './time';
+import { HANG_MS } from './time';
 
 const INSTALL =
   'redis-server is missing: install it with `apt-get install redis-server` (Debian, Ubuntu), `brew install redis` (macOS) or `apk add redis` (Alpine)';
@@ -58,7 +58,7 @@ export async function startRedisOn(port: number, ...options: string[]): Promise<
   return {
     port,
     url: `redis://127.0.0.1:${port}`,
-    options: { host: '127.0.0.1', port, connectTimeoutMs: PATIENT_MS },
+    options: { host: '127.0.0.1', port, connectTimeoutMs: HANG_MS },
     cli,
     connections: () => Number(/connected_clients:(\d+)/.exec(cli('info', 'clients'))![1]) - 1,
     ttls() {

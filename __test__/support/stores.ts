@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RedisOptions } from '@huntaze/rate-limit';
 import { freePort, startRedis, type RedisServer } from './redis';
-import { PATIENT_MS } from './time';
+import { HANG_MS } from './time';
 
 export { pass } from './time';
 
@@ -43,7 +43,7 @@ const memory: StoreUnderTest = {
 
 const redis = overRedis('redis', async () => {
   const server = await startRedis();
-  return [server, { url: server.url, connectTimeoutMs: PATIENT_MS }];
+  return [server, { url: server.url, connectTimeoutMs: HANG_MS }];
 });
 
 export const overTls = overRedis('redis over TLS with a password', async () => {
@@ -60,7 +60,7 @@ export const overTls = overRedis('redis over TLS with a password', async () => {
     ],
   );
   const tls = { ca: readFileSync(tlsFile('ca.pem'), 'utf8'), servername: 'redis.test' };
-  return [server, { host: '127.0.0.1', port, password: ['rotated-away', PASSWORD], tls, connectTimeoutMs: PATIENT_MS }];
+  return [server, { host: '127.0.0.1', port, password: ['rotated-away', PASSWORD], tls, connectTimeoutMs: HANG_MS }];
 });
 
 /** Each kind of store, on which suites of decisions are run. For the kinds of Redis there is flavours.spec.ts, and the contract in Rust. */

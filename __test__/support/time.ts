@@ -4,7 +4,7 @@ import { Worker } from 'node:worker_threads';
 // has to happen within a window is tried until it has; and a deadline is judged against a timer of the same run.
 
 /** The deadline of a check that the store is to decide, and the budget of its connect: the longest there are. */
-export const PATIENT_MS = 60_000;
+export const HANG_MS = 60_000;
 
 /**
  * Resolves once `ms` have passed on the machine's clock, which the servers on it share. setTimeout alone may fire a
@@ -18,10 +18,9 @@ export async function pass(ms: number): Promise<void> {
 
 /** Resolves once `holds` does. */
 export async function until(holds: () => boolean): Promise<void> {
-  const end = performance.now() + PATIENT_MS;
+  const end = performance.now() + HANG_MS;
   while (!holds()) {
-    if (performance.now() > end)
-      throw new Error(`it has not come to this within ${PATIENT_MS} ms: ${holds.toString()}`);
+    if (performance.now() > end) throw new Error(`it has not come to this within ${HANG_MS} ms: ${holds.toString()}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
@@ -37,7 +36,7 @@ export async function tryUntil<T>(
   serves: (result: T, took: number) => boolean,
   otherwise = 'no attempt has served',
 ): Promise<T> {
-  const end = performance.now() + PATIENT_MS;
+  const end = performance.now() + HANG_MS;
   for (;;) {
     const began = performance.now();
     const result = await attempt();

@@ -5,7 +5,7 @@ import { RateLimiter, type RedisOptions } from '@huntaze/rate-limit';
 import { Scene } from '../support/failures';
 import { ca, caFile, speaksTls } from '../support/failures/tls';
 import { freshId } from '../support/stores';
-import { PATIENT_MS } from '../support/time';
+import { HANG_MS } from '../support/time';
 
 // Nothing in an option, a URL or a variable turns verification off: against a server that nobody should believe, whatever
 // looks as if it might is refused by name, or changes nothing.
@@ -27,7 +27,7 @@ afterAll(() => scene.end());
 async function withOptions(redis: unknown): Promise<string | undefined> {
   let limiter: RateLimiter | undefined;
   try {
-    const asked = { limit: 5, windowMs: 60_000, onStoreError: 'throw', timeoutMs: PATIENT_MS } as const;
+    const asked = { limit: 5, windowMs: 60_000, onStoreError: 'throw', timeoutMs: HANG_MS } as const;
     limiter = new RateLimiter({ name: freshId(), ...asked, redis: redis as RedisOptions });
     return (await limiter.limit('id')).source;
   } catch (error) {
