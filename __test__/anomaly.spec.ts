@@ -3,6 +3,7 @@ import {
   checkCreatorRateLimit,
   close,
   configure,
+  getRateLimitStatus,
   onAnomaly,
   type Anomaly,
   type CreatorPlan,
@@ -28,8 +29,16 @@ describe.each(stores)('anomalies on $name', (store) => {
     warn.mockRestore();
   });
 
-  /** Resolves when so many have been heard of: who is denied by what is remembered may be counted a second later. */
-  const told = (count: number) => until(() => heard.length >= count);
+  /**
+   * Waits for `count` anomalies of this id, and for the next answer of the same limiter, with which another one would come. A
+   * denial from the cache may be counted a second later.
+   */
+  async function expectAnomalies(id: string, count: number, heardOf: () => number = () => heard.length) {
+    await until(() => heardOf() >= count);
+    await getRateLimitStatus(id, 'starter');
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(heardOf()).toBe(count);
+  }
 
   /** Asks `count` times and lets the listeners run. */
   async function ask(id: string | number, count: number, plan: CreatorPlan = 'starter') {
@@ -43,7 +52,7 @@ describe.each(stores)('anomalies on $name', (store) => {
     await ask(id, 10);
     expect(heard).toEqual([]);
     await ask(id, 1);
-    await told(1);
+    await expectAnomalies(id, 1);
     expect(heard).toEqual([
       { creatorId: id, plan: 'starter', requestsIn5Min: 11, threshold: 10, timestamp: expect.any(String) },
     ]);
@@ -51,15 +60,15 @@ describe.each(stores)('anomalies on $name', (store) => {
     await ask(id, 10);
     expect(heard).toHaveLength(1);
     await ask(id, 1);
-    await told(2);
-    expect(heard).toHaveLength(2);
+    await expectAnomalies(id, 2);
     off();
     expect(warn).not.toHaveBeenCalled();
   });
 
   test('with no listener it is logged, the id escaped', async () => {
-    await ask('7\n[AI Rate Limit] forged', 11);
-    await until(() => warn.mock.calls.length > 0);
+    const id = '7\n[AI Rate Limit] forged';
+    await ask(id, 11);
+    await expectAnomalies(id, 1, () => warn.mock.calls.length);
     expect(warn.mock.calls).toEqual([
       [
         '[AI Rate Limit] Anomaly detected',
@@ -82,9 +91,9 @@ describe.each(stores)('anomalies on $name', (store) => {
       onAnomaly(async () => Promise.reject(new Error('listener'))),
       onAnomaly((a) => heard.push(a)),
     ];
-    await ask(freshId(), 11);
-    await told(1);
-    expect(heard).toHaveLength(1);
+    const id = freshId();
+    await ask(id, 11);
+    await expectAnomalies(id, 1);
     for (const off of offs) off();
   });
 
@@ -96,18 +105,16 @@ describe.each(stores)('anomalies on $name', (store) => {
       void checkCreatorRateLimit(id, 'starter').catch(ignore);
     });
     await ask(id, 11 + 11);
-    await told(1);
-    await until(() => warn.mock.calls.length > 0);
+    await expectAnomalies(id, 1);
+    await expectAnomalies(id, 1, () => warn.mock.calls.length);
     expect(heard).toHaveLength(1);
-    expect(warn).toHaveBeenCalledTimes(1);
   });
 
   test('a crowd at once: exactly one a crossing', async () => {
     const off = onAnomaly((a) => heard.push(a));
     const id = freshId();
     await Promise.allSettled(Array.from({ length: 35 }, () => checkCreatorRateLimit(id, 'starter')));
-    await told(3);
-    expect(heard).toHaveLength(3);
+    await expectAnomalies(id, 3);
     off();
   });
 
@@ -120,7 +127,9 @@ describe.each(stores)('anomalies on $name', (store) => {
     const [a, b] = [freshId(), freshId()];
     for (let i = 0; i < 7; i++) await strict.limit(a);
     for (let i = 0; i < 30; i++) await blind.limit(b);
-    await told(1);
+    await until(() => heard.length > 0);
+    await Promise.all([strict.status(a), blind.status(b)]);
+    await new Promise((resolve) => setImmediate(resolve));
     expect(heard).toEqual([{ creatorId: a, requestsIn5Min: 7, threshold: 6, timestamp: expect.any(String) }]);
     await Promise.all([strict.close(), blind.close()]);
   });

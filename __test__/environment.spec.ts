@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { RateLimiter, checkCreatorRateLimit, close } from '@huntaze/rate-limit';
 import { freePort, startRedis, type RedisServer } from './support/redis';
 import { freshId, overTls as store } from './support/stores';
-import { HANG_MS, tryUntil } from './support/time';
+import { HANG_MS, despiteConnectTimeouts } from './support/time';
 
 // Which variable means what is held by the Rust tests, row by row; here: that the variables of this realm arrive, that
 // the first set one wins, and that what is unusable is told and never the secret.
@@ -28,7 +28,7 @@ afterEach(async () => {
   process.env = before;
 });
 
-/** Who decides where the variables say. No variable gives more than a second to connect, so that is tried again. */
+/** The source of a decision, where Redis is what these variables say. */
 async function source(env: Record<string, string>): Promise<string> {
   Object.assign(process.env, env);
   const limiter = new RateLimiter({
@@ -39,12 +39,7 @@ async function source(env: Record<string, string>): Promise<string> {
     timeoutMs: HANG_MS,
   });
   open.push(limiter);
-  const asked = () =>
-    limiter.limit(freshId()).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'ETIMEDOUT') throw error;
-      return undefined;
-    });
-  return (await tryUntil(asked, (decision) => decision !== undefined))!.source;
+  return (await despiteConnectTimeouts(() => limiter.limit(freshId()))).source;
 }
 
 test('nothing set: the embedded store', async () => {

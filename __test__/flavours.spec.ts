@@ -18,7 +18,7 @@ import { redisOptions } from './fixtures/redis-options.cjs';
 import { Cluster, SHARDS, Single, caFile, type Servers } from './servers/index.cjs';
 import { freePort, startRedis } from './support/redis';
 import { freshId } from './support/stores';
-import { HANG_MS, tryUntil } from './support/time';
+import { HANG_MS, despiteConnectTimeouts } from './support/time';
 
 const PACKAGE = JSON.stringify(join(__dirname, '..'));
 const REDIS_OPTIONS = JSON.stringify(join(__dirname, 'fixtures/redis-options.cjs'));
@@ -138,13 +138,7 @@ describe.each(flavours)('%s', (_, start) => {
       onStoreError: 'throw',
       timeoutMs: HANG_MS,
     });
-    // No variable gives more than a second to connect.
-    const asked = () =>
-      l.limit(freshId()).catch((error: NodeJS.ErrnoException) => {
-        if (error.code !== 'ETIMEDOUT') throw error;
-        return undefined;
-      });
-    expect((await tryUntil(asked, (decision) => decision !== undefined))!.source).toBe('redis');
+    expect((await despiteConnectTimeouts(() => l.limit(freshId()))).source).toBe('redis');
     await l.close();
     await noneLeft();
   });

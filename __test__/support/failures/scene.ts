@@ -29,10 +29,15 @@ export interface Failure {
   /** Happens only to a client that has a password, or only to one that has none. */
   readonly password?: 'needed' | 'absent';
   /**
-   * The code it has where the system delivers the end of the connection ahead of the server's last words, or where the machine
-   * is so busy that the budget of the connect runs out before.
+   * The code on a connection whose end the system delivers before the server's last reply, or whose connect runs out of time
+   * on a busy machine.
    */
   readonly orElse?: string;
+  /**
+   * The code where a busy machine uses up half of the connect budget of a client that the environment configures. It is one
+   * second and cannot be changed there; a client that takes options has a longer one.
+   */
+  readonly orElseFromEnvironment?: string;
   arrange(scene: Scene): Promise<Place>;
 }
 

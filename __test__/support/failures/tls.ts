@@ -57,6 +57,7 @@ export const tls: Failure[] = [
     name: 'TLS to a plain port of Redis, which waits for more, of a check that waits less',
     code: 'ETIMEDOUT',
     timeoutMs: 100,
+    orElseFromEnvironment: 'TLS',
     arrange: async (scene) => ({ ...at((await scene.redis()).port), tls: { ca } }),
   },
   {
@@ -69,6 +70,8 @@ export const tls: Failure[] = [
   {
     name: 'plain text to a TLS port',
     code: 'TLS',
+    // The client has no time left to ask in the other language.
+    orElseFromEnvironment: 'ECONNRESET',
     arrange: speaksTls,
   },
   {
