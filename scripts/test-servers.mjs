@@ -7,12 +7,11 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { chaos } from '../__test__/chaos/run.mjs';
+import { chaos, countRows } from '../__test__/chaos/run.mjs';
 import { build } from './build.mjs';
 import { cargoTest } from './cargo-test.mjs';
 import { install } from './install.mjs';
 import { jest } from './jest.mjs';
-import { count } from './results.mjs';
 import { Failure, asMain, output, root } from './run.mjs';
 import { serverNamed, serverNames } from './servers.mjs';
 
@@ -102,12 +101,8 @@ async function rustTests() {
   if (none.length > 0) throw new Failure(`no test is called ${none.join(', ')}`);
 }
 
-/** A fault that holds is a test that passed. */
 async function quickFaults() {
-  const rows = await chaos('--quick', '--no-build', `--only=${faults}`);
-  const failed = rows.filter(({ holds }) => !holds);
-  count(rows.length - failed.length, failed.length);
-  if (failed.length > 0) throw new Failure(`chaos: ${failed.map(({ id }) => id).join(', ')} failed`);
+  countRows(await chaos('--quick', '--no-build', `--only=${faults}`));
 }
 
 await asMain(import.meta.url, testServers);

@@ -36,7 +36,7 @@ export async function chaos(...args) {
     for (let fault; (fault = waiting.shift());) {
       const { row, printed } = await shown(fault, { quick, flavour });
       rows.set(fault, row);
-      console.log(`\n${rows.size}/${chosen.length} ${fault.id} ${fault.title}\n${printed.trimEnd()}`);
+      console.log(`\n${rows.size}/${chosen.length} ${fault.id} ${fault.title}\n${printed}`);
     }
   };
   await Promise.all(Array.from({ length: atOnce }, next));
@@ -59,12 +59,20 @@ async function shown({ id, title }, options) {
   child.once('message', (message) => (row = message));
   child.send({ id, options });
   const [code, signal] = await once(child, 'close');
-  const lost = { violations: [`its process ended with ${signal ?? code}`], notes: [], holds: false };
-  return { printed, row: row ?? { id, title, ...lost, seconds: (now() - start) / 1000 } };
+  const ended = [];
+  if (row === undefined) ended.push('its process sent no row');
+  // It may crash after it has sent its row, too.
+  if (code !== 0) ended.push(`its process ended with ${signal ?? code}`);
+  row ??= { id, title, notes: [], violations: [], seconds: (now() - start) / 1000 };
+  const violations = [...row.violations, ...ended];
+  return {
+    printed: [printed.trimEnd(), ...ended.map((text) => `  ! ${text}`)].join('\n'),
+    row: { ...row, violations, holds: violations.length === 0 },
+  };
 }
 
-await asMain(import.meta.url, async (...args) => {
-  const rows = await chaos(...args);
+/** Counts the rows as tests, with their times; one that does not hold has failed. */
+export function countRows(rows) {
   const failed = rows.filter(({ holds }) => !holds);
   const timed = rows.map(({ id, title, seconds }) => ({ name: `${id} ${title}`, seconds }));
   count(rows.length - failed.length, failed.length, timed);
@@ -72,4 +80,6 @@ await asMain(import.meta.url, async (...args) => {
     throw new Failure(
       `${failed.length} of ${rows.length} faults do not hold: ${failed.map(({ id }) => id).join(', ')}`,
     );
-});
+}
+
+await asMain(import.meta.url, async (...args) => countRows(await chaos(...args)));
