@@ -5,8 +5,8 @@ import { CLOCKS_MS } from './invariants.mjs';
 
 /** A process repeats a denial of Redis for so long at most (`denyCacheMs`). */
 const REMEMBERED_MS = 1000;
-/** What a process decides by itself is in Redis within this, where that answers. Only told with a broken promise. */
-const ENTERED_MS = 4000;
+/** Local admissions are replayed within this time once Redis answers. Only used in the text of a violation. */
+const REPLAYED_MS = 4000;
 
 /**
  * By Redis, an id is not admitted before the moment that an earlier denial has promised, nor is a later promise earlier.
@@ -42,17 +42,17 @@ export function promisesKept(history, stallsOf = () => []) {
       const { at, by } = latestPromise;
       const early = `${(at - latest).toFixed(1)} ms too early in process ${later.process}`;
       const since = `${(later.calledAt - by.settledAt).toFixed(1)} ms after ${by.source} said ${by.retryAfterMs} ms`;
-      // What was decided without Redis is entered there afterwards, and may move what Redis promises.
-      const entered = list.filter(
+      // Local admissions are replayed into Redis, and may move the retry time that it promises.
+      const replayed = list.filter(
         ({ source, outcome, settledAt }) =>
           source === 'local' &&
           outcome === 'allowed' &&
           settledAt <= later.settledAt &&
-          settledAt > by.calledAt - ENTERED_MS,
+          settledAt > by.calledAt - REPLAYED_MS,
       );
       example ??=
         `${key} ${later.outcome} by ${later.source} ${early}, ${since} in process ${by.process}, ` +
-        `${entered.length} admissions without Redis in the ${ENTERED_MS} ms before`;
+        `${replayed.length} local admissions in the ${REPLAYED_MS} ms before`;
     }
   }
   return broken === 0 ? [] : [`${broken} promises of a retry time broken: ${example}`];

@@ -32,15 +32,15 @@ export function unexplained(stage, decisions) {
   const found = [];
   for (const series of grouped(stage.history, (one) => `${one.process} ${one.limiter} ${shard(one)}`).values()) {
     if (!series.some((one) => wanted.has(one) && !byRedis(one))) continue;
-    let starved = false;
+    let waited = false;
     for (const one of series.sort((a, b) => a.settledAt - b.settledAt)) {
-      if (one.source === 'redis') starved = false;
+      if (one.source === 'redis') waited = false;
       if (byRedis(one)) continue;
       const { process, limiter, calledAt, settledAt } = one;
       const long = stage.limiters[limiter].timeoutMs / 2;
-      if (settledAt - calledAt >= long) starved = stage.waitedMs(process, calledAt, settledAt) >= long;
-      else starved ||= stage.waitedMs(process, settledAt - CONNECT_MS, settledAt) >= long;
-      if (wanted.has(one) && !starved) found.push(one);
+      if (settledAt - calledAt >= long) waited = stage.waitedMs(process, calledAt, settledAt) >= long;
+      else waited ||= stage.waitedMs(process, settledAt - CONNECT_MS, settledAt) >= long;
+      if (wanted.has(one) && !waited) found.push(one);
     }
   }
   return found;
@@ -49,7 +49,7 @@ export function unexplained(stage, decisions) {
 /** Outages that cost Redis no decision have not happened. */
 export function harmless(history, outages, recoveries) {
   const others = history.filter((decision) => !byRedis(decision));
-  const bit = ([from, to], i) =>
+  const disruptive = ([from, to], i) =>
     others.some(({ settledAt }) => settledAt >= from && settledAt <= to + (recoveries[i]?.took ?? 0));
-  return outages.every(bit) ? [] : ['an outage that cost Redis no decision'];
+  return outages.every(disruptive) ? [] : ['an outage that cost Redis no decision'];
 }

@@ -43,7 +43,7 @@ export class Stage {
    * @param through `{ host, port }` that the limiters are told: a server, or a proxy in front of it
    * @param quota what differs from QUOTA
    * @param besides more limiters, by name: what differs from QUOTA in each
-   * @param bites whether each outage must have cost Redis decisions: else it has not happened
+   * @param disruptive whether each outage must have cost Redis decisions: else it has not happened
    * @param redis what differs in the options of the connection; `redisBy`, in those of one policy
    * @param streams what differs from the callers of each policy
    * @param callerOf what process `i` is started with
@@ -61,10 +61,10 @@ export class Stage {
     server,
     through,
     policies,
-    { quota, besides = {}, redis, redisBy, streams, algorithm, bites = true },
+    { quota, besides = {}, redis, redisBy, streams, algorithm, disruptive = true },
   ) {
     const names = [...policies, ...Object.keys(besides)];
-    Object.assign(this, { context, server, through, names, algorithm, redis, redisBy, bites });
+    Object.assign(this, { context, server, through, names, algorithm, redis, redisBy, disruptive });
     const limiter = (name, own) => [name, { ...QUOTA, name, onStoreError: name, ...own }];
     this.limiters = Object.fromEntries([
       ...policies.map((policy) => limiter(policy, quota)),
@@ -149,18 +149,24 @@ export class Stage {
    * One outage: begins, lasts, ends. Records how long every process took to be answered by Redis again.
    *
    * @param lastMs how long it lasts at the least
-   * @param shows `(since) => boolean`: and until then. Left out: until it has cost Redis a decision, if it is to
+   * @param until `(since) => boolean`: and until that holds. Left out: until it has cost Redis a decision, if it is disruptive
    * @param returns what lets the server take commands again, where that is more than the `end`
    */
   async outage(
     what,
-    { begin, lastMs = 0, shows = this.bites ? this.bitten : () => true, end = () => {}, returns = end },
+    {
+      begin,
+      lastMs = 0,
+      until: effective = this.disruptive ? this.decidedWithoutRedis : () => true,
+      end = () => {},
+      returns = end,
+    },
   ) {
     this.context.step(what);
     const from = now();
     await begin();
     await sleep(lastMs);
-    await eventually(`${what} shows`, () => shows(from));
+    await eventually(`${what} has an effect`, () => effective(from));
     if (end !== returns) await end();
     await returns();
     const to = now();
@@ -170,9 +176,9 @@ export class Stage {
   }
 
   /** Whether a check that was asked for since then was decided without Redis. */
-  bitten = (since) => this.callers.some(({ progress }) => latestOf(progress.latest.other) >= since);
+  decidedWithoutRedis = (since) => this.callers.some(({ progress }) => latestOf(progress.latest.other) >= since);
 
-  /** Whether a check that was asked for since then has failed with the code; for `shows`. */
+  /** Whether a check that was asked for since then has failed with the code; for `until`. */
   told = (code) => (since) => this.callers.some(({ progress }) => progress.latest.codes[code] >= since);
 
   /** Whether Redis has decided a check that was asked for since then. */
@@ -306,7 +312,7 @@ export class Stage {
    */
   async finish({ lost, except = [], moreTtlMs = 0, recoveryMs = RECOVERY_MS, keys = true, still = false } = {}) {
     await this.quiet();
-    const { history, limiters, wallOffset, records, bites } = this;
+    const { history, limiters, wallOffset, records, disruptive } = this;
     const calls = records.reduce((sum, record) => sum + record.calls, 0);
     const { violations: late, figures } = invariants.punctual(history, limiters, (i) => records[i]);
     const found = {
@@ -326,7 +332,7 @@ export class Stage {
         )
         .concat(slowToHeal(this)),
       relapse: relapse(this),
-      bites: bites ? harmless(history, this.outages, this.recoveries) : [],
+      disruptive: disruptive ? harmless(history, this.outages, this.recoveries) : [],
       still: still ? [] : invariants.unblocked(records, (from, to) => this.context.waits.ownStalls(from, to)),
       I20: await this.#resources(),
       I21: this.#secrets(),

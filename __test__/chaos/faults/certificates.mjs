@@ -52,7 +52,7 @@ export default {
           await server.killClients();
         },
         lastMs: OUTAGE_MS,
-        shows: stage.told('TLS'),
+        until: stage.told('TLS'),
         end: () => show('renewed'),
       });
       outages.push([what, outage]);

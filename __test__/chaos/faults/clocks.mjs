@@ -12,7 +12,7 @@ export const serverClock = {
   async run(context) {
     const clock = context.clock(0);
     const server = await context.server({ clock });
-    const stage = await Stage.open(context, { server, bites: false });
+    const stage = await Stage.open(context, { server, disruptive: false });
     const moved = async (seconds) => {
       clock.set(seconds);
       await stage.asked(100);

@@ -31,7 +31,7 @@ export default {
     const server = await context.cluster({ secure: true, certificate, options, hostNames: undefined });
     const redis = { host: '127.0.0.1', tls: { ca: pem('ca') + pem('next-ca') } };
     // The renewal costs nothing.
-    const stage = await Stage.open(context, { server, redis, bites: false });
+    const stage = await Stage.open(context, { server, redis, disruptive: false });
     const sick = [await server.cluster.primary(SICK)];
     const show = (name) => server.sendAll(sick, 'CONFIG', 'SET', 'tls-cert-file', file(`${name}.pem`));
     await stage.outage('renewed while connected', {
@@ -47,7 +47,7 @@ export default {
           await server.killClients(sick);
         },
         lastMs: 300,
-        shows: stage.told('TLS'),
+        until: stage.told('TLS'),
         end: () => show('server'),
       });
       await healed(stage, SICK);

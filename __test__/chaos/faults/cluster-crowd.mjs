@@ -26,7 +26,7 @@ export default {
       redis: { connections: CONNECTIONS },
       redisBy: apart,
       // A connection that ends while nothing is under way on it costs nothing.
-      bites: false,
+      disruptive: false,
     });
     // They are opened one after the other, as traffic asks for them.
     await stage.measure(async () => (await server.clients()) >= ALL);

@@ -37,7 +37,7 @@ export const down = {
   async run(context) {
     const { server, stage } = await opened(context, { nodeTimeoutMs: NODE_TIMEOUT_MS });
     await server.sendAll(server.cluster.ports, 'CONFIG', 'SET', 'cluster-require-full-coverage', 'yes');
-    await dies(server, stage, { shows: stage.told('CLUSTERDOWN') });
+    await dies(server, stage, { until: stage.told('CLUSTERDOWN') });
     await stage.quiet();
     stage.must(stage.failedWith('CLUSTERDOWN') > 0, 'nobody was told CLUSTERDOWN');
     stage.noteCodes();

@@ -24,7 +24,7 @@ export const asked = {
   async run(context) {
     const server = await context.cluster();
     // A shard that hands over may do so between two checks.
-    const stage = await Stage.open(context, { server, quota: QUOTA, streams: STREAMS, bites: false });
+    const stage = await Stage.open(context, { server, quota: QUOTA, streams: STREAMS, disruptive: false });
     const snapshots = [];
     for (const how of [[], ['FORCE'], ['TAKEOVER']]) {
       await stage.outage(['failover', ...how].join(' '), {

@@ -12,7 +12,7 @@ export const live = {
   async run(context) {
     const server = await context.cluster();
     const { cluster } = server;
-    const stage = await Stage.open(context, { server, bites: false });
+    const stage = await Stage.open(context, { server, disruptive: false });
     // Those of the ids that are asked for most, and some of the others.
     const hot = Object.keys(stage.limiters).flatMap((limiter) => [0, 1, 2].map((n) => slotOfId(limiter, `hot-${n}`)));
     const cold = Array.from({ length: context.quick ? 10 : 40 }, (_, n) => slotOfId('local', `cold-${n}`));
@@ -44,7 +44,7 @@ export const halfWay = {
     const { cluster } = server;
     // Four ids of one slot for each limiter: asked for together, they are told TRYAGAIN while some of them have left.
     const ids = Object.fromEntries(['local', 'closed', 'throw'].map((limiter) => [limiter, ofOneSlot(limiter, 4)]));
-    const stage = await Stage.open(context, { server, streams: { ids }, bites: false });
+    const stage = await Stage.open(context, { server, streams: { ids }, disruptive: false });
     const slots = Object.entries(ids).map(([limiter, [id]]) => slotOfId(limiter, id));
     for (const [what, count] of [
       ['none of their keys has left', 0],

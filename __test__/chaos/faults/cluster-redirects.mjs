@@ -55,8 +55,8 @@ export const unroutable = {
   async run(context) {
     const server = await context.cluster({ hostNames: 'localhost' });
     const { cluster } = server;
-    // Who has a connection, or knows the place from before, needs no name.
-    const stage = await Stage.open(context, { server, bites: false });
+    // A process that is connected already, or remembers the node's address, resolves no name.
+    const stage = await Stage.open(context, { server, disruptive: false });
     const port = await cluster.primary(SICK);
     const known = (name) => async () => {
       const seen = await server.sendAll(cluster.ports, 'CLUSTER', 'SLOTS');

@@ -15,7 +15,7 @@ export default {
     const { username = 'default', password } = server.access;
     const next = `${password}next`;
     const redis = { password: [next, password] };
-    const stage = await Stage.open(context, { server, redis, bites: false });
+    const stage = await Stage.open(context, { server, redis, disruptive: false });
     const grant = (ports, ...rules) => server.sendAll(ports, 'ACL', 'SETUSER', username, ...rules);
 
     // As ElastiCache has it: the new one besides, then the new one alone. Connections that are there stay.
@@ -37,7 +37,7 @@ export default {
     await stage.outage('one shard runs no scripts for it', {
       begin: () => grant(sick, '-eval', '-evalsha'),
       lastMs: 500,
-      shows: stage.told('NOPERM'),
+      until: stage.told('NOPERM'),
       end: () => grant(sick, '+eval', '+evalsha'),
     });
     await healed(stage, SICK);
@@ -47,7 +47,7 @@ export default {
         await server.killClients(sick);
       },
       lastMs: 500,
-      shows: stage.told('WRONGPASS'),
+      until: stage.told('WRONGPASS'),
       end: () => grant(sick, 'resetpass', `>${next}`),
     });
     await healed(stage, SICK);

@@ -10,7 +10,7 @@ export default {
     const server = await context.server();
     const proxy = await context.proxy(server);
     // A connection that ends while nothing is under way on it costs nothing.
-    const stage = await Stage.open(context, { server, through: proxy, bites: false });
+    const stage = await Stage.open(context, { server, through: proxy, disruptive: false });
     const pass = () => proxy.set('pass');
     const ends = {
       'CLIENT KILL': () => server.killClients(),
@@ -22,7 +22,7 @@ export default {
       const { accepted } = proxy;
       const links = [...proxy.links];
       const ended = () => links.every((link) => !proxy.links.has(link));
-      await stage.outage(what, { begin, shows: ended, end: pass });
+      await stage.outage(what, { begin, until: ended, end: pass });
       stage.must(proxy.accepted > accepted, `${what}: no new connection`);
     }
     return stage.finish();

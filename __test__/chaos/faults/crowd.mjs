@@ -28,7 +28,7 @@ export default {
       redisBy: apart,
       streams: { asking: 4, thinkMs: 50 },
       // A connection that ends while nothing is under way on it costs nothing.
-      bites: false,
+      disruptive: false,
     });
     const connected = async () => Number((await server.info('clients')).connected_clients);
     // They are opened one after the other, as traffic asks for them.
@@ -37,7 +37,7 @@ export default {
     await stage.outage('killed', {
       begin: () => server.kill(),
       lastMs: 1000,
-      shows: stage.bitten,
+      until: stage.decidedWithoutRedis,
       returns: () => server.restart(),
     });
     await stage.outage('all connections closed', { begin: () => server.killClients() });

@@ -12,7 +12,12 @@ export default {
   async run(context) {
     const server = await context.server({ options: ['--timeout', 1] });
     // Its own timers stood still, not Redis.
-    const stage = await Stage.open(context, { server, processes: PROCESSES, streams: { asking: 6 }, bites: false });
+    const stage = await Stage.open(context, {
+      server,
+      processes: PROCESSES,
+      streams: { asking: 6 },
+      disruptive: false,
+    });
     const firsts = [];
     for (let round = 0; round < 2; round++) {
       await stage.all('stop');

@@ -4,7 +4,7 @@ import { Stage } from '../stage.mjs';
 import { eventually } from '../time.mjs';
 
 const KEYS = 3000;
-/** A minute for the keys, unless it is told to hurry; and it looks at its clients in between. */
+/** Loading takes a minute, until the delay is removed; clients are served in between. */
 const SLOWLY = ['--key-load-delay', '20000', '--loading-process-events-interval-bytes', '1024'];
 
 export default {
@@ -23,7 +23,7 @@ export default {
         const { loading } = await server.info('persistence');
         stage.must(loading === '1', 'the server was not LOADING');
       },
-      shows: stage.told('LOADING'),
+      until: stage.told('LOADING'),
       end: async () => {
         await server.config('key-load-delay', 0);
         await eventually('it is loaded', async () => (await server.info('persistence')).loading === '0');

@@ -12,7 +12,7 @@ export default {
     // The old one is in it: what looks for a secret finds either.
     const [old, next] = [context.password, `${context.password}next`];
     // Connections may be killed while nothing is under way on them.
-    const stage = await Stage.open(context, { server, redis: { password: [next, old] }, bites: false });
+    const stage = await Stage.open(context, { server, redis: { password: [next, old] }, disruptive: false });
     const user = (...rules) => server.send('ACL', 'SETUSER', 'default', ...rules);
     const lastMs = context.quick ? 300 : 1000;
 
@@ -35,12 +35,12 @@ export default {
         await user('resetpass', '>another');
         await server.killClients();
       },
-      shows: stage.told('WRONGPASS'),
+      until: stage.told('WRONGPASS'),
       end: () => user('resetpass', `>${next}`),
     });
     await stage.outage('the user may run no script', {
       begin: () => user('-eval', '-evalsha'),
-      shows: stage.told('NOPERM'),
+      until: stage.told('NOPERM'),
       end: () => user('+@all'),
     });
     await stage.quiet();

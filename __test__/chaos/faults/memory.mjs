@@ -15,7 +15,7 @@ export const full = {
     const [from, to] = await stage.outage('maxmemory reached', {
       begin: () => server.config('maxmemory', '1'),
       lastMs: context.quick ? 300 : 1000,
-      shows: stage.told('OOM'),
+      until: stage.told('OOM'),
       end: () => server.config('maxmemory', '0'),
     });
     await stage.quiet();
@@ -38,7 +38,7 @@ export const evicted = {
     const server = await context.server({ options: ['--notify-keyspace-events', 'Ee'] });
     const evictions = await listen(context, server);
     // Few ids: those that are asked for all the time go as well.
-    const stage = await Stage.open(context, { server, streams: { cold: 40 }, bites: false });
+    const stage = await Stage.open(context, { server, streams: { cold: 40 }, disruptive: false });
     // The default of ElastiCache. What has no TTL stays, so that there is always something to make room for.
     await server.config('maxmemory-policy', 'volatile-lru');
     await stage.outage('pressure', {
@@ -50,7 +50,7 @@ export const evicted = {
         }
       },
       lastMs: 1000,
-      shows: () => evictions.size > 0,
+      until: () => evictions.size > 0,
       end: async () => {
         await server.config('maxmemory', '0');
       },

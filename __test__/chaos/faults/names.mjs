@@ -16,7 +16,7 @@ export const unresolved = {
     const server = await context.server();
     const names = await named(context, server);
     // The connections there are need no name.
-    const stage = await opened(context, { names, server, bites: false });
+    const stage = await opened(context, { names, server, disruptive: false });
     const { address } = names.answer;
     const outages = [
       ['the name is not there', {}, 'ENOTFOUND'],
@@ -29,7 +29,7 @@ export const unresolved = {
           await server.killClients();
         },
         lastMs: 1000,
-        shows: stage.told(code),
+        until: stage.told(code),
         end: () => {
           names.answer = { address };
         },

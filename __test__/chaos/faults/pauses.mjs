@@ -20,7 +20,7 @@ export default {
         do {
           await server.send('CLIENT', 'PAUSE', lastMs);
           await server.send('PING');
-        } while (!stage.bitten(since));
+        } while (!stage.decidedWithoutRedis(since));
       },
     });
     return stage.finish();

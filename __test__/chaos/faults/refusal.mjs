@@ -15,7 +15,7 @@ export default {
         await server.config('maxclients', 1);
         await server.killClients();
       },
-      shows: stage.told('MAXCLIENTS'),
+      until: stage.told('MAXCLIENTS'),
       end: () => server.config('maxclients', 10_000),
     });
     await stage.quiet();

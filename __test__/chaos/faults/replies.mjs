@@ -40,7 +40,7 @@ export const outOfStep = {
     const server = await context.server();
     const proxy = await context.proxy(server);
     // One reply too many, while none is due, costs nothing.
-    const stage = await Stage.open(context, { server, through: proxy, bites: false });
+    const stage = await Stage.open(context, { server, through: proxy, disruptive: false });
     const from = now();
     // Until a check under `throw` was among those that were answered wrongly.
     for (let i = 0; i < (context.quick ? 2 : 4) || (i < MOST && !stage.told('PROTOCOL')(from)); i++) {
@@ -49,7 +49,7 @@ export const outOfStep = {
         const [put, gone] = [(link) => link.applied === proxy.setting, (link) => !proxy.links.has(link)];
         await stage.outage(kind, {
           begin: () => proxy.set(kind),
-          shows: () => links.every((link) => put(link) || gone(link)),
+          until: () => links.every((link) => put(link) || gone(link)),
           // Only connections that were in order are put out of step; they stay so.
           end: () => proxy.set('pass'),
         });

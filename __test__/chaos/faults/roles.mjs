@@ -24,7 +24,7 @@ export const demoted = {
         await server.send('REPLICAOF', other.host, other.port);
         await server.send('CLIENT', 'UNPAUSE');
       },
-      shows: stage.told('READONLY'),
+      until: stage.told('READONLY'),
       end: async () => {
         // Promoted while it takes over what the other has, it would have lost what it had itself.
         await inSync(other, server);

@@ -20,7 +20,7 @@ export const busy = {
         await eventually('the server is busy', async () => (await answer()).startsWith('BUSY'));
       },
       lastMs: 500,
-      shows: stage.told('BUSY'),
+      until: stage.told('BUSY'),
       end: () => server.send('SCRIPT', 'KILL'),
     });
     await stage.quiet();
@@ -37,7 +37,7 @@ export const flushed = {
     const server = await context.server();
     // Long enough that only a flush could keep a decision from being Redis's, and no slow moment of the machine. Nobody is to notice: the
     // script is sent again in the same check.
-    const stage = await Stage.open(context, { server, quota: { timeoutMs: 20_000 }, bites: false });
+    const stage = await Stage.open(context, { server, quota: { timeoutMs: 20_000 }, disruptive: false });
     const from = now();
     await stage.outage('once', { begin: () => server.send('SCRIPT', 'FLUSH'), lastMs: 300 });
     let flushes = 0;

@@ -44,13 +44,13 @@ export const slices = {
       server,
       through: proxy,
       streams: { asking: 3, thinkMs: 100 },
-      bites: false,
+      disruptive: false,
     });
     const from = now();
     await stage.outage('slices', {
       begin: () => proxy.set('slices'),
       lastMs: 2000,
-      shows: (since) => stage.hasDecided(since),
+      until: (since) => stage.hasDecided(since),
       end: () => proxy.set('pass'),
     });
     await stage.quiet();
