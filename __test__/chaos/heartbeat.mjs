@@ -8,8 +8,7 @@ const EVERY_MS = 20;
 const SILENT_MS = 50;
 
 export class Heartbeat {
-  /** `{ port, begin, end }` of each, in no order. */
-  silences = [];
+  #silences = new Map();
   #over = false;
 
   constructor(cluster) {
@@ -20,17 +19,14 @@ export class Heartbeat {
     this.#over = true;
   }
 
-  /** For how long the node that was silent longest was so, in a stretch. */
-  within(from, to) {
-    const silent = new Map();
-    for (const { port, begin, end } of this.silences) {
-      if (begin < to && end > from)
-        silent.set(port, (silent.get(port) ?? 0) + Math.min(to, end) - Math.max(from, begin));
-    }
-    return Math.max(0, ...silent.values());
+  /** The silences of each node as waits; see waits.mjs. */
+  get waits() {
+    return [...this.#silences.values()];
   }
 
   async #ask(cluster, port) {
+    const silences = [];
+    this.#silences.set(port, silences);
     for (; !this.#over; await sleep(EVERY_MS)) {
       const at = now();
       const meant = () => cluster.speaking().includes(port);
@@ -39,7 +35,8 @@ export class Heartbeat {
         () => true,
         () => false,
       );
-      if (answered && meant() && now() - at > SILENT_MS) this.silences.push({ port, begin: at, end: now() });
+      const ms = now() - at;
+      if (answered && meant() && ms > SILENT_MS) silences.push([at, at + ms, ms]);
     }
   }
 }

@@ -3,7 +3,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { admissions, byIdOf, countUpTo, grouped, mostInWindow } from './history.mjs';
-import { waitedMs } from './waits.mjs';
+import { unionMs } from './waits.mjs';
 
 /** A settled promise waits for a turn of the event loop: what the contract calls scheduling. */
 export const SCHEDULING_MS = 100;
@@ -96,15 +96,15 @@ export function punctual(history, limiters, waitsOf) {
   const figures = { slowestMs: 0, slowestRunningMs: 0, late: 0, longestStallMs: 0, longestQueuedMs: 0 };
   const atMost = (name, ms) => (figures[name] = Math.max(figures[name], ms));
   for (const [process, list] of grouped(history, (decision) => decision.process)) {
-    const waits = waitsOf(process);
-    for (const [from, to] of waits.stalls) atMost('longestStallMs', to - from);
-    for (const [, , ms] of waits.queued) atMost('longestQueuedMs', ms);
+    const { stalls, queued } = waitsOf(process);
+    for (const [, , ms] of stalls) atMost('longestStallMs', ms);
+    for (const [, , ms] of queued) atMost('longestQueuedMs', ms);
     for (const { limiter, calledAt, settledAt } of list) {
       const took = settledAt - calledAt;
       atMost('slowestMs', took);
       const due = limiters[limiter].timeoutMs + SCHEDULING_MS;
       if (took <= Math.min(due, figures.slowestRunningMs)) continue;
-      const running = took - waitedMs(waits, calledAt, settledAt);
+      const running = took - unionMs([stalls, queued], calledAt, settledAt);
       atMost('slowestRunningMs', running);
       if (running > due) figures.late++;
     }
@@ -121,7 +121,7 @@ export function punctual(history, limiters, waitsOf) {
 export function unblocked(records, machineMs = () => 0) {
   return records.flatMap(({ stalls }, i) =>
     stalls
-      .map(([from, to, queuedMs]) => to - from - Math.max(queuedMs, machineMs(from, to)))
+      .map(([from, to, ms, queuedMs]) => ms - Math.max(queuedMs, machineMs(from, to)))
       .filter((ms) => ms > STILL_MS)
       .map((ms) => `process ${i} stood still for ${Math.round(ms)} ms`),
   );
@@ -163,6 +163,20 @@ const CODES = new Set(
 );
 
 /**
+ * So much sooner an admission that was replayed may leave Redis's window than this judge's, in ms.
+ *
+ * A process stamps an admission `m`, takes its age `L - m` at `L` of the same clock, and Redis enters it at `R - (L - m)`, by its own
+ * TIME `R` when the script runs. All are whole ms, rounded down. The script runs after the age was taken and the process's clock is never
+ * ahead of the machine's, which Redis reads: `R >= L`, and the entry is at `m` or later. A process or a network that stalls in between
+ * makes `R - L` larger, and the entry later still. It leaves when Redis's clock says `m + window`, or later.
+ *
+ * The judge places `m` and Redis's moments on the monotonic clock, by offsets that two processes have read of `Date.now()`: each
+ * rounds down, by less than 1 ms, and is off by half of the shortest of twenty readings (see clock.cjs), which are microseconds. So `m`
+ * is placed less than 1 ms later than Redis's moments, and the errors of both readings come on top.
+ */
+const OFFSETS_MS = 1.5;
+
+/**
  * Replay: what a process admitted by itself during an outage counts in Redis from that process's first decision by Redis
  * on, and in a cluster by the shard of the id. An admission of Redis then has at most `limit` in its window, those of its own
  * and those known of the processes. `outages` are `[from, to]`, to when Redis answers again.
@@ -186,9 +200,10 @@ export function replayed(history, limiters, wallOffset, outages, shardOf = () =>
       for (const { at, calledAt } of ofRedis) {
         // All that was admitted by itself has to be known by then, or is not counted here.
         const unknown = known.filter(({ from }) => from > calledAt).length;
-        const inWindow = (moments) => countUpTo(moments, at) - countUpTo(moments, at - windowMs);
-        const total = inWindow(redisAt) + Math.max(0, inWindow(knownAt) - unknown);
-        if (inWindow(knownAt) > 0 && total > limit) violations.push(`${key}: ${total} of ${limit} after replay`);
+        const inWindow = (moments, edge = 0) => countUpTo(moments, at) - countUpTo(moments, at - windowMs + edge);
+        const local = inWindow(knownAt, OFFSETS_MS);
+        const total = inWindow(redisAt) + Math.max(0, local - unknown);
+        if (local > 0 && total > limit) violations.push(`${key}: ${total} of ${limit} after replay`);
       }
     }
   }

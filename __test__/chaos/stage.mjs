@@ -11,7 +11,6 @@ import { secret } from './secrets.mjs';
 import { slowToHeal } from './shards.mjs';
 import { SETTLED, SETTLED_MS, harmless, relapse, unexplained } from './settled.mjs';
 import { HANG_MS, eventually, now, sleep, until, wallOffset } from './time.mjs';
-import { waitedMs } from './waits.mjs';
 
 /** A few small quotas that are used up all the time, so that denials, limits and expiry matter, and a short window, so
  *  that many of them pass. */
@@ -270,10 +269,10 @@ export class Stage {
     };
   }
 
-  /** How long the process, the suite or a server waited for a processor or stood still, in a stretch. */
+  /** For how much of a stretch the process, the suite or a server waited for a processor or stood still. */
   waitedMs(process, from, to) {
-    const ofNodes = this.server.heartbeat?.within(from, to) ?? 0;
-    return waitedMs(this.records[process], from, to) + Math.max(ofNodes, this.context.waits.within(from, to));
+    const { stalls, queued } = this.records[process];
+    return this.context.waits.within(from, to, { process: [stalls, queued], nodes: this.server.heartbeat?.waits });
   }
 
   /** The decisions of a stretch that Redis did not make, and for which nothing that was waited for is the reason. */

@@ -1,5 +1,7 @@
 // For how long a check, or what it needs, had to wait for a processor or for a process that stood still. A claim of time is judged
 // without it, and so the same on a busy machine as on an idle one. It is measured, never assumed.
+//
+// A wait is `[from, to, ms]`: of that stretch, `ms` were spent waiting. Where in it is not known: each part has its share.
 
 import processWaits from './process/waits.cjs';
 import { now } from './time.mjs';
@@ -7,38 +9,52 @@ import { now } from './time.mjs';
 const { Thread, watchWaits } = processWaits;
 
 const TICK_MS = 10;
+/** Less is what any thread waits for. */
+const QUEUED_MS = 1;
 
 /** What the servers of a fault, and the suite's own process with the proxies in it, waited for. */
 export class Waits {
-  #own = watchWaits();
-  #servers = new Map();
+  /** The waits of each server, by pid. */
+  servers = new Map();
+  #own;
   #timer;
 
-  /** @param pids of the servers that run: asked again and again, they are killed and started */
-  constructor(pids) {
+  /** @param pids of the servers that run: asked again and again, they are killed and started
+   *  @param own the stalls of the suite's process; see process/waits.cjs */
+  constructor(pids, own = watchWaits()) {
+    this.#own = own;
+    const threads = new Map();
     let last = now();
     this.#timer = setInterval(() => {
       const at = now();
       for (const pid of pids()) {
-        if (!this.#servers.has(pid)) this.#servers.set(pid, { thread: new Thread(`/proc/${pid}`), queued: [] });
-        const { thread, queued } = this.#servers.get(pid);
-        const ms = thread.queuedMs();
-        if (ms > 1) queued.push([last, at, ms]);
+        if (!threads.has(pid)) {
+          threads.set(pid, new Thread(`/proc/${pid}`));
+          this.servers.set(pid, []);
+        }
+        const ms = threads.get(pid).queuedMs();
+        if (ms > QUEUED_MS) this.servers.get(pid).push([last, at, ms]);
       }
       last = at;
     }, TICK_MS);
     this.#timer.unref();
   }
 
-  /** Of the suite's process and of the server that waited most. */
-  within(from, to) {
-    const servers = [...this.#servers.values()].map(({ queued }) => queuedWithin(queued, from, to));
-    return this.ownStalls(from, to) + Math.max(0, ...servers);
+  /**
+   * For how long the suite's process or a server waited in a stretch: of the servers, the one for which that is longest.
+   *
+   * @param process lists of waits of the process that asked a server, to be counted with those of the suite and of that server
+   * @param nodes more lists of waits, each of one server
+   */
+  within(from, to, { process = [], nodes = [] } = {}) {
+    const all = [...process, this.#own.stalls];
+    const withEach = [[], ...this.servers.values(), ...nodes].map((server) => unionMs([...all, server], from, to));
+    return Math.max(...withEach);
   }
 
   /** For how long the suite's process stood still. */
   ownStalls(from, to) {
-    return sumWithin(this.#own.stalls, from, to);
+    return unionMs([this.#own.stalls], from, to);
   }
 
   close() {
@@ -46,32 +62,43 @@ export class Waits {
   }
 }
 
-/** Of stretches `[from, to, ms]` in their order, those that overlap with this one. Without ms, a stretch counts as far as it
- *  overlaps. */
-export function sumWithin(stretches, from, to, msOf = ([begin, end]) => Math.min(to, end) - Math.max(from, begin)) {
-  let sum = 0;
-  for (let i = firstEndingAfter(stretches, from); i < stretches.length && stretches[i][0] < to; i++) {
-    sum += msOf(stretches[i]);
+/**
+ * For how much of a stretch there was a wait in one of the lists. Threads that wait for a processor do so in the same milliseconds
+ * when all cores are busy, so of waits that overlap only the one with the largest share counts. The sum never exceeds the stretch.
+ */
+export function unionMs(lists, from, to) {
+  const waits = lists.flatMap((list) => overlapping(list, from, to));
+  const edges = [...new Set(waits.flatMap(([begin, end]) => [begin, end]))].sort((a, b) => a - b);
+  waits.sort(([a], [b]) => a - b);
+  let [sum, next, open] = [0, 0, []];
+  for (let i = 0; i + 1 < edges.length; i++) {
+    const [begin, end] = [edges[i], edges[i + 1]];
+    for (; next < waits.length && waits[next][0] <= begin; next++) open.push(waits[next]);
+    open = open.filter(([, until]) => until > begin);
+    sum += (end - begin) * Math.max(0, ...open.map(([, , share]) => share));
   }
-  return sum;
+  return Math.min(sum, to - from);
 }
 
-/** The whole of what was waited for in stretches that overlap: where in them it was is not known. */
-export function queuedWithin(queued, from, to) {
-  return sumWithin(queued, from, to, ([, , ms]) => ms);
+/** The waits as far as they are in the stretch, each `[from, to, share]`. */
+function overlapping(waits, from, to) {
+  const found = [];
+  for (let i = firstEndingAfter(waits, from); i < waits.length; i++) {
+    const [began, ended, ms] = waits[i];
+    // The kernel adds a wait when it ends: one that is longer than the stretch began before it.
+    const since = Math.min(began, ended - ms);
+    if (since >= to) break;
+    found.push([Math.max(from, since), Math.min(to, ended), ms / (ended - since)]);
+  }
+  return found;
 }
 
-function firstEndingAfter(stretches, from) {
-  let [low, high] = [0, stretches.length];
+function firstEndingAfter(waits, from) {
+  let [low, high] = [0, waits.length];
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (stretches[middle][1] <= from) low = middle + 1;
+    if (waits[middle][1] <= from) low = middle + 1;
     else high = middle;
   }
   return low;
-}
-
-/** How long a process stood still or its thread for I/O waited, in a stretch. */
-export function waitedMs({ stalls, queued }, from, to) {
-  return sumWithin(stalls, from, to) + queuedWithin(queued, from, to);
 }

@@ -5,6 +5,9 @@ import { promisesKept } from '../promises.mjs';
 import { returned } from '../resources.mjs';
 import { secret } from '../secrets.mjs';
 import { unexplained } from '../settled.mjs';
+import { others, shardOf, slowToHeal } from '../shards.mjs';
+import { Stage } from '../stage.mjs';
+import { Waits, unionMs } from '../waits.mjs';
 
 const limiters = {
   local: { limit: 2, windowMs: 100, timeoutMs: 50, onStoreError: 'local' },
@@ -84,13 +87,16 @@ export default {
     // A process that stood still is not late, one that did not is.
     const late = (waits) =>
       invariants.punctual(bad.punctual, limiters, () => ({ ...RUNNING, ...waits })).violations.length;
-    must(late({ stalls: [[1050, 1150, 0]] }) === 0, 'a process that stood still counts as late');
-    must(late({ stalls: [[1300, 1400, 0]] }) > 0, 'a stall at another time excuses a late promise');
+    must(late({ stalls: [[1050, 1150, 100, 0]] }) === 0, 'a process that stood still counts as late');
+    must(late({ stalls: [[1300, 1400, 100, 0]] }) > 0, 'a stall at another time excuses a late promise');
     must(late({ queued: [[1040, 1140, 60]] }) === 0, 'a thread that waited for a processor counts as late');
     must(late({ queued: [[1040, 1140, 40]] }) > 0, 'a thread that waited for less excuses a late promise');
-    const blocked = (queuedMs) => invariants.unblocked([{ stalls: [[1000, 3000, queuedMs]] }]).length;
+    const blocked = (queuedMs) => invariants.unblocked([{ stalls: [[1000, 3000, 2000, queuedMs]] }]).length;
     must(blocked(0) > 0, 'a process that was kept from running is not found');
     must(blocked(1500) === 0, 'a process that waited for a processor counts as kept from running');
+    overlapping(must);
+    farEdge(must);
+    healthyShards(must);
     // Redis's absence has a reason in a process that waited, until Redis decides again.
     const stage = { server: {}, limiters, waitedMs: (_, from, to) => (from < 1000 && to > 950 ? 40 : 0) };
     const away = (at, took) => decision(at, { source: 'local', calledAt: at - took, settledAt: at });
@@ -104,6 +110,84 @@ export default {
       must(returned([size], [{ ...size, [name]: size[name] * 3 }]).length > 0, `a leak of ${name} is not found`);
     }
     must(secret('hidden', [['a log', 'AUTH hidden']]).length > 0, 'a secret in a log is not found');
-    return { violations, notes: [`${Object.keys(bad).length + 16} histories and measurements`] };
+    return { violations, notes: [`${Object.keys(bad).length + 27} histories and measurements`] };
   },
 };
+
+/** A stage of one process, that has waited: see waits.mjs. */
+function stageThat({ stalls = [], queued = [], suite = [], servers = [], nodes = [] }) {
+  const waits = new Waits(() => [], { stalls: suite });
+  waits.close();
+  servers.forEach((list, pid) => waits.servers.set(pid, list));
+  return new Judged({ waits }, { heartbeat: { waits: nodes } }, [{ stalls, queued }]);
+}
+
+class Judged extends Stage {
+  constructor(context, server, records) {
+    super(context, server, undefined, ['local'], {});
+    this.records = records;
+  }
+}
+
+/** Who waits in the same milliseconds as another one excuses no more than those. */
+function overlapping(must) {
+  const from = 100_000;
+  /** In each tick of 20 s, 3 of 10 ms. */
+  const third = Array.from({ length: 2000 }, (_, i) => [from + 10 * i, from + 10 * (i + 1), 3]);
+  const healing = { shard: 1, process: 0, from, to: from + 20_000 };
+  const late = (waits) => {
+    const stage = stageThat(waits);
+    stage.healings.push(healing);
+    return slowToHeal(stage).length > 0;
+  };
+  const stall = [[from, from + 16_000, 16_000, 0]];
+  const halves = [[[from, from + 8000, 8000, 0]], [[from + 8000, from + 16_000, 8000]]];
+  must(late({}), 'a shard that decides again after 20 s is not found');
+  must(!late({ stalls: stall }), 'a process that stood still for 16 of 20 s is late');
+  must(late({ stalls: third, queued: third, servers: [third] }), 'waits of the same milliseconds are added');
+  must(late({ suite: third, queued: third, nodes: [third] }), 'waits of the suite and of a node are added');
+  must(!late({ stalls: halves[0], servers: [halves[1]] }), 'waits one after the other are not added');
+  must(late({ servers: halves }), 'waits of two servers are added');
+  const alone = { ...RUNNING, stalls: [[1050, 1080, 30, 0]], queued: [[1050, 1080, 30]] };
+  must(
+    invariants.punctual(bad.punctual, limiters, () => alone).violations.length > 0,
+    'a stall and a wait for a processor in it are added',
+  );
+  const whole = [[from - 10, from + 20, 30]];
+  must(unionMs([whole, whole, whole], from, from + 10) === 10, 'more was waited for than the stretch is long');
+  // Noticed when it was over: it began before the tick.
+  const long = [[from + 190, from + 200, 150]];
+  must(unionMs([long], from + 60, from + 160) === 100, 'a wait is only in the tick in which it ended');
+}
+
+/** What was admitted without Redis a few ms inside of the window counts; at its far edge the clocks do not tell. */
+function farEdge(must) {
+  const { windowMs } = limiters.local;
+  const replayed = (inside) => {
+    const local = [1496 + inside, 1499].map((at) => decision(at, { source: 'local' }));
+    const history = [...local, decision(1520, { id: 'b' }), decision(1496 + windowMs)];
+    return invariants.replayed(history, limiters, 0, [[1000, 1500]]).length;
+  };
+  must(replayed(0) === 0, 'what left the window counts');
+  must(replayed(1) === 0, 'two clocks that read whole ms make an admission too many');
+  must(replayed(2) > 0, 'one too many 2 ms inside of the window is not found');
+}
+
+/** The median of the shards that are not sick. */
+function healthyShards(must) {
+  const sick = 1;
+  const ids = Array.from({ length: 99 }, (_, i) => `id-${i}`).filter(
+    (id) => shardOf({ limiter: 'local', id }) !== sick,
+  );
+  const violations = (ms, waits = {}) => {
+    const stage = stageThat(waits);
+    const checks = (from, took) =>
+      ids.map((id, i) => decision(from, { id, calledAt: from + i, settledAt: from + i + took }));
+    Object.assign(stage, { startedAt: 0, outages: [[1000, 2000]], history: [...checks(0, 2), ...checks(1000, ms)] });
+    others(stage, stage.outages[0], sick);
+    return stage.violations.length;
+  };
+  must(violations(4) === 0, 'a shard that takes twice as long is found slow');
+  must(violations(250) > 0, 'a shard that waits for the sick one is not found slow');
+  must(violations(250, { queued: [[1000, 1400, 400]] }) === 0, 'a shard is slow where its checks wait for a processor');
+}

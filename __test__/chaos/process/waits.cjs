@@ -16,8 +16,8 @@ const LOOK_MS = 200;
 
 /**
  * Watches this process, until it ends:
- *   stalls   `[from, to, queuedMs]` of each stretch in which it ran no JavaScript timer although one was due, and for how much of it
- *            the thread waited for a processor. A promise cannot settle in one, however punctual the limiter is
+ *   stalls   `[from, to, ms, queuedMs]` of each stretch in which it ran no JavaScript timer although one was due: how long it is, and
+ *            for how much of it the thread waited for a processor. A promise cannot settle in one, however punctual the limiter is
  *   queued   `[from, to, ms]`: for so long the addon's thread waited for a processor in that stretch
  */
 function watchWaits() {
@@ -29,7 +29,8 @@ function watchWaits() {
   setInterval(() => {
     const at = now();
     const ownMs = main.queuedMs();
-    if (at - last - TICK_MS > STALL_MS) waits.stalls.push([last + TICK_MS, at, ownMs]);
+    const lateMs = at - last - TICK_MS;
+    if (lateMs > STALL_MS) waits.stalls.push([last + TICK_MS, at, lateMs, ownMs]);
     if (io === undefined && at > lookAt) {
       io = ioThread();
       lookAt = at + LOOK_MS;
