@@ -63,11 +63,12 @@ async function races(context, algorithm) {
   return first && `${first}, and ${others.length} other ids`;
 }
 
-/** I3: a caller who asks every 100 ms at 5 a second gets 5 a second: what was denied is not counted. Who is denied although fewer than
- *  that may have been admitted in the window is denied for nothing; when he was asked, and when answered, bounds the window. */
+/** I3: a caller that asks every 50 ms at a limit of 5 in 4 s is admitted 5 times in 4 s: denials do not count. The control counts them,
+ *  and denies as long as 5 were asked in 4 s, even on a machine so busy that a check takes half a second. A denial is needless if fewer
+ *  than 5 may have been admitted in the window; the window is bounded by the call and the answer. */
 async function steady(context, algorithm) {
-  const [limit, windowMs, times] = [5, 1000, context.quick ? 25 : 50];
-  const answers = await alone(context, { algorithm, limit, windowMs, everyMs: 100, times });
+  const [limit, windowMs, times] = [5, 4000, context.quick ? 110 : 200];
+  const answers = await alone(context, { algorithm, limit, windowMs, everyMs: 50, times });
   const admitted = answers.filter(({ outcome }) => outcome === 1);
   const mayCount = (from, to) => admitted.filter((one) => one.settledAt > from && one.calledAt <= to).length;
   const denied = answers.filter(({ outcome }) => outcome === 0);
