@@ -19,7 +19,8 @@ export function install(folder = root, tarballs = []) {
   const options = ['--ignore-scripts', '--no-audit', '--no-fund'];
   if (!locked) run('npm', ['ci', ...options], { cwd: folder });
   if (tarballs.length > 0) {
-    run('npm', ['install', '--no-save', '--no-package-lock', ...options, ...tarballs], { cwd: folder });
+    // Nothing is saved, but the lock file is read: without it npm would raise what has been released since.
+    run('npm', ['install', '--no-save', ...options, ...tarballs], { cwd: folder });
   }
 }
 
