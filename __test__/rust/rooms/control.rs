@@ -108,7 +108,7 @@ fn the_checker_sees_each_offence() {
     }
     for path in ["src/node/mod.rs", "src/store/redis/check.lua"] {
         let long = complaints(path, &"\n".repeat(MAX_LINES + 1));
-        assert_eq!(long, [format!("{path}:301: is longer than 300 lines")]);
+        assert_eq!(long, [format!("{path}:501: is longer than 500 lines")]);
     }
 }
 

@@ -160,13 +160,8 @@ impl<T: Clone> Denied<T> {
             match (request.op, outcome) {
                 (Op::Reset, _) => state.forget(&request.id),
                 (Op::Check | Op::Limit, Some(outcome)) if batch.sent.epoch == state.epoch => {
-                    match self.entry(batch, request, ticket, outcome) {
-                        Some(entry) => state.remember(&request.id, entry, self.rule),
-                        // The moment that an older denial promises may be too early by now.
-                        None if !outcome.decision.is_allowed() => {
-                            state.outdate(&request.id, batch.received);
-                        }
-                        None => {}
+                    if let Some(entry) = self.entry(batch, request, ticket, outcome) {
+                        state.remember(&request.id, entry, batch.received, self.rule);
                     }
                 }
                 _ => {}
@@ -204,7 +199,6 @@ impl<T: Clone> Denied<T> {
             delivery: batch.delivery,
             ticket: ticket.clone(),
         })
-        .filter(|entry| entry.left > 0)
     }
 
     /// Forgets what is too old. What was answered so far is due to be counted. Returns whether there is more to sweep.
@@ -274,13 +268,9 @@ impl<T: Clone> State<T> {
         self.displaced.retain(|(request, _)| request.id != *id);
     }
 
-    fn outdate(&mut self, id: &Id, now: Instant) {
-        if let Some(known) = self.entries.get_mut(id) {
-            known.until = now;
-        }
-    }
-
-    fn remember(&mut self, id: &Id, mut entry: Denial<T>, rule: Option<AnomalyRule>) {
+    /// A denial takes the place of the one before, also where it cannot be repeated: the moment that the one before promises
+    /// may be too early by now.
+    fn remember(&mut self, id: &Id, mut entry: Denial<T>, now: Instant, rule: Option<AnomalyRule>) {
         let Some(known) = self.entries.get_mut(id) else {
             if self.entries.len() < MAX_IDS {
                 self.entries.insert(id.clone(), entry);
@@ -292,9 +282,70 @@ impl<T: Clone> State<T> {
             // The store has not heard of these yet.
             entry.denials = known.denials;
             entry.left = entry.left.saturating_sub(known.denials);
+            // Of two batches in flight, the one that was decided first may be answered last. Neither moment is too late.
+            if now < known.until {
+                entry.until = entry.until.max(known.until);
+                entry.promised = entry.promised.max(known.promised);
+            }
         } else {
             known.take_denials(id, rule, &mut self.displaced);
         }
         *known = entry;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU64;
+
+    use super::*;
+    use crate::quota::Limit;
+
+    /// A check of an id, and the answer that there is a slot in so many ms.
+    fn learn(denied: &Denied<u32>, sent: Sent, wait: u64) {
+        let request = check();
+        let outcome = Outcome::of(Decision {
+            verdict: Verdict::Denied {
+                retry_after: NonZeroU64::new(wait).expect("not now"),
+            },
+            remaining: 0,
+            reset: 0,
+        });
+        let batch = Answered {
+            sent,
+            received: Instant::now(),
+            delivery: 0,
+        };
+        denied.learn(batch, [(&request, &0, Some(outcome))].into_iter());
+    }
+
+    fn check() -> Request {
+        Request {
+            op: Op::Check,
+            id: Id::new("id").expect("an id"),
+            limit: Limit::literal(1),
+        }
+    }
+
+    fn promised(denied: &Denied<u32>) -> Option<u64> {
+        match denied.look(&check(), Instant::now(), |_| true) {
+            Known::Denial(decision) => Some(decision.retry_after_ms()),
+            Known::Nothing(_) => None,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_promised_moment_does_not_move_earlier_whatever_is_answered_last() {
+        let denied = Denied::new(Duration::from_secs(1), None);
+        let (first, second) = (denied.sent(), denied.sent());
+        learn(&denied, second, 900);
+        assert_eq!(promised(&denied), Some(900));
+        learn(&denied, first, 300);
+        assert_eq!(promised(&denied), Some(900));
+        // It is not held back for longer than the later of the two says.
+        tokio::time::advance(Duration::from_millis(900)).await;
+        assert_eq!(promised(&denied), None);
+        learn(&denied, denied.sent(), 300);
+        assert_eq!(promised(&denied), Some(300));
     }
 }
