@@ -32,13 +32,14 @@ export function buildApp(bundler, env = process.env) {
   mkdirSync(join(app, '.next', 'cache'), { recursive: true });
   return new Promise((resolve, reject) => {
     const { NODE_ENV, ...rest } = env;
+    // Before it is started: a signal that comes while it is would end this process alone.
+    const release = endWith(() => child);
     const child = spawn(process.execPath, ['node_modules/next/dist/bin/next', 'build', `--${bundler}`], {
       cwd: app,
       env: { ...rest, NEXT_TELEMETRY_DISABLED: '1' },
       stdio: ['ignore', 'pipe', 'pipe'],
       timeout: BUILD_TIMEOUT_MS,
     });
-    const release = endWith(child);
     let printed = '';
     for (const stream of [child.stdout, child.stderr])
       stream.setEncoding('utf8').on('data', (text) => (printed += text));
@@ -55,10 +56,11 @@ export function buildApp(bundler, env = process.env) {
 }
 
 /** What ends this process ends the child first, which would go on building for nobody; returns what undoes that. */
-function endWith(child) {
+function endWith(childStarted) {
   const handlers = ['SIGINT', 'SIGTERM', 'SIGHUP'].map((signal) => {
     let asked = false;
     const handler = () => {
+      const child = childStarted();
       // A second Ctrl-C is in a hurry.
       child.kill(asked ? 'SIGKILL' : signal);
       if (asked) return;
