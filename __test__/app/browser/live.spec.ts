@@ -1,6 +1,7 @@
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { type RedisServer, startRedis } from '../../support/redis';
 import { type App, startApp } from '../support/app';
+import { degraded } from '../support/counted';
 import { complaintsOf, figure, launch, PAGE, signedIn, TOKEN, until } from './operator';
 import { chat, chats, traffic } from './traffic';
 
@@ -96,7 +97,13 @@ test('creators come in the order of what they have used', async () => {
 });
 
 test('an anomaly appears as it happens', async () => {
-  await chats(app, 'eager', 'starter', 100);
+  // A check that the machine holds up beyond its deadline may be counted by Redis and by the process: then another creator asks.
+  let eager = '';
+  for (let attempt = 0, before = -1; (await degraded([app])) !== before; attempt++) {
+    before = await degraded([app]);
+    eager = `eager-${attempt}`;
+    await chats(app, eager, 'starter', 100);
+  }
   const entry = page.locator('.anomalies li').first();
   // One that comes after it is there, and it is not.
   await chats(app, 'later', 'starter', 101);
@@ -104,11 +111,11 @@ test('an anomaly appears as it happens', async () => {
     () => entry.innerText(),
     (text) => text.includes('later'),
   );
-  expect(await page.locator('.anomalies').innerText()).not.toContain('eager');
-  await chat(app, 'eager', 'starter');
+  expect(await page.locator('.anomalies').innerText()).not.toContain(eager);
+  await chat(app, eager, 'starter');
   await until(
     () => entry.innerText(),
-    (text) => text.includes('eager'),
+    (text) => text.includes(eager),
   );
   expect(await entry.innerText()).toMatch(/101 in 5 min, 100 is ordinary/);
 });

@@ -29,7 +29,7 @@ export async function burstByRedis(apps: readonly App[], name: string, times: nu
 }
 
 /** Decisions without Redis, by counters that each application has read since this was called. */
-async function degraded(apps: readonly App[]): Promise<number> {
+export async function degraded(apps: readonly App[]): Promise<number> {
   const asked = Date.now();
   const totals = apps.map(async (app) => {
     for (;;) {
