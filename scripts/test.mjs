@@ -9,7 +9,7 @@ const tests = [
   { name: 'rust', command: 'node scripts/cargo-test.mjs', after: ['rust components', 'redis-server'] },
   {
     name: 'chaos',
-    command: 'npm run --silent chaos -- --quick --no-build',
+    command: 'npm run --silent chaos -- --quick --no-build --at-once=2',
     after: ['packages', 'addon', 'redis-server'],
   },
   { name: 'fuzz targets', command: 'node scripts/fuzz.mjs --lint', after: ['rust components', 'clippy'] },
