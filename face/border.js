@@ -86,7 +86,7 @@ class Border {
   }
 
   /**
-   * A native limiter for `owner`, who is told of its anomalies (`onAnomaly`) and asked for its password.
+   * A native limiter. Its anomalies go to `owner.anomaly`, and its password comes from `owner.askPassword`.
    *
    * @param {Owner} owner
    * @param {NativeLimiterOptions} options

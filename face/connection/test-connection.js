@@ -39,7 +39,7 @@ function testerOver(tryConnection) {
 }
 
 /**
- * Its words are nobody's we know, so they go to the log and not into a report.
+ * Its message may hold anything, so it goes to the log and not into a report.
  *
  * @param {unknown} error
  */

@@ -94,7 +94,7 @@ function counts(what, limit, remaining) {
 }
 
 /**
- * A client told to wait no time at all would be back before the slot is free.
+ * With a Retry-After of 0 a client would be back before the slot is free.
  *
  * @param {number} ms
  */
