@@ -159,9 +159,14 @@ impl<T: Clone> Denied<T> {
         for (request, ticket, outcome) in answered {
             match (request.op, outcome) {
                 (Op::Reset, _) => state.forget(&request.id),
-                (Op::Check | Op::Limit, Some(outcome)) if batch.sent.epoch == state.epoch => {
-                    if let Some(entry) = self.entry(batch, request, ticket, outcome) {
+                (Op::Check | Op::Limit, Some(outcome)) => {
+                    let Some(entry) = self.entry(batch, request, ticket, outcome) else {
+                        continue;
+                    };
+                    if batch.sent.epoch == state.epoch {
                         state.remember(&request.id, entry, batch.received, self.rule);
+                    } else {
+                        state.doubt_earlier(&request.id, &entry, batch.received);
                     }
                 }
                 _ => {}
@@ -268,6 +273,17 @@ impl<T: Clone> State<T> {
         self.displaced.retain(|(request, _)| request.id != *id);
     }
 
+    /// A denial that is too old to be remembered may still have been decided last: what promises an earlier moment is not
+    /// repeated after it.
+    fn doubt_earlier(&mut self, id: &Id, told: &Denial<T>, now: Instant) {
+        if let Some(known) = self.entries.get_mut(id)
+            && known.limit == told.limit
+            && known.promised < told.promised
+        {
+            known.until = now;
+        }
+    }
+
     /// A denial takes the place of the one before, also where it cannot be repeated: the moment that the one before promises
     /// may be too early by now.
     fn remember(&mut self, id: &Id, mut entry: Denial<T>, now: Instant, rule: Option<AnomalyRule>) {
@@ -347,5 +363,18 @@ mod tests {
         assert_eq!(promised(&denied), None);
         learn(&denied, denied.sent(), 300);
         assert_eq!(promised(&denied), Some(300));
+    }
+
+    /// It was under way while another process told the store of what that had admitted by itself.
+    #[tokio::test(start_paused = true)]
+    async fn nothing_earlier_is_promised_after_a_denial_from_before_a_replay() {
+        let denied = Denied::new(Duration::from_secs(1), None);
+        let before = denied.sent();
+        denied.doubt(Instant::now());
+        learn(&denied, denied.sent(), 300);
+        learn(&denied, before, 200);
+        assert_eq!(promised(&denied), Some(300));
+        learn(&denied, before, 900);
+        assert_eq!(promised(&denied), None);
     }
 }
