@@ -96,7 +96,7 @@ export function punctual(history, limiters, waitsOf) {
   const figures = { slowestMs: 0, slowestRunningMs: 0, late: 0, longestStallMs: 0, longestQueuedMs: 0 };
   const atMost = (name, ms) => (figures[name] = Math.max(figures[name], ms));
   for (const [process, list] of grouped(history, (decision) => decision.process)) {
-    const { stalls, queued } = waitsOf(process);
+    const { stalls, queued, queuedMain } = waitsOf(process);
     for (const [, , ms] of stalls) atMost('longestStallMs', ms);
     for (const [, , ms] of queued) atMost('longestQueuedMs', ms);
     for (const { limiter, calledAt, settledAt } of list) {
@@ -104,7 +104,7 @@ export function punctual(history, limiters, waitsOf) {
       atMost('slowestMs', took);
       const due = limiters[limiter].timeoutMs + SCHEDULING_MS;
       if (took <= Math.min(due, figures.slowestRunningMs)) continue;
-      const running = took - unionMs([stalls, queued], calledAt, settledAt);
+      const running = took - unionMs([stalls, queued, queuedMain], calledAt, settledAt);
       atMost('slowestRunningMs', running);
       if (running > due) figures.late++;
     }

@@ -11,9 +11,12 @@ const SHARE = 0.95;
 
 /** Who is found again is not lost again. */
 export function relapse(stage) {
-  const lost = unexplained(stage, stage.settled).length;
-  const share = 1 - lost / stage.settled.length;
-  return share >= SHARE ? [] : [`Redis decided ${Math.round(share * 100)} % after its return`];
+  const lost = unexplained(stage, stage.settled);
+  const share = 1 - lost.length / stage.settled.length;
+  if (share >= SHARE) return [];
+  return [
+    `Redis decided ${Math.round(share * 100)} % after its return, the rest ${stage.examples(lost, stage.settledFrom)}`,
+  ];
 }
 
 /** A connection has so long to be made (`connectTimeoutMs`). While there is none, checks are decided at once. */

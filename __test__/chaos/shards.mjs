@@ -19,17 +19,9 @@ export function undisturbed(stage, [from, to], of = () => true) {
   const others = stage.unexplained(all);
   if (without.length > 0)
     stage.note(`${without.length} not decided by Redis, all but ${others.length} for want of a processor`);
-  const when = others.slice(0, 3).map(({ process, limiter, id, calledAt, settledAt, source }) => {
-    const [at, took, waited] = [
-      calledAt - from,
-      settledAt - calledAt,
-      stage.waitedMs(process, calledAt, settledAt),
-    ].map(Math.round);
-    return `${limiter}:${id} by ${source} at ${at} ms, after ${took} ms, ${waited} ms of them waiting for a processor`;
-  });
   stage.must(
     others.length === 0,
-    `healthy: ${others.length} of ${all.length} were not decided by Redis: ${stage.share(others)}, as ${when.join('; ')}`,
+    `healthy: ${others.length} of ${all.length} were not decided by Redis: ${stage.examples(others, from)}`,
   );
   return all;
 }

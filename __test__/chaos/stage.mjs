@@ -233,12 +233,12 @@ export class Stage {
   async quiet() {
     if (this.ended) return;
     this.ended = true;
-    const settledFrom = now();
+    this.settledFrom = now();
     await Promise.all([sleep(SETTLED_MS), this.asked(SETTLED)]);
     this.afterwards = await this.all('stop');
     this.records = await this.all('records');
     this.history = historyOf(this.records);
-    this.settled = this.between(settledFrom);
+    this.settled = this.between(this.settledFrom);
     this.recoveries = this.recoveries.map(({ took }, i) =>
       took < Infinity ? this.decided(this.outages[i][1]) : { took, running: took },
     );
@@ -271,8 +271,9 @@ export class Stage {
 
   /** For how much of a stretch the process, the suite or a server waited for a processor or stood still. */
   waitedMs(process, from, to) {
-    const { stalls, queued } = this.records[process];
-    return this.context.waits.within(from, to, { process: [stalls, queued], nodes: this.server.heartbeat?.waits });
+    const { stalls, queued, queuedMain } = this.records[process];
+    const nodes = this.server.heartbeat?.waits;
+    return this.context.waits.within(from, to, { process: [stalls, queued, queuedMain], nodes });
   }
 
   /** The decisions of a stretch that Redis did not make, and for which nothing that was waited for is the reason. */
@@ -299,6 +300,18 @@ export class Stage {
   share(decisions) {
     const sources = [...grouped(decisions, ({ source }) => source)].sort(([, a], [, b]) => b.length - a.length);
     return sources.map(([source, { length }]) => `${length} by ${source}`).join(', ');
+  }
+
+  /** Who decided, with a few of them, as a text. Times are after `from`. */
+  examples(decisions, from) {
+    const step = Math.ceil(decisions.length / 5);
+    const some = decisions.filter((_, i) => i % step === 0);
+    const texts = some.map(({ process, limiter, id, calledAt, settledAt, source }) => {
+      const times = [calledAt - from, settledAt - calledAt, this.waitedMs(process, calledAt, settledAt)];
+      const [at, took, waited] = times.map(Math.round);
+      return `${limiter}:${id} by ${source} in process ${process} at ${at} ms, after ${took} ms, ${waited} ms of them waiting for a processor`;
+    });
+    return `${this.share(decisions)}, as ${texts.join('; ')}`;
   }
 
   /**

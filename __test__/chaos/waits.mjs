@@ -63,8 +63,9 @@ export class Waits {
 }
 
 /**
- * For how much of a stretch there was a wait in one of the lists. Threads that wait for a processor do so in the same milliseconds
- * when all cores are busy, so of waits that overlap only the one with the largest share counts. The sum never exceeds the stretch.
+ * For how much of a stretch there was a wait in one of the lists. Two waits that overlap may be of the same milliseconds, or one after
+ * the other: a check passes from thread to thread. Where in its own stretch each of them was is not known, so they are taken for
+ * independent. The result never exceeds the stretch.
  */
 export function unionMs(lists, from, to) {
   const waits = lists.flatMap((list) => overlapping(list, from, to));
@@ -75,9 +76,9 @@ export function unionMs(lists, from, to) {
     const [begin, end] = [edges[i], edges[i + 1]];
     for (; next < waits.length && waits[next][0] <= begin; next++) open.push(waits[next]);
     open = open.filter(([, until]) => until > begin);
-    sum += (end - begin) * Math.max(0, ...open.map(([, , share]) => share));
+    sum += (end - begin) * (1 - open.reduce((idle, [, , share]) => idle * (1 - share), 1));
   }
-  return Math.min(sum, to - from);
+  return sum;
 }
 
 /** The waits as far as they are in the stretch, each `[from, to, share]`. */

@@ -14,7 +14,7 @@ const limiters = {
   closed: { limit: 2, windowMs: 100, timeoutMs: 50, onStoreError: 'closed' },
 };
 
-const RUNNING = { stalls: [], queued: [] };
+const RUNNING = { stalls: [], queued: [], queuedMain: [] };
 
 const decision = (at, more = {}) => ({
   process: 0,
@@ -110,16 +110,16 @@ export default {
       must(returned([size], [{ ...size, [name]: size[name] * 3 }]).length > 0, `a leak of ${name} is not found`);
     }
     must(secret('hidden', [['a log', 'AUTH hidden']]).length > 0, 'a secret in a log is not found');
-    return { violations, notes: [`${Object.keys(bad).length + 27} histories and measurements`] };
+    return { violations, notes: [`${Object.keys(bad).length + 28} histories and measurements`] };
   },
 };
 
 /** A stage of one process, that has waited: see waits.mjs. */
-function stageThat({ stalls = [], queued = [], suite = [], servers = [], nodes = [] }) {
+function stageThat({ stalls = [], queued = [], queuedMain = [], suite = [], servers = [], nodes = [] }) {
   const waits = new Waits(() => [], { stalls: suite });
   waits.close();
   servers.forEach((list, pid) => waits.servers.set(pid, list));
-  return new Judged({ waits }, { heartbeat: { waits: nodes } }, [{ stalls, queued }]);
+  return new Judged({ waits }, { heartbeat: { waits: nodes } }, [{ stalls, queued, queuedMain }]);
 }
 
 class Judged extends Stage {
@@ -134,6 +134,7 @@ function overlapping(must) {
   const from = 100_000;
   /** In each tick of 20 s, 3 of 10 ms. */
   const third = Array.from({ length: 2000 }, (_, i) => [from + 10 * i, from + 10 * (i + 1), 3]);
+  const half = third.map(([began, ended]) => [began, ended, 5]);
   const healing = { shard: 1, process: 0, from, to: from + 20_000 };
   const late = (waits) => {
     const stage = stageThat(waits);
@@ -148,6 +149,10 @@ function overlapping(must) {
   must(late({ suite: third, queued: third, nodes: [third] }), 'waits of the suite and of a node are added');
   must(!late({ stalls: halves[0], servers: [halves[1]] }), 'waits one after the other are not added');
   must(late({ servers: halves }), 'waits of two servers are added');
+  must(
+    !late({ queued: half, queuedMain: half, servers: [half] }),
+    'threads that each wait for half of the time have not waited for most of it',
+  );
   const alone = { ...RUNNING, stalls: [[1050, 1080, 30, 0]], queued: [[1050, 1080, 30]] };
   must(
     invariants.punctual(bad.punctual, limiters, () => alone).violations.length > 0,

@@ -100,6 +100,7 @@ const commands = {
       calls,
       stalls: waits.stalls.splice(0),
       queued: waits.queued.splice(0),
+      queuedMain: waits.queuedMain.splice(0),
       escaped,
       texts: [...utterances.texts],
       tallies,
