@@ -54,6 +54,8 @@ struct State<T> {
     /// Counts resets and replays, so that no denial from before one is remembered after it. One count for all ids: they are
     /// rare, and what is under way meanwhile is only asked once more.
     epoch: u64,
+    /// When the last denial from before one has come. What was in flight then may have been decided before it.
+    outdated: Option<Instant>,
 }
 
 /// What is known about a request without asking.
@@ -91,6 +93,7 @@ impl<T: Clone> Denied<T> {
                 due: 0,
                 displaced: Vec::new(),
                 epoch: 0,
+                outdated: None,
             }),
         }
     }
@@ -163,7 +166,10 @@ impl<T: Clone> Denied<T> {
                     let Some(entry) = self.entry(batch, request, ticket, outcome) else {
                         continue;
                     };
-                    if batch.sent.epoch == state.epoch {
+                    if batch.sent.epoch != state.epoch {
+                        state.outdated = Some(batch.received);
+                    }
+                    if state.outdated.is_none_or(|at| batch.sent.at > at) {
                         state.remember(&request.id, entry, batch.received, self.rule);
                     } else {
                         state.doubt_earlier(&request.id, &entry, batch.received);
@@ -222,7 +228,7 @@ impl<T: Clone> Denied<T> {
         // What is under way may have been denied before, and be answered after.
         state.epoch += 1;
         for entry in state.entries.values_mut() {
-            entry.until = now;
+            entry.until = entry.until.min(now);
         }
     }
 
@@ -273,14 +279,13 @@ impl<T: Clone> State<T> {
         self.displaced.retain(|(request, _)| request.id != *id);
     }
 
-    /// A denial that is too old to be remembered may still have been decided last: what promises an earlier moment is not
-    /// repeated after it.
+    /// A denial that is not remembered may still have been decided last: what promises an earlier moment is not repeated after it.
     fn doubt_earlier(&mut self, id: &Id, told: &Denial<T>, now: Instant) {
         if let Some(known) = self.entries.get_mut(id)
             && known.limit == told.limit
             && known.promised < told.promised
         {
-            known.until = now;
+            known.until = known.until.min(now);
         }
     }
 
@@ -315,18 +320,21 @@ mod tests {
     use std::num::NonZeroU64;
 
     use super::*;
-    use crate::quota::Limit;
+    use crate::quota::{Limit, Window};
 
     /// A check of an id, and the answer that there is a slot in so many ms.
     fn learn(denied: &Denied<u32>, sent: Sent, wait: u64) {
         let request = check();
-        let outcome = Outcome::of(Decision {
-            verdict: Verdict::Denied {
-                retry_after: NonZeroU64::new(wait).expect("not now"),
-            },
-            remaining: 0,
-            reset: 0,
-        });
+        let outcome = Outcome {
+            until_anomaly: Some(10),
+            ..Outcome::of(Decision {
+                verdict: Verdict::Denied {
+                    retry_after: NonZeroU64::new(wait).expect("not now"),
+                },
+                remaining: 0,
+                reset: 0,
+            })
+        };
         let batch = Answered {
             sent,
             received: Instant::now(),
@@ -365,16 +373,55 @@ mod tests {
         assert_eq!(promised(&denied), Some(300));
     }
 
-    /// It was under way while another process told the store of what that had admitted by itself.
+    /// Whichever is answered first: the old one was under way while another process told the store what that had admitted by itself.
     #[tokio::test(start_paused = true)]
     async fn nothing_earlier_is_promised_after_a_denial_from_before_a_replay() {
-        let denied = Denied::new(Duration::from_secs(1), None);
-        let before = denied.sent();
+        for old_is_first in [false, true] {
+            let denied = Denied::new(Duration::from_secs(1), None);
+            let old = denied.sent();
+            denied.doubt(Instant::now());
+            pass().await;
+            let new = denied.sent();
+            pass().await;
+            if old_is_first {
+                learn(&denied, old, 900);
+                learn(&denied, new, 300);
+            } else {
+                learn(&denied, new, 300);
+                assert_eq!(promised(&denied), Some(300));
+                learn(&denied, old, 900);
+            }
+            assert_eq!(promised(&denied), None);
+            pass().await;
+            learn(&denied, denied.sent(), 800);
+            assert_eq!(promised(&denied), Some(800));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_answered_before_a_doubt_is_counted() {
+        let window = Window::new(1000).expect("a window");
+        let denied = Denied::new(
+            Duration::from_secs(1),
+            AnomalyRule::new(2.0, window, window).ok(),
+        );
+        let old = denied.sent();
         denied.doubt(Instant::now());
+        pass().await;
         learn(&denied, denied.sent(), 300);
-        learn(&denied, before, 200);
         assert_eq!(promised(&denied), Some(300));
-        learn(&denied, before, 900);
-        assert_eq!(promised(&denied), None);
+        assert_eq!(promised(&denied), Some(300));
+        learn(&denied, old, 900);
+        let Known::Nothing(counts) = denied.look(&check(), Instant::now(), |_| true) else {
+            panic!("it is denied without a question");
+        };
+        assert_eq!(counts.len(), 1);
+        assert_eq!(counts[0].0.op, Op::Denied(2));
+        denied.sweep(Instant::now());
+        assert!(denied.take_counts(MAX_IDS, Instant::now()).is_empty());
+    }
+
+    async fn pass() {
+        tokio::time::advance(Duration::from_millis(1)).await;
     }
 }
