@@ -24,9 +24,9 @@ const CONNECT_MS = 1000;
 
 /**
  * Decisions that were not Redis's, and not for want of a processor. That is the reason if the process, the servers and the suite waited
- * for one for half of the deadline: of a check, while it was under way; of one that was decided at once, while a connection may have
- * been tried before it. Where Redis had been given up, it is that of the one before: of the same process, limiter and shard, and since
- * Redis decided there last.
+ * for one for half of the time that there is: of a check, its deadline, while it was in flight; of one that was decided at once, the time
+ * that a connection has to be made, just before. Where Redis had been given up, it is that of the one before: of the same process,
+ * limiter and shard, and since Redis decided there last.
  */
 export function unexplained(stage, decisions) {
   if (decisions.every(byRedis)) return [];
@@ -42,7 +42,7 @@ export function unexplained(stage, decisions) {
       const { process, limiter, calledAt, settledAt } = one;
       const long = stage.limiters[limiter].timeoutMs / 2;
       if (settledAt - calledAt >= long) waited = stage.waitedMs(process, calledAt, settledAt) >= long;
-      else waited ||= stage.waitedMs(process, settledAt - CONNECT_MS, settledAt) >= long;
+      else waited ||= stage.waitedMs(process, settledAt - CONNECT_MS, settledAt) >= CONNECT_MS / 2;
       if (wanted.has(one) && !waited) found.push(one);
     }
   }

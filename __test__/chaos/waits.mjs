@@ -1,5 +1,6 @@
 // For how long a check, or what it needs, had to wait for a processor or for a process that stood still. A claim of time is judged
-// without it, and so the same on a busy machine as on an idle one. It is measured, never assumed.
+// without it, and so the same on a busy machine as on an idle one. How long each thread waited is measured; for how long one of several
+// did is estimated.
 //
 // A wait is `[from, to, ms]`: of that stretch, `ms` were spent waiting. Where in it is not known: each part has its share.
 
@@ -47,7 +48,7 @@ export class Waits {
    * @param nodes more lists of waits, each of one server
    */
   within(from, to, { process = [], nodes = [] } = {}) {
-    const all = [...process, this.#own.stalls];
+    const all = [...process, this.#own.stalls, this.#own.queuedMain];
     const withEach = [[], ...this.servers.values(), ...nodes].map((server) => unionMs([...all, server], from, to));
     return Math.max(...withEach);
   }
@@ -65,7 +66,7 @@ export class Waits {
 /**
  * For how much of a stretch there was a wait in one of the lists. Two waits that overlap may be of the same milliseconds, or one after
  * the other: a check passes from thread to thread. Where in its own stretch each of them was is not known, so they are taken for
- * independent. The result never exceeds the stretch.
+ * independent: too much where they wait at the same time, too little where one waits after the other.
  */
 export function unionMs(lists, from, to) {
   const waits = lists.flatMap((list) => overlapping(list, from, to));

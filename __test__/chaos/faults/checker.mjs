@@ -110,13 +110,13 @@ export default {
       must(returned([size], [{ ...size, [name]: size[name] * 3 }]).length > 0, `a leak of ${name} is not found`);
     }
     must(secret('hidden', [['a log', 'AUTH hidden']]).length > 0, 'a secret in a log is not found');
-    return { violations, notes: [`${Object.keys(bad).length + 28} histories and measurements`] };
+    return { violations, notes: [`${Object.keys(bad).length + 32} histories and measurements`] };
   },
 };
 
 /** A stage of one process, that has waited: see waits.mjs. */
 function stageThat({ stalls = [], queued = [], queuedMain = [], suite = [], servers = [], nodes = [] }) {
-  const waits = new Waits(() => [], { stalls: suite });
+  const waits = new Waits(() => [], { stalls: suite, queuedMain: [] });
   waits.close();
   servers.forEach((list, pid) => waits.servers.set(pid, list));
   return new Judged({ waits }, { heartbeat: { waits: nodes } }, [{ stalls, queued, queuedMain }]);
@@ -129,7 +129,7 @@ class Judged extends Stage {
   }
 }
 
-/** Who waits in the same milliseconds as another one excuses no more than those. */
+/** Three threads that wait for a third of the time each have not waited for all of it, and a stall is no wait twice. */
 function overlapping(must) {
   const from = 100_000;
   /** In each tick of 20 s, 3 of 10 ms. */
@@ -153,6 +153,20 @@ function overlapping(must) {
     !late({ queued: half, queuedMain: half, servers: [half] }),
     'threads that each wait for half of the time have not waited for most of it',
   );
+  const fifth = third.map(([began, ended]) => [began, ended, 2]);
+  const excused = (waits, took) => {
+    const stage = stageThat({ queued: waits, queuedMain: waits, servers: [waits] });
+    const at = from + 2000;
+    stage.history = [decision(at, { source: 'local', calledAt: at - took, settledAt: at })];
+    return stage.unexplained(stage.history).length === 0;
+  };
+  for (const took of [250, 0]) {
+    must(
+      !excused(fifth, took),
+      `threads that wait for a fifth of the time are the reason of a decision after ${took} ms`,
+    );
+    must(excused(half, took), `threads that wait for half of the time are no reason of a decision after ${took} ms`);
+  }
   const alone = { ...RUNNING, stalls: [[1050, 1080, 30, 0]], queued: [[1050, 1080, 30]] };
   must(
     invariants.punctual(bad.punctual, limiters, () => alone).violations.length > 0,

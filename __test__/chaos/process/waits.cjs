@@ -8,7 +8,7 @@ const TICK_MS = 10;
 /** A tick this late is a stall; less is what a timer of Node's is late by anyway. */
 const STALL_MS = 15;
 /** A thread that was runnable for so long without a processor; less is what any thread waits for. */
-const QUEUED_MS = 1;
+const QUEUED_MS = 5;
 /** The addon's own thread, which does the I/O. */
 const IO_THREAD = 'rate-limit-io';
 /** A thread that is started is found within this. */
@@ -19,7 +19,7 @@ const LOOK_MS = 200;
  *   stalls   `[from, to, ms, queuedMs]` of each stretch in which it ran no JavaScript timer although one was due: how long it is, and
  *            for how much of it the thread waited for a processor. A promise cannot settle in one, however punctual the limiter is
  *   queued   `[from, to, ms]`: for so long the addon's thread waited for a processor in that stretch
- *   queuedMain  the same of the thread that runs JavaScript, also where no timer was late
+ *   queuedMain  the same of the thread that runs JavaScript, outside of stalls
  */
 function watchWaits() {
   const waits = { stalls: [], queued: [], queuedMain: [] };
@@ -32,7 +32,7 @@ function watchWaits() {
     const ownMs = main.queuedMs();
     const lateMs = at - last - TICK_MS;
     if (lateMs > STALL_MS) waits.stalls.push([last + TICK_MS, at, lateMs, ownMs]);
-    if (ownMs > QUEUED_MS) waits.queuedMain.push([last, at, ownMs]);
+    else if (ownMs > QUEUED_MS) waits.queuedMain.push([last, at, ownMs]);
     if (io === undefined && at > lookAt) {
       io = ioThread();
       lookAt = at + LOOK_MS;
