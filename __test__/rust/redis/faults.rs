@@ -208,6 +208,12 @@ async fn somebody_elses_long_script_admits_nobody() {
     assert_eq!(failure(&store).await, ErrorKind::Busy);
     tell(&mut admin, "SCRIPT KILL");
     endless.join().unwrap();
+    // A connection that was quiet for a second is replaced if it gets no sign of life, which a busy server refuses, too.
+    let errors = until(&store, None).await;
+    assert!(
+        errors.iter().all(|&kind| kind == ErrorKind::Busy),
+        "{errors:?}"
+    );
     assert_eq!(left(&store, "a").await, 3);
 }
 
