@@ -8,7 +8,7 @@ import { mortal } from './keys.mjs';
 import { promisesKept } from './promises.mjs';
 import { returned } from './resources.mjs';
 import { secret } from './secrets.mjs';
-import { slowToHeal } from './shards.mjs';
+import { healedEverywhere, slowToHeal } from './shards.mjs';
 import { SETTLED, SETTLED_MS, harmless, relapse, unexplained } from './settled.mjs';
 import { HANG_MS, eventually, now, sleep, until, wallOffset } from './time.mjs';
 
@@ -233,6 +233,8 @@ export class Stage {
   async quiet() {
     if (this.ended) return;
     this.ended = true;
+    // What made one shard sick may have made the others open their breakers, too: each is asked about once a second.
+    await healedEverywhere(this);
     this.settledFrom = now();
     await Promise.all([sleep(SETTLED_MS), this.asked(SETTLED)]);
     this.afterwards = await this.all('stop');
