@@ -25,7 +25,19 @@ export function ResetDialog({ quota, storeAway, open, onCancel, onConfirm }: Res
   }, [open]);
 
   return (
-    <dialog ref={dialog} aria-labelledby="reset-title" aria-describedby="reset-text" onClose={onCancel}>
+    <dialog
+      ref={dialog}
+      aria-labelledby="reset-title"
+      aria-describedby="reset-text"
+      // Its `close` event comes later than it closes: who opens it again at once would find it closed by that.
+      onCancel={(event) => {
+        event.preventDefault();
+        onCancel();
+      }}
+      onClose={() => {
+        if (!dialog.current?.open) onCancel();
+      }}
+    >
       <h2 id="reset-title">
         Reset the quota of <bdi className="id">{id}</bdi>?
       </h2>
