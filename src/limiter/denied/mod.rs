@@ -172,7 +172,7 @@ impl<T: Clone> Denied<T> {
                     if state.outdated.is_none_or(|at| batch.sent.at > at) {
                         state.remember(&request.id, entry, batch.received, self.rule);
                     } else {
-                        state.doubt_earlier(&request.id, &entry, batch.received);
+                        state.expire_if_earlier(&request.id, &entry, batch.received);
                     }
                 }
                 _ => {}
@@ -279,11 +279,11 @@ impl<T: Clone> State<T> {
         self.displaced.retain(|(request, _)| request.id != *id);
     }
 
-    /// A denial that is not remembered may still have been decided last: what promises an earlier moment is not repeated after it.
-    fn doubt_earlier(&mut self, id: &Id, told: &Denial<T>, now: Instant) {
+    /// A denial that is not remembered may still have been decided last: an entry with an earlier retry time expires.
+    fn expire_if_earlier(&mut self, id: &Id, denial: &Denial<T>, now: Instant) {
         if let Some(known) = self.entries.get_mut(id)
-            && known.limit == told.limit
-            && known.promised < told.promised
+            && known.limit == denial.limit
+            && known.promised < denial.promised
         {
             known.until = known.until.min(now);
         }
@@ -373,7 +373,7 @@ mod tests {
         assert_eq!(promised(&denied), Some(300));
     }
 
-    /// Whichever is answered first: the old one was under way while another process told the store what that had admitted by itself.
+    /// Whichever is answered first: the old one was in flight while another process replayed its own admissions into the store.
     #[tokio::test(start_paused = true)]
     async fn nothing_earlier_is_promised_after_a_denial_from_before_a_replay() {
         for old_is_first in [false, true] {
