@@ -63,17 +63,6 @@ pub trait Sink: Send + Sync + 'static {
 
     /// A flush is over.
     fn counted(&self, ticket: Self::Ticket);
-
-    /// The number of the delivery that comes next.
-    fn next_delivery(&self) -> u64 {
-        0
-    }
-
-    /// Whether the asker has been told of that delivery.
-    fn has_seen(&self, delivery: u64) -> bool {
-        let _ = delivery;
-        true
-    }
 }
 
 /// One request with its answer, or the reason there is none.

@@ -19,7 +19,7 @@ pub use batch::{MAX_BATCH, MAX_WAITING};
 pub use fallback::{Fallback, Local, OnStoreError};
 pub use journal::Journal;
 
-use self::batch::{Batcher, Intake, Settler};
+use self::batch::{Batcher, Intake, Pending, Settler};
 use self::meter::Meter;
 use crate::quota::Rules;
 use crate::store::{MemoryStore, Request, Scope, Store};

@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,9 +30,6 @@ const KEPT_EVENTS: usize = 1024;
 pub struct Completions {
     state: Mutex<State>,
     wake: Wake,
-    /// Deliveries made, and those of them that JavaScript has fetched.
-    delivered: AtomicU64,
-    fetched: AtomicU64,
 }
 
 /// What a password function gave, or why it gave nothing, where that may be told.
@@ -57,7 +53,6 @@ impl Completions {
     pub(super) fn push(&self, events: impl IntoIterator<Item = Event>) {
         let mut state = self.lock();
         state.events.extend(events);
-        self.delivered.fetch_add(1, Ordering::Relaxed);
         let wake = !state.woken && !state.events.is_empty();
         state.woken |= wake;
         drop(state);
@@ -72,16 +67,6 @@ impl Completions {
         let mut state = self.lock();
         state.woken = !state.events.is_empty();
         state.woken
-    }
-
-    /// The number of the delivery that comes next.
-    pub(super) fn next_delivery(&self) -> u64 {
-        self.delivered.load(Ordering::Relaxed) + 1
-    }
-
-    /// Whether JavaScript has fetched that delivery.
-    pub(super) fn has_seen(&self, delivery: u64) -> bool {
-        self.fetched.load(Ordering::Relaxed) >= delivery
     }
 
     /// Asks JavaScript for the password of limiter `limiter`; `refused`: the server has just refused the last one.
@@ -192,8 +177,6 @@ impl Callee for Post {
             // What a burst has left behind.
             state.events.shrink_to(KEPT_EVENTS);
             state.texts.shrink_to(KEPT_EVENTS);
-            let delivered = self.completions.delivered.load(Ordering::Relaxed);
-            self.completions.fetched.store(delivered, Ordering::Relaxed);
         }
         drop(state);
         self.finished(call.env(), finished);
@@ -219,8 +202,6 @@ impl CompletionBuffer {
                 completions: Arc::new(Completions {
                     state: Mutex::default(),
                     wake,
-                    delivered: AtomicU64::new(0),
-                    fetched: AtomicU64::new(0),
                 }),
                 mailbox: Mailbox(RefCell::new(mailbox)),
                 in_flight: Cell::new(0),

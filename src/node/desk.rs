@@ -176,7 +176,7 @@ impl Desk {
         self.post
             .mailbox()
             .fill(|mailbox| write_answer(slot, answer, mailbox));
-        let anomaly = answer.outcome.anomaly;
+        let anomaly = answer.outcome.count.anomaly();
         match anomaly.and_then(|n| self.way.anomaly(request, plan, n)) {
             None => DECIDED,
             Some(event) => {

@@ -57,7 +57,7 @@ impl Sink for Arc<Way> {
                     if awaited {
                         events.push(Event::Decided { slot, answer });
                     }
-                    let anomaly = answer.outcome.anomaly;
+                    let anomaly = answer.outcome.count.anomaly();
                     events.extend(anomaly.and_then(|n| self.anomaly(request, plan, n)));
                 }
                 Err(error) if awaited => events.push(Event::Failed { slot, error }),
@@ -70,14 +70,6 @@ impl Sink for Arc<Way> {
     fn counted(&self, ticket: Ticket) {
         self.completions
             .push([Event::Counted { slot: ticket.slot }]);
-    }
-
-    fn next_delivery(&self) -> u64 {
-        self.completions.next_delivery()
-    }
-
-    fn has_seen(&self, delivery: u64) -> bool {
-        self.completions.has_seen(delivery)
     }
 }
 

@@ -1,7 +1,10 @@
 //! Anomalies: an id that asks for more than `factor × limit` within five minutes.
 //!
 //! At most `limit` requests can be admitted in those minutes, so with a factor of at least 1 there is no anomaly
-//! without denials. Only a denial opens a tally; an id that is never denied pays nothing for being watched.
+//! without denials. Only a denial opens a tally; an id that is never denied pays nothing for being watched. A report ends
+//! the count for a whole window: however long an attack lasts, it is one report an id and window.
+
+use std::num::{NonZeroU32, NonZeroU64};
 
 use super::{Limit, Log, Millis, OutOfRange, Window};
 
@@ -49,21 +52,50 @@ impl AnomalyRule {
     }
 }
 
-/// The denials of one id since its tally was opened, by a denial or by a report.
+/// What is kept of an id for its anomaly rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tally {
-    /// When it was opened, in Unix ms. It closes one anomaly window later.
-    pub opened: Millis,
-    /// Denials since.
-    pub denied: u32,
-    /// Whether a report opened it: admissions up to that moment have been reported and count no more.
-    pub reported: bool,
+pub enum Tally {
+    /// Its requests are counted since its first denial, for one anomaly window.
+    Counting {
+        /// The moment of that denial, in Unix ms.
+        opened: Millis,
+        /// Denials since.
+        denied: u32,
+    },
+    /// An anomaly has been reported. For one anomaly window nothing is counted.
+    Reported {
+        /// The moment of the request that was reported, in Unix ms.
+        at: Millis,
+    },
+}
+
+/// What the anomaly rule makes of one request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Count {
+    /// Nothing: there is no rule, or the id has not been denied yet.
+    #[default]
+    None,
+    /// It is ordinary. So many more, at the least one, would be an anomaly.
+    Below(NonZeroU32),
+    /// It is the anomaly: the one after as many as the threshold allows. So many requests have been counted.
+    Anomaly(NonZeroU32),
+    /// It is not counted, nor is any other for so many ms: an anomaly has been reported.
+    Paused(NonZeroU64),
+}
+
+impl Count {
+    /// The requests of the anomaly that is to be reported.
+    pub fn anomaly(self) -> Option<u32> {
+        match self {
+            Self::Anomaly(requests) => Some(requests.get()),
+            Self::None | Self::Below(_) | Self::Paused(_) => None,
+        }
+    }
 }
 
 impl Tally {
     /// Counts a request that was just decided, with one denial or none, or `denials` that were decided without the log.
-    /// Says how many requests it reports if it crosses the threshold; of several denials the first that crosses does,
-    /// and the others begin the next count. `tally` is what is kept for the id between requests.
+    /// `tally` is what is kept of the id between requests.
     pub fn observe(
         tally: &mut Option<Tally>,
         now: Millis,
@@ -71,40 +103,39 @@ impl Tally {
         log: &Log,
         rule: AnomalyRule,
         limit: Limit,
-    ) -> Option<u32> {
+    ) -> Count {
         let window = rule.window().ms();
-        let mut open = match tally.take().filter(|t| t.opened + window > now) {
-            Some(open) => open,
-            None if denials > 0 => Tally {
-                opened: now,
-                denied: 0,
-                reported: false,
-            },
-            None => return None,
+        let (opened, denied) = match tally.take().filter(|t| t.since() + window > now) {
+            Some(Tally::Reported { at }) => {
+                *tally = Some(Tally::Reported { at });
+                // Shorter than it is where the clock has stepped back: it is asked again before its end.
+                let pause = NonZeroU64::new((at + window - now).min(window));
+                return pause.map_or(Count::None, Count::Paused);
+            }
+            Some(Tally::Counting { opened, denied }) => (opened, denied),
+            None if denials > 0 => (now, 0),
+            None => return Count::None,
         };
-        open.denied = open.denied.saturating_add(denials);
-        let requests = open.requests(now, log, rule);
-        let beyond = requests.checked_sub(rule.threshold(limit) + 1);
-        let reported = beyond.map(|beyond| {
-            let over = beyond.min(denials.saturating_sub(1));
-            open = Tally {
-                opened: now,
-                denied: over,
-                reported: true,
-            };
-            requests - over
-        });
-        *tally = Some(open);
-        reported
+        let denied = denied.saturating_add(denials);
+        let admitted = log.since(now.saturating_sub(window)) as u32;
+        let requests = denied.saturating_add(admitted);
+        let more = (rule.threshold(limit) + 1).saturating_sub(requests);
+        if let Some(more) = NonZeroU32::new(more) {
+            *tally = Some(Tally::Counting { opened, denied });
+            return Count::Below(more);
+        }
+        *tally = Some(Tally::Reported { at: now });
+        // Of several denials at once, the first that is too many is the anomaly.
+        let beyond = requests - (rule.threshold(limit) + 1);
+        let reported = requests - beyond.min(denials.saturating_sub(1));
+        NonZeroU32::new(reported).map_or(Count::None, Count::Anomaly)
     }
 
-    /// The requests that count at `now`.
-    pub fn requests(&self, now: Millis, log: &Log, rule: AnomalyRule) -> u32 {
-        let from = if self.reported {
-            self.opened
-        } else {
-            now.saturating_sub(rule.window().ms())
-        };
-        self.denied.saturating_add(log.since(from) as u32)
+    /// One anomaly window later, it is as if it had never been.
+    pub fn since(&self) -> Millis {
+        match *self {
+            Self::Counting { opened, .. } => opened,
+            Self::Reported { at } => at,
+        }
     }
 }

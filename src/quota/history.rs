@@ -1,6 +1,6 @@
-//! What a store keeps for one id: its log and, while it is being denied, a tally for the anomaly rule.
+//! What a store keeps for one id: its log and, once it has been denied, a tally for the anomaly rule.
 
-use super::{Decision, Limit, Log, Millis, Quota, Rules, Tally};
+use super::{Count, Decision, Limit, Log, Millis, Quota, Rules, Tally};
 
 /// One id's log and tally. The plan is not part of it: a creator who moves to another plan keeps the history.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -9,15 +9,13 @@ pub struct History {
     tally: Option<Tally>,
 }
 
-/// A decision, and the anomaly that the same request reports.
+/// A decision, and what the anomaly rule makes of the same request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
     /// The answer to the request.
     pub decision: Decision,
-    /// The requests counted when this one crossed the anomaly threshold.
-    pub anomaly: Option<u32>,
-    /// After a denial that crossed nothing: so many more, at the least, until one does. `None`: not known.
-    pub until_anomaly: Option<u32>,
+    /// What the anomaly rule makes of it. Of a request that was admitted, only whether it is an anomaly.
+    pub count: Count,
 }
 
 impl Outcome {
@@ -25,8 +23,7 @@ impl Outcome {
     pub fn of(decision: Decision) -> Self {
         Self {
             decision,
-            anomaly: None,
-            until_anomaly: None,
+            count: Count::None,
         }
     }
 }
@@ -40,31 +37,24 @@ impl History {
         };
         let decision = self.log.check(now, quota);
         let denials = u32::from(!decision.is_allowed());
-        let anomaly = self.count_denials(now, rules, limit, denials);
-        let until_anomaly = match (&self.tally, rules.anomaly) {
-            (Some(tally), Some(rule)) if denials > 0 && anomaly.is_none() => {
-                let counted = tally.requests(now, &self.log, rule);
-                Some(rule.threshold(limit) + 1 - counted)
-            }
-            _ => None,
+        let count = match self.count_denials(now, rules, limit, denials) {
+            anomaly @ Count::Anomaly(_) => anomaly,
+            _ if denials == 0 => Count::None,
+            count => count,
         };
-        Outcome {
-            decision,
-            anomaly,
-            until_anomaly,
-        }
+        Outcome { decision, count }
     }
 
-    /// Counts denials, those that were decided without the log too, and says what they report.
+    /// Counts denials, those that were decided without the log too.
     pub fn count_denials(
         &mut self,
         now: Millis,
         rules: Rules,
         limit: Limit,
         denials: u32,
-    ) -> Option<u32> {
-        let rule = rules.anomaly?;
-        Tally::observe(&mut self.tally, now, denials, &self.log, rule, limit)
+    ) -> Count {
+        let observe = |rule| Tally::observe(&mut self.tally, now, denials, &self.log, rule, limit);
+        rules.anomaly.map_or(Count::None, observe)
     }
 
     /// Where the id stands, with nothing recorded.
@@ -92,6 +82,6 @@ impl History {
         let log = self.log.newest();
         let tally = self.tally.zip(rules.anomaly);
         log.is_none_or(|newest| expired(newest, rules.window.ms()))
-            && tally.is_none_or(|(t, rule)| expired(t.opened, rule.window().ms()))
+            && tally.is_none_or(|(t, rule)| expired(t.since(), rule.window().ms()))
     }
 }

@@ -10,7 +10,7 @@ mod plan;
 #[allow(clippy::module_inception)]
 mod quota;
 
-pub use anomaly::{AnomalyRule, Tally};
+pub use anomaly::{AnomalyRule, Count, Tally};
 pub use clock::{Clock, ManualClock, Millis, StoreClock};
 pub use decision::{Decision, Verdict};
 pub use history::{History, Outcome};

@@ -75,7 +75,7 @@ impl<C: Clock> MemoryStore<C> {
                 Outcome::of(unused(now, rules, limit))
             }
             Op::Denied(denials) => self.use_history(&mut histories, id, |history| Outcome {
-                anomaly: history.count_denials(now, rules, limit, denials),
+                count: history.count_denials(now, rules, limit, denials),
                 ..Outcome::of(history.status(now, rules, limit))
             }),
         };

@@ -45,6 +45,8 @@ pub struct Replay {
     pub id: Id,
     /// How long ago the log was forgotten, if it was.
     pub reset: Option<Millis>,
+    /// How long ago its anomaly was reported, if one was: then it is not reported again.
+    pub reported: Option<Millis>,
     /// How long ago each admission was made, newest first.
     pub ages: Vec<Millis>,
 }

@@ -9,13 +9,16 @@
 #![no_main]
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
 
 use arbitrary::{Result, Unstructured};
 use huntaze_rate_limit::limiter::meter::Meter;
 use huntaze_rate_limit::limiter::{Answer, Source};
-use huntaze_rate_limit::quota::{Decision, Id, Limit, MAX_LIMIT, Outcome, Verdict, Window};
+use huntaze_rate_limit::quota::{
+    Count, Decision, Id, Limit, MAX_LIMIT, MAX_WINDOW_MS, Outcome, Verdict, Window,
+};
 use huntaze_rate_limit::store::redis::cluster::topology::{Address, Slots, Topology};
 use huntaze_rate_limit::store::redis::environment::plain;
 use huntaze_rate_limit::store::redis::script::{Tag, outcome_of_one, outcomes};
@@ -133,11 +136,7 @@ fn shown(
 }
 
 fn check_outcome(outcome: &Outcome, request: &Request, meter: &Meter<u32>) {
-    let Outcome {
-        decision,
-        anomaly,
-        until_anomaly,
-    } = outcome;
+    let Outcome { decision, count } = outcome;
     assert!(decision.remaining <= request.limit.get(), "{outcome:?}");
     match decision.verdict {
         Verdict::Allowed => assert_eq!(decision.retry_after_ms(), 0),
@@ -150,11 +149,14 @@ fn check_outcome(outcome: &Outcome, request: &Request, meter: &Meter<u32>) {
         }
     }
     assert!(decision.reset <= LATEST, "{outcome:?}");
-    assert!(
-        *anomaly != Some(0) && *until_anomaly != Some(0),
-        "{outcome:?}"
-    );
-    assert!(anomaly.is_none() || until_anomaly.is_none(), "{outcome:?}");
+    match count {
+        Count::None | Count::Anomaly(_) => {}
+        Count::Below(_) => assert!(!decision.is_allowed(), "{outcome:?}"),
+        Count::Paused(ms) => {
+            assert!(!decision.is_allowed(), "{outcome:?}");
+            assert!(ms.get() <= MAX_WINDOW_MS, "{outcome:?}");
+        }
+    }
     // What is computed from it must not overflow.
     let answer = Answer {
         outcome: *outcome,
@@ -335,11 +337,16 @@ fn said(u: &mut Unstructured, limit: Limit) -> Result<Said> {
                 let retry_after = u.int_in_range(1..=LATEST)?.try_into().expect("not 0");
                 outcome.decision.verdict = Verdict::Denied { retry_after };
             }
-            match u.int_in_range(0..=2u8)? {
-                0 => {}
-                1 => outcome.anomaly = Some(u.int_in_range(1..=u32::MAX)?),
-                _ => outcome.until_anomaly = Some(u.int_in_range(1..=u32::MAX)?),
-            }
+            let some = |n: u32| NonZeroU32::new(n).expect("not 0");
+            outcome.count = match u.int_in_range(0..=3u8)? {
+                1 => Count::Anomaly(some(u.int_in_range(1..=u32::MAX)?)),
+                2 if !allowed => Count::Below(some(u.int_in_range(1..=u32::MAX)?)),
+                3 if !allowed => {
+                    let ms = u.int_in_range(1..=MAX_WINDOW_MS)?;
+                    Count::Paused(ms.try_into().expect("not 0"))
+                }
+                _ => Count::None,
+            };
             Said::Decided(outcome)
         }
     })
@@ -355,22 +362,22 @@ fn fields(place: usize, said: &Said) -> Option<[Value; 6]> {
             let text = Value::BulkString(text.as_bytes().to_vec());
             Some([place, Value::Int(-1), text, int(0), int(0), int(0)])
         }
-        Said::Decided(Outcome {
-            decision,
-            anomaly,
-            until_anomaly,
-        }) => Some([
-            place,
-            int(u64::from(decision.is_allowed())),
-            int(u64::from(decision.remaining)),
-            int(decision.reset),
-            int(decision.retry_after_ms()),
-            Value::Int(match (anomaly, until_anomaly) {
-                (Some(counted), _) => i64::from(*counted),
-                (None, Some(missing)) => -i64::from(*missing),
-                (None, None) => 0,
-            }),
-        ]),
+        Said::Decided(Outcome { decision, count }) => {
+            let (second, count) = match *count {
+                Count::None => (decision.remaining.into(), 0),
+                Count::Anomaly(requests) => (decision.remaining.into(), requests.get().into()),
+                Count::Below(more) => (0, -i64::from(more.get())),
+                Count::Paused(ms) => (ms.get(), 0),
+            };
+            Some([
+                place,
+                int(u64::from(decision.is_allowed())),
+                int(second),
+                int(decision.reset),
+                int(decision.retry_after_ms()),
+                Value::Int(count),
+            ])
+        }
     }
 }
 

@@ -109,9 +109,9 @@ async fn a_store_that_is_away_holds_up_no_flush() {
     assert_eq!(way.told(), 64);
 }
 
-/// A new denial under another limit takes the place of the old one, whose repetitions are still to be counted.
+/// An id may be denied under two limits at once.
 #[tokio::test(start_paused = true)]
-async fn a_denial_that_makes_way_is_counted() {
+async fn denials_under_two_limits_are_counted() {
     let mut way = Way::new(watched(HOUR, 1000.0, 300_000), 60_000);
     assert_eq!(way.storm("a", 3, 6).await, (3, 2));
     assert!(way.limiter.submit(request(Op::Check, "a", 2), 90).is_none());

@@ -2,14 +2,14 @@
 
 use std::future::{Future, pending};
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use huntaze_rate_limit::limiter::meter::Meter;
 use huntaze_rate_limit::limiter::{Answer, Delivery, Fallback, Limiter, Local, OnStoreError, Sink};
-use huntaze_rate_limit::quota::{Clock, Decision, Id, Millis, Outcome, Rules, Verdict};
+use huntaze_rate_limit::quota::{Clock, Count, Decision, Id, Millis, Outcome, Rules, Verdict};
 use huntaze_rate_limit::store::{ErrorKind, Op, Request, Scope, Store, StoreError};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -21,11 +21,10 @@ use crate::scenario::EPOCH;
 /// What came back for one ticket.
 pub type Settled = (u32, Result<Answer, StoreError>);
 
-/// Passes on everything it is given. Whoever asks has seen all of it, unless the test says that it looks away.
+/// Passes on everything it is given.
 #[derive(Clone)]
 pub struct Collector {
     sender: UnboundedSender<Settled>,
-    pub looks_away: Arc<AtomicBool>,
 }
 
 impl Sink for Collector {
@@ -42,17 +41,12 @@ impl Sink for Collector {
         let nothing = StoreError::new(ErrorKind::Protocol, "counted");
         let _ = self.sender.send((ticket, Err(nothing)));
     }
-
-    fn has_seen(&self, _: u64) -> bool {
-        !self.looks_away.load(Ordering::Relaxed)
-    }
 }
 
 /// A sink, and where its answers arrive.
 pub fn collector() -> (Collector, UnboundedReceiver<Settled>) {
     let (sender, receiver) = unbounded_channel();
-    let looks_away = Arc::default();
-    (Collector { sender, looks_away }, receiver)
+    (Collector { sender }, receiver)
 }
 
 /// A limiter over `store` with a quota of an hour, and where its answers arrive.
@@ -159,6 +153,11 @@ impl<S> Logged<S> {
     pub fn ops(&self) -> Vec<Op> {
         self.batches().concat()
     }
+
+    /// The store itself, as another process knows it.
+    pub fn store(&self) -> &S {
+        &self.store
+    }
 }
 
 impl<S: Store> Store for Logged<S> {
@@ -263,8 +262,7 @@ fn allowed(requests: &[Request]) -> Vec<Result<Outcome, StoreError>> {
             remaining: request.limit.get(),
             reset: request.id.as_str().parse().unwrap(),
         },
-        anomaly: None,
-        until_anomaly: None,
+        count: Count::None,
     };
     requests
         .iter()

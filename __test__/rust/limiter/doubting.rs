@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use huntaze_rate_limit::limiter::{Limiter, OnStoreError, Source, Times};
-use huntaze_rate_limit::quota::{Decision, Outcome, Verdict};
+use huntaze_rate_limit::quota::{Count, Decision, Outcome, Verdict};
 use huntaze_rate_limit::store::{ErrorKind, Op, Replay, Request, Scope, Store, StoreError};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -83,8 +83,7 @@ fn denied() -> Outcome {
             remaining: 0,
             reset: 0,
         },
-        anomaly: None,
-        until_anomaly: None,
+        count: Count::None,
     }
 }
 

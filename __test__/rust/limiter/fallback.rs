@@ -1,6 +1,7 @@
 //! Who decides when the store did not.
 
 use huntaze_rate_limit::limiter::{Answer, OnStoreError, Source};
+use huntaze_rate_limit::quota::Count;
 use huntaze_rate_limit::store::{ErrorKind, Op, StoreError};
 
 use super::doubles::fallback;
@@ -49,7 +50,10 @@ fn open_admits_and_closed_denies_with_nothing_recorded() {
         );
         // The smallest Retry-After there is.
         assert_eq!(decision.retry_after_ms(), 1000);
-        assert_eq!((open.outcome.anomaly, closed.outcome.anomaly), (None, None));
+        assert_eq!(
+            (open.outcome.count, closed.outcome.count),
+            (Count::None, Count::None)
+        );
     }
     let fallback = fallback(OnStoreError::Open);
     for _ in 0..10 {

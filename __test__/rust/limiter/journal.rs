@@ -8,7 +8,7 @@ use huntaze_rate_limit::quota::Millis;
 use huntaze_rate_limit::store::{ErrorKind, MemoryStore, Op, StoreError};
 
 use super::doubles::hour;
-use crate::asking::request;
+use crate::asking::{request, watched};
 
 #[derive(Default)]
 struct Noted {
@@ -41,6 +41,46 @@ impl Noted {
             .map(|&(_, count, _)| count)
             .collect()
     }
+}
+
+/// Once an id, however often the store does not take it; a reset makes it void.
+#[test]
+fn a_report_is_told_and_kept_until_it_is_taken() {
+    let noted = Noted::default();
+    let ask = |op| {
+        let request = request(op, "a", 2);
+        let rules = watched(3_600_000, 1.0, 300_000);
+        noted.journal.answer(&noted.logs, rules, 0, &request)
+    };
+    let told = |error| {
+        let replaying = noted.journal.replay(0).unwrap();
+        let mut call = replaying.take(&noted.logs);
+        let replays = call.replays().to_vec();
+        call.keep(&vec![error; replays.len()]);
+        replays
+    };
+    let busy = || Err(StoreError::new(ErrorKind::Busy, "as the test wants it"));
+    let reports = (0..20).filter_map(|_| ask(Op::Check).count.anomaly());
+    assert_eq!(reports.collect::<Vec<_>>(), [3]);
+    for _ in 0..2 {
+        let replays = told(busy());
+        assert_eq!(replays.len(), 1);
+        assert!(replays[0].reported.is_some());
+    }
+    assert!(told(Ok(()))[0].reported.is_some());
+    assert!(told(Ok(())).is_empty());
+    // Another report, and no admission.
+    ask(Op::Reset);
+    for _ in 0..20 {
+        ask(Op::Check);
+    }
+    let replays = told(Ok(()));
+    assert!(replays[0].reset.is_some() && replays[0].reported.is_some());
+    for _ in 0..20 {
+        ask(Op::Check);
+    }
+    ask(Op::Reset);
+    assert_eq!(told(Ok(()))[0].reported, None);
 }
 
 /// What others were admitted after a reset must not go with it.

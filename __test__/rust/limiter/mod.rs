@@ -19,3 +19,4 @@ mod settling;
 mod strays;
 mod telling;
 mod top;
+mod waiting;

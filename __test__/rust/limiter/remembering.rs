@@ -1,7 +1,6 @@
 //! A limiter with a denied cache, and what reaches the store behind it. Both go by Tokio's clock, paused.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use huntaze_rate_limit::limiter::{Answer, Limiter, OnStoreError, Source, Times};
@@ -18,7 +17,6 @@ pub struct Way {
     pub limiter: Limiter<Collector>,
     pub answers: UnboundedReceiver<Settled>,
     pub store: Logged<MemoryStore<TokioClock>>,
-    pub looks_away: Arc<AtomicBool>,
     asked: u32,
 }
 
@@ -31,7 +29,6 @@ impl Way {
         let memory = MemoryStore::with_clock(TokioClock::new(), MAX_MEMORY_IDS);
         let store = Logged::over(Arc::new(memory));
         let (sink, answers) = collector();
-        let looks_away = Arc::clone(&sink.looks_away);
         let times = Times {
             deadline,
             deny_cache: Duration::from_millis(deny_cache_ms),
@@ -52,7 +49,6 @@ impl Way {
             limiter,
             answers,
             store,
-            looks_away,
             asked: 0,
         }
     }

@@ -1,6 +1,8 @@
 //! The anomaly rule, case by case as the contract words it. Random histories are in `log`.
 
-use huntaze_rate_limit::quota::{AnomalyRule, History, MAX_LIMIT, Millis, Rules};
+use std::num::{NonZeroU32, NonZeroU64};
+
+use huntaze_rate_limit::quota::{AnomalyRule, Count, History, MAX_LIMIT, Millis, Rules};
 use proptest::prelude::*;
 
 use crate::asking::{limit, quiet, watched, window};
@@ -8,7 +10,7 @@ use crate::scenario::{EPOCH, cases};
 
 /// What `count` requests at `now` report, each with the number of the request that reported it (from 1).
 fn storm(history: &mut History, now: Millis, rules: Rules, n: u32, count: u32) -> Vec<(u32, u32)> {
-    let mut ask = |i| Some((i, history.check(now, rules, limit(n)).anomaly?));
+    let mut ask = |i| Some((i, history.check(now, rules, limit(n)).count.anomaly()?));
     (1..=count).filter_map(&mut ask).collect()
 }
 
@@ -18,9 +20,32 @@ fn twice_the_limit_is_ordinary_and_one_more_is_not() {
     let mut history = History::default();
     assert_eq!(storm(&mut history, EPOCH, rules, 10, 20), []);
     assert_eq!(storm(&mut history, EPOCH + 1, rules, 10, 1), [(1, 21)]);
-    // As many again, from nothing.
-    assert_eq!(storm(&mut history, EPOCH + 2, rules, 10, 20), []);
-    assert_eq!(storm(&mut history, EPOCH + 3, rules, 10, 1), [(1, 21)]);
+}
+
+#[test]
+fn an_attack_is_reported_once_a_window_however_long_it_lasts() {
+    let rules = watched(3_600_000, 2.0, 300_000);
+    let mut history = History::default();
+    assert_eq!(storm(&mut history, EPOCH, rules, 10, 1_000_000), [(21, 21)]);
+    assert_eq!(storm(&mut history, EPOCH + 299_999, rules, 10, 1000), []);
+    // A window after the report the count begins at nothing: at a denial, since all admissions are older.
+    let end = EPOCH + 300_000;
+    assert_eq!(storm(&mut history, end, rules, 10, 1000), [(21, 21)]);
+}
+
+#[test]
+fn a_denial_says_how_many_more_are_ordinary_or_how_long_none_is_counted() {
+    let rules = watched(3_600_000, 2.0, 300_000);
+    let mut history = History::default();
+    let mut ask = |now| history.check(now, rules, limit(2)).count;
+    assert_eq!([ask(EPOCH), ask(EPOCH)], [Count::None; 2]);
+    let more = |n| Count::Below(NonZeroU32::new(n).unwrap());
+    assert_eq!([ask(EPOCH), ask(EPOCH)], [more(2), more(1)]);
+    assert_eq!(ask(EPOCH + 1).anomaly(), Some(5));
+    let pause = |ms| Count::Paused(NonZeroU64::new(ms).unwrap());
+    assert_eq!(ask(EPOCH + 1), pause(300_000));
+    assert_eq!(ask(EPOCH + 300_000), pause(1));
+    assert_eq!(ask(EPOCH + 300_001), more(4));
 }
 
 #[test]
@@ -70,13 +95,13 @@ fn a_tally_closes_one_anomaly_window_after_it_was_opened() {
 }
 
 #[test]
-fn admissions_made_since_a_report_count_towards_the_next() {
+fn admissions_after_a_report_are_not_counted_either() {
     let rules = watched(1000, 1.0, 1000);
     let mut history = History::default();
     assert_eq!(storm(&mut history, EPOCH, rules, 2, 3), [(3, 3)]);
-    // A larger plan admits two more while the report's tally is open: with two denials that makes four, above three.
+    // A larger plan admits two more, and then denies.
     assert_eq!(storm(&mut history, EPOCH + 1, rules, 4, 2), []);
-    assert_eq!(storm(&mut history, EPOCH + 2, rules, 3, 2), [(2, 4)]);
+    assert_eq!(storm(&mut history, EPOCH + 2, rules, 3, 100), []);
 }
 
 #[test]
@@ -108,7 +133,7 @@ proptest! {
             now += step;
             let outcome = history.check(now, rules, limit(100));
             prop_assert!(outcome.decision.is_allowed());
-            prop_assert_eq!(outcome.anomaly, None);
+            prop_assert_eq!(outcome.count, Count::None);
         }
     }
 
@@ -124,7 +149,7 @@ proptest! {
             let watched = seen.check(now, watched(1000, 1.0, 700), limit(n));
             let quiet = unseen.check(now, quiet(1000), limit(n));
             prop_assert_eq!(watched.decision, quiet.decision);
-            prop_assert_eq!(quiet.anomaly, None);
+            prop_assert_eq!(quiet.count, Count::None);
         }
     }
 }

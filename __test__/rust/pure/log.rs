@@ -1,6 +1,6 @@
 //! The pure history and its log against the naive reference, answer by answer, on random histories.
 
-use huntaze_rate_limit::quota::{Decision, History, Log, Outcome, Quota};
+use huntaze_rate_limit::quota::{Count, Decision, History, Log, Outcome, Quota};
 use huntaze_rate_limit::store::Op;
 use proptest::prelude::*;
 
@@ -29,7 +29,7 @@ proptest! {
                         plain(history.status(hands.now, rules, limit))
                     }
                     Op::Denied(denials) => Outcome {
-                        anomaly: history.count_denials(hands.now, rules, limit, denials),
+                        count: history.count_denials(hands.now, rules, limit, denials),
                         ..plain(history.status(hands.now, rules, limit))
                     },
                 };
@@ -77,14 +77,13 @@ pub fn seen(op: Op, outcome: Outcome) -> Expected {
         retry_after: decision.retry_after_ms(),
         remaining: decision.remaining,
         reset: decision.reset,
-        anomaly: outcome.anomaly,
+        anomaly: outcome.count.anomaly(),
     }
 }
 
 fn plain(decision: Decision) -> Outcome {
     Outcome {
         decision,
-        anomaly: None,
-        until_anomaly: None,
+        count: Count::None,
     }
 }

@@ -12,6 +12,7 @@ pub struct Naive {
     admissions: Vec<Millis>,
     denials: Vec<Millis>,
     tally: Option<Opened>,
+    reported: Option<Millis>,
 }
 
 /// The tally of the anomaly rule, which counts denials from a place in the list of all denials.
@@ -19,7 +20,6 @@ pub struct Naive {
 struct Opened {
     at: Millis,
     first_denial: usize,
-    by_report: bool,
 }
 
 /// What the contract promises.
@@ -97,36 +97,30 @@ impl Naive {
         }
     }
 
-    /// The rule as src/quota/anomaly.rs words it: a denial opens a tally, which closes one anomaly window later; the
-    /// denials since and the admissions of the last anomaly window (after a report: since it) make the count.
+    /// The rule as contract.md words it: a denial opens a count, which closes one anomaly window later; the denials since and
+    /// the admissions of the last anomaly window are counted. A report ends it, and for a window nothing is counted.
     fn observe(&mut self, now: Millis, rules: Rules, limit: u32, allowed: bool) -> Option<u32> {
         let rule = rules.anomaly?;
         let span = rule.window().ms();
+        if self.reported.is_some_and(|at| now - at < span) {
+            return None;
+        }
         self.tally = self.tally.filter(|tally| now - tally.at < span);
         if self.tally.is_none() && !allowed {
             self.tally = Some(Opened {
                 at: now,
                 first_denial: self.denials.len() - 1,
-                by_report: false,
             });
         }
         let tally = self.tally?;
         let denied = self.denials.len() - tally.first_denial;
-        let admitted = if tally.by_report {
-            self.admissions.iter().filter(|&&t| t > tally.at).count()
-        } else {
-            self.counted(now, span)
-        };
-        let requests = (denied + admitted) as u32;
-        let crossed = requests > rule.threshold(limit_of(limit));
-        if crossed {
-            self.tally = Some(Opened {
-                at: now,
-                first_denial: self.denials.len(),
-                by_report: true,
-            });
+        let requests = (denied + self.counted(now, span)) as u32;
+        if requests <= rule.threshold(limit_of(limit)) {
+            return None;
         }
-        crossed.then_some(requests)
+        self.tally = None;
+        self.reported = Some(now);
+        Some(requests)
     }
 }
 

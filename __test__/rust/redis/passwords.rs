@@ -102,6 +102,7 @@ async fn a_user_needs_the_scripts_own_commands_and_the_names_keys() {
     let replay = Replay {
         id: id("a"),
         reset: Some(10),
+        reported: None,
         ages: vec![5],
     };
     for _ in 0..2 {

@@ -1,5 +1,7 @@
 //! What was decided without Redis is entered into its logs: each admission at its own place.
 
+use std::time::Duration;
+
 use huntaze_rate_limit::quota::{Millis, Outcome};
 use huntaze_rate_limit::store::redis::RedisStore;
 use huntaze_rate_limit::store::{ErrorKind, Op, Replay, Request, Store, StoreError};
@@ -8,13 +10,14 @@ use proptest::test_runner::TestRunner;
 use redis::{Commands, Connection};
 
 use super::HOUR;
-use crate::asking::{id, quiet, request, scope};
+use crate::asking::{id, quiet, request, scope, watched};
 use crate::server::Server;
 
 fn replay(who: &str, reset: Option<Millis>, ages: &[Millis]) -> Replay {
     Replay {
         id: id(who),
         reset,
+        reported: None,
         ages: ages.to_vec(),
     }
 }
@@ -123,6 +126,58 @@ async fn what_is_past_is_not_entered() {
     let results = enter(&store, &[replay("a", None, &[HOUR, HOUR * 2])]).await;
     assert!(results[0].is_ok());
     assert!(!admin.exists::<_, bool>("{t:a}").unwrap());
+}
+
+/// What a process has reported while the store was away, nobody reports again.
+#[tokio::test]
+async fn a_report_is_entered() {
+    let server = Server::start(&[]);
+    let (store, mut admin) = (server.store(), server.admin());
+    let scope = scope("t", watched(HOUR, 1.0, 2000));
+    let reports = async |who: &str| {
+        let checks = vec![request(Op::Check, who, 3); 50];
+        let outcomes = store.run(&scope, &checks).await;
+        let reports = outcomes
+            .iter()
+            .flat_map(|outcome| outcome.as_ref().unwrap().count.anomaly());
+        reports.count()
+    };
+    let reported = |who: &str, ages: &[Millis]| Replay {
+        reported: Some(500),
+        ..replay(who, None, ages)
+    };
+    // To a log with a tally, to one without, and to none; with admissions, and without.
+    for (who, there, ages) in [
+        ("a", 0, &[][..]),
+        ("b", 0, &[300, 400]),
+        ("c", 3, &[300, 400]),
+        ("d", 4, &[]),
+        ("e", 4, &[300, 400]),
+    ] {
+        store
+            .run(&scope, &vec![request(Op::Check, who, 3); there.min(3)])
+            .await;
+        if there > 3 {
+            let tally = format!("1:{}:0", time(&mut admin));
+            let () = admin.lpush(format!("{{t:{who}}}"), tally).unwrap();
+        }
+        let results = store.replay(&scope, &[reported(who, ages)]).await.unwrap();
+        assert!(results[0].is_ok(), "{results:?}");
+        assert_eq!(reports(who).await, 0, "{who}");
+    }
+    // One that is older than an anomaly window is over.
+    let over = Replay {
+        reported: Some(2000),
+        ..replay("f", None, &[])
+    };
+    store.replay(&scope, &[over]).await.unwrap()[0]
+        .as_ref()
+        .unwrap();
+    assert!(!admin.exists::<_, bool>("{t:f}").unwrap());
+    assert_eq!(reports("f").await, 1);
+    // Its pause ends a window after the report.
+    tokio::time::sleep(Duration::from_millis(1700)).await;
+    assert_eq!(reports("a").await, 1);
 }
 
 /// Later than it should, never earlier.

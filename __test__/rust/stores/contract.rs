@@ -2,7 +2,7 @@
 //!
 //! The clocks here are the stores' own. A test that waits sleeps as long as the store itself told it to, never longer.
 
-use huntaze_rate_limit::quota::{MAX_WINDOW_MS, Millis};
+use huntaze_rate_limit::quota::{Count, MAX_WINDOW_MS, Millis};
 use huntaze_rate_limit::store::{Op, Store};
 
 use super::fixture::{Fixture, over_every_store};
@@ -99,7 +99,7 @@ async fn reset_gives_the_whole_quota_back<S: Store>(fixture: Fixture<S>) {
         fixture.ask(quiet(HOUR), Op::Check, "b", 2).await;
     }
     let reset = fixture.ask(quiet(HOUR), Op::Reset, "a", 2).await;
-    assert_eq!((reset.decision.remaining, reset.anomaly), (2, None));
+    assert_eq!((reset.decision.remaining, reset.count), (2, Count::None));
     let status = fixture.ask(quiet(HOUR), Op::Status, "a", 2).await.decision;
     assert_eq!(status.remaining, 2);
     assert!(status.reset >= reset.decision.reset, "unused: now + window");

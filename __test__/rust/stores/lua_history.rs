@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use huntaze_rate_limit::quota::{History, Millis, Outcome, Rules};
+use huntaze_rate_limit::quota::{Count, History, Millis, Outcome, Rules};
 use huntaze_rate_limit::store::Op;
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseResult, TestRunner};
@@ -26,7 +26,7 @@ struct Twin {
 impl Twin {
     fn answer(&mut self, now: Millis, rules: Rules, ask: Ask) -> Outcome {
         let limit = ask.request().limit;
-        let mut anomaly = None;
+        let mut count = Count::None;
         match ask.op {
             Op::Check | Op::Limit => {
                 let outcome = self.history.check(now, rules, limit);
@@ -40,12 +40,12 @@ impl Twin {
             Op::Status => {}
             Op::Reset => *self = Self::default(),
             Op::Denied(denials) => {
-                anomaly = self.history.count_denials(now, rules, limit, denials);
+                count = self.history.count_denials(now, rules, limit, denials);
                 self.last_request = self.last_request.max(now);
             }
         }
         Outcome {
-            anomaly,
+            count,
             ..Outcome::of(self.history.status(now, rules, limit))
         }
     }
@@ -81,7 +81,7 @@ fn shown(op: Op, outcome: Outcome) -> (bool, Millis, Option<u32>, Option<(u32, M
     (
         decision.is_allowed(),
         decision.retry_after_ms(),
-        outcome.anomaly,
+        outcome.count.anomaly(),
         stands,
     )
 }
@@ -107,9 +107,10 @@ fn agree(lua: &mut Lua, keys: &Keys, scenario: Scenario) -> TestCaseResult {
             );
             if matches!(ask.op, Op::Check | Op::Limit) {
                 // A lower bound of what the pure side counts, and never nothing.
-                let (shown, counted) = (outcome.until_anomaly, expected.until_anomaly);
-                prop_assert_eq!(shown.is_some(), counted.is_some());
-                prop_assert!(shown <= counted && shown != Some(0));
+                match (outcome.count, expected.count) {
+                    (Count::Below(shown), Count::Below(counted)) => prop_assert!(shown <= counted),
+                    (shown, counted) => prop_assert_eq!(shown, counted),
+                }
                 hands.note(
                     outcome.decision.is_allowed(),
                     outcome.decision.retry_after_ms(),

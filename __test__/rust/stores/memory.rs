@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use huntaze_rate_limit::quota::{Decision, History, ManualClock, Millis, Outcome, Rules};
+use huntaze_rate_limit::quota::{Count, Decision, History, ManualClock, Millis, Outcome, Rules};
 use huntaze_rate_limit::store::{MAX_MEMORY_IDS, MemoryStore, Op};
 use proptest::prelude::*;
 
@@ -27,8 +27,7 @@ impl Pure {
         let history = self.0.entry(ask.who).or_default();
         let plain = |decision: Decision| Outcome {
             decision,
-            anomaly: None,
-            until_anomaly: None,
+            count: Count::None,
         };
         match ask.op {
             Op::Check | Op::Limit => history.check(now, rules, limit),
@@ -38,7 +37,7 @@ impl Pure {
                 plain(history.status(now, rules, limit))
             }
             Op::Denied(denials) => Outcome {
-                anomaly: history.count_denials(now, rules, limit, denials),
+                count: history.count_denials(now, rules, limit, denials),
                 ..plain(history.status(now, rules, limit))
             },
         }

@@ -3,7 +3,7 @@
 
 use std::iter;
 
-use huntaze_rate_limit::quota::{Limit, Outcome, Verdict};
+use huntaze_rate_limit::quota::{Limit, MAX_WINDOW_MS, Outcome, Verdict};
 use huntaze_rate_limit::store::redis::script::{Tag, outcomes};
 use huntaze_rate_limit::store::{ErrorKind, StoreError};
 use redis::Value;
@@ -131,14 +131,18 @@ fn alone(verdict: i64, remaining: i64, reset: i64, retry_after: i64) -> Option<b
 }
 
 #[test]
-fn no_more_than_the_limit_remains_and_nothing_after_a_denial() {
+fn no_more_than_the_limit_remains_and_no_pause_is_longer_than_a_window() {
     let limit = i64::from(LIMIT);
     assert_eq!(alone(1, limit, 5, 0), Some(true));
     assert_eq!(alone(1, limit + 1, 5, 0), None);
     assert_eq!(alone(1, i64::MAX, 5, 0), None);
     assert_eq!(alone(1, -1, 5, 0), None);
     assert_eq!(alone(0, 0, 5, 7), Some(false));
-    assert_eq!(alone(0, 1, 5, 7), None);
+    // After a denial, nothing remains: in its place is how long the id is not counted.
+    let longest = MAX_WINDOW_MS as i64;
+    assert_eq!(alone(0, longest, 5, 7), Some(false));
+    assert_eq!(alone(0, longest + 1, 5, 7), None);
+    assert_eq!(alone(0, -1, 5, 7), None);
 }
 
 #[test]

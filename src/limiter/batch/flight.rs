@@ -99,7 +99,7 @@ impl<K: Sink> Flight<K> {
         let answered = answered.filter_map(|((request, ticket), result)| {
             Some((request, ticket.as_ref()?, result.as_ref().ok().copied()))
         });
-        let sweep = self.lane.denied.learn(self.answered(), answered);
+        let (sweep, released) = self.lane.denied.learn(self.answered(), answered);
         // What failed as a whole met a store that is away, and nobody waits for the others.
         if self.load == Load::Counts && left == 0 && !heard {
             self.lane.denied.drop_counts();
@@ -114,7 +114,9 @@ impl<K: Sink> Flight<K> {
         } else {
             self.lane.strayed(settled, sweep, seen);
         }
+        self.lane.ask(released.ask);
         self.lane.settler.settle(asked().zip(tickets), results);
+        self.lane.settler.repeat_all(released.denied);
         self.lane.noted();
     }
 
@@ -138,7 +140,6 @@ impl<K: Sink> Flight<K> {
         Answered {
             sent: self.sent,
             received: Instant::now(),
-            delivery: self.lane.settler.sink.next_delivery(),
         }
     }
 
@@ -185,7 +186,7 @@ impl<K: Sink> Expire for Flight<K> {
         drop(progress);
         let asked = self.requests.iter().zip(&taken);
         let unknown = asked.filter_map(|(request, ticket)| Some((request, ticket.as_ref()?, None)));
-        let sweep = self.lane.denied.learn(self.answered(), unknown);
+        let (sweep, released) = self.lane.denied.learn(self.answered(), unknown);
         if self.load == Load::Counts {
             self.lane.denied.drop_counts();
         }
@@ -211,6 +212,7 @@ impl<K: Sink> Expire for Flight<K> {
         } else {
             self.lane.strayed(settled, sweep, seen);
         }
+        self.lane.ask(released.ask);
         let results = vec![Err(late()); self.requests.len()];
         let asked = self.requests.iter().zip(taken);
         self.lane.settler.settle(asked, results);

@@ -31,12 +31,13 @@ pub(super) use self::settler::Settler;
 use self::settler::{late, untold};
 use self::told::Told;
 use self::travel::{travel, travel_in_time};
-use self::turn::{Load, Next, Pending, Place};
+pub(super) use self::turn::Pending;
+use self::turn::{Load, Next, Place};
 use self::watch::Launched;
 use super::denied::{Denied, Known};
 use super::meter::Gauge;
-use super::{Answer, Sink, Source, Times};
-use crate::quota::{Id, Outcome};
+use super::{Answer, Sink, Times};
+use crate::quota::Id;
 use crate::store::{Op, Request, Scope, Store, StoreError};
 
 /// The near end of the way to a store. Dropping it lets what is queued settle and then ends the tasks.
@@ -184,28 +185,33 @@ impl<K: Sink, S: Store> Intake<K::Ticket> for Batcher<K, S> {
             // Its slot may have been with another part, and may be so again.
             self.lanes()
                 .iter()
-                .for_each(|lane| lane.denied.forget(&request.id));
+                .for_each(|lane| lane.ask(lane.denied.forget(&request.id)));
         }
-        let seen = |delivery| self.settler.sink.has_seen(delivery);
-        let counts = match lane.denied.look(&request, now, seen) {
-            Known::Denial(decision) => {
-                let outcome = Outcome::of(decision);
-                let source = Source::DenyCache;
-                let answer = Answer { outcome, source };
-                let meter = &self.settler.meter;
-                meter.answered(&request, &ticket, &answer, now);
+        let deadline = now + self.times.deadline;
+        let pending = Pending {
+            request,
+            ticket,
+            deadline,
+        };
+        let (pending, counts) = match lane.denied.look(pending, now) {
+            Known::Denial(pending, decision) => {
+                let (request, _, answer) = self.settler.repeat(pending, decision, now);
                 return Some((request, answer));
             }
-            Known::Nothing(counts) => counts,
+            Known::Nothing(pending, counts) => (pending, counts),
+            Known::Waits => return None,
         };
-        match lane.enter(counts, request, ticket, now) {
+        match lane.enter(counts, pending) {
             Place::Queued => {}
             Place::Free(pending) => {
                 if let Some(pending) = self.launch(&lane, pending) {
                     lane.queue(pending);
                 }
             }
-            Place::Refused(pending, error) => return self.refuse(pending, error),
+            Place::Refused(pending, error) => {
+                lane.ask(lane.denied.given_up([&pending.request].into_iter()));
+                return self.refuse(pending, error);
+            }
         }
         None
     }
@@ -252,7 +258,7 @@ async fn dispatch<K: Sink, S: Store>(end: End<K>, route: Arc<Route<S>>) {
                 let flight = Arc::new(Flight::new(Arc::clone(lane), load, batch));
                 tokio::spawn(travel_in_time(flight, Arc::clone(&route)));
             }
-            Next::Late(batch) => lane.settler.refuse(batch, &late()),
+            Next::Late(batch) => lane.refuse(batch, &late()),
             Next::Tell(told) => drop(told),
             Next::Recover => recovery.set(recovery::recover(lane, &route).fuse()),
             Next::Wait(deadline) => {

@@ -88,6 +88,13 @@ impl<T, F> Queues<T, F> {
         self.waiting.extend(pendings);
     }
 
+    /// `pending` has waited elsewhere: its turn is by its deadline.
+    pub(super) fn insert(&mut self, pending: Pending<T>) {
+        let earlier = |other: &Pending<T>| other.deadline <= pending.deadline;
+        let at = self.waiting.partition_point(earlier);
+        self.waiting.insert(at, pending);
+    }
+
     /// `told` is when all that is due has been counted, or at the deadline. Returns who was to be told before.
     pub(super) fn tell(&mut self, told: F, deadline: Instant) -> Option<F> {
         let before = self.flush.replace((told, deadline));
@@ -177,10 +184,11 @@ impl<T, F> Queues<T, F> {
         self.counting > 0
     }
 
-    /// When something that waits has to be settled though nothing lands before: whatever else waits does so behind a batch
-    /// that is settled earlier.
+    /// When something that waits has to be settled though nothing lands before.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.flush.as_ref().map(|&(_, deadline)| deadline)
+        let flush = self.flush.as_ref().map(|&(_, deadline)| deadline);
+        let first = self.waiting.front().map(|pending| pending.deadline);
+        flush.into_iter().chain(first).min()
     }
 
     /// Takes everything that waits, and who is to be told.

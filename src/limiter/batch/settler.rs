@@ -8,7 +8,7 @@ use super::queues::MAX_WAITING;
 use super::turn::Pending;
 use crate::limiter::meter::Meter;
 use crate::limiter::{Answer, Delivery, Fallback, Sink, Source};
-use crate::quota::{Id, Outcome};
+use crate::quota::{Decision, Id, Outcome};
 use crate::store::{ErrorKind, Request, StoreError};
 
 /// Settles requests: with the store's answer, or with the fallback's.
@@ -50,6 +50,40 @@ impl<K: Sink> Settler<K> {
         if !answers.is_empty() {
             self.sink.deliver(answers);
         }
+    }
+
+    /// The answer to a request that is denied without asking the store.
+    pub(super) fn repeat(
+        &self,
+        pending: Pending<K::Ticket>,
+        decision: Decision,
+        now: Instant,
+    ) -> (Request, K::Ticket, Answer) {
+        let answer = Answer {
+            outcome: Outcome::of(decision),
+            source: Source::DenyCache,
+        };
+        let Pending {
+            request, ticket, ..
+        } = pending;
+        self.meter.answered(&request, &ticket, &answer, now);
+        (request, ticket, answer)
+    }
+
+    /// Settles requests that are denied without asking the store.
+    pub(super) fn repeat_all(&self, denied: Vec<(Pending<K::Ticket>, Decision)>) {
+        if denied.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        let answers = denied
+            .into_iter()
+            .map(|(pending, decision)| self.repeat(pending, decision, now));
+        let answers: Vec<_> = answers.collect();
+        let deliveries = answers
+            .iter()
+            .map(|(request, ticket, answer)| (request, ticket.clone(), Ok(*answer)));
+        self.sink.deliver(deliveries.collect());
     }
 
     /// The answer in the place of a store that gives none.

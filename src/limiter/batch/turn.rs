@@ -5,10 +5,10 @@ use tokio::time::Instant;
 use crate::store::{Request, StoreError};
 
 /// A request on its way.
-pub(super) struct Pending<T> {
-    pub(super) request: Request,
-    pub(super) ticket: T,
-    pub(super) deadline: Instant,
+pub(in crate::limiter) struct Pending<T> {
+    pub(in crate::limiter) request: Request,
+    pub(in crate::limiter) ticket: T,
+    pub(in crate::limiter) deadline: Instant,
 }
 
 /// What a batch is made of.

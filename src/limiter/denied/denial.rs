@@ -1,32 +1,26 @@
-//! A denial that is remembered.
+//! What is remembered of one id under one limit: its last denial, and the requests that wait for the next.
 
+use std::collections::VecDeque;
 use std::num::NonZeroU64;
 
 use tokio::time::Instant;
 
-use crate::quota::{AnomalyRule, Decision, Id, Limit, Millis, Verdict};
+use crate::limiter::Pending;
+use crate::quota::{Decision, Id, Limit, Millis, Verdict};
 use crate::store::{Op, Request};
 
-/// What was said to an id, and how often it has been repeated.
-pub(super) struct Denial<T> {
-    pub(super) limit: Limit,
-    /// Before that there is no slot for sure.
+/// A denial by the store.
+pub(super) struct Denial {
+    /// Before that it is repeated without asking: there is no slot for sure.
     pub(super) until: Instant,
     /// Then there is one, for a caller who is alone.
     pub(super) promised: Instant,
     pub(super) reset: Millis,
-    /// Answered from here and not sent yet.
-    pub(super) denials: u32,
-    /// Whether the id is in the list of those to be counted.
-    pub(super) listed: bool,
-    /// How many more may be answered from here.
-    pub(super) left: u32,
-    /// The delivery that tells the asker.
-    pub(super) delivery: u64,
-    pub(super) ticket: T,
+    /// How many more may be answered from here. `None`: any number, and they are not counted.
+    pub(super) left: Option<u32>,
 }
 
-impl<T: Clone> Denial<T> {
+impl Denial {
     pub(super) fn decision(&self, now: Instant) -> Decision {
         let wait = self.promised.saturating_duration_since(now);
         // Rounded up, or the promise would be kept a moment too early.
@@ -39,28 +33,89 @@ impl<T: Clone> Denial<T> {
             reset: self.reset,
         }
     }
+}
 
-    /// Moves the denials to be counted into `counts`, in portions that report once at most.
-    pub(super) fn take_denials(
-        &mut self,
-        id: &Id,
-        rule: Option<AnomalyRule>,
-        counts: &mut Vec<(Request, T)>,
-    ) {
-        let mut left = std::mem::take(&mut self.denials);
-        let Some(rule) = rule else {
-            return;
-        };
-        let portion = rule.threshold(self.limit).saturating_add(1);
-        while left > 0 {
-            let count = left.min(portion);
-            left -= count;
-            let request = Request {
-                op: Op::Denied(count),
-                id: id.clone(),
-                limit: self.limit,
-            };
-            counts.push((request, self.ticket.clone()));
+/// Requests of one id under one limit.
+pub(super) struct Entry<T> {
+    pub(super) limit: Limit,
+    pub(super) denial: Denial,
+    /// Answered from here and not sent to be counted yet.
+    pub(super) denials: u32,
+    /// Whether it is in the list of those to be counted.
+    pub(super) listed: bool,
+    pub(super) ticket: T,
+    /// The store is being asked, since the denial may no longer be repeated.
+    pub(super) asking: Option<Asking<T>>,
+}
+
+/// Requests that ask the store, and others that wait for their answer.
+pub(super) struct Asking<T> {
+    /// An answer to a batch sent before then is of an earlier request.
+    pub(super) since: Instant,
+    /// How many ask, and how many may.
+    pub(super) asked: usize,
+    pub(super) room: usize,
+    pub(super) waiting: VecDeque<Waiting<T>>,
+}
+
+/// A request that waits, and since when.
+pub(super) struct Waiting<T> {
+    pub(super) since: Instant,
+    pub(super) pending: Pending<T>,
+}
+
+impl<T> Asking<T> {
+    /// One may ask.
+    pub(super) fn begin(now: Instant) -> Self {
+        Self {
+            since: now,
+            asked: 0,
+            room: 1,
+            waiting: VecDeque::new(),
         }
+    }
+
+    /// Whether one more may ask. It then counts as asking.
+    pub(super) fn admits(&mut self) -> bool {
+        let admits = self.asked < self.room;
+        self.asked += usize::from(admits);
+        admits
+    }
+}
+
+impl<T: Clone> Entry<T> {
+    /// Answers a request that was made at `asked`, and counts it where it is to be counted. `None`: the store has to be asked.
+    pub(super) fn answer(&mut self, asked: Instant, now: Instant) -> Option<Decision> {
+        if asked >= self.denial.until {
+            return None;
+        }
+        if let Some(left) = &mut self.denial.left {
+            *left = left.checked_sub(1)?;
+            self.denials = self.denials.saturating_add(1);
+        }
+        Some(self.denial.decision(now))
+    }
+
+    /// The request that counts what has been answered from here, if there is anything to count.
+    pub(super) fn take_denials(&mut self, id: &Id) -> Option<(Request, T)> {
+        let denials = std::mem::take(&mut self.denials);
+        let request = Request {
+            op: Op::Denied(denials),
+            id: id.clone(),
+            limit: self.limit,
+        };
+        (denials > 0).then(|| (request, self.ticket.clone()))
+    }
+
+    /// How many requests wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.asking
+            .as_ref()
+            .map_or(0, |asking| asking.waiting.len())
+    }
+
+    /// Whether there is something in it that is still needed.
+    pub(super) fn is_live(&self, now: Instant) -> bool {
+        self.listed || self.asking.is_some() || now < self.denial.until
     }
 }

@@ -9,15 +9,18 @@
 //! limit is another question: under a larger one there may be a slot, and under a smaller one it frees later than this
 //! promise would say.
 //!
-//! Only a denial that the asker has been told of is repeated here. What is asked in one burst goes to the store as a whole,
-//! as if there were no cache, however soon the first of it is denied.
+//! While a denial holds, nobody asks. Then one request asks, and the others of its id and limit wait for that answer, each no
+//! longer than its own deadline. A denial answers all of them. An admission says how many slots are left: as many may ask,
+//! and one more, which learns when the next slot frees. So the store decides about as often as it admits, and at most twice
+//! an expiry otherwise, however many requests are in flight.
 //!
-//! What is answered here still counts towards anomalies: it is sent ahead of the id's next request, or at the next sweep.
+//! What is answered here still counts towards an anomaly: it is sent ahead of the id's next request, or at the next sweep.
 //! The store says with a denial how many more would be an anomaly, at the least: the one that may be it is not answered
-//! here, so that it is reported with its own answer. (A count may cross instead where several processes deny an id, or
-//! while it is under way.)
+//! here, so that it is reported with its own answer. (A count may cross instead where several processes deny an id.) After
+//! the report, nothing is counted until the store counts again.
 
 mod denial;
+mod state;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,12 +28,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use self::denial::Denial;
-use crate::quota::{AnomalyRule, Decision, Id, Outcome, Verdict};
+use self::denial::{Asking, Denial, Waiting};
+use self::state::{State, find, take_denials};
+use super::Pending;
+use crate::quota::{AnomalyRule, Count, Decision, Id, Outcome, Verdict};
 use crate::store::{Op, Request};
 
-/// The most ids it holds; more are asked about each time. With ids of the longest kind these are 5 MB.
-const MAX_IDS: usize = 10_000;
+/// The most denials it holds; more are asked about each time. With ids of the longest kind these are 5 MB.
+const MAX_ENTRIES: usize = 10_000;
+
+/// The most requests that wait in it. More ask for themselves.
+const MAX_WAITING: usize = 1 << 20;
 
 /// How often what was answered here becomes due to be counted: it counts within a second, if all of it has arrived half a
 /// second later.
@@ -43,35 +51,29 @@ pub(super) struct Denied<T> {
     state: Mutex<State<T>>,
 }
 
-struct State<T> {
-    entries: HashMap<Id, Denial<T>>,
-    /// Ids with denials to be counted, in the order of the first. An id may be gone or have been counted since.
-    uncounted: VecDeque<Id>,
-    /// How many of these are due.
-    due: usize,
-    /// Due at once: their entries have made way for others.
-    displaced: Vec<(Request, T)>,
-    /// Counts resets and replays, so that no denial from before one is remembered after it. One count for all ids: they are
-    /// rare, and what is under way meanwhile is only asked once more.
-    epoch: u64,
-    /// When the last denial from before one has come. What was in flight then may have been decided before it.
-    outdated: Option<Instant>,
-}
-
 /// What is known about a request without asking.
 pub(super) enum Known<T> {
     /// It is denied.
-    Denial(Decision),
-    /// Nothing; and these denials, answered from here, are to be counted first.
-    Nothing(Vec<(Request, T)>),
+    Denial(Pending<T>, Decision),
+    /// Nothing: it is to be asked. These denials, answered from here, are to be counted first.
+    Nothing(Pending<T>, Vec<(Request, T)>),
+    /// Nothing, and another asks: it waits here, to be released by what the store answers.
+    Waits,
 }
 
-/// A batch that has been answered: when it was sent, when the answer came, and the delivery that tells the asker.
+/// Requests that have waited.
+pub(super) struct Released<T> {
+    /// They are denied.
+    pub(super) denied: Vec<(Pending<T>, Decision)>,
+    /// They are to be asked, in this order; counts are among them.
+    pub(super) ask: Vec<Pending<T>>,
+}
+
+/// A batch that has been answered: when it was sent, and when the answer came.
 #[derive(Clone, Copy)]
 pub(super) struct Answered {
     pub(super) sent: Sent,
     pub(super) received: Instant,
-    pub(super) delivery: u64,
 }
 
 /// When a batch was sent, and in which epoch.
@@ -89,52 +91,83 @@ impl<T: Clone> Denied<T> {
             rule,
             state: Mutex::new(State {
                 entries: HashMap::new(),
+                count: 0,
+                waiting: 0,
                 uncounted: VecDeque::new(),
                 due: 0,
-                displaced: Vec::new(),
                 epoch: 0,
                 outdated: None,
             }),
         }
     }
 
-    /// Looks a request up. A request for a slot that is denied here is counted. `seen` says whether the asker has been told of
-    /// a delivery.
-    pub(super) fn look(
-        &self,
-        request: &Request,
-        now: Instant,
-        seen: impl Fn(u64) -> bool,
-    ) -> Known<T> {
+    /// Looks a request up, which is made now. One that is denied here is counted.
+    pub(super) fn look(&self, mut pending: Pending<T>, now: Instant) -> Known<T> {
         let mut state = self.lock();
         let state = &mut *state;
+        let request = &mut pending.request;
         match request.op {
             Op::Check | Op::Limit => {}
-            Op::Reset | Op::Status | Op::Denied(_) => return Known::Nothing(Vec::new()),
+            Op::Reset | Op::Status | Op::Denied(_) => return Known::Nothing(pending, Vec::new()),
         }
-        let Some(entry) = state.entries.get_mut(&request.id) else {
-            return Known::Nothing(Vec::new());
+        let Some(entries) = state.entries.get_mut(&request.id) else {
+            return Known::Nothing(pending, Vec::new());
         };
-        let may_answer = now < entry.until && entry.left > 0;
-        if may_answer && entry.limit == request.limit && seen(entry.delivery) {
-            if entry.denials == 0 && !std::mem::replace(&mut entry.listed, self.rule.is_some()) {
-                state.uncounted.push_back(request.id.clone());
+        let Some(entry) = find(entries, request.limit) else {
+            let counts = take_denials(entries, &request.id);
+            return Known::Nothing(pending, counts);
+        };
+        if let Some(decision) = entry.answer(now, now) {
+            if entry.denials > 0 && !std::mem::replace(&mut entry.listed, true) {
+                let listed = (request.id.clone(), request.limit);
+                state.uncounted.push_back(listed);
             }
-            entry.denials = entry.denials.saturating_add(1);
-            entry.left -= 1;
-            return Known::Denial(entry.decision(now));
+            return Known::Denial(pending, decision);
         }
-        let mut counts = Vec::new();
-        entry.take_denials(&request.id, self.rule, &mut counts);
-        if !may_answer {
-            state.entries.remove(&request.id);
+        let asking = entry.asking.get_or_insert_with(|| Asking::begin(now));
+        if asking.admits() {
+            // An admission says how many others may ask.
+            request.op = Op::Limit;
+            let counts = take_denials(entries, &request.id);
+            return Known::Nothing(pending, counts);
         }
-        Known::Nothing(counts)
+        if state.waiting >= MAX_WAITING {
+            return Known::Nothing(pending, Vec::new());
+        }
+        state.waiting += 1;
+        let since = now;
+        asking.waiting.push_back(Waiting { since, pending });
+        Known::Waits
     }
 
-    /// Forgets an id: it is being reset.
-    pub(super) fn forget(&self, id: &Id) {
-        self.lock().forget(id);
+    /// Forgets an id: it is being reset. Returns what has waited, to be asked.
+    pub(super) fn forget(&self, id: &Id) -> Vec<Pending<T>> {
+        self.lock().forget(id)
+    }
+
+    /// These requests were not asked. Returns what has waited for their answers.
+    pub(super) fn given_up<'a>(
+        &self,
+        requests: impl Iterator<Item = &'a Request>,
+    ) -> Vec<Pending<T>> {
+        let mut state = self.lock();
+        let released = requests.flat_map(|request| state.unanswered(request));
+        released.collect()
+    }
+
+    /// Takes all that wait.
+    pub(super) fn drain(&self) -> Vec<Pending<T>> {
+        let mut state = self.lock();
+        state.waiting = 0;
+        let asking = state.entries.values_mut().flatten();
+        let asking = asking.filter_map(|entry| entry.asking.take());
+        let waiting = asking.flat_map(|asking| asking.waiting);
+        waiting.map(|waiting| waiting.pending).collect()
+    }
+
+    /// How many wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.lock().waiting
     }
 
     /// A batch is being sent.
@@ -146,69 +179,68 @@ impl<T: Clone> Denied<T> {
     }
 
     /// Remembers what a batch has been answered. No outcome: nobody knows whether it was done. Returns whether there is
-    /// something to sweep.
+    /// something to sweep, and what has waited for these answers.
     pub(super) fn learn<'a>(
         &self,
         batch: Answered,
         answered: impl Iterator<Item = (&'a Request, &'a T, Option<Outcome>)>,
-    ) -> bool
+    ) -> (bool, Released<T>)
     where
         T: 'a,
     {
+        let mut released = Released::default();
         if self.max_age.is_zero() {
-            return false;
+            return (false, released);
         }
         let mut state = self.lock();
         for (request, ticket, outcome) in answered {
-            match (request.op, outcome) {
-                (Op::Reset, _) => state.forget(&request.id),
-                (Op::Check | Op::Limit, Some(outcome)) => {
-                    let Some(entry) = self.entry(batch, request, ticket, outcome) else {
-                        continue;
-                    };
-                    if batch.sent.epoch != state.epoch {
-                        state.outdated = Some(batch.received);
-                    }
-                    if state.outdated.is_none_or(|at| batch.sent.at > at) {
-                        state.remember(&request.id, entry, batch.received, self.rule);
-                    } else {
-                        state.expire_if_earlier(&request.id, &entry, batch.received);
-                    }
+            let (Op::Check | Op::Limit) = request.op else {
+                if request.op == Op::Reset {
+                    released.ask.extend(state.forget(&request.id));
                 }
-                _ => {}
+                continue;
+            };
+            let Some(outcome) = outcome else {
+                released.ask.extend(state.unanswered(request));
+                continue;
+            };
+            let Some(denial) = self.denial(batch, outcome) else {
+                let remaining = outcome.decision.remaining as usize;
+                state.admitted(batch.sent.at, request, remaining, &mut released);
+                continue;
+            };
+            if batch.sent.epoch != state.epoch {
+                state.outdated = Some(batch.received);
+            }
+            if state.outdated.is_none_or(|at| batch.sent.at > at) {
+                state.remember(request, denial, ticket, batch, &mut released);
+            } else {
+                state.expire_if_earlier(request, &denial, batch.received);
+                state.admitted(batch.sent.at, request, 0, &mut released);
             }
         }
-        !state.entries.is_empty()
+        (!state.entries.is_empty(), released)
     }
 
     /// What there is to remember of an answer.
-    fn entry(
-        &self,
-        batch: Answered,
-        request: &Request,
-        ticket: &T,
-        outcome: Outcome,
-    ) -> Option<Denial<T>> {
+    fn denial(&self, batch: Answered, outcome: Outcome) -> Option<Denial> {
         let Verdict::Denied { retry_after } = outcome.decision.verdict else {
             return None;
         };
         let wait = Duration::from_millis(retry_after.get());
-        let left = match (self.rule, outcome.anomaly) {
-            (None, _) => u32::MAX,
-            // It has just been reported, and the count begins anew.
-            (Some(rule), Some(_)) => rule.threshold(request.limit),
-            (Some(_), None) => outcome.until_anomaly.unwrap_or(0).saturating_sub(1),
+        let (left, pause) = match (self.rule, outcome.count) {
+            (None, _) => (None, None),
+            (Some(rule), Count::Anomaly(_)) => (None, Some(rule.window().ms())),
+            (Some(_), Count::Paused(ms)) => (None, Some(ms.get())),
+            (Some(_), Count::Below(more)) => (Some(more.get() - 1), None),
+            (Some(_), Count::None) => (Some(0), None),
         };
+        let pause = pause.map_or(Duration::MAX, Duration::from_millis);
         Some(Denial {
-            limit: request.limit,
-            until: batch.sent.at + wait.min(self.max_age),
+            until: batch.sent.at + wait.min(self.max_age).min(pause),
             promised: batch.received.checked_add(wait)?,
             reset: outcome.decision.reset,
-            denials: 0,
-            listed: false,
             left,
-            delivery: batch.delivery,
-            ticket: ticket.clone(),
         })
     }
 
@@ -216,10 +248,14 @@ impl<T: Clone> Denied<T> {
     pub(super) fn sweep(&self, now: Instant) -> bool {
         let mut state = self.lock();
         state.due = state.uncounted.len();
-        state
-            .entries
-            .retain(|_, entry| entry.listed || now < entry.until);
-        !state.entries.is_empty()
+        let mut count = 0;
+        state.entries.retain(|_, entries| {
+            entries.retain(|entry| entry.is_live(now));
+            count += entries.len();
+            !entries.is_empty()
+        });
+        state.count = count;
+        count > 0
     }
 
     /// Answers no more from what it holds: the store has heard of more admissions, and the promises may be too early.
@@ -227,29 +263,25 @@ impl<T: Clone> Denied<T> {
         let mut state = self.lock();
         // What is under way may have been denied before, and be answered after.
         state.epoch += 1;
-        for entry in state.entries.values_mut() {
-            entry.until = entry.until.min(now);
+        for entry in state.entries.values_mut().flatten() {
+            entry.denial.until = entry.denial.until.min(now);
         }
     }
 
     /// Takes up to `most` counts that are due.
-    pub(super) fn take_counts(&self, most: usize, now: Instant) -> Vec<(Request, T)> {
+    pub(super) fn take_counts(&self, most: usize) -> Vec<(Request, T)> {
         let mut state = self.lock();
         let state = &mut *state;
-        let at_once = state.displaced.len().min(most);
-        let mut counts: Vec<_> = state.displaced.drain(..at_once).collect();
+        let mut counts = Vec::new();
         while counts.len() < most && state.due > 0 {
             state.due -= 1;
-            let Some(id) = state.uncounted.pop_front() else {
+            let Some((id, limit)) = state.uncounted.pop_front() else {
                 break;
             };
-            let Some(entry) = state.entries.get_mut(&id) else {
-                continue;
-            };
-            entry.listed = false;
-            entry.take_denials(&id, self.rule, &mut counts);
-            if now >= entry.until {
-                state.entries.remove(&id);
+            let entries = state.entries.get_mut(&id);
+            if let Some(entry) = entries.and_then(|entries| find(entries, limit)) {
+                entry.listed = false;
+                counts.extend(entry.take_denials(&id));
             }
         }
         counts
@@ -257,13 +289,12 @@ impl<T: Clone> Denied<T> {
 
     /// Forgets the counts that are due: the store is away.
     pub(super) fn drop_counts(&self) {
-        while !self.take_counts(MAX_IDS, Instant::now()).is_empty() {}
+        while !self.take_counts(MAX_ENTRIES).is_empty() {}
     }
 
     /// Whether something is due to be counted.
     pub(super) fn is_due(&self) -> bool {
-        let state = self.lock();
-        state.due > 0 || !state.displaced.is_empty()
+        self.lock().due > 0
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {
@@ -272,61 +303,27 @@ impl<T: Clone> Denied<T> {
     }
 }
 
-impl<T: Clone> State<T> {
-    fn forget(&mut self, id: &Id) {
-        self.epoch += 1;
-        self.entries.remove(id);
-        self.displaced.retain(|(request, _)| request.id != *id);
-    }
-
-    /// A denial that is not remembered may still have been decided last: an entry with an earlier retry time expires.
-    fn expire_if_earlier(&mut self, id: &Id, denial: &Denial<T>, now: Instant) {
-        if let Some(known) = self.entries.get_mut(id)
-            && known.limit == denial.limit
-            && known.promised < denial.promised
-        {
-            known.until = known.until.min(now);
+impl<T> Default for Released<T> {
+    fn default() -> Self {
+        Self {
+            denied: Vec::new(),
+            ask: Vec::new(),
         }
-    }
-
-    /// A denial takes the place of the one before, also where it cannot be repeated: the moment that the one before promises
-    /// may be too early by now.
-    fn remember(&mut self, id: &Id, mut entry: Denial<T>, now: Instant, rule: Option<AnomalyRule>) {
-        let Some(known) = self.entries.get_mut(id) else {
-            if self.entries.len() < MAX_IDS {
-                self.entries.insert(id.clone(), entry);
-            }
-            return;
-        };
-        entry.listed = known.listed;
-        if known.limit == entry.limit {
-            // The store has not heard of these yet.
-            entry.denials = known.denials;
-            entry.left = entry.left.saturating_sub(known.denials);
-            // Of two batches in flight, the one that was decided first may be answered last. Neither moment is too late.
-            if now < known.until {
-                entry.until = entry.until.max(known.until);
-                entry.promised = entry.promised.max(known.promised);
-            }
-        } else {
-            known.take_denials(id, rule, &mut self.displaced);
-        }
-        *known = entry;
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroU64;
+    use std::num::{NonZeroU32, NonZeroU64};
 
     use super::*;
-    use crate::quota::{Limit, Window};
+    use crate::quota::{Id, Limit, Window};
 
     /// A check of an id, and the answer that there is a slot in so many ms.
     fn learn(denied: &Denied<u32>, sent: Sent, wait: u64) {
         let request = check();
         let outcome = Outcome {
-            until_anomaly: Some(10),
+            count: Count::Below(NonZeroU32::MIN.saturating_add(9)),
             ..Outcome::of(Decision {
                 verdict: Verdict::Denied {
                     retry_after: NonZeroU64::new(wait).expect("not now"),
@@ -338,7 +335,6 @@ mod tests {
         let batch = Answered {
             sent,
             received: Instant::now(),
-            delivery: 0,
         };
         denied.learn(batch, [(&request, &0, Some(outcome))].into_iter());
     }
@@ -351,10 +347,19 @@ mod tests {
         }
     }
 
+    fn pending() -> Pending<u32> {
+        Pending {
+            request: check(),
+            ticket: 0,
+            deadline: Instant::now(),
+        }
+    }
+
     fn promised(denied: &Denied<u32>) -> Option<u64> {
-        match denied.look(&check(), Instant::now(), |_| true) {
-            Known::Denial(decision) => Some(decision.retry_after_ms()),
-            Known::Nothing(_) => None,
+        match denied.look(pending(), Instant::now()) {
+            Known::Denial(_, decision) => Some(decision.retry_after_ms()),
+            Known::Nothing(..) => None,
+            Known::Waits => panic!("another asks"),
         }
     }
 
@@ -412,13 +417,13 @@ mod tests {
         assert_eq!(promised(&denied), Some(300));
         assert_eq!(promised(&denied), Some(300));
         learn(&denied, old, 900);
-        let Known::Nothing(counts) = denied.look(&check(), Instant::now(), |_| true) else {
+        let Known::Nothing(_, counts) = denied.look(pending(), Instant::now()) else {
             panic!("it is denied without a question");
         };
         assert_eq!(counts.len(), 1);
         assert_eq!(counts[0].0.op, Op::Denied(2));
         denied.sweep(Instant::now());
-        assert!(denied.take_counts(MAX_IDS, Instant::now()).is_empty());
+        assert!(denied.take_counts(MAX_ENTRIES).is_empty());
     }
 
     async fn pass() {

@@ -1,7 +1,7 @@
 //! What this process has decided while the store was away, to be replayed into it.
 //!
-//! The local logs know when; the journal knows how many of an id's newest admissions the store has not heard of, and whether
-//! its log was forgotten meanwhile. The local logs stay as they are: a store that comes and goes many times in a window
+//! The local logs know when; the journal knows how many of an id's newest admissions the store has not heard of, whether its
+//! log was forgotten meanwhile, and whether an anomaly was reported. The local logs stay as they are: a store that comes and goes many times in a window
 //! grants no more than one limit a process.
 
 mod replaying;
@@ -45,6 +45,8 @@ struct Part {
 struct Note {
     /// When its log was forgotten, by the clock of the local logs.
     reset: Option<Millis>,
+    /// When an anomaly was reported, by that clock.
+    reported: Option<Millis>,
     /// So many of the newest admissions in its local log.
     admissions: usize,
     /// So many of the oldest of these have been sent, with nobody knowing what became of them.
@@ -68,7 +70,8 @@ impl Journal {
             Op::Reset => false,
             Op::Status | Op::Denied(_) => return outcome,
         };
-        if !admitted && request.op != Op::Reset {
+        let reported = outcome.count.anomaly().is_some();
+        if !admitted && !reported && request.op != Op::Reset {
             return outcome;
         }
         make_room(&mut parts, &request.id);
@@ -76,8 +79,11 @@ impl Journal {
         let note = notes
             .entry(request.id.clone())
             .or_insert_with(Note::default);
-        if admitted {
-            note.admissions += 1;
+        if request.op != Op::Reset {
+            note.admissions += usize::from(admitted);
+            if reported {
+                note.reported = Some(logs.clock().now());
+            }
         } else {
             *note = Note {
                 reset: Some(logs.clock().now()),

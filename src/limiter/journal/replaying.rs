@@ -60,6 +60,7 @@ impl<'a> Replaying<'a> {
             if left > 0 {
                 let rest = Note {
                     reset: None,
+                    reported: None,
                     admissions: left,
                     in_doubt: note.in_doubt.saturating_sub(ages.len()),
                 };
@@ -72,6 +73,7 @@ impl<'a> Replaying<'a> {
                 reset: note
                     .reset
                     .map(|moment| taken_at.saturating_sub(moment) + MARGIN),
+                reported: note.reported.map(|moment| taken_at.saturating_sub(moment)),
                 ages,
                 id,
             });
@@ -117,7 +119,8 @@ impl Call<'_> {
                 }
                 Err(_) => {}
             }
-            if replay.reset.is_some() || !replay.ages.is_empty() {
+            let left = replay.reset.or(replay.reported).is_some() || !replay.ages.is_empty();
+            if left {
                 self.replays.push(replay);
                 self.in_doubt.push(doubtful);
             }
@@ -147,6 +150,9 @@ impl Drop for Call<'_> {
                 note.reset = replay
                     .reset
                     .map(|age| (self.taken_at + MARGIN).saturating_sub(age));
+                let reported = replay.reported;
+                let reported = reported.map(|age| self.taken_at.saturating_sub(age));
+                note.reported = note.reported.or(reported);
             }
             notes.to_front(&replay.id);
         }

@@ -133,7 +133,7 @@ impl<T: Clone> Meter<T> {
     /// `request` has been answered so many seconds after the Unix epoch.
     pub(super) fn decided(&self, request: &Request, ticket: &T, answer: &Answer, seconds: u64) {
         let Answer { outcome, source } = answer;
-        if outcome.anomaly.is_some() {
+        if outcome.count.anomaly().is_some() {
             add(&self.anomalies, 1);
         }
         if !takes_a_slot(request.op) {

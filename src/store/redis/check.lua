@@ -1,7 +1,8 @@
 -- Decides a batch of requests, each exactly as the pure log does (src/quota/history.rs), in one atomic step.
 --
--- KEYS[i]            the log of request i: a list of Unix ms, newest first; while its id is being denied, the head of
---                    the list is a tally "denials:opened:reported" (src/quota/anomaly.rs)
+-- KEYS[i]            the log of request i: a list of Unix ms, newest first; once its id has been denied, the head of the
+--                    list is a tally (src/quota/anomaly.rs): "denials:opened:0" while it is counted, and
+--                    "0:reported:1" for an anomaly window after a report (a version before this one counts on there)
 -- ARGV[1..3]         window, anomaly window (0: no anomalies), TTL slack; all in ms
 -- ARGV[4]            the tag of the batch, one character; then byte i + 1: the kind of request i, from 0
 -- ARGV[4k+5..4k+8]   kind k: op ("check", "limit", "status", "reset", "denied"), limit, anomaly threshold, and for
@@ -9,8 +10,9 @@
 --
 -- Reply: the time of the decisions (Unix ms) and the tag, in one text, if all are plain admissions. Else a list of that text
 -- and of the number of plain admissions; then six values for each request that is anything else: its number from 1; 1 allowed | 0 denied |
--- -1 failed; remaining, or the server's error; reset (Unix ms); retry after (ms); requests counted if this one is an
--- anomaly, or after a denial minus how many more, at the least, would be one, else 0.
+-- -1 failed; remaining, or of a denial for how long (ms) its id is not counted, or the server's error; reset (Unix ms);
+-- retry after (ms); requests counted if this one is an anomaly, or of a denial that is counted minus how many more, at the
+-- least, would be one, else 0.
 --
 -- A call costs the server about a microsecond, whatever it does. A check of a log that is not full makes two: LINDEX
 -- shows that the list has no tally and is sorted so far, LPUSH gives its length, expired or not. What both need stays
@@ -121,16 +123,13 @@ local function rare()
     return tonumber(denied), tonumber(opened), reported == '1'
   end
 
-  -- Counts `denials` more, beside `recent` admissions. Returns the requests to report if they cross the threshold, else
-  -- minus what is missing, and the tally afterwards.
-  local function observe(denied, opened, reported, denials, recent, threshold)
+  -- Counts `denials` more, beside `recent` admissions. Returns the requests to report if they are too many, else minus what
+  -- is missing, and the tally afterwards.
+  local function observe(denied, opened, denials, recent, threshold)
     local requests = denied + denials + recent
-    if requests <= threshold then
-      return requests - threshold - 1, format('%d:%s:%d', denied + denials, text(opened), reported and 1 or 0)
-    end
-    -- Of several at once, the first to cross is reported; the others begin the next count.
-    local over = math.min(math.max(denials - 1, 0), requests - threshold - 1)
-    return requests - over, format('%d:%s:1', over, now_text)
+    if requests <= threshold then return requests - threshold - 1, format('%d:%s:0', denied + denials, text(opened)) end
+    -- Of several at once, the first that is too many is the anomaly.
+    return requests - math.min(math.max(denials - 1, 0), requests - threshold - 1), format('0:%s:1', now_text)
   end
 
   -- Every other case: a tally, a full log, a clock that has stepped back. All reads come before the first write.
@@ -152,11 +151,14 @@ local function rare()
       retry = last + window - now
     end
 
-    local had_tally, anomaly, counted = opened ~= nil, 0, nil
-    if anomaly_window > 0 and (had_tally or not allowed) then
+    local had_tally, anomaly, paused, counted = opened ~= nil, 0, 0, nil
+    if reported then
+      -- A clock that has stepped back makes it longer than a window: then it is asked again before its end.
+      paused, counted = math.min(opened - now, 0) + anomaly_window, format('0:%s:1', text(opened))
+    elseif anomaly_window > 0 and (had_tally or not allowed) then
       if op ~= 'denied' then denials = allowed and 0 or 1 end
       opened = opened or now
-      local since = reported and opened or now - anomaly_window
+      local since = now - anomaly_window
       local recent = allowed and stamp > since and 1 or 0
       -- How many of the others are recent matters only where they can make the difference. Else all may be, unless the
       -- newest is not.
@@ -167,7 +169,7 @@ local function rare()
         others = later_than(key, since, skip, live)
       end
       recent = recent + others
-      anomaly, counted = observe(denied, opened, reported, denials, recent, threshold)
+      anomaly, counted = observe(denied, opened, denials, recent, threshold)
     end
 
     if live == 0 then
@@ -185,13 +187,13 @@ local function rare()
         call('PEXPIRE', key, stamp - now + window + slack)
       end
     end
-    if counted then
-      -- A server out of memory may refuse to count a denial: it is one all the same.
+    if counted and not (skip == 1 and not allowed and counted == head) then
+      -- A server out of memory may refuse to count a denial: it is one all the same, and its like are not counted either.
       local write = op == 'denied' and call or redis.pcall
       local wrote
       if skip == 1 and not allowed then wrote = write('LSET', key, '0', counted) else wrote = write('LPUSH', key, counted) end
       if type(wrote) == 'table' and wrote.err then
-        anomaly = 0
+        anomaly, paused = 0, anomaly_window
       elseif anomaly > 0 or not had_tally or live == 0 then
         -- A tally may outlive the log by up to the anomaly window, which is never longer than the window. Without a log,
         -- the key has just been made.
@@ -200,18 +202,21 @@ local function rare()
     end
 
     local newest = allowed and stamp or previous or now
-    if allowed and anomaly < 0 then anomaly = 0 end
-    note((allowed or op == 'denied') and 1 or 0, math.max(0, limit - live), newest + window, retry, anomaly)
+    if allowed or op == 'denied' then
+      note(1, math.max(0, limit - live), newest + window, retry, math.max(0, anomaly))
+    else
+      note(0, paused, newest + window, retry, anomaly)
+    end
   end
 
   -- Denials that the client has answered by itself. Usually there is a tally, and they cross nothing, even if every
   -- admission in the list were recent.
   local function count(key, limit, threshold, denials, head)
     local denied, opened, reported = tally(head)
-    if not denied or opened + anomaly_window <= now or denied + denials + call('LLEN', key) - 1 > threshold then
+    if not denied or reported or opened + anomaly_window <= now or denied + denials + call('LLEN', key) - 1 > threshold then
       return decide(key, 'denied', limit, threshold, denials, head)
     end
-    call('LSET', key, '0', format('%d:%s:%d', denied + denials, text(opened), reported and 1 or 0))
+    call('LSET', key, '0', format('%d:%s:0', denied + denials, text(opened)))
     note(1, 0, now + window, 0, 0)
   end
 

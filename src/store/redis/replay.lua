@@ -1,9 +1,10 @@
--- Enters admissions that a process has granted by itself into the logs they belong to, each at its own place.
+-- Enters admissions that a process has granted by itself into the logs they belong to, each at its own place, and anomalies
+-- that it has reported.
 --
 -- KEYS[i]     a log, as check.lua keeps it: Unix ms, newest first, perhaps with a tally at its head
--- ARGV[1..3]  window and TTL slack, in ms; the tag of the call, one character
--- ARGV[4..]   for each key: how long ago the log was forgotten (ms; '' if it was not), how many admissions, and how long ago
---             each of them was made (ms), newest first
+-- ARGV[1..4]  window, anomaly window (0: no anomalies) and TTL slack, in ms; the tag of the call, one character
+-- ARGV[5..]   for each key: how long ago the log was forgotten (ms; '' if it was not), how long ago an anomaly was reported
+--             (likewise), how many admissions, and how long ago each of them was made (ms), newest first
 --
 -- Reply: the tag; then two values for each key that could not be written: its number from 1, and the server's error.
 --
@@ -19,7 +20,7 @@ local PUSHED = 100
 local call = redis.call
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local window, slack = tonumber(ARGV[1]), tonumber(ARGV[2])
+local window, anomaly_window, slack = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 
 local function text(moment) return string.format('%d%03d', math.floor(moment / 1000), moment % 1000) end
 
@@ -69,28 +70,45 @@ local function enter(key, moments, skip)
   return tonumber(merged[#merged])
 end
 
-local function replay(key, forgotten, moments)
+-- The tally of an anomaly that was reported at `moment`. `nil`: it is over, or the tally at the head is of a later one.
+local function reported_at(moment, head)
+  if moment + anomaly_window <= now then return nil end
+  local _, _, at = string.find(head or '', '^%d+:(%d+):1$')
+  if at and tonumber(at) >= moment then return nil end
+  return '0:' .. text(moment) .. ':1'
+end
+
+local function replay(key, forgotten, reported, moments)
   local head = tally(key)
   if forgotten ~= '' then
     forget(key, now - tonumber(forgotten), head and 1 or 0)
     head = nil
   end
-  if #moments == 0 then return end
-  local newest = enter(key, moments, head and 1 or 0)
-  if head then call('LPUSH', key, head) end
-  call('PEXPIRE', key, newest - now + window + slack)
+  local report = reported ~= '' and reported_at(now - tonumber(reported), head)
+  local lives = report and anomaly_window - tonumber(reported) or 0
+  if #moments > 0 then
+    local newest = enter(key, moments, head and 1 or 0)
+    if report or head then call('LPUSH', key, report or head) end
+    lives = math.max(lives, newest - now + window)
+  elseif report then
+    if head then call('LSET', key, '0', report) else call('LPUSH', key, report) end
+    lives = math.max(lives, call('PTTL', key) - slack)
+  else
+    return
+  end
+  call('PEXPIRE', key, lives + slack)
 end
 
-local reply, at = {ARGV[3]}, 4
+local reply, at = {ARGV[4]}, 5
 for number, key in ipairs(KEYS) do
-  local forgotten, count, moments = ARGV[at], tonumber(ARGV[at + 1]), {}
+  local forgotten, reported, count, moments = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), {}
   for i = 1, count do
-    local moment = now - tonumber(ARGV[at + 1 + i])
+    local moment = now - tonumber(ARGV[at + 2 + i])
     -- What is past counts no more.
     if moment + window > now then moments[#moments + 1] = moment end
   end
-  at = at + 2 + count
-  local ok, problem = pcall(replay, key, forgotten, moments)
+  at = at + 3 + count
+  local ok, problem = pcall(replay, key, forgotten, reported, moments)
   if not ok then
     reply[#reply + 1] = number
     reply[#reply + 1] = tostring(type(problem) == 'table' and problem.err or problem)

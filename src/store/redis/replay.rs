@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use redis::{Cmd, Script, Value};
 
+use crate::quota::Rules;
 use crate::store::{ErrorKind, Replay, Scope, StoreError};
 
 use super::reply;
@@ -21,13 +22,17 @@ pub(super) fn command(by: By, tag: Tag, scope: &Scope, replays: &[&Replay]) -> C
     for replay in replays {
         cmd.arg(scope.name.key(&replay.id));
     }
-    let window = scope.rules.window;
-    cmd.arg(window.ms()).arg(slack(window)).arg(tag.to_string());
+    let Rules { window, anomaly } = scope.rules;
+    let anomaly_window = anomaly.map_or(0, |rule| rule.window().ms());
+    cmd.arg(window.ms()).arg(anomaly_window);
+    cmd.arg(slack(window)).arg(tag.to_string());
     for replay in replays {
-        match replay.reset {
-            Some(age) => cmd.arg(age),
-            None => cmd.arg(""),
-        };
+        for age in [replay.reset, replay.reported] {
+            match age {
+                Some(age) => cmd.arg(age),
+                None => cmd.arg(""),
+            };
+        }
         cmd.arg(replay.ages.len()).arg(&replay.ages);
     }
     cmd

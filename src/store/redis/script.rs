@@ -2,11 +2,14 @@
 
 use std::cell::RefCell;
 use std::fmt;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::LazyLock;
 
 use redis::{Cmd, RedisWrite, Script, ToRedisArgs, Value};
 
-use crate::quota::{Decision, Limit, Millis, Outcome, Rules, Verdict, Window};
+use crate::quota::{
+    Count, Decision, Limit, MAX_WINDOW_MS, Millis, Outcome, Rules, Verdict, Window,
+};
 use crate::store::{ErrorKind, Op, Request, Scope, StoreError};
 
 use super::reply;
@@ -269,18 +272,29 @@ fn outcome(fields: &[Value]) -> Result<Outcome, StoreError> {
         _ => return Err(unexpected()),
     };
     let small = |value| u32::try_from(number(value)?).map_err(|_| unexpected());
-    let (anomaly, until_anomaly) = match anomaly {
-        Value::Int(n @ ..=-1) => (None, u32::try_from(n.unsigned_abs()).ok()),
-        anomaly => (Some(small(anomaly)?).filter(|&n| n > 0), None),
+    let is_allowed = verdict == Verdict::Allowed;
+    let (remaining, paused) = match is_allowed {
+        true => (small(second)?, 0),
+        false => (0, number(second)?),
+    };
+    let count = match (anomaly, NonZeroU64::new(paused)) {
+        (Value::Int(n @ ..=-1), None) if !is_allowed => {
+            let more = u32::try_from(n.unsigned_abs())
+                .ok()
+                .and_then(NonZeroU32::new);
+            more.map(Count::Below).ok_or_else(unexpected)?
+        }
+        (Value::Int(0), Some(paused)) if paused.get() <= MAX_WINDOW_MS => Count::Paused(paused),
+        (anomaly, None) => NonZeroU32::new(small(anomaly)?).map_or(Count::None, Count::Anomaly),
+        _ => return Err(unexpected()),
     };
     Ok(Outcome {
         decision: Decision {
             verdict,
-            remaining: small(second)?,
+            remaining,
             reset: number(reset)?,
         },
-        anomaly,
-        until_anomaly,
+        count,
     })
 }
 

@@ -35,7 +35,7 @@ impl<K: Sink> State<K> {
 
 impl<K: Sink> Gauge for Lane<K> {
     fn in_flight(&self) -> usize {
-        self.lock().queues.in_flight()
+        self.lock().queues.in_flight() + self.denied.waiting()
     }
 
     fn breaker(&self) -> BreakerState {
@@ -71,6 +71,7 @@ impl<K: Sink> Lane<K> {
         self.settler.meter.opened();
         self.denied.drop_counts();
         self.settler.refuse(left, &error);
+        self.settler.refuse(self.denied.drain(), &error);
         drop(told);
         self.opened.notify_one();
         self.changed.notify_one();

@@ -18,7 +18,7 @@ use crate::limiter::batch::turn::{Load, Next, Pending, Place};
 use crate::limiter::batch::watch::{Launched, Watch};
 use crate::limiter::breaker::Breaker;
 use crate::limiter::denied::{Denied, SWEEP};
-use crate::store::Request;
+use crate::store::{Request, StoreError};
 
 /// The requests of one limiter to one part of the store.
 pub(super) struct Lane<K: Sink> {
@@ -74,27 +74,19 @@ impl<K: Sink> Lane<K> {
         }
     }
 
-    /// Takes a request in, asked now, and ahead of it what is to be counted first.
+    /// Takes a request in, and ahead of it what is to be counted first.
     pub(super) fn enter(
         &self,
         counts: Vec<(Request, K::Ticket)>,
-        request: Request,
-        ticket: K::Ticket,
-        now: Instant,
+        pending: Pending<K::Ticket>,
     ) -> Place<K::Ticket> {
-        let deadline = now + self.timeout;
-        let pending = Pending {
-            request,
-            ticket,
-            deadline,
-        };
         let mut state = self.lock();
         if let Some(error) = state.refuses() {
             return Place::Refused(pending, error);
         }
         let alone = counts.is_empty();
         let queues = &mut state.queues;
-        queues.wait(pendings(counts, deadline));
+        queues.wait(pendings(counts, pending.deadline));
         if let Some(pending) = queues.enter(pending) {
             return Place::Free(pending);
         }
@@ -113,12 +105,39 @@ impl<K: Sink> Lane<K> {
         if let Some(error) = state.refuses() {
             state.queues.leave(Load::Requests(1));
             drop(state);
-            self.settler.refuse(vec![pending], &error);
+            self.refuse(vec![pending], &error);
             return;
         }
         state.queues.take_back(pending);
         drop(state);
         self.changed.notify_one();
+    }
+
+    /// Takes in requests that have waited in the denied cache, some of their time being over.
+    pub(super) fn ask(&self, released: Vec<Pending<K::Ticket>>) {
+        if released.is_empty() {
+            return;
+        }
+        let mut state = self.lock();
+        if let Some(error) = state.refuses() {
+            drop(state);
+            self.refuse(released, &error);
+            return;
+        }
+        released
+            .into_iter()
+            .for_each(|pending| state.queues.insert(pending));
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Settles requests that are not asked, because of `error`.
+    pub(super) fn refuse(&self, batch: Vec<Pending<K::Ticket>>, error: &StoreError) {
+        let requests = batch.iter().map(|pending| &pending.request);
+        let waiting = self.denied.given_up(requests);
+        self.settler.refuse(batch, error);
+        // Nothing waits for these.
+        self.ask(waiting);
     }
 
     /// A batch has been launched that has no task.
@@ -176,15 +195,15 @@ impl<K: Sink> Lane<K> {
             self.denied.drop_counts();
         }
         let due = |most| {
-            let counts = self.denied.take_counts(most, now);
+            let counts = self.denied.take_counts(most);
             pendings(counts, now + self.timeout).collect()
         };
         if let Some(next) = state.queues.next(now, due, telling) {
             return next;
         }
         let launched = state.watch.due();
-        let idle = state.queues.is_empty() && !self.denied.is_due();
-        if state.closed && idle && launched.is_none() {
+        let idle = || !self.denied.is_due() && self.denied.waiting() == 0;
+        if state.closed && launched.is_none() && state.queues.is_empty() && idle() {
             return Next::End;
         }
         let dues = [launched, state.sweep, state.queues.deadline()];
@@ -245,6 +264,7 @@ impl<K: Sink> Lane<K> {
             launched.launch.give_up();
         }
         self.settler.refuse(left, &gone());
+        self.settler.refuse(self.denied.drain(), &gone());
     }
 
     fn lock(&self) -> MutexGuard<'_, State<K>> {
@@ -253,7 +273,10 @@ impl<K: Sink> Lane<K> {
     }
 }
 
-fn pendings<T>(requests: Vec<(Request, T)>, deadline: Instant) -> impl Iterator<Item = Pending<T>> {
+fn pendings<T>(
+    requests: impl IntoIterator<Item = (Request, T)>,
+    deadline: Instant,
+) -> impl Iterator<Item = Pending<T>> {
     requests.into_iter().map(move |(request, ticket)| Pending {
         request,
         ticket,
