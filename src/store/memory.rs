@@ -1,31 +1,136 @@
 //! The store inside the process: exact for all its threads, gone with it.
+//!
+//! It holds so many ids and no more. When one too many comes, the id that has used least of its limit makes room, and one
+//! that is being denied goes last: else a client that is denied would be let in again by asking under enough other ids.
 
 use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hashlink::LinkedHashMap;
+use hashlink::linked_hash_map::RawEntryMut;
 
 use super::{Op, Request, Scope, Store, StoreError};
 use crate::quota::{
     Clock, Decision, History, Id, Limit, Millis, Outcome, Rules, StoreClock, Verdict,
 };
 
-/// How many ids a memory store holds before the one unused for longest makes room. With full logs of 100 admissions
-/// that measured 133 MB; an application with more live ids than this wants Redis.
+/// How many ids a memory store holds before one makes room. With full logs of 100 admissions that measured 133 MB; an
+/// application with more live ids than this wants Redis.
 pub const MAX_MEMORY_IDS: usize = 100_000;
 
 /// How many idle histories a request looks for and frees. More than one, so that a crowd leaves faster than it came.
 const SWEEP: usize = 2;
 
-/// Histories in process memory, in the order of their last use.
+/// Histories in process memory.
 pub struct MemoryStore<C = StoreClock> {
     clock: C,
     capacity: usize,
-    // Ids come from users: the keyed hasher of std keeps them from choosing collisions.
     histories: Mutex<Histories>,
 }
 
-type Histories = LinkedHashMap<Id, History, RandomState>;
+/// Less than half of the limit used, less than the limit, all of it; and denied when it asked last.
+const CLASSES: usize = 4;
+
+/// Histories by how much of the limit is used, each class in the order of the last use.
+struct Histories {
+    // Ids come from users: the keyed hasher of std keeps them from choosing collisions.
+    classes: [LinkedHashMap<Id, History, RandomState>; CLASSES],
+    hasher: RandomState,
+}
+
+impl Histories {
+    fn new() -> Self {
+        let hasher = RandomState::new();
+        Self {
+            classes: std::array::from_fn(|_| LinkedHashMap::with_hasher(hasher.clone())),
+            hasher,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.classes.iter().map(LinkedHashMap::len).sum()
+    }
+
+    fn get(&self, id: &Id) -> Option<&History> {
+        let hash = self.hasher.hash_one(id);
+        let mut classes = self.classes.iter();
+        let found = classes.find_map(|class| class.raw_entry().from_key_hashed_nocheck(hash, id));
+        found.map(|(_, history)| history)
+    }
+
+    fn remove(&mut self, id: &Id) -> Option<History> {
+        self.classes.iter_mut().find_map(|class| class.remove(id))
+    }
+
+    /// Uses the history of `id`, a new one if there is none in fewer than `capacity`. It is then the one of its class that
+    /// was used last. Returns the id that has made room for it, too.
+    fn use_one(
+        &mut self,
+        id: &Id,
+        limit: Limit,
+        capacity: usize,
+        answer: impl FnOnce(&mut History) -> Outcome,
+    ) -> (Outcome, Option<Id>) {
+        let hash = self.hasher.hash_one(id);
+        for at in 0..CLASSES {
+            let entry = self.classes[at].raw_entry_mut();
+            let RawEntryMut::Occupied(mut entry) = entry.from_key_hashed_nocheck(hash, id) else {
+                continue;
+            };
+            let outcome = answer(entry.get_mut());
+            let class = class(entry.get(), limit, &outcome);
+            if class == at {
+                entry.to_back();
+            } else {
+                let (id, history) = entry.remove_entry();
+                self.insert(hash, class, id, history);
+            }
+            return (outcome, None);
+        }
+        let mut evicted = None;
+        while self.len() >= capacity {
+            let mut classes = self.classes.iter_mut();
+            evicted = classes.find_map(LinkedHashMap::pop_front).map(|(id, _)| id);
+        }
+        let mut history = History::default();
+        let outcome = answer(&mut history);
+        self.insert(hash, class(&history, limit, &outcome), id.clone(), history);
+        (outcome, evicted)
+    }
+
+    fn insert(&mut self, hash: u64, class: usize, id: Id, history: History) {
+        let entry = self.classes[class].raw_entry_mut();
+        if let RawEntryMut::Vacant(entry) = entry.from_key_hashed_nocheck(hash, &id) {
+            entry.insert_hashed_nocheck(hash, id, history);
+        }
+    }
+
+    /// Frees up to [`SWEEP`] idle histories, where they were used longest ago.
+    fn sweep(&mut self, now: Millis, rules: Rules) {
+        let mut left = SWEEP;
+        for class in &mut self.classes {
+            while left > 0
+                && let Some((_, history)) = class.front()
+                && history.is_idle(now, rules)
+            {
+                class.pop_front();
+                left -= 1;
+            }
+        }
+    }
+}
+
+/// The class of a history that has just been used.
+fn class(history: &History, limit: Limit, outcome: &Outcome) -> usize {
+    let limit = limit.get() as usize;
+    match history.admissions() {
+        _ if !outcome.decision.is_allowed() => 3,
+        used if used >= limit => 2,
+        used if used * 2 >= limit => 1,
+        _ => 0,
+    }
+}
 
 impl MemoryStore {
     /// An empty store for [`MAX_MEMORY_IDS`] ids, on the process's clock.
@@ -46,7 +151,7 @@ impl<C: Clock> MemoryStore<C> {
         Self {
             clock,
             capacity: capacity.max(1),
-            histories: Mutex::new(Histories::with_hasher(RandomState::new())),
+            histories: Mutex::new(Histories::new()),
         }
     }
 
@@ -57,15 +162,30 @@ impl<C: Clock> MemoryStore<C> {
 
     /// Answers one request in the call itself, and says when it was decided.
     pub fn decide(&self, rules: Rules, request: &Request) -> (Outcome, Millis) {
+        let (outcome, now, _) = self.decide_evicting(rules, request);
+        (outcome, now)
+    }
+
+    /// The same; and the id that has made room, if one had to.
+    pub fn decide_evicting(
+        &self,
+        rules: Rules,
+        request: &Request,
+    ) -> (Outcome, Millis, Option<Id>) {
         let mut histories = self.lock();
         // Read under the lock, so that moments enter a log in the order of its decisions.
         let now = self.clock.now();
-        sweep(&mut histories, now, rules);
+        histories.sweep(now, rules);
         let (id, limit) = (&request.id, request.limit);
+        let capacity = self.capacity;
+        let mut evicted = None;
         let outcome = match request.op {
-            Op::Check | Op::Limit => self.use_history(&mut histories, id, |history| {
-                history.check(now, rules, limit)
-            }),
+            Op::Check | Op::Limit => {
+                let check = |history: &mut History| history.check(now, rules, limit);
+                let (outcome, out) = histories.use_one(id, limit, capacity, check);
+                evicted = out;
+                outcome
+            }
             Op::Status => match histories.get(id) {
                 Some(history) => Outcome::of(history.status(now, rules, limit)),
                 None => Outcome::of(unused(now, rules, limit)),
@@ -74,30 +194,15 @@ impl<C: Clock> MemoryStore<C> {
                 histories.remove(id);
                 Outcome::of(unused(now, rules, limit))
             }
-            Op::Denied(denials) => self.use_history(&mut histories, id, |history| Outcome {
-                count: history.count_denials(now, rules, limit, denials),
-                ..Outcome::of(history.status(now, rules, limit))
-            }),
-        };
-        (outcome, now)
-    }
-
-    /// Uses the history of `id`, which is then the one used last.
-    fn use_history(
-        &self,
-        histories: &mut Histories,
-        id: &Id,
-        answer: impl FnOnce(&mut History) -> Outcome,
-    ) -> Outcome {
-        match histories.to_back(id) {
-            Some(history) => answer(history),
-            None => {
-                while histories.len() >= self.capacity {
-                    histories.pop_front();
-                }
-                answer(histories.entry(id.clone()).or_insert_with(History::default))
+            Op::Denied(denials) => {
+                let count = |history: &mut History| Outcome {
+                    count: history.count_denials(now, rules, limit, denials),
+                    ..Outcome::of(history.status(now, rules, limit))
+                };
+                histories.use_one(id, limit, capacity, count).0
             }
-        }
+        };
+        (outcome, now, evicted)
     }
 
     /// Where it reads its time.
@@ -126,7 +231,7 @@ impl<C: Clock> MemoryStore<C> {
 
     /// Forgets every id.
     pub fn clear(&self) {
-        *self.lock() = Histories::with_hasher(RandomState::new());
+        *self.lock() = Histories::new();
     }
 
     /// How many ids it holds.
@@ -153,16 +258,6 @@ impl<C: Clock + 'static> Store for MemoryStore<C> {
             .iter()
             .map(|request| Ok(self.answer(scope.rules, request)))
             .collect()
-    }
-}
-
-/// Frees up to [`SWEEP`] idle histories from the end that was used longest ago.
-fn sweep(histories: &mut Histories, now: Millis, rules: Rules) {
-    for _ in 0..SWEEP {
-        match histories.front() {
-            Some((_, history)) if history.is_idle(now, rules) => histories.pop_front(),
-            _ => return,
-        };
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use huntaze_rate_limit::limiter::Journal;
 use huntaze_rate_limit::quota::Millis;
-use huntaze_rate_limit::store::{ErrorKind, MemoryStore, Op, StoreError};
+use huntaze_rate_limit::store::{ErrorKind, MAX_MEMORY_IDS, MemoryStore, Op, StoreError};
 
 use super::doubles::hour;
 use crate::asking::{request, watched};
@@ -164,4 +164,33 @@ fn what_is_cleared_stays_so() {
     drop(call);
     drop(replaying);
     assert!(noted.journal.is_settled(0));
+}
+
+/// A client that was admitted here up to its limit is not admitted again by the store because many others have come since.
+#[test]
+fn what_a_denied_id_was_admitted_is_told_however_many_others_come() {
+    let noted = Noted::default();
+    let ask = |who: &str, limit| {
+        let request = request(Op::Check, who, limit);
+        noted.journal.answer(&noted.logs, hour(), 0, &request)
+    };
+    while ask("denied", 5).decision.is_allowed() {}
+    for i in 0..=MAX_MEMORY_IDS {
+        ask(&i.to_string(), 5);
+    }
+    let replaying = noted.journal.replay(0).unwrap();
+    let mut admissions = Vec::new();
+    loop {
+        let mut call = replaying.take(&noted.logs);
+        let replays = call.replays().to_vec();
+        call.keep(&vec![Ok(()); replays.len()]);
+        if replays.is_empty() {
+            break;
+        }
+        let of_denied = replays
+            .iter()
+            .filter(|replay| replay.id.as_str() == "denied");
+        admissions.extend(of_denied.map(|replay| replay.ages.len()));
+    }
+    assert_eq!(admissions, [5]);
 }

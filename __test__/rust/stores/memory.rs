@@ -68,31 +68,65 @@ proptest! {
         }
     }
 
-    /// More ids than it holds: it never holds more than it may, and whoever was among the last to ask is decided exactly.
+    /// More ids than it holds: one makes room, of those that have used least the one unused for longest, and the others are
+    /// decided exactly.
     #[test]
-    fn the_last_ids_to_ask_are_never_forgotten(
+    fn the_id_that_has_used_least_makes_room(
         asks in proptest::collection::vec((0..8_usize, 0..120_u64), 1..200), capacity in 1..5_usize,
     ) {
-        let rules = watched(1000, 1.5, 700);
+        let rules = watched(3_600_000, 1.5, 3_600_000);
         let (store, clock) = store(capacity);
         let mut pure = Pure::default();
-        let (mut now, mut order) = (EPOCH, Vec::new());
+        // What is held, with its class, in the order of the last use.
+        let mut held: Vec<(usize, u32)> = Vec::new();
+        let mut now = EPOCH;
         for (who, step) in asks {
             now += step;
             clock.set(now);
-            let ask = |op| Ask { op, who, limit: 3 };
-            let recent = order.iter().rev().take(capacity).any(|&other| other == who);
-            if !recent {
-                // It may have been forgotten or not. A reset settles it, on both sides.
-                store.answer(rules, &ask(Op::Reset).request());
-                pure.answer(now, rules, ask(Op::Reset));
+            let ask = Ask { op: Op::Limit, who, limit: 4 };
+            let before = held.len();
+            held.retain(|&(other, _)| other != who);
+            if before == held.len() && before == capacity {
+                let least = held.iter().map(|&(_, class)| class).min().unwrap();
+                let at = held.iter().position(|&(_, class)| class == least).unwrap();
+                pure.0.remove(&held.remove(at).0);
             }
-            let outcome = store.answer(rules, &ask(Op::Limit).request());
-            prop_assert_eq!(outcome, pure.answer(now, rules, ask(Op::Limit)));
-            order.retain(|&other| other != who);
-            order.push(who);
-            prop_assert!((1..=capacity).contains(&store.len()));
+            let outcome = store.answer(rules, &ask.request());
+            prop_assert_eq!(outcome, pure.answer(now, rules, ask));
+            let decision = outcome.decision;
+            let class = match 4 - decision.remaining {
+                _ if !decision.is_allowed() => 3,
+                4 => 2,
+                2.. => 1,
+                _ => 0,
+            };
+            held.push((who, class));
+            prop_assert_eq!(store.len(), held.len());
         }
+    }
+}
+
+/// A client that is denied cannot be let in again by asking under other ids.
+#[test]
+fn a_denied_id_outlasts_any_number_of_fresh_ones() {
+    for limit in [1, 5] {
+        let (store, clock) = store(100);
+        let check = |who: &str| {
+            let outcome = store.answer(quiet(1000), &request(Op::Check, who, limit));
+            outcome.decision.is_allowed()
+        };
+        while check("denied") {}
+        for i in 0..1000 {
+            assert!(check(&i.to_string()));
+        }
+        assert!(!check("denied"));
+        assert_eq!(store.len(), 100);
+        // Its turn comes when it is idle.
+        clock.advance(1000);
+        for _ in 0..300 {
+            store.answer(quiet(1000), &request(Op::Status, "none", limit));
+        }
+        assert!(store.is_empty());
     }
 }
 
@@ -102,7 +136,7 @@ fn remaining(store: &Store, who: &str) -> u32 {
 }
 
 #[test]
-fn the_id_unused_for_longest_makes_room() {
+fn of_ids_that_have_used_as_little_the_one_unused_for_longest_makes_room() {
     let (store, _clock) = store(2);
     for who in ["a", "b", "a", "c"] {
         store.answer(quiet(1000), &request(Op::Check, who, 5));

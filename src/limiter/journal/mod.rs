@@ -64,7 +64,16 @@ impl Journal {
     ) -> Outcome {
         // Held meanwhile, so that the newest admissions of a log are those that are noted.
         let mut parts = self.parts();
-        let outcome = logs.answer(rules, request);
+        let (outcome, _, evicted) = logs.decide_evicting(rules, request);
+        if let Some(evicted) = evicted {
+            // Its log has made room: there is nothing left to replay.
+            let noted = parts
+                .iter_mut()
+                .filter_map(|part| part.notes.remove(&evicted));
+            if noted.count() > 0 {
+                self.counted(&parts);
+            }
+        }
         let admitted = match request.op {
             Op::Check | Op::Limit => outcome.decision.is_allowed(),
             Op::Reset => false,
@@ -198,7 +207,7 @@ fn home<'a>(parts: &'a mut Vec<Part>, part: usize, id: &Id) -> &'a mut Part {
     &mut parts[at]
 }
 
-/// As many ids as there are logs. One more: one that was used long ago is forgotten, as its log is.
+/// As many ids as there are logs. One more, where many were reset: one that was used long ago is forgotten.
 fn make_room(parts: &mut [Part], id: &Id) {
     let count = |parts: &[Part]| parts.iter().map(|part| part.notes.len()).sum::<usize>();
     while count(parts) >= MAX_MEMORY_IDS && !parts.iter().any(|part| part.notes.contains_key(id)) {
