@@ -28,6 +28,8 @@ export declare class RateLimitError extends Error {
   readonly limit: number;
   /** Requests left: 0 when thrown by a check. */
   readonly remaining: number;
+  /** The decision, with everything to the millisecond, when thrown by a check. */
+  readonly decision?: Decision | undefined;
   constructor(retryAfter: number, limit: number, remaining: number);
 }
 
@@ -198,6 +200,8 @@ export interface Decision {
   readonly remaining: number;
   /** As in {@link RateLimitStatus}. */
   readonly reset: number;
+  /** How long that is from the decision on, in ms, by the clock of the store: this machine's may be wrong. */
+  readonly resetAfterMs: number;
   /**
    * Milliseconds until a lone caller is admitted (one earlier, it is denied); 0 when allowed. From the denied cache it is
    * counted from when the first denial came, and so later by the way of that answer at most.

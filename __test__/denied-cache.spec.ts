@@ -40,7 +40,10 @@ describe.each(stores.filter(({ source }) => source === 'redis'))('the denied cac
     const first = await limiter.limit(id);
     const second = await limiter.limit(id);
     expect([first.source, second.source]).toEqual(['redis', 'deny-cache']);
-    expect(second).toEqual({ ...first, source: 'deny-cache', retryAfterMs: expect.any(Number) });
+    const again = { source: 'deny-cache', retryAfterMs: expect.any(Number), resetAfterMs: expect.any(Number) };
+    expect(second).toEqual({ ...first, ...again });
+    expect(second.resetAfterMs).toBeLessThanOrEqual(first.resetAfterMs);
+    expect(second.resetAfterMs).toBeGreaterThanOrEqual(second.retryAfterMs);
     expect(second.retryAfterMs).toBeLessThanOrEqual(first.retryAfterMs);
     const error = await limiter.check(id).catch((e: unknown) => e);
     // What has passed meanwhile, and a millisecond that had begun.

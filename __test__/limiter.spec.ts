@@ -34,6 +34,7 @@ describe.each(stores)('RateLimiter on $name', (store) => {
       limit: 2,
       remaining: 1,
       reset: expect.any(Number),
+      resetAfterMs: 60_000,
       retryAfterMs: 0,
       source: store.source,
     });

@@ -51,14 +51,26 @@ test('open: all pass', async () => {
   const l = limiter('open');
   const id = freshId();
   for (let i = 0; i < 5; i++) {
-    expect(await l.limit(id)).toMatchObject({ allowed: true, remaining: 2, retryAfterMs: 0, source: 'open' });
+    expect(await l.limit(id)).toMatchObject({
+      allowed: true,
+      remaining: 2,
+      resetAfterMs: 60_000,
+      retryAfterMs: 0,
+      source: 'open',
+    });
   }
 });
 
 test('closed: none passes', async () => {
   const l = limiter('closed');
   const id = freshId();
-  expect(await l.limit(id)).toMatchObject({ allowed: false, remaining: 0, retryAfterMs: 1000, source: 'closed' });
+  expect(await l.limit(id)).toMatchObject({
+    allowed: false,
+    remaining: 0,
+    resetAfterMs: 1000,
+    retryAfterMs: 1000,
+    source: 'closed',
+  });
   await expect(l.check(id)).rejects.toMatchObject({ name: 'RateLimitError', retryAfter: 1 });
 });
 

@@ -33,11 +33,16 @@ Object.defineProperty(RateLimitError.prototype, 'code', { value: 'RATE_LIMITED',
  * answer and not of the question, and to record one takes longer than everything else about a denial together.
  *
  * @param {number} retryAfter
- * @param {number} limit
+ * @param {Public.Decision} decision
  * @returns {Denial}
  */
-function denial(retryAfter, limit) {
-  return withoutStack(() => /** @type {Denial} */ (new RateLimitError(retryAfter, limit, 0)));
+function denial(retryAfter, decision) {
+  return withoutStack(() => {
+    /** @type {RateLimitError & { decision?: Public.Decision }} */
+    const error = new RateLimitError(retryAfter, decision.limit, 0);
+    error.decision = decision;
+    return /** @type {Denial} */ (error);
+  });
 }
 
 /**

@@ -16,8 +16,9 @@ const { passwordOf } = require('./password.js');
 const ALLOWED = 2;
 const REMAINING = 3;
 const RESET = 4;
-const RETRY_AFTER = 5;
-const SOURCE = 6;
+const RESET_AFTER = 5;
+const RETRY_AFTER = 6;
+const SOURCE = 7;
 
 const SOURCES = constants.sources;
 
@@ -150,7 +151,7 @@ function kindOf(plan) {
 /** @type {Read<Denial | undefined>} */
 function readCheck(mailbox, at, limit) {
   if (mailbox[at + ALLOWED] === 1) return undefined;
-  return denial(Math.max(1, Math.ceil(mailbox[at + RETRY_AFTER] / 1000)), limit);
+  return denial(Math.max(1, Math.ceil(mailbox[at + RETRY_AFTER] / 1000)), readDecision(mailbox, at, limit));
 }
 
 /** @type {Read<Decision>} */
@@ -160,6 +161,7 @@ function readDecision(mailbox, at, limit) {
     limit,
     remaining: mailbox[at + REMAINING],
     reset: mailbox[at + RESET],
+    resetAfterMs: mailbox[at + RESET_AFTER],
     retryAfterMs: mailbox[at + RETRY_AFTER],
     source: SOURCES[mailbox[at + SOURCE]],
   };

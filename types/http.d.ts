@@ -17,8 +17,10 @@ export interface RateLimitPolicy {
  * rounded up: who obeys them is never early.
  *
  * `X-RateLimit-Reset` and the `t` of `RateLimit` say when the window is empty again; for a denial, when a lone caller
- * is admitted: an error knows no other moment, and it is the one that matters. (The draft's `t` is when some of the
- * quota is back; with requests left, that is not known, and the whole of it is back no earlier.)
+ * is admitted: it is the moment that matters. (The draft's `t` is when some of the quota is back; with requests left,
+ * that is not known, and the whole of it is back no earlier.) Both are by the store's clock, `t` by `resetAfterMs`; of a
+ * decision that has none, such as one of your making, an admission's `t` is left out. An error without a `decision` knows
+ * its `retryAfter` alone: `X-RateLimit-Reset` is then by this machine's clock.
  *
  * @throws TypeError or RangeError for anything else, with a `code`: `ERR_INVALID_ARG_TYPE` for what is neither of the
  * two or has a field of the wrong type, `ERR_OUT_OF_RANGE` for a number that cannot be, `ERR_INVALID_ARG_VALUE` for an

@@ -11,6 +11,7 @@ const allowed: Decision = {
   limit: 50,
   remaining: 49,
   reset: NOW + 3_600_000,
+  resetAfterMs: 3_600_000,
   retryAfterMs: 0,
   source: 'redis',
 };
@@ -62,6 +63,21 @@ test('a check and its error, for real', async () => {
   await limiter.close();
 });
 
+test('what is said of a real denial is what its decision says, whatever this machine takes for the time', async () => {
+  jest.spyOn(Date, 'now').mockReturnValue(NOW + 86_400_000);
+  const limiter = new RateLimiter({ name: freshId(), limit: 1, windowMs: 5_000, anomaly: false });
+  const { resetAfterMs } = await limiter.limit('id');
+  expect(resetAfterMs).toBe(5_000);
+  const { decision } = (await limiter.check('id').catch((e: unknown) => e)) as RateLimitError;
+  expect(decision).toMatchObject({ allowed: false, limit: 1, remaining: 0, source: 'memory' });
+  // Its only admission frees the slot and empties the window.
+  expect(decision!.resetAfterMs).toBe(decision!.retryAfterMs);
+  expect(decision!.resetAfterMs).toBeLessThanOrEqual(5_000);
+  const { RateLimit } = rateLimitHeaders(decision!);
+  expect(RateLimit).toBe(`"default";r=0;t=${Math.max(1, Math.ceil(decision!.retryAfterMs / 1000))}`);
+  await limiter.close();
+});
+
 test('an error of another copy of the module is one, too', () => {
   let copy!: typeof RateLimit;
   jest.isolateModules(() => {
@@ -82,9 +98,39 @@ test('the policy has a name, and a window only where it is told', () => {
   });
 });
 
-test('a store whose clock is ahead announces no longer wait than the window, one behind no negative one', () => {
-  expect(rateLimitHeaders({ ...allowed, reset: NOW + 7_200_000 }, HOUR).RateLimit).toBe('"default";r=49;t=3600');
-  expect(rateLimitHeaders({ ...allowed, reset: NOW - 60_000 }, HOUR).RateLimit).toBe('"default";r=49;t=0');
+describe.each([-7_200_000, -60_000, 60_000, 7_200_000])('a machine whose clock is %i ms off', (off) => {
+  beforeEach(() => jest.spyOn(Date, 'now').mockReturnValue(NOW + off));
+
+  test.each([undefined, HOUR])('announces what the store said, with the policy %p', (policy) => {
+    const fiveSeconds = { ...allowed, reset: NOW + 4_100, resetAfterMs: 4_100 };
+    expect(rateLimitHeaders(fiveSeconds, policy)).toMatchObject({
+      RateLimit: '"default";r=49;t=5',
+      'X-RateLimit-Reset': '1800000005',
+    });
+    expect(rateLimitHeaders(denied, policy)).toMatchObject({
+      RateLimit: '"default";r=0;t=2',
+      'Retry-After': '2',
+      'X-RateLimit-Reset': '1800000002',
+    });
+  });
+
+  test('and so of an error that has its decision', () => {
+    const error = Object.assign(new RateLimitError(2, 50, 0), { decision: denied });
+    expect(rateLimitHeaders(error, HOUR)).toStrictEqual(rateLimitHeaders(denied, HOUR));
+  });
+
+  test('says of an older decision nothing that it does not know', () => {
+    const { resetAfterMs: _, ...older } = allowed;
+    expect(rateLimitHeaders(older as Decision, HOUR)).toMatchObject({
+      RateLimit: '"default";r=49',
+      'X-RateLimit-Reset': '1800003601',
+    });
+    const { resetAfterMs: _none, ...olderDenial } = denied;
+    expect(rateLimitHeaders(olderDenial as Decision)).toMatchObject({
+      RateLimit: '"default";r=0;t=2',
+      'Retry-After': '2',
+    });
+  });
 });
 
 test('whoever obeys is never early, and waits a whole second at least', () => {
@@ -121,6 +167,8 @@ test.each([
   [{ ...allowed, remaining: -1 }, 'ERR_OUT_OF_RANGE', 'result.remaining'],
   [{ ...allowed, remaining: 0.5 }, 'ERR_OUT_OF_RANGE', 'result.remaining'],
   [{ ...allowed, reset: NaN }, 'ERR_OUT_OF_RANGE', 'result.reset'],
+  [{ ...allowed, resetAfterMs: '5' }, 'ERR_INVALID_ARG_TYPE', 'result.resetAfterMs'],
+  [{ ...allowed, resetAfterMs: -1 }, 'ERR_OUT_OF_RANGE', 'result.resetAfterMs'],
   [{ ...denied, retryAfterMs: Infinity }, 'ERR_OUT_OF_RANGE', 'result.retryAfterMs'],
   [{ code: 'RATE_LIMITED' }, 'ERR_INVALID_ARG_TYPE', 'result.limit'],
   [new RateLimitError(-1, 50, 0), 'ERR_OUT_OF_RANGE', 'result.retryAfter'],

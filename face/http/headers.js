@@ -16,39 +16,54 @@ const MAX_INTEGER = 999_999_999_999_999;
  * @param {RateLimitPolicy} policy
  */
 function rateLimitHeaders(result, policy = {}) {
-  const { limit, remaining, allowed, waitMs, resetMs } = standing(result);
+  const { limit, remaining, allowed, waitMs, resetMs, resetAfterMs } = standing(result);
   record('policy', policy, ['name', 'windowMs']);
   const name = policy.name === undefined ? 'default' : plainName('policy.name', policy.name);
   const window =
     policy.windowMs === undefined
       ? undefined
       : seconds(integer('policy.windowMs', policy.windowMs, 1, constants.maxWindowMs));
-  const now = Date.now();
-  // The store's clock says when the window is empty, this machine's how long that is. Where they disagree, no window
-  // lasts longer than it is.
-  const t = allowed ? Math.min(Math.max(0, seconds(resetMs - now)), window ?? MAX_INTEGER) : seconds(waitMs);
+  // How long it is until the window is empty, only the store can say: its clock and this machine's may be hours apart.
+  const afterMs = allowed ? resetAfterMs : waitMs;
+  // For a denial, by the clock of the store as for an admission, if its time is known.
+  const now = resetMs === undefined || resetAfterMs === undefined ? Date.now() : resetMs - resetAfterMs;
+  const until = allowed && resetMs !== undefined ? resetMs : now + waitMs;
+  const t = afterMs === undefined ? '' : `;t=${seconds(afterMs)}`;
   /** @type {Record<string, string>} */
   const headers = {
     'X-RateLimit-Limit': `${limit}`,
     'X-RateLimit-Remaining': `${remaining}`,
-    'X-RateLimit-Reset': `${seconds(allowed ? resetMs : now + waitMs)}`,
+    'X-RateLimit-Reset': `${seconds(Math.max(0, until))}`,
     // Structured fields (RFC 9651). A name holds nothing that would need escaping in a quoted string.
     'RateLimit-Policy': `"${name}";q=${limit}${window === undefined ? '' : `;w=${window}`}`,
-    RateLimit: `"${name}";r=${remaining};t=${t}`,
+    RateLimit: `"${name}";r=${remaining}${t}`,
   };
   if (!allowed) headers['Retry-After'] = `${seconds(waitMs)}`;
   return headers;
 }
 
 /**
+ * What headers are made of. `resetMs` is undefined for a denial alone.
+ *
+ * @typedef {object} Standing
+ * @property {number} limit
+ * @property {number} remaining
+ * @property {boolean} allowed
+ * @property {number} waitMs
+ * @property {number} [resetMs]
+ * @property {number} [resetAfterMs]
+ */
+
+/**
  * What a decision and an error say alike, checked.
  *
  * @param {Decision | RateLimitError} result
- * @returns {ReturnType<typeof standingOf> | (Pick<Decision, 'limit' | 'remaining'> & { allowed: false, waitMs: number, resetMs?: undefined })}
+ * @returns {Standing}
  */
 function standing(result) {
   if (isDenial(result)) {
-    const { retryAfter, limit, remaining } = result;
+    const { retryAfter, limit, remaining, decision } = result;
+    if (decision !== undefined) return { ...standingOf(decision, 'result.decision'), allowed: false };
     return {
       ...counts('result', limit, remaining),
       allowed: false,
@@ -61,16 +76,20 @@ function standing(result) {
 /**
  * As {@link standing}, of what can be a decision alone.
  *
+ * @returns {Standing & { resetMs: number }}
  * @param {Decision} decision
  * @param {string} what
  */
 function standingOf(decision, what, expected = 'a Decision') {
   if (typeof decision?.allowed !== 'boolean') throw wrongType(what, expected, decision);
-  const { allowed, limit, remaining, reset, retryAfterMs } = decision;
+  const { allowed, limit, remaining, reset, resetAfterMs, retryAfterMs } = decision;
   return {
     ...counts(what, limit, remaining),
     allowed,
     resetMs: inRange(`${what}.reset`, reset, 0, MAX_INTEGER),
+    // Decisions of an earlier version of this package, or of a limiter of the caller's making, may have none.
+    resetAfterMs:
+      resetAfterMs === undefined ? undefined : inRange(`${what}.resetAfterMs`, resetAfterMs, 0, MAX_INTEGER),
     waitMs: wait(inRange(`${what}.retryAfterMs`, retryAfterMs, 0, MAX_INTEGER)),
   };
 }

@@ -135,6 +135,7 @@ impl Fallback {
                 verdict: Verdict::Allowed,
                 remaining: request.limit.get(),
                 reset: now + self.rules.window.ms(),
+                reset_after: self.rules.window.ms(),
             }
         } else {
             Decision {
@@ -143,6 +144,7 @@ impl Fallback {
                 },
                 remaining: 0,
                 reset: now + RETRY_CLOSED.get(),
+                reset_after: RETRY_CLOSED.get(),
             }
         }
     }

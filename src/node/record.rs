@@ -4,8 +4,8 @@ use crate::limiter::{Answer, Source};
 use crate::quota::{Id, Plan};
 use crate::store::StoreError;
 
-/// Numbers in a record: kind, slot or limiter, allowed, remaining, reset, retry after, source.
-pub const RECORD_FIELDS: usize = 7;
+/// Numbers in a record: kind, slot or limiter, allowed, remaining, reset, reset after, retry after, source.
+pub const RECORD_FIELDS: usize = 8;
 
 /// Something JavaScript has to hear of.
 pub enum Event {
@@ -133,6 +133,7 @@ pub(super) fn write_answer(slot: u32, answer: Answer, record: &mut [f64]) {
         f64::from(u8::from(decision.is_allowed())),
         f64::from(decision.remaining),
         decision.reset as f64,
+        decision.reset_after as f64,
         decision.retry_after_ms() as f64,
         source.unwrap_or_default() as f64,
     ]);

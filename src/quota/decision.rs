@@ -25,6 +25,8 @@ pub struct Decision {
     pub remaining: u32,
     /// When every admission now counted has left the window, in Unix ms; with none counted, now + window.
     pub reset: Millis,
+    /// How long that is from the decision on, in ms by the same clock.
+    pub reset_after: Millis,
 }
 
 impl Decision {

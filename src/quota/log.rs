@@ -47,10 +47,12 @@ impl Log {
             }
             Some(retry_after) => Verdict::Denied { retry_after },
         };
+        let reset = self.newest().unwrap_or(now) + quota.window.ms();
         Decision {
             verdict,
             remaining: limit.saturating_sub(self.admissions.len()) as u32,
-            reset: self.newest().unwrap_or(now) + quota.window.ms(),
+            reset,
+            reset_after: reset - now,
         }
     }
 
@@ -58,10 +60,12 @@ impl Log {
     pub fn status(&self, now: Millis, quota: Quota) -> Decision {
         let live = self.live(now, quota.window);
         let newest = self.newest().filter(|_| live > 0);
+        let reset = newest.unwrap_or(now) + quota.window.ms();
         Decision {
             verdict: Verdict::Allowed,
             remaining: (quota.limit.get() as usize).saturating_sub(live) as u32,
-            reset: newest.unwrap_or(now) + quota.window.ms(),
+            reset,
+            reset_after: reset - now,
         }
     }
 

@@ -266,5 +266,6 @@ fn unused(now: Millis, rules: Rules, limit: Limit) -> Decision {
         verdict: Verdict::Allowed,
         remaining: limit.get(),
         reset: now + rules.window.ms(),
+        reset_after: rules.window.ms(),
     }
 }

@@ -38,6 +38,7 @@ async fn it_says_what_the_store_would() {
         (false, 0, asked.reset)
     );
     assert_eq!(known.retry_after_ms(), asked.retry_after_ms() - 400);
+    assert_eq!(known.reset_after, asked.reset_after - 400);
 }
 
 /// Contract 4: whoever returns at the promised moment is let in, whoever made the promise.

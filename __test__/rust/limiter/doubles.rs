@@ -261,6 +261,7 @@ fn allowed(requests: &[Request]) -> Vec<Result<Outcome, StoreError>> {
             verdict: Verdict::Allowed,
             remaining: request.limit.get(),
             reset: request.id.as_str().parse().unwrap(),
+            reset_after: 0,
         },
         count: Count::None,
     };

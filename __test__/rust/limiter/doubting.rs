@@ -82,6 +82,7 @@ fn denied() -> Outcome {
             verdict: Verdict::Denied { retry_after },
             remaining: 0,
             reset: 0,
+            reset_after: 0,
         },
         count: Count::None,
     }

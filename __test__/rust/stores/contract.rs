@@ -180,6 +180,7 @@ async fn says_where_an_id_stands<S: Store>(fixture: Fixture<S>) {
         let decision = fixture.ask(rules, Op::Limit, "a", 3).await.decision;
         assert!(decision.is_allowed());
         assert_eq!(decision.remaining, remaining);
+        assert_eq!(decision.reset_after, HOUR, "from the decision on");
         // When every admission has left: each admission moves it on.
         assert!(decision.reset >= last);
         last = decision.reset;
@@ -192,6 +193,8 @@ async fn says_where_an_id_stands<S: Store>(fixture: Fixture<S>) {
     let denied = fixture.ask(rules, Op::Limit, "a", 3).await.decision;
     assert!(!denied.is_allowed());
     assert_eq!((denied.remaining, denied.reset), (0, last));
+    // The newest admission leaves last; the slot is that of the oldest.
+    assert!((denied.retry_after_ms()..=HOUR).contains(&denied.reset_after));
 }
 
 async fn serves_the_shortest_and_the_longest_window<S: Store>(fixture: Fixture<S>) {

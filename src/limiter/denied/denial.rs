@@ -16,21 +16,27 @@ pub(super) struct Denial {
     /// Then there is one, for a caller who is alone.
     pub(super) promised: Instant,
     pub(super) reset: Millis,
+    /// When that is, by the clock of this process.
+    pub(super) reset_at: Instant,
     /// How many more may be answered from here. `None`: any number, and they are not counted.
     pub(super) left: Option<u32>,
 }
 
 impl Denial {
     pub(super) fn decision(&self, now: Instant) -> Decision {
-        let wait = self.promised.saturating_duration_since(now);
         // Rounded up, or the promise would be kept a moment too early.
-        let retry_after = wait.as_nanos().div_ceil(1_000_000) as u64;
+        let ms_until = |moment: Instant| {
+            let wait = moment.saturating_duration_since(now);
+            wait.as_nanos().div_ceil(1_000_000) as Millis
+        };
+        let retry_after = ms_until(self.promised);
         Decision {
             verdict: Verdict::Denied {
                 retry_after: NonZeroU64::new(retry_after).unwrap_or(NonZeroU64::MIN),
             },
             remaining: 0,
             reset: self.reset,
+            reset_after: ms_until(self.reset_at).max(retry_after),
         }
     }
 }

@@ -240,6 +240,9 @@ impl<T: Clone> Denied<T> {
             until: batch.sent.at + wait.min(self.max_age).min(pause),
             promised: batch.received.checked_add(wait)?,
             reset: outcome.decision.reset,
+            reset_at: batch
+                .received
+                .checked_add(Duration::from_millis(outcome.decision.reset_after))?,
             left,
         })
     }
@@ -329,7 +332,8 @@ mod tests {
                     retry_after: NonZeroU64::new(wait).expect("not now"),
                 },
                 remaining: 0,
-                reset: 0,
+                reset: wait,
+                reset_after: wait,
             })
         };
         let batch = Answered {

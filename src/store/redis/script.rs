@@ -220,6 +220,7 @@ fn admitted(now: &[u8], tag: Tag, window: Window) -> Option<Outcome> {
         verdict: Verdict::Allowed,
         remaining: 0,
         reset: now.checked_add(window.ms()).filter(|&at| at <= LATEST)?,
+        reset_after: window.ms(),
     }))
 }
 
@@ -244,11 +245,13 @@ fn admitted_but(
     if others.is_empty() {
         return (count == plain).then(|| vec![Ok(admitted); count]);
     }
+    let decided = admitted.decision;
+    let now = decided.reset - decided.reset_after;
     let mut outcomes = vec![None; count];
     for other in others.chunks(FIELDS) {
         let ([at], fields) = other.split_first_chunk()?;
         let place = outcomes.get_mut(number(at).ok()?.checked_sub(1)? as usize)?;
-        if place.replace(outcome(fields)).is_some() {
+        if place.replace(outcome(now, fields)).is_some() {
             return None;
         }
     }
@@ -259,7 +262,7 @@ fn admitted_but(
     (left == plain).then(|| outcomes.collect())
 }
 
-fn outcome(fields: &[Value]) -> Result<Outcome, StoreError> {
+fn outcome(now: Millis, fields: &[Value]) -> Result<Outcome, StoreError> {
     let [verdict, second, reset, retry_after, anomaly] = fields else {
         return Err(unexpected());
     };
@@ -288,11 +291,14 @@ fn outcome(fields: &[Value]) -> Result<Outcome, StoreError> {
         (anomaly, None) => NonZeroU32::new(small(anomaly)?).map_or(Count::None, Count::Anomaly),
         _ => return Err(unexpected()),
     };
+    let reset = number(reset)?;
     Ok(Outcome {
         decision: Decision {
             verdict,
             remaining,
-            reset: number(reset)?,
+            reset,
+            // Nothing that counts has left the window already.
+            reset_after: reset.saturating_sub(now),
         },
         count,
     })
