@@ -3,22 +3,19 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use napi::bindgen_prelude::{Float64Array, Function, Unknown};
-use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
-use napi::{Env, Result, Status, sys};
+use napi::bindgen_prelude::{Float64Array, Function, FunctionRef, Unknown};
+use napi::{Env, Result, sys};
 use napi_derive::napi;
 use tokio::sync::oneshot;
 
 use super::bound::{Call, Callee, bind};
 use super::record::{Event, RECORD_FIELDS, write};
 use super::runtime::IoThread;
+use super::wake::{Wake, WakeOnDrop};
 use crate::store::redis::Secret;
-
-/// Wakes a copy of the face: a call without arguments. Weak: it does not keep the process alive by itself.
-type Wake = ThreadsafeFunction<(), (), (), Status, false, true>;
 
 /// Between two turns of JavaScript that drain, while there is more: a timer can do no less.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -29,7 +26,6 @@ const KEPT_EVENTS: usize = 1024;
 /// What finished and has not been fetched. Shared with the I/O thread.
 pub struct Completions {
     state: Mutex<State>,
-    wake: Wake,
 }
 
 /// What a password function gave, or why it gave nothing, where that may be told.
@@ -43,6 +39,8 @@ struct State {
     /// A wake-up is under way. It is cleared before the buffer is emptied, under the same lock: an event that comes
     /// after that wakes JavaScript anew, one that came before is in the buffer.
     woken: bool,
+    /// What wakes JavaScript, while somebody holds it. Where nobody does, events wait for the next one.
+    wake: Weak<Wake>,
     /// The connects that wait for a password from JavaScript.
     passwords: HashMap<u32, oneshot::Sender<Given>>,
     next_password: u32,
@@ -53,12 +51,12 @@ impl Completions {
     pub(super) fn push(&self, events: impl IntoIterator<Item = Event>) {
         let mut state = self.lock();
         state.events.extend(events);
-        let wake = !state.woken && !state.events.is_empty();
-        state.woken |= wake;
+        let due = !state.woken && !state.events.is_empty();
+        let wake = if due { state.wake.upgrade() } else { None };
+        state.woken |= wake.is_some();
         drop(state);
-        if wake {
-            // Refused only while the environment goes down, and then nobody waits any more.
-            self.wake.call((), ThreadsafeFunctionCallMode::NonBlocking);
+        if let Some(wake) = wake {
+            wake.call();
         }
     }
 
@@ -73,6 +71,10 @@ impl Completions {
     pub(super) fn ask_password(&self, limiter: u32, refused: bool) -> oneshot::Receiver<Given> {
         let (sender, receiver) = oneshot::channel();
         let mut state = self.lock();
+        if state.wake.strong_count() == 0 {
+            // The limiter has been closed, and its connect goes on: nobody is there to ask.
+            return receiver;
+        }
         // Connects that gave up meanwhile.
         state.passwords.retain(|_, waiting| !waiting.is_closed());
         let ticket = state.next_password;
@@ -110,8 +112,12 @@ impl Mailbox {
 pub(super) struct Post {
     completions: Arc<Completions>,
     mailbox: Mailbox,
+    /// What wakes JavaScript calls it.
+    callback: FunctionRef<(), ()>,
     /// Requests that JavaScript waits for. While there are any, the process stays alive.
     in_flight: Cell<u32>,
+    /// Held while there are any.
+    held: RefCell<Option<Arc<Wake>>>,
 }
 
 impl Post {
@@ -123,33 +129,50 @@ impl Post {
         &self.mailbox
     }
 
+    /// What wakes JavaScript, made where there is none. What was to be told meanwhile wakes it at once.
+    pub(super) fn wake(&self, env: sys::napi_env) -> Result<Arc<Wake>> {
+        if let Some(wake) = self.completions.lock().wake.upgrade() {
+            return Ok(wake);
+        }
+        // Not under the lock: to make it runs the application's async_hooks.
+        let wake = Wake::new(&self.callback.borrow_back(&Env::from_raw(env))?)?;
+        let mut state = self.completions.lock();
+        if let Some(other) = state.wake.upgrade() {
+            return Ok(other);
+        }
+        state.wake = Arc::downgrade(&wake);
+        let due = !state.woken && !state.events.is_empty();
+        state.woken |= due;
+        drop(state);
+        if due {
+            wake.call();
+        }
+        Ok(wake)
+    }
+
     /// One more request is in flight.
     pub(super) fn started(&self, env: sys::napi_env) {
         let before = self.in_flight.replace(self.in_flight.get() + 1);
-        if before == 0 {
-            // SAFETY: this is the environment's own thread, see `hold`.
-            self.hold(|wake| unsafe { sys::napi_ref_threadsafe_function(env, wake) });
+        // Refused only while the environment goes down, and then nobody waits.
+        if before == 0
+            && let Ok(wake) = self.wake(env)
+        {
+            // SAFETY: this is the environment's own thread, see `Wake::hold`.
+            wake.hold(|raw| unsafe { sys::napi_ref_threadsafe_function(env, raw) });
+            self.held.replace(Some(wake));
         }
     }
 
     fn finished(&self, env: sys::napi_env, count: u32) {
         let left = self.in_flight.get().saturating_sub(count);
         let before = self.in_flight.replace(left);
-        if before > 0 && left == 0 {
+        if before > 0
+            && left == 0
+            && let Some(wake) = self.held.take()
+        {
             // SAFETY: as in `started`.
-            self.hold(|wake| unsafe { sys::napi_unref_threadsafe_function(env, wake) });
+            wake.hold(|raw| unsafe { sys::napi_unref_threadsafe_function(env, raw) });
         }
-    }
-
-    /// Changes whether the wake-up function keeps the process alive. Refused only while the environment goes down, and
-    /// then nothing does. The lock held meanwhile keeps the function from being released.
-    fn hold(&self, change: impl FnOnce(sys::napi_threadsafe_function) -> sys::napi_status) {
-        let handle = &self.completions.wake.handle;
-        handle.with_read_aborted(|aborted| {
-            if !aborted {
-                change(handle.get_raw());
-            }
-        });
     }
 }
 
@@ -196,15 +219,15 @@ impl CompletionBuffer {
     /// there is something to drain.
     #[napi(constructor)]
     pub fn new(mailbox: Float64Array, wake: Function<(), ()>) -> Result<Self> {
-        let wake = wake.build_threadsafe_function().weak::<true>().build()?;
         Ok(Self {
             post: Rc::new(Post {
                 completions: Arc::new(Completions {
                     state: Mutex::default(),
-                    wake,
                 }),
                 mailbox: Mailbox(RefCell::new(mailbox)),
+                callback: wake.create_ref()?,
                 in_flight: Cell::new(0),
+                held: RefCell::default(),
             }),
         })
     }
@@ -218,17 +241,18 @@ impl CompletionBuffer {
     /// Wakes JavaScript in a later turn of its loop, if there is something left to drain. From another thread and a moment
     /// later: a wake-up that comes before this turn is over is served in it.
     #[napi]
-    pub fn wake_again(&self) {
+    pub fn wake_again(&self, env: Env) -> Result<()> {
         if !self.post.completions.hold_back() {
-            return;
+            return Ok(());
         }
-        let again = Again(Arc::clone(&self.post.completions));
+        let again = WakeOnDrop(self.post.wake(env.raw())?);
         if let Some(io) = IoThread::current() {
             io.handle().spawn(async move {
                 tokio::time::sleep(PAUSE).await;
                 drop(again);
             });
         }
+        Ok(())
     }
 
     /// The text of the next record that has one, in the order of the records.
@@ -246,17 +270,6 @@ impl CompletionBuffer {
             // The connect may have given up meanwhile.
             let _ = waiting.send(password.map(Secret::new).ok_or(reason));
         }
-    }
-}
-
-/// Wakes JavaScript when dropped: also by a thread that ends before it gets round to it.
-struct Again(Arc<Completions>);
-
-impl Drop for Again {
-    fn drop(&mut self) {
-        self.0
-            .wake
-            .call((), ThreadsafeFunctionCallMode::NonBlocking);
     }
 }
 

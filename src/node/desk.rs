@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use napi::sys;
 use once_cell::unsync::OnceCell;
 use tokio::time::Instant;
 
@@ -15,6 +16,7 @@ use super::options::Settings;
 use super::record::{Event, write_answer};
 use super::stores::{self, MemoryHold, Purpose, SharedRedis};
 use super::trial;
+use super::wake::Wake;
 use super::way::{Ticket, Way};
 use crate::limiter::meter::{Asker, Meter};
 use crate::limiter::{Answer, Fallback, Limiter};
@@ -60,7 +62,7 @@ impl Callee for Desk {
         else {
             return REFUSED;
         };
-        let outcome = self.submit(request, ticket);
+        let outcome = self.submit(call.env(), request, ticket);
         if outcome == PENDING {
             self.post.started(call.env());
         }
@@ -101,9 +103,9 @@ impl Desk {
         }
     }
 
-    fn submit(&self, request: Request, ticket: Ticket) -> u32 {
+    fn submit(&self, env: sys::napi_env, request: Request, ticket: Ticket) -> u32 {
         let running = self.running.borrow();
-        let running = match running.get_or_try_init(|| self.start()) {
+        let running = match self.started(env, &running) {
             Ok(running) => running,
             Err(error) => return self.answer_alone(&request, ticket, error),
         };
@@ -114,7 +116,7 @@ impl Desk {
     }
 
     /// Sends on its way what was decided here and is still to be counted. `true`: the answer comes for `slot`.
-    pub(super) fn flush(&self, env: napi::sys::napi_env, slot: u32) -> bool {
+    pub(super) fn flush(&self, env: sys::napi_env, slot: u32) -> bool {
         let running = self.running.borrow();
         let ticket = Ticket { slot, plan: None };
         let pending = running
@@ -127,10 +129,10 @@ impl Desk {
     }
 
     /// Tries the way to Redis out, within `budget`. `true`: the report comes for `slot`. `false`: there is no Redis to try.
-    pub(super) fn try_out(&self, env: napi::sys::napi_env, slot: u32, budget: Duration) -> bool {
+    pub(super) fn try_out(&self, env: sys::napi_env, slot: u32, budget: Duration) -> bool {
         let running = self.running.borrow();
         let report = trial::Reporting::new(Arc::clone(&self.way.completions), slot);
-        match running.get_or_try_init(|| self.start()) {
+        match self.started(env, &running) {
             Ok(Running { redis: None, .. }) => {
                 report.withdraw();
                 return false;
@@ -208,7 +210,26 @@ impl Desk {
         }
     }
 
-    fn start(&self) -> std::result::Result<Running, StoreError> {
+    fn started<'a>(
+        &self,
+        env: sys::napi_env,
+        running: &'a OnceCell<Running>,
+    ) -> std::result::Result<&'a Running, StoreError> {
+        if let Some(running) = running.get() {
+            return Ok(running);
+        }
+        // Before the cell is being filled: it may run the application's async_hooks, and these may ask.
+        let wake = match &self.redis {
+            None => None,
+            Some(_) => Some(self.post.wake(env).map_err(|_| {
+                let message = "the environment is going down";
+                StoreError::new(ErrorKind::Disconnected, message)
+            })?),
+        };
+        running.get_or_try_init(|| self.start(wake))
+    }
+
+    fn start(&self, wake: Option<Arc<Wake>>) -> std::result::Result<Running, StoreError> {
         let name = self.settings.scope.name.clone();
         let rules = self.settings.scope.rules;
         let Some(config) = &self.redis else {
@@ -231,7 +252,11 @@ impl Desk {
             self.settings.scope.clone(),
             self.settings.times,
             Fallback::new(self.settings.policy, rules, memory.local().clone()),
-            Arc::clone(&self.way),
+            Arc::new(Way {
+                completions: Arc::clone(&self.way.completions),
+                _wake: wake,
+                ..*self.way
+            }),
             self.meter(),
         );
         Ok(Running {

@@ -49,6 +49,7 @@ impl NativeLimiter {
             completions: Arc::clone(post.completions()),
             limiter: number,
             rules: settings.scope.rules,
+            _wake: None,
         };
         Ok(Self {
             desk: Rc::new(Desk::new(settings, redis, way, Rc::clone(post))),

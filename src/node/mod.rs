@@ -13,4 +13,5 @@ pub mod record;
 pub mod runtime;
 pub mod stores;
 mod trial;
-pub mod way;
+pub mod wake;
+mod way;

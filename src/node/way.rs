@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::completions::Completions;
 use super::record::Event;
+use super::wake::Wake;
 use crate::limiter::{Delivery, Sink};
 use crate::quota::{Plan, Rules};
 use crate::store::redis::{PasswordAnswer, PasswordSource};
@@ -23,6 +24,8 @@ pub struct Way {
     pub(super) completions: Arc<Completions>,
     pub(super) limiter: u32,
     pub(super) rules: Rules,
+    /// Held alone: what delivers over it may have something to tell.
+    pub(super) _wake: Option<Arc<Wake>>,
 }
 
 impl Way {
