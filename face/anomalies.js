@@ -3,6 +3,7 @@
 /** @import { Anomaly } from '../index.d.ts' */
 
 const { binding } = require('./binding.js');
+const { contextOfNow } = require('./context.js');
 
 const TAG = '[AI Rate Limit]';
 
@@ -18,7 +19,8 @@ class Listeners {
    */
   add(listener) {
     // Its own object: the same function added twice is two listeners, and each is removed by its own return value.
-    const entry = { listener };
+    const inContext = contextOfNow();
+    const entry = { listener: (/** @type {Anomaly} */ anomaly) => inContext(() => listener(anomaly)) };
     this.#listeners.add(entry);
     return () => {
       this.#listeners.delete(entry);

@@ -44,12 +44,13 @@ function userOf(source) {
  *
  * @param {PasswordFunction | undefined} source
  * @param {boolean} refused
+ * @param {import('./context.js').InContext} inContext
  * @returns {Promise<{ password: string, reason?: undefined } | { password?: undefined, reason: string }>}
  */
-async function passwordOf(source, refused) {
+async function passwordOf(source, refused, inContext = (call) => call()) {
   try {
     if (refused && source !== undefined) ours.get(source)?.forget();
-    const given = await source?.();
+    const given = await inContext(() => source?.());
     if (typeof given === 'string' && given !== '') return { password: given };
     return { reason: given === '' ? 'it returned an empty string' : 'it returned no string' };
   } catch (error) {

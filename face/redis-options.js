@@ -5,6 +5,7 @@
 
 const { boolean, integer, record, text } = require('./arguments.js');
 const { binding, constants } = require('./binding.js');
+const { contextOfNow } = require('./context.js');
 const { coded, wrongType, wrongValue } = require('./errors.js');
 const { userOf } = require('./password.js');
 
@@ -56,7 +57,8 @@ function redisOptions(redis) {
   };
   const problem = binding.configProblem(native, []);
   if (problem !== null) throw coded(new TypeError(`options.${problem}`), 'ERR_INVALID_ARG_VALUE');
-  return { native: () => native, askPassword: typeof password === 'function' ? password : undefined };
+  if (typeof password !== 'function') return { native: () => native };
+  return { native: () => native, askPassword: password, inContext: contextOfNow() };
 }
 
 /**

@@ -277,7 +277,8 @@ class Open {
    * @param {boolean} refused
    */
   askPassword(refused) {
-    return passwordOf(this.#options.redis?.askPassword, refused);
+    const redis = this.#options.redis;
+    return passwordOf(redis?.askPassword, refused, redis?.inContext);
   }
 
   async end() {
