@@ -42,6 +42,11 @@ export type WithRateLimitOptions<R extends Request = Request, Rest extends unkno
    * {@link rateLimitHeaders} are added where it does not set them.
    */
   readonly onDenied?: (decision: Decision, request: R, ...rest: Rest) => Response | Promise<Response>;
+  /**
+   * Whether a request with the method `OPTIONS`, such as the preflight of a CORS request, takes from the quota like any other;
+   * `false` when left out: it goes to the handler, without asking `id`, and its answer gets no headers.
+   */
+  readonly countPreflight?: boolean | undefined;
 } & (
   | {
       /** The creator's plan; `'pro'` when left out. */
@@ -62,7 +67,16 @@ export type WithRateLimitOptions<R extends Request = Request, Rest extends unkno
  * global `Response`, such as a library's, gets them itself, in place of those it got before: make one a request, or two
  * that overlap may both tell what is said to the later. An id or plan that the limiter refuses is answered with 400 and
  * `{ error, code }`. What `id`, `plan` or the handler throws is thrown on, and so is a store error under
- * `onStoreError: 'throw'`.
+ * `onStoreError: 'throw'`. Answers are made of the global `Response`, a polyfill included; where there is none, the route
+ * rejects with the code `ERR_RATE_LIMIT_PLATFORM` before anything is taken.
+ *
+ * A page of another origin reads a 429 only if that allows it, and its headers only if they are exposed:
+ *
+ * ```ts
+ * onDenied: ({ retryAfterMs }) => Response.json({ retryAfterMs }, { status: 429, headers: {
+ *   'Access-Control-Allow-Origin': 'https://app.example.com', Vary: 'Origin',
+ *   'Access-Control-Expose-Headers': 'Retry-After, RateLimit, RateLimit-Policy' } }),
+ * ```
  *
  * @throws TypeError that names the option and what it takes, with the `code` `ERR_INVALID_ARG_TYPE` or
  * `ERR_INVALID_ARG_VALUE`. The route itself rejects with `ERR_INVALID_RETURN_VALUE` where the handler or `onDenied`

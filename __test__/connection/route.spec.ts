@@ -131,6 +131,28 @@ test.each<[string, unknown, string]>([
   expect(thrown?.message).not.toContain('Zaun');
 });
 
+test('a Response without static functions will do; where there is none, nothing is tried', async () => {
+  const own = globalThis.Response;
+  const test = jest.fn(testing(well));
+  const { GET, OPTIONS } = routeOver(test)();
+  try {
+    class Older extends own {}
+    Object.defineProperty(Older, 'json', { value: undefined });
+    globalThis.Response = Older as typeof Response;
+    const response: Response = await GET(new Request('http://localhost'));
+    expect([response.status, response.headers.get('content-type')]).toEqual([200, 'application/json']);
+    expect(await response.json()).toHaveProperty('success', true);
+    expect(test).toHaveBeenCalledTimes(1);
+    globalThis.Response = undefined as unknown as typeof Response;
+    const error = expect.objectContaining({ code: 'ERR_RATE_LIMIT_PLATFORM' });
+    await expect(GET(new Request('http://localhost'))).rejects.toEqual(error);
+    expect(OPTIONS).toThrow(error);
+    expect(test).toHaveBeenCalledTimes(1);
+  } finally {
+    globalThis.Response = own;
+  }
+});
+
 test('the Response is that of the realm of the call', async () => {
   const own = globalThis.Response;
   class Mine extends own {}

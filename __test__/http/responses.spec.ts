@@ -150,6 +150,50 @@ test('Response is looked up at the call: a framework may bring its own later', a
   }
 });
 
+describe('on a host whose Response', () => {
+  const before = globalThis.Response;
+  afterEach(() => (globalThis.Response = before));
+
+  /** As a polyfill makes it: no static functions, no stream of the body. */
+  class Polyfill {
+    readonly headers: Headers;
+    readonly status: number;
+    readonly #body: unknown;
+    constructor(body: unknown, { status = 200, headers }: ResponseInit = {}) {
+      this.#body = body;
+      this.status = status;
+      this.headers = new Headers(headers);
+    }
+    text = async () => `${this.#body}`;
+    json = async () => JSON.parse(await this.text());
+  }
+
+  test('has no static json: a route answers 200, 429 and 400', async () => {
+    globalThis.Response = Polyfill as unknown as typeof Response;
+    let id = freshId();
+    const route = withRateLimit(() => new Response('text'), { id: () => id, limiter });
+    const first = await route(new Request('http://localhost/'));
+    expect([first.status, await first.text(), first.headers.get('x-ratelimit-remaining')]).toEqual([200, 'text', '4']);
+    for (let i = 0; i < 4; i++) await limiter.limit(id);
+    const denied = await route(new Request('http://localhost/'));
+    expect([denied.status, denied.headers.get('content-type')]).toEqual([429, 'application/json']);
+    expect(await denied.json()).toMatchObject({ code: 'RATE_LIMITED' });
+    expect(denied.headers.get('retry-after')).toMatch(/^\d+$/);
+    id = '';
+    expect(await route(new Request('http://localhost/'))).toHaveProperty('status', 400);
+  });
+
+  test('is missing: an error says so, and nothing is taken', async () => {
+    globalThis.Response = undefined as unknown as typeof Response;
+    const handler = jest.fn(() => new before('text'));
+    const route = withRateLimit(handler, { id: () => 'nobody', limiter });
+    const error = { code: 'ERR_RATE_LIMIT_PLATFORM', message: expect.stringContaining('no global Response') };
+    await expect(route(new Request('http://localhost/'))).rejects.toMatchObject(error);
+    expect(handler).not.toHaveBeenCalled();
+    expect(await limiter.status('nobody')).toHaveProperty('remaining', 5);
+  });
+});
+
 describe('a response that was fetched', () => {
   let upstream: Server;
   let url: string;

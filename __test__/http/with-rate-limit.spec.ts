@@ -323,6 +323,43 @@ test('onDenied answers in place of the JSON, with the headers it does not set it
   await limiter.close();
 });
 
+describe('the preflight of a page of another origin', () => {
+  const preflight = () => request({ method: 'OPTIONS', headers: { 'Access-Control-Request-Method': 'GET' } });
+  const cors = { 'Access-Control-Allow-Origin': 'https://app.example.com', Vary: 'Origin' };
+  const exposed = { ...cors, 'Access-Control-Expose-Headers': 'Retry-After, RateLimit' };
+  const handler = async (request: Request) =>
+    request.method === 'OPTIONS' ? new Response(null, { status: 204, headers: cors }) : hello();
+
+  test('takes nothing from a quota, asks nobody for an id, and is answered as it is', async () => {
+    const limiter = new RateLimiter({ name: freshId(), limit: 1, windowMs: 60_000, anomaly: false });
+    const id = jest.fn(() => 'page');
+    const onDenied = () => new Response(null, { status: 429, headers: exposed });
+    const route = withRateLimit(handler, { id, limiter, onDenied });
+    for (let i = 0; i < 20; i++) {
+      const response = await route(preflight());
+      expect([response.status, response.headers.get('ratelimit')]).toEqual([204, null]);
+    }
+    expect(id).not.toHaveBeenCalled();
+    expect((await route(request())).status).toBe(200);
+    const denied = await route(request());
+    expect([denied.status, denied.headers.get('access-control-allow-origin')]).toEqual([
+      429,
+      'https://app.example.com',
+    ]);
+    expect(denied.headers.get('retry-after')).toMatch(/^\d+$/);
+    await limiter.close();
+  });
+
+  test('counts like any other where the route says so', async () => {
+    const limiter = new RateLimiter({ name: freshId(), limit: 1, windowMs: 60_000, anomaly: false });
+    const route = withRateLimit(handler, { id: () => 'page', limiter, countPreflight: true });
+    expect((await route(preflight())).status).toBe(204);
+    expect((await route(preflight())).status).toBe(429);
+    expect((await route(request())).status).toBe(429);
+    await limiter.close();
+  });
+});
+
 describe('the options are checked where the route is made', () => {
   const limiter = { limit: async () => undefined };
   test.each<[unknown, unknown, string, string]>([
@@ -336,6 +373,7 @@ describe('the options are checked where the route is made', () => {
     [hello, { id: freshId, limiter: null }, 'ERR_INVALID_ARG_TYPE', 'options.limiter must be a RateLimiter'],
     [hello, { id: freshId, limiter, plan: 'pro' }, 'ERR_INVALID_ARG_VALUE', 'options.plan must be left out'],
     [hello, { id: freshId, onDenied: 429 }, 'ERR_INVALID_ARG_TYPE', 'options.onDenied must be a function'],
+    [hello, { id: freshId, countPreflight: 1 }, 'ERR_INVALID_ARG_TYPE', 'options.countPreflight must be'],
     [hello, { id: freshId, ondenied: hello }, 'ERR_INVALID_ARG_VALUE', 'options.ondenied must be left out'],
   ])('%p, %p', (handler, options, code, message) => {
     const make = () => withRateLimit(handler as typeof hello, options as WithRateLimitOptions);

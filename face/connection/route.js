@@ -5,6 +5,7 @@
 const { createHash, randomUUID, timingSafeEqual } = require('node:crypto');
 const { record } = require('../arguments.js');
 const { wrongType, wrongValue } = require('../errors.js');
+const { jsonResponse, responseClass } = require('../http/response.js');
 const { isCorrelationId, sharedTest, testConnection, testTimeout } = require('./test-connection.js');
 
 const METHODS = 'GET, OPTIONS';
@@ -27,6 +28,8 @@ function routeOver(test, sharedTest = () => test) {
     const testForStrangers = sharedTest();
     return {
       async GET(request) {
+        // Before Redis is tried: there would be nothing to say it with.
+        responseClass();
         const given = request.headers.get('x-correlation-id');
         const correlationId = given !== null && isCorrelationId(given) ? given : randomUUID();
         const details = isOperator(request.headers.get('authorization'));
@@ -34,7 +37,7 @@ function routeOver(test, sharedTest = () => test) {
         return response(await testFor({ details, correlationId, timeoutMs }));
       },
       OPTIONS() {
-        return new globalThis.Response(null, { status: 204, headers: { Allow: METHODS } });
+        return new (responseClass())(null, { status: 204, headers: { Allow: METHODS } });
       },
     };
   };
@@ -49,8 +52,7 @@ function response(report) {
     'X-Duration-Ms': `${parseInt(report.performance.totalDuration, 10)}`,
   };
   if (!report.success && report.errorType === 'connection') headers['Retry-After'] = RETRY_AFTER_SECONDS;
-  // Looked up at each call: a test runner gives every file a Response of its own.
-  return globalThis.Response.json(report, { status: status(report), headers });
+  return jsonResponse(report, status(report), headers);
 }
 
 /** @param {Public.ConnectionReport} report */

@@ -1,5 +1,7 @@
 'use strict';
 
+const { coded } = require('../errors.js');
+
 /**
  * The response a copy was made of, for as long as the body lives. Node cancels the body of a fetched response that is
  * collected before somebody reads it, and whoever holds the copy does not hold the original.
@@ -14,6 +16,31 @@ const originals = new WeakMap();
  * @type {WeakMap<Headers, Map<string, string>>}
  */
 const told = new WeakMap();
+
+/**
+ * The host's class. Looked up at each call: a test runner or a framework may bring its own later.
+ *
+ * @throws Error where there is none.
+ */
+function responseClass() {
+  const { Response } = globalThis;
+  if (typeof Response === 'function') return Response;
+  const message =
+    'There is no global Response (Fetch standard) here, which answers are made of: the host lacks it, or a test environment hides it';
+  throw coded(new Error(message), 'ERR_RATE_LIMIT_PLATFORM');
+}
+
+/**
+ * Not by `Response.json`: polyfills and hosts older than it have no such function.
+ *
+ * @param {unknown} body
+ * @param {number} status
+ * @param {Record<string, string>} [headers]
+ */
+function jsonResponse(body, status, headers = {}) {
+  const init = { status, headers: { 'Content-Type': 'application/json', ...headers } };
+  return new (responseClass())(JSON.stringify(body), init);
+}
 
 /**
  * By its shape: a response of another realm, or of a library, is no instance of this realm's class.
@@ -40,9 +67,9 @@ function isResponse(value) {
  * @param {Record<string, string>} headers
  */
 function withHeaders(response, headers) {
-  // One that a library has made may keep its body where a copy does not find it: only what refuses is copied.
-  if (!(response instanceof globalThis.Response) && setThere(/** @type {Response} */ (response).headers, headers))
-    return response;
+  // One that a library or a polyfill has made may keep its body where a copy does not find it: only what refuses is copied.
+  const hidesBody = !(response instanceof globalThis.Response) || response.body === undefined;
+  if (hidesBody && setThere(/** @type {Response} */ (response).headers, headers)) return response;
   // Response.error() and the like: there is no second one, and its headers refuse.
   if (response.status < 200) return response;
   // A copy even where the headers could be set: a handler may return one object twice, and what is said of one creator
@@ -85,4 +112,4 @@ function addTo(target, headers) {
   return new Map(added);
 }
 
-module.exports = { isResponse, withHeaders };
+module.exports = { isResponse, jsonResponse, responseClass, withHeaders };

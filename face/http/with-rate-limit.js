@@ -3,12 +3,12 @@
 /** @import { CreatorId, CreatorPlan, Decision, RateLimiter } from '../../index.d.ts' */
 /** @import * as Public from '../../index.d.ts' */
 
-const { callable, idText, planNumber, record } = require('../arguments.js');
+const { boolean, callable, idText, planNumber, record } = require('../arguments.js');
 const { creatorWindowMs, limitCreator } = require('../creators.js');
 const { wrongReturn, wrongType, wrongValue } = require('../errors.js');
 const { windowOf } = require('../limiter.js');
 const { rateLimitHeaders, standingOf } = require('./headers.js');
-const { isResponse, withHeaders } = require('./response.js');
+const { isResponse, jsonResponse, responseClass, withHeaders } = require('./response.js');
 
 /**
  * A route handler with a check in front of it: types/http.d.ts says how it behaves.
@@ -17,13 +17,19 @@ const { isResponse, withHeaders } = require('./response.js');
  */
 function withRateLimit(handler, options) {
   callable('handler', handler);
-  const { id, plan, limiter, onDenied } = record('options', options, ['id', 'plan', 'limiter', 'onDenied']);
+  const names = ['id', 'plan', 'limiter', 'onDenied', 'countPreflight'];
+  const { id, plan, limiter, onDenied, countPreflight = false } = record('options', options, names);
+  boolean('options.countPreflight', countPreflight);
   callable('options.id', id);
   if (onDenied !== undefined) callable('options.onDenied', onDenied);
   const planOf = planReader(plan);
   const take = limiter === undefined ? takeOfCreator : takeOf(limiter, plan);
 
   return async (request, ...rest) => {
+    // A denial without a Response is none: better to know before a quota is taken.
+    responseClass();
+    if (!countPreflight && request?.method === 'OPTIONS') return responseOf('handler', await handler(request, ...rest));
+
     // What the callbacks throw is theirs; only what they return may be refused.
     const askedId = await id(request, ...rest);
     const askedPlan = await planOf(request, ...rest);
@@ -100,23 +106,13 @@ function problemWith(id, plan) {
 
 /** @param {NodeJS.ErrnoException} refusal */
 function refused({ message, code }) {
-  return json(400, { error: message, code });
+  return jsonResponse({ error: message, code }, 400);
 }
 
 /** @param {Decision} decision */
 function denied({ retryAfterMs }) {
   const retryAfter = Math.max(1, Math.ceil(retryAfterMs / 1000));
-  return json(429, { error: 'Rate limit exceeded', code: 'RATE_LIMITED', retryAfter });
-}
-
-/**
- * Looked up at each call: a test runner or a framework may bring its own Response later.
- *
- * @param {number} status
- * @param {unknown} body
- */
-function json(status, body) {
-  return globalThis.Response.json(body, { status });
+  return jsonResponse({ error: 'Rate limit exceeded', code: 'RATE_LIMITED', retryAfter }, 429);
 }
 
 /** @type {(what: string, value: unknown) => Response} */
