@@ -5,31 +5,132 @@ const { version } = require('../package.json');
 
 // Literal requires, one a platform: bundlers and file tracers follow nothing else. The build beside the package comes
 // first, for those who work on it. Under Linux both C libraries are tried: the wrong one fails to load.
-/** @type {Record<string, (() => import('./native.d.ts').Binding)[]>} */
+// Each in a `try` of its own: a bundler then leaves what is not installed to the run time, instead of failing.
+/** @type {Record<string, (() => import('./native.d.ts').Binding | undefined)[]>} */
 const binaries = {
   'linux-x64-gnu': [
-    () => require('../rate-limit.linux-x64-gnu.node'),
-    () => require('@huntaze/rate-limit-linux-x64-gnu'),
+    () => {
+      try {
+        return require('../rate-limit.linux-x64-gnu.node');
+      } catch (error) {
+        return absent(error);
+      }
+    },
+    () => {
+      try {
+        return require('@huntaze/rate-limit-linux-x64-gnu');
+      } catch (error) {
+        return absent(error);
+      }
+    },
   ],
   'linux-x64-musl': [
-    () => require('../rate-limit.linux-x64-musl.node'),
-    () => require('@huntaze/rate-limit-linux-x64-musl'),
+    () => {
+      try {
+        return require('../rate-limit.linux-x64-musl.node');
+      } catch (error) {
+        return absent(error);
+      }
+    },
+    () => {
+      try {
+        return require('@huntaze/rate-limit-linux-x64-musl');
+      } catch (error) {
+        return absent(error);
+      }
+    },
   ],
   'linux-arm64-gnu': [
-    () => require('../rate-limit.linux-arm64-gnu.node'),
-    () => require('@huntaze/rate-limit-linux-arm64-gnu'),
+    () => {
+      try {
+        return require('../rate-limit.linux-arm64-gnu.node');
+      } catch (error) {
+        return absent(error);
+      }
+    },
+    () => {
+      try {
+        return require('@huntaze/rate-limit-linux-arm64-gnu');
+      } catch (error) {
+        return absent(error);
+      }
+    },
   ],
   'linux-arm64-musl': [
-    () => require('../rate-limit.linux-arm64-musl.node'),
-    () => require('@huntaze/rate-limit-linux-arm64-musl'),
+    () => {
+      try {
+        return require('../rate-limit.linux-arm64-musl.node');
+      } catch (error) {
+        return absent(error);
+      }
+    },
+    () => {
+      try {
+        return require('@huntaze/rate-limit-linux-arm64-musl');
+      } catch (error) {
+        return absent(error);
+      }
+    },
   ],
-  'darwin-x64': [() => require('../rate-limit.darwin-x64.node'), () => require('@huntaze/rate-limit-darwin-x64')],
-  'darwin-arm64': [() => require('../rate-limit.darwin-arm64.node'), () => require('@huntaze/rate-limit-darwin-arm64')],
+  'darwin-x64': [
+    () => {
+      try {
+        return require('../rate-limit.darwin-x64.node');
+      } catch (error) {
+        return absent(error);
+      }
+    },
+    () => {
+      try {
+        return require('@huntaze/rate-limit-darwin-x64');
+      } catch (error) {
+        return absent(error);
+      }
+    },
+  ],
+  'darwin-arm64': [
+    () => {
+      try {
+        return require('../rate-limit.darwin-arm64.node');
+      } catch (error) {
+        return absent(error);
+      }
+    },
+    () => {
+      try {
+        return require('@huntaze/rate-limit-darwin-arm64');
+      } catch (error) {
+        return absent(error);
+      }
+    },
+  ],
   'win32-x64': [
-    () => require('../rate-limit.win32-x64-msvc.node'),
-    () => require('@huntaze/rate-limit-win32-x64-msvc'),
+    () => {
+      try {
+        return require('../rate-limit.win32-x64-msvc.node');
+      } catch (error) {
+        return absent(error);
+      }
+    },
+    () => {
+      try {
+        return require('@huntaze/rate-limit-win32-x64-msvc');
+      } catch (error) {
+        return absent(error);
+      }
+    },
   ],
 };
+
+/**
+ * A file that is not there is the rule; one that is there and does not load is worth telling.
+ *
+ * @param {unknown} error
+ */
+function absent(error) {
+  if (/** @type {NodeJS.ErrnoException | undefined} */ (error)?.code === 'MODULE_NOT_FOUND') return undefined;
+  throw error;
+}
 
 function load() {
   if (process.env.NEXT_RUNTIME === 'edge') {
@@ -46,11 +147,11 @@ function load() {
   for (const name of fitting) {
     for (const attempt of binaries[name] ?? []) {
       try {
-        return attempt();
+        const binding = attempt();
+        if (binding !== undefined) return binding;
       } catch (error) {
-        // A file that is not there is the rule; one that is there and does not load is worth telling.
-        const { code, message } = /** @type {NodeJS.ErrnoException} */ (error ?? {});
-        if (code !== 'MODULE_NOT_FOUND') reasons.push(String(message));
+        const { message } = /** @type {NodeJS.ErrnoException} */ (error ?? {});
+        reasons.push(String(message));
       }
     }
   }

@@ -158,13 +158,13 @@ describe('on a host whose Response', () => {
   class Polyfill {
     readonly headers: Headers;
     readonly status: number;
-    readonly #body: unknown;
-    constructor(body: unknown, { status = 200, headers }: ResponseInit = {}) {
+    readonly #body: string;
+    constructor(body: string, { status = 200, headers }: ResponseInit = {}) {
       this.#body = body;
       this.status = status;
       this.headers = new Headers(headers);
     }
-    text = async () => `${this.#body}`;
+    text = async () => this.#body;
     json = async () => JSON.parse(await this.text());
   }
 

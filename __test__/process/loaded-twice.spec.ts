@@ -74,3 +74,42 @@ test('a copy that nothing refers to is collected, its connection and all', () =>
   const env = { ...process.env, REDIS_URL: redis.url };
   expect(execFileSync(process.execPath, ['--expose-gc', fixture], { encoding: 'utf8', env }).trim()).toBe('collected');
 });
+
+describe('what the README says of tests', () => {
+  const used = async (copy: typeof RateLimit, id: string) =>
+    50 - (await copy.getRateLimitStatus(id, 'starter')).remaining;
+
+  test('a file that forgets close() leaves its quotas to the next copy, whose close() forgets them', async () => {
+    const [forgetful, next] = [fresh(), fresh()];
+    const id = freshId();
+    await forgetful.checkCreatorRateLimit(id, 'starter');
+    expect(await used(next, id)).toBe(1);
+    await next.close();
+    expect(await used(next, id)).toBe(0);
+    await Promise.all([forgetful.close(), next.close()]);
+  });
+
+  test('configuration belongs to a copy', async () => {
+    const [configured, other] = [fresh(), fresh()];
+    configured.configure({ plans: { starter: 7 } });
+    expect((await configured.getRateLimitStatus(freshId(), 'starter')).limit).toBe(7);
+    expect((await other.getRateLimitStatus(freshId(), 'starter')).limit).toBe(50);
+    await Promise.all([configured.close(), other.close()]);
+  });
+
+  test('fake timers do not move the clock of the embedded store, and reset gives a quota back', async () => {
+    jest.useFakeTimers();
+    try {
+      const { RateLimiter } = fresh();
+      const limiter = new RateLimiter({ name: freshId(), limit: 1, windowMs: 3_600_000, anomaly: false });
+      await limiter.check('id');
+      jest.advanceTimersByTime(3_600_000);
+      expect(await limiter.limit('id')).toHaveProperty('allowed', false);
+      await limiter.reset('id');
+      await limiter.check('id');
+      await limiter.close();
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+});
