@@ -123,6 +123,7 @@ fn meter(c: &mut Criterion) {
                 verdict: Verdict::Allowed,
                 remaining,
                 reset: START,
+                reset_after: 0,
             }),
             source: Source::Memory,
         };
