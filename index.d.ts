@@ -12,7 +12,8 @@ export type CreatorPlan = 'starter' | 'pro' | 'business';
 export type CreatorId = number | string;
 
 /**
- * A request was turned away because the quota is used up.
+ * A request was turned away because the quota is used up. Its fields are own and enumerable, `name` and `code` too; `message`
+ * is not, as of every error.
  *
  * @example
  * if (error instanceof RateLimitError) {

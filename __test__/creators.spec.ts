@@ -141,3 +141,21 @@ test('RateLimitError is what routes expect of it', () => {
   expect([error.retryAfter, error.limit, error.remaining]).toEqual([12, 50, 0]);
   expect(`${error}`).toBe('RateLimitError: Rate limit exceeded');
 });
+
+test('a copy of a RateLimitError, and its JSON, say what it is', async () => {
+  await close();
+  configure({ plans: { starter: 1 }, anomaly: false });
+  const id = freshId();
+  await checkCreatorRateLimit(id, 'starter');
+  const denied: RateLimitError = await checkCreatorRateLimit(id, 'starter').catch((e) => e);
+  for (const error of [denied, new RateLimitError(7, 3, 0)]) {
+    const { retryAfter, limit, remaining } = error;
+    const fields = { name: 'RateLimitError', code: 'RATE_LIMITED', retryAfter, limit, remaining };
+    expect({ ...error }).toMatchObject(fields);
+    expect(JSON.parse(JSON.stringify(error))).toMatchObject(fields);
+    expect(Object.assign(new Error(error.message), error)).toMatchObject(fields);
+  }
+  // The stack is written before the error has fields of its own.
+  expect(new RateLimitError(7, 3, 0).stack).toMatch(/^RateLimitError: Rate limit exceeded\n/);
+  await close();
+});

@@ -14,19 +14,21 @@ class RateLimitError extends Error {
    */
   constructor(retryAfter, limit, remaining) {
     super('Rate limit exceeded');
+    // Own and enumerable, as the code of Node's own errors: a copy, or the JSON of a log, has them too.
+    this.name = 'RateLimitError';
+    this.code = 'RATE_LIMITED';
     this.retryAfter = retryAfter;
     this.limit = limit;
     this.remaining = remaining;
   }
 }
-// On the prototype and not enumerable, as `name` is of every error. The type checker does not see them there: hence the
-// two casts below.
+// The first line of a stack is written by super(), when the error has no name of its own yet. Not enumerable, as of every
+// class of errors.
 Object.defineProperty(RateLimitError.prototype, 'name', {
   value: 'RateLimitError',
   writable: true,
   configurable: true,
 });
-Object.defineProperty(RateLimitError.prototype, 'code', { value: 'RATE_LIMITED', writable: true, configurable: true });
 
 /**
  * What a check is denied with. It has no stack: a denial is ordinary traffic, the stack would show the way of the
