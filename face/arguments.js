@@ -18,13 +18,18 @@ function idText(id, what) {
     return String(id);
   }
   if (typeof id !== 'string') throw wrongType(what, 'a string or a number', id);
-  // A UTF-16 unit is one to three UTF-8 bytes: most ids need no counting.
-  const bytes = id.length * 3 <= constants.maxIdBytes ? id.length : Buffer.byteLength(id);
-  if (bytes === 0 || bytes > constants.maxIdBytes) {
+  // A UTF-16 unit is one to three UTF-8 bytes: most ids need no counting, and one too long is not read.
+  const { length } = id;
+  if (length === 0 || length > constants.maxIdBytes || (length * 3 > constants.maxIdBytes && isTooLong(id))) {
     throw outOfRange(what, `1 to ${constants.maxIdBytes} UTF-8 bytes long`);
   }
   if (!id.isWellFormed()) throw wrongValue(what, 'well-formed Unicode, without a lone surrogate');
   return id;
+}
+
+/** @param {string} id */
+function isTooLong(id) {
+  return Buffer.byteLength(id) > constants.maxIdBytes;
 }
 
 /**
@@ -35,8 +40,9 @@ function idText(id, what) {
 function planNumber(plan) {
   const number = typeof plan === 'string' ? constants.plans.indexOf(/** @type {CreatorPlan} */ (plan)) : -1;
   if (number < 0) {
-    const received =
-      typeof plan === 'string' ? ` Received '${binding.escapeId(plan.slice(0, 32).toWellFormed())}'` : '';
+    // A slice of a string reads it all: a long one is left out.
+    const isShort = typeof plan === 'string' && plan.length <= 256;
+    const received = isShort ? ` Received '${binding.escapeId(plan.slice(0, 32).toWellFormed())}'` : '';
     throw wrongValue('plan', `one of ${constants.plans.map((name) => `'${name}'`).join(', ')}.${received}`);
   }
   return number;
@@ -49,10 +55,12 @@ function planNumber(plan) {
  * @param {unknown} value
  */
 function plainName(what, value) {
-  const name = text(what, value);
-  // Anything else would need escaping there, and could then be mistaken for another name.
-  if (!/^[A-Za-z0-9._-]{1,64}$/.test(name)) throw wrongValue(what, "1 to 64 letters, digits, '.', '_' or '-'");
-  return name;
+  return text(what, value, {
+    // Anything else would need escaping there, and could then be mistaken for another name.
+    pattern: /^[A-Za-z0-9._-]+$/,
+    max: 64,
+    expected: "1 to 64 letters, digits, '.', '_' or '-'",
+  });
 }
 
 /**
@@ -110,10 +118,39 @@ function boolean(what, value) {
   return value;
 }
 
-/** @type {(what: string, value: unknown) => string} */
-function text(what, value) {
+/**
+ * Redis reads no longer argument of a client that has not logged in yet (networking.c, `processMultibulkBuffer`, since
+ * 6.2.6): no such name or password can ever be right.
+ */
+const MAX_CREDENTIAL_LENGTH = 16_384;
+
+/**
+ * The name of a user of Redis, which has no space and no NUL in it (acl.c, `ACLStringHasSpaces`).
+ *
+ * @type {(what: string, value: unknown) => string}
+ */
+function userName(what, value) {
+  return text(what, value, {
+    pattern: /^[^ \t-\r\0]+$/,
+    max: MAX_CREDENTIAL_LENGTH,
+    expected: `the name of a user of Redis: 1 to ${MAX_CREDENTIAL_LENGTH} characters without spaces`,
+  });
+}
+
+/**
+ * A string of 1 to `max` UTF-16 units that a `pattern` fits, where one is given. The length goes first: one too long is not
+ * read.
+ *
+ * @param {string} what
+ * @param {unknown} value
+ * @param {{ max: number, pattern?: RegExp, expected?: string }} rule `expected` is what it says to a string that does not fit.
+ */
+function text(what, value, { max, pattern, expected = `a string of at most ${max} characters` }) {
   if (typeof value !== 'string') throw wrongType(what, 'a string', value);
   if (value === '') throw wrongValue(what, 'a string that is not empty');
+  if (value.length > max) throw wrongValue(what, expected);
+  if (!value.isWellFormed()) throw wrongValue(what, 'well-formed Unicode, without a lone surrogate');
+  if (pattern && !pattern.test(value)) throw wrongValue(what, expected);
   return value;
 }
 
@@ -128,4 +165,6 @@ module.exports = {
   inRange,
   boolean,
   text,
+  userName,
+  MAX_CREDENTIAL_LENGTH,
 };

@@ -4,6 +4,7 @@
 
 /** @import { RedisOptions } from '../index.d.ts' */
 
+const { MAX_CREDENTIAL_LENGTH } = require('./arguments.js');
 const { words } = require('./errors.js');
 
 /** @typedef {() => string | Promise<string>} PasswordFunction */
@@ -51,7 +52,12 @@ async function passwordOf(source, refused, inContext = (call) => call()) {
   try {
     if (refused && source !== undefined) ours.get(source)?.forget();
     const given = await inContext(() => source?.());
-    if (typeof given === 'string' && given !== '') return { password: given };
+    if (typeof given === 'string' && given !== '') {
+      if (given.length > MAX_CREDENTIAL_LENGTH)
+        return { reason: `it returned more than ${MAX_CREDENTIAL_LENGTH} characters` };
+      if (!given.isWellFormed()) return { reason: 'it returned a string with a lone surrogate' };
+      return { password: given };
+    }
     return { reason: given === '' ? 'it returned an empty string' : 'it returned no string' };
   } catch (error) {
     return { reason: words(/** @type {Error} */ (error)) ?? 'it failed' };

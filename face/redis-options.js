@@ -3,7 +3,7 @@
 /** @import { RedisOptions } from '../index.d.ts' */
 /** @import { NativeRedisOptions } from './native.d.ts' */
 
-const { boolean, integer, record, text } = require('./arguments.js');
+const { MAX_CREDENTIAL_LENGTH, boolean, integer, record, text, userName } = require('./arguments.js');
 const { binding, constants } = require('./binding.js');
 const { contextOfNow } = require('./context.js');
 const { coded, wrongType, wrongValue } = require('./errors.js');
@@ -21,6 +21,17 @@ const KEYS = [
   'connections',
   'connectTimeoutMs',
 ];
+
+/** The longest name of the domain name system (RFC 1035, 2.3.4, less what is not text). */
+const MAX_HOST_LENGTH = 253;
+
+/** A user and a password of three characters to the byte, and more than the rest of a URL takes. */
+const MAX_URL_LENGTH = 100_000;
+
+/** Twenty times all public roots. */
+const MAX_CA_LENGTH = 4_194_304;
+
+const ofPassword = { max: MAX_CREDENTIAL_LENGTH };
 
 /**
  * The `redis` option, checked. `native` is what Rust reads; `askPassword` the function that gives the password. The
@@ -44,10 +55,10 @@ function redisOptions(redis) {
   const native = {
     // Rust reads what a prototype brings along, too: an authority, say, that nobody gave.
     __proto__: null,
-    url: optional(text, 'url', url),
+    url: optional(text, 'url', url, { max: MAX_URL_LENGTH }),
     host: optional(hostName, 'host', host),
     port: optional(integer, 'port', port, 1, 65_535),
-    username: optional(text, 'username', username),
+    username: optional(userName, 'username', username),
     ...passwords(password),
     database: optional(integer, 'database', database, 0, 65_535),
     ...encryption(tokensOf === undefined ? tls : tokensTls(tls)),
@@ -75,7 +86,8 @@ function optional(check, name, value, ...bounds) {
 
 /** @type {(what: string, host: string) => string} */
 function hostName(what, host) {
-  if (/[/@]/.test(text(what, host))) throw wrongValue(what, 'a host name alone; a URL goes into options.redis.url');
+  if (/[/@]/.test(text(what, host, { max: MAX_HOST_LENGTH })))
+    throw wrongValue(what, 'a host name alone; a URL goes into options.redis.url');
   // Two colons and more are an IPv6 address.
   if (host.split(':').length === 2) throw wrongValue(what, 'a host name alone; the port goes into options.redis.port');
   return host;
@@ -86,10 +98,10 @@ function passwords(password) {
   const what = 'options.redis.password';
   if (password === undefined) return { passwordSource: false };
   if (typeof password === 'function') return { passwordSource: true };
-  if (typeof password === 'string') return { passwordSource: false, passwords: [text(what, password)] };
+  if (typeof password === 'string') return { passwordSource: false, passwords: [text(what, password, ofPassword)] };
   if (!Array.isArray(password)) throw wrongType(what, 'a string, a list of strings or a function', password);
   if (password.length === 0) throw wrongValue(what, 'a list with at least one string');
-  return { passwordSource: false, passwords: Array.from(password, (one, i) => text(`${what}[${i}]`, one)) };
+  return { passwordSource: false, passwords: Array.from(password, (one, i) => text(`${what}[${i}]`, one, ofPassword)) };
 }
 
 /**
@@ -109,7 +121,11 @@ function encryption(tls) {
   if (tls === undefined || typeof tls === 'boolean') return { tls };
   if (tls === null || typeof tls !== 'object') throw wrongType(what, 'true, false, or { ca, servername }', tls);
   const { ca, servername } = record(what, tls, ['ca', 'servername']);
-  return { tls: true, ca: optional(text, 'tls.ca', ca), servername: optional(text, 'tls.servername', servername) };
+  return {
+    tls: true,
+    ca: optional(text, 'tls.ca', ca, { max: MAX_CA_LENGTH }),
+    servername: optional(text, 'tls.servername', servername, { max: MAX_HOST_LENGTH }),
+  };
 }
 
 module.exports = { redisOptions };

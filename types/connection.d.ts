@@ -83,7 +83,8 @@ export declare function testConnection(options?: TestConnectionOptions): Promise
 /** How the route of {@link connectionRoute} knows an operator. */
 export interface ConnectionRouteOptions extends Pick<TestConnectionOptions, 'timeoutMs'> {
   /**
-   * Who sends it as `Authorization: Bearer …` is told host, port and version. Left out or empty: nobody is.
+   * Who sends it as `Authorization: Bearer …` is told host, port and version: printable ASCII characters without spaces, 16,384
+   * at most. Left out or empty: nobody is.
    */
   readonly operatorToken?: string | undefined;
 }

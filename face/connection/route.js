@@ -3,8 +3,7 @@
 /** @import * as Public from '../../index.d.ts' */
 
 const { createHash, randomUUID, timingSafeEqual } = require('node:crypto');
-const { record } = require('../arguments.js');
-const { wrongType, wrongValue } = require('../errors.js');
+const { record, text } = require('../arguments.js');
 const { jsonResponse, responseClass } = require('../http/response.js');
 const { isCorrelationId, sharedTest, testConnection, testTimeout } = require('./test-connection.js');
 
@@ -69,11 +68,13 @@ function status(report) {
  */
 function operatorCheck(token) {
   if (token === undefined || token === '') return () => false;
-  if (typeof token !== 'string') throw wrongType('options.operatorToken', 'a string', token);
-  // A header can carry nothing else unchanged: such a token would never match, and its owner never know why.
-  if (!/^[\x21-\x7e]+$/.test(token)) {
-    throw wrongValue('options.operatorToken', 'printable ASCII characters without spaces or line breaks');
-  }
+  text('options.operatorToken', token, {
+    // A header can carry nothing else unchanged, and those of a request are 16 KiB at most, as Node.js has it: such a token
+    // would never match, and its owner never know why.
+    pattern: /^[\x21-\x7e]+$/,
+    max: 16_384,
+    expected: 'printable ASCII characters without spaces or line breaks, 16384 at most',
+  });
   const expected = digest(token);
   return (header) => {
     const [, sent] = /^Bearer +([\x21-\x7e]+)$/i.exec(header ?? '') ?? [];

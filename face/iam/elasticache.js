@@ -2,8 +2,8 @@
 
 /** @import { ElastiCacheIamOptions } from '../../index.d.ts' */
 
-const { boolean, record, text } = require('../arguments.js');
-const { configError, wrongValue } = require('../errors.js');
+const { boolean, record, text, userName } = require('../arguments.js');
+const { configError } = require('../errors.js');
 const { passwordSource } = require('../password.js');
 const { credentialSource } = require('./credentials.js');
 const { KeptToken } = require('./kept-token.js');
@@ -40,22 +40,21 @@ function elastiCacheIam(options) {
 
 /** @type {(what: string, name: string) => string} */
 function cacheName(what, name) {
-  if (!/^[A-Za-z][A-Za-z0-9-]{0,62}$/.test(text(what, name))) {
-    throw wrongValue(what, 'the name of the replication group or serverless cache, not its endpoint');
-  }
-  return name;
-}
-
-/** @type {(what: string, name: string) => string} */
-function userName(what, name) {
-  if (!text(what, name).isWellFormed()) throw wrongValue(what, 'well-formed Unicode, without a lone surrogate');
-  return name;
+  return text(what, name, {
+    // ElastiCache has no names with two hyphens in a row, or one at the end.
+    pattern: /^[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)*$/,
+    max: 63,
+    expected: 'the name of the replication group or serverless cache, not its endpoint',
+  });
 }
 
 /** @type {(what: string, name: string) => string} */
 function regionName(what, name) {
-  if (!/^[a-z0-9-]{1,63}$/.test(text(what, name))) throw wrongValue(what, "the name of a region, such as 'eu-west-1'");
-  return name;
+  return text(what, name, {
+    pattern: /^[a-z0-9-]+$/,
+    max: 63,
+    expected: "the name of a region, such as 'eu-west-1'",
+  });
 }
 
 /** Read when it is needed: a build may not have it. */
