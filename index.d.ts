@@ -154,26 +154,37 @@ export interface CreatorRateLimitOptions extends Partial<Omit<RateLimiterOptions
   readonly plans?: Partial<Record<CreatorPlan, number>>;
 }
 
-/** Where Redis is and how to reach it: a `url` or a `host`, one of the two. `undefined` is as good as left out. */
+/**
+ * Where Redis is and how to reach it: a `url` or a `host`, one of the two. `undefined` is as good as left out. What can never
+ * work is refused at once with a TypeError (`ERR_INVALID_ARG_VALUE`) that names the option; nothing is trimmed.
+ */
 export interface RedisOptions {
-  /** `redis://[user[:password]@]host[:port][/database]`; `rediss://` for TLS. */
+  /**
+   * `redis://[user[:password]@]host[:port][/database]`; `rediss://` for TLS; at most 100,000 characters. An option may say
+   * the same user or database again, and no other; a `password` replaces the URL's.
+   */
   readonly url?: string | undefined;
+  /**
+   * A name of at most 253 characters, its parts 1 to 63 letters, digits, `-` or `_` between dots; or an address, that of IPv6
+   * with brackets or without. A name beyond ASCII in its `xn--` form.
+   */
   readonly host?: string | undefined;
   /** 1 to 65,535; 6379 when left out. */
   readonly port?: number | undefined;
-  /** The ACL user. */
+  /** The ACL user: 1 to 16,384 characters without spaces. */
   readonly username?: string | undefined;
   /**
    * Several are tried in order at each connect, so that a token can be rotated. A function is asked at each connect, once
    * more when the server refuses what it gave (`WRONGPASS`), and every 10.5 to 11.5 hours for a connection in use, which then
    * logs in again; where it throws, rejects or gives no text, the connect fails with `NOAUTH`. The time it takes is part of
-   * `connectTimeoutMs`. For IAM authentication of ElastiCache see {@link elastiCacheIam}.
+   * `connectTimeoutMs`. A password has at most 16,384 characters: Redis reads no more before a login. For IAM authentication of
+   * ElastiCache see {@link elastiCacheIam}.
    */
   readonly password?: string | readonly string[] | (() => string | Promise<string>) | undefined;
   /** 0 when left out. */
   readonly database?: number | undefined;
   /**
-   * TLS 1.2 or 1.3; the certificate is always verified. `ca` (PEM, one certificate or more) is trusted instead of the public
+   * TLS 1.2 or 1.3; the certificate is always verified. `ca` (PEM, one certificate or more, 4 MiB at most) is trusted instead of the public
    * roots; `servername` (a DNS name or an address) is expected in the certificate instead of the host, on every node where
    * there are several. Each of a wrong authority, name or time, and plain against TLS, is an error with the code `TLS`.
    */

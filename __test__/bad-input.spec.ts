@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import {
   RateLimiter,
   checkCreatorRateLimit,
@@ -125,6 +127,11 @@ test('an unknown option of one check', async () => {
   expect(error.message).toContain('options.limits');
 });
 
+const CA = readFileSync(join(__dirname, 'fixtures/tls/ca.pem'), 'utf8');
+const frame = (label: string, base64: string) => `-----BEGIN ${label}-----\n${base64}\n-----END ${label}-----\n`;
+const NO_CERTIFICATE = frame('CERTIFICATE', Buffer.from('bytes that are none').toString('base64'));
+const host = (value: string) => ({ ...good, redis: { host: value } });
+const tls = (value: object) => ({ ...good, redis: { host: 'h', tls: value } });
 const good = { name: 'x', limit: 1, windowMs: 1000 };
 const T = 'ERR_INVALID_ARG_TYPE';
 const V = 'ERR_INVALID_ARG_VALUE';
@@ -181,6 +188,44 @@ const badOptions: [string, unknown, string, string][] = [
   ['tls off on rediss', { ...good, redis: { url: 'rediss://h', tls: false } }, V, 'redis.tls'],
   ['17 connections', { ...good, redis: { host: 'h', connections: 17 } }, R, 'options.redis.connections'],
   ['a database on a cluster', { ...good, redis: { host: 'h', database: 1, cluster: true } }, V, 'redis.cluster'],
+  ['a host behind a blank', host(' localhost'), V, 'redis.host'],
+  ['a host before a blank', host('localhost\n'), V, 'redis.host'],
+  ['a host of two words', host('my host'), V, 'redis.host'],
+  ['a host of 254 characters', host('a.'.repeat(127)), V, 'redis.host'],
+  ['a part of 64 characters', host(`${'a'.repeat(64)}.example`), V, 'redis.host'],
+  ['no part between two dots', host('a..b'), V, 'redis.host'],
+  ['a hyphen first', host('-a.example'), V, 'redis.host'],
+  ['a template', host('${REDIS_HOST}'), V, 'redis.host'],
+  ['a host in quotes', host('"localhost"'), V, 'redis.host'],
+  ['an address out of range', host('127.0.0.300'), V, 'redis.host'],
+  ['brackets around a name', host('[localhost]'), V, 'redis.host'],
+  ['half a character', host('a\ud800'), V, 'redis.host'],
+  ['a url behind a blank', { ...good, redis: { url: ' redis://h' } }, V, 'redis.url'],
+  ['a url before a line break', { ...good, redis: { url: 'redis://h\n' } }, V, 'redis.url'],
+  ['a tab in a url', { ...good, redis: { url: 'redis://:a\tb@h' } }, V, 'redis.url'],
+  ['a url with a host of two words', { ...good, redis: { url: 'redis://my%20host' } }, V, 'redis.url'],
+  ['a url with no address', { ...good, redis: { url: 'redis://10.1.2.777' } }, V, 'redis.url'],
+  ['two databases', { ...good, redis: { url: 'redis://h/1', database: 2 } }, V, 'redis.database'],
+  ['database 0 and another', { ...good, redis: { url: 'redis://h/0', database: 3 } }, V, 'redis.database'],
+  ['two users', { ...good, redis: { url: 'redis://a:x@h', username: 'b' } }, V, 'redis.username'],
+  ['a user of two words', { ...good, redis: { host: 'h', username: 'a b' } }, V, 'redis.username'],
+  ['a user before a line break', { ...good, redis: { host: 'h', username: 'a\n' } }, V, 'redis.username'],
+  ['a user of two words in a url', { ...good, redis: { url: 'redis://a%20b:x@h' } }, V, 'redis.url'],
+  ['half a character in a password', { ...good, redis: { host: 'h', password: 'a\ud800' } }, V, 'redis.password'],
+  ['a servername of three words', tls({ servername: 'not a name' }), V, 'redis.tls.servername'],
+  ['a servername with its port', tls({ servername: 'h:6380' }), V, 'redis.tls.servername'],
+  ['a servername behind a blank', tls({ servername: ' h' }), V, 'redis.tls.servername'],
+  ['a servername for many', tls({ servername: '*.example' }), V, 'redis.tls.servername'],
+  ['a zone and TLS', { ...good, redis: { host: 'fe80::1%eth0', tls: true } }, V, 'redis.host'],
+  ['a ca that frames no certificate', tls({ ca: NO_CERTIFICATE }), V, 'redis.tls.ca'],
+  ['one that does, after one that does not', tls({ ca: NO_CERTIFICATE + CA }), V, 'redis.tls.ca'],
+  ['one that does not, after one that does', tls({ ca: CA + NO_CERTIFICATE }), V, 'redis.tls.ca'],
+  ['a ca cut off', tls({ ca: CA.slice(0, -40) }), V, 'redis.tls.ca'],
+  ['a ca without its last line', tls({ ca: CA.replace(/\n.+\n-----END/, '\n-----END') }), V, 'redis.tls.ca'],
+  ['a key for a ca', tls({ ca: frame('PRIVATE KEY', 'AAAA') }), V, 'redis.tls.ca'],
+  ['the path of a ca', tls({ ca: '/etc/ssl/ca.pem' }), V, 'redis.tls.ca'],
+  ['a ca in one line', tls({ ca: CA.replaceAll('\n', '\\n') }), V, 'redis.tls.ca'],
+  ['a list of cas', tls({ ca: [CA] }), T, 'redis.tls.ca'],
   ['connectTimeoutMs 0', { ...good, redis: { host: 'h', connectTimeoutMs: 0 } }, R, 'options.redis.connectTimeoutMs'],
 ];
 
@@ -191,7 +236,32 @@ test.each(badOptions)('the constructor throws on %s', (_, options, code, named) 
   expect(error.message).toContain(named);
 });
 
+test.each<[string, object]>([
+  ['an underscore, as of a container', { host: 'my_redis' }],
+  ['the root at the end', { host: 'redis.example.' }],
+  ['253 characters', { host: ['a'.repeat(63), 'b'.repeat(63), 'c'.repeat(63), 'd'.repeat(61)].join('.') }],
+  ['IPv4', { host: '10.1.2.3' }],
+  ['IPv6', { host: '2001:db8::1' }],
+  ['IPv6 in brackets', { host: '[2001:db8::1]' }],
+  ['a zone', { host: 'fe80::1%eth0' }],
+  ['the same database twice', { url: 'redis://h/2', database: 2 }],
+  ['a database beside a url without', { url: 'redis://h/', database: 2 }],
+  ['the same user twice', { url: 'redis://a:x@h', username: 'a' }],
+  ['another password than that of a url', { url: 'redis://:old@h', password: 'new' }],
+  ['a password of blanks', { host: 'h', password: ' ' }],
+  ['a password in a url, with a space', { url: 'redis://:a b@h' }],
+  ['an address for a servername', { host: 'h', tls: { servername: '10.1.2.3' } }],
+  ['one in brackets', { host: 'h', tls: { servername: '[::1]' } }],
+  ['a servername for a host that no certificate names', { host: 'fe80::1%eth0', tls: { servername: 'h' } }],
+  ['a ca with line ends of Windows', { host: 'h', tls: { ca: CA.replaceAll('\n', '\r\n') } }],
+  ['a ca with its key', { host: 'h', tls: { ca: CA + frame('PRIVATE KEY', 'AAAA') } }],
+])('the constructor takes %s', (_, redis) => {
+  expect(new RateLimiter({ ...good, redis: loose(redis) })).toBeInstanceOf(RateLimiter);
+  configure({ redis: loose(redis) });
+});
+
 test('configure checks the same options, and the plans', () => {
+  expect(thrown(() => configure({ redis: { host: 'a b' } }))).toMatchObject({ code: V });
   expect(thrown(() => configure(loose({ timeoutMs: 0 })))).toMatchObject({ code: R });
   expect(thrown(() => configure(loose({ name: 'x' })))).toMatchObject({ code: V });
   expect(thrown(() => configure(loose({ plans: { gold: 5 } })))).toMatchObject({ code: V });

@@ -68,6 +68,24 @@ test('host, port and password', async () => {
   expect(await source(env)).toBe('redis');
 });
 
+test('blanks around a value are dropped', async () => {
+  const env = { REDIS_HOST: ' 127.0.0.1\r', REDIS_PORT: `\t${plain.port} `, REDIS_DB: ' 1 ', REDIS_TLS: 'no\n' };
+  expect(await source(env)).toBe('redis');
+});
+
+test('those of a password are part of it', async () => {
+  const spaced = await startRedis('--requirepass', ' right ');
+  try {
+    expect(await source({ REDIS_URL: spaced.url, REDIS_PASSWORD: ' right ' })).toBe('redis');
+    await close();
+    await expect(source({ REDIS_URL: spaced.url, REDIS_PASSWORD: 'right' })).rejects.toMatchObject({
+      code: 'WRONGPASS',
+    });
+  } finally {
+    await spaced.stop();
+  }
+});
+
 test('several passwords that differ are tried in order', async () => {
   const env = { REDIS_URL: locked.url, ELASTICACHE_REDIS_AUTH_TOKEN: 'old', REDIS_PASSWORD: 'right' };
   expect(await source(env)).toBe('redis');
@@ -99,6 +117,17 @@ test.each<[string, Record<string, string>, string[]]>([
     ['REDIS_CLUSTER_MODE', 'database'],
   ],
   ['#insecure', { REDIS_URL: 'rediss://:sesame@h/#insecure' }, ['REDIS_URL', 'verified']],
+  ['a host of blanks', { REDIS_HOST: ' \t' }, ['REDIS_HOST', 'blanks', 'remove it']],
+  ['a URL of blanks', { ELASTICACHE_REDIS_URL: ' ', REDIS_URL: 'redis://h' }, ['ELASTICACHE_REDIS_URL', 'blanks']],
+  ['a password of blanks', { REDIS_HOST: 'h', REDIS_PASSWORD: '\n' }, ['REDIS_PASSWORD', 'blanks']],
+  ['a host with a blank in it', { REDIS_HOST: 'my host' }, ['REDIS_HOST', 'host name', '253']],
+  ['no address', { ELASTICACHE_REDIS_HOST: '10.0.0.256' }, ['ELASTICACHE_REDIS_HOST', 'address']],
+  [
+    'two databases',
+    { REDIS_URL: 'redis://:sesame@h/1', REDIS_DATABASE: '2' },
+    ['REDIS_DATABASE', 'REDIS_URL', 'remove one'],
+  ],
+  ['a user with a space', { REDIS_HOST: 'h', REDIS_USERNAME: 'a b' }, ['REDIS_USERNAME', 'space']],
   ['a TLS flag that is none', { REDIS_HOST: 'h', REDIS_TLS: 'maybe' }, ['REDIS_TLS', 'true']],
 ])('%s: ERR_RATE_LIMIT_CONFIG, at every call, and the mend', async (_, env, named) => {
   Object.assign(process.env, env);

@@ -46,11 +46,6 @@ function redisOptions(redis) {
     throw wrongValue('options.redis', 'given a url or a host, one of the two');
   if (url !== undefined && port !== undefined) throw wrongValue('options.redis.port', 'left out: the url has it');
   const tokensOf = userOf(password);
-  // A URL may name the user.
-  const named = username !== undefined || url === undefined;
-  if (tokensOf !== undefined && named && username !== tokensOf) {
-    throw wrongValue('options.redis.username', 'the user whose tokens elastiCacheIam makes for options.redis.password');
-  }
   /** @type {NativeRedisOptions} */
   const native = {
     // Rust reads what a prototype brings along, too: an authority, say, that nobody gave.
@@ -68,6 +63,9 @@ function redisOptions(redis) {
   };
   const problem = binding.configProblem(native, []);
   if (problem !== null) throw coded(new TypeError(`options.${problem}`), 'ERR_INVALID_ARG_VALUE');
+  if (tokensOf !== undefined && (username ?? userOfUrl(url)) !== tokensOf) {
+    throw wrongValue('options.redis.username', 'the user whose tokens elastiCacheIam makes for options.redis.password');
+  }
   if (typeof password !== 'function') return { native: () => native };
   return { native: () => native, askPassword: password, inContext: contextOfNow() };
 }
@@ -91,6 +89,15 @@ function hostName(what, host) {
   // Two colons and more are an IPv6 address.
   if (host.split(':').length === 2) throw wrongValue(what, 'a host name alone; the port goes into options.redis.port');
   return host;
+}
+
+/**
+ * The user in a URL that has been found usable.
+ *
+ * @param {string | undefined} url
+ */
+function userOfUrl(url) {
+  return url && decodeURIComponent(new URL(url).username);
 }
 
 /** @param {RedisOptions['password']} password */

@@ -11,6 +11,9 @@ test.each<[string, object, string, string]>([
   ['no cache', { username: 'limiter' }, 'options.cache', 'ERR_INVALID_ARG_TYPE'],
   ['an endpoint', { ...GOOD, cache: 'limits.x.cache.amazonaws.com' }, 'options.cache', 'ERR_INVALID_ARG_VALUE'],
   ['a cache that begins otherwise', { ...GOOD, cache: '-limits' }, 'options.cache', 'ERR_INVALID_ARG_VALUE'],
+  ['a cache that ends in a hyphen', { ...GOOD, cache: 'limits-' }, 'options.cache', 'ERR_INVALID_ARG_VALUE'],
+  ['two hyphens in a row', { ...GOOD, cache: 'the--limits' }, 'options.cache', 'ERR_INVALID_ARG_VALUE'],
+  ['a user of two words', { ...GOOD, username: 'the limiter' }, 'options.username', 'ERR_INVALID_ARG_VALUE'],
   ['no user', { cache: 'limits' }, 'options.username', 'ERR_INVALID_ARG_TYPE'],
   ['an empty user', { ...GOOD, username: '' }, 'options.username', 'ERR_INVALID_ARG_VALUE'],
   ['half a character', { ...GOOD, username: 'a\ud800' }, 'options.username', 'ERR_INVALID_ARG_VALUE'],
@@ -49,6 +52,8 @@ describe('beside redis.username', () => {
   test.each([
     ['another', { host: 'there', username: 'other', password }],
     ['none', { host: 'there', password }],
+    ['another in the URL', { url: 'redis://other@there', password }],
+    ['none in the URL', { url: 'redis://there', password }],
     ['another, and a URL', { url: 'redis://there', username: 'other', password }],
   ])('%s is refused: its tokens would be', (_, redis) => {
     expect(() => new RateLimiter({ ...options, redis })).toThrow(

@@ -10,11 +10,11 @@ use crate::limiter::{OnStoreError, Times};
 use crate::quota::{AnomalyRule, Namespace, Rules, Window};
 use crate::store::Scope;
 use crate::store::redis::environment::{
-    self, ConfigError, Environment, at_host, check_cluster, from_environment, from_url,
-    protect_password, trust_extra,
+    self, ConfigError, Environment, at_host, check_cluster, check_server_name, from_environment,
+    from_url, protect_password, trust_extra,
 };
 use crate::store::redis::{
-    Credentials, PasswordSource, RedisConfig, Secret, TlsConfig, certificates,
+    Credentials, PasswordSource, RedisConfig, Secret, TlsConfig, authorities,
 };
 
 /// A limiter's options.
@@ -123,16 +123,23 @@ fn from_options(
     env: &Environment,
     source: impl FnOnce() -> Arc<dyn PasswordSource>,
 ) -> Result<RedisConfig, ConfigError> {
-    let mut config = match (&options.url, &options.host) {
-        (Some(url), _) => from_url("redis.url", url)?,
-        (None, host) => at_host("redis.host", host.as_deref().unwrap_or("localhost"))?,
-    };
     // The face lets through what fits 16 bits, respectively 1 to 16, only.
+    let database = options.database.map(|number| number as u16);
+    let (name, mut config) = match (&options.url, &options.host) {
+        (Some(url), _) => {
+            let database = database.map(|number| ("redis.database", number));
+            ("redis.url", from_url("redis.url", url, database)?)
+        }
+        (None, host) => {
+            let host = host.as_deref().unwrap_or("localhost");
+            ("redis.host", at_host("redis.host", host)?)
+        }
+    };
     if let Some(port) = options.port {
         config.port = port as u16;
     }
-    if let Some(database) = options.database {
-        config.database = database as u16;
+    if let Some(database) = database {
+        config.database = database;
     }
     if let Some(connections) = options.connections {
         config.connections = connections as u8;
@@ -143,8 +150,11 @@ fn from_options(
     if let Some(ms) = options.login_life_ms {
         config.login_life = Duration::from_millis(u64::from(ms));
     }
-    if options.username.is_some() {
-        config.username = options.username;
+    if let Some(username) = options.username {
+        if config.username.is_some_and(|other| other != username) {
+            return Err(environment::other_user("redis.username"));
+        }
+        config.username = Some(username);
     }
     if options.password_source {
         config.credentials = Credentials::Source(source());
@@ -156,7 +166,10 @@ fn from_options(
         Some(true) => {
             let tls = config.tls.get_or_insert_with(TlsConfig::default);
             tls.ca = options.ca;
-            tls.server_name = options.servername;
+            // Brackets are none of an address in a certificate.
+            tls.server_name = options
+                .servername
+                .map(|name| environment::without_brackets(&name).to_owned());
         }
         Some(false) if config.tls.is_some() => {
             return Err(environment::tls_conflict("redis.tls"));
@@ -165,10 +178,11 @@ fn from_options(
         None => protect_password(&mut config),
     }
     if let Some(ca) = config.tls.as_ref().and_then(|tls| tls.ca.as_ref())
-        && certificates(ca).is_err()
+        && authorities(ca).is_err()
     {
         return Err(environment::unreadable_ca("redis.tls.ca"));
     }
+    check_server_name(name, &config)?;
     trust_extra(&mut config, env);
     config.cluster = options.cluster;
     check_cluster("redis.cluster", &config)?;

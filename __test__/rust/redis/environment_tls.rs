@@ -20,7 +20,7 @@ fn flags_are_read_in_all_their_spellings() {
                 "{name}={value}"
             );
         }
-        for value in ["on", "tls", "2", " true"] {
+        for value in ["on", "tls", "2", "tr ue"] {
             let message = refused(&[HOST, (name, value)]);
             assert_eq!(
                 message,
@@ -87,4 +87,26 @@ fn node_extra_ca_certs_adds_roots_where_there_is_tls() {
     assert_eq!(tls.extra_ca_file.as_deref(), Some("extra.pem"));
     assert_eq!((tls.ca, tls.server_name), (None, None));
     assert!(named(&[HOST, extra]).tls.is_none());
+}
+
+/// Each is a host, and none is in any certificate: no handshake with it could succeed.
+#[test]
+fn a_host_that_no_certificate_can_name_is_refused_with_tls() {
+    for host in ["fe80::1%eth0", "127.1", "123456789012"] {
+        let message = refused(&[("REDIS_HOST", host), ("REDIS_TLS", "yes")]);
+        assert!(
+            message.starts_with("REDIS_HOST must have a host that a certificate can name"),
+            "{message}"
+        );
+        assert!(named(&[("REDIS_HOST", host)]).tls.is_none());
+    }
+    let message = refused(&[("REDIS_URL", "rediss://127.1")]);
+    assert!(message.starts_with("REDIS_URL must have"), "{message}");
+    for host in ["my_redis", "::1", "10.0.0.1", "cache.example."] {
+        assert!(
+            named(&[("REDIS_HOST", host), ("REDIS_TLS", "1")])
+                .tls
+                .is_some()
+        );
+    }
 }

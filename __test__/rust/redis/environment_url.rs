@@ -83,7 +83,7 @@ fn addresses_are_hosts_too() {
 }
 
 /// What is wrong, and a part of the mend.
-const UNUSABLE: [(&str, &str); 20] = [
+const UNUSABLE: [(&str, &str); 28] = [
     (
         "https://eu1-x.upstash.io",
         "redis:// or rediss:// URL of your Redis",
@@ -132,6 +132,27 @@ const UNUSABLE: [(&str, &str); 20] = [
     ("redis://u:secret@a%40b", "must name a host or an address"),
     ("redis://a%3A1:2", "must name a host or an address"),
     ("redis://%5B%5D", "must name a host or an address"),
+    ("redis://a..b", "must name a host or an address"),
+    (
+        "redis://u:secret@256.1.1.1",
+        "must name a host or an address",
+    ),
+    (
+        "redis://b%C3%BCcher.example",
+        "must name a host or an address",
+    ),
+    ("redis://-there:6379", "must name a host or an address"),
+    (
+        "redis://u%20v:secret@there",
+        "has a user with a space in its name",
+    ),
+    // The parser would drop it, from the password too.
+    (
+        "redis://u:sec\tsecret@there",
+        "without tabs and line breaks",
+    ),
+    ("redis://u:secret\n@there", "without tabs and line breaks"),
+    ("redis://the\rre", "without tabs and line breaks"),
 ];
 
 #[test]
@@ -157,4 +178,25 @@ fn a_database_in_the_url_counts_for_the_cluster_too() {
         message.contains("remove the database or the cluster"),
         "{message}"
     );
+}
+
+#[test]
+fn another_database_than_that_of_the_url_is_refused() {
+    for (url, other) in [("redis://there/1", "2"), ("redis://there/0", "1")] {
+        let message = refused(&[("REDIS_URL", url), ("REDIS_DB", other)]);
+        assert_eq!(
+            message,
+            "REDIS_DB is another database than that of REDIS_URL; remove one of the two"
+        );
+    }
+    let same = [("REDIS_URL", "redis://there/2"), ("REDIS_DATABASE", "2")];
+    assert_eq!(named(&same).database, 2);
+    let by_variable = [("REDIS_URL", "redis://there/"), ("REDIS_DB", "2")];
+    assert_eq!(named(&by_variable).database, 2);
+}
+
+#[test]
+fn a_space_in_a_password_is_part_of_it() {
+    let config = named(&[("REDIS_URL", "redis://:pass word%20@there")]);
+    assert_eq!(passwords(&config), ["pass word "]);
 }

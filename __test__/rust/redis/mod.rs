@@ -4,6 +4,8 @@ pub mod certificates;
 mod connections;
 mod doubtful;
 mod environment;
+mod environment_blanks;
+mod environment_host;
 mod environment_tls;
 mod environment_url;
 mod faults;

@@ -2,15 +2,26 @@
 
 use url::{Host, Url};
 
-use super::config::{Credentials, RedisConfig, Secret, TlsConfig, is_host};
+use super::config::{Credentials, RedisConfig, Secret, TlsConfig, is_user};
 use super::environment::{ConfigError, plain};
+use super::host::is_host;
 
-/// Reads `redis://[user[:password]@]host[:port][/database]`, or `rediss://` for TLS. `name` is the variable or option.
+/// Reads `redis://[user[:password]@]host[:port][/database]`, or `rediss://` for TLS. `name` is the variable or option;
+/// `database` what another one says of the database, and its name.
 ///
 /// # Errors
 /// [`ConfigError`] for everything else, above all for what would turn verification off.
-pub fn from_url(name: &str, text: &str) -> Result<RedisConfig, ConfigError> {
+pub fn from_url(
+    name: &str,
+    text: &str,
+    database: Option<(&str, u16)>,
+) -> Result<RedisConfig, ConfigError> {
     let fail = |problem: &str| Err(ConfigError::new(name, problem));
+    // The parser drops them silently: from a password, too.
+    let blank = |c: char| c.is_control() || c.is_whitespace();
+    if text.starts_with(blank) || text.ends_with(blank) || text.contains(['\t', '\n', '\r']) {
+        return fail("must be a URL without blanks around it, and without tabs and line breaks");
+    }
     let Ok(url) = Url::parse(text) else {
         return fail("must be a URL such as redis://host:6379 or rediss://user:password@host:6379");
     };
@@ -60,12 +71,23 @@ pub fn from_url(name: &str, text: &str) -> Result<RedisConfig, ConfigError> {
             }
         }
     }
+    match database {
+        Some((other, number)) if !path.is_empty() && number != config.database => {
+            let problem = format!("is another database than that of {name}; remove one of the two");
+            return Err(ConfigError::new(other, problem));
+        }
+        Some((_, number)) => config.database = number,
+        None => {}
+    }
     let (Some(username), Some(password)) = (
         decode(url.username()),
         decode(url.password().unwrap_or_default()),
     ) else {
         return fail("has a user or password that is not UTF-8 once percent-decoded");
     };
+    if !is_user(&username) {
+        return fail("has a user with a space in its name, and Redis has none such");
+    }
     config.username = Some(username).filter(|name| !name.is_empty());
     if !password.is_empty() {
         config.credentials = Credentials::Passwords(vec![Secret::new(password)]);

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::net::Ipv6Addr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,20 +19,9 @@ pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_millis(1000);
 /// The most connections a process may hold to one Redis.
 pub const MAX_CONNECTIONS: u8 = 16;
 
-/// The longest name of the domain name system, in bytes (RFC 1035, 2.3.4, less what is not text).
-const MAX_HOST_BYTES: usize = 253;
-
-/// Whether `text` can be a host: an address of IPv6, with a zone or without, or anything else that is no longer than a name
-/// and has nothing in it that stands beside a host. It is printed, too: a line break would forge a line of the log.
-pub(super) fn is_host(text: &str) -> bool {
-    let beside = |c: char| {
-        c.is_control()
-            || c.is_whitespace()
-            || matches!(c, '/' | '\\' | '?' | '#' | ',' | '@' | '[' | ']')
-    };
-    let (address, _) = text.split_once('%').unwrap_or((text, ""));
-    let colons = !text.contains(':') || address.parse::<Ipv6Addr>().is_ok();
-    (1..=MAX_HOST_BYTES).contains(&text.len()) && !text.contains(beside) && colons
+/// Whether `name` can be that of a user: Redis has none with a space or a NUL in it (acl.c, `ACLStringHasSpaces`).
+pub(super) fn is_user(name: &str) -> bool {
+    !name.contains(|c: char| c == '\0' || (c.is_ascii() && c.is_whitespace()))
 }
 
 /// A text that must never be printed.

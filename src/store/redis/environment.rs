@@ -5,9 +5,11 @@ use std::fmt;
 
 pub use super::address::from_url;
 use super::config::{
-    Credentials, DEFAULT_CONNECT_TIMEOUT, DEFAULT_PORT, RedisConfig, Secret, is_host,
+    Credentials, DEFAULT_CONNECT_TIMEOUT, DEFAULT_PORT, RedisConfig, Secret, is_user,
 };
+pub use super::host::{at_host, without_brackets};
 use super::login::LOGIN_LIFE;
+use super::tls::is_server_name;
 
 const URL: [&str; 2] = ["ELASTICACHE_REDIS_URL", "REDIS_URL"];
 const HOST: [&str; 2] = ["ELASTICACHE_REDIS_HOST", "REDIS_HOST"];
@@ -71,18 +73,33 @@ impl Environment {
         )
     }
 
-    fn first<'a>(&'a self, names: &[&'a str]) -> Option<(&'a str, &'a str)> {
-        names
-            .iter()
-            .find_map(|&name| self.0.get(name).map(|value| (name, value.as_str())))
+    /// As it is, blanks and all.
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
     }
 
-    fn value(&self, names: &[&str]) -> Option<String> {
-        self.first(names).map(|(_, value)| value.to_owned())
+    /// The first that is set, without the blanks around it: files of variables and templates leave some there.
+    fn first<'a>(&'a self, names: &[&'a str]) -> Result<Option<(&'a str, &'a str)>, ConfigError> {
+        let set = |&name: &&'a str| self.get(name).map(|value| (name, value));
+        let Some((name, value)) = names.iter().find_map(set) else {
+            return Ok(None);
+        };
+        not_blank(name, value)?;
+        Ok(Some((name, value.trim())))
+    }
+
+    fn username(&self) -> Result<Option<String>, ConfigError> {
+        match self.first(&USERNAME)? {
+            Some((name, user)) if !is_user(user) => Err(ConfigError::new(
+                name,
+                "must be the name of a user of Redis, which has no space in it",
+            )),
+            found => Ok(found.map(|(_, user)| user.to_owned())),
+        }
     }
 
     fn flag<'a>(&'a self, names: &[&'a str]) -> Result<Option<(&'a str, bool)>, ConfigError> {
-        let Some((name, value)) = self.first(names) else {
+        let Some((name, value)) = self.first(names)? else {
             return Ok(None);
         };
         match value.to_ascii_lowercase().as_str() {
@@ -95,12 +112,16 @@ impl Environment {
         }
     }
 
-    fn number(&self, names: &[&str], least: u16) -> Result<Option<u16>, ConfigError> {
-        let Some((name, value)) = self.first(names) else {
+    fn number<'a>(
+        &'a self,
+        names: &[&'a str],
+        least: u16,
+    ) -> Result<Option<(&'a str, u16)>, ConfigError> {
+        let Some((name, value)) = self.first(names)? else {
             return Ok(None);
         };
         match value.parse::<u16>() {
-            Ok(number) if number >= least => Ok(Some(number)),
+            Ok(number) if number >= least => Ok(Some((name, number))),
             _ => Err(ConfigError::new(
                 name,
                 format!("must be a whole number from {least} to 65535"),
@@ -114,46 +135,30 @@ impl Environment {
 /// # Errors
 /// [`ConfigError`] for a variable that is set to something unusable.
 pub fn from_environment(env: &Environment) -> Result<Option<RedisConfig>, ConfigError> {
-    let mut config = match (env.first(&URL), env.first(&HOST)) {
-        (Some((name, url)), _) => {
-            let mut config = from_url(name, url)?;
-            if config.username.is_none() {
-                config.username = env.value(&USERNAME);
-            }
-            if let Some(database) = env.number(&DATABASE, 0)? {
-                config.database = database;
-            }
-            config
+    let (name, mut config) = if let Some((name, url)) = env.first(&URL)? {
+        let mut config = from_url(name, url, env.number(&DATABASE, 0)?)?;
+        if config.username.is_none() {
+            config.username = env.username()?;
         }
-        (None, Some((name, host))) => {
-            if host.contains("://") || host.contains('/') || host.contains('@') {
-                return Err(ConfigError::new(
-                    name,
-                    "must be a host name alone; put a redis:// or rediss:// URL in REDIS_URL",
-                ));
-            }
-            // Two colons and more are an IPv6 address.
-            if host.matches(':').count() == 1 {
-                return Err(ConfigError::new(
-                    name,
-                    "must be a host name alone; put the port in REDIS_PORT",
-                ));
-            }
-            let mut config = at_host(name, host)?;
-            config.port = env.number(&PORT, 1)?.unwrap_or(DEFAULT_PORT);
-            config.username = env.value(&USERNAME);
-            config.database = env.number(&DATABASE, 0)?.unwrap_or(0);
-            config
-        }
-        (None, None) => return Ok(None),
+        (name, config)
+    } else if let Some((name, host)) = env.first(&HOST)? {
+        let mut config = at_host(name, host_alone(name, host)?)?;
+        config.port = env.number(&PORT, 1)?.map_or(DEFAULT_PORT, |(_, port)| port);
+        config.username = env.username()?;
+        config.database = env.number(&DATABASE, 0)?.map_or(0, |(_, number)| number);
+        (name, config)
+    } else {
+        return Ok(None);
     };
     let Credentials::Passwords(passwords) = &mut config.credentials else {
         unreachable!("a URL and a host carry passwords, never a source")
     };
     for name in PASSWORD {
-        if let Some(password) = env.0.get(name).map(|text| Secret::new(text.as_str()))
-            && !passwords.contains(&password)
-        {
+        // A blank may be part of one.
+        let Some(text) = env.get(name) else { continue };
+        not_blank(name, text)?;
+        let password = Secret::new(text);
+        if !passwords.contains(&password) {
             passwords.push(password);
         }
     }
@@ -168,11 +173,26 @@ pub fn from_environment(env: &Environment) -> Result<Option<RedisConfig>, Config
         None => protect_password(&mut config),
     }
     trust_extra(&mut config, env);
+    check_server_name(name, &config)?;
     if let Some((name, cluster)) = env.flag(&CLUSTER)? {
         config.cluster = Some(cluster);
         check_cluster(name, &config)?;
     }
     Ok(Some(config))
+}
+
+/// # Errors
+/// [`ConfigError`] for a URL, or a host with its port.
+fn host_alone<'a>(name: &str, host: &'a str) -> Result<&'a str, ConfigError> {
+    let problem = if host.contains('/') || host.contains('@') {
+        "must be a host name alone; put a redis:// or rediss:// URL in REDIS_URL"
+    } else if host.matches(':').count() == 1 {
+        // Two colons and more are an IPv6 address.
+        "must be a host name alone; put the port in REDIS_PORT"
+    } else {
+        return Ok(host);
+    };
+    Err(ConfigError::new(name, problem))
 }
 
 /// Turns TLS on where a password would travel to ElastiCache, which takes one over TLS only.
@@ -190,7 +210,7 @@ pub fn protect_password(config: &mut RedisConfig) {
 /// Adds the certificates that Node.js itself trusts besides the public ones.
 pub fn trust_extra(config: &mut RedisConfig, env: &Environment) {
     if let Some(tls) = &mut config.tls {
-        tls.extra_ca_file = env.value(&EXTRA_CA);
+        tls.extra_ca_file = env.get(EXTRA_CA[0]).map(str::to_owned);
     }
 }
 
@@ -202,9 +222,47 @@ pub fn tls_conflict(name: &str) -> ConfigError {
     )
 }
 
-/// The error for certificates that cannot be read.
+/// The error for a URL with a user where `name` says another.
+pub fn other_user(name: &str) -> ConfigError {
+    ConfigError::new(
+        name,
+        "is another user than that of the URL; remove one of the two",
+    )
+}
+
+/// The error for a text with no certificate in it, or with one that cannot be read.
 pub fn unreadable_ca(name: &str) -> ConfigError {
-    ConfigError::new(name, "must hold at least one certificate in PEM form")
+    let problem = "must hold at least one certificate in PEM form, and whole ones only: the text of the file, not its path";
+    ConfigError::new(name, problem)
+}
+
+/// Refuses a server of TLS by a name that no certificate can hold. `name` is the variable or option of the host.
+///
+/// # Errors
+/// [`ConfigError`] for such a host, or server name.
+pub fn check_server_name(name: &str, config: &RedisConfig) -> Result<(), ConfigError> {
+    let Some(tls) = &config.tls else {
+        return Ok(());
+    };
+    match &tls.server_name {
+        Some(server_name) if !is_server_name(server_name) => Err(ConfigError::new(
+            "redis.tls.servername",
+            "must be a DNS name or an address, as the certificate has it: redis.example.com, say",
+        )),
+        None if !is_server_name(&config.host) => Err(ConfigError::new(
+            name,
+            "must have a host that a certificate can name, a DNS name or an address, since TLS is on; or set redis.tls.servername",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn not_blank(name: &str, value: &str) -> Result<(), ConfigError> {
+    if value.trim().is_empty() {
+        let problem = "holds nothing but blanks; give it a value, or remove it";
+        return Err(ConfigError::new(name, problem));
+    }
+    Ok(())
 }
 
 /// Refuses what a Redis Cluster cannot do. `name` is the variable or option that asks for one.
@@ -218,21 +276,6 @@ pub fn check_cluster(name: &str, config: &RedisConfig) -> Result<(), ConfigError
     let problem =
         "asks for a Redis Cluster, which has database 0 only; remove the database or the cluster";
     Err(ConfigError::new(name, problem))
-}
-
-/// The same as [`plain`], of a host in brackets or without. `name` is the variable or option.
-///
-/// # Errors
-/// [`ConfigError`] for what is no host.
-pub fn at_host(name: &str, host: &str) -> Result<RedisConfig, ConfigError> {
-    let bracketed = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'));
-    let host = bracketed.unwrap_or(host);
-    let problem =
-        "must be a host name of at most 253 bytes or an address, as in redis.example.com or [::1]";
-    let config = is_host(host).then(|| plain(host));
-    config.ok_or_else(|| ConfigError::new(name, problem))
 }
 
 /// A Redis at `host` with everything else as by default.

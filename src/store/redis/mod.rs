@@ -15,6 +15,7 @@ mod driver;
 pub mod environment;
 mod errand;
 mod greet;
+mod host;
 mod language;
 mod link;
 mod live;
@@ -39,6 +40,7 @@ pub use config::{
 };
 pub use connections::Connections;
 pub use node::redirect::Redirect;
+pub(crate) use tls::authorities;
 pub use tls::certificates;
 pub use trial::Trial;
 

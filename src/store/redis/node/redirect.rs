@@ -2,7 +2,8 @@
 
 use redis::RedisError;
 
-use crate::store::redis::config::{RedisConfig, is_host};
+use crate::store::redis::config::RedisConfig;
+use crate::store::redis::host::is_host;
 
 /// The name or address of a node, and its port.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

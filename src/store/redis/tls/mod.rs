@@ -81,19 +81,31 @@ pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, StoreErro
     }
 }
 
+/// The certificates in a PEM text, to be trusted.
+///
+/// # Errors
+/// [`ErrorKind::Tls`] as of [`certificates`], or for one whose bytes are no certificate.
+pub fn authorities(pem: &str) -> Result<RootCertStore, StoreError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(pem)? {
+        roots
+            .add(certificate)
+            .map_err(|e| failed("the CA is no root certificate").with_source(e))?;
+    }
+    Ok(roots)
+}
+
+/// Whether a certificate can hold `name`.
+pub fn is_server_name(name: &str) -> bool {
+    ServerName::try_from(name).is_ok()
+}
+
 /// Trusts `ca` in place of the public roots, and `extra` besides.
 fn client(ca: Option<&str>, extra: Option<&str>) -> Result<ClientConfig, StoreError> {
-    let mut roots = RootCertStore::empty();
-    match ca {
-        Some(pem) => {
-            for certificate in certificates(pem)? {
-                roots
-                    .add(certificate)
-                    .map_err(|e| failed("the CA is no root certificate").with_source(e))?;
-            }
-        }
-        None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
-    }
+    let mut roots = match ca {
+        Some(pem) => authorities(pem)?,
+        None => webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(),
+    };
     roots.add_parsable_certificates(certificates(extra.unwrap_or_default()).unwrap_or_default());
     let mut client = trusting(roots)?;
     // A resumed session shows no certificate: one that has expired or was replaced since would go unseen. What it would
