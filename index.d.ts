@@ -101,11 +101,11 @@ export declare class RateLimiter {
   /** @throws TypeError or RangeError that names the option and what it takes. */
   constructor(options: RateLimiterOptions);
   /** Takes one request; resolves for a denial too. */
-  limit(id: string | number, options?: { limit?: number }): Promise<Decision>;
+  limit(id: string | number, options?: { limit?: number | undefined }): Promise<Decision>;
   /** Takes one request; rejects with {@link RateLimitError} for a denial. */
-  check(id: string | number, options?: { limit?: number }): Promise<void>;
+  check(id: string | number, options?: { limit?: number | undefined }): Promise<void>;
   /** Where the id stands; takes nothing. */
-  status(id: string | number, options?: { limit?: number }): Promise<RateLimitStatus>;
+  status(id: string | number, options?: { limit?: number | undefined }): Promise<RateLimitStatus>;
   /** Forgets the id's requests. */
   reset(id: string | number): Promise<void>;
   /** What limiters of this name have counted in this process; see `getMetrics`. */
@@ -133,25 +133,28 @@ export interface RateLimiterOptions {
    * tells Redis when it is back; nobody and all pass (`'open'`); nobody and none passes (`'closed'`); or the caller, who gets
    * an Error with a stable `code` and its `cause` (`'throw'`).
    */
-  readonly onStoreError?: 'local' | 'open' | 'closed' | 'throw';
+  readonly onStoreError?: 'local' | 'open' | 'closed' | 'throw' | undefined;
   /** The deadline of one check in ms: 1 to 60,000; 250 when left out. */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
   /**
    * Longest time a denial is answered without asking Redis again, in ms: 0 (off) to 60,000; 1000 when left out. A remembered
    * denial is never wrong by itself; this bounds how late a reset made elsewhere (another process or limiter) is seen.
    */
-  readonly denyCacheMs?: number;
+  readonly denyCacheMs?: number | undefined;
   /**
    * When an id is reported: more than `factor` (1 to 1000; 2 when left out) times its limit within `windowMs` (300,000
    * when left out; never above the quota's window). `false`: never.
    */
-  readonly anomaly?: { readonly factor?: number; readonly windowMs?: number } | false;
+  readonly anomaly?:
+    { readonly factor?: number | undefined; readonly windowMs?: number | undefined } | false | undefined;
 }
 
 /** The options of the creators' limiter. */
-export interface CreatorRateLimitOptions extends Partial<Omit<RateLimiterOptions, 'name' | 'limit'>> {
+export interface CreatorRateLimitOptions extends Omit<RateLimiterOptions, 'name' | 'limit' | 'windowMs'> {
+  /** As of a {@link RateLimiter}; an hour when left out. */
+  readonly windowMs?: number | undefined;
   /** Requests an hour (or `windowMs`) of a plan, where they differ from 50, 100 and 500. */
-  readonly plans?: Partial<Record<CreatorPlan, number>>;
+  readonly plans?: { readonly [Plan in CreatorPlan]?: number | undefined } | undefined;
 }
 
 /**

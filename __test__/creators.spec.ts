@@ -151,7 +151,7 @@ test('a copy of a RateLimitError, and its JSON, say what it is', async () => {
   for (const error of [denied, new RateLimitError(7, 3, 0)]) {
     const { retryAfter, limit, remaining } = error;
     const fields = { name: 'RateLimitError', code: 'RATE_LIMITED', retryAfter, limit, remaining };
-    expect({ ...error }).toMatchObject(fields);
+    expect(Object.assign({}, error)).toMatchObject(fields);
     expect(JSON.parse(JSON.stringify(error))).toMatchObject(fields);
     expect(Object.assign(new Error(error.message), error)).toMatchObject(fields);
   }

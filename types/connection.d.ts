@@ -1,13 +1,15 @@
 // Whether the way to Redis works, and what to do where it does not.
 
+import type { WebRequest, WebResponse } from './http.js';
+
 /** What `testConnection` may be asked for. */
 export interface TestConnectionOptions {
   /** Whether the report names host, port and version; `true` when left out. For a stranger, `false`. */
-  readonly details?: boolean;
+  readonly details?: boolean | undefined;
   /** Told again in the report: 1 to 128 printable ASCII characters; a UUID when left out. */
   readonly correlationId?: string | undefined;
   /** The whole test is over by then, in ms: 1 to 60,000; 2000 when left out. */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
 }
 
 /** Where the test went. `'hidden'` in place of each without `details`, `'unknown'` where nothing is known. */
@@ -98,6 +100,6 @@ export interface ConnectionRouteOptions extends Pick<TestConnectionOptions, 'tim
  * export const { GET, OPTIONS } = connectionRoute({ operatorToken: process.env.RATE_LIMIT_OPERATOR_TOKEN });
  */
 export declare function connectionRoute(options?: ConnectionRouteOptions): {
-  GET(request: Request): Promise<Response>;
-  OPTIONS(): Response;
+  GET(request: WebRequest): Promise<WebResponse>;
+  OPTIONS(): WebResponse;
 };

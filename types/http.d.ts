@@ -2,12 +2,32 @@
 
 import type { CreatorId, CreatorPlan, Decision, RateLimitError, RateLimiter } from '../index.js';
 
+/**
+ * The global `Request`, as the DOM library of TypeScript or `@types/node` declares it. Where neither does, what is needed of one.
+ */
+export type WebRequest = typeof globalThis extends { Request: { prototype: infer Global } }
+  ? Global
+  : { readonly headers: { get(name: string): string | null } };
+
+/** The global `Response`, likewise. */
+export type WebResponse = typeof globalThis extends { Response: { prototype: infer Global } }
+  ? Global
+  : {
+      readonly status: number;
+      readonly headers: {
+        get(name: string): string | null;
+        has(name: string): boolean;
+        set(name: string, value: string): void;
+        delete(name: string): void;
+      };
+    };
+
 /** What the headers say of the quota itself. */
 export interface RateLimitPolicy {
   /** The policy's name in the IETF fields: 1 to 64 letters, digits, `.`, `_`, `-`; `'default'` when left out. */
-  readonly name?: string;
+  readonly name?: string | undefined;
   /** The window, in ms; told in whole seconds, rounded up. Left out: not told. */
-  readonly windowMs?: number;
+  readonly windowMs?: number | undefined;
 }
 
 /**
@@ -34,14 +54,19 @@ export declare function rateLimitHeaders(
 ): Record<string, string>;
 
 /** Who asks, and under which quota: that of a plan, or that of a limiter. */
-export type WithRateLimitOptions<R extends Request = Request, Rest extends unknown[] = unknown[]> = {
+export type WithRateLimitOptions<
+  R extends WebRequest = WebRequest,
+  Rest extends unknown[] = unknown[],
+  Plan extends CreatorPlan = CreatorPlan,
+> = {
   /** Whose quota the request takes from. Reads the body of a `request.clone()` only: the handler wants it, too. */
   readonly id: (request: R, ...rest: Rest) => CreatorId | Promise<CreatorId>;
   /**
    * What a denied caller gets in place of the JSON `{ error, code, retryAfter }` with status 429. The headers of
    * {@link rateLimitHeaders} are added where it does not set them.
    */
-  readonly onDenied?: (decision: Decision, request: R, ...rest: Rest) => Response | Promise<Response>;
+  readonly onDenied?:
+    ((decision: Decision, request: R, ...rest: Rest) => WebResponse | Promise<WebResponse>) | undefined;
   /**
    * Whether a request with the method `OPTIONS`, such as the preflight of a CORS request, takes from the quota like any other;
    * `false` when left out: it goes to the handler, without asking `id`, and its answer gets no headers.
@@ -50,13 +75,13 @@ export type WithRateLimitOptions<R extends Request = Request, Rest extends unkno
 } & (
   | {
       /** The creator's plan; `'pro'` when left out. */
-      readonly plan?: CreatorPlan | ((request: R, ...rest: Rest) => CreatorPlan | Promise<CreatorPlan>);
-      readonly limiter?: never;
+      readonly plan?: CreatorPlan | ((request: R, ...rest: Rest) => Plan | Promise<Plan>) | undefined;
+      readonly limiter?: undefined;
     }
   | {
       /** The limiter that is asked, with its own limit, in place of the creators'. */
       readonly limiter: RateLimiter;
-      readonly plan?: never;
+      readonly plan?: undefined;
     }
 );
 
@@ -88,7 +113,12 @@ export type WithRateLimitOptions<R extends Request = Request, Rest extends unkno
  *   plan: (request) => sessionOf(request).plan,
  * });
  */
-export declare function withRateLimit<R extends Request = Request, Rest extends unknown[] = unknown[]>(
-  handler: (request: R, ...rest: Rest) => Response | Promise<Response>,
-  options: WithRateLimitOptions<R, Rest>,
-): (request: R, ...rest: Rest) => Promise<Response>;
+export declare function withRateLimit<
+  R extends WebRequest = WebRequest,
+  Rest extends unknown[] = unknown[],
+  // `const`, or TypeScript takes `async () => 'pro'` for a promise of any string.
+  const Plan extends CreatorPlan = CreatorPlan,
+>(
+  handler: (request: R, ...rest: Rest) => WebResponse | Promise<WebResponse>,
+  options: WithRateLimitOptions<R, Rest, Plan>,
+): (request: R, ...rest: Rest) => Promise<WebResponse>;
