@@ -84,6 +84,17 @@ export declare function configure(options: CreatorRateLimitOptions): void;
 export declare function onAnomaly(listener: (anomaly: Anomaly) => void): () => void;
 
 /**
+ * Calls `listener` each time the store goes away for the creators' limiter and each time it is back, in place of the lines that
+ * are logged otherwise. Redis is away while checks are not sent to it: after three failures in a row, or when half of the recent
+ * ones fail, of a cluster on any shard. A check that fails by itself is no change. What happens while the limiter is not open,
+ * before its first check or after {@link close}, is not told. Returns what removes the listener.
+ *
+ * @example
+ * const off = onStoreStateChange(({ state, code, durationMs }) => status.update(state, code ?? durationMs));
+ */
+export declare function onStoreStateChange(listener: (change: StoreStateChange) => void): () => void;
+
+/**
  * Lets the creators' checks in flight settle, waits up to `timeoutMs` until the denials that were answered here have been
  * counted for anomalies, then drops the connections and forgets local state: on the embedded store that is every quota,
  * unless another open limiter counts on it. The next check starts afresh.
@@ -112,6 +123,8 @@ export declare class RateLimiter {
   getMetrics(): Metrics;
   /** As the function {@link onAnomaly}, for this limiter. */
   onAnomaly(listener: (anomaly: Anomaly) => void): () => void;
+  /** As the function {@link onStoreStateChange}, for this limiter. */
+  onStoreStateChange(listener: (change: StoreStateChange) => void): () => void;
   /** As the function {@link close}, for this limiter. */
   close(): Promise<void>;
 }
@@ -238,4 +251,21 @@ export interface Anomaly {
   readonly threshold: number;
   /** ISO 8601. */
   readonly timestamp: string;
+}
+
+/** Redis has gone away for a limiter, or is back. */
+export interface StoreStateChange {
+  readonly state: 'away' | 'back';
+  /** The limiter's name; `'creator'` for the creators'. */
+  readonly limiter: string;
+  /** What decides, or decided, in its place. */
+  readonly policy: NonNullable<RateLimiterOptions['onStoreError']>;
+  /** Of `'away'`: the code of the error, as `onStoreError: 'throw'` rejects with. */
+  readonly code?: string;
+  /** Of `'away'`: host and port of the primary that failed; left out where a shard has none. */
+  readonly shard?: string;
+  /** Of `'back'`: how long it was away, in whole ms. */
+  readonly durationMs?: number;
+  /** Of `'back'`: how many checks of this limiter the policy decided meanwhile; under `'throw'`, rejected. */
+  readonly decided?: number;
 }

@@ -6,7 +6,7 @@
 //   face/arguments.js, face/options.js, face/redis-options.js, face/errors.js   what may come in, and the errors if not
 //   face/session.js     a limiter from its first request to its close; answers become decisions and errors
 //   face/border.js      slots and the mailbox; over there: src/node/limiter.rs, completions.rs, record.rs
-//   face/anomalies.js   listeners and the log line
+//   face/anomalies.js, face/store-state.js   listeners, and the lines that are logged where there are none
 //   face/http/          what a route answers: the headers of a decision, and the check in front of a handler
 //   face/metrics/       what has been counted: snapshot.js reads it, the others write it for Prometheus, CloudWatch and
 //                       OpenTelemetry
@@ -23,6 +23,7 @@ const {
   configure,
   getMetrics,
   onAnomaly,
+  onStoreStateChange,
   close,
 } = require('./face/creators.js');
 const { topCreators } = require('./face/metrics/top-creators.js');
@@ -43,6 +44,7 @@ module.exports = {
   resetCreatorRateLimit,
   configure,
   onAnomaly,
+  onStoreStateChange,
   close,
   testConnection,
   connectionRoute,

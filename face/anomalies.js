@@ -2,55 +2,140 @@
 
 /** @import { Anomaly } from '../index.d.ts' */
 
+// The machine's timers: a test that has replaced the global ones must not hold a line back, nor find one among its own.
+const { clearTimeout, setTimeout } = require('node:timers');
 const { binding } = require('./binding.js');
 const { contextOfNow } = require('./context.js');
 
 const TAG = '[AI Rate Limit]';
 
-/** Those who want to hear of a limiter's anomalies. With nobody there, the log does. */
+/** What becomes of an anomaly that nobody listens for: Entry in src/node/anomaly_log.rs. */
+const ENTRY = { LOGGED: 0, FIRST: 1 };
+
+const SECOND_MS = 1000;
+
+/**
+ * Those who want to hear of what happens to a limiter. With nobody there, the log does.
+ *
+ * @template T
+ */
 class Listeners {
-  /** @type {Set<{ listener: (anomaly: Anomaly) => unknown }>} */
+  /** @type {Set<{ listener: (event: T) => unknown }>} */
   #listeners = new Set();
+  /** @type {Set<(listened: boolean) => void>} */
+  #followers = new Set();
+  #kind;
+
+  /** @param {string} kind What one of them is called in the log. */
+  constructor(kind) {
+    this.#kind = kind;
+  }
 
   /**
    * Adds a listener and returns what removes it.
    *
-   * @param {(anomaly: Anomaly) => unknown} listener
+   * @param {(event: T) => unknown} listener
    */
   add(listener) {
     // Its own object: the same function added twice is two listeners, and each is removed by its own return value.
     const inContext = contextOfNow();
     const entry = { listener: (/** @type {Anomaly} */ anomaly) => inContext(() => listener(anomaly)) };
     this.#listeners.add(entry);
+    this.#changed();
     return () => {
       this.#listeners.delete(entry);
+      this.#changed();
     };
   }
 
+  get isEmpty() {
+    return this.#listeners.size === 0;
+  }
+
   /**
-   * Tells everyone. What a listener throws, or its promise rejects with, stops here.
+   * Calls `follower` now, and after each change, with whether anybody listens. Returns what ends that.
    *
-   * @param {Anomaly} anomaly
+   * @param {(listened: boolean) => void} follower
    */
-  tell(anomaly) {
-    if (this.#listeners.size === 0) {
-      warn('Anomaly detected', { ...anomaly, creatorId: binding.escapeId(anomaly.creatorId) });
-      return;
-    }
+  follow(follower) {
+    this.#followers.add(follower);
+    follower(!this.isEmpty);
+    return () => void this.#followers.delete(follower);
+  }
+
+  /**
+   * Tells everyone, and returns whether there was anyone. What a listener throws, or its promise rejects with, stops here.
+   *
+   * @param {T} event
+   */
+  tell(event) {
+    if (this.isEmpty) return false;
     for (const { listener } of [...this.#listeners]) {
       try {
-        const result = /** @type {PromiseLike<unknown> | undefined} */ (listener(anomaly));
-        if (typeof result?.then === 'function') result.then(undefined, failed);
+        const result = /** @type {PromiseLike<unknown> | undefined} */ (listener(event));
+        if (typeof result?.then === 'function') result.then(undefined, this.#failed);
       } catch (error) {
-        failed(error);
+        this.#failed(error);
       }
     }
+    return true;
+  }
+
+  #changed() {
+    for (const follower of this.#followers) follower(!this.isEmpty);
+  }
+
+  #failed = (/** @type {unknown} */ error) => warn(`${this.#kind} failed`, error);
+}
+
+/**
+ * Logs an anomaly that nobody listens for, if it is one of those that are logged.
+ *
+ * @param {Anomaly} anomaly
+ * @param {boolean} logged Whether that is known already: else a listener was to hear of it, and has gone.
+ */
+function logAnomaly(anomaly, logged) {
+  const entry = logged ? ENTRY.LOGGED : binding.enterAnomaly();
+  if (entry === ENTRY.LOGGED) {
+    warn('Anomaly detected', inOneLine({ ...anomaly, creatorId: binding.escapeId(anomaly.creatorId) }));
+  } else if (entry === ENTRY.FIRST) {
+    logMoreLater();
   }
 }
 
-/** @param {unknown} error */
-function failed(error) {
-  warn('An anomaly listener failed', error);
+/** @type {NodeJS.Timeout | undefined} */
+let timer;
+
+/** Logs in a second how many anomalies have no line. Nothing waits for that: what ends the process ends it, too. */
+function logMoreLater(waitMs = SECOND_MS) {
+  timer ??= setTimeout(logMore, waitMs, false).unref();
+}
+
+/**
+ * Logs how many anomalies of the process have no line: once a second at most.
+ *
+ * @param {boolean} atOnce There is nobody who could do it later.
+ */
+function logMore(atOnce) {
+  clearTimeout(timer);
+  timer = undefined;
+  const [more, waitMs] = binding.moreAnomalies(atOnce);
+  if (more > 0) warn(`${more} more ${more === 1 ? 'anomaly' : 'anomalies'} detected`);
+  if (waitMs > 0) logMoreLater(waitMs);
+}
+
+/**
+ * Makes a console write it in one line, however long: a log takes each line for an entry of its own.
+ *
+ * @template {object} T
+ * @param {T} details
+ * @returns {T}
+ */
+function inOneLine(details) {
+  return Object.defineProperty(details, Symbol.for('nodejs.util.inspect.custom'), {
+    /** @type {(depth: number, options: import('node:util').InspectOptions, inspect: typeof import('node:util').inspect) => string} */
+    value: (_, options, inspect) => inspect({ ...details }, { ...options, breakLength: Infinity }),
+  });
 }
 
 /**
@@ -67,4 +152,4 @@ function warn(message, ...details) {
   }
 }
 
-module.exports = { Listeners, warn };
+module.exports = { Listeners, logAnomaly, logMore, logMoreLater, warn };

@@ -4,6 +4,7 @@
 /** @import { NativeRedisOptions, Submit } from './native.d.ts' */
 /** @import { Denial } from './errors.js' */
 
+const { logMoreLater } = require('./anomalies.js');
 const { binding, constants } = require('./binding.js');
 const { RateLimitError, storeError } = require('./errors.js');
 
@@ -11,7 +12,17 @@ const { RateLimitError, storeError } = require('./errors.js');
 const PENDING = 0;
 const DECIDED_AND_MORE = 2;
 const REFUSED = 3;
-const KIND = { DECIDED: 0, FAILED: 1, ANOMALY: 2, PASSWORD: 3, TRIED: 4 };
+const KIND = {
+  DECIDED: 0,
+  FAILED: 1,
+  ANOMALY: 2,
+  PASSWORD: 3,
+  TRIED: 4,
+  MORE_ANOMALIES: 5,
+  STORE_AWAY: 6,
+  STORE_BACK: 7,
+  STILL_AWAY: 8,
+};
 
 const FIELDS = constants.recordFields;
 /** Records fetched in one call: as many as the largest batch has requests. */
@@ -28,6 +39,9 @@ const KEPT_SLOTS = 1024;
  * @property {() => void} started
  * @property {() => void} finished
  * @property {(text: string[]) => void} anomaly
+ * @property {(text: string[]) => void} storeAway
+ * @property {(text: string[]) => void} storeBack
+ * @property {(text: string[]) => void} stillAway
  * @property {(refused: boolean) => ReturnType<typeof import('./password.js').passwordOf>} askPassword
  */
 
@@ -78,7 +92,12 @@ class Border {
   #owners = new Map();
   #forget = new FinalizationRegistry((/** @type {number} */ number) => this.#owners.delete(number));
   #lastNumber = 0;
-  #drain = () => this.drain();
+  /** A drain is due after the calls of this turn: one, or a flood of anomalies would be told in a single turn. */
+  #drainsSoon = false;
+  #drain = () => {
+    this.#drainsSoon = false;
+    this.drain();
+  };
 
   constructor() {
     this.#buffer = new binding.CompletionBuffer(this.#mailbox, waker(new WeakRef(this), this.#anchor));
@@ -128,7 +147,10 @@ class Border {
     if (outcome === PENDING) return this.#wait(owner, slot, limit, read);
     if (outcome === REFUSED) throw new Error('@huntaze/rate-limit: the binary refused a request');
     // Not queueMicrotask: test runners replace that one with a clock of their own.
-    if (outcome === DECIDED_AND_MORE) void DONE.then(this.#drain);
+    if (outcome === DECIDED_AND_MORE && !this.#drainsSoon) {
+      this.#drainsSoon = true;
+      void DONE.then(this.#drain);
+    }
     const answer = read(this.#mailbox, 0, limit);
     return answer instanceof RateLimitError ? rejected(answer) : /** @type {Promise<T>} */ (Promise.resolve(answer));
   }
@@ -221,8 +243,9 @@ class Border {
       count = this.#fetch();
       for (let i = 0; i < count; i++) this.#deliver(i * FIELDS, later);
     }
-    if (count === RECORDS) this.#buffer.wakeAgain();
     for (const call of later) call();
+    // After them: a wake-up that comes while they take their time would be served in this turn.
+    if (count === RECORDS) this.#buffer.wakeAgain();
   }
 
   /**
@@ -260,6 +283,10 @@ class Border {
     }
     const owner = this.#owners.get(number)?.deref();
     if (kind === KIND.ANOMALY) later.push(() => owner?.anomaly(text));
+    if (kind === KIND.MORE_ANOMALIES) later.push(logMoreLater);
+    if (kind === KIND.STORE_AWAY) later.push(() => owner?.storeAway(text));
+    if (kind === KIND.STORE_BACK) later.push(() => owner?.storeBack(text));
+    if (kind === KIND.STILL_AWAY) later.push(() => owner?.stillAway(text));
     if (kind === KIND.PASSWORD) later.push(() => this.#answerPassword(owner, Number(text[0]), text[1] === '1'));
   }
 

@@ -110,7 +110,12 @@ function creatorNews() {
 
 /** @type {typeof Public.onAnomaly} */
 function onAnomaly(listener) {
-  return session.listeners.add(callable('listener', listener));
+  return session.listeners.anomaly.add(callable('listener', listener));
+}
+
+/** @type {typeof Public.onStoreStateChange} */
+function onStoreStateChange(listener) {
+  return session.listeners.store.add(callable('listener', listener));
 }
 
 function close() {
@@ -126,6 +131,7 @@ module.exports = {
   configure,
   getMetrics,
   onAnomaly,
+  onStoreStateChange,
   close,
   tryConnection,
   askers,

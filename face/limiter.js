@@ -77,7 +77,12 @@ class RateLimiter {
 
   /** @type {Public.RateLimiter['onAnomaly']} */
   onAnomaly(listener) {
-    return this.#session.listeners.add(callable('listener', listener));
+    return this.#session.listeners.anomaly.add(callable('listener', listener));
+  }
+
+  /** @type {Public.RateLimiter['onStoreStateChange']} */
+  onStoreStateChange(listener) {
+    return this.#session.listeners.store.add(callable('listener', listener));
   }
 
   close() {

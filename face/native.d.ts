@@ -9,6 +9,10 @@ export interface Binding {
   metrics(): MeterReading[];
   metricsOf(limiter: string): MeterReading;
   newsOf(limiter: string): MeterReading[];
+  /** How many anomalies have no line, to be logged now, and in how many ms to ask again. */
+  moreAnomalies(atOnce: boolean): [more: number, waitMs: number];
+  /** Returns LOGGED, FIRST or COUNTED: face/anomalies.js. */
+  enterAnomaly(): number;
   CompletionBuffer: new (mailbox: Float64Array, wake: () => void) => CompletionBuffer;
   NativeLimiter: new (
     buffer: CompletionBuffer,
@@ -50,6 +54,11 @@ export interface NativeLimiter {
   flush(slot: number): boolean;
   tryOut(slot: number, budgetMs: number): boolean;
   top(count: number): TopAsker[];
+  setListened(listened: boolean): void;
+  /** Whether to log it now. */
+  logAway(code: string, shard: string): boolean;
+  logBack(lastedMs: number, decided: number): [lastedMs: number, decided: number] | null;
+  logNothing(): void;
   close(): void;
 }
 
@@ -111,6 +120,9 @@ export interface MeterReading {
   readonly batchSum: number;
   readonly breaker: number;
   readonly breakerOpenings: number;
+  readonly storeAway: boolean;
+  readonly storeOutages: number;
+  readonly storeAwayMs: number;
   readonly connectionsOpen: number;
   readonly connectionsOpened: number;
   readonly reconnects: number;

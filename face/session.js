@@ -6,11 +6,12 @@
 /** @import { Denial } from './errors.js' */
 /** @import { CheckedOptions } from './options.js' */
 
-const { Listeners, warn } = require('./anomalies.js');
+const { Listeners, logAnomaly, logMore, warn } = require('./anomalies.js');
 const { border } = require('./border.js');
 const { binding, constants } = require('./binding.js');
 const { denial, configError } = require('./errors.js');
 const { passwordOf } = require('./password.js');
+const { awayChange, backChange, logStoreState } = require('./store-state.js');
 
 // The numbers of the record's fields after kind and slot: src/node/record.rs.
 const ALLOWED = 2;
@@ -30,6 +31,8 @@ const EMBEDDED =
   'No Redis is configured: quotas are counted in this process alone. Set REDIS_URL or ELASTICACHE_REDIS_HOST';
 
 let noticed = false;
+/** Openings of this copy of the module that may report anomalies. */
+let opened = 0;
 
 /** @typedef {RateLimitStatus & Pick<Decision, 'source'>} Standing */
 
@@ -40,8 +43,8 @@ let noticed = false;
 
 /** A limiter from its first request to its close; then the next request opens it afresh. */
 class Session {
-  /** Those who hear of its anomalies; they stay over a close. */
-  listeners = new Listeners();
+  /** Those who hear of its anomalies, and of its store; they stay over a close. */
+  listeners = { anomaly: new Listeners('An anomaly listener'), store: new Listeners('A store state listener') };
   /** @type {CheckedOptions} */
   #options;
   /** @type {Open | null} */
@@ -97,7 +100,8 @@ class Session {
    */
   async tryConnection(budgetMs) {
     if (this.#open !== null) return this.#open.tryConnection(budgetMs);
-    const open = new Open(this.#options, this.listeners);
+    // Nobody hears of it: what it finds out is its answer.
+    const open = new Open(this.#options, undefined);
     try {
       return await open.tryConnection(budgetMs);
     } finally {
@@ -194,15 +198,16 @@ class Open {
   /** @type {CheckedOptions} */
   #options;
   #building = process.env.NEXT_PHASE === 'phase-production-build';
-  /** @type {InstanceType<typeof Listeners>} */
+  /** @type {Session['listeners'] | undefined} */
   #listeners;
+  #unfollow = () => {};
   #inFlight = 0;
   /** @type {((nothing: void) => void) | undefined} */
   #idle = undefined;
 
   /**
    * @param {CheckedOptions} options
-   * @param {InstanceType<typeof Listeners>} listeners
+   * @param {Session['listeners'] | undefined} listeners `undefined`: nobody hears of it, nor does the log.
    */
   constructor(options, listeners) {
     this.#options = options;
@@ -217,6 +222,9 @@ class Open {
     this.#native = border.open(this, limiter, redis, environment);
     this.#submit = this.#native.submitter();
     if (this.#native.isEmbedded && !building) notice();
+    if (listeners === undefined) return;
+    opened++;
+    this.#unfollow = listeners.anomaly.follow((listened) => this.#native.setListened(listened));
   }
 
   /**
@@ -261,14 +269,42 @@ class Open {
   }
 
   /** @param {string[]} text */
-  anomaly([creatorId, plan, requests, threshold]) {
-    this.#listeners.tell({
+  anomaly([creatorId, plan, requests, threshold, logged]) {
+    const anomaly = {
       creatorId,
       ...(plan === '' ? {} : { plan: /** @type {CreatorPlan} */ (plan) }),
       requestsIn5Min: Number(requests),
       threshold: Number(threshold),
       timestamp: new Date().toISOString(),
-    });
+    };
+    if (!this.#listeners?.anomaly.tell(anomaly)) logAnomaly(anomaly, logged === '1');
+  }
+
+  /** @param {string[]} text */
+  storeAway([code, shard]) {
+    if (this.#listeners === undefined) return;
+    const change = awayChange(this.#options, code, shard);
+    if (this.#listeners.store.tell(change)) this.#native.logNothing();
+    else if (this.#native.logAway(code, shard)) logStoreState(change);
+  }
+
+  /**
+   * What was held back.
+   *
+   * @param {string[]} text
+   */
+  stillAway([code, shard]) {
+    if (this.#listeners?.store.isEmpty) logStoreState(awayChange(this.#options, code, shard));
+  }
+
+  /** @param {string[]} text */
+  storeBack(text) {
+    if (this.#listeners === undefined) return;
+    const [durationMs, decided] = text.map(Number);
+    const heard = this.#listeners.store.tell(backChange(this.#options, durationMs, decided));
+    if (heard) return this.#native.logNothing();
+    const line = this.#native.logBack(durationMs, decided);
+    if (line !== null) logStoreState(backChange(this.#options, ...line));
   }
 
   /**
@@ -289,7 +325,17 @@ class Open {
       if (counted !== undefined) await counted;
     } finally {
       this.#native.close();
+      if (this.#listeners !== undefined) await this.#leave();
     }
+  }
+
+  /** Logs how many anomalies have no line: later, nobody may be there to do it. */
+  async #leave() {
+    this.#unfollow();
+    opened--;
+    // What was reported in the calls before is delivered in a microtask.
+    await Promise.resolve();
+    logMore(opened === 0);
   }
 }
 

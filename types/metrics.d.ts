@@ -15,7 +15,7 @@ export interface Histogram {
 
 /**
  * What all limiters of one name in this process have counted, over all threads: whole numbers that never go back, but for
- * the gauges `inFlight`, `breaker.state` and `connections.open`. `close()` does not reset them. A process counts 256 names
+ * the gauges `inFlight`, `breaker.state`, `store.away` and `connections.open`. `close()` does not reset them. A process counts 256 names
  * apart: where there are more, the figures of limiters that are closed are forgotten, and if all are open, the further ones
  * are counted together, in the texts under the name `*`. Those of the creators are always their own.
  */
@@ -51,6 +51,15 @@ export interface Metrics {
     readonly state: 'closed' | 'half-open' | 'open';
     /** How often it has opened. */
     readonly openings: number;
+  };
+  /** The store as `onStoreStateChange` tells of it, over all limiters of the name. Never away on the embedded store. */
+  readonly store: {
+    /** Whether it is away now for a limiter of the name: a breaker is open, of a cluster that of any shard. */
+    readonly away: boolean;
+    /** How often it has gone away. */
+    readonly outages: number;
+    /** How long it was away in all, in ms, the present outage included. */
+    readonly awayMs: number;
   };
   /** Connections to Redis of the whole process, which its limiters share. */
   readonly connections: {
@@ -89,8 +98,9 @@ export declare function prometheusMetrics(): string;
 /**
  * One line of CloudWatch Embedded Metric Format for the creators' limiter: print it, and CloudWatch Logs makes metrics of
  * it. The namespace is `Huntaze/AI`, without dimensions: `RateLimitExceeded` (denials), `AnomalyDetected`,
- * `DegradedDecisions` (each a count since the last call) and `RedisLatency` (ms, the distribution since the last call in up
- * to 100 values; left out where nothing was asked). The first call counts from the first check.
+ * `DegradedDecisions`, `StoreOutages` (each a count since the last call), `StoreAwayTime` (ms since the last call) and
+ * `RedisLatency` (ms, the distribution since the last call in up to 100 values; left out where nothing was asked). The first
+ * call counts from the first check.
  *
  * Each of the 100 values is the mean of a hundredth of the batches, in the order of their length: in CloudWatch the average
  * and the percentiles up to p99 are those of the buckets, the maximum is the mean of the slowest hundredth, and the sample

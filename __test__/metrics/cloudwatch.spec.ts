@@ -34,6 +34,8 @@ test('one line of Embedded Metric Format', () => {
             { Name: 'RateLimitExceeded', Unit: 'Count' },
             { Name: 'AnomalyDetected', Unit: 'Count' },
             { Name: 'DegradedDecisions', Unit: 'Count' },
+            { Name: 'StoreOutages', Unit: 'Count' },
+            { Name: 'StoreAwayTime', Unit: 'Milliseconds' },
             { Name: 'RedisLatency', Unit: 'Milliseconds' },
           ],
         },
@@ -42,6 +44,8 @@ test('one line of Embedded Metric Format', () => {
     RateLimitExceeded: 28,
     AnomalyDetected: 2,
     DegradedDecisions: 13,
+    StoreOutages: 2,
+    StoreAwayTime: 61_500,
     RedisLatency: expect.any(Array),
   });
 });
@@ -52,12 +56,15 @@ test('a line holds what has come since the one before', () => {
     denials: 31,
     anomalies: 2,
     degraded: 20,
+    store: { away: false, outages: 3, awayMs: 62_750 },
     storeLatencyMs: { ...snapshot.storeLatencyMs, counts: [1, 30, 42, 20, 8, 1], count: 102 },
   };
   expect(JSON.parse(embeddedMetricLine(later, snapshot, NOW))).toMatchObject({
     RateLimitExceeded: 3,
     AnomalyDetected: 0,
     DegradedDecisions: 7,
+    StoreOutages: 1,
+    StoreAwayTime: 1250,
     RedisLatency: [0.475, 0.825],
   });
 });
@@ -66,7 +73,7 @@ test('where nothing was asked, there is no latency, and no metric without its va
   const line = JSON.parse(embeddedMetricLine(snapshot, snapshot, NOW));
   expect(line).not.toHaveProperty('RedisLatency');
   const names = line._aws.CloudWatchMetrics[0].Metrics.map(({ Name }: { Name: string }) => Name);
-  expect(names).toEqual(['RateLimitExceeded', 'AnomalyDetected', 'DegradedDecisions']);
+  expect(names).toEqual(['RateLimitExceeded', 'AnomalyDetected', 'DegradedDecisions', 'StoreOutages', 'StoreAwayTime']);
   for (const name of names) expect(line[name]).toBe(0);
 });
 

@@ -21,6 +21,9 @@ test('is OpenMetrics to the letter', () => {
     ['rate_limit_batch_size', 'histogram'],
     ['rate_limit_breaker_state', 'stateset'],
     ['rate_limit_breaker_openings', 'counter'],
+    ['rate_limit_store_away', 'gauge'],
+    ['rate_limit_store_outages', 'counter'],
+    ['rate_limit_store_away_time_seconds', 'counter'],
     ['rate_limit_redis_connections', 'gauge'],
     ['rate_limit_redis_connections_opened', 'counter'],
     ['rate_limit_redis_reconnects', 'counter'],
@@ -109,6 +112,9 @@ test('the other values', () => {
     'rate_limit_store_errors_total{limiter="creator",code="ETIMEDOUT"} 9',
     'rate_limit_store_errors_total{limiter="creator",code="LOADING"} 1',
     'rate_limit_breaker_openings_total{limiter="creator"} 3',
+    'rate_limit_store_away{limiter="creator"} 1',
+    'rate_limit_store_outages_total{limiter="creator"} 2',
+    'rate_limit_store_away_time_seconds_total{limiter="creator"} 61.5',
     'rate_limit_anomalies_total{limiter="idle"} 0',
   ]) {
     expect(text).toContain(`\n${line}\n`);

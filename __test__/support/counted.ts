@@ -21,6 +21,9 @@ export const counted = {
   batchSum: 500,
   breaker: 1 as 0 | 1 | 2,
   breakerOpenings: 3,
+  storeAway: true,
+  storeOutages: 2,
+  storeAwayMs: 61_500,
   connectionsOpen: 2,
   connectionsOpened: 5,
   reconnects: 3,
@@ -47,6 +50,7 @@ export const snapshot: Metrics = {
   },
   batchSize: { bounds: [1, 8, 64, Infinity], counts: [60, 30, 10, 0], sum: 500, count: 100 },
   breaker: { state: 'half-open', openings: 3 },
+  store: { away: true, outages: 2, awayMs: 61_500 },
   connections: { open: 2, opened: 5, reconnects: 3, failed: 11 },
 };
 
@@ -66,4 +70,5 @@ export const idle: Metrics = {
   storeLatencyMs: { bounds: [Infinity], counts: [0], sum: 0, count: 0 },
   batchSize: { bounds: [Infinity], counts: [0], sum: 0, count: 0 },
   breaker: { state: 'closed', openings: 0 },
+  store: { away: false, outages: 0, awayMs: 0 },
 };

@@ -28,6 +28,8 @@ function embeddedMetricLine(snapshot, previous, now) {
     ['RateLimitExceeded', 'Count', snapshot.denials - (previous?.denials ?? 0)],
     ['AnomalyDetected', 'Count', snapshot.anomalies - (previous?.anomalies ?? 0)],
     ['DegradedDecisions', 'Count', snapshot.degraded - (previous?.degraded ?? 0)],
+    ['StoreOutages', 'Count', snapshot.store.outages - (previous?.store.outages ?? 0)],
+    ['StoreAwayTime', 'Milliseconds', snapshot.store.awayMs - (previous?.store.awayMs ?? 0)],
     ['RedisLatency', 'Milliseconds', latencies(since(snapshot.storeLatencyMs, previous?.storeLatencyMs))],
   ];
   const values = counted.filter(([, , value]) => typeof value === 'number' || value.length > 0);

@@ -126,6 +126,27 @@ const families = [
     values: (snapshot) => [ofLimiter(snapshot, snapshot.breaker.openings)],
   },
   {
+    name: 'store_away',
+    kind: 'gauge',
+    unit: '1',
+    help: 'Whether the store is away for a limiter of the name: 1 or 0.',
+    values: (snapshot) => [ofLimiter(snapshot, snapshot.store.away ? 1 : 0)],
+  },
+  {
+    name: 'store_outages',
+    kind: 'counter',
+    unit: '{outage}',
+    help: 'How often the store has gone away.',
+    values: (snapshot) => [ofLimiter(snapshot, snapshot.store.outages)],
+  },
+  {
+    name: 'store_away_time',
+    kind: 'counter',
+    unit: 's',
+    help: 'Time for which the store was away, the present outage included.',
+    values: (snapshot) => [ofLimiter(snapshot, secondsOf(snapshot.store.awayMs))],
+  },
+  {
     name: 'redis_connections',
     kind: 'gauge',
     unit: '{connection}',

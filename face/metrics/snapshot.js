@@ -67,6 +67,7 @@ function metricsFrom(counted) {
     storeLatencyMs: histogram(counted.latencyBoundsMs, counted.latencyCounts, counted.latencySumMs),
     batchSize: histogram(counted.batchBounds, counted.batchCounts, counted.batchSum),
     breaker: { state: BREAKER_STATES[counted.breaker], openings: counted.breakerOpenings },
+    store: { away: counted.storeAway, outages: counted.storeOutages, awayMs: counted.storeAwayMs },
     connections: {
       open: counted.connectionsOpen,
       opened: counted.connectionsOpened,

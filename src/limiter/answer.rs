@@ -1,5 +1,6 @@
 //! What a limiter answers, and where the answers go.
 
+use super::availability::StoreChange;
 use crate::quota::Outcome;
 use crate::store::{Request, StoreError};
 
@@ -63,6 +64,11 @@ pub trait Sink: Send + Sync + 'static {
 
     /// A flush is over.
     fn counted(&self, ticket: Self::Ticket);
+
+    /// The store has gone away for the limiter, or is back.
+    fn store_changed(&self, change: StoreChange) {
+        let _ = change;
+    }
 }
 
 /// One request with its answer, or the reason there is none.

@@ -2,6 +2,7 @@
 //! decided here when the store is away, and noted in the journal until the store has been told.
 
 mod answer;
+mod availability;
 mod batch;
 pub mod breaker;
 mod denied;
@@ -15,10 +16,12 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 pub use answer::{Answer, Delivery, Sink, Source};
+pub use availability::StoreChange;
 pub use batch::{MAX_BATCH, MAX_WAITING};
 pub use fallback::{Fallback, Local, OnStoreError};
 pub use journal::Journal;
 
+use self::availability::Availability;
 use self::batch::{Batcher, Intake, Pending, Settler};
 use self::meter::Meter;
 use crate::quota::Rules;
@@ -83,11 +86,14 @@ impl<K: Sink> Limiter<K> {
         meter: Arc<Meter<K::Ticket>>,
     ) -> Self {
         let (asked, known) = (Arc::clone(&store), scope.clone());
+        let placed = Arc::clone(&store);
         let settler = Settler {
             fallback,
             sink,
             meter,
             part_of: Box::new(move |id| asked.part_of(&known, id)),
+            primary_of: Box::new(move |part| placed.primary_of(part)),
+            availability: Availability::default(),
         };
         let batcher = Batcher::start(runtime, store, scope, times.into(), settler);
         Self::Remote(Remote(Box::new(batcher)))

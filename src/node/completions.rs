@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
 use std::time::Duration;
 
 use napi::bindgen_prelude::{Float64Array, Function, FunctionRef, Unknown};
@@ -246,11 +247,18 @@ impl CompletionBuffer {
             return Ok(());
         }
         let again = WakeOnDrop(self.post.wake(env.raw())?);
-        if let Some(io) = IoThread::current() {
-            io.handle().spawn(async move {
-                tokio::time::sleep(PAUSE).await;
+        match IoThread::current() {
+            Some(io) => {
+                io.handle().spawn(async move {
+                    tokio::time::sleep(PAUSE).await;
+                    drop(again);
+                });
+            }
+            // The embedded store has none. Where the system grants no thread either, it is in this turn.
+            None => drop(thread::Builder::new().spawn(move || {
+                thread::sleep(PAUSE);
                 drop(again);
-            });
+            })),
         }
         Ok(())
     }

@@ -13,6 +13,8 @@ use super::bound::{Call, Callee};
 use super::completions::Post;
 use super::meters;
 use super::options::Settings;
+use super::outage_log::Away;
+use super::outages::OutageWriter;
 use super::record::{Event, write_answer};
 use super::stores::{self, MemoryHold, Purpose, SharedRedis};
 use super::trial;
@@ -51,6 +53,7 @@ struct Running {
     limiter: Limiter<Arc<Way>>,
     memory: MemoryHold,
     redis: Option<Arc<SharedRedis>>,
+    outages: Option<OutageWriter>,
 }
 
 impl Callee for Desk {
@@ -168,6 +171,27 @@ impl Desk {
         }
     }
 
+    /// As `log_away` of [`NativeLimiter`](super::limiter::NativeLimiter).
+    pub(super) fn log_away(&self, away: Away) -> bool {
+        self.logging(|outages| outages.away(away)).unwrap_or(false)
+    }
+
+    /// As `log_back` of [`NativeLimiter`](super::limiter::NativeLimiter).
+    pub(super) fn log_back(&self, lasted: Duration, decided: u64) -> Option<(Duration, u64)> {
+        self.logging(|outages| outages.back(lasted, decided))?
+    }
+
+    /// As `log_nothing` of [`NativeLimiter`](super::limiter::NativeLimiter).
+    pub(super) fn log_nothing(&self) {
+        self.logging(OutageWriter::leave);
+    }
+
+    /// `None`: it is closed, or has no store that can be away.
+    fn logging<R>(&self, log: impl FnOnce(&OutageWriter) -> R) -> Option<R> {
+        let running = self.running.borrow();
+        running.get()?.outages.as_ref().map(log)
+    }
+
     /// What tells this copy of the face from others.
     fn face(&self) -> usize {
         Arc::as_ptr(&self.way.completions) as usize
@@ -238,6 +262,7 @@ impl Desk {
                 limiter: Limiter::memory(rules, Arc::clone(&memory.local().logs), self.meter()),
                 memory,
                 redis: None,
+                outages: None,
             });
         };
         let purpose = local_to(config);
@@ -254,14 +279,21 @@ impl Desk {
             Fallback::new(self.settings.policy, rules, memory.local().clone()),
             Arc::new(Way {
                 completions: Arc::clone(&self.way.completions),
+                audience: Arc::clone(&self.way.audience),
                 _wake: wake,
                 ..*self.way
             }),
             self.meter(),
         );
+        let place = config.place().into();
         Ok(Running {
             limiter,
             memory,
+            outages: Some(OutageWriter::new(
+                (self.settings.scope.name.clone(), place),
+                Arc::clone(&self.way),
+                Arc::clone(&shared.io),
+            )),
             redis: Some(shared),
         })
     }

@@ -13,7 +13,8 @@ use super::completions::CompletionBuffer;
 use super::desk::Desk;
 use super::metrics::{TopAsker, asker};
 use super::options::{self, LimiterOptions, RedisOptions};
-use super::way::{AskJavaScript, Way};
+use super::outage_log::Away;
+use super::way::{AskJavaScript, Audience, Way};
 use crate::store::redis::{PasswordAnswer, PasswordSource};
 use crate::store::{ErrorKind, StoreError};
 
@@ -50,10 +51,40 @@ impl NativeLimiter {
             limiter: number,
             rules: settings.scope.rules,
             _wake: None,
+            audience: Arc::default(),
         };
         Ok(Self {
             desk: Rc::new(Desk::new(settings, redis, way, Rc::clone(post))),
         })
+    }
+
+    /// Whether somebody listens for its anomalies; else they are logged, as far as the process's log has room. Before the first
+    /// call nobody hears of them: a limiter that only tries the connection out has nothing to say.
+    #[napi]
+    pub fn set_listened(&self, listened: bool) {
+        self.desk.way.audience.set(listened);
+    }
+
+    /// The store has gone away for this limiter, and nobody listens: whether that is to be logged now. Where it is to be later,
+    /// a record comes then.
+    #[napi(catch_unwind)]
+    pub fn log_away(&self, code: String, shard: String) -> bool {
+        self.desk.log_away(Away { code, shard })
+    }
+
+    /// The store is back for this limiter, and nobody listens: for how many ms it was away and how many checks were decided,
+    /// over all limiters of the name. `null`: nothing is to be logged.
+    #[napi(catch_unwind)]
+    pub fn log_back(&self, lasted_ms: f64, decided: f64) -> Option<Vec<f64>> {
+        let lasted = Duration::from_millis(lasted_ms as u64);
+        let (lasted, decided) = self.desk.log_back(lasted, decided as u64)?;
+        Some(vec![lasted.as_millis() as f64, decided as f64])
+    }
+
+    /// A listener has heard of a change: it is not logged.
+    #[napi(catch_unwind)]
+    pub fn log_nothing(&self) {
+        self.desk.log_nothing();
     }
 
     /// Whether the embedded store decides.

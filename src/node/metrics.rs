@@ -32,6 +32,10 @@ pub struct MeterReading {
     /// 0 closed, 1 half-open, 2 open.
     pub breaker: u32,
     pub breaker_openings: f64,
+    /// Whether the store is away for a limiter of the name.
+    pub store_away: bool,
+    pub store_outages: f64,
+    pub store_away_ms: f64,
     pub connections_open: f64,
     pub connections_opened: f64,
     pub reconnects: f64,
@@ -94,6 +98,9 @@ fn reading(limiter: String, read: Reading) -> MeterReading {
         batch_sum: read.batches.sum as f64,
         breaker: read.breaker as u32,
         breaker_openings: read.openings as f64,
+        store_away: read.away,
+        store_outages: read.outages as f64,
+        store_away_ms: read.away_time.as_millis() as f64,
         connections_open: connections.open() as f64,
         connections_opened: connections.made() as f64,
         reconnects: connections.replacements() as f64,

@@ -1,6 +1,6 @@
 //! How an event looks in the mailbox: a row of numbers, and a text where numbers do not do.
 
-use crate::limiter::{Answer, Source};
+use crate::limiter::{Answer, Source, StoreChange};
 use crate::quota::{Id, Plan};
 use crate::store::StoreError;
 
@@ -47,6 +47,24 @@ pub enum Event {
         requests: u32,
         /// Requests that would have been ordinary.
         threshold: u32,
+        /// Whether it is one of those that are logged, where nobody listens.
+        logged: bool,
+    },
+    /// Anomalies have been reported that nobody listens for and that are not logged one by one: their number is to be logged.
+    MoreAnomalies,
+    /// The store has gone away for a limiter, or is back.
+    StoreChanged {
+        /// The face's number for the limiter.
+        limiter: u32,
+        /// What has changed.
+        change: StoreChange,
+    },
+    /// The store is still away, and that is to be logged now.
+    StillAway {
+        /// The face's number for the limiter.
+        limiter: u32,
+        /// Code and shard.
+        text: [String; 2],
     },
     /// A connect wants the password from the limiter's function.
     PasswordAsked {
@@ -74,6 +92,10 @@ const FAILED: f64 = 1.0;
 const ANOMALY: f64 = 2.0;
 const PASSWORD: f64 = 3.0;
 const TRIED: f64 = 4.0;
+const MORE_ANOMALIES: f64 = 5.0;
+const STORE_AWAY: f64 = 6.0;
+const STORE_BACK: f64 = 7.0;
+const STILL_AWAY: f64 = 8.0;
 
 /// Writes `event` into `record` and returns its text, if it has one.
 pub(super) fn write(event: Event, record: &mut [f64]) -> Option<Vec<String>> {
@@ -100,6 +122,7 @@ pub(super) fn write(event: Event, record: &mut [f64]) -> Option<Vec<String>> {
             plan,
             requests,
             threshold,
+            logged,
         } => (
             [ANOMALY, f64::from(limiter)],
             Some(vec![
@@ -107,8 +130,25 @@ pub(super) fn write(event: Event, record: &mut [f64]) -> Option<Vec<String>> {
                 plan.map_or("", Plan::name).to_owned(),
                 requests.to_string(),
                 threshold.to_string(),
+                u8::from(logged).to_string(),
             ]),
         ),
+        Event::MoreAnomalies => ([MORE_ANOMALIES, 0.0], Some(Vec::new())),
+        Event::StoreChanged { limiter, change } => {
+            let (kind, text) = match change {
+                StoreChange::Away { code, shard } => {
+                    (STORE_AWAY, vec![code.to_owned(), shard.unwrap_or_default()])
+                }
+                StoreChange::Back { lasted, decided } => (
+                    STORE_BACK,
+                    vec![lasted.as_millis().to_string(), decided.to_string()],
+                ),
+            };
+            ([kind, f64::from(limiter)], Some(text))
+        }
+        Event::StillAway { limiter, text } => {
+            ([STILL_AWAY, f64::from(limiter)], Some(text.to_vec()))
+        }
         Event::PasswordAsked {
             limiter,
             ticket,

@@ -43,6 +43,10 @@ impl Store for SharedRedis {
         self.store.part_of(scope, id)
     }
 
+    fn primary_of(&self, part: usize) -> Option<String> {
+        self.store.primary_of(part)
+    }
+
     async fn probe(&self, scope: &Scope, part: usize) -> Result<(), StoreError> {
         self.store.probe(scope, part).await
     }

@@ -1,11 +1,14 @@
 //! The way back of one limiter: answers become events of its copy of the face.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
+use super::anomaly_log::{AnomalyLog, Entry};
 use super::completions::Completions;
 use super::record::Event;
 use super::wake::Wake;
-use crate::limiter::{Delivery, Sink};
+use crate::limiter::{Delivery, Sink, StoreChange};
 use crate::quota::{Plan, Rules};
 use crate::store::redis::{PasswordAnswer, PasswordSource};
 use crate::store::{ErrorKind, Op, Request, StoreError};
@@ -26,6 +29,35 @@ pub struct Way {
     pub(super) rules: Rules,
     /// Held alone: what delivers over it may have something to tell.
     pub(super) _wake: Option<Arc<Wake>>,
+    /// Where its anomalies go.
+    pub(super) audience: Arc<Audience>,
+}
+
+/// Who hears of a limiter's anomalies: set by JavaScript, read where they are reported.
+#[derive(Debug, Default)]
+pub(super) struct Audience(AtomicU8);
+
+impl Audience {
+    /// Nobody: it only tries the connection out.
+    const NOBODY: u8 = 0;
+    /// The log, as far as it has room.
+    const LOG: u8 = 1;
+    /// A listener.
+    const LISTENER: u8 = 2;
+
+    /// Whether somebody `listens`; else they are logged.
+    pub(super) fn set(&self, listens: bool) {
+        let heard_by = if listens { Self::LISTENER } else { Self::LOG };
+        self.0.store(heard_by, Ordering::Relaxed);
+    }
+}
+
+static ANOMALY_LOG: Mutex<AnomalyLog> = Mutex::new(AnomalyLog::new());
+
+/// The process's, for all threads and all copies of the face.
+pub(super) fn anomaly_log() -> MutexGuard<'static, AnomalyLog> {
+    // Nothing panics while it is being changed.
+    ANOMALY_LOG.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Way {
@@ -37,12 +69,23 @@ impl Way {
         requests: u32,
     ) -> Option<Event> {
         let rule = self.rules.anomaly?;
+        let logged = match self.audience.0.load(Ordering::Relaxed) {
+            Audience::NOBODY => return None,
+            Audience::LISTENER => false,
+            // What is not logged costs no more than this: a flood of ids may report thousands a second.
+            _ => match anomaly_log().enter(Instant::now()) {
+                Entry::Line => true,
+                Entry::First => return Some(Event::MoreAnomalies),
+                Entry::Counted => return None,
+            },
+        };
         Some(Event::Anomaly {
             limiter: self.limiter,
             id: request.id.clone(),
             plan,
             requests,
             threshold: rule.threshold(request.limit),
+            logged,
         })
     }
 }
@@ -73,6 +116,13 @@ impl Sink for Arc<Way> {
     fn counted(&self, ticket: Ticket) {
         self.completions
             .push([Event::Counted { slot: ticket.slot }]);
+    }
+
+    fn store_changed(&self, change: StoreChange) {
+        self.completions.push([Event::StoreChanged {
+            limiter: self.limiter,
+            change,
+        }]);
     }
 }
 

@@ -27,6 +27,13 @@ pub enum Op {
     Denied(u32),
 }
 
+impl Op {
+    /// Whether it is a check.
+    pub fn takes_a_slot(self) -> bool {
+        matches!(self, Self::Check | Self::Limit)
+    }
+}
+
 /// One question to a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
@@ -89,6 +96,12 @@ pub trait Store: Send + Sync + 'static {
     fn part_of(&self, scope: &Scope, id: &Id) -> usize {
         let _ = (scope, id);
         0
+    }
+
+    /// Host and port of the primary of that part, as far as they are known.
+    fn primary_of(&self, part: usize) -> Option<String> {
+        let _ = part;
+        None
     }
 
     /// Tells one division into parts from another: it changes when an id's part may have.

@@ -236,6 +236,7 @@ impl<K: Sink, S> Drop for Batcher<K, S> {
     fn drop(&mut self) {
         let lanes = self.lanes.get_mut().unwrap_or_else(PoisonError::into_inner);
         lanes.iter().for_each(|lane| lane.close());
+        self.settler.leave();
     }
 }
 

@@ -6,8 +6,9 @@ use tokio::time::Instant;
 
 use super::queues::MAX_WAITING;
 use super::turn::Pending;
+use crate::limiter::availability::Availability;
 use crate::limiter::meter::Meter;
-use crate::limiter::{Answer, Delivery, Fallback, Sink, Source};
+use crate::limiter::{Answer, Delivery, Fallback, Sink, Source, StoreChange};
 use crate::quota::{Decision, Id, Outcome};
 use crate::store::{ErrorKind, Request, StoreError};
 
@@ -18,6 +19,10 @@ pub(in crate::limiter) struct Settler<K: Sink> {
     pub(in crate::limiter) meter: Arc<Meter<K::Ticket>>,
     /// The part of the store that has to hear of an id.
     pub(in crate::limiter) part_of: Box<dyn Fn(&Id) -> usize + Send + Sync>,
+    /// Host and port of a part's primary.
+    pub(in crate::limiter) primary_of: Box<dyn Fn(usize) -> Option<String> + Send + Sync>,
+    /// Which parts are away.
+    pub(in crate::limiter) availability: Availability,
 }
 
 impl<K: Sink> Settler<K> {
@@ -98,6 +103,9 @@ impl<K: Sink> Settler<K> {
         now: Instant,
     ) -> Result<Answer, StoreError> {
         self.meter.unanswered(request, &error);
+        if request.op.takes_a_slot() {
+            self.availability.decided();
+        }
         let part = (self.part_of)(&request.id);
         let answer = self.fallback.answer(part, request, error);
         match &answer {
@@ -105,6 +113,36 @@ impl<K: Sink> Settler<K> {
             Err(_) => self.meter.failed(request),
         }
         answer
+    }
+
+    /// The breaker of `part` is open, because of `error`. Called under the lock of its lane, so that it is told before the
+    /// breaker closes again.
+    pub(super) fn opened(&self, part: usize, error: &StoreError) {
+        let now = Instant::now();
+        self.availability.opened(part, now, || {
+            self.meter.store_away(now);
+            self.sink.store_changed(StoreChange::Away {
+                code: error.code(),
+                shard: (self.primary_of)(part),
+            });
+        });
+    }
+
+    /// The breaker of `part` is closed. Called under the lock of its lane.
+    pub(super) fn closed(&self, part: usize) {
+        let now = Instant::now();
+        self.availability.closed(part, now, |lasted, decided| {
+            self.meter.store_back(now);
+            let change = StoreChange::Back { lasted, decided };
+            self.sink.store_changed(change);
+        });
+    }
+
+    /// The limiter is closed.
+    pub(super) fn leave(&self) {
+        if self.availability.leave() {
+            self.meter.store_back(Instant::now());
+        }
     }
 
     /// Settles requests that are not asked, because of `error`.

@@ -4,6 +4,7 @@
 //! number is kept for an id but in [`Top`], which is bounded.
 
 mod histogram;
+mod outages;
 mod top;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
 pub use histogram::{Distribution, Histogram};
+use outages::Outages;
 pub use top::{Asker, Look, MAX_ASKERS, TURN_SECONDS, Top};
 
 use super::{Answer, Source};
@@ -39,6 +41,7 @@ pub struct Meter<T> {
     anomalies: AtomicU64,
     errors: [AtomicU64; ErrorKind::ALL.len()],
     openings: AtomicU64,
+    outages: Mutex<Outages>,
     latency: Histogram<{ LATENCIES.len() }>,
     batches: Histogram<{ SIZES.len() }>,
     top: Top<T>,
@@ -81,6 +84,12 @@ pub struct Reading {
     pub errors: [u64; ErrorKind::ALL.len()],
     /// How often a breaker has opened.
     pub openings: u64,
+    /// Whether the store is away for a limiter of the name.
+    pub away: bool,
+    /// How often it has gone away.
+    pub outages: u64,
+    /// How long it has been away, in all.
+    pub away_time: Duration,
     /// How long batches were under way until they were answered or given up, in microseconds.
     pub latency: Distribution,
     /// How many requests were in them.
@@ -117,6 +126,7 @@ impl<T: Clone> Meter<T> {
             anomalies: AtomicU64::new(0),
             errors: Default::default(),
             openings: AtomicU64::new(0),
+            outages: Mutex::default(),
             latency: Histogram::new(LATENCIES),
             batches: Histogram::new(SIZES),
             top: Top::new(window),
@@ -136,7 +146,7 @@ impl<T: Clone> Meter<T> {
         if outcome.count.anomaly().is_some() {
             add(&self.anomalies, 1);
         }
-        if !takes_a_slot(request.op) {
+        if !request.op.takes_a_slot() {
             return;
         }
         let allowed = outcome.decision.is_allowed();
@@ -148,7 +158,7 @@ impl<T: Clone> Meter<T> {
 
     /// `request` gets no decision.
     pub fn failed(&self, request: &Request) {
-        add(&self.failed, u64::from(takes_a_slot(request.op)));
+        add(&self.failed, u64::from(request.op.takes_a_slot()));
     }
 
     /// The store has not answered `request`, whatever becomes of it.
@@ -173,6 +183,16 @@ impl<T: Clone> Meter<T> {
         add(&self.openings, 1);
     }
 
+    /// The store has gone away for a limiter.
+    pub(super) fn store_away(&self, now: Instant) {
+        self.outages().away(now);
+    }
+
+    /// It is back for that limiter, or that has been closed.
+    pub(super) fn store_back(&self, now: Instant) {
+        self.outages().back(now);
+    }
+
     /// `gauge` is read with the rest, while it is there.
     pub(super) fn watch(&self, gauge: Weak<dyn Gauge>) {
         let mut gauges = self.gauges();
@@ -183,7 +203,11 @@ impl<T: Clone> Meter<T> {
     /// What it shows.
     pub fn read(&self) -> Reading {
         let gauges: Vec<_> = self.gauges().iter().filter_map(Weak::upgrade).collect();
+        let (away, outages, away_time) = self.outages().read(Instant::now());
         Reading {
+            away,
+            outages,
+            away_time,
             allowed: self.allowed.each_ref().map(get),
             denied: self.denied.each_ref().map(get),
             failed: get(&self.failed),
@@ -205,6 +229,11 @@ impl<T: Clone> Meter<T> {
     /// Forgets who asks, and goes on counting.
     pub fn forget_askers(&self) {
         self.top.clear();
+    }
+
+    fn outages(&self) -> MutexGuard<'_, Outages> {
+        // Nothing panics while they are being changed.
+        self.outages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn gauges(&self) -> MutexGuard<'_, Vec<Weak<dyn Gauge>>> {
@@ -243,11 +272,6 @@ fn look<'a, T>(request: &'a Request, ticket: &'a T, answer: &Answer) -> Look<'a,
         // Over the network a request takes 4 us, here less than 1; and here each look says how much is used.
         one_in_bits: if answer.source == Source::Redis { 5 } else { 8 },
     }
-}
-
-/// Whether it is a check; anything else is not counted as one.
-fn takes_a_slot(op: Op) -> bool {
-    matches!(op, Op::Check | Op::Limit)
 }
 
 fn add(counter: &AtomicU64, more: u64) {

@@ -131,6 +131,14 @@ impl RedisConfig {
         format!("{}:{}/{}", self.host, self.port, self.database)
     }
 
+    /// Host and port, as they are written.
+    pub(super) fn address(&self) -> String {
+        match self.host.contains(':') {
+            true => format!("[{}]:{}", self.host, self.port),
+            false => format!("{}:{}", self.host, self.port),
+        }
+    }
+
     /// The same for another node of the cluster.
     pub(super) fn at(&self, host: &str, port: u16) -> Self {
         Self {

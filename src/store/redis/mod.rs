@@ -139,6 +139,13 @@ impl Store for RedisStore {
         self.discovery.in_cluster(part).unwrap_or(0)
     }
 
+    fn primary_of(&self, part: usize) -> Option<String> {
+        match self.discovery.known() {
+            Some(Shape::Cluster(cluster)) => cluster.primary_of(part),
+            _ => Some(self.node.config().address()),
+        }
+    }
+
     fn division(&self) -> u64 {
         match self.discovery.known() {
             Some(Shape::Cluster(cluster)) => cluster.division(),

@@ -67,6 +67,7 @@ impl<K: Sink> Lane<K> {
             }
         };
         let (left, told) = state.queues.drain();
+        self.settler.opened(self.part, &error);
         drop(state);
         self.settler.meter.opened();
         self.denied.drop_counts();
@@ -116,7 +117,10 @@ impl<K: Sink> Lane<K> {
 
     /// It has been looked for, and does not decide yet.
     pub(in crate::limiter::batch) fn still_away(&self, error: StoreError) {
-        self.lock().breaker.still_open(error);
+        let mut state = self.lock();
+        // One that was only held until the store had been told is away from here on.
+        self.settler.opened(self.part, &error);
+        state.breaker.still_open(error);
     }
 
     /// The store has been told something that was decided here.
@@ -126,7 +130,9 @@ impl<K: Sink> Lane<K> {
 
     /// The store decides again.
     pub(in crate::limiter::batch) fn recovered(&self) {
-        self.lock().breaker.close();
+        let mut state = self.lock();
+        state.breaker.close();
+        self.settler.closed(self.part);
     }
 
     /// The search for the store has ended.

@@ -79,6 +79,13 @@ impl Cluster {
         self.topology.borrow().division()
     }
 
+    /// Host and port of that part's primary. `None`: it has none.
+    pub(super) fn primary_of(&self, part: usize) -> Option<String> {
+        let topology = self.topology.borrow();
+        let node = topology.shard(part)?.node.as_ref()?;
+        Some(node.config().address())
+    }
+
     /// The node to ask about an id.
     pub(super) fn node_of(&self, scope: &Scope, id: &Id) -> Option<Arc<Node>> {
         let slot = slot::of_written(|key| scope.name.write_key(id, key));

@@ -1,0 +1,151 @@
+//! Whether the store is away for a limiter: from the moment the breaker of one of its parts opens until all are closed.
+//!
+//! Time is passed in.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// A change of the store's state, as one limiter sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreChange {
+    /// No breaker was open, and now one is.
+    Away {
+        /// The code of the error that opened it.
+        code: &'static str,
+        /// Host and port of the primary, where it is known.
+        shard: Option<String>,
+    },
+    /// All breakers are closed again.
+    Back {
+        /// How long at least one was open.
+        lasted: Duration,
+        /// Checks that the policy decided, or rejected, meanwhile.
+        decided: u64,
+    },
+}
+
+/// The parts of a store that are away for one limiter.
+#[derive(Debug, Default)]
+pub(super) struct Availability {
+    state: Mutex<State>,
+    /// Checks that the policy has decided, or rejected, so far.
+    decided: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    away: BTreeSet<usize>,
+    /// When the first of them went, and how many checks had been decided by then.
+    since: Option<(Instant, u64)>,
+    /// The limiter has been closed.
+    left: bool,
+}
+
+impl Availability {
+    /// The policy has decided a check.
+    pub(super) fn decided(&self) {
+        self.decided.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The breaker of `part` is open at `now`. Calls `away` if the store was not away before: under the lock, so that
+    /// changes are told in their order.
+    pub(super) fn opened(&self, part: usize, now: Instant, away: impl FnOnce()) {
+        let mut state = self.lock();
+        if state.left || !state.away.insert(part) || state.since.is_some() {
+            return;
+        }
+        state.since = Some((now, self.decided.load(Ordering::Relaxed)));
+        away();
+    }
+
+    /// The breaker of `part` is closed at `now`. Calls `back` with how long the store was away, and how many checks were
+    /// decided meanwhile, if it was the last: under the lock.
+    pub(super) fn closed(&self, part: usize, now: Instant, back: impl FnOnce(Duration, u64)) {
+        let mut state = self.lock();
+        if !state.away.remove(&part) || !state.away.is_empty() {
+            return;
+        }
+        if let Some((since, before)) = state.since.take() {
+            let decided = self.decided.load(Ordering::Relaxed) - before;
+            back(now.saturating_duration_since(since), decided);
+        }
+    }
+
+    /// The limiter is closed: no change of it is told any more. Whether the store was away for it.
+    pub(super) fn leave(&self) -> bool {
+        let mut state = self.lock();
+        state.left = true;
+        state.away.clear();
+        state.since.take().is_some()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while the state is being changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn opens(store: &Availability, part: usize, now: Instant) -> bool {
+        let mut told = false;
+        store.opened(part, now, || told = true);
+        told
+    }
+
+    fn closes(store: &Availability, part: usize, now: Instant) -> Option<(Duration, u64)> {
+        let mut told = None;
+        store.closed(part, now, |lasted, decided| told = Some((lasted, decided)));
+        told
+    }
+
+    #[test]
+    fn away_with_the_first_part_and_back_with_the_last() {
+        let (store, begun) = (Availability::default(), Instant::now());
+        store.decided();
+        assert!(opens(&store, 2, begun));
+        store.decided();
+        assert!(!opens(&store, 0, begun + SECOND));
+        assert!(!opens(&store, 2, begun + SECOND), "it is away already");
+        store.decided();
+        assert_eq!(closes(&store, 2, begun + 2 * SECOND), None);
+        assert!(!opens(&store, 2, begun + 3 * SECOND), "it is still away");
+        assert_eq!(closes(&store, 2, begun + 4 * SECOND), None);
+        assert_eq!(
+            closes(&store, 0, begun + 5 * SECOND),
+            Some((5 * SECOND, 2)),
+            "what was decided before it went does not count"
+        );
+        assert_eq!(closes(&store, 0, begun + 6 * SECOND), None);
+    }
+
+    #[test]
+    fn each_outage_counts_anew() {
+        let (store, begun) = (Availability::default(), Instant::now());
+        for outage in 1..4_u32 {
+            let at = begun + outage * 10 * SECOND;
+            assert!(opens(&store, 0, at));
+            (0..outage).for_each(|_| store.decided());
+            let back = closes(&store, 0, at + outage * SECOND);
+            assert_eq!(back, Some((outage * SECOND, u64::from(outage))));
+        }
+    }
+
+    #[test]
+    fn a_limiter_that_was_closed_tells_nothing() {
+        let (store, begun) = (Availability::default(), Instant::now());
+        assert!(opens(&store, 1, begun));
+        assert!(store.leave());
+        assert_eq!(closes(&store, 1, begun + SECOND), None);
+        assert!(!opens(&store, 1, begun + SECOND));
+        assert!(!store.leave());
+    }
+}

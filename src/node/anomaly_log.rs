@@ -1,0 +1,153 @@
+//! Which anomalies are logged, where nobody listens: ten a second in a process, and then how many more there were. A static
+//! keeps count, for all threads, all limiters and all copies of the JavaScript face.
+//!
+//! Time is passed in.
+
+use std::time::{Duration, Instant};
+
+/// Lines in any second.
+const LINES: usize = 10;
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What becomes of an anomaly that nobody listens for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// It is logged.
+    Line,
+    /// It is counted, and whoever reported it has to see to it that the count is logged, a second later.
+    First,
+    /// It is counted.
+    Counted,
+}
+
+/// What has been logged in the last second, and what has not.
+#[derive(Debug)]
+pub(super) struct AnomalyLog {
+    /// When the last lines were, the oldest at `next`.
+    lines: [Option<Instant>; LINES],
+    next: usize,
+    /// Anomalies without a line.
+    more: u64,
+    /// When somebody was last asked to log their number.
+    asked: Option<Instant>,
+    /// When their number was last logged.
+    told: Option<Instant>,
+}
+
+impl AnomalyLog {
+    pub(super) const fn new() -> Self {
+        Self {
+            lines: [None; LINES],
+            next: 0,
+            more: 0,
+            asked: None,
+            told: None,
+        }
+    }
+
+    /// An anomaly has been reported.
+    pub(super) fn enter(&mut self, now: Instant) -> Entry {
+        let oldest = &mut self.lines[self.next];
+        if oldest.is_none_or(|oldest| since(oldest, now) >= SECOND) {
+            *oldest = Some(now);
+            self.next = (self.next + 1) % LINES;
+            return Entry::Line;
+        }
+        self.more += 1;
+        // Asked anew after a while: the thread that was asked may have ended.
+        if self
+            .asked
+            .is_some_and(|asked| since(asked, now) < 2 * SECOND)
+        {
+            return Entry::Counted;
+        }
+        self.asked = Some(now);
+        Entry::First
+    }
+
+    /// How many anomalies have no line, to be logged now. Nothing where it was logged less than a second ago: then how long to
+    /// wait. `at_once`: there is nobody who could wait.
+    pub(super) fn more(&mut self, now: Instant, at_once: bool) -> (u64, Duration) {
+        let told = self.told.map_or(SECOND, |told| since(told, now));
+        let wait = SECOND.saturating_sub(told);
+        if self.more == 0 {
+            self.asked = None;
+            return (0, Duration::ZERO);
+        }
+        if !wait.is_zero() && !at_once {
+            self.asked = Some(now);
+            return (0, wait);
+        }
+        self.asked = None;
+        self.told = Some(now);
+        (std::mem::take(&mut self.more), Duration::ZERO)
+    }
+}
+
+fn since(earlier: Instant, now: Instant) -> Duration {
+    now.saturating_duration_since(earlier)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn ten_lines_in_any_second_and_the_rest_is_counted() {
+        let begun = Instant::now();
+        let mut log = AnomalyLog::new();
+        let lines: Vec<_> = (0..5000)
+            .map(|n| begun + n * MS)
+            .filter(|&now| log.enter(now) == Entry::Line)
+            .collect();
+        assert_eq!(lines.len(), 50);
+        for pair in lines.windows(LINES + 1) {
+            assert!(pair[LINES] - pair[0] >= SECOND);
+        }
+        assert_eq!(log.more(begun + 5 * SECOND, false).0, 4950);
+    }
+
+    #[test]
+    fn few_anomalies_are_all_logged() {
+        let begun = Instant::now();
+        let mut log = AnomalyLog::new();
+        for n in 0..100 {
+            assert_eq!(log.enter(begun + n * 100 * MS), Entry::Line);
+        }
+        assert_eq!(log.more(begun + 100 * SECOND, true), (0, Duration::ZERO));
+    }
+
+    #[test]
+    fn the_rest_is_told_once_and_once_a_second() {
+        let begun = Instant::now();
+        let mut log = AnomalyLog::new();
+        let entries: Vec<_> = (0..100).map(|_| log.enter(begun)).collect();
+        assert_eq!(entries[9..12], [Entry::Line, Entry::First, Entry::Counted]);
+        assert_eq!(log.more(begun + SECOND, false), (90, Duration::ZERO));
+        assert_eq!(log.more(begun + SECOND, false), (0, Duration::ZERO));
+        (0..30).for_each(|_| _ = log.enter(begun + SECOND));
+        assert_eq!(log.more(begun + 1200 * MS, false), (0, 800 * MS));
+        assert_eq!(log.more(begun + 2000 * MS, false), (20, Duration::ZERO));
+    }
+
+    #[test]
+    fn at_once_where_nobody_can_wait() {
+        let begun = Instant::now();
+        let mut log = AnomalyLog::new();
+        (0..12).for_each(|_| _ = log.enter(begun));
+        assert_eq!(log.more(begun, false), (2, Duration::ZERO));
+        assert_eq!(log.enter(begun), Entry::First, "somebody is asked anew");
+        assert_eq!(log.more(begun + MS, true), (1, Duration::ZERO));
+    }
+
+    #[test]
+    fn somebody_else_is_asked_where_the_first_has_gone() {
+        let begun = Instant::now();
+        let mut log = AnomalyLog::new();
+        let entries = (0..4000).map(|n| (n, log.enter(begun + n * MS)));
+        let asked: Vec<_> = entries.filter(|(_, e)| *e == Entry::First).collect();
+        assert_eq!(asked, [(10, Entry::First), (2010, Entry::First)]);
+    }
+}

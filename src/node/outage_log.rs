@@ -1,0 +1,311 @@
+//! Which changes of a store's state are logged: one line when it goes away and one when it is back, for all limiters of a
+//! name in this process, on whatever threads. A static keeps them, so that all copies of the JavaScript face count as one.
+//!
+//! Time is passed in.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use crate::quota::Namespace;
+
+/// What begins so soon after the last pair of lines is held back. A store that comes and goes each second gives two lines in
+/// that time.
+pub(super) const QUIET: Duration = Duration::from_secs(10);
+
+/// A limiter's name and the place of its store.
+pub(super) type Key = (Namespace, Box<str>);
+
+/// Why a store is away, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Away {
+    /// The code of the error.
+    pub(super) code: String,
+    /// Host and port of the primary; empty: not known.
+    pub(super) shard: String,
+}
+
+/// What is to be done about a store that has gone away.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Line {
+    /// It is logged now.
+    Now,
+    /// It is logged then, if it is still away.
+    At(Instant),
+    /// Another limiter of the name has seen to it.
+    Known,
+}
+
+/// The outages that are logged. `W` is what a limiter logs through.
+pub(super) struct OutageLog<W> {
+    names: Option<HashMap<Key, Name<W>>>,
+}
+
+struct Name<W> {
+    /// The limiters that it is away for.
+    limiters: HashMap<u64, W>,
+    outage: Option<Outage>,
+    /// When the last pair of lines was complete.
+    last: Option<Instant>,
+}
+
+struct Outage {
+    begun: Instant,
+    away: Away,
+    logged: bool,
+    /// What limiters have decided that it is no longer away for.
+    decided: u64,
+}
+
+impl<W> Default for Name<W> {
+    fn default() -> Self {
+        Self {
+            limiters: HashMap::new(),
+            outage: None,
+            last: None,
+        }
+    }
+}
+
+impl<W: Clone> OutageLog<W> {
+    pub(super) const fn new() -> Self {
+        Self { names: None }
+    }
+
+    /// The store has gone away for `limiter`, which logs its changes.
+    pub(super) fn away(
+        &mut self,
+        key: &Key,
+        limiter: u64,
+        writer: W,
+        away: Away,
+        now: Instant,
+    ) -> Line {
+        let names = self.names.get_or_insert_default();
+        // Names may come and go.
+        names.retain(|_, name| name.outage.is_some() || name.quiet_until(now).is_some());
+        let name = names.entry(key.clone()).or_default();
+        let first = name.limiters.is_empty();
+        name.limiters.insert(limiter, writer);
+        if !first {
+            return Line::Known;
+        }
+        let quiet = name.quiet_until(now);
+        name.outage = Some(Outage {
+            begun: now,
+            away,
+            logged: quiet.is_none(),
+            decided: 0,
+        });
+        quiet.map_or(Line::Now, Line::At)
+    }
+
+    /// What was held back, and who logs it, if it is still true and its time has come.
+    pub(super) fn due(&mut self, key: &Key, now: Instant) -> Option<(W, Away)> {
+        let name = self.names.as_mut()?.get_mut(key)?;
+        if name.quiet_until(now).is_some() {
+            return None;
+        }
+        let outage = name.outage.as_mut().filter(|outage| !outage.logged)?;
+        let writer = name.limiters.values().next()?.clone();
+        outage.logged = true;
+        Some((writer, outage.away.clone()))
+    }
+
+    /// It is back for `limiter`, after `lasted`, in which the policy decided so many checks. For how long it was away for any
+    /// limiter of the name, and how many checks of all of them were decided, if that is to be logged.
+    pub(super) fn back(
+        &mut self,
+        key: &Key,
+        limiter: u64,
+        lasted: Duration,
+        decided: u64,
+        now: Instant,
+    ) -> Option<(Duration, u64)> {
+        let names = self.names.get_or_insert_default();
+        let name = names.entry(key.clone()).or_default();
+        if name.limiters.remove(&limiter).is_none() {
+            // A listener heard that it went, and has left since.
+            let alone = name.outage.is_none() && name.quiet_until(now).is_none();
+            return alone.then(|| {
+                name.last = Some(now);
+                (lasted, decided)
+            });
+        }
+        let outage = name.outage.as_mut()?;
+        outage.decided += decided;
+        if !name.limiters.is_empty() {
+            return None;
+        }
+        let outage = name.outage.take().filter(|outage| outage.logged)?;
+        name.last = Some(now);
+        let lasted = now.saturating_duration_since(outage.begun);
+        Some((lasted, outage.decided))
+    }
+
+    /// `limiter` is closed, or somebody listens to it by now: it logs nothing more of this outage.
+    pub(super) fn leave(&mut self, key: &Key, limiter: u64, now: Instant) {
+        let name = self.names.as_mut().and_then(|names| names.get_mut(key));
+        let Some(name) = name else { return };
+        if name.limiters.remove(&limiter).is_some()
+            && name.limiters.is_empty()
+            && name.outage.take().is_some_and(|outage| outage.logged)
+        {
+            // Limiters that are made for one check each would otherwise log a line each.
+            name.last = Some(now);
+        }
+    }
+}
+
+impl<W> Name<W> {
+    /// The end of the time in which nothing is logged, while it is to come.
+    fn quiet_until(&self, now: Instant) -> Option<Instant> {
+        self.last
+            .map(|last| last + QUIET)
+            .filter(|&until| until > now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn key(name: &str) -> Key {
+        (
+            Namespace::new(name.to_owned()).expect("a name"),
+            "127.0.0.1:6379/0".into(),
+        )
+    }
+
+    fn refused() -> Away {
+        Away {
+            code: "ECONNREFUSED".into(),
+            shard: "127.0.0.1:6379".into(),
+        }
+    }
+
+    struct Test {
+        log: OutageLog<u64>,
+        begun: Instant,
+    }
+
+    impl Test {
+        fn new() -> Self {
+            Self {
+                log: OutageLog::new(),
+                begun: Instant::now(),
+            }
+        }
+
+        fn at(&self, seconds: u32) -> Instant {
+            self.begun + seconds * SECOND
+        }
+
+        fn away(&mut self, limiter: u64, seconds: u32) -> Line {
+            let now = self.at(seconds);
+            self.log.away(&key("a"), limiter, limiter, refused(), now)
+        }
+
+        fn back(&mut self, limiter: u64, decided: u64, seconds: u32) -> Option<(Duration, u64)> {
+            let now = self.at(seconds);
+            self.log.back(&key("a"), limiter, SECOND, decided, now)
+        }
+
+        fn due(&mut self, seconds: u32) -> Option<u64> {
+            let now = self.at(seconds);
+            self.log.due(&key("a"), now).map(|(writer, _)| writer)
+        }
+    }
+
+    #[test]
+    fn limiters_of_one_name_give_one_pair_of_lines() {
+        let mut test = Test::new();
+        assert_eq!(test.away(1, 0), Line::Now);
+        assert_eq!(test.away(2, 1), Line::Known);
+        assert_eq!(test.back(1, 5, 2), None);
+        assert_eq!(test.away(1, 3), Line::Known);
+        assert_eq!(test.back(2, 7, 4), None);
+        assert_eq!(test.back(1, 1, 9), Some((9 * SECOND, 13)));
+    }
+
+    #[test]
+    fn names_and_places_are_apart() {
+        let mut test = Test::new();
+        assert_eq!(test.away(1, 0), Line::Now);
+        let now = test.at(0);
+        let mut away = |key: &Key, limiter| test.log.away(key, limiter, 0, refused(), now);
+        assert_eq!(away(&key("b"), 2), Line::Now);
+        let elsewhere = (key("a").0, "127.0.0.1:6380/0".into());
+        assert_eq!(away(&elsewhere, 3), Line::Now);
+    }
+
+    #[test]
+    fn soon_after_a_pair_it_is_held_back_and_logged_if_it_is_still_true() {
+        let mut test = Test::new();
+        assert_eq!(test.away(1, 0), Line::Now);
+        assert_eq!(test.back(1, 0, 5), Some((5 * SECOND, 0)));
+        // It comes and goes.
+        assert_eq!(test.away(1, 6), Line::At(test.at(15)));
+        assert_eq!(test.back(1, 3, 7), None);
+        assert_eq!(test.due(15), None);
+        assert_eq!(test.away(1, 14), Line::At(test.at(15)));
+        assert_eq!(test.due(14), None, "not yet");
+        assert_eq!(test.due(15), Some(1));
+        assert_eq!(test.due(15), None, "once");
+        assert_eq!(test.back(1, 4, 16), Some((2 * SECOND, 4)));
+        assert_eq!(test.away(1, 25), Line::At(test.at(26)));
+        assert_eq!(test.back(1, 4, 26), None);
+        assert_eq!(test.away(1, 27), Line::Now);
+    }
+
+    #[test]
+    fn another_limiter_of_the_name_logs_what_was_held_back() {
+        let mut test = Test::new();
+        test.away(1, 0);
+        test.back(1, 0, 1);
+        assert_eq!(test.away(1, 2), Line::At(test.at(11)));
+        assert_eq!(test.away(2, 3), Line::Known);
+        let now = test.at(4);
+        test.log.leave(&key("a"), 1, now);
+        assert_eq!(test.due(11), Some(2));
+        assert_eq!(test.back(2, 1, 12), Some((10 * SECOND, 1)));
+    }
+
+    #[test]
+    fn a_limiter_that_is_closed_while_the_store_is_away_logs_nothing_more() {
+        let mut test = Test::new();
+        assert_eq!(test.away(1, 0), Line::Now);
+        let now = test.at(1);
+        test.log.leave(&key("a"), 1, now);
+        // One for each check: a line each ten seconds, at most.
+        for second in 2..11 {
+            let limiter = u64::from(second);
+            assert_eq!(test.away(limiter, second), Line::At(test.at(11)));
+            let now = test.at(second);
+            test.log.leave(&key("a"), limiter, now);
+        }
+        assert_eq!(test.due(11), None);
+        assert_eq!(test.away(99, 11), Line::Now);
+    }
+
+    #[test]
+    fn back_is_logged_where_a_listener_heard_that_it_went() {
+        let mut test = Test::new();
+        assert_eq!(test.back(1, 8, 3), Some((SECOND, 8)));
+        assert_eq!(test.back(1, 8, 4), None, "soon after that");
+    }
+
+    #[test]
+    fn names_that_are_past_are_forgotten() {
+        let mut test = Test::new();
+        for name in 0..1000_u32 {
+            let key = key(&format!("n{name}"));
+            let now = test.at(name);
+            test.log.away(&key, 1, 1, refused(), now);
+            test.log.back(&key, 1, SECOND, 0, now);
+        }
+        let names = test.log.names.as_ref().map_or(0, HashMap::len);
+        assert!(names <= 11, "{names} are kept");
+    }
+}
