@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { join } from 'node:path';
-import { startRedis, type RedisServer } from '../support/redis';
+import { freePort, startRedis, type RedisServer } from '../support/redis';
 import { HANG_MS } from '../support/time';
 
 const PACKAGE = JSON.stringify(join(__dirname, '../..'));
@@ -57,6 +57,27 @@ test('an idle limiter with a live connection does not keep it', async () => {
   expect(await run(script, { REDIS_URL: redis.url })).toEqual({ code: 0, out: 'redis', err: '' });
 });
 
+test('neither does a line of the log that waits to be said', async () => {
+  const away = await freePort();
+  const script = `
+    const flood = new limits.RateLimiter({ name: 'flood', limit: 1, windowMs: 60000 });
+    const gone = new limits.RateLimiter({
+      name: 'gone', limit: 1, windowMs: 60000, timeoutMs: ${HANG_MS}, redis: { host: '127.0.0.1', port: ${away} } });
+    globalThis.kept = [flood, gone];
+    (async () => {
+      while (!gone.getMetrics().store.away) await gone.limit('x');
+      for (let i = 0; i < 3 * 50; i++) await flood.limit(i % 50);
+      await new Promise((resolve) => setImmediate(resolve));
+    })();`;
+  const { code, out, err } = await run(script);
+  expect({ code, out }).toEqual({ code: 0, out: '' });
+  const lines = err.split('\n');
+  expect(lines.filter((line) => line.includes('Redis is away'))).toHaveLength(1);
+  expect(lines.filter((line) => line.includes('Anomaly detected'))).toHaveLength(10);
+  // The one that says how many more has not been waited for.
+  expect(lines).toHaveLength(11);
+});
+
 test('process.exit with checks in flight is a clean end', async () => {
   const script = `
     for (let i = 0; i < 500; i++) limits.checkCreatorRateLimit(i).catch(() => {});
@@ -108,5 +129,5 @@ test('import and require give the same classes', async () => {
       for (const name of Object.keys(limits)) if (imported[name] !== limits[name]) throw new Error(name);
       console.log(Object.keys(limits).length);
     });`;
-  expect(await run(script)).toEqual({ code: 0, out: '18', err: '' });
+  expect(await run(script)).toEqual({ code: 0, out: '19', err: '' });
 });

@@ -2,6 +2,7 @@
 
 mod batches;
 mod breaker;
+mod changes;
 mod counting;
 mod deadline;
 mod denied;

@@ -1,0 +1,151 @@
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { startRedis, type RedisServer } from './support/redis';
+import { HANG_MS } from './support/time';
+
+// What the log has of anomalies that nobody listens for. Each in a process of its own: the bound is the process's.
+
+const PACKAGE = JSON.stringify(join(__dirname, '..'));
+
+let redis: RedisServer;
+beforeAll(async () => {
+  redis = await startRedis();
+});
+afterAll(() => redis.stop());
+
+/** Runs the body of an async function with `limits` and `flood` in it; the lines it printed, and those of its log. */
+async function run(script: string): Promise<{ out: string[]; log: string[] }> {
+  const head = `
+    const limits = require(${PACKAGE});
+    const options = { limit: 1, windowMs: 600000, timeoutMs: ${HANG_MS}, denyCacheMs: 0 };
+    /** Each of so many ids asks once more than is ordinary. */
+    async function flood(limiter, ids, first = 0) {
+      for (let round = 0; round < 3; round++)
+        await Promise.all(Array.from({ length: ids }, (_, i) => limiter.limit('id-' + (first + i))));
+    }`;
+  const child = spawn(process.execPath, ['-e', `${head}\n(async () => {${script}})();`], {
+    env: { ...process.env, REDIS_URL: '' },
+    timeout: HANG_MS,
+  });
+  let [out, err] = ['', ''];
+  child.stdout.on('data', (chunk) => (out += chunk));
+  child.stderr.on('data', (chunk) => (err += chunk));
+  const code = await new Promise((resolve) => child.once('close', resolve));
+  const [printed, log] = [out, err].map((text) => text.split('\n').filter(Boolean)) as [string[], string[]];
+  if (code !== 0) throw new Error(`it ended with ${code}: ${err}`);
+  return { out: printed, log };
+}
+
+const detected = (log: string[]) => log.filter((line) => line.startsWith('[AI Rate Limit] Anomaly detected { '));
+const more = (log: string[]) =>
+  log.flatMap((line) => /^\[AI Rate Limit\] (\d+) more anomal(?:y|ies) detected$/.exec(line)?.[1] ?? []).map(Number);
+const sum = (numbers: number[]) => numbers.reduce((a, b) => a + b, 0);
+
+describe.each(['memory', 'redis'])('on %s', (store) => {
+  const server = () => (store === 'redis' ? `redis: ${JSON.stringify({ url: redis.url })}` : '');
+
+  test('a flood is ten lines, and one at close() that says how many more', async () => {
+    const { out, log } = await run(`
+      const limiter = new limits.RateLimiter({ name: 'flood', ...options, ${server()} });
+      await flood(limiter, 3000);
+      await limiter.close();
+      console.log(limiter.getMetrics().anomalies);`);
+    expect(out).toEqual(['3000']);
+    // The machine may take longer than a second for it.
+    expect(detected(log).length).toBeGreaterThanOrEqual(10);
+    expect(detected(log).length).toBeLessThan(1000);
+    expect(detected(log).length + sum(more(log))).toBe(3000);
+    // Nothing else, and each of them is one line.
+    expect(detected(log).length + more(log).length).toBe(log.length);
+  });
+
+  test('with a listener each is told, and none logged', async () => {
+    const { out, log } = await run(`
+      const limiter = new limits.RateLimiter({ name: 'heard', ...options, ${server()} });
+      let heard = 0;
+      limiter.onAnomaly(() => heard++);
+      await flood(limiter, 3000);
+      while (heard < 3000) await new Promise((resolve) => setTimeout(resolve, 5));
+      await limiter.close();
+      console.log(heard);`);
+    expect(out).toEqual(['3000']);
+    expect(log).toEqual([]);
+  });
+});
+
+test('while the limiter stays open, the number comes by a timer, which fake timers do not reach', async () => {
+  const { log } = await run(`
+    const limiter = new limits.RateLimiter({ name: 'open', ...options });
+    const { setTimeout } = globalThis;
+    globalThis.setTimeout = () => { throw new Error('replaced'); };
+    let said = false;
+    const { warn } = console;
+    console.warn = (...line) => { said ||= / more /.test(line[0]); warn(...line); };
+    await flood(limiter, 50);
+    while (!said) await new Promise((resolve) => setTimeout(resolve, 5));`);
+  expect(detected(log)).toHaveLength(10);
+  expect(more(log)).toEqual([40]);
+});
+
+test('the bound is that of all limiters, threads and copies of the module, and nothing is lost', async () => {
+  const { log } = await run(`
+    const { Worker } = require('node:worker_threads');
+    const limiters = ['a', 'b'].map((name) => new limits.RateLimiter({ name, ...options }));
+    for (const path of Object.keys(require.cache)) if (!path.endsWith('.node')) delete require.cache[path];
+    const copy = require(${PACKAGE});
+    if (copy.RateLimiter === limits.RateLimiter) throw new Error('it is no copy');
+    limiters.push(new copy.RateLimiter({ name: 'c', ...options }));
+    const worker = new Worker(
+      'const { RateLimiter } = require(' + JSON.stringify(${PACKAGE}) + ');' + flood +
+      'const limiter = new RateLimiter({ name: "d", ...' + JSON.stringify(options) + ' });' +
+      'flood(limiter, 100).then(() => limiter.close());', { eval: true });
+    const ended = new Promise((resolve) => worker.once('exit', resolve));
+    await Promise.all(limiters.map((limiter) => flood(limiter, 100)));
+    await ended;
+    await Promise.all(limiters.map((limiter) => limiter.close()));`);
+  expect(detected(log).length + sum(more(log))).toBe(400);
+  expect(detected(log).length).toBeLessThan(100);
+});
+
+test('an id of any length and kind is one line, and forges none', async () => {
+  const { log } = await run(String.raw`
+    const limiter = new limits.RateLimiter({ name: 'lines', ...options });
+    for (const id of ['7\n[AI Rate Limit] forged', 'x'.repeat(256), '\u001b[2J', "'\u2028"])
+      for (let i = 0; i < 3; i++) await limiter.limit(id);
+    await limiter.close();`);
+  expect(detected(log)).toHaveLength(4);
+  expect(log).toHaveLength(4);
+  for (const line of log) expect(line).toMatch(/^[\x20-\x7e]+$/);
+  expect(log[1]).toContain(`creatorId: '${'x'.repeat(256)}', requestsIn5Min: 3, threshold: 2, timestamp: '2`);
+});
+
+test('a console that throws, or is none, breaks nothing', async () => {
+  const { out, log } = await run(`
+    const { console } = globalThis;
+    const { warn } = console;
+    console.warn = () => { throw new Error('no console'); };
+    const limiter = new limits.RateLimiter({ name: 'thrown', ...options });
+    await flood(limiter, 20);
+    await limiter.close();
+    console.warn = warn;
+    globalThis.console = undefined;
+    await flood(limiter, 20, 20);
+    await limiter.close();
+    globalThis.console = console;
+    console.log(limiter.getMetrics().anomalies);`);
+  expect(out).toEqual(['40']);
+  expect(log).toEqual([]);
+});
+
+test('a listener that has gone by the time it would hear: the log has it, within its bound', async () => {
+  const { log } = await run(`
+    const limiter = new limits.RateLimiter({ name: 'gone', ...options });
+    const off = limiter.onAnomaly(() => { throw new Error('it has gone'); });
+    const asked = [];
+    for (let i = 0; i < 3 * 30; i++) asked.push(limiter.limit(i % 30));
+    off();
+    await Promise.all(asked);
+    await limiter.close();`);
+  expect(detected(log)).toHaveLength(10);
+  expect(more(log)).toEqual([20]);
+});
