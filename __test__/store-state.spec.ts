@@ -12,9 +12,10 @@ import {
   type RateLimiterOptions,
   type StoreStateChange,
 } from '@huntaze/rate-limit';
+import { Cluster, SHARDS, SLOTS, slotOf } from './servers/index.cjs';
 import { freePort, startRedisOn, type RedisServer } from './support/redis';
 import { freshId } from './support/stores';
-import { HANG_MS, until } from './support/time';
+import { HANG_MS, pass, until } from './support/time';
 
 // Redis goes away and comes back: who is told of it, and what the log says where nobody is.
 
@@ -261,4 +262,45 @@ test('what was held back is said after ten seconds, if it is still true', async 
   redis = await startRedisOn(port);
   await askUntil(l, () => lines().length === 4);
   expect(lines()[3]).toContain('is back');
+});
+
+test('of a cluster, the first shard that goes and the last that is back', async () => {
+  // No replica takes over meanwhile.
+  const cluster = await Cluster.start({ nodeTimeoutMs: 60_000 });
+  try {
+    const name = freshId();
+    const l = limiter({ name, redis: { host: '127.0.0.1', port: cluster.seed, cluster: true }, timeoutMs: 1000 });
+    const heard = listen(l);
+    const shardOf = (id: string) => Math.floor((slotOf(`{${name}:${id}}`) * SHARDS) / SLOTS);
+    const idOf = (shard: number) => Array.from({ length: 1000 }, (_, i) => `${i}`).find((id) => shardOf(id) === shard)!;
+    const sourceOf = async (shard: number) => (await l.limit(idOf(shard))).source;
+    for (let shard = 0; shard < SHARDS; shard++) expect(await sourceOf(shard)).toBe('redis');
+    const ports = [await cluster.primary(1), await cluster.primary(2)] as const;
+    const asking = (...shards: number[]) =>
+      setInterval(() => shards.forEach((shard) => void sourceOf(shard).catch(() => {})), 20);
+    cluster.freeze(ports[0]);
+    let timer = asking(1);
+    await until(() => heard.length > 0);
+    expect(heard).toEqual([
+      { state: 'away', limiter: name, policy: 'local', code: 'ETIMEDOUT', shard: `127.0.0.1:${ports[0]}` },
+    ]);
+    expect(await sourceOf(0)).toBe('redis');
+    cluster.freeze(ports[1]);
+    clearInterval(timer);
+    timer = asking(2);
+    await until(() => l.getMetrics().breaker.openings === 2);
+    clearInterval(timer);
+    cluster.thaw(ports[0]);
+    for (const end = performance.now() + HANG_MS; (await sourceOf(1)) !== 'redis';) {
+      if (performance.now() > end) throw new Error('shard 1 is not back');
+      await pass(5);
+    }
+    expect(heard).toHaveLength(1);
+    cluster.thaw(ports[1]);
+    await until(() => heard.length > 1);
+    expect(heard).toHaveLength(2);
+    expect(heard[1]).toMatchObject({ state: 'back', limiter: name, policy: 'local' });
+  } finally {
+    await cluster.stop();
+  }
 });

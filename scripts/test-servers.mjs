@@ -34,8 +34,8 @@ const rust = [
  *  that becomes a replica and a primary again. */
 const faults = ['F1', 'F2b', 'F3'];
 
-/** Several processes on one quota, whole and exact; and what a developer sees of the server. */
-const specs = ['connection/redis', 'limiter', 'process/exactness'];
+/** Several processes on one quota, whole and exact; and what a developer sees of the server, and of its outages. */
+const specs = ['connection/redis', 'limiter', 'process/exactness', 'store-state'];
 
 const START_MS = 20_000;
 

@@ -28,8 +28,19 @@ export interface Servers {
   stop(): Promise<void>;
 }
 
-export declare const Cluster: { start(options: ServerOptions): Promise<Servers> };
+export interface ClusterServers extends Servers {
+  /** The port of a shard's primary. */
+  primary(shard: number): Promise<number>;
+  /** Stops a node as SIGSTOP does, and lets it go on. */
+  freeze(port: number): void;
+  thaw(port: number): void;
+}
+
+export declare const Cluster: { start(options: ServerOptions): Promise<ClusterServers> };
 export declare const Single: { start(options: ServerOptions): Promise<Servers> };
+/** The hash slot of a key. */
+export declare function slotOf(key: string): number;
+export declare const SLOTS: number;
 /** Primaries of a cluster. */
 export declare const SHARDS: number;
 /** The file of the authority that signed the servers' certificate. */
