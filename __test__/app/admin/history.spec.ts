@@ -1,7 +1,7 @@
 // What is kept of the past: 15 minutes, a sample a second, on the server and on the page, however long either runs.
 
 import { type LiveState, liveState } from '@/app/admin/rate-limits/live-state';
-import type { Sample, SeenAnomaly, StreamEvents } from '@/lib/admin/figures';
+import type { Sample, SeenAnomaly, SeenChange, StreamEvents } from '@/lib/admin/figures';
 import { observation } from '@/lib/admin/observation';
 import { startSampler } from '@/lib/admin/sampler';
 
@@ -29,8 +29,9 @@ test('the server reads once a second and keeps the newest 15 minutes', () => {
 describe('the page', () => {
   const sampleAt = (second: number) => ({ t: second * 1000 }) as Sample;
   const anomaly = (number: number) => ({ number }) as SeenAnomaly;
+  const change = (number: number) => ({ number }) as SeenChange;
   const stateWith = (figures: Partial<StreamEvents['history']>) =>
-    ({ link: 'live', figures: { samples: [], anomalies: [], ...figures } }) as unknown as LiveState;
+    ({ link: 'live', figures: { samples: [], anomalies: [], changes: [], ...figures } }) as unknown as LiveState;
 
   test('keeps the newest 15 minutes, the oldest first', () => {
     let state = stateWith({ samples: Array.from({ length: SECONDS - 1 }, (_, i) => sampleAt(i)) });
@@ -45,5 +46,11 @@ describe('the page', () => {
     let state = stateWith({});
     for (let number = 1; number <= 103; number++) state = liveState(state, { type: 'anomaly', data: anomaly(number) });
     expect(state.figures!.anomalies).toEqual(Array.from({ length: 100 }, (_, i) => anomaly(103 - i)));
+  });
+
+  test('keeps the newest 100 changes of the store, the newest first', () => {
+    let state = stateWith({});
+    for (let number = 1; number <= 103; number++) state = liveState(state, { type: 'store', data: change(number) });
+    expect(state.figures!.changes).toEqual(Array.from({ length: 100 }, (_, i) => change(103 - i)));
   });
 });

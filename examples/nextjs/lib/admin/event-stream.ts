@@ -65,6 +65,7 @@ function history(): StreamEvents['history'] {
     samples: observation.samples,
     totals: totalsOf(reading.metrics),
     anomalies: observation.anomalies,
+    changes: observation.changes,
     standing: observation.standing ?? null,
   };
 }

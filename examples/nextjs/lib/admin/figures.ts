@@ -1,6 +1,6 @@
 // What the server tells the page. Types alone, so that the page never imports the addon.
 
-import type { CreatorPlan, Metrics, TopCreator } from '@huntaze/rate-limit';
+import type { CreatorPlan, Metrics, StoreStateChange, TopCreator } from '@huntaze/rate-limit';
 
 /** One second of this process: rates are per second, times are Unix ms and ms. */
 export interface Sample {
@@ -51,6 +51,14 @@ export interface SeenAnomaly {
   readonly timestamp: string;
 }
 
+/** The store has gone away, or is back. */
+export interface SeenChange extends StoreStateChange {
+  /** Rises by one with each change of the process. */
+  readonly number: number;
+  /** When this process saw it, in Unix ms. */
+  readonly at: number;
+}
+
 /** The creators nearest to their quota. */
 export interface Standing {
   /** When the store was asked, in Unix ms. */
@@ -68,10 +76,12 @@ export interface StreamEvents {
     samples: readonly Sample[];
     totals: Totals;
     anomalies: readonly SeenAnomaly[];
+    changes: readonly SeenChange[];
     standing: Standing | null;
   };
   second: { facts: ProcessFacts; sample: Sample; totals: Totals };
   anomaly: SeenAnomaly;
+  store: SeenChange;
   standing: Standing;
 }
 

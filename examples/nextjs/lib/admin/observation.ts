@@ -1,7 +1,7 @@
 // What this process has seen, and who watches. On globalThis: Next.js bundles instrumentation and every route on its own,
 // and a variable of a module would exist once in each bundle.
 
-import type { Sample, SeenAnomaly, Standing, StreamEvents } from './figures';
+import type { Sample, SeenAnomaly, SeenChange, Standing, StreamEvents } from './figures';
 import type { Reading } from './sample';
 
 /** A stream that is told what happens; `data` is JSON already, so that many streams cost one encoding. */
@@ -14,8 +14,10 @@ export interface Observation {
   readonly since: number;
   readonly samples: Sample[];
   readonly anomalies: SeenAnomaly[];
+  readonly changes: SeenChange[];
   readonly watchers: Set<Watcher>;
   anomalyCount: number;
+  changeCount: number;
   reading?: Reading;
   standing?: Standing;
   askingStanding: boolean;
@@ -31,8 +33,10 @@ export const observation: Observation = (place[KEY] ??= {
   since: Date.now(),
   samples: [],
   anomalies: [],
+  changes: [],
   watchers: new Set(),
   anomalyCount: 0,
+  changeCount: 0,
   askingStanding: false,
   ending: false,
 });

@@ -5,6 +5,7 @@ import { getMetrics } from '@huntaze/rate-limit';
 import { listenForAnomalies } from './anomalies';
 import { HISTORY_SECONDS, type ProcessFacts } from './figures';
 import { observation, tellAll } from './observation';
+import { listenForOutages } from './outages';
 import { type Reading, sampleBetween, totalsOf } from './sample';
 import { askStanding } from './standing';
 import { storeKind } from './store-kind';
@@ -18,6 +19,7 @@ export function startSampler(): void {
   // Unref'd: looking on keeps no process alive.
   observation.timer = setInterval(tick, 1000).unref();
   listenForAnomalies();
+  listenForOutages();
   observation.reading = read();
 }
 

@@ -47,7 +47,7 @@ export function Dashboard() {
           {figures !== undefined && (
             <>
               <AnomalyList anomalies={figures.anomalies} total={figures.totals.anomalies} />
-              <StorePanel totals={figures.totals} store={figures.facts.store} />
+              <StorePanel totals={figures.totals} changes={figures.changes} store={figures.facts.store} />
             </>
           )}
         </div>

@@ -19,8 +19,8 @@ export type LiveAction =
   | { type: 'parked' }
   | { type: 'ended' };
 
-/** As many as the server keeps. */
-const ANOMALIES = 100;
+/** As many anomalies, and changes of the store, as the server keeps. */
+const KEPT = 100;
 
 export function liveState(state: LiveState, action: LiveAction): LiveState {
   // The server starts every stream with all it knows: after a restart, or on another process, nothing old is left over.
@@ -36,7 +36,9 @@ export function liveState(state: LiveState, action: LiveAction): LiveState {
       return { link: 'live', figures: { ...figures, facts, totals, samples: kept(figures.samples, sample) } };
     }
     case 'anomaly':
-      return { ...state, figures: { ...figures, anomalies: [action.data, ...figures.anomalies].slice(0, ANOMALIES) } };
+      return { ...state, figures: { ...figures, anomalies: [action.data, ...figures.anomalies].slice(0, KEPT) } };
+    case 'store':
+      return { ...state, figures: { ...figures, changes: [action.data, ...figures.changes].slice(0, KEPT) } };
     case 'standing':
       return { ...state, figures: { ...figures, standing: action.data } };
   }

@@ -1,7 +1,14 @@
-import type { ProcessFacts, Totals } from '@/lib/admin/figures';
+import type { ProcessFacts, SeenChange, Totals } from '@/lib/admin/figures';
 import { count } from './format';
+import { OutageList } from './outage-list';
 
-export function StorePanel({ totals, store }: { totals: Totals; store: ProcessFacts['store'] }) {
+interface StorePanelProps {
+  totals: Totals;
+  changes: readonly SeenChange[];
+  store: ProcessFacts['store'];
+}
+
+export function StorePanel({ totals, changes, store }: StorePanelProps) {
   const { breaker, connections, storeErrors } = totals;
   const errors = Object.entries(storeErrors).sort(([, a], [, b]) => b - a);
   return (
@@ -22,6 +29,8 @@ export function StorePanel({ totals, store }: { totals: Totals; store: ProcessFa
           <Pair name="Attempts that failed" value={count(connections.failed)} />
         </dl>
       )}
+      {/* It is there before the first change, or that one would not be read out. */}
+      {store === 'redis' && <OutageList changes={changes} />}
       {/* The page's own questions count as well: where the creators stand, and look-ups. */}
       {errors.length > 0 && (
         <table>

@@ -11,7 +11,7 @@ import { whileSeen } from './while-seen';
 const SILENCE_MS = 5000;
 const FIRST_RETRY_MS = 1000;
 const LAST_RETRY_MS = 10_000;
-const EVENTS = ['history', 'second', 'anomaly', 'standing'] as const;
+const EVENTS = ['history', 'second', 'anomaly', 'store', 'standing'] as const;
 
 /**
  * The figures of the stream as they come. EventSource gives up for good when it is answered with an error, as by a proxy

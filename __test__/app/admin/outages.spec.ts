@@ -1,0 +1,66 @@
+// What the application keeps of an outage, and logs: when the store went away and when it was back.
+
+import { checkCreatorRateLimit, close, configure } from '@huntaze/rate-limit';
+import { observation } from '@/lib/admin/observation';
+import { listenForOutages } from '@/lib/admin/outages';
+import { freePort, type RedisServer, startRedisOn } from '../../support/redis';
+import { freshId } from '../../support/stores';
+import { HANG_MS, until } from '../../support/time';
+
+let port: number;
+let redis: RedisServer | undefined;
+let warn: jest.SpyInstance;
+
+beforeAll(async () => {
+  port = await freePort();
+  warn = jest.spyOn(console, 'warn').mockImplementation(() => {});
+  configure({ redis: { host: '127.0.0.1', port }, onStoreError: 'open', timeoutMs: HANG_MS });
+  listenForOutages();
+});
+
+afterAll(async () => {
+  await close();
+  await redis?.stop();
+  warn.mockRestore();
+});
+
+/** Asks until it has seen so many changes. */
+async function changes(count: number): Promise<void> {
+  await until(() => {
+    void checkCreatorRateLimit(freshId());
+    return observation.changes.length === count;
+  });
+}
+
+test('an outage is two entries of the history, the newest first, and a line each', async () => {
+  await changes(1);
+  redis = await startRedisOn(port);
+  await changes(2);
+  expect(observation.changes).toEqual([
+    {
+      number: 2,
+      at: expect.any(Number),
+      state: 'back',
+      limiter: 'creator',
+      policy: 'open',
+      durationMs: expect.any(Number),
+      decided: expect.any(Number),
+    },
+    {
+      number: 1,
+      at: expect.any(Number),
+      state: 'away',
+      limiter: 'creator',
+      policy: 'open',
+      code: 'ECONNREFUSED',
+      shard: `127.0.0.1:${port}`,
+    },
+  ]);
+  const [back] = observation.changes;
+  expect(warn.mock.calls).toEqual([
+    [`[AI Rate Limit] Redis is away for creator: ECONNREFUSED at 127.0.0.1:${port}, policy open`],
+    [
+      `[AI Rate Limit] Redis is back for creator after ${back!.durationMs} ms: policy open, ${back!.decided} checks meanwhile`,
+    ],
+  ]);
+});
