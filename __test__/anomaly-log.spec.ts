@@ -149,3 +149,17 @@ test('a listener that has gone by the time it would hear: the log has it, within
   expect(detected(log)).toHaveLength(10);
   expect(more(log)).toEqual([20]);
 });
+
+test('listeners that fail each time do not flood the log', async () => {
+  const { out, log } = await run(`
+    const limiter = new limits.RateLimiter({ name: 'failing', ...options });
+    let heard = 0;
+    limiter.onAnomaly(() => { heard++; throw 'thrown'; });
+    limiter.onAnomaly(() => Promise.reject('rejected'));
+    const begun = performance.now();
+    await flood(limiter, 500);
+    while (heard < 500) await new Promise((resolve) => setTimeout(resolve, 5));
+    console.log(Math.ceil((performance.now() - begun) / 1000));`);
+  expect(log.length).toBeGreaterThanOrEqual(10);
+  expect(log.length).toBeLessThanOrEqual(10 * Number(out[0]));
+});

@@ -14,6 +14,9 @@ const ENTRY = { LOGGED: 0, FIRST: 1 };
 
 const SECOND_MS = 1000;
 
+/** Failures of listeners that are logged in a second: those that come after say the same. */
+const FAILURES = 10;
+
 /**
  * Those who want to hear of what happens to a limiter. With nobody there, the log does.
  *
@@ -25,6 +28,8 @@ class Listeners {
   /** @type {Set<(listened: boolean) => void>} */
   #followers = new Set();
   #kind;
+  /** Since when they are counted. */
+  #failures = { since: -Infinity, count: 0 };
 
   /** @param {string} kind What one of them is called in the log. */
   constructor(kind) {
@@ -85,7 +90,12 @@ class Listeners {
     for (const follower of this.#followers) follower(!this.isEmpty);
   }
 
-  #failed = (/** @type {unknown} */ error) => warn(`${this.#kind} failed`, error);
+  #failed = (/** @type {unknown} */ error) => {
+    const now = performance.now();
+    if (now - this.#failures.since >= SECOND_MS) this.#failures = { since: now, count: 0 };
+    // One that fails each time must not flood the log either.
+    if (this.#failures.count++ < FAILURES) warn(`${this.#kind} failed`, error);
+  };
 }
 
 /**

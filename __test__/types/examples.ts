@@ -14,6 +14,7 @@ import {
   getRateLimitStatus,
   observeMetrics,
   onAnomaly,
+  onStoreStateChange,
   prometheusMetrics,
   rateLimitHeaders,
   resetCreatorRateLimit,
@@ -32,6 +33,7 @@ import {
   type RateLimitStatus,
   type RateLimiterOptions,
   type RedisOptions,
+  type StoreStateChange,
 } from '../../index.js';
 
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -44,6 +46,9 @@ same<ReturnType<typeof getRateLimitStatus>, Promise<RateLimitStatus>>(true);
 same<ReturnType<typeof resetCreatorRateLimit>, Promise<void>>(true);
 same<ReturnType<typeof close>, Promise<void>>(true);
 same<ReturnType<typeof onAnomaly>, () => void>(true);
+same<ReturnType<typeof onStoreStateChange>, () => void>(true);
+same<StoreStateChange['state'], 'away' | 'back'>(true);
+same<StoreStateChange['policy'], 'local' | 'open' | 'closed' | 'throw'>(true);
 same<Awaited<ReturnType<RateLimiter['limit']>>, Decision>(true);
 same<Decision['source'], 'redis' | 'memory' | 'deny-cache' | 'local' | 'open' | 'closed'>(true);
 same<RateLimitError['code'], 'RATE_LIMITED'>(true);
@@ -53,6 +58,7 @@ same<ReturnType<typeof getMetrics>, Metrics>(true);
 same<ReturnType<RateLimiter['getMetrics']>, Metrics>(true);
 same<keyof Metrics['denied'], Decision['source']>(true);
 same<Metrics['breaker']['state'], 'closed' | 'half-open' | 'open'>(true);
+same<keyof Metrics['store'], 'away' | 'outages' | 'awayMs'>(true);
 same<ReturnType<typeof prometheusMetrics>, string>(true);
 same<ReturnType<typeof cloudWatchMetrics>, string>(true);
 
@@ -106,6 +112,14 @@ async function examples(): Promise<void> {
   void limiter.check('id', { cost: 3 });
   const off: () => void = limiter.onAnomaly((anomaly) => same<typeof anomaly, Anomaly>(true));
   off();
+  limiter.onStoreStateChange((change) => {
+    same<typeof change, StoreStateChange>(true);
+    same<typeof change.durationMs, number | undefined>(true);
+    // @ts-expect-error read only
+    change.decided = 1;
+  })();
+  // @ts-expect-error a listener is required
+  limiter.onStoreStateChange();
 
   const redis: RedisOptions[] = [
     { url: 'rediss://user:password@host:6379/0' },
