@@ -14,7 +14,7 @@ use super::desk::Desk;
 use super::metrics::{TopAsker, asker};
 use super::options::{self, LimiterOptions, RedisOptions};
 use super::outage_log::Away;
-use super::way::{AskJavaScript, Audience, Way};
+use super::way::{AskJavaScript, Way};
 use crate::store::redis::{PasswordAnswer, PasswordSource};
 use crate::store::{ErrorKind, StoreError};
 
