@@ -3,11 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
-
 use super::completions::Completions;
 use super::record::Event;
 use super::stores::SharedRedis;
+use crate::store::budget::Budget;
 use crate::store::redis::Trial;
 use crate::store::{ErrorKind, Scope, StoreError};
 
@@ -16,8 +15,8 @@ pub(super) fn start(redis: Arc<SharedRedis>, scope: Scope, budget: Duration, rep
     let io = Arc::clone(&redis.io);
     io.handle().spawn(async move {
         let late = || StoreError::new(ErrorKind::Timeout, "the trial was not over in time");
-        let tried = timeout(budget, redis.try_out(&scope)).await;
-        match tried.unwrap_or_else(|_| Err(late())) {
+        let tried = Budget::new(budget).within(redis.try_out(&scope)).await;
+        match tried.unwrap_or_else(|| Err(late())) {
             Ok(trial) => report.showed(trial),
             Err(error) => report.failed(&error),
         }

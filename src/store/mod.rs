@@ -1,5 +1,6 @@
 //! Where logs live: one port, and a tenant for each place.
 
+pub mod budget;
 mod error;
 mod memory;
 pub mod redis;

@@ -9,6 +9,7 @@ mod environment_host;
 mod environment_tls;
 mod environment_url;
 mod faults;
+mod frozen;
 mod gate;
 mod keys;
 mod login;

@@ -12,6 +12,7 @@ use super::flight::says_away;
 use super::lane::Lane;
 use super::settler::late;
 use crate::limiter::Sink;
+use crate::store::budget::Budget;
 use crate::store::{Replay, Store, StoreError};
 
 /// Probes in a row that must succeed.
@@ -107,8 +108,8 @@ pub(super) async fn recover<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>)
 async fn probe<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>) -> Result<(), StoreError> {
     for _ in 0..PROBES {
         let answer = route.store.probe(&route.scope, lane.part);
-        let answer = timeout(lane.timeout.max(PROBE), answer).await;
-        answer.unwrap_or_else(|_| Err(late()))?;
+        let answer = Budget::new(lane.timeout.max(PROBE)).within(answer).await;
+        answer.unwrap_or_else(|| Err(late()))?;
     }
     Ok(())
 }
@@ -178,7 +179,8 @@ async fn tell<K: Sink, S: Store>(
         }
     };
     let telling = route.store.replay_in_pieces(&route.scope, replays, land);
-    let in_time = timeout(CALL.max(lane.timeout * 2), telling).await;
+    let budget = Budget::new(CALL.max(lane.timeout * 2));
+    let in_time = budget.within(telling).await;
     let in_time = in_time.map_or(Ok(false), |told| told.map(|()| true))?;
     let results = std::mem::take(&mut *lock());
     Ok((results, in_time))

@@ -13,7 +13,6 @@ use redis::{AsyncConnectionConfig, RedisConnectionInfo};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
 
 use super::config::{Credentials, RedisConfig, Secret};
 use super::doubtful::Doubtful;
@@ -24,6 +23,7 @@ use super::overhear::{Overheard, Signs};
 use super::password::with_fresh;
 use super::resolve::Resolver;
 use super::{reply, tls};
+use crate::store::budget::Budget;
 use crate::store::{ErrorKind, StoreError};
 
 /// A peer that vanished is noticed after this long without an answer: TCP's own default is two hours.
@@ -64,28 +64,50 @@ impl Way {
 /// Connects within the budget. Several passwords are tried in order, each on a connection of its own; so is the one that a
 /// source gives after the server has refused its first.
 pub(super) async fn connect(config: &RedisConfig, way: &Way) -> Result<Connected, StoreError> {
-    let signs = Arc::default();
-    let until = Instant::now() + config.connect_timeout;
-    let made = timeout_at(until, attempt_all(config, way, &signs, until)).await;
-    let made = made.unwrap_or_else(|_| Err(late(config, &signs)));
+    let mut made = connect_once(config, way).await;
+    // What broke while this process stood still says nothing of the server. Once: a process that is stopped again and again
+    // has to come to an end, too.
+    if matches!(&made, Err(failure) if failure.stood_still && !failure.error.is_an_answer()) {
+        made = connect_once(config, way).await;
+    }
     if made.is_ok() {
         way.understood.store(true, Ordering::Relaxed);
     }
-    made
+    made.map_err(|failure| failure.error)
+}
+
+/// Why one attempt failed.
+struct Failure {
+    error: StoreError,
+    /// The process was stopped meanwhile.
+    stood_still: bool,
+}
+
+async fn connect_once(config: &RedisConfig, way: &Way) -> Result<Connected, Failure> {
+    let signs = Arc::default();
+    let budget = Budget::new(config.connect_timeout);
+    let made = budget
+        .within(attempt_all(config, way, &signs, &budget))
+        .await;
+    made.unwrap_or_else(|| Err(late(config, &signs, &budget)))
+        .map_err(|error| Failure {
+            error,
+            stood_still: budget.stood_still(),
+        })
 }
 
 async fn attempt_all(
     config: &RedisConfig,
     way: &Way,
     signs: &Arc<Signs>,
-    until: Instant,
+    budget: &Budget,
 ) -> Result<Connected, StoreError> {
     let passwords = match &config.credentials {
         Credentials::Passwords(list) => list,
         Credentials::Source(source) => {
             let attempt =
                 |password| async move { attempt(config, way, signs, Some(&password)).await };
-            return with_fresh(&**source, until, attempt).await;
+            return with_fresh(&**source, budget, attempt).await;
         }
     };
     let mut last = match passwords.split_first() {
@@ -153,9 +175,10 @@ async fn understood<T>(
     signs: &Signs,
 ) -> Result<T, StoreError> {
     let mut made = pin!(made);
-    let made = match timeout(config.connect_timeout / 2, &mut made).await {
-        Ok(made) => made,
-        Err(_) => {
+    let half = Budget::new(config.connect_timeout / 2);
+    let made = match half.within(&mut made).await {
+        Some(made) => made,
+        None => {
             let proven = async {
                 let mistaken = mistaken(config, address).await;
                 mistaken.filter(|_| signs.is_silent())
@@ -181,8 +204,9 @@ async fn understood<T>(
 }
 
 /// The error for a connect that is not done at the end of its budget.
-fn late(config: &RedisConfig, signs: &Signs) -> StoreError {
+fn late(config: &RedisConfig, signs: &Signs, budget: &Budget) -> StoreError {
     let what = match (signs.is_silent(), &config.tls) {
+        _ if budget.stood_still() => "; this process was stopped meanwhile",
         (false, _) => "",
         (true, Some(_)) => {
             ": the server takes connections and does not answer the TLS handshake; it hangs, or does not speak TLS on \
@@ -193,7 +217,7 @@ fn late(config: &RedisConfig, signs: &Signs) -> StoreError {
              or set tls)"
         }
     };
-    let budget = config.connect_timeout.as_millis();
+    let budget = budget.whole().as_millis();
     StoreError::new(
         ErrorKind::Timeout,
         format!("no connection within {budget} ms{what}"),
@@ -206,13 +230,14 @@ async fn open(config: &RedisConfig, way: &Way) -> Result<(TcpStream, SocketAddr)
     let share = config.connect_timeout / addresses.len().max(1) as u32;
     let mut failure = None;
     for address in addresses {
-        match timeout(share, TcpStream::connect(address)).await {
-            Ok(Ok(tcp)) => {
+        let share = Budget::new(share);
+        match share.within(TcpStream::connect(address)).await {
+            Some(Ok(tcp)) => {
                 tune(&tcp).map_err(broken)?;
                 return Ok((tcp, address));
             }
-            Ok(Err(e)) => failure = Some(broken(e)),
-            Err(_) => failure = Some(broken(io::ErrorKind::TimedOut.into())),
+            Some(Err(e)) => failure = Some(broken(e)),
+            None => failure = Some(broken(io::ErrorKind::TimedOut.into())),
         }
         way.doubtful.doubt(address);
     }

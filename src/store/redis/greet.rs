@@ -4,20 +4,24 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, RedisError};
-use tokio::time::timeout;
 
 use super::config::{RedisConfig, Secret};
 use super::reply;
+use crate::store::budget::Budget;
 use crate::store::{ErrorKind, StoreError};
 
 /// Whether the server answers on `connection` within `patience`, whatever it says.
 pub(super) async fn is_alive(connection: &MultiplexedConnection, patience: Duration) -> bool {
     let mut connection = connection.clone();
     let ping = redis::cmd("PING");
-    match timeout(patience, ping.query_async::<()>(&mut connection)).await {
-        Ok(Ok(())) => true,
-        Ok(Err(error)) => is_an_answer(&error),
-        Err(_) => false,
+    let patience = Budget::new(patience);
+    match patience
+        .within(ping.query_async::<()>(&mut connection))
+        .await
+    {
+        Some(Ok(())) => true,
+        Some(Err(error)) => is_an_answer(&error),
+        None => false,
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use redis::aio::MultiplexedConnection;
 use tokio::sync::{Mutex, watch};
-use tokio::time::timeout_at;
 
 use super::config::{Credentials, RedisConfig, Secret};
 use super::connect::{Connected, Way, connect};
@@ -17,6 +16,7 @@ use super::greet::{is_alive, log_in};
 use super::login::{Login, Moment};
 use super::password::with_fresh;
 use super::pulse::Pulse;
+use crate::store::budget::Budget;
 use crate::store::{ErrorKind, StoreError};
 
 /// What the connections to one server have in common.
@@ -116,15 +116,15 @@ impl Place {
             return Ok(());
         };
         let moment = Moment::now();
-        let until = tokio::time::Instant::now() + self.config.connect_timeout;
+        let budget = Budget::new(self.config.connect_timeout);
         let username = self.config.username.as_deref();
-        let renewal = with_fresh(&**source, until, |password: Secret| async move {
+        let renewal = with_fresh(&**source, &budget, |password: Secret| async move {
             live.pulse.sent();
             let answer = log_in(&mut live.connection.clone(), username, Some(&password)).await;
             live.pulse.heard();
             answer
         });
-        let renewed = timeout_at(until, renewal).await.unwrap_or_else(|_| {
+        let renewed = budget.within(renewal).await.unwrap_or_else(|| {
             live.pulse.given_up();
             let message = "AUTH has not been answered within the budget of a connect";
             Err(StoreError::new(ErrorKind::Timeout, message))

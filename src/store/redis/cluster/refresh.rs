@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::Cluster;
 use super::slot::SLOTS;
 use super::topology::Slots;
+use crate::store::budget::Budget;
 use crate::store::redis::node::Node;
 use crate::store::redis::reply;
 use crate::store::{ErrorKind, StoreError};
@@ -171,7 +172,8 @@ async fn look(cluster: &Cluster) {
 
 /// Asks `node`, and adds what it tells to `views`. Whether that is enough to go by.
 async fn hear(cluster: &Cluster, node: &Arc<Node>, views: &mut Views) -> bool {
-    let Ok(Ok(membership)) = timeout(PATIENCE, ask_for_slots(node)).await else {
+    let asked = Budget::new(PATIENCE).within(ask_for_slots(node)).await;
+    let Some(Ok(membership)) = asked else {
         return false;
     };
     match membership {

@@ -1,0 +1,147 @@
+//! A time limit that counts only while this process runs.
+//!
+//! A process that is stopped (SIGSTOP, a frozen Lambda, a paused container) finds its timers expired when it goes on, before it
+//! has read what came meanwhile. A plain timeout would then blame a server that has answered long ago.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+/// The time is looked at in steps of a fifth of the whole, this long at most. A step that took more than twice its length
+/// counts as twice: a busy machine delays a timer by some 10 ms.
+const STEPS: u32 = 5;
+const LONGEST_STEP: Duration = Duration::from_millis(50);
+const SHORTEST_STEP: Duration = Duration::from_millis(1);
+
+/// The time that something may take. Several may wait for its end.
+pub struct Budget {
+    whole: Duration,
+    step: Duration,
+    state: Mutex<State>,
+}
+
+struct State {
+    left: Duration,
+    looked: Instant,
+    stood_still: bool,
+}
+
+impl Budget {
+    /// One that begins now.
+    pub fn new(whole: Duration) -> Self {
+        Self {
+            whole,
+            step: (whole / STEPS).clamp(SHORTEST_STEP, LONGEST_STEP),
+            state: Mutex::new(State {
+                left: whole,
+                looked: Instant::now(),
+                stood_still: false,
+            }),
+        }
+    }
+
+    /// All of it.
+    pub fn whole(&self) -> Duration {
+        self.whole
+    }
+
+    /// The output of `future`, or `None` if that has none before the end.
+    pub async fn within<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            output = future => Some(output),
+            () = self.end() => None,
+        }
+    }
+
+    /// Whether the process was stopped since the beginning.
+    pub fn stood_still(&self) -> bool {
+        self.look().stood_still
+    }
+
+    async fn end(&self) {
+        let mut step = pin!(sleep(self.step.min(self.look().left)));
+        poll_fn(|context| {
+            loop {
+                // At each poll: of several that wait for the end, the innermost is polled first, and is to see it first.
+                let left = self.look().left;
+                if left.is_zero() {
+                    return Poll::Ready(());
+                }
+                ready!(step.as_mut().poll(context));
+                step.as_mut().reset(Instant::now() + self.step.min(left));
+            }
+        })
+        .await;
+    }
+
+    fn look(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it is being changed.
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let most = self.step * 2;
+        let passed = now.saturating_duration_since(state.looked);
+        state.looked = now;
+        state.left = state.left.saturating_sub(passed.min(most));
+        state.stood_still |= passed > most;
+        state
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use tokio::time::advance;
+
+    use super::*;
+
+    const WHOLE: Duration = Duration::from_millis(800);
+
+    #[tokio::test(start_paused = true)]
+    async fn it_ends_when_its_time_has_passed() {
+        let (budget, begun) = (Budget::new(WHOLE), Instant::now());
+        assert_eq!(budget.within(pending::<()>()).await, None);
+        assert_eq!(begun.elapsed(), WHOLE);
+        assert!(!budget.stood_still());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stop_takes_two_steps_at_most() {
+        let budget = Budget::new(WHOLE);
+        advance(Duration::from_secs(3600)).await;
+        let begun = Instant::now();
+        assert_eq!(budget.within(pending::<()>()).await, None);
+        assert_eq!(begun.elapsed(), WHOLE - 2 * LONGEST_STEP);
+        assert!(budget.stood_still());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_short_one_outlives_a_stop_too() {
+        let budget = Budget::new(Duration::from_millis(50));
+        advance(Duration::from_secs(2)).await;
+        let answer = budget.within(sleep(Duration::from_millis(20))).await;
+        assert_eq!(answer, Some(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_innermost_sees_the_end_first() {
+        let budget = Budget::new(WHOLE);
+        sleep(Duration::from_millis(7)).await;
+        let inner = async {
+            sleep(Duration::from_millis(13)).await;
+            budget.within(pending::<()>()).await
+        };
+        assert_eq!(budget.within(inner).await, Some(None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_there_at_the_end_counts() {
+        let budget = Budget::new(Duration::ZERO);
+        assert_eq!(budget.within(ready(7)).await, Some(7));
+    }
+}
