@@ -249,7 +249,7 @@ class Open {
     if (trial === undefined) throw configError(this.#building ? BUILDING : EMBEDDED);
     const [host, port] = this.#native.place;
     const [code, ...rest] = await trial;
-    if (code !== '') return { host, port: Number(port), error: { code, message: rest[0] } };
+    if (code !== '') return { host, port: Number(port), error: { code, message: rest[0], reason: rest[1] } };
     const [version, key, value, ...steps] = rest;
     const [pingMs, setMs, getMs, deleteMs] = steps.map(Number);
     return { host, port: Number(port), version: version || undefined, key, value, pingMs, setMs, getMs, deleteMs };

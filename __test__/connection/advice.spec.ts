@@ -3,6 +3,8 @@ import { join } from 'node:path';
 
 const { adviceFor, CODES } = require('../../face/connection/advice.js');
 
+const { REASONS } = require('../../face/connection/reasons.js');
+
 const ROOT = join(__dirname, '../..');
 const HIDDEN = { host: 'the configured host', port: 'its port', address: 'the configured host and port' };
 
@@ -16,8 +18,20 @@ test('there is advice for every code, and for no other', () => {
   expect([...CODES].sort()).toEqual(['ERR_RATE_LIMIT_CONFIG', ...storeCodes].sort());
 });
 
-test.each<string>([...CODES, 'UNKNOWN'])('%s: a meaning, causes and steps, each of them a sentence', (code) => {
-  const { meaning, causes, steps, retryable } = adviceFor(code);
+test('there is advice for every reason, and for no other', () => {
+  const reasons = [...readFileSync(join(ROOT, 'src/store/error.rs'), 'utf8').matchAll(/=> "([a-z-]+)"/g)];
+  expect(Object.keys(REASONS).sort()).toEqual(reasons.map((match) => match[1]!).sort());
+});
+
+test('a reason goes before its code, and one that nobody knows changes nothing', () => {
+  expect(adviceFor('PROTOCOL', 'database')).toBe(REASONS.database);
+  expect(adviceFor('PROTOCOL', '')).toBe(adviceFor('PROTOCOL'));
+  expect(adviceFor('PROTOCOL', 'constructor')).toBe(adviceFor('PROTOCOL'));
+});
+
+const advised = [...CODES, 'UNKNOWN', ...Object.keys(REASONS)];
+test.each<string>(advised)('%s: a meaning, causes and steps, each of them a sentence', (code) => {
+  const { meaning, causes, steps, retryable } = adviceFor(code, code);
   expect(typeof retryable).toBe('boolean');
   expect(causes.length).toBeGreaterThan(0);
   expect(steps(HIDDEN).length).toBeGreaterThan(0);

@@ -171,3 +171,26 @@ test('where no Redis is configured, that is what is wrong', async () => {
     Object.assign(process.env, saved);
   }
 });
+
+test('a database that the server does not have is named, and the advice is about it', async () => {
+  creators({ url: server.url, password: PASSWORD, database: 4711 });
+  const report = (await testConnection({ ...PATIENT, details: true })) as ConnectionFailure;
+  expect(report).toMatchObject({ code: 'PROTOCOL', meta: { retryable: false } });
+  expect(report.error).toContain('no database 4711');
+  expect(report.troubleshooting.nextSteps.join(' ')).toMatch(/database/);
+  expect(report.troubleshooting.possibleCauses.join(' ')).not.toMatch(/Something else than Redis/);
+});
+
+test('a password given to a server that has none is no rotation', async () => {
+  const open = await startRedis();
+  try {
+    creators({ url: open.url, password: PASSWORD });
+    const report = (await testConnection({ ...PATIENT, details: true })) as ConnectionFailure;
+    expect(report).toMatchObject({ code: 'WRONGPASS', meta: { retryable: false } });
+    expect(report.error).toContain('the server has none');
+    expect(report.troubleshooting.nextSteps.join(' ')).not.toMatch(/rotate/i);
+    expect(JSON.stringify(report)).not.toContain(PASSWORD);
+  } finally {
+    await open.stop();
+  }
+});

@@ -5,6 +5,8 @@
 //
 // A stranger may read all of this: no text names a place but by `at`, who says no more than the asker may know.
 
+const { REASONS } = require('./reasons.js');
+
 const VPC = 'Check that the application runs in the VPC of the cache, or that its network has a route there.';
 
 /**
@@ -98,10 +100,12 @@ const ADVICE = {
       'An alias of the endpoint is used, which its certificate does not have.',
       'TLS was spoken to a port without in-transit encryption, or plain text to one that has it.',
       'The server speaks no version from TLS 1.2 on, or wants a certificate of its clients.',
+      'The server shows the certificate of an authority itself, as openssl req -x509 makes it.',
+      'The file that NODE_EXTRA_CA_CERTS names cannot be read, or has no certificate in it.',
     ],
     steps: (at) => [
       `Compare ${at.host} with the endpoint that the ElastiCache console shows, or set redis.tls.servername to that.`,
-      'Give an authority of your own in NODE_EXTRA_CA_CERTS or redis.tls.ca.',
+      'Give an authority of your own in NODE_EXTRA_CA_CERTS or redis.tls.ca, and have it sign a certificate for the server.',
       'With in-transit encryption, set ELASTICACHE_REDIS_TLS=true or use a rediss:// URL.',
       'Without it, leave ELASTICACHE_REDIS_TLS unset and use redis:// in place of rediss://.',
       'Read what an operator is told: it says which of these it is.',
@@ -258,8 +262,12 @@ const UNKNOWN = {
   retryable: true,
 };
 
-/** @param {string} code */
-function adviceFor(code) {
+/**
+ * @param {string} code
+ * @param {string} [reason] what the code does not tell apart
+ */
+function adviceFor(code, reason = '') {
+  if (Object.hasOwn(REASONS, reason)) return REASONS[reason];
   return Object.hasOwn(ADVICE, code) ? ADVICE[code] : UNKNOWN;
 }
 

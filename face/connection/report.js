@@ -58,14 +58,14 @@ function success(trial, asked) {
 }
 
 /**
- * @param {{ code: string, message: string }} error
+ * @param {{ code: string, message: string, reason?: string }} error
  * @param {Tried} trial
  * @param {Asked} asked
  * @returns {ConnectionFailure}
  */
-function failure({ code, message }, trial, asked) {
+function failure({ code, message, reason }, trial, asked) {
   const timestamp = new Date().toISOString();
-  const { meaning, causes, steps, retryable } = adviceFor(code);
+  const { meaning, causes, steps, retryable } = adviceFor(code, reason);
   const configuration = code === CONFIG;
   return {
     success: false,

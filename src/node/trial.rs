@@ -40,9 +40,11 @@ impl Reporting {
         self.slot = None;
     }
 
-    /// It could not be done, and why: code and message.
+    /// It could not be done, and why: code, message, and what the code does not tell apart.
     pub(super) fn failed(mut self, error: &StoreError) {
-        self.report(vec![error.code().to_owned(), error.to_string()]);
+        let kind = error.kind();
+        let texts = [kind.code(), &error.to_string(), kind.reason()];
+        self.report(texts.map(str::to_owned).into());
     }
 
     /// Version (empty: unknown), key, value and the milliseconds of the four steps, after an empty code.
@@ -69,6 +71,10 @@ impl Reporting {
 impl Drop for Reporting {
     fn drop(&mut self) {
         let gone = StoreError::new(ErrorKind::Disconnected, "the trial was given up");
-        self.report(vec![gone.code().to_owned(), gone.to_string()]);
+        self.report(vec![
+            gone.code().to_owned(),
+            gone.to_string(),
+            String::new(),
+        ]);
     }
 }

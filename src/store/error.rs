@@ -58,11 +58,15 @@ pub enum ErrorKind {
     WrongType,
     /// More requests wait than may.
     Overloaded,
+    /// The server has no database of that number.
+    Database,
+    /// The server knows no password for the user, and one was given.
+    NoPassword,
 }
 
 impl ErrorKind {
     /// Every kind, each at the position of its number.
-    pub const ALL: [ErrorKind; 19] = [
+    pub const ALL: [ErrorKind; 21] = [
         ErrorKind::Timeout,
         ErrorKind::Refused,
         ErrorKind::NotFound,
@@ -82,6 +86,8 @@ impl ErrorKind {
         ErrorKind::Protocol,
         ErrorKind::WrongType,
         ErrorKind::Overloaded,
+        ErrorKind::Database,
+        ErrorKind::NoPassword,
     ];
 
     /// The stable code of the public interface.
@@ -93,7 +99,7 @@ impl ErrorKind {
             ErrorKind::Disconnected => "ECONNRESET",
             ErrorKind::Tls => "TLS",
             ErrorKind::NoAuth => "NOAUTH",
-            ErrorKind::WrongPass => "WRONGPASS",
+            ErrorKind::WrongPass | ErrorKind::NoPassword => "WRONGPASS",
             ErrorKind::NoPerm => "NOPERM",
             ErrorKind::ReadOnly => "READONLY",
             ErrorKind::Unwritable => "MISCONF",
@@ -103,8 +109,19 @@ impl ErrorKind {
             ErrorKind::Busy => "BUSY",
             ErrorKind::Cluster => "CLUSTER",
             ErrorKind::ClusterDown => "CLUSTERDOWN",
-            ErrorKind::Protocol | ErrorKind::WrongType => "PROTOCOL",
+            ErrorKind::Protocol | ErrorKind::WrongType | ErrorKind::Database => "PROTOCOL",
             ErrorKind::Overloaded => "OVERLOADED",
+        }
+    }
+}
+
+impl ErrorKind {
+    /// What tells two kinds of one code apart for the advice to an operator (`face/connection/advice.js`); empty: the code does.
+    pub fn reason(self) -> &'static str {
+        match self {
+            ErrorKind::Database => "database",
+            ErrorKind::NoPassword => "no-password",
+            _ => "",
         }
     }
 }

@@ -67,10 +67,42 @@ async fn a_password_that_was_changed_is_taken_up_at_the_next_connect() {
 }
 
 #[tokio::test]
-async fn a_password_where_the_server_has_none_is_wrong() {
+async fn a_password_where_the_server_has_none_is_no_rotation() {
     let server = Server::start(&[]);
-    let store = with(&server, None, passwords(&["pw-new"]));
-    assert_eq!(failure(&store).await, ErrorKind::WrongPass);
+    let store = with(&server, None, passwords(&["pw-old", "pw-new"]));
+    let error = super::check(&store, "a").await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.code()),
+        (ErrorKind::NoPassword, "WRONGPASS")
+    );
+    let message = error.to_string();
+    assert!(message.contains("server has none"), "{message}");
+    assert!(!message.contains("pw-"), "{message}");
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_there_is_named() {
+    let server = Server::start(&["--databases", "3"]);
+    let () = redis::cmd("ACL")
+        .arg(&["SETUSER", "few", "on", "nopass", "~*", "+@all", "-select"])
+        .query(&mut server.admin())
+        .unwrap();
+    let mut config = server.config();
+    config.database = 7;
+    let error = super::check(&RedisStore::new(config.clone()), "a").await;
+    let error = error.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.code()),
+        (ErrorKind::Database, "PROTOCOL")
+    );
+    let wanted = "the server has no database 7: DB index is out of range";
+    assert!(error.to_string().starts_with(wanted), "{error}");
+    config.username = Some("few".to_owned());
+    let error = super::check(&RedisStore::new(config), "a")
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoPerm);
+    assert!(error.to_string().contains("database 7"), "{error}");
 }
 
 fn with_user(rights: &[&str]) -> Server {

@@ -72,12 +72,33 @@ async fn an_extra_file_is_trusted_besides() {
     assert_eq!(left(&RedisStore::new(config.clone()), "a").await, 4);
     // Like Node.js: a file that is not there is no reason to trust nobody, and none to trust anybody.
     config.tls.as_mut().unwrap().extra_ca_file = Some(format!("{}.gone", server.ca_file));
-    assert_eq!(
-        failure(&RedisStore::new(config.clone())).await,
-        ErrorKind::Tls
+    let error = check(&RedisStore::new(config.clone()), "a")
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Tls);
+    let message = error.to_string();
+    assert!(message.contains("NODE_EXTRA_CA_CERTS names"), "{message}");
+    assert!(
+        message.ends_with("gave no certificate: entity not found"),
+        "{message}"
     );
     config.tls.as_mut().unwrap().ca = Some(authority.pem.clone());
     assert_eq!(left(&RedisStore::new(config), "a").await, 3);
+}
+
+#[tokio::test]
+async fn an_extra_file_without_a_certificate_is_named() {
+    let server = Authority::new().server(&["localhost"]);
+    let path = format!("{}.empty", server.ca_file);
+    let mut config = config(&server, "localhost", None);
+    config.tls.as_mut().unwrap().extra_ca_file = Some(path.clone());
+    for text in ["", "not in PEM form"] {
+        std::fs::write(&path, text).unwrap();
+        let error = check(&RedisStore::new(config.clone()), "a").await;
+        let message = error.unwrap_err().to_string();
+        let wanted = format!("{path:?}, which gave no certificate: no certificate in PEM form");
+        assert!(message.ends_with(&wanted), "{message}");
+    }
 }
 
 #[tokio::test]

@@ -46,7 +46,9 @@ pub(super) async fn greet(
     }
     if config.database != 0 {
         let mut select = redis::cmd("SELECT");
-        say(connection, select.arg(config.database)).await?;
+        let selected = select.arg(config.database).query_async(connection).await;
+        let selected: Result<(), _> = selected;
+        selected.map_err(|e| reply::during_select(&e, config.database))?;
     } else if password.is_none() && username.is_none() {
         match say(connection, &redis::cmd("PING")).await {
             // Users of few rights get an answer, too.

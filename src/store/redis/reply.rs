@@ -1,5 +1,6 @@
 //! From what the server or the crate says went wrong to a [`StoreError`].
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::sync::Arc;
 
@@ -8,8 +9,34 @@ use redis::RedisError;
 use super::tls;
 use crate::store::{ErrorKind, StoreError};
 
-// The server's own words stay out of every message. It may quote what it was sent, and whatever answers in its place may have
-// kept what it was sent before: a password among it.
+// A server may quote what it was sent, and whatever answers in its place may have kept what it was sent before: a password
+// among it. So of its words only these are passed on, which are the same for everybody, and nothing that follows them.
+const KNOWN_WORDS: [&str; 9] = [
+    "DB index is out of range",
+    "invalid DB index",
+    "unknown command",
+    "unknown subcommand",
+    "wrong number of arguments",
+    "syntax error",
+    "operation not permitted",
+    "This instance has cluster support disabled",
+    "This Redis command is not allowed from script",
+];
+
+/// Those with which `error` begins.
+fn known_words(error: &RedisError) -> Option<&'static str> {
+    let detail = error.detail().filter(|_| error.code() == Some("ERR"))?;
+    let words = KNOWN_WORDS.into_iter();
+    words.filter(|words| detail.starts_with(words)).last()
+}
+
+/// `message`, and the server's words if they may be passed on.
+fn saying(message: &'static str, error: &RedisError) -> Cow<'static, str> {
+    match known_words(error) {
+        Some(words) => format!("{message}: {words}").into(),
+        None => message.into(),
+    }
+}
 
 /// An error during AUTH and SELECT.
 pub fn during_set_up(error: &RedisError) -> StoreError {
@@ -23,15 +50,18 @@ pub fn during_set_up(error: &RedisError) -> StoreError {
         None => crate_kind(error),
     };
     let kind = match kind {
-        // "ERR AUTH <password> called without any password configured": a wrong password all the same.
         ErrorKind::Protocol if detail.contains("without any password configured") => {
-            ErrorKind::WrongPass
+            ErrorKind::NoPassword
         }
         ErrorKind::Protocol if detail.contains("not allowed in cluster mode") => ErrorKind::Cluster,
         kind => kind,
     };
     let message = match kind {
         ErrorKind::WrongPass => "the server accepts none of the passwords",
+        ErrorKind::NoPassword => {
+            "a password is configured and the server has none for the default user: leave the password out, name the user \
+             that it is for, or set requirepass on the server"
+        }
         ErrorKind::NoAuth => "the server asks for a password and none is configured",
         ErrorKind::NoPerm => "the user may not log in or select the database",
         ErrorKind::Cluster => {
@@ -42,7 +72,27 @@ pub fn during_set_up(error: &RedisError) -> StoreError {
         ErrorKind::Loading => "the server is loading its data or has lost its primary",
         _ => "the server refused to set up the connection",
     };
-    StoreError::new(kind, message)
+    StoreError::new(kind, saying(message, error))
+}
+
+/// An error in place of the reply to SELECT.
+pub fn during_select(error: &RedisError, database: u16) -> StoreError {
+    let general = during_set_up(error);
+    let missing = ["DB index is out of range", "invalid DB index"];
+    match known_words(error) {
+        Some(words) if missing.contains(&words) => StoreError::new(
+            ErrorKind::Database,
+            format!(
+                "the server has no database {database}: {words}; use a lower number (redis.database, REDIS_DATABASE, the \
+                 URL's path), or raise databases on the server"
+            ),
+        ),
+        _ if matches!(general.kind(), ErrorKind::NoPerm | ErrorKind::Protocol) => StoreError::new(
+            general.kind(),
+            format!("database {database} cannot be selected: {general}"),
+        ),
+        _ => general,
+    }
 }
 
 /// An error in place of a reply to the script.
@@ -50,7 +100,7 @@ pub fn instead_of_reply(error: &RedisError) -> StoreError {
     match error.code() {
         Some(code) => {
             let kind = server_kind(code, error.detail().unwrap_or_default());
-            StoreError::new(kind, words(kind))
+            StoreError::new(kind, saying(words(kind), error))
         }
         None => {
             let kind = crate_kind(error);

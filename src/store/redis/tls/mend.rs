@@ -9,9 +9,18 @@ use super::failed;
 use crate::store::{ErrorKind, StoreError};
 
 /// Why there was no handshake.
-pub(super) fn handshake(error: io::Error) -> StoreError {
+/// `extra`: why the file of additional authorities gave none, if so.
+pub(super) fn handshake(error: io::Error, extra: Option<&str>) -> StoreError {
     if let Some(refused) = refusal(&error) {
-        return refused;
+        return match (extra, tls(&error)) {
+            // It matters where an authority is missing.
+            (Some(extra), Some(Tls::InvalidCertificate(certificate)))
+                if is_of_a_stranger(certificate) =>
+            {
+                failed(format!("{refused}; {extra}")).with_source(error)
+            }
+            _ => refused,
+        };
     }
     // No word of TLS was said: what ended it was the network or the server.
     let kind = match error.kind() {
@@ -25,11 +34,21 @@ pub(super) fn handshake(error: io::Error) -> StoreError {
 
 /// The error of TLS that an error of the connection comes from, with its mend.
 pub(in crate::store::redis) fn refusal(error: &(dyn Error + 'static)) -> Option<StoreError> {
-    let io = error.downcast_ref::<io::Error>()?;
-    let tls = io.get_ref()?.downcast_ref::<Tls>()?;
+    let tls = tls(error.downcast_ref::<io::Error>()?)?;
     // It says what is wrong with a certificate and quotes nothing secret.
     let message = format!("TLS handshake failed: {tls}; {}", mend(tls));
     Some(failed(message).with_source(tls.clone()))
+}
+
+fn tls(error: &io::Error) -> Option<&Tls> {
+    error.get_ref()?.downcast_ref::<Tls>()
+}
+
+fn is_of_a_stranger(error: &Certificate) -> bool {
+    matches!(
+        error,
+        Certificate::UnknownIssuer | Certificate::BadSignature
+    )
 }
 
 fn mend(error: &Tls) -> &'static str {
@@ -69,7 +88,8 @@ fn of_certificate(error: &Certificate) -> &'static str {
             "give the authority that signed it in tls.ca or NODE_EXTRA_CA_CERTS, if that is to be trusted"
         }
         Certificate::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
-            "an authority's own certificate is none of a server: issue one for the server"
+            "the server shows the certificate of an authority itself (CA:TRUE), as openssl req -x509 makes it; trusting it is not \
+             enough: issue one for the server, signed by that authority or with CA:FALSE"
         }
         _ => "have a certificate issued anew for the server",
     }

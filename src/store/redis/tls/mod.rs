@@ -46,27 +46,42 @@ impl Client {
         let server = ServerName::try_from(name.to_owned()).map_err(|e| {
             failed("the server name is neither a DNS name nor an IP address").with_source(e)
         })?;
-        let connector = TlsConnector::from(self.client()?);
-        let stream = connector.connect(server, stream).await;
-        stream.map_err(mend::handshake)
+        let (client, extra) = self.client()?;
+        let stream = TlsConnector::from(client).connect(server, stream).await;
+        stream.map_err(|error| mend::handshake(error, extra.as_deref()))
     }
 
-    /// The client for what is trusted now: the extra file is read at each connect, since it may have been renewed.
-    fn client(&self) -> Result<Arc<ClientConfig>, StoreError> {
+    /// The client for what is trusted now, and why the extra file adds nothing to it, if so. That is read at each connect,
+    /// since it may have been renewed.
+    fn client(&self) -> Result<(Arc<ClientConfig>, Option<String>), StoreError> {
         let path = self.config.extra_ca_file.as_ref();
         // Like Node.js, which warns and goes on without a file it cannot read.
-        let extra = path.and_then(|path| std::fs::read_to_string(path).ok());
+        let read = path.map(|path| (path, std::fs::read_to_string(path)));
+        let (extra, problem) = match read {
+            None => (None, None),
+            Some((path, Err(error))) => (None, Some(no_help(path, &error.kind().to_string()))),
+            Some((path, Ok(text))) => {
+                let found = certificates(&text).is_ok();
+                let problem = (!found).then(|| no_help(path, "no certificate in PEM form"));
+                (Some(text), problem)
+            }
+        };
         // Nothing panics while it is made.
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((of, client)) = &*made
             && *of == extra
         {
-            return Ok(Arc::clone(client));
+            return Ok((Arc::clone(client), problem));
         }
         let client = Arc::new(client(self.config.ca.as_deref(), extra.as_deref())?);
         *made = Some((extra, Arc::clone(&client)));
-        Ok(client)
+        Ok((client, problem))
     }
+}
+
+/// That the extra file at `path` adds nothing. Quoted: a line break would forge a line of the log.
+fn no_help(path: &str, why: &str) -> String {
+    format!("NODE_EXTRA_CA_CERTS names {path:?}, which gave no certificate: {why}")
 }
 
 /// The certificates in a PEM text.
