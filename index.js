@@ -12,7 +12,7 @@
 //                       OpenTelemetry
 //   face/connection/    whether Redis can be reached, for people and for a route: advice, report, the test, the handlers
 //   face/password.js, face/iam/   the function that gives a password, and the one that makes it an IAM token of ElastiCache
-//   face/binding.js     finds the binary
+//   face/binding.js     finds the binary; face/elf.js   refuses a part of one
 
 const { RateLimitError } = require('./face/errors.js');
 const { RateLimiter } = require('./face/limiter.js');

@@ -1,5 +1,7 @@
 'use strict';
 
+const { createRequire } = require('node:module');
+const { damageOf } = require('./elf.js');
 const { coded } = require('./errors.js');
 const { version } = require('../package.json');
 
@@ -145,24 +147,67 @@ function load() {
   const fitting = Object.keys(binaries).filter((name) => name === platform || name.startsWith(`${platform}-`));
   const reasons = [];
   for (const name of fitting) {
-    for (const attempt of binaries[name] ?? []) {
+    const places = [`../rate-limit.${suffixOf(name)}.node`, `@huntaze/rate-limit-${suffixOf(name)}`];
+    for (const [i, attempt] of (binaries[name] ?? []).entries()) {
       try {
+        refuseDamaged(places[i]);
         const binding = attempt();
         if (binding !== undefined) return binding;
       } catch (error) {
-        const { message } = /** @type {NodeJS.ErrnoException} */ (error ?? {});
-        reasons.push(String(message));
+        reasons.push(error);
       }
     }
   }
-  const carriers = fitting.map((name) => `@huntaze/rate-limit-${name === 'win32-x64' ? 'win32-x64-msvc' : name}`);
+  if (reasons.length > 0) throw notLoadable(platform, fitting, reasons);
+  const carriers = fitting.map((name) => `@huntaze/rate-limit-${suffixOf(name)}`);
   const mend = carriers.length
     ? `Install ${carriers.join(' or ')} (an optional dependency: check that npm was not run with --omit=optional)`
     : 'There is no prebuilt binary for it';
   throw coded(
+    new Error(`@huntaze/rate-limit has no binary for ${platform}. ${mend}, or build one with Rust: npm run build`),
+    'ERR_RATE_LIMIT_PLATFORM',
+  );
+}
+
+/** @param {string} name */
+function suffixOf(name) {
+  return name === 'win32-x64' ? 'win32-x64-msvc' : name;
+}
+
+/**
+ * Throws where the file that would be loaded is a part of one. Where it is not known, as in a bundle that has it under another
+ * name, there is nothing to look at.
+ *
+ * @param {string} place
+ */
+function refuseDamaged(place) {
+  let file;
+  let damage;
+  try {
+    // Not `require.resolve`: bundlers would follow it, and put a number in its place.
+    file = createRequire(__filename).resolve(place);
+    damage = damageOf(file);
+  } catch {
+    return;
+  }
+  if (damage !== undefined) throw coded(new Error(`${file}: the file is damaged: ${damage}`), 'ERR_DLOPEN_FAILED');
+}
+
+/**
+ * @param {string} platform
+ * @param {string[]} fitting
+ * @param {unknown[]} reasons
+ */
+function notLoadable(platform, fitting, reasons) {
+  const carriers = fitting.map((name) => `@huntaze/rate-limit-${suffixOf(name)}`);
+  const found = reasons.map((reason) => String(/** @type {Partial<Error>} */ (reason)?.message ?? reason));
+  const cause = reasons.length === 1 ? reasons[0] : new AggregateError(reasons);
+  return coded(
     new Error(
-      `@huntaze/rate-limit has no binary for ${platform}. ${mend}, or build one with Rust: npm run build` +
-        (reasons.length ? `. Found but not loadable: ${reasons.join('; ')}` : ''),
+      `@huntaze/rate-limit has no binary for ${platform} that loads. Install ${carriers.join(' or ')} anew ` +
+        `(remove node_modules/@huntaze, then npm ci or npm install), or build one with Rust: npm run build. ` +
+        `Found but not loadable: ${found.join('; ')}`,
+      { cause },
     ),
     'ERR_RATE_LIMIT_PLATFORM',
   );

@@ -1,7 +1,7 @@
 // Where the addon cannot be loaded, the Error says why and what to do. Each case is a process of its own.
 
 import { execFileSync } from 'node:child_process';
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import manifest from '../../package.json';
@@ -20,7 +20,7 @@ function load(
     try {
       require(${JSON.stringify(directory)});
     } catch (error) {
-      outcome = { message: error.message, code: error.code, isError: error instanceof Error };
+      outcome = { message: error.message, code: error.code, isError: error instanceof Error, cause: error.cause?.message };
     }
     console.log(JSON.stringify(outcome));`;
   const printed = execFileSync(process.execPath, ['--eval', script], {
@@ -90,8 +90,61 @@ describe('a copy of the package', () => {
 
   test('tells why a binary that is there does not load', () => {
     writeFileSync(join(copy, addon), 'not a library');
-    expect(load(copy)).toEqual(
-      refusal(`${process.platform}-${process.arch}`, `${manifest.name}-${host.name}`, 'Found but not loadable', addon),
+    expect(load(copy)).toEqual({
+      ...refusal(
+        `${process.platform}-${process.arch}`,
+        `${manifest.name}-${host.name}`,
+        'Found but not loadable',
+        addon,
+      ),
+      cause: expect.stringContaining(addon),
+    });
+  });
+
+  /** Puts what is made of the binary in its place. */
+  function damage(make: (whole: Buffer) => Buffer) {
+    writeFileSync(join(copy, addon), make(readFileSync(join(root, addon))));
+  }
+
+  // Mapped as they are, those of Linux end the process without a word.
+  const damages: [string, (whole: Buffer) => Buffer][] = [
+    ['cut to half', (whole) => whole.subarray(0, whole.length / 2)],
+    ['without its last byte', (whole) => whole.subarray(0, -1)],
+    ['empty', () => Buffer.alloc(0)],
+    ['of its first bytes alone', (whole) => whole.subarray(0, 100)],
+  ];
+  if (process.platform === 'linux') {
+    damages.push(
+      ['of zeros from the middle on', (whole) => Buffer.concat([whole.subarray(0, whole.length / 2)], whole.length)],
+      ['with bytes that were put in', (whole) => Buffer.concat([whole.subarray(0, 9999), whole.subarray(9990)])],
     );
+  }
+
+  test.each(damages)('names a binary %s, what to do, and the reason', (_, make) => {
+    damage(make);
+    expect(load(copy)).toEqual({
+      ...refusal(`${manifest.name}-${host.name}`, 'anew', 'npm run build', 'Found but not loadable', join(copy, addon)),
+      cause: expect.stringContaining(addon),
+    });
+  });
+
+  if (process.platform === 'linux') {
+    test('loads a binary that a distribution has patched or stripped', () => {
+      damage((whole) => Buffer.concat([whole, Buffer.alloc(4096)]));
+      expect(load(copy)).toBe('loaded');
+      damage((whole) => {
+        // No table of sections: nothing that loads a library reads it.
+        const end = Number(whole.readBigUInt64LE(40));
+        whole.fill(0, 40, 48).fill(0, 60, 64);
+        return whole.subarray(0, end);
+      });
+      expect(load(copy)).toBe('loaded');
+    });
+  }
+
+  test('loads from where nothing may be written', () => {
+    for (const path of [join(copy, addon), join(copy, 'face'), copy]) chmodSync(path, 0o555);
+    expect(load(copy)).toBe('loaded');
+    for (const path of [join(copy, 'face'), copy]) chmodSync(path, 0o755);
   });
 });

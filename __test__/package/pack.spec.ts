@@ -95,6 +95,7 @@ test('--release packs all seven, builds none, and each tarball holds what it sho
         'binding',
         'border',
         'creators',
+        'elf',
         'errors',
         'limiter',
         'options',
