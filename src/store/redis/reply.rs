@@ -26,8 +26,8 @@ const KNOWN_WORDS: [&str; 9] = [
 /// Those with which `error` begins.
 fn known_words(error: &RedisError) -> Option<&'static str> {
     let detail = error.detail().filter(|_| error.code() == Some("ERR"))?;
-    let words = KNOWN_WORDS.into_iter();
-    words.filter(|words| detail.starts_with(words)).last()
+    let mut words = KNOWN_WORDS.into_iter();
+    words.find(|words| detail.starts_with(words))
 }
 
 /// `message`, and the server's words if they may be passed on.
