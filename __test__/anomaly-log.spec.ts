@@ -32,7 +32,7 @@ async function run(script: string): Promise<{ out: string[]; log: string[] }> {
   child.stderr.on('data', (chunk) => (err += chunk));
   const code = await new Promise((resolve) => child.once('close', resolve));
   const [printed, log] = [out, err].map((text) => text.split('\n').filter(Boolean)) as [string[], string[]];
-  if (code !== 0) throw new Error(`it ended with ${code}: ${err}`);
+  if (code !== 0) throw new Error(`it ended with ${String(code)}: ${err}`);
   return { out: printed, log };
 }
 

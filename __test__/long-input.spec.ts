@@ -32,7 +32,15 @@ const limiter = new RateLimiter({ name: 'long-input', limit: 1, windowMs: 1000 }
 const options = { name: 'x', limit: 1, windowMs: 1000 };
 const at = (redis: object) => () => new RateLimiter({ ...options, redis: redis as never });
 const iam = { cache: 'limits', username: 'limiter' };
-const decision = { allowed: true, limit: 1, remaining: 1, reset: 1, retryAfterMs: 0, source: 'memory' } as const;
+const decision = {
+  allowed: true,
+  limit: 1,
+  remaining: 1,
+  reset: 1,
+  resetAfterMs: 1,
+  retryAfterMs: 0,
+  source: 'memory',
+} as const;
 const never = () => {
   throw new Error('the handler ran');
 };

@@ -213,7 +213,7 @@ test('limiters of one name, worker threads and copies of the module say it in on
   worker.on('message', (line) => said.push(line));
   const both = () => [...lines(), ...said.filter((line) => line.startsWith('['))];
   try {
-    const ask = () => void all.forEach((l) => void l.limit('x'));
+    const ask = () => all.forEach((l) => void l.limit('x'));
     await until(() => (ask(), said.includes('away') && both().length > 0));
     // Each of them has opened its breaker.
     await until(() => (ask(), all.every((l) => l.getMetrics().breaker.openings >= all.length + 1)));

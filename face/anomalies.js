@@ -44,7 +44,7 @@ class Listeners {
   add(listener) {
     // Its own object: the same function added twice is two listeners, and each is removed by its own return value.
     const inContext = contextOfNow();
-    const entry = { listener: (/** @type {Anomaly} */ anomaly) => inContext(() => listener(anomaly)) };
+    const entry = { listener: (/** @type {T} */ event) => inContext(() => listener(event)) };
     this.#listeners.add(entry);
     this.#changed();
     return () => {
