@@ -32,8 +32,8 @@ export const network: Failure[] = [
     name: 'a name that does not resolve',
     code: 'ENOTFOUND',
     caused: true,
-    // Two dots in a row are in no name, so nobody outside is asked.
-    arrange: async () => ({ host: 'no..such.host', port: 6379 }),
+    // Reserved for that (RFC 6761, 6.4). A name with two dots in a row, of which no resolver asks, is refused as an option.
+    arrange: async () => ({ host: 'no-such-host.invalid', port: 6379 }),
   },
   {
     name: 'a server that closes without a word',
