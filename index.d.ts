@@ -76,7 +76,8 @@ export declare function configure(options: CreatorRateLimitOptions): void;
 
 /**
  * Calls `listener` for every creator who asks for more than twice the limit within five minutes, in place of the line
- * that is logged otherwise. Returns what removes the listener.
+ * that is logged otherwise: once, at most a second after the request that was too much. For the next five minutes that creator is
+ * not counted. Returns what removes the listener.
  *
  * @example
  * const off = onAnomaly(({ creatorId, requestsIn5Min }) => alert(creatorId, requestsIn5Min));
@@ -156,7 +157,7 @@ export interface RateLimiterOptions {
   readonly denyCacheMs?: number | undefined;
   /**
    * When an id is reported: more than `factor` (1 to 1000; 2 when left out) times its limit within `windowMs` (300,000
-   * when left out; never above the quota's window). `false`: never.
+   * when left out; never above the quota's window), and at most once in `windowMs`. `false`: never.
    */
   readonly anomaly?:
     { readonly factor?: number | undefined; readonly windowMs?: number | undefined } | false | undefined;
