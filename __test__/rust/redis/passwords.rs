@@ -10,7 +10,7 @@ use huntaze_rate_limit::store::{ErrorKind, Replay, Store, StoreError};
 
 use super::faults::connections_ever;
 use super::{HOUR, failure, left, passwords, until};
-use crate::asking::{id, quiet, scope};
+use crate::asking::{id, scope, watched};
 use crate::server::Server;
 
 fn locked() -> Server {
@@ -129,17 +129,18 @@ async fn a_user_needs_the_scripts_own_commands_and_the_names_keys() {
         assert_eq!(left(&store, "a").await, remaining);
     }
     // No more to be found again, and to be told.
-    let scope = scope("t", quiet(HOUR));
+    let scope = scope("t", watched(HOUR, 2.0, 300_000));
     assert!(store.probe(&scope, 0).await.is_ok());
-    let replay = Replay {
-        id: id("a"),
-        reset: Some(10),
-        reported: None,
-        ages: vec![5],
+    let replay = |who: &str, ages: &[u64]| Replay {
+        id: id(who),
+        reset: Some(10).filter(|_| !ages.is_empty()),
+        reported: Some(5),
+        ages: ages.to_vec(),
     };
+    let replays = [replay("a", &[5]), replay("a", &[]), replay("b", &[])];
     for _ in 0..2 {
-        let results = store.replay(&scope, std::slice::from_ref(&replay)).await;
-        assert!(results.unwrap()[0].is_ok());
+        let results = store.replay(&scope, &replays).await.unwrap();
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
     }
     let other_user = with(&server, Some("nobody"), passwords(&["pw-user"]));
     assert_eq!(failure(&other_user).await, ErrorKind::WrongPass);

@@ -86,10 +86,19 @@ pub struct Answer {
 
 impl Lua {
     pub fn new() -> Self {
+        Self::of(script::SOURCE)
+    }
+
+    /// The script of the version before this one.
+    pub fn before() -> Self {
+        Self::of(include_str!("../../fixtures/check-before.lua"))
+    }
+
+    fn of(source: &str) -> Self {
         let server = shared();
         Self {
             connection: server.admin(),
-            script: Script::new(&format!("{BEFORE}{}{AFTER}", script::SOURCE)),
+            script: Script::new(&format!("{BEFORE}{source}{AFTER}")),
             namespaces: 0,
             _server: server,
         }

@@ -8,6 +8,7 @@ mod fixture;
 mod flavours;
 mod lua;
 mod lua_history;
+mod lua_rolling;
 mod lua_stepping_back;
 mod memory;
 mod reply;

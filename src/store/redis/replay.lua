@@ -85,18 +85,19 @@ local function replay(key, forgotten, reported, moments)
     head = nil
   end
   local report = reported ~= '' and reported_at(now - tonumber(reported), head)
-  local lives = report and anomaly_window - tonumber(reported) or 0
+  local lives = report and anomaly_window - tonumber(reported) + slack or 0
   if #moments > 0 then
     local newest = enter(key, moments, head and 1 or 0)
     if report or head then call('LPUSH', key, report or head) end
-    lives = math.max(lives, newest - now + window)
+    call('PEXPIRE', key, math.max(lives, newest - now + window + slack))
+  elseif report and head then
+    call('LSET', key, '0', report)
+    call('PEXPIRE', key, lives, 'GT')
   elseif report then
-    if head then call('LSET', key, '0', report) else call('LPUSH', key, report) end
-    lives = math.max(lives, call('PTTL', key) - slack)
-  else
-    return
+    local length = call('LPUSH', key, report)
+    -- A key that has just been made has no TTL, which is more than any.
+    if length == 1 then call('PEXPIRE', key, lives) else call('PEXPIRE', key, lives, 'GT') end
   end
-  call('PEXPIRE', key, lives + slack)
 end
 
 local reply, at = {ARGV[4]}, 5
