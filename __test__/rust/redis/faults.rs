@@ -175,6 +175,90 @@ async fn a_key_of_another_type_fails_alone() {
     );
 }
 
+/// Elements that Lua takes for numbers, or that are as long as a moment and come before now in the order of texts.
+const NO_MOMENTS: [&str; 9] = [
+    "1e400 nan inf",
+    "nan nan",
+    "-7 -9",
+    "abcabcabcabca",
+    "!!!!!!!!!!!!! !!!!!!!!!!!!!",
+    "1e12000000000",
+    "1000000000000.5 1e12",
+    "0x12345678901",
+    "9999999999999999999",
+];
+
+/// What is no moment fails for its own id, which loses and gains nothing; alone and beside neighbours, with a log that is full
+/// and with one that is not.
+#[tokio::test]
+async fn a_list_of_what_is_no_moment_fails_alone() {
+    let server = Server::start(&[]);
+    let (store, mut admin) = (server.store(), server.admin());
+    let scope = scope("t", quiet(HOUR));
+    let wrong = Some(ErrorKind::WrongType);
+    for (n, elements) in NO_MOMENTS.into_iter().enumerate() {
+        let who = format!("odd-{n}");
+        tell(&mut admin, &format!("RPUSH {{t:{who}}} {elements}"));
+        let mut length = || {
+            redis::cmd("LLEN")
+                .arg(format!("{{t:{who}}}"))
+                .query(&mut admin)
+        };
+        let before: usize = length().unwrap();
+        for op in [Op::Check, Op::Limit, Op::Status, Op::Denied(3)] {
+            for limit in [1, 1000] {
+                let asked = request(op, &who, limit);
+                let alone = store.run(&scope, std::slice::from_ref(&asked)).await;
+                assert_eq!(kinds(&alone), [wrong], "{elements}, {op:?}");
+                let neighbours = ["a", "b"].map(|who| request(Op::Check, who, 1000));
+                let [a, b] = neighbours;
+                let results = store.run(&scope, &[a, asked, b]).await;
+                assert_eq!(kinds(&results), [None, wrong, None], "{elements}, {op:?}");
+            }
+        }
+        assert_eq!(length(), Ok(before), "{elements}");
+        assert_eq!(
+            kinds(&store.run(&scope, &[request(Op::Reset, &who, 5)]).await),
+            [None]
+        );
+        assert_eq!(left(&store, &who).await, 4);
+    }
+}
+
+/// The same where the newest is a moment, and the script meets the others once it has added one.
+#[tokio::test]
+async fn an_element_deep_in_a_full_log_that_is_no_moment_fails_alone() {
+    let server = Server::start(&[]);
+    let (store, mut admin) = (server.store(), server.admin());
+    let scope = scope("t", quiet(HOUR));
+    let wrong = Some(ErrorKind::WrongType);
+    for (n, element) in ["nan", "1e400", "words", "-1"].into_iter().enumerate() {
+        let who = format!("deep-{n}");
+        let key = format!("{{t:{who}}}");
+        tell(
+            &mut admin,
+            &format!("RPUSH {key} 1700000000000 {element} {element}"),
+        );
+        for op in [Op::Check, Op::Limit] {
+            for requests in [
+                vec![request(op, &who, 2)],
+                vec![request(op, "a", 1000), request(op, &who, 2)],
+            ] {
+                let results = store.run(&scope, &requests).await;
+                assert_eq!(kinds(&results).last(), Some(&wrong), "{element}, {op:?}");
+                assert!(results.len() == 1 || results[0].is_ok());
+                let length = redis::cmd("LLEN").arg(&key).query(&mut admin);
+                assert_eq!(length, Ok(3), "{element}, {op:?}");
+            }
+        }
+        // One that is not full reads no further than it has to; its place is asked for, and then it does.
+        let stands = store.run(&scope, &[request(Op::Limit, &who, 1000)]).await;
+        assert_eq!(kinds(&stands), [wrong]);
+        let length = redis::cmd("LLEN").arg(&key).query(&mut admin);
+        assert_eq!(length, Ok(3), "{element}");
+    }
+}
+
 /// A wrong key is no fault of the connection, which every other id needs.
 #[tokio::test]
 async fn a_key_of_another_type_keeps_the_connection() {

@@ -202,14 +202,18 @@ async fn one_key_that_fails_leaves_the_others_alone() {
     let (store, mut admin) = (server.store(), server.admin());
     let () = admin.set("{t:text}", "x").unwrap();
     let () = admin.rpush("{t:words}", "words").unwrap();
-    let ids = ["a", "text", "words", "b"].map(|who| replay(who, None, &[10]));
+    for (who, element) in [("inf", "1e400"), ("nan", "nan"), ("minus", "-7")] {
+        let () = admin.rpush(format!("{{t:{who}}}"), element).unwrap();
+    }
+    let ids = ["a", "text", "words", "inf", "nan", "minus", "b"];
+    let ids = ids.map(|who| replay(who, None, &[10]));
     let results = enter(&store, &ids).await;
     let kinds: Vec<_> = results
         .iter()
         .map(|r| r.as_ref().err().map(StoreError::kind))
         .collect();
     let wrong = Some(ErrorKind::WrongType);
-    assert_eq!(kinds, [None, wrong, wrong, None]);
+    assert_eq!(kinds, [None, wrong, wrong, wrong, wrong, wrong, None]);
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@
 -- shows that the list has no tally and is sorted so far, LPUSH gives its length, expired or not. What both need stays
 -- text: to read a number or to write one costs a third of a call.
 
-local call, pcall_call, format, sub = redis.call, redis.pcall, string.format, string.sub
+local call, pcall_call, format, sub, find = redis.call, redis.pcall, string.format, string.sub, string.find
 
 -- A moment as it stands in a log. Read once: TIME moves on while a script runs. Moments with as many digits are in the
 -- order of their texts.
@@ -37,13 +37,16 @@ local known_full = false
 if #KEYS == 1 and ARGV[5] == 'check' then
   local key, limit = KEYS[1], ARGV[6]
   local head = pcall_call('LINDEX', key, '0')
-  if not head or type(head) == 'string' and head <= now_text and #head == #now_text then
+  if not head or type(head) == 'string' and head <= now_text and #head == #now_text and not find(head, '%D') then
     local length = pcall_call('LPUSH', key, now_text)
     if type(length) == 'number' then
       local admitted = length <= tonumber(limit)
-      if not admitted and tonumber(call('LINDEX', key, limit)) <= now_text - ARGV[1] then
-        call('LTRIM', key, '0', limit - 1)
-        admitted = true
+      if not admitted then
+        local last = call('LINDEX', key, limit)
+        if not find(last, '%D') and tonumber(last) <= now_text - ARGV[1] then
+          call('LTRIM', key, '0', limit - 1)
+          admitted = true
+        end
       end
       if admitted then
         if not head or now_text - head > now_text % ARGV[3] then call('PEXPIRE', key, ARGV[1] + ARGV[3]) end
@@ -77,10 +80,21 @@ local function rare()
     reply[at + 4], reply[at + 5], reply[at + 6] = reset, retry, anomaly
   end
 
+  -- The moment that an element of a list holds. Somebody else may have written it: 'nan', '1e400' or a number that no reply
+  -- can give back would spoil those of the neighbours. Digits alone, and before the year 33658, leave room for a window.
+  local function moment_of(element)
+    if not element or find(element, '%D') or #element > 15 then
+      error('WRONGTYPE the key holds something else than a log', 0)
+    end
+    return tonumber(element)
+  end
+
   -- An admission has made the list longer than `limit`. Returns whether the log was full: then the list is again as it
   -- was. Otherwise the admission has the slot of one that has expired, and with it all that are older.
   local function full(key, limit)
-    if tonumber(call('LINDEX', key, limit)) > now - window then
+    local known, last = pcall(moment_of, call('LINDEX', key, limit))
+    -- What is no moment is met again by `decide`, which has written nothing then.
+    if not known or last > now - window then
       call('LPOP', key)
       return true
     end
@@ -92,9 +106,9 @@ local function rare()
   -- this gallops in from the oldest (usually one look), then halves. Returns the oldest, too.
   local function later_than(key, moment, skip, length)
     if length == 0 then return 0 end
-    local oldest = tonumber(call('LINDEX', key, skip + length - 1))
+    local oldest = moment_of(call('LINDEX', key, skip + length - 1))
     if oldest > moment then return length, oldest end
-    local function later(i) return tonumber(call('LINDEX', key, skip + i)) > moment end
+    local function later(i) return moment_of(call('LINDEX', key, skip + i)) > moment end
     local low, high, step = 0, length - 1, 1 -- all before `low` are later, none from `high` on is
     while low < high do
       local i = math.max(low, high - step)
@@ -110,7 +124,11 @@ local function rare()
 
   -- Where the id stands after an admission now, into a list that is then of this length.
   local function stand(key, limit, length)
-    local live = later_than(key, now - window, 0, length)
+    local known, live = pcall(later_than, key, now - window, 0, length)
+    if not known then
+      call('LPOP', key)
+      error(live, 0)
+    end
     if live < length then call('LTRIM', key, '0', live - 1) end
     note(1, limit - live, now + window, 0, 0)
   end
@@ -140,14 +158,14 @@ local function rare()
 
     local length = head and call('LLEN', key) - skip or 0
     local live, oldest = later_than(key, now - window, skip, length)
-    local previous = live > 0 and tonumber(skip == 0 and head or call('LINDEX', key, '1')) or nil
+    local previous = live > 0 and moment_of(skip == 0 and head or call('LINDEX', key, '1')) or nil
     -- After a clock step back, the newest's moment: the list stays sorted, stricter than the clock and never looser.
     local stamp = math.max(now, previous or 0)
     local allowed = op ~= 'denied' and live < limit
     local retry = 0
     if live >= limit then
       -- After a move to a smaller plan the limit-th newest is the last that has to leave.
-      local last = length == limit and oldest or call('LINDEX', key, skip + limit - 1)
+      local last = length == limit and oldest or moment_of(call('LINDEX', key, skip + limit - 1))
       retry = last + window - now
     end
 
@@ -223,7 +241,7 @@ local function rare()
   local function status(key, limit, head)
     local skip = tally(head) and 1 or 0
     local live = later_than(key, now - window, skip, call('LLEN', key) - skip)
-    local newest = live > 0 and tonumber(call('LINDEX', key, skip)) or now
+    local newest = live > 0 and moment_of(call('LINDEX', key, skip)) or now
     -- What has expired goes. A write, so that a replica refuses it: what that one knows may be of long ago.
     call('LTRIM', key, '0', skip + live - 1)
     note(1, math.max(0, limit - live), newest + window, 0, 0)
@@ -241,7 +259,8 @@ end
 local count = #KEYS
 local function answers()
   -- A local is nearer than anything else.
-  local call, byte, keys, kinds, now_text, digits, stretch = call, string.byte, KEYS, ARGV[4], now_text, #now_text, stretch
+  local call, byte, find, keys, kinds, stretch = call, string.byte, find, KEYS, ARGV[4], stretch
+  local now_text, digits = now_text, #now_text
   -- Most batches are of one kind.
   local only = #ARGV == 8 and byte(kinds, 2)
   local kind, at, op, limit, takes_slot
@@ -255,7 +274,7 @@ local function answers()
     end
     local head = op ~= 'reset' and call('LINDEX', key, '0')
     -- A tally has more digits than a moment, and a newest admission later than now is the mark of a clock stepped back.
-    if takes_slot and (not head or head <= now_text and #head == digits) then
+    if takes_slot and (not head or head <= now_text and #head == digits and not find(head, '%D')) then
       local length = call('LPUSH', key, now_text)
       if length > limit and rare().full(key, limit) then
         rare().decide(key, op, limit, tonumber(ARGV[at + 2]), 0, head)

@@ -32,12 +32,19 @@ local function tally(key)
   return head
 end
 
+-- The moment that an element of a list holds, as in check.lua: somebody else may have written it.
+local function moment_of(element)
+  if not element then return nil end
+  if string.find(element, '%D') or #element > 15 then error('WRONGTYPE the key holds something else than a log', 0) end
+  return tonumber(element)
+end
+
 -- Forgets what is not later than `moment`, and the tally.
 local function forget(key, moment, skip)
   local low, high = skip, call('LLEN', key) -- all before `low` are later, none from `high` on is
   while low < high do
     local i = math.floor((low + high) / 2)
-    if tonumber(call('LINDEX', key, i)) > moment then low = i + 1 else high = i end
+    if moment_of(call('LINDEX', key, i)) > moment then low = i + 1 else high = i end
   end
   if low == skip then call('DEL', key) else call('LTRIM', key, skip, low - 1) end
 end
@@ -45,12 +52,12 @@ end
 -- Enters `moments`, newest first. Behind a tally, if `skip` is 1.
 local function enter(key, moments, skip)
   local newer, floor, oldest = {}, 0, moments[#moments]
-  local next_one = tonumber(call('LINDEX', key, skip) or nil)
+  local next_one = moment_of(call('LINDEX', key, skip))
   while next_one and next_one > oldest do
     if room == 0 then floor = next_one break end
     room = room - 1
     newer[#newer + 1] = next_one
-    next_one = tonumber(call('LINDEX', key, skip + #newer) or nil)
+    next_one = moment_of(call('LINDEX', key, skip + #newer))
   end
   local count = #newer
   if skip + count > 0 then call('LTRIM', key, skip + count, -1) end
