@@ -35,9 +35,13 @@ local signed = now_text .. sub(ARGV[4], 1, 1)
 -- is met again there.
 local known_full = false
 if #KEYS == 1 and ARGV[5] == 'check' then
-  local key, limit = KEYS[1], ARGV[6]
+  local key, limit, now = KEYS[1], ARGV[6], now_text + 0
   local head = pcall_call('LINDEX', key, '0')
-  if not head or type(head) == 'string' and head <= now_text and #head == #now_text and not find(head, '%D') then
+  -- An error is a table, of no length.
+  local newest = head and #head == #now_text and tonumber(head)
+  local due = not head or newest and now - newest > now % ARGV[3]
+  -- A number of that length may be no moment ('1e12'): looked at more closely where the TTL is due anyway, once in a slack.
+  if not head or newest and newest <= now and not (due and find(head, '%D')) then
     local length = pcall_call('LPUSH', key, now_text)
     if type(length) == 'number' then
       local admitted = length <= tonumber(limit)
@@ -49,7 +53,7 @@ if #KEYS == 1 and ARGV[5] == 'check' then
         end
       end
       if admitted then
-        if not head or now_text - head > now_text % ARGV[3] then call('PEXPIRE', key, ARGV[1] + ARGV[3]) end
+        if due then call('PEXPIRE', key, ARGV[1] + ARGV[3]) end
         return signed
       end
       call('LPOP', key)
@@ -274,12 +278,14 @@ local function answers()
     end
     local head = op ~= 'reset' and call('LINDEX', key, '0')
     -- A tally has more digits than a moment, and a newest admission later than now is the mark of a clock stepped back.
-    if takes_slot and (not head or head <= now_text and #head == digits and not find(head, '%D')) then
+    -- Of 13 characters in that order, those from the stretch on begin as now does: what else they hold harms nobody here.
+    local early = not head or head < stretch
+    if takes_slot and (not head or head <= now_text and #head == digits and not (early and find(head, '%D'))) then
       local length = call('LPUSH', key, now_text)
       if length > limit and rare().full(key, limit) then
         rare().decide(key, op, limit, tonumber(ARGV[at + 2]), 0, head)
       else
-        if not head or head < stretch then call('PEXPIRE', key, window + slack) end
+        if early then call('PEXPIRE', key, window + slack) end
         if op == 'check' then plain = plain + 1 else rare().stand(key, limit, math.min(length, limit)) end
       end
     elseif op == 'reset' then
