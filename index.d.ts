@@ -88,7 +88,7 @@ export declare function onAnomaly(listener: (anomaly: Anomaly) => void): () => v
  * Calls `listener` each time the store goes away for the creators' limiter and each time it is back, in place of the lines that
  * are logged otherwise. Redis is away while checks are not sent to it: after three failures in a row, or when half of the recent
  * ones fail, of a cluster on any shard. A check that fails by itself is no change. What happens while the limiter is not open,
- * before its first check or after {@link close}, is not told. Returns what removes the listener.
+ * before its first check or after {@link close}, is not reported. Returns what removes the listener.
  *
  * @example
  * const off = onStoreStateChange(({ state, code, durationMs }) => status.update(state, code ?? durationMs));

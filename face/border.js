@@ -92,7 +92,7 @@ class Border {
   #owners = new Map();
   #forget = new FinalizationRegistry((/** @type {number} */ number) => this.#owners.delete(number));
   #lastNumber = 0;
-  /** A drain is due after the calls of this turn: one, or a flood of anomalies would be told in a single turn. */
+  /** A drain is due after the calls of this turn: one, or a flood of anomalies would take a whole turn. */
   #drainsSoon = false;
   #drain = () => {
     this.#drainsSoon = false;

@@ -52,7 +52,7 @@ impl Availability {
     }
 
     /// The breaker of `part` is open at `now`. Calls `away` if the store was not away before: under the lock, so that
-    /// changes are told in their order.
+    /// changes are reported in their order.
     pub(super) fn opened(&self, part: usize, now: Instant, away: impl FnOnce()) {
         let mut state = self.lock();
         if state.left || !state.away.insert(part) || state.since.is_some() {
@@ -75,7 +75,7 @@ impl Availability {
         }
     }
 
-    /// The limiter is closed: no change of it is told any more. Whether the store was away for it.
+    /// The limiter is closed: no change of it is reported any more. Whether the store was away for it.
     pub(super) fn leave(&self) -> bool {
         let mut state = self.lock();
         state.left = true;
@@ -96,15 +96,17 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn opens(store: &Availability, part: usize, now: Instant) -> bool {
-        let mut told = false;
-        store.opened(part, now, || told = true);
-        told
+        let mut changed = false;
+        store.opened(part, now, || changed = true);
+        changed
     }
 
     fn closes(store: &Availability, part: usize, now: Instant) -> Option<(Duration, u64)> {
-        let mut told = None;
-        store.closed(part, now, |lasted, decided| told = Some((lasted, decided)));
-        told
+        let mut change = None;
+        store.closed(part, now, |lasted, decided| {
+            change = Some((lasted, decided))
+        });
+        change
     }
 
     #[test]

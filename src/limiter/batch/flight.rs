@@ -95,10 +95,12 @@ impl<K: Sink> Flight<K> {
         let heard = progress.heard;
         drop(progress);
         let asked = || places.iter().filter_map(|&place| self.requests.get(place));
-        let answered = asked().zip(&tickets).zip(&results);
-        let answered = answered.filter_map(|((request, ticket), result)| {
-            Some((request, ticket.as_ref()?, result.as_ref().ok().copied()))
-        });
+        // Those that the store has left out are not answered either.
+        let outcomes = results.iter().map(|result| result.as_ref().ok().copied());
+        let outcomes = outcomes.chain(std::iter::repeat(None));
+        let answered = asked().zip(&tickets).zip(outcomes);
+        let answered = answered
+            .filter_map(|((request, ticket), outcome)| Some((request, ticket.as_ref()?, outcome)));
         let (sweep, released) = self.lane.denied.learn(self.answered(), answered);
         // What failed as a whole met a store that is away, and nobody waits for the others.
         if self.load == Load::Counts && left == 0 && !heard {
