@@ -51,7 +51,15 @@ if (host.name.endsWith('-gnu')) {
 test('import and require give the same names and one RateLimitError', () => {
   expect(JSON.parse(consumer.run('node', 'both.mjs'))).toEqual({
     names: [
-      ...['checkCreatorRateLimit', 'getRateLimitStatus', 'resetCreatorRateLimit', 'configure', 'onAnomaly', 'close'],
+      ...[
+        'checkCreatorRateLimit',
+        'getRateLimitStatus',
+        'resetCreatorRateLimit',
+        'configure',
+        'onAnomaly',
+        'onStoreStateChange',
+        'close',
+      ],
       ...['testConnection', 'connectionRoute', 'RateLimiter', 'RateLimitError', 'rateLimitHeaders', 'withRateLimit'],
       ...['getMetrics', 'prometheusMetrics', 'cloudWatchMetrics', 'observeMetrics', 'topCreators'],
       'elastiCacheIam',
