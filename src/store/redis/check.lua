@@ -141,7 +141,10 @@ local function rare()
   local function tally(head)
     if not head or tonumber(head) then return nil end
     local denied, opened, reported = string.match(head, '^(%d+):(%d+):([01])$')
-    if not denied then error('WRONGTYPE the key holds something else than a log', 0) end
+    -- A count that a reply cannot hold is not one of ours.
+    if not denied or #denied > 10 or tonumber(denied) > 4e9 or #opened > 15 then
+      error('WRONGTYPE the key holds something else than a log', 0)
+    end
     return tonumber(denied), tonumber(opened), reported == '1'
   end
 

@@ -28,7 +28,8 @@ local function text(moment) return string.format('%d%03d', math.floor(moment / 1
 local function tally(key)
   local head = call('LINDEX', key, '0')
   if not head or tonumber(head) then return nil end
-  if not string.find(head, '^%d+:%d+:[01]$') then error('WRONGTYPE the key holds something else than a log', 0) end
+  local denied, opened = string.match(head, '^(%d+):(%d+):[01]$')
+  if not denied or #denied > 10 or #opened > 15 then error('WRONGTYPE the key holds something else than a log', 0) end
   return head
 end
 
