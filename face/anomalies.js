@@ -118,18 +118,14 @@ let timer;
 
 /** Logs in a second how many anomalies have no line. Nothing waits for that: what ends the process ends it, too. */
 function logMoreLater(waitMs = SECOND_MS) {
-  timer ??= setTimeout(logMore, waitMs, false).unref();
+  timer ??= setTimeout(logMore, waitMs).unref();
 }
 
-/**
- * Logs how many anomalies of the process have no line: once a second at most.
- *
- * @param {boolean} atOnce There is nobody who could do it later.
- */
-function logMore(atOnce) {
+/** Logs how many anomalies of the process have no line: once a second at most. */
+function logMore() {
   clearTimeout(timer);
   timer = undefined;
-  const [more, waitMs] = binding.moreAnomalies(atOnce);
+  const [more, waitMs] = binding.moreAnomalies();
   if (more > 0) warn(`${more} more ${more === 1 ? 'anomaly' : 'anomalies'} detected`);
   if (waitMs > 0) logMoreLater(waitMs);
 }

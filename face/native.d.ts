@@ -10,7 +10,7 @@ export interface Binding {
   metricsOf(limiter: string): MeterReading;
   newsOf(limiter: string): MeterReading[];
   /** How many anomalies have no line, to be logged now, and in how many ms to ask again. */
-  moreAnomalies(atOnce: boolean): [more: number, waitMs: number];
+  moreAnomalies(): [more: number, waitMs: number];
   /** Returns LOGGED, FIRST or COUNTED: face/anomalies.js. */
   enterAnomaly(): number;
   CompletionBuffer: new (mailbox: Float64Array, wake: () => void) => CompletionBuffer;

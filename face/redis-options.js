@@ -97,7 +97,13 @@ function hostName(what, host) {
  * @param {string | undefined} url
  */
 function userOfUrl(url) {
-  return url && decodeURIComponent(new URL(url).username);
+  const username = url && new URL(url).username;
+  try {
+    return username && decodeURIComponent(username);
+  } catch {
+    // A `%` that encodes nothing stands for itself.
+    return username;
+  }
 }
 
 /** @param {RedisOptions['password']} password */

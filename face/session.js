@@ -31,8 +31,6 @@ const EMBEDDED =
   'No Redis is configured: quotas are counted in this process alone. Set REDIS_URL or ELASTICACHE_REDIS_HOST';
 
 let noticed = false;
-/** Openings of this copy of the module that may report anomalies. */
-let opened = 0;
 
 /** @typedef {RateLimitStatus & Pick<Decision, 'source'>} Standing */
 
@@ -223,7 +221,6 @@ class Open {
     this.#submit = this.#native.submitter();
     if (this.#native.isEmbedded && !building) notice();
     if (listeners === undefined) return;
-    opened++;
     this.#unfollow = listeners.anomaly.follow((listened) => this.#native.setListened(listened));
   }
 
@@ -329,13 +326,12 @@ class Open {
     }
   }
 
-  /** Logs how many anomalies have no line: later, nobody may be there to do it. */
+  /** Logs how many anomalies have no line, unless that was done a moment ago: later, nobody may be there to do it. */
   async #leave() {
     this.#unfollow();
-    opened--;
     // What was reported in the calls before is delivered in a microtask.
     await Promise.resolve();
-    logMore(opened === 0);
+    logMore();
   }
 }
 

@@ -65,16 +65,16 @@ impl AnomalyLog {
         Entry::First
     }
 
-    /// How many anomalies have no line, to be logged now. Nothing where it was logged less than a second ago: then how long to
-    /// wait. `at_once`: there is nobody who could wait.
-    pub(super) fn more(&mut self, now: Instant, at_once: bool) -> (u64, Duration) {
+    /// How many anomalies have no line, to be logged now. Nothing where that was logged less than a second ago: then how long
+    /// to wait. So a limiter that is opened, flooded and closed each time logs no more than one that stays open.
+    pub(super) fn more(&mut self, now: Instant) -> (u64, Duration) {
         let told = self.told.map_or(SECOND, |told| since(told, now));
         let wait = SECOND.saturating_sub(told);
         if self.more == 0 {
             self.asked = None;
             return (0, Duration::ZERO);
         }
-        if !wait.is_zero() && !at_once {
+        if !wait.is_zero() {
             self.asked = Some(now);
             return (0, wait);
         }
@@ -106,7 +106,7 @@ mod tests {
         for pair in lines.windows(LINES + 1) {
             assert!(pair[LINES] - pair[0] >= SECOND);
         }
-        assert_eq!(log.more(begun + 5 * SECOND, false).0, 4950);
+        assert_eq!(log.more(begun + 5 * SECOND).0, 4950);
     }
 
     #[test]
@@ -116,7 +116,7 @@ mod tests {
         for n in 0..100 {
             assert_eq!(log.enter(begun + n * 100 * MS), Entry::Line);
         }
-        assert_eq!(log.more(begun + 100 * SECOND, true), (0, Duration::ZERO));
+        assert_eq!(log.more(begun + 100 * SECOND), (0, Duration::ZERO));
     }
 
     #[test]
@@ -125,21 +125,25 @@ mod tests {
         let mut log = AnomalyLog::new();
         let entries: Vec<_> = (0..100).map(|_| log.enter(begun)).collect();
         assert_eq!(entries[9..12], [Entry::Line, Entry::First, Entry::Counted]);
-        assert_eq!(log.more(begun + SECOND, false), (90, Duration::ZERO));
-        assert_eq!(log.more(begun + SECOND, false), (0, Duration::ZERO));
+        assert_eq!(log.more(begun + SECOND), (90, Duration::ZERO));
+        assert_eq!(log.more(begun + SECOND), (0, Duration::ZERO));
         (0..30).for_each(|_| _ = log.enter(begun + SECOND));
-        assert_eq!(log.more(begun + 1200 * MS, false), (0, 800 * MS));
-        assert_eq!(log.more(begun + 2000 * MS, false), (20, Duration::ZERO));
+        assert_eq!(log.more(begun + 1200 * MS), (0, 800 * MS));
+        assert_eq!(log.more(begun + 2000 * MS), (20, Duration::ZERO));
     }
 
     #[test]
-    fn at_once_where_nobody_can_wait() {
+    fn limiters_that_are_opened_flooded_and_closed_log_eleven_lines_a_second() {
         let begun = Instant::now();
         let mut log = AnomalyLog::new();
-        (0..12).for_each(|_| _ = log.enter(begun));
-        assert_eq!(log.more(begun, false), (2, Duration::ZERO));
-        assert_eq!(log.enter(begun), Entry::First, "somebody is asked anew");
-        assert_eq!(log.more(begun + MS, true), (1, Duration::ZERO));
+        let (mut lines, mut more) = (0, 0);
+        for n in 0..5000 {
+            let now = begun + n * MS;
+            lines += u32::from(log.enter(now) == Entry::Line);
+            // It closes.
+            more += u32::from(log.more(now).0 > 0);
+        }
+        assert_eq!((lines, more), (50, 5));
     }
 
     #[test]

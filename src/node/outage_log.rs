@@ -54,6 +54,9 @@ struct Outage {
     logged: bool,
     /// What limiters have decided that it is no longer away for.
     decided: u64,
+    /// The longest that it was away for one of them, and whether there were several.
+    longest: Duration,
+    several: bool,
 }
 
 impl<W> Default for Name<W> {
@@ -87,6 +90,9 @@ impl<W: Clone> OutageLog<W> {
         let first = name.limiters.is_empty();
         name.limiters.insert(limiter, writer);
         if !first {
+            if let Some(outage) = &mut name.outage {
+                outage.several = true;
+            }
             return Line::Known;
         }
         let quiet = name.quiet_until(now);
@@ -95,6 +101,8 @@ impl<W: Clone> OutageLog<W> {
             away,
             logged: quiet.is_none(),
             decided: 0,
+            longest: Duration::ZERO,
+            several: false,
         });
         quiet.map_or(Line::Now, Line::At)
     }
@@ -133,12 +141,19 @@ impl<W: Clone> OutageLog<W> {
         }
         let outage = name.outage.as_mut()?;
         outage.decided += decided;
+        outage.longest = outage.longest.max(lasted);
         if !name.limiters.is_empty() {
             return None;
         }
         let outage = name.outage.take().filter(|outage| outage.logged)?;
         name.last = Some(now);
-        let lasted = now.saturating_duration_since(outage.begun);
+        // The moments here are those of an event loop, which may have been busy.
+        let lasted = match outage.several {
+            false => outage.longest,
+            true => outage
+                .longest
+                .max(now.saturating_duration_since(outage.begun)),
+        };
         Some((lasted, outage.decided))
     }
 
@@ -244,7 +259,11 @@ mod tests {
     fn soon_after_a_pair_it_is_held_back_and_logged_if_it_is_still_true() {
         let mut test = Test::new();
         assert_eq!(test.away(1, 0), Line::Now);
-        assert_eq!(test.back(1, 0, 5), Some((5 * SECOND, 0)));
+        assert_eq!(
+            test.back(1, 0, 5),
+            Some((SECOND, 0)),
+            "as its breaker saw it"
+        );
         // It comes and goes.
         assert_eq!(test.away(1, 6), Line::At(test.at(15)));
         assert_eq!(test.back(1, 3, 7), None);
@@ -253,7 +272,7 @@ mod tests {
         assert_eq!(test.due(14), None, "not yet");
         assert_eq!(test.due(15), Some(1));
         assert_eq!(test.due(15), None, "once");
-        assert_eq!(test.back(1, 4, 16), Some((2 * SECOND, 4)));
+        assert_eq!(test.back(1, 4, 16), Some((SECOND, 4)));
         assert_eq!(test.away(1, 25), Line::At(test.at(26)));
         assert_eq!(test.back(1, 4, 26), None);
         assert_eq!(test.away(1, 27), Line::Now);

@@ -81,10 +81,10 @@ fn outages() -> MutexGuard<'static, OutageLog<Arc<Way>>> {
     OUTAGES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How many anomalies have not been logged, to be logged now, and in how many ms to ask again. `at_once`: nobody can wait.
+/// How many anomalies have not been logged, to be logged now, and in how many ms to ask again.
 #[napi]
-pub fn more_anomalies(at_once: bool) -> Vec<f64> {
-    let (more, wait) = anomaly_log().more(Instant::now(), at_once);
+pub fn more_anomalies() -> Vec<f64> {
+    let (more, wait) = anomaly_log().more(Instant::now());
     // Rounded up: no wait means that there is nothing left.
     vec![more as f64, (wait.as_secs_f64() * 1000.0).ceil()]
 }

@@ -17,6 +17,10 @@ const STEPS: u32 = 5;
 const LONGEST_STEP: Duration = Duration::from_millis(50);
 const SHORTEST_STEP: Duration = Duration::from_millis(1);
 
+/// A busy machine, or one whose share of the processor is used up, keeps a process waiting for some 100 ms. Longer: it was
+/// stopped.
+const STOP: Duration = Duration::from_millis(250);
+
 /// The time that something may take. Several may wait for its end.
 pub struct Budget {
     whole: Duration,
@@ -87,7 +91,7 @@ impl Budget {
         let passed = now.saturating_duration_since(state.looked);
         state.looked = now;
         state.left = state.left.saturating_sub(passed.min(most));
-        state.stood_still |= passed > most;
+        state.stood_still |= passed > most.max(STOP);
         state
     }
 }
