@@ -34,7 +34,8 @@ test('the areas are as large as what was let in and what was denied', async () =
     // On a machine that took long to get here, the chart shows more time than it does at first.
     const { samples } = await historyOf(app);
     const scale = Math.max(1, (samples.at(-1)!.t - samples[0]!.t) / SHOWN);
-    return { allowed: areaOf(allowed!) * scale, asked: areaOf(asked!) * scale };
+    // The chart may not have been drawn yet.
+    return { allowed: areaOf(allowed ?? []) * scale, asked: areaOf(asked ?? []) * scale };
   };
   await until(drawn, ({ asked }) => asked > 79);
   // All of it is drawn once a second without any is.

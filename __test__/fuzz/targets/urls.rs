@@ -65,7 +65,7 @@ fn url(text: &str) {
 }
 
 fn check_url(text: &str) {
-    let config = match from_url("REDIS_URL", text) {
+    let config = match from_url("REDIS_URL", text, None) {
         Ok(config) => config,
         Err(error) => return check_error(&error.to_string()),
     };
@@ -73,7 +73,7 @@ fn check_url(text: &str) {
     assert!(passwords(&config).len() <= 1);
     // Written anew, it says the same.
     assert_eq!(
-        from_url("REDIS_URL", &written(&config)),
+        from_url("REDIS_URL", &written(&config), None),
         Ok(config.clone()),
         "{text:?}"
     );
