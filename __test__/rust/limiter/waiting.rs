@@ -197,3 +197,37 @@ async fn who_waits_is_answered_before_the_limiter_ends() {
     }
     assert_eq!(denied, CROWD);
 }
+
+/// The entry outlives sweeps: the first request after a pause asks for all.
+#[tokio::test(start_paused = true)]
+async fn after_a_pause_one_asks_as_well() {
+    for pause in [400, 700, 1300, 3000] {
+        let pause = Duration::from_millis(pause);
+        let (mut way, before) = expired(Way::new(quiet(HOUR), 300), 3, pause).await;
+        crowd(&mut way, 3).await;
+        assert_eq!(way.asked(asks) - before, 1, "{pause:?}");
+    }
+}
+
+/// A denial from before another id's reset is not remembered: nobody waits for one answer after another.
+#[tokio::test(start_paused = true)]
+async fn resets_of_other_ids_hold_up_nobody() {
+    let (mut way, _) = expired(Way::new(quiet(HOUR), 50), 3, Duration::from_millis(50)).await;
+    let begun = Instant::now();
+    for ticket in 0..CROWD {
+        let asked = way.limiter.submit(request(Op::Check, "a", 3), ticket);
+        assert!(asked.is_none());
+    }
+    let mut answered = 0;
+    while answered < CROWD {
+        way.limiter.submit(request(Op::Reset, "other", 3), CROWD);
+        sleep(Duration::from_millis(4)).await;
+        while let Ok((ticket, answer)) = way.answers.try_recv() {
+            if ticket < CROWD {
+                assert!(!answer.unwrap().outcome.decision.is_allowed());
+                answered += 1;
+            }
+        }
+        assert!(begun.elapsed() < TRIP * 10, "{answered}");
+    }
+}

@@ -130,6 +130,21 @@ fn a_denied_id_outlasts_any_number_of_fresh_ones() {
     }
 }
 
+/// Ids that have used half of their limit fill the store: new ones are denied at theirs all the same.
+#[test]
+fn a_store_full_of_half_used_ids_limits_new_ones() {
+    let (store, _clock) = store(800);
+    let check = |who: &str| {
+        let outcome = store.answer(quiet(1000), &request(Op::Check, who, 5));
+        outcome.decision.is_allowed()
+    };
+    for i in 0..800 {
+        (0..3).for_each(|_| assert!(check(&i.to_string())));
+    }
+    let admitted = (0..100).filter(|_| [check("a"), check("b")] == [true, true]);
+    assert_eq!(admitted.count(), 5);
+}
+
 fn remaining(store: &Store, who: &str) -> u32 {
     let status = store.answer(quiet(1000), &request(Op::Status, who, 5));
     status.decision.remaining

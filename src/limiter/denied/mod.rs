@@ -216,7 +216,8 @@ impl<T: Clone> Denied<T> {
                 state.remember(request, denial, ticket, batch, &mut released);
             } else {
                 state.expire_if_earlier(request, &denial, batch.received);
-                state.admitted(batch.sent.at, request, 0, &mut released);
+                // One after the other they would be late: resets may come faster than answers.
+                released.ask.extend(state.unanswered(request));
             }
         }
         (!state.entries.is_empty(), released)
@@ -251,9 +252,11 @@ impl<T: Clone> Denied<T> {
     pub(super) fn sweep(&self, now: Instant) -> bool {
         let mut state = self.lock();
         state.due = state.uncounted.len();
+        // An entry whose time is over still lets one ask for all; many of them make room for others.
+        let crowded = state.count >= MAX_ENTRIES / 2;
         let mut count = 0;
         state.entries.retain(|_, entries| {
-            entries.retain(|entry| entry.is_live(now));
+            entries.retain(|entry| entry.is_live(now) || !crowded && now < entry.denial.promised);
             count += entries.len();
             !entries.is_empty()
         });

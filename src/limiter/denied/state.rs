@@ -169,6 +169,9 @@ impl<T: Clone> State<T> {
 
     /// One that was to ask has not been answered. What has waited for it asks for itself.
     pub(super) fn unanswered(&mut self, request: &Request) -> Vec<Pending<T>> {
+        if !matches!(request.op, Op::Check | Op::Limit) {
+            return Vec::new();
+        }
         let asking = self.entry(request).and_then(|entry| entry.asking.take());
         let waiting = asking.into_iter().flat_map(|asking| asking.waiting);
         let released: Vec<_> = waiting.map(|waiting| waiting.pending).collect();

@@ -66,13 +66,17 @@ impl Journal {
         let mut parts = self.parts();
         let (outcome, _, evicted) = logs.decide_evicting(rules, request);
         if let Some(evicted) = evicted {
-            // Its log has made room: there is nothing left to replay.
-            let noted = parts
-                .iter_mut()
-                .filter_map(|part| part.notes.remove(&evicted));
-            if noted.count() > 0 {
-                self.counted(&parts);
+            // Its log has made room: there is no admission left to replay.
+            for part in parts.iter_mut() {
+                let Some(note) = part.notes.get_mut(&evicted) else {
+                    continue;
+                };
+                (note.admissions, note.in_doubt) = (0, 0);
+                if note.reset.or(note.reported).is_none() {
+                    part.notes.remove(&evicted);
+                }
             }
+            self.counted(&parts);
         }
         let admitted = match request.op {
             Op::Check | Op::Limit => outcome.decision.is_allowed(),
