@@ -22,6 +22,9 @@ const PASSWORD: &str = "hunter2-hunter2";
 /// The longest name of the domain name system.
 const MAX_HOST_BYTES: usize = 253;
 
+/// The longest part of one between two dots.
+const MAX_LABEL_BYTES: usize = 63;
+
 fuzz_target!(|input: &[u8]| {
     let Some((form, rest)) = input.split_first() else {
         return;
@@ -164,8 +167,8 @@ fn built(u: &mut Unstructured, asked: &RedisConfig) -> arbitrary::Result<()> {
         2 => std::net::Ipv4Addr::from(u.arbitrary::<u32>()?).to_string(),
         3 => std::net::Ipv6Addr::from(u.arbitrary::<u128>()?).to_string(),
         _ => {
-            let bytes = u.arbitrary_len::<u8>()?.min(MAX_HOST_BYTES + 10);
-            let plain = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
+            let bytes = u.arbitrary_len::<u8>()?.min(MAX_LABEL_BYTES + 10);
+            let plain = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
             let mut letter = || u.choose(plain).map(|&byte| char::from(byte));
             (0..bytes)
                 .map(|_| letter())
@@ -175,7 +178,7 @@ fn built(u: &mut Unstructured, asked: &RedisConfig) -> arbitrary::Result<()> {
     let line = format!("{code} {slot} {host}:{port}");
     let found = check(&line, asked);
     // What the documentation of Redis says: no host is the one that was asked, and a `?` is not known.
-    let expected = (port != 0 && host != "?" && host.len() <= MAX_HOST_BYTES).then(|| Address {
+    let expected = (port != 0 && host != "?" && host.len() <= MAX_LABEL_BYTES).then(|| Address {
         host: if host.is_empty() {
             ASKED.to_owned()
         } else {
