@@ -229,6 +229,17 @@ test('limiters of one name, worker threads and copies of the module say it in on
   }
 });
 
+test('a limiter opened while what another decided awaits replay counts its breaker as opened too', async () => {
+  const shared = options();
+  const [first, second] = [limiter(shared), limiter(shared)];
+  expect((await first.limit('x')).source).toBe('local');
+  const heard = listen(second);
+  await askUntil(second, () => heard.length > 0);
+  expect(heard).toMatchObject([{ state: 'away' }]);
+  // One failure has not opened that of the first.
+  expect(second.getMetrics().breaker).toEqual({ state: 'open', openings: 1 });
+});
+
 test('what comes and goes within ten seconds of a pair is held back, and each change is data all the same', async () => {
   const shared = options();
   const [quiet, told] = [limiter(shared), limiter(shared)];

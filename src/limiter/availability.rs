@@ -52,14 +52,17 @@ impl Availability {
     }
 
     /// The breaker of `part` is open at `now`. Calls `away` if the store was not away before: under the lock, so that
-    /// changes are reported in their order.
-    pub(super) fn opened(&self, part: usize, now: Instant, away: impl FnOnce()) {
+    /// changes are reported in their order. Whether it was closed until now.
+    pub(super) fn opened(&self, part: usize, now: Instant, away: impl FnOnce()) -> bool {
         let mut state = self.lock();
-        if state.left || !state.away.insert(part) || state.since.is_some() {
-            return;
+        if state.left || !state.away.insert(part) {
+            return false;
         }
-        state.since = Some((now, self.decided.load(Ordering::Relaxed)));
-        away();
+        if state.since.is_none() {
+            state.since = Some((now, self.decided.load(Ordering::Relaxed)));
+            away();
+        }
+        true
     }
 
     /// The breaker of `part` is closed at `now`. Calls `back` with how long the store was away, and how many checks were

@@ -119,13 +119,16 @@ impl<K: Sink> Settler<K> {
     /// breaker closes again.
     pub(super) fn opened(&self, part: usize, error: &StoreError) {
         let now = Instant::now();
-        self.availability.opened(part, now, || {
+        let opened = self.availability.opened(part, now, || {
             self.meter.store_away(now);
             self.sink.store_changed(StoreChange::Away {
                 code: error.code(),
                 shard: (self.primary_of)(part),
             });
         });
+        if opened {
+            self.meter.opened();
+        }
     }
 
     /// The breaker of `part` is closed. Called under the lock of its lane.

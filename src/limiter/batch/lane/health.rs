@@ -69,7 +69,6 @@ impl<K: Sink> Lane<K> {
         let (left, told) = state.queues.drain();
         self.settler.opened(self.part, &error);
         drop(state);
-        self.settler.meter.opened();
         self.denied.drop_counts();
         self.settler.refuse(left, &error);
         self.settler.refuse(self.denied.drain(), &error);
