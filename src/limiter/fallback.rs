@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use super::{Answer, Journal, Source};
-use crate::quota::{Clock, Decision, Id, Millis, Outcome, Rules, StoreClock, Verdict};
+use crate::quota::{Clock, Count, Decision, Id, Millis, Outcome, Rules, StoreClock, Verdict};
 use crate::store::{MemoryStore, Op, Request, StoreError};
 
 /// Who decides when the store is away.
@@ -121,10 +121,22 @@ impl Fallback {
         local.filter(|local| !local.journal.is_settled(part))
     }
 
-    /// The store has answered `request`: what it has forgotten counts here no more.
-    pub fn answered(&self, request: &Request) {
+    /// The store has answered `request`: what it has forgotten counts here no more, and an anomaly that it has reported is
+    /// not reported here as well.
+    pub fn answered(&self, request: &Request, outcome: &Outcome) {
+        let Local { logs, journal } = &self.local;
         if request.op == Op::Reset {
-            self.local.journal.forget(&self.local.logs, &request.id);
+            journal.forget(logs, &request.id);
+        }
+        let pause = match outcome.count {
+            Count::Anomaly(_) => self.rules.anomaly.map(|rule| rule.window().ms()),
+            Count::Paused(pause) => Some(pause.get()),
+            Count::None | Count::Below(_) => None,
+        };
+        if let Some(pause) = pause.and_then(NonZeroU64::new)
+            && self.policy == OnStoreError::Local
+        {
+            logs.pause(&request.id, self.rules, pause);
         }
     }
 

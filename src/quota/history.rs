@@ -1,5 +1,7 @@
 //! What a store keeps for one id: its log and, once it has been denied, a tally for the anomaly rule.
 
+use std::num::NonZeroU64;
+
 use super::{Count, Decision, Limit, Log, Millis, Quota, Rules, Tally};
 
 /// One id's log and tally. The plan is not part of it: a creator who moves to another plan keeps the history.
@@ -55,6 +57,13 @@ impl History {
     ) -> Count {
         let observe = |rule| Tally::observe(&mut self.tally, now, denials, &self.log, rule, limit);
         rules.anomaly.map_or(Count::None, observe)
+    }
+
+    /// An anomaly was reported by another history of the id: nothing is counted here for so many ms from `now`.
+    pub fn pause(&mut self, now: Millis, rules: Rules, pause: NonZeroU64) {
+        let Some(rule) = rules.anomaly else { return };
+        let at = (now + pause.get()).saturating_sub(rule.window().ms());
+        self.tally = Some(Tally::Reported { at });
     }
 
     /// Where the id stands, with nothing recorded.

@@ -5,6 +5,7 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
+use std::num::NonZeroU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hashlink::LinkedHashMap;
@@ -57,6 +58,10 @@ impl Histories {
         let mut classes = self.classes.iter();
         let found = classes.find_map(|class| class.raw_entry().from_key_hashed_nocheck(hash, id));
         found.map(|(_, history)| history)
+    }
+
+    fn get_mut(&mut self, id: &Id) -> Option<&mut History> {
+        self.classes.iter_mut().find_map(|class| class.get_mut(id))
     }
 
     fn remove(&mut self, id: &Id) -> Option<History> {
@@ -233,6 +238,22 @@ impl<C: Clock> MemoryStore<C> {
         let moments = history.moments().take(count).skip(newer);
         let ages = moments.map(|moment| now.saturating_sub(moment));
         (ages.collect(), newer)
+    }
+
+    /// An anomaly of `id` was reported by another store: none is reported here for so many ms. Where the store is full of
+    /// other ids, it is not entered.
+    pub fn pause(&self, id: &Id, rules: Rules, pause: NonZeroU64) {
+        let mut histories = self.lock();
+        let now = self.clock.now();
+        histories.sweep(now, rules);
+        if let Some(history) = histories.get_mut(id) {
+            history.pause(now, rules, pause);
+        } else if histories.len() < self.capacity {
+            let mut history = History::default();
+            history.pause(now, rules, pause);
+            let hash = histories.hasher.hash_one(id);
+            histories.insert(hash, 0, id.clone(), history);
+        }
     }
 
     /// Forgets an id.

@@ -1,11 +1,13 @@
 //! Who decides when the store did not.
 
-use huntaze_rate_limit::limiter::{Answer, OnStoreError, Source};
-use huntaze_rate_limit::quota::Count;
+use std::num::{NonZeroU32, NonZeroU64};
+
+use huntaze_rate_limit::limiter::{Answer, Fallback, Local, OnStoreError, Source};
+use huntaze_rate_limit::quota::{Count, Outcome};
 use huntaze_rate_limit::store::{ErrorKind, Op, StoreError};
 
 use super::doubles::fallback;
-use crate::asking::request;
+use crate::asking::{request, watched};
 
 fn away() -> StoreError {
     StoreError::new(ErrorKind::Refused, "away")
@@ -31,6 +33,34 @@ fn local_decides_exactly_and_says_so() {
     assert_eq!(checks, [(true, 2), (true, 1), (true, 0), (false, 0)]);
     assert_eq!((ask(Op::Status, "a").1, ask(Op::Status, "b").1), (0, 3));
     assert_eq!((ask(Op::Reset, "a").1, ask(Op::Limit, "a")), (3, (true, 2)));
+}
+
+/// An anomaly of the store's, or a pause after one that another process has reported.
+#[test]
+fn what_the_store_has_reported_is_not_reported_here_too() {
+    let rules = watched(3_600_000, 1.0, 300_000);
+    let pause = NonZeroU64::new(60_000).unwrap();
+    let counts = [
+        (Count::None, 1),
+        (Count::Below(NonZeroU32::MIN), 1),
+        (Count::Anomaly(NonZeroU32::new(4).unwrap()), 0),
+        (Count::Paused(pause), 0),
+    ];
+    for (count, due) in counts {
+        // With a log of its own by then, and without.
+        for before in [0, 2] {
+            let fallback = Fallback::new(OnStoreError::Local, rules, Local::default());
+            let request = request(Op::Check, "a", 3);
+            let ask = || fallback.answer(0, &request, away()).unwrap().outcome;
+            for _ in 0..before {
+                ask();
+            }
+            let decision = ask().decision;
+            fallback.answered(&request, &Outcome { decision, count });
+            let reported = (0..50).filter(|_| ask().count.anomaly().is_some());
+            assert_eq!(reported.count(), due, "{count:?} after {before}");
+        }
+    }
 }
 
 #[test]

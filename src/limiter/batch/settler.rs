@@ -41,7 +41,7 @@ impl<K: Sink> Settler<K> {
             let ticket = ticket?;
             let answer = match result {
                 Ok(outcome) => {
-                    self.fallback.answered(request);
+                    self.fallback.answered(request, &outcome);
                     let source = Source::Redis;
                     let answer = Answer { outcome, source };
                     self.meter.answered(request, &ticket, &answer, now);
