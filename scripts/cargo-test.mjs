@@ -21,10 +21,13 @@ export async function cargoTest(...options) {
   const { code, text } = result;
   const timed = [...text.matchAll(/^test (\S+) .*\.\.\. .*<([\d.]+)s>$/gm)];
   const tests = timed.map(([, name, seconds]) => ({ name, seconds: Number(seconds) }));
+  const failures = [...text.matchAll(/^---- (\S+) stdout ----\n([^]*?)(?=^---- |^failures:$)/gm)].map(
+    ([, name, message]) => ({ name, message }),
+  );
   for (const [, passed, failed, ignored] of text.matchAll(
     /^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored/gm,
   )) {
-    count(Number(passed), Number(failed), tests.splice(0));
+    count(Number(passed), Number(failed), tests.splice(0), failures.splice(0));
     if (Number(ignored) > 0) throw new Failure(`${ignored} tests are ignored: each has to run somewhere`);
   }
   tellRepeats(repeats);

@@ -30,7 +30,17 @@ function countReport(report, options) {
       seconds: (duration ?? 0) / 1000,
     })),
   );
-  count(numPassedTests, numFailedTests + numRuntimeErrorTestSuites, tests);
+  const failures = testResults.flatMap(({ name, message, assertionResults }) => {
+    const failed = assertionResults.filter(({ status }) => status === 'failed');
+    const file = name.slice(join(root, '__test__/').length);
+    // A file that could not be run has no tests.
+    if (failed.length === 0 && message !== '' && assertionResults.length === 0) return [{ name: file, message }];
+    return failed.map(({ fullName, failureMessages }) => ({
+      name: `${file}: ${fullName}`,
+      message: failureMessages.join('\n'),
+    }));
+  });
+  count(numPassedTests, numFailedTests + numRuntimeErrorTestSuites, tests, failures);
   // Named by a pattern, the others are left out on purpose.
   const named = options.some((option) => /^(-t|--testNamePattern)/.test(option));
   const skipped = report.numPendingTests + report.numTodoTests;

@@ -8,12 +8,14 @@ let results;
  * Adds to what this process has found. When it ends, it prints the sum as its last line, `N passed, N failed`.
  *
  * @param tests the time that single tests took, as `{ name, seconds }`
+ * @param failures what failed and why, as `{ name, message }`
  */
-export function count(passed, failed, tests = []) {
+export function count(passed, failed, tests = [], failures = []) {
   begin();
   results.passed += passed;
   results.failed += failed;
   results.tests.push(...tests);
+  results.failures.push(...failures);
 }
 
 /** Shows a line, also in the summary of a command that runs this as one of its steps. */
@@ -25,7 +27,7 @@ export function note(text) {
 
 function begin() {
   if (results !== undefined) return;
-  results = { passed: 0, failed: 0, tests: [], notes: [] };
+  results = { passed: 0, failed: 0, tests: [], failures: [], notes: [] };
   process.once('exit', finish);
 }
 

@@ -10,8 +10,9 @@ import { root } from './run.mjs';
 const AT_ONCE = 2;
 const PROGRESS_MS = 15_000;
 const SLOWEST = 10;
-/** Lines shown of a step that failed. */
+/** Lines shown of a step that failed, and of the message of a test that did. */
 const SHOWN = 300;
+const MESSAGE = 30;
 
 /**
  * Takes steps of `{ name, command, after }`. The command is what a developer runs to see a step alone; `after` names the
@@ -35,7 +36,7 @@ class Run {
   #running = new Map();
   #ended = [];
   #failed = [];
-  #tests = { passed: 0, failed: 0, timed: [], notes: [] };
+  #tests = { passed: 0, failed: 0, timed: [], failures: [], notes: [] };
 
   constructor(title, steps) {
     const names = steps.map(({ name }) => name);
@@ -112,13 +113,14 @@ class Run {
     const { step, log, results, start } = state;
     const seconds = (performance.now() - start) / 1000;
     this.#running.delete(step.name);
-    const { passed, failed, tests, notes } = existsSync(results)
+    const { passed, failed, tests, failures, notes } = existsSync(results)
       ? JSON.parse(readFileSync(results, 'utf8'))
-      : { passed: 0, failed: 0, tests: [], notes: [] };
+      : { passed: 0, failed: 0, tests: [], failures: [], notes: [] };
     this.#tests.passed += passed;
     // A step that is no test, or a runner that died, counts as one failure: "0 failed" is for success alone.
     this.#tests.failed += failure && failed === 0 ? 1 : failed;
     this.#tests.timed.push(...tests.map((test) => ({ ...test, step: step.name })));
+    this.#tests.failures.push(...failures.map((test) => failureText(step.name, test)));
     this.#tests.notes.push(...notes.map((text) => `${step.name}: ${text}`));
     const counted = passed + failed > 0 ? `, ${passed} passed, ${failed} failed` : '';
     if (failure === undefined && failed === 0) {
@@ -153,6 +155,8 @@ class Run {
     table('The slowest steps', slowest(this.#ended));
     table('The slowest tests', slowest(this.#tests.timed));
     if (this.#tests.notes.length > 0) console.log(`\n${this.#tests.notes.join('\n')}`);
+    // At the end once more: the other step, which went on, may have printed much since.
+    if (this.#tests.failures.length > 0) console.log(`\n${this.#tests.failures.join('\n\n')}`);
     const names = this.#failed.map(({ name }) => name).join(', ');
     console.log(`\n${this.title} ${names ? `failed (${names}) after` : 'passed in'} ${this.#clock().trim()}`);
     console.log(`${this.#tests.passed} passed, ${this.#tests.failed} failed`);
@@ -165,6 +169,11 @@ class Run {
     const seconds = Math.floor((performance.now() - this.#start) / 1000);
     return `${Math.floor(seconds / 60)}:${`${seconds % 60}`.padStart(2, '0')}`.padStart(6);
   }
+}
+
+function failureText(step, { name, message }) {
+  const lines = message.trim().split('\n').slice(0, MESSAGE);
+  return `Failed: ${step}: ${name}\n${lines.join('\n')}`;
 }
 
 function kill(child, signal) {

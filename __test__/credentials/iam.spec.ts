@@ -213,12 +213,16 @@ describe('a source that fails', () => {
       ['throw', expect.objectContaining({ code: 'ETIMEDOUT' })],
       ['local', expect.objectContaining({ source: 'local' })],
     ] as const) {
-      await expectDeadline(100, async () => {
-        // Of its own each time: one that knows that Redis is away would not wait for it.
-        const made = new RateLimiter({ ...options, name: freshId(), onStoreError, redis: hangs });
-        limiters.push(made);
-        expect(await made.limit(1).catch((error) => error)).toEqual(outcome);
-      });
+      await expectDeadline(
+        100,
+        () => {
+          // Of its own each time: one that knows that Redis is away would not wait for it.
+          const made = new RateLimiter({ ...options, name: freshId(), onStoreError, redis: hangs });
+          limiters.push(made);
+          return made.limit(1).catch((error) => error);
+        },
+        (result) => expect(result).toEqual(outcome),
+      );
     }
   });
 
