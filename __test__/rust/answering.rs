@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use huntaze_rate_limit::store::redis::RedisConfig;
-use huntaze_rate_limit::store::redis::environment::plain;
+use huntaze_rate_limit::store::redis::config_env::with_defaults;
 
 /// Answers with what `answer` makes of what it is sent at once on a connection: the bytes, and whether they are TLS. `None`
 /// ends the connection. Its port.
@@ -54,7 +54,7 @@ pub fn config(port: u16) -> RedisConfig {
         port,
         // A busy machine is no failure; tests about the budget set their own.
         connect_timeout: Duration::from_secs(30),
-        ..plain("127.0.0.1")
+        ..with_defaults("127.0.0.1")
     }
 }
 

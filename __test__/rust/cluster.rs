@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
-use huntaze_rate_limit::store::redis::environment::plain;
+use huntaze_rate_limit::store::redis::config_env::with_defaults;
 use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore, TlsConfig};
 use redis::{FromRedisValue, RedisResult};
 use tempfile::TempDir;
@@ -115,7 +115,7 @@ impl Cluster {
             }),
             // A busy machine is no failure; tests about the budget set their own.
             connect_timeout: Duration::from_secs(10),
-            ..plain("localhost")
+            ..with_defaults("localhost")
         };
         if self.options.users {
             as_user(config)

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use huntaze_rate_limit::store::redis::environment::plain;
+use huntaze_rate_limit::store::redis::config_env::with_defaults;
 use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore};
 use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
@@ -123,7 +123,7 @@ impl Server {
             port: self.port,
             // A busy machine is no failure; tests about the budget set their own.
             connect_timeout: Duration::from_secs(10),
-            ..plain("127.0.0.1")
+            ..with_defaults("127.0.0.1")
         }
     }
 

@@ -91,7 +91,7 @@ impl<K: Sink> Limiter<K> {
             fallback,
             sink,
             meter,
-            part_of: Box::new(move |id| asked.part_of(&known, id)),
+            part_of: Box::new(move |id| asked.shard_of(&known, id)),
             primary_of: Box::new(move |part| placed.primary_of(part)),
             availability: Availability::default(),
         };

@@ -5,7 +5,7 @@ use napi_derive::napi;
 use super::record::RECORD_FIELDS;
 use crate::limiter::{OnStoreError, Source};
 use crate::quota::{AnomalyRule, MAX_ID_BYTES, MAX_LIMIT, MAX_WINDOW_MS, Plan, escape};
-use crate::store::redis::{MAX_CONNECTIONS, environment};
+use crate::store::redis::{MAX_CONNECTIONS, config_env};
 
 /// What the face has to know of this binary.
 #[napi(object)]
@@ -38,7 +38,7 @@ pub fn constants() -> Constants {
         plan_limits: Plan::ALL.map(|p| p.default_limit().get()).to_vec(),
         sources: owned(&Source::ALL.map(Source::name)),
         store_error_policies: owned(&OnStoreError::ALL.map(OnStoreError::name)),
-        variables: environment::variables().map(str::to_owned).collect(),
+        variables: config_env::variables().map(str::to_owned).collect(),
         max_limit: MAX_LIMIT,
         max_window_ms: MAX_WINDOW_MS as f64,
         max_id_bytes: MAX_ID_BYTES as u32,

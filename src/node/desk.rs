@@ -285,7 +285,7 @@ impl Desk {
             }),
             self.meter(),
         );
-        let place = config.place().into();
+        let place = config.endpoint().into();
         Ok(Running {
             limiter,
             memory,
@@ -300,5 +300,5 @@ impl Desk {
 }
 
 fn local_to(config: &RedisConfig) -> Purpose {
-    Purpose::Local(config.place().into())
+    Purpose::Local(config.endpoint().into())
 }

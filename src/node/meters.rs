@@ -7,7 +7,7 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use super::way::Ticket;
 use crate::limiter::meter::{Meter, Reading};
 use crate::quota::{Namespace, Window};
-use crate::store::redis::Connections;
+use crate::store::redis::ConnectionStats;
 
 /// Names that are counted apart: an application that names a limiter after each of its users must not fill the memory, nor a
 /// monitoring system. Where there are more, those that are not open are forgotten, and if all are, the others are counted
@@ -27,7 +27,7 @@ static METERS: LazyLock<Mutex<Meters>> = LazyLock::new(Mutex::default);
 /// What has been told as news.
 static TOLD: LazyLock<Mutex<HashMap<Box<str>, Reading>>> = LazyLock::new(Mutex::default);
 
-static CONNECTIONS: LazyLock<Arc<Connections>> = LazyLock::new(Arc::default);
+static CONNECTIONS: LazyLock<Arc<ConnectionStats>> = LazyLock::new(Arc::default);
 
 /// The meter of the limiters called `name`. The window of the first decides how long who asks is remembered.
 pub(super) fn meter(name: &Namespace, window: Window) -> Arc<Meter<Ticket>> {
@@ -81,6 +81,6 @@ pub(super) fn all() -> Vec<(Box<str>, Arc<Meter<Ticket>>)> {
 }
 
 /// The connections of this process.
-pub(super) fn connections() -> &'static Arc<Connections> {
+pub(super) fn connections() -> &'static Arc<ConnectionStats> {
     &CONNECTIONS
 }

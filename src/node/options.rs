@@ -9,9 +9,9 @@ use napi_derive::napi;
 use crate::limiter::{OnStoreError, Times};
 use crate::quota::{AnomalyRule, Namespace, Rules, Window};
 use crate::store::Scope;
-use crate::store::redis::environment::{
+use crate::store::redis::config_env::{
     self, ConfigError, Environment, at_host, check_cluster, check_server_name, from_environment,
-    from_url, protect_password, trust_extra,
+    from_url, protect_password, trust_extra_ca,
 };
 use crate::store::redis::{
     Credentials, PasswordSource, RedisConfig, Secret, TlsConfig, authorities,
@@ -152,7 +152,7 @@ fn from_options(
     }
     if let Some(username) = options.username {
         if config.username.is_some_and(|other| other != username) {
-            return Err(environment::other_user("redis.username"));
+            return Err(config_env::other_user("redis.username"));
         }
         config.username = Some(username);
     }
@@ -169,10 +169,10 @@ fn from_options(
             // Brackets are none of an address in a certificate.
             tls.server_name = options
                 .servername
-                .map(|name| environment::without_brackets(&name).to_owned());
+                .map(|name| config_env::without_brackets(&name).to_owned());
         }
         Some(false) if config.tls.is_some() => {
-            return Err(environment::tls_conflict("redis.tls"));
+            return Err(config_env::tls_conflict("redis.tls"));
         }
         Some(false) => {}
         None => protect_password(&mut config),
@@ -180,10 +180,10 @@ fn from_options(
     if let Some(ca) = config.tls.as_ref().and_then(|tls| tls.ca.as_ref())
         && authorities(ca).is_err()
     {
-        return Err(environment::unreadable_ca("redis.tls.ca"));
+        return Err(config_env::unreadable_ca("redis.tls.ca"));
     }
     check_server_name(name, &config)?;
-    trust_extra(&mut config, env);
+    trust_extra_ca(&mut config, env);
     config.cluster = options.cluster;
     check_cluster("redis.cluster", &config)?;
     Ok(config)

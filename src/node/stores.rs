@@ -10,7 +10,7 @@ use super::meters;
 use super::runtime::IoThread;
 use crate::limiter::Local;
 use crate::quota::{Id, Namespace, Outcome, Window};
-use crate::store::redis::{RedisConfig, RedisStore, Trial};
+use crate::store::redis::{ConnectionTest, RedisConfig, RedisStore};
 use crate::store::{Replay, Request, Scope, Store, StoreError};
 
 /// A Redis and the thread its connections live on: gone together, or a new store would meet connections of a dead thread.
@@ -26,21 +26,21 @@ impl Store for SharedRedis {
         self.store.run(scope, requests).await
     }
 
-    async fn run_in_pieces(
+    async fn run_streaming(
         &self,
         scope: &Scope,
         requests: &[Request],
         land: impl Fn(&[usize], Vec<Result<Outcome, StoreError>>) + Send + Sync,
     ) {
-        self.store.run_in_pieces(scope, requests, land).await;
+        self.store.run_streaming(scope, requests, land).await;
     }
 
-    fn division(&self) -> u64 {
-        self.store.division()
+    fn shard_map_version(&self) -> u64 {
+        self.store.shard_map_version()
     }
 
-    fn part_of(&self, scope: &Scope, id: &Id) -> usize {
-        self.store.part_of(scope, id)
+    fn shard_of(&self, scope: &Scope, id: &Id) -> usize {
+        self.store.shard_of(scope, id)
     }
 
     fn primary_of(&self, part: usize) -> Option<String> {
@@ -51,8 +51,8 @@ impl Store for SharedRedis {
         self.store.probe(scope, part).await
     }
 
-    async fn reached(&self, part: usize, known: u64) -> u64 {
-        self.store.reached(part, known).await
+    async fn connected(&self, part: usize, known: u64) -> u64 {
+        self.store.connected(part, known).await
     }
 
     async fn replay(
@@ -63,17 +63,17 @@ impl Store for SharedRedis {
         self.store.replay(scope, replays).await
     }
 
-    async fn replay_in_pieces(
+    async fn replay_streaming(
         &self,
         scope: &Scope,
         replays: &[Replay],
         land: impl Fn(&[usize], Vec<Result<(), StoreError>>) + Send + Sync,
     ) -> Result<(), StoreError> {
-        self.store.replay_in_pieces(scope, replays, land).await
+        self.store.replay_streaming(scope, replays, land).await
     }
 
-    fn at_once<R>(&self, scope: &Scope, id: &Id, send: impl FnOnce() -> R) -> Option<R> {
-        self.store.at_once(scope, id, send)
+    fn try_send<R>(&self, scope: &Scope, id: &Id, send: impl FnOnce() -> R) -> Option<R> {
+        self.store.try_send(scope, id, send)
     }
 }
 
@@ -82,8 +82,8 @@ impl SharedRedis {
     ///
     /// # Errors
     /// Likewise.
-    pub async fn try_out(&self, scope: &Scope) -> Result<Trial, StoreError> {
-        self.store.try_out(scope).await
+    pub async fn try_out(&self, scope: &Scope) -> Result<ConnectionTest, StoreError> {
+        self.store.test_connection(scope).await
     }
 }
 

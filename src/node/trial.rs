@@ -7,7 +7,7 @@ use super::completions::Completions;
 use super::record::Event;
 use super::stores::SharedRedis;
 use crate::store::budget::Budget;
-use crate::store::redis::Trial;
+use crate::store::redis::ConnectionTest;
 use crate::store::{ErrorKind, Scope, StoreError};
 
 /// Tries `redis` out for a limiter of `scope`, on its own thread.
@@ -48,9 +48,9 @@ impl Reporting {
     }
 
     /// Version (empty: unknown), key, value and the milliseconds of the four steps, after an empty code.
-    fn showed(mut self, trial: Trial) {
+    fn showed(mut self, trial: ConnectionTest) {
         let ms = |time: Duration| (time.as_secs_f64() * 1000.0).to_string();
-        let Trial {
+        let ConnectionTest {
             version,
             key,
             value,

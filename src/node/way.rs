@@ -137,7 +137,7 @@ impl PasswordSource for AskJavaScript {
         self.ask(false)
     }
 
-    fn another(&self) -> PasswordAnswer {
+    fn after_rejection(&self) -> PasswordAnswer {
         self.ask(true)
     }
 }

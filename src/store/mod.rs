@@ -79,7 +79,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// The same, and the results are given to `land` as they come: the places of some requests, and a result each. No places:
     /// the part that was asked has answered, if only with another place to ask.
-    fn run_in_pieces(
+    fn run_streaming(
         &self,
         scope: &Scope,
         requests: &[Request],
@@ -94,7 +94,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// The part of the store that an id's log is with, if it has several that can be away by themselves: a small number, and
     /// the same for long. Whatever it says, [`run`](Self::run) finds the log: parts only keep what is sick away from what is not.
-    fn part_of(&self, scope: &Scope, id: &Id) -> usize {
+    fn shard_of(&self, scope: &Scope, id: &Id) -> usize {
         let _ = (scope, id);
         0
     }
@@ -106,7 +106,7 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// Tells one division into parts from another: it changes when an id's part may have.
-    fn division(&self) -> u64 {
+    fn shard_map_version(&self) -> u64 {
         0
     }
 
@@ -125,7 +125,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Resolves when that part has been reached anew since it was so for the `known`-th time, to the number of times it is now.
     /// A store that cannot be away never resolves.
-    fn reached(&self, part: usize, known: u64) -> impl Future<Output = u64> + Send {
+    fn connected(&self, part: usize, known: u64) -> impl Future<Output = u64> + Send {
         let _ = (part, known);
         std::future::pending()
     }
@@ -150,7 +150,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// Why it takes nothing.
-    fn replay_in_pieces(
+    fn replay_streaming(
         &self,
         scope: &Scope,
         replays: &[Replay],
@@ -166,7 +166,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Calls `send`, which takes the first step of a [`run`](Self::run) about `id` on any thread, such that what it sends has
     /// left when this returns. `None`, and `send` is not called, where the store is not ready for that.
-    fn at_once<R>(&self, scope: &Scope, id: &Id, send: impl FnOnce() -> R) -> Option<R> {
+    fn try_send<R>(&self, scope: &Scope, id: &Id, send: impl FnOnce() -> R) -> Option<R> {
         let _ = (scope, id, send);
         None
     }

@@ -47,7 +47,7 @@ fn shard_of(id: &Id) -> usize {
 }
 
 impl Store for Shards {
-    fn part_of(&self, _: &Scope, id: &Id) -> usize {
+    fn shard_of(&self, _: &Scope, id: &Id) -> usize {
         shard_of(id)
     }
 

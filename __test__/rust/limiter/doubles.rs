@@ -161,7 +161,7 @@ impl<S> Logged<S> {
 }
 
 impl<S: Store> Store for Logged<S> {
-    fn part_of(&self, _: &Scope, _: &Id) -> usize {
+    fn shard_of(&self, _: &Scope, _: &Id) -> usize {
         self.part.load(Ordering::SeqCst)
     }
 
@@ -184,7 +184,7 @@ impl<S: Store> Store for Ready<S> {
         self.0.run(scope, requests).await
     }
 
-    fn at_once<R>(&self, _: &Scope, _: &Id, send: impl FnOnce() -> R) -> Option<R> {
+    fn try_send<R>(&self, _: &Scope, _: &Id, send: impl FnOnce() -> R) -> Option<R> {
         Some(send())
     }
 }

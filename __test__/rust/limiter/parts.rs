@@ -33,18 +33,18 @@ fn half(id: &Id) -> usize {
 }
 
 impl Store for Halves {
-    fn part_of(&self, _: &Scope, id: &Id) -> usize {
+    fn shard_of(&self, _: &Scope, id: &Id) -> usize {
         match self.unknown.load(Ordering::SeqCst) {
             true => 0,
             false => half(id),
         }
     }
 
-    fn division(&self) -> u64 {
+    fn shard_map_version(&self) -> u64 {
         u64::from(!self.unknown.load(Ordering::SeqCst))
     }
 
-    async fn run_in_pieces(
+    async fn run_streaming(
         &self,
         scope: &Scope,
         requests: &[Request],

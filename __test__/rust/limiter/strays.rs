@@ -41,7 +41,7 @@ impl Store for Redirecting {
         }
     }
 
-    async fn run_in_pieces(
+    async fn run_streaming(
         &self,
         scope: &Scope,
         requests: &[Request],
@@ -69,7 +69,7 @@ impl Store for Redirecting {
         unreachable!("it is told in pieces")
     }
 
-    async fn replay_in_pieces(
+    async fn replay_streaming(
         &self,
         _: &Scope,
         replays: &[Replay],
@@ -87,7 +87,7 @@ impl Store for Redirecting {
         Ok(())
     }
 
-    fn at_once<R>(&self, _: &Scope, _: &Id, send: impl FnOnce() -> R) -> Option<R> {
+    fn try_send<R>(&self, _: &Scope, _: &Id, send: impl FnOnce() -> R) -> Option<R> {
         Some(send())
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use huntaze_rate_limit::store::redis::{Connections, RedisStore, backoff};
+use huntaze_rate_limit::store::redis::{ConnectionStats, RedisStore, backoff};
 use huntaze_rate_limit::store::{ErrorKind, Store};
 use tokio::time::{sleep, timeout};
 
@@ -140,7 +140,7 @@ async fn a_connection_that_is_away_is_passed_over() {
     let mut admin = server.admin();
     let mut config = server.config();
     config.connections = 2;
-    let counted = Arc::<Connections>::default();
+    let counted = Arc::<ConnectionStats>::default();
     let store = RedisStore::counting(config, Arc::clone(&counted));
     assert_eq!((left(&store, "a").await, left(&store, "a").await), (4, 3));
     // No more than there are: whichever is killed cannot come back.
@@ -187,13 +187,13 @@ async fn a_probe_asks_for_a_write_and_leaves_nothing() {
 async fn whoever_waits_hears_of_a_new_connection() {
     let server = Server::start(&[]);
     let store = server.store();
-    let known = store.reached(0, u64::MAX).await;
+    let known = store.connected(0, u64::MAX).await;
     left(&store, "a").await;
-    let reached = store.reached(0, known).await;
+    let reached = store.connected(0, known).await;
     server.kill();
     until(&store, Some(ErrorKind::Refused)).await;
     server.restart();
     // Nobody asks meanwhile.
-    let again = timeout(PATIENT, store.reached(0, reached)).await.unwrap();
+    let again = timeout(PATIENT, store.connected(0, reached)).await.unwrap();
     assert!(again > reached);
 }

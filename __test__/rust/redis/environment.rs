@@ -1,7 +1,7 @@
 //! The environment's table in the contract: which variable wins, and what is unusable.
 //! URLs, hosts, blanks and TLS have files of their own.
 
-use huntaze_rate_limit::store::redis::environment::{
+use huntaze_rate_limit::store::redis::config_env::{
     ConfigError, Environment, from_environment, variables,
 };
 use huntaze_rate_limit::store::redis::{Credentials, RedisConfig, Secret};

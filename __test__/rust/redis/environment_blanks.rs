@@ -1,6 +1,6 @@
 //! Blanks in the environment: around a value, alone, and in what has none.
 
-use huntaze_rate_limit::store::redis::environment::variables;
+use huntaze_rate_limit::store::redis::config_env::variables;
 
 use super::environment::{HOST, named, passwords, refused};
 
@@ -27,7 +27,7 @@ fn blanks_around_a_value_are_dropped_and_blanks_alone_refused() {
         assert_eq!(config.username.as_deref(), Some("user"));
         assert_eq!((config.tls, config.cluster), (None, Some(false)));
         let url = around("redis://user@there:7001/2");
-        assert_eq!(named(&[("REDIS_URL", &url)]).place(), "there:7001/2");
+        assert_eq!(named(&[("REDIS_URL", &url)]).endpoint(), "there:7001/2");
 
         for name in variables_with_values() {
             let host = ("ELASTICACHE_REDIS_HOST", "cache");

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use huntaze_rate_limit::store::ErrorKind;
-use huntaze_rate_limit::store::redis::environment::plain;
+use huntaze_rate_limit::store::redis::config_env::with_defaults;
 use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore};
 use tokio::task::yield_now;
 
@@ -76,7 +76,7 @@ fn an_attempt_that_broke_meanwhile_is_made_once_more() {
 /// The connects to a server that hangs up, `stopped` meanwhile.
 async fn attempts(stopped: bool) -> usize {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut config = plain("127.0.0.1");
+    let mut config = with_defaults("127.0.0.1");
     config.port = listener.local_addr().unwrap().port();
     config.connect_timeout = BUDGET;
     config.cluster = Some(false);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use huntaze_rate_limit::store::ErrorKind;
 use huntaze_rate_limit::store::redis::RedisStore;
-use huntaze_rate_limit::store::redis::environment::plain;
+use huntaze_rate_limit::store::redis::config_env::with_defaults;
 use socket2::{Domain, Socket, Type};
 
 use super::faults::connections_ever;
@@ -18,7 +18,7 @@ use crate::timers::Stopped;
 
 /// A store at `port`, which must connect within `budget`.
 fn at(port: u16, budget: Duration) -> RedisStore {
-    let mut config = plain("127.0.0.1");
+    let mut config = with_defaults("127.0.0.1");
     config.port = port;
     config.connect_timeout = budget;
     RedisStore::new(config)
@@ -41,7 +41,7 @@ async fn nobody_listens() {
 #[tokio::test]
 async fn the_name_does_not_resolve() {
     // Two dots in a row are in no name, so nobody is asked.
-    let mut config = plain("no..such.host");
+    let mut config = with_defaults("no..such.host");
     config.connect_timeout = PATIENT;
     let error = check(&RedisStore::new(config), "a").await.unwrap_err();
     assert_eq!(
@@ -56,7 +56,7 @@ async fn a_black_hole_ends_with_the_budget() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let budget = Duration::from_millis(200);
     for secret in [&["pw"][..], &[]] {
-        let mut config = plain("127.0.0.1");
+        let mut config = with_defaults("127.0.0.1");
         config.port = listener.local_addr().unwrap().port();
         config.connect_timeout = budget;
         config.credentials = passwords(secret);

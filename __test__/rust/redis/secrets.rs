@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use huntaze_rate_limit::store::StoreError;
-use huntaze_rate_limit::store::redis::environment::{Environment, plain};
+use huntaze_rate_limit::store::redis::config_env::{Environment, with_defaults};
 use huntaze_rate_limit::store::redis::{RedisStore, Secret};
 
 use super::{check, passwords};
@@ -48,7 +48,7 @@ async fn no_error_quotes_the_password() {
 
 #[test]
 fn no_configuration_shows_the_password() {
-    let mut config = plain("there");
+    let mut config = with_defaults("there");
     config.credentials = passwords(&[SECRET]);
     assert!(!format!("{config:?} {config:#?}").contains("hunter2"));
     assert_eq!(format!("{:?}", Secret::new(SECRET)), "***");

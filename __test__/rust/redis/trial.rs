@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use huntaze_rate_limit::store::redis::{Connections, RedisStore, Trial};
+use huntaze_rate_limit::store::redis::{ConnectionStats, ConnectionTest, RedisStore};
 use huntaze_rate_limit::store::{ErrorKind, Scope};
 
 use super::{HOUR, PATIENT, check, left};
@@ -40,9 +40,9 @@ fn t() -> Scope {
 async fn every_step_is_taken_and_nothing_stays() {
     let server = Server::start(&[]);
     let store = server.store();
-    let one = store.try_out(&t()).await.unwrap();
-    let other = store.try_out(&t()).await.unwrap();
-    let Trial { version, key, .. } = &one;
+    let one = store.test_connection(&t()).await.unwrap();
+    let other = store.test_connection(&t()).await.unwrap();
+    let ConnectionTest { version, key, .. } = &one;
     assert!(key.starts_with("{t:}test:"), "{key}");
     assert!((&one.key, &one.value) != (&other.key, &other.value));
     let mut admin = server.admin();
@@ -58,11 +58,11 @@ async fn every_step_is_taken_and_nothing_stays() {
 #[tokio::test]
 async fn what_the_user_may_not_do_is_named() {
     let server = without("set");
-    let error = server.store().try_out(&t()).await.unwrap_err();
+    let error = server.store().test_connection(&t()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoPerm);
     assert!(error.to_string().contains("needs SET, too"), "{error}");
     let without_info = without("info");
-    let trial = without_info.store().try_out(&t()).await.unwrap();
+    let trial = without_info.store().test_connection(&t()).await.unwrap();
     assert_eq!(trial.version, None);
 }
 
@@ -71,7 +71,7 @@ async fn what_the_user_may_not_do_is_named() {
 async fn what_the_limiter_needs_is_tried_as_well() {
     for right in ["evalsha", "lpush", "ltrim"] {
         let server = without(right);
-        let error = server.store().try_out(&t()).await.unwrap_err();
+        let error = server.store().test_connection(&t()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NoPerm, "{right}");
         assert!(!error.to_string().contains("this test"), "{right}: {error}");
     }
@@ -85,7 +85,7 @@ async fn a_server_that_has_just_come_back_is_found_at_once() {
     left(&store, "a").await;
     server.kill();
     for _ in 0..8 {
-        let error = store.try_out(&t()).await.unwrap_err();
+        let error = store.test_connection(&t()).await.unwrap_err();
         assert!(
             [ErrorKind::Refused, ErrorKind::Disconnected].contains(&error.kind()),
             "{error}"
@@ -93,7 +93,7 @@ async fn a_server_that_has_just_come_back_is_found_at_once() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     server.restart();
-    store.try_out(&t()).await.unwrap();
+    store.test_connection(&t()).await.unwrap();
 }
 
 #[tokio::test]
@@ -103,14 +103,14 @@ async fn a_replica_fails_the_trial() {
         .arg(&["127.0.0.1", "1"])
         .query(&mut server.admin())
         .unwrap();
-    let error = server.store().try_out(&t()).await.unwrap_err();
+    let error = server.store().test_connection(&t()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ReadOnly);
 }
 
 #[tokio::test]
 async fn connections_are_counted() {
     let server = Server::start(&[]);
-    let counted = Arc::<Connections>::default();
+    let counted = Arc::<ConnectionStats>::default();
     let store = RedisStore::counting(server.config(), Arc::clone(&counted));
     assert_eq!((counted.made(), counted.open()), (0, 0));
     left(&store, "a").await;
@@ -118,7 +118,7 @@ async fn connections_are_counted() {
     assert_eq!(counted.replacements(), 0);
     server.kill();
     until(async || (counted.open() == 0).then_some(())).await;
-    let failed = store.try_out(&t()).await.unwrap_err();
+    let failed = store.test_connection(&t()).await.unwrap_err();
     assert_eq!(failed.kind(), ErrorKind::Refused);
     assert!(counted.failures() > 0);
     server.restart();

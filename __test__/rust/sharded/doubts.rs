@@ -48,7 +48,7 @@ async fn an_error_that_passes_does_not_mean_that_there_is_no_cluster() {
 
 /// Of the shards.
 fn parts(store: &RedisStore) -> BTreeSet<usize> {
-    let part = |who: String| store.part_of(&hour(), &id(&who));
+    let part = |who: String| store.shard_of(&hour(), &id(&who));
     one_of_each("doubts").into_iter().map(part).collect()
 }
 
@@ -98,7 +98,7 @@ async fn a_cluster_that_was_found_is_not_doubted_for_what_was_sent_before() {
     }
     let mut made = 0;
     while made < 3 {
-        made = timeout(PATIENT, store.reached(0, made)).await.unwrap();
+        made = timeout(PATIENT, store.connected(0, made)).await.unwrap();
     }
     let meanwhile = async {
         holds.notified().await;

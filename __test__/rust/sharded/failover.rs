@@ -12,8 +12,8 @@ async fn the_others_go_on_and_the_replica_is_found() {
     let store = cluster.store();
     let who = one_of_each("id");
     assert!(checks(&store, &who).await.iter().all(Result::is_ok));
-    let part = store.part_of(&hour(), &id(&who[1]));
-    let known = store.reached(part, u64::MAX).await;
+    let part = store.shard_of(&hour(), &id(&who[1]));
+    let known = store.connected(part, u64::MAX).await;
     cluster.kill_primary(1);
     let results = checks(&store, &who).await;
     assert!(results[0].is_ok() && results[2].is_ok(), "{results:?}");
@@ -24,12 +24,14 @@ async fn the_others_go_on_and_the_replica_is_found() {
     );
     // The replica takes over, and nobody has to ask for that to be known.
     cluster.fail_over_by(1, &["TAKEOVER"]);
-    let reached = timeout(PATIENT, store.reached(part, known)).await.unwrap();
+    let reached = timeout(PATIENT, store.connected(part, known))
+        .await
+        .unwrap();
     assert_ne!(reached, known);
     let errors = until_decided(&store, &who[1]).await;
     assert!(errors.is_empty(), "{errors:?}");
     // It is the same part.
-    assert_eq!(store.part_of(&hour(), &id(&who[1])), part);
+    assert_eq!(store.shard_of(&hour(), &id(&who[1])), part);
     store.probe(&hour(), part).await.unwrap();
 }
 

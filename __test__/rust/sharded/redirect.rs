@@ -2,7 +2,7 @@
 
 use huntaze_rate_limit::store::redis::Redirect;
 use huntaze_rate_limit::store::redis::cluster::topology::Address;
-use huntaze_rate_limit::store::redis::environment::plain;
+use huntaze_rate_limit::store::redis::config_env::with_defaults;
 use redis::{RedisError, Value, parse_redis_value};
 
 fn redirect(line: &str) -> Option<Redirect> {
@@ -10,7 +10,7 @@ fn redirect(line: &str) -> Option<Redirect> {
     let Ok(Value::ServerError(error)) = reply else {
         panic!("{line:?} is {reply:?}");
     };
-    Redirect::of(&RedisError::from(error), &plain("asked"))
+    Redirect::of(&RedisError::from(error), &with_defaults("asked"))
 }
 
 fn at(host: &str, port: u16) -> Address {

@@ -34,9 +34,9 @@ async fn every_shard_is_a_part_and_answers_a_probe() {
     let store = cluster.store();
     let who = one_of_each("part");
     // Nothing is known before the first request.
-    assert_eq!(store.part_of(&hour(), &id(&who[2])), 0);
+    assert_eq!(store.shard_of(&hour(), &id(&who[2])), 0);
     checks(&store, &who).await;
-    let parts = who.iter().map(|who| store.part_of(&hour(), &id(who)));
+    let parts = who.iter().map(|who| store.shard_of(&hour(), &id(who)));
     assert_eq!(parts.collect::<BTreeSet<_>>(), (0..SHARDS).collect());
     for part in 0..SHARDS {
         store.probe(&hour(), part).await.unwrap();
@@ -61,20 +61,20 @@ async fn a_check_leaves_in_the_call_itself_where_its_node_is_connected() {
     let cluster = shared();
     let store = cluster.store();
     let who = one_of_each("ready");
-    assert!(store.at_once(&hour(), &id(&who[0]), || ()).is_none());
+    assert!(store.try_send(&hour(), &id(&who[0]), || ()).is_none());
     // After a second without an answer it is asked for a sign of life first, and not at once.
     let begun = Instant::now();
     loop {
         let checked = Instant::now();
         checks(&store, &who[..1]).await.remove(0).unwrap();
-        let at_once = store.at_once(&hour(), &id(&who[0]), || ()).is_some();
+        let at_once = store.try_send(&hour(), &id(&who[0]), || ()).is_some();
         if checked.elapsed() < Duration::from_secs(1) {
             assert!(at_once);
             break;
         }
         assert!(begun.elapsed() < PATIENT);
     }
-    assert!(store.at_once(&hour(), &id(&who[1]), || ()).is_none());
+    assert!(store.try_send(&hour(), &id(&who[1]), || ()).is_none());
 }
 
 #[tokio::test]

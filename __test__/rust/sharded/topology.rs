@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use huntaze_rate_limit::store::redis::cluster::topology::{Address, Slots, Topology as Any};
-use huntaze_rate_limit::store::redis::environment::plain;
+use huntaze_rate_limit::store::redis::config_env::with_defaults;
 use redis::Value;
 
 /// Nodes are their ports.
@@ -51,7 +51,7 @@ fn node(topology: &Topology, slot: u16) -> Option<u16> {
 }
 
 fn parts(topology: &Topology, slots: &[u16]) -> Vec<usize> {
-    slots.iter().map(|&slot| topology.part(slot)).collect()
+    slots.iter().map(|&slot| topology.shard_of(slot)).collect()
 }
 
 const THREE: [(u16, u16, u16); 3] = [(1, 0, 5999), (2, 6000, 9999), (3, 10_000, LAST)];
@@ -90,7 +90,7 @@ fn a_primary_that_takes_over_is_the_same_part() {
     let before = first(&THREE);
     let topology = after(&before, &[THREE[0], (20, 6000, 9999), THREE[2]]);
     assert_eq!(parts(&topology, &EACH), parts(&before, &EACH));
-    let part = before.part(6000);
+    let part = before.shard_of(6000);
     for (at, (new, old)) in shards(&topology)
         .into_iter()
         .zip(shards(&before))
@@ -127,15 +127,15 @@ fn a_shard_that_is_added_is_a_part_that_is_added() {
 #[test]
 fn a_shard_that_is_taken_away_leaves_its_number_to_the_next() {
     let before = first(&THREE);
-    let gone = before.part(6000);
+    let gone = before.shard_of(6000);
     let two = after(&before, &[(1, 0, 9999), THREE[2]]);
-    assert_eq!(two.part(6000), two.part(0));
-    assert_eq!(two.part(0), before.part(0));
+    assert_eq!(two.shard_of(6000), two.shard_of(0));
+    assert_eq!(two.shard_of(0), before.shard_of(0));
     assert_eq!(shards(&two).len(), 3);
     assert_eq!(shards(&two)[gone], (None, 1));
     assert!(two.is_complete());
     let again = after(&two, &[(1, 0, 8999), (4, 9000, 9999), THREE[2]]);
-    assert_eq!(again.part(9000), gone);
+    assert_eq!(again.shard_of(9000), gone);
     assert_eq!(shards(&again).len(), 3);
     // Who looked at the old one has to look anew.
     assert_eq!(shards(&again)[gone], (Some(4), 2));
@@ -159,8 +159,8 @@ fn who_has_most_of_a_parts_slots_has_its_number() {
         &before,
         &[(4, 0, 3999), (1, 4000, 5999), THREE[1], THREE[2]],
     );
-    assert_eq!(topology.part(0), before.part(0));
-    assert_eq!(topology.part(4000), 3);
+    assert_eq!(topology.shard_of(0), before.shard_of(0));
+    assert_eq!(topology.shard_of(4000), 3);
     // Half of them, and who had them all is what it was.
     for port in [0, 4] {
         let topology = after(
@@ -176,7 +176,7 @@ fn a_slot_that_nobody_serves_stays_with_its_part() {
     let before = first(&THREE);
     let topology = after(&before, &[THREE[0], (2, 6000, 9998), THREE[2]]);
     assert!(!topology.is_complete());
-    assert_eq!(topology.part(9999), before.part(9999));
+    assert_eq!(topology.shard_of(9999), before.shard_of(9999));
     assert_eq!(node(&topology, 9999), Some(2));
     // Nor does anybody serve the rest of them: one of the others may know better, and rather one that can be reached.
     let topology = after(&topology, &[THREE[0], THREE[2]]);
@@ -246,7 +246,7 @@ fn host(name: &str) -> Value {
 }
 
 fn read(rows: Vec<Value>) -> Option<Slots> {
-    Slots::read(&Value::Array(rows), &plain("asked"))
+    Slots::read(&Value::Array(rows), &with_defaults("asked"))
 }
 
 fn addresses<'a>(list: impl IntoIterator<Item = &'a Address>) -> Vec<(&'a str, u16)> {
@@ -313,5 +313,5 @@ fn a_row_that_makes_no_sense_costs_no_other() {
     assert_eq!(addresses(&slots.unwrap().replicas), [("c", 3)]);
     // Nobody serves anything, and that makes sense.
     assert_eq!(read(vec![]), Some(Slots::default()));
-    assert_eq!(Slots::read(&Value::Okay, &plain("asked")), None);
+    assert_eq!(Slots::read(&Value::Okay, &with_defaults("asked")), None);
 }

@@ -17,7 +17,7 @@ async fn any_node_leads_to_the_one_that_has_the_trials_key() {
         });
         // Before any check, and after.
         for _ in 0..2 {
-            let trial = store.try_out(&hour()).await;
+            let trial = store.test_connection(&hour()).await;
             let trial = trial.unwrap_or_else(|error| panic!("by {port}: {error}"));
             assert!(trial.key.starts_with("{t:}test:"), "{}", trial.key);
         }
@@ -31,7 +31,7 @@ async fn what_is_not_as_configured_is_said() {
         cluster: Some(true),
         ..server.config()
     });
-    let error = store.try_out(&hour()).await.unwrap_err();
+    let error = store.test_connection(&hour()).await.unwrap_err();
     assert_eq!(error.code(), "CLUSTER");
     let message = error.to_string();
     assert!(message.contains("not part of a Redis Cluster"), "{message}");

@@ -61,7 +61,7 @@ impl<S: Store> Route<S> {
     fn sort<K: Sink>(&self, settler: &Settler<K>) {
         settler
             .fallback
-            .sort(self.store.division(), &settler.part_of);
+            .sort(self.store.shard_map_version(), &settler.part_of);
     }
 }
 
@@ -96,7 +96,7 @@ impl<K: Sink, S: Store> Batcher<K, S> {
 
     /// The lane of the part that an id's log is with.
     fn lane(&self, id: &Id) -> Arc<Lane<K>> {
-        self.lane_of(self.route.store.part_of(&self.route.scope, id))
+        self.lane_of(self.route.store.shard_of(&self.route.scope, id))
     }
 
     fn lane_of(&self, part: usize) -> Arc<Lane<K>> {
@@ -142,7 +142,7 @@ impl<K: Sink, S: Store> Batcher<K, S> {
     ) -> Option<Pending<K::Ticket>> {
         let id = pending.request.id.clone();
         let mut pending = Some(pending);
-        self.route.store.at_once(&self.route.scope, &id, || {
+        self.route.store.try_send(&self.route.scope, &id, || {
             let batch = vec![pending.take()?];
             let deadline = batch[0].deadline;
             let flight = Flight::new(Arc::clone(lane), Load::Requests(1), batch);

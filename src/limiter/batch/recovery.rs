@@ -48,7 +48,7 @@ enum Told {
 
 /// Asks until the store decides and knows what was decided here.
 pub(super) async fn recover<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>) {
-    let known = || route.store.reached(lane.part, u64::MAX).now_or_never();
+    let known = || route.store.connected(lane.part, u64::MAX).now_or_never();
     let mut last = known().unwrap_or_default();
     let mut early = true;
     let mut pause = PAUSE;
@@ -60,7 +60,7 @@ pub(super) async fn recover<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>)
             if taken {
                 // It has just taken a replay that was under way when the breaker opened: over a new connection.
             } else if early
-                && timeout(wait, route.store.reached(lane.part, last))
+                && timeout(wait, route.store.connected(lane.part, last))
                     .await
                     .is_ok()
             {
@@ -178,7 +178,7 @@ async fn tell<K: Sink, S: Store>(
             }
         }
     };
-    let telling = route.store.replay_in_pieces(&route.scope, replays, land);
+    let telling = route.store.replay_streaming(&route.scope, replays, land);
     let budget = Budget::new(CALL.max(lane.timeout * 2));
     let in_time = budget.within(telling).await;
     let in_time = in_time.map_or(Ok(false), |told| told.map(|()| true))?;

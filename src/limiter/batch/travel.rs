@@ -20,7 +20,7 @@ pub(super) async fn travel<K: Sink, S: Store>(flight: Arc<Flight<K>>, route: Arc
     let land = |places: &[usize], results| flight.land(places, results);
     let run = route
         .store
-        .run_in_pieces(&route.scope, &flight.requests, land);
+        .run_streaming(&route.scope, &flight.requests, land);
     let mut run = pin!(run);
     // Only a step of `run` can make it so.
     let astray = poll_fn(|_| match flight.is_astray() {
@@ -42,7 +42,7 @@ pub(super) async fn travel_in_time<K: Sink, S: Store>(
     let land = |places: &[usize], results| flight.land(places, results);
     let run = route
         .store
-        .run_in_pieces(&route.scope, &flight.requests, land);
+        .run_streaming(&route.scope, &flight.requests, land);
     in_time(&flight, pin!(run)).await;
 }
 

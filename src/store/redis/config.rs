@@ -55,7 +55,7 @@ pub trait PasswordSource: Send + Sync {
     fn password(&self) -> PasswordAnswer;
 
     /// The one to use after the server has refused the last: whoever keeps passwords looks for a new one.
-    fn another(&self) -> PasswordAnswer {
+    fn after_rejection(&self) -> PasswordAnswer {
         self.password()
     }
 }
@@ -127,7 +127,7 @@ pub struct RedisConfig {
 
 impl RedisConfig {
     /// What tells its logs from those of another: host, port and database.
-    pub fn place(&self) -> String {
+    pub fn endpoint(&self) -> String {
         format!("{}:{}/{}", self.host, self.port, self.database)
     }
 

@@ -9,12 +9,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Those in doubt, the last to disappoint last. Few: at most what the name leads to.
 #[derive(Debug, Default)]
-pub struct Doubtful(Mutex<Vec<SocketAddr>>);
+pub struct AddressHealth(Mutex<Vec<SocketAddr>>);
 
-impl Doubtful {
+impl AddressHealth {
     /// The addresses that a name leads to by now, in the order in which to try them: those in doubt come last, and of these the
     /// last to disappoint.
-    pub fn last(&self, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    pub fn bad_last(&self, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
         let mut doubtful = self.lock();
         doubtful.retain(|address| addresses.contains(address));
         addresses.sort_by_key(|address| doubtful.iter().position(|known| known == address));
@@ -22,13 +22,13 @@ impl Doubtful {
     }
 
     /// Nobody knows what `address` is good for.
-    pub fn doubt(&self, address: SocketAddr) {
-        self.trust(address);
+    pub fn mark_bad(&self, address: SocketAddr) {
+        self.mark_good(address);
         self.lock().push(address);
     }
 
     /// A server has answered there, whatever it said.
-    pub fn trust(&self, address: SocketAddr) {
+    pub fn mark_good(&self, address: SocketAddr) {
         self.lock().retain(|&known| known != address);
     }
 

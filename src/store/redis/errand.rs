@@ -3,7 +3,7 @@
 use redis::{Cmd, Value};
 
 use super::replay;
-use super::script::{self, By, Tag};
+use super::script::{self, ScriptRef, Tag};
 use crate::quota::{Limit, Outcome};
 use crate::store::{Op, Replay, Request, Scope, StoreError};
 
@@ -24,7 +24,7 @@ pub(super) trait Errand: Sync {
     fn write_key(&self, item: &Self::Item, out: &mut String);
 
     /// The command for `items`.
-    fn command(&self, by: By, tag: Tag, items: &[&Self::Item]) -> Cmd;
+    fn command(&self, by: ScriptRef, tag: Tag, items: &[&Self::Item]) -> Cmd;
 
     /// The answers in the reply to the command of `tag` for `items`.
     fn read(&self, value: &Value, tag: Tag, items: &[&Self::Item]) -> Answers<Self::Answer>;
@@ -47,7 +47,7 @@ impl Errand for Ask<'_> {
         self.0.name.write_key(&request.id, out);
     }
 
-    fn command(&self, by: By, tag: Tag, requests: &[&Request]) -> Cmd {
+    fn command(&self, by: ScriptRef, tag: Tag, requests: &[&Request]) -> Cmd {
         script::command(by, tag, self.0, requests)
     }
 
@@ -72,7 +72,7 @@ impl Errand for Tell<'_> {
         self.0.name.write_key(&replay.id, out);
     }
 
-    fn command(&self, by: By, tag: Tag, replays: &[&Replay]) -> Cmd {
+    fn command(&self, by: ScriptRef, tag: Tag, replays: &[&Replay]) -> Cmd {
         replay::command(by, tag, self.0, replays)
     }
 
@@ -107,7 +107,7 @@ impl Errand for Probe<'_> {
         out.push_str(&self.key);
     }
 
-    fn command(&self, by: By, tag: Tag, _: &[&()]) -> Cmd {
+    fn command(&self, by: ScriptRef, tag: Tag, _: &[&()]) -> Cmd {
         let kinds = [(Op::Reset, LIMIT)];
         let write_key = |_, key: &mut String| key.push_str(&self.key);
         script::call(by, tag, self.scope.rules, write_key, kinds.into_iter())

@@ -6,7 +6,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{Cmd, RedisError};
 
 use super::config::{RedisConfig, Secret};
-use super::reply;
+use super::error_map;
 use crate::store::budget::Budget;
 use crate::store::{ErrorKind, StoreError};
 
@@ -48,7 +48,7 @@ pub(super) async fn greet(
         let mut select = redis::cmd("SELECT");
         let selected = select.arg(config.database).query_async(connection).await;
         let selected: Result<(), _> = selected;
-        selected.map_err(|e| reply::during_select(&e, config.database))?;
+        selected.map_err(|e| error_map::during_select(&e, config.database))?;
     } else if password.is_none() && username.is_none() {
         match say(connection, &redis::cmd("PING")).await {
             // Users of few rights get an answer, too.
@@ -76,5 +76,5 @@ pub(super) async fn log_in(
 
 async fn say(connection: &mut MultiplexedConnection, command: &Cmd) -> Result<(), StoreError> {
     let answer = command.query_async(connection).await;
-    answer.map_err(|e| reply::during_set_up(&e))
+    answer.map_err(|e| error_map::during_set_up(&e))
 }

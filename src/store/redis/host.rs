@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::config::RedisConfig;
-use super::environment::{ConfigError, plain};
+use super::config_env::{ConfigError, with_defaults};
 
 const HOST_PROBLEM: &str = "must be a host name of at most 253 bytes or an address, as in redis.example.com or [::1], \
      without blanks: a name is 1 to 63 letters, digits, '-' or '_' between dots";
@@ -65,7 +65,7 @@ pub fn at_host(name: &str, host: &str) -> Result<RedisConfig, ConfigError> {
     if !is_host(host) {
         return Err(ConfigError::new(name, HOST_PROBLEM));
     }
-    Ok(plain(host))
+    Ok(with_defaults(host))
 }
 
 /// The address of IPv6 in `host`, where it is one in brackets.

@@ -9,12 +9,12 @@ use redis::aio::MultiplexedConnection;
 use tokio::sync::{Mutex, watch};
 
 use super::config::{Credentials, RedisConfig, Secret};
-use super::connect::{Connected, Way, connect};
-use super::connections::Connections;
+use super::connection_stats::ConnectionStats;
+use super::connector::{Connected, Connector, connect};
+use super::credentials::retry_with_fresh;
 use super::driver::Driver;
 use super::greet::{is_alive, log_in};
 use super::login::{Login, Moment};
-use super::password::with_fresh;
 use super::pulse::Pulse;
 use crate::store::budget::Budget;
 use crate::store::{ErrorKind, StoreError};
@@ -22,20 +22,20 @@ use crate::store::{ErrorKind, StoreError};
 /// What the connections to one server have in common.
 pub(super) struct Place {
     config: RedisConfig,
-    way: Way,
+    way: Connector,
     /// Where a server has last said that it does not decide, nothing else having happened since.
     refused: Lock<Option<SocketAddr>>,
     /// Held by the link that looks for a server that is away.
     pub(super) search: Mutex<()>,
     /// Counts new connections.
     pub(super) arrivals: watch::Sender<u64>,
-    pub(super) connections: Arc<Connections>,
+    pub(super) connections: Arc<ConnectionStats>,
 }
 
 impl Place {
-    pub(super) fn new(config: RedisConfig, connections: Arc<Connections>) -> Self {
+    pub(super) fn new(config: RedisConfig, connections: Arc<ConnectionStats>) -> Self {
         Self {
-            way: Way::new(&config),
+            way: Connector::new(&config),
             refused: Lock::new(None),
             config,
             search: Mutex::new(()),
@@ -94,7 +94,7 @@ impl Place {
 
     /// Waits until the name leads elsewhere than at the last connect.
     pub(super) async fn moved(&self) {
-        self.way.resolver.moved().await;
+        self.way.resolver.changed().await;
     }
 
     /// A server has said that it does not decide: a replica, or one that is loading. `None`: something else has happened.
@@ -118,7 +118,7 @@ impl Place {
         let moment = Moment::now();
         let budget = Budget::new(self.config.connect_timeout);
         let username = self.config.username.as_deref();
-        let renewal = with_fresh(&**source, &budget, |password: Secret| async move {
+        let renewal = retry_with_fresh(&**source, &budget, |password: Secret| async move {
             live.pulse.sent();
             let answer = log_in(&mut live.connection.clone(), username, Some(&password)).await;
             live.pulse.heard();

@@ -3,17 +3,20 @@
 //! A request goes from the store to a `node`, by way of the `cluster` if there is one; over one of the node's `link`s, which
 //! are connections that look after themselves; as a command of the `script`.
 
-mod address;
 pub mod backoff;
 pub mod cluster;
 mod config;
-mod connect;
-mod connections;
-mod discover;
+pub mod config_env;
+mod config_url;
+mod connection_stats;
+mod connection_test;
+mod connector;
+mod credentials;
+mod deployment;
 pub mod doubtful;
 mod driver;
-pub mod environment;
 mod errand;
+pub mod error_map;
 mod greet;
 mod host;
 mod language;
@@ -22,14 +25,11 @@ mod live;
 pub mod login;
 mod node;
 mod overhear;
-mod password;
 mod pulse;
 pub mod replay;
-pub mod reply;
-mod resolve;
+mod resolver;
 pub mod script;
 mod tls;
-mod trial;
 
 use std::slice;
 use std::sync::Arc;
@@ -38,14 +38,14 @@ pub use config::{
     Credentials, DEFAULT_PORT, MAX_CONNECTIONS, PasswordAnswer, PasswordSource, RedisConfig,
     Secret, TlsConfig,
 };
-pub use connections::Connections;
+pub use connection_stats::ConnectionStats;
+pub use connection_test::ConnectionTest;
 pub use node::redirect::Redirect;
 pub(crate) use tls::authorities;
 pub use tls::certificates;
-pub use trial::Trial;
 
 use self::cluster::Cluster;
-use self::discover::{Discovery, Shape};
+use self::deployment::{Deployment, Discovery};
 use self::errand::{Answers, Ask, Errand, Probe, Tell};
 use self::node::{Node, Reply};
 use super::{ErrorKind, Replay, Request, Scope, Store, StoreError};
@@ -65,7 +65,7 @@ impl RedisStore {
     }
 
     /// The same, and its connections are counted among `connections`.
-    pub fn counting(config: RedisConfig, connections: Arc<Connections>) -> Self {
+    pub fn counting(config: RedisConfig, connections: Arc<ConnectionStats>) -> Self {
         let node = Arc::new(Node::new(config, Arc::clone(&connections)));
         Self {
             discovery: Discovery::new(Arc::clone(&node), connections),
@@ -78,12 +78,12 @@ impl RedisStore {
     ///
     /// # Errors
     /// Why there is no connection, or what the server did not do as asked.
-    pub async fn try_out(&self, scope: &Scope) -> Result<Trial, StoreError> {
+    pub async fn test_connection(&self, scope: &Scope) -> Result<ConnectionTest, StoreError> {
         // What is known of a server that is away may be seconds old, and be mended since.
         let away = self.node.is_away();
-        let node = match self.discovery.shape().await {
-            Ok(Shape::Cluster(cluster)) => cluster.node_of(scope, &Id::nobody()),
-            Ok(Shape::Single) => None,
+        let node = match self.discovery.deployment().await {
+            Ok(Deployment::Cluster(cluster)) => cluster.node_of(scope, &Id::nobody()),
+            Ok(Deployment::Standalone) => None,
             Err(error) if error.kind() == ErrorKind::Cluster || !away => return Err(error),
             Err(_) => None,
         };
@@ -93,13 +93,13 @@ impl RedisStore {
     }
 
     async fn send<E: Errand>(&self, errand: &E, items: &[E::Item]) -> Answers<E::Answer> {
-        if let Shape::Cluster(cluster) = self.discovery.shape().await? {
+        if let Deployment::Cluster(cluster) = self.discovery.deployment().await? {
             return Ok(cluster::run(&cluster, errand, items).await);
         }
         let answers = self.send_there(errand, items).await;
         // It has become one: nothing was done, and its nodes are known by now.
         if matches!(&answers, Err(error) if error.kind() == ErrorKind::Cluster)
-            && let Shape::Cluster(cluster) = self.discovery.shape().await?
+            && let Deployment::Cluster(cluster) = self.discovery.deployment().await?
         {
             return Ok(cluster::run(&cluster, errand, items).await);
         }
@@ -119,44 +119,44 @@ impl RedisStore {
             Reply::Answers(answers) => Ok(answers),
             Reply::Error(error) if error.kind() != ErrorKind::Cluster => Err(error),
             Reply::Error(_) | Reply::Elsewhere(_) => {
-                self.discovery.doubt();
-                Err(elsewhere())
+                self.discovery.rediscover();
+                Err(other_server())
             }
         }
     }
 }
 
 /// Why one server does not answer for all keys.
-fn elsewhere() -> StoreError {
+fn other_server() -> StoreError {
     let message = "the server is part of a Redis Cluster, and redis.cluster or the environment says that it is none, or the \
                    user may not ask for the slots (+cluster|slots)";
     StoreError::new(ErrorKind::Cluster, message)
 }
 
 impl Store for RedisStore {
-    fn part_of(&self, scope: &Scope, id: &Id) -> usize {
-        let part = |cluster: &Cluster| cluster.part_of(scope, id);
+    fn shard_of(&self, scope: &Scope, id: &Id) -> usize {
+        let part = |cluster: &Cluster| cluster.shard_of(scope, id);
         self.discovery.in_cluster(part).unwrap_or(0)
     }
 
     fn primary_of(&self, part: usize) -> Option<String> {
         match self.discovery.known() {
-            Some(Shape::Cluster(cluster)) => cluster.primary_of(part),
+            Some(Deployment::Cluster(cluster)) => cluster.primary_of(part),
             _ => Some(self.node.config().address()),
         }
     }
 
-    fn division(&self) -> u64 {
+    fn shard_map_version(&self) -> u64 {
         match self.discovery.known() {
-            Some(Shape::Cluster(cluster)) => cluster.division(),
+            Some(Deployment::Cluster(cluster)) => cluster.shard_map_version(),
             _ => 0,
         }
     }
 
-    fn at_once<R>(&self, scope: &Scope, id: &Id, send: impl FnOnce() -> R) -> Option<R> {
+    fn try_send<R>(&self, scope: &Scope, id: &Id, send: impl FnOnce() -> R) -> Option<R> {
         match self.discovery.known()? {
-            Shape::Single => self.node.at_once(send),
-            Shape::Cluster(cluster) => cluster.node_of(scope, id)?.at_once(send),
+            Deployment::Standalone => self.node.at_once(send),
+            Deployment::Cluster(cluster) => cluster.node_of(scope, id)?.at_once(send),
         }
     }
 
@@ -165,14 +165,14 @@ impl Store for RedisStore {
         results.unwrap_or_else(|error| vec![Err(error); requests.len()])
     }
 
-    async fn run_in_pieces(
+    async fn run_streaming(
         &self,
         scope: &Scope,
         requests: &[Request],
         land: impl Fn(&[usize], Vec<Result<Outcome, StoreError>>) + Send + Sync,
     ) {
-        let cluster = match self.discovery.shape().await {
-            Ok(Shape::Cluster(cluster)) => cluster,
+        let cluster = match self.discovery.deployment().await {
+            Ok(Deployment::Cluster(cluster)) => cluster,
             _ => {
                 let results = self.run(scope, requests).await;
                 let places: Vec<_> = (0..requests.len()).collect();
@@ -183,18 +183,18 @@ impl Store for RedisStore {
     }
 
     async fn probe(&self, scope: &Scope, part: usize) -> Result<(), StoreError> {
-        match self.discovery.shape().await? {
-            Shape::Single => {
+        match self.discovery.deployment().await? {
+            Deployment::Standalone => {
                 let mut results = self.send_there(&Probe::new(scope, 0), &[()]).await?;
                 results.swap_remove(0).map(drop)
             }
-            Shape::Cluster(cluster) => cluster.probe(scope, part).await,
+            Deployment::Cluster(cluster) => cluster.probe(scope, part).await,
         }
     }
 
-    async fn reached(&self, part: usize, known: u64) -> u64 {
-        if let Some(Shape::Cluster(cluster)) = self.discovery.known() {
-            return cluster.reached(part, known).await;
+    async fn connected(&self, part: usize, known: u64) -> u64 {
+        if let Some(Deployment::Cluster(cluster)) = self.discovery.known() {
+            return cluster.connected(part, known).await;
         }
         let mut arrivals = self.node.arrivals();
         let changed = arrivals.wait_for(|&count| count != known).await;
@@ -210,13 +210,13 @@ impl Store for RedisStore {
         self.send(&Tell(scope), replays).await
     }
 
-    async fn replay_in_pieces(
+    async fn replay_streaming(
         &self,
         scope: &Scope,
         replays: &[Replay],
         land: impl Fn(&[usize], Vec<Result<(), StoreError>>) + Send + Sync,
     ) -> Result<(), StoreError> {
-        if let Shape::Cluster(cluster) = self.discovery.shape().await? {
+        if let Deployment::Cluster(cluster) = self.discovery.deployment().await? {
             cluster::run_in_pieces(&cluster, &Tell(scope), replays, land).await;
             return Ok(());
         }

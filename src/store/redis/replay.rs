@@ -7,8 +7,8 @@ use redis::{Cmd, Script, Value};
 use crate::quota::Rules;
 use crate::store::{ErrorKind, Replay, Scope, StoreError};
 
-use super::reply;
-use super::script::{By, Tag, slack};
+use super::error_map;
+use super::script::{ScriptRef, Tag, slack};
 
 /// The source of the script.
 const SOURCE: &str = include_str!("replay.lua");
@@ -16,7 +16,7 @@ const SOURCE: &str = include_str!("replay.lua");
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(SOURCE));
 
 /// The command that enters `replays`.
-pub(super) fn command(by: By, tag: Tag, scope: &Scope, replays: &[&Replay]) -> Cmd {
+pub(super) fn command(by: ScriptRef, tag: Tag, scope: &Scope, replays: &[&Replay]) -> Cmd {
     let mut cmd = by.script(&SCRIPT, SOURCE, (0, 0));
     cmd.arg(replays.len());
     for replay in replays {
@@ -67,7 +67,7 @@ fn all_but(value: &Value, tag: Tag, count: usize) -> Option<Vec<Result<(), Store
             return None;
         };
         let place = usize::try_from(*number).ok()?.checked_sub(1)?;
-        let error = reply::from_script(&String::from_utf8_lossy(message));
+        let error = error_map::from_script(&String::from_utf8_lossy(message));
         *results.get_mut(place)? = Err(error);
     }
     Some(results)

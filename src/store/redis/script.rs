@@ -12,7 +12,7 @@ use crate::quota::{
 };
 use crate::store::{ErrorKind, Op, Request, Scope, StoreError};
 
-use super::reply;
+use super::error_map;
 
 /// The source of the script.
 pub const SOURCE: &str = include_str!("check.lua");
@@ -28,14 +28,14 @@ const FIELDS: usize = 6;
 
 /// How the script is named in a command.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum By {
+pub(super) enum ScriptRef {
     /// Its SHA-1: the server has it already, but for the time after a restart or failover.
     Hash,
     /// The text itself, which the server then keeps.
     Source,
 }
 
-impl By {
+impl ScriptRef {
     /// The beginning of a command that runs the script, with room for so many arguments more, and so many bytes of them.
     pub(super) fn script(
         self,
@@ -44,8 +44,8 @@ impl By {
         (arguments, bytes): (usize, usize),
     ) -> Cmd {
         let (name, script) = match self {
-            By::Hash => ("EVALSHA", script.get_hash()),
-            By::Source => ("EVAL", source),
+            ScriptRef::Hash => ("EVALSHA", script.get_hash()),
+            ScriptRef::Source => ("EVAL", source),
         };
         let mut cmd = Cmd::with_capacity(2 + arguments, name.len() + script.len() + bytes);
         cmd.arg(name).arg(script);
@@ -94,7 +94,7 @@ thread_local! {
 }
 
 /// The command that asks `requests`.
-pub(super) fn command(by: By, tag: Tag, scope: &Scope, requests: &[&Request]) -> Cmd {
+pub(super) fn command(by: ScriptRef, tag: Tag, scope: &Scope, requests: &[&Request]) -> Cmd {
     let write_key = |at: usize, key: &mut String| scope.name.write_key(&requests[at].id, key);
     let kinds = requests.iter().map(|request| (request.op, request.limit));
     call(by, tag, scope.rules, write_key, kinds)
@@ -102,7 +102,7 @@ pub(super) fn command(by: By, tag: Tag, scope: &Scope, requests: &[&Request]) ->
 
 /// The command that asks for something under a limit, about the log of each of the keys that `write_key` appends.
 pub(super) fn call(
-    by: By,
+    by: ScriptRef,
     tag: Tag,
     rules: Rules,
     mut write_key: impl FnMut(usize, &mut String),
@@ -267,7 +267,7 @@ fn outcome(now: Millis, fields: &[Value]) -> Result<Outcome, StoreError> {
         return Err(unexpected());
     };
     if let (Value::Int(-1), Value::BulkString(message)) = (verdict, second) {
-        return Err(reply::from_script(&String::from_utf8_lossy(message)));
+        return Err(error_map::from_script(&String::from_utf8_lossy(message)));
     }
     let verdict = match (number(verdict)?, number(retry_after)?.try_into()) {
         (1, _) => Verdict::Allowed,

@@ -6,7 +6,7 @@
 //! together, a redirect is followed at once, and nothing is sent twice that may have been executed.
 
 mod refresh;
-mod route;
+mod router;
 mod slot;
 pub mod topology;
 
@@ -16,11 +16,11 @@ use tokio::select;
 use tokio::sync::watch;
 
 use self::refresh::Refresh;
-pub(super) use self::refresh::{Membership, ask_for_slots};
-pub(super) use self::route::{run, run_in_pieces};
+pub(super) use self::refresh::{ClusterInfo, ask_for_slots};
+pub(super) use self::router::{run, run_in_pieces};
 use self::slot::SLOTS;
 use self::topology::{Slots, Topology};
-use super::connections::Connections;
+use super::connection_stats::ConnectionStats;
 use super::errand::Probe;
 use super::node::Node;
 use super::node::redirect::Address;
@@ -31,15 +31,15 @@ use crate::store::{Scope, StoreError};
 pub(super) struct Cluster {
     /// The configured one, which may be a name for any of them.
     seed: Arc<Node>,
-    connections: Arc<Connections>,
+    connections: Arc<ConnectionStats>,
     topology: watch::Sender<Arc<Topology<Node>>>,
     /// Nodes that a redirect has named, and the topology does not know yet; replicas that are asked who took over.
-    guests: Mutex<Vec<Guest>>,
+    guests: Mutex<Vec<TransientNode>>,
     refresh: Arc<Refresh>,
 }
 
 /// One that the topology does not know.
-struct Guest {
+struct TransientNode {
     node: Arc<Node>,
     /// Since the last topology.
     asked: bool,
@@ -47,7 +47,11 @@ struct Guest {
 
 impl Cluster {
     /// The cluster that `seed` has told of. Inside the runtime.
-    pub(super) fn new(seed: Arc<Node>, connections: Arc<Connections>, slots: &Slots) -> Arc<Self> {
+    pub(super) fn new(
+        seed: Arc<Node>,
+        connections: Arc<ConnectionStats>,
+        slots: &Slots,
+    ) -> Arc<Self> {
         let cluster = Arc::new(Self {
             seed,
             connections,
@@ -56,7 +60,7 @@ impl Cluster {
             refresh: Arc::default(),
         });
         cluster.adopt(slots);
-        tokio::spawn(refresh::keep(
+        tokio::spawn(refresh::run(
             Arc::downgrade(&cluster),
             Arc::clone(&cluster.refresh),
         ));
@@ -69,14 +73,14 @@ impl Cluster {
     }
 
     /// The part of the store that an id's log is with.
-    pub(super) fn part_of(&self, scope: &Scope, id: &Id) -> usize {
+    pub(super) fn shard_of(&self, scope: &Scope, id: &Id) -> usize {
         let slot = slot::of_written(|key| scope.name.write_key(id, key));
-        self.topology.borrow().part(slot)
+        self.topology.borrow().shard_of(slot)
     }
 
     /// As [`Store::division`](crate::store::Store::division).
-    pub(super) fn division(&self) -> u64 {
-        self.topology.borrow().division()
+    pub(super) fn shard_map_version(&self) -> u64 {
+        self.topology.borrow().version()
     }
 
     /// Host and port of that part's primary. `None`: it has none.
@@ -105,7 +109,7 @@ impl Cluster {
             // It has no slots left, and nothing is asked of it any more.
             return Ok(());
         }
-        let ours = |probe: &Probe<'_>| topology.part(slot::of(&probe.key)) == part;
+        let ours = |probe: &Probe<'_>| topology.shard_of(slot::of(&probe.key)) == part;
         // One in SLOTS keys is with a shard of a single slot, on average: in so many, one is but for once in e^16.
         let mut probes = (0..16 * u32::from(SLOTS)).map(|n| Probe::new(scope, n));
         let Some(probe) = probes.find(ours) else {
@@ -116,7 +120,7 @@ impl Cluster {
     }
 
     /// As [`Store::reached`](crate::store::Store::reached), for one part: counts its primaries, and the connections made to them.
-    pub(super) async fn reached(&self, part: usize, known: u64) -> u64 {
+    pub(super) async fn connected(&self, part: usize, known: u64) -> u64 {
         let mut topologies = self.topology.subscribe();
         loop {
             let shard = topologies.borrow_and_update().shard(part).cloned();
@@ -150,14 +154,14 @@ impl Cluster {
         let known = topology.nodes().chain([&self.seed]).find(is_there).cloned();
         drop(topology);
         known.unwrap_or_else(|| {
-            let mut guests = self.guests();
+            let mut guests = self.transient_nodes();
             if let Some(guest) = guests.iter_mut().find(|guest| is_there(&&guest.node)) {
                 guest.asked = true;
                 return Arc::clone(&guest.node);
             }
             let config = self.seed.config().at(&address.host, address.port);
             let node = Arc::new(Node::new(config, Arc::clone(&self.connections)));
-            guests.push(Guest {
+            guests.push(TransientNode {
                 node: Arc::clone(&node),
                 asked: true,
             });
@@ -175,7 +179,7 @@ impl Cluster {
             self.seed.release();
         }
         // One that is to get its first slots is redirected to for as long as these are on their way: it keeps its connections.
-        self.guests()
+        self.transient_nodes()
             .retain_mut(|guest| std::mem::take(&mut guest.asked) && !serves(&guest.node));
     }
 
@@ -185,7 +189,7 @@ impl Cluster {
         topology.is_complete() && !topology.nodes().any(|node| node.is_away())
     }
 
-    fn guests(&self) -> MutexGuard<'_, Vec<Guest>> {
+    fn transient_nodes(&self) -> MutexGuard<'_, Vec<TransientNode>> {
         // Nothing panics while they are being changed.
         self.guests.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -200,6 +204,6 @@ impl Topology<Node> {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        self.refresh.ask();
+        self.refresh.request();
     }
 }

@@ -220,12 +220,12 @@ impl<N> Topology<N> {
     }
 
     /// The same for the same parts of all slots, whoever serves them.
-    pub(super) fn division(&self) -> u64 {
+    pub(super) fn version(&self) -> u64 {
         self.division
     }
 
     /// The part that a slot belongs to.
-    pub fn part(&self, slot: u16) -> usize {
+    pub fn shard_of(&self, slot: u16) -> usize {
         usize::from(self.parts[usize::from(slot)])
     }
 
@@ -236,7 +236,7 @@ impl<N> Topology<N> {
 
     /// The node that serves a slot. Where nobody does, one that may know better: one that is not away, if there is one.
     pub fn nearest(&self, slot: u16, is_away: impl Fn(&N) -> bool) -> Option<&Arc<N>> {
-        let shard = self.shards.get(self.part(slot));
+        let shard = self.shards.get(self.shard_of(slot));
         let serves = shard.and_then(|shard| shard.node.as_ref());
         serves
             .or_else(|| self.nodes().find(|node| !is_away(node)))

@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 use super::renewal::keep_logged_in;
 use super::{Core, Stage};
 use crate::store::redis::backoff;
-use crate::store::redis::connections::Connections;
+use crate::store::redis::connection_stats::ConnectionStats;
 use crate::store::redis::driver::Driver;
 use crate::store::redis::live::{Live, Place};
 use crate::store::{ErrorKind, StoreError};
@@ -132,7 +132,7 @@ async fn drive(leaving: Leaving) {
 struct Leaving {
     core: Weak<Core>,
     driver: Arc<Driver>,
-    connections: Arc<Connections>,
+    connections: Arc<ConnectionStats>,
     renewal: Option<AbortHandle>,
 }
 

@@ -6,9 +6,9 @@ use redis::aio::MultiplexedConnection;
 use redis::{Cmd, Pipeline, RedisError, RedisResult, Value};
 
 use crate::store::StoreError;
+use crate::store::redis::error_map;
 use crate::store::redis::live::Live;
-use crate::store::redis::reply;
-use crate::store::redis::script::By;
+use crate::store::redis::script::ScriptRef;
 
 /// How often the source is sent before a server is taken for one that keeps no script. Once is enough but where the slot of
 /// the one command that brought the source along has just moved away.
@@ -27,12 +27,12 @@ pub(in crate::store::redis) async fn exchange(
     live: &Live,
     count: usize,
     asking: bool,
-    command: impl Fn(By, usize) -> Cmd,
+    command: impl Fn(ScriptRef, usize) -> Cmd,
 ) -> Result<Vec<Reply>, StoreError> {
     let mut connection = live.connection.clone();
     let waiting = Waiting(live);
     live.pulse.sent();
-    let commands = (0..count).map(|n| command(By::Hash, n));
+    let commands = (0..count).map(|n| command(ScriptRef::Hash, n));
     let mut replies = send(&mut connection, commands, asking).await;
     for _ in 0..SENDINGS {
         let Ok(known) = &mut replies else { break };
@@ -44,7 +44,7 @@ pub(in crate::store::redis) async fn exchange(
         live.pulse.heard();
         live.pulse.sent();
         // With the first of them; the server has it for the others.
-        let by = iter::once(By::Source).chain(iter::repeat(By::Hash));
+        let by = iter::once(ScriptRef::Source).chain(iter::repeat(ScriptRef::Hash));
         let commands = unknown.iter().zip(by).map(|(&n, by)| command(by, n));
         match send(&mut connection, commands, asking).await {
             Ok(again) => unknown
@@ -56,7 +56,7 @@ pub(in crate::store::redis) async fn exchange(
     }
     live.pulse.heard();
     drop(waiting);
-    replies.map_err(|e| reply::instead_of_reply(&e))
+    replies.map_err(|e| error_map::instead_of_reply(&e))
 }
 
 fn lacks_script(reply: &Reply) -> bool {

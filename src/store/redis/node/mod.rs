@@ -13,13 +13,13 @@ use tokio::sync::watch;
 pub(super) use self::exchange::exchange;
 use self::redirect::{Address, Redirect};
 use super::config::{MAX_CONNECTIONS, RedisConfig};
-use super::connections::Connections;
+use super::connection_stats::ConnectionStats;
+use super::connection_test::{self, ConnectionTest};
 use super::errand::Errand;
+use super::error_map;
 use super::link::Link;
 use super::live::Place;
-use super::reply;
-use super::script::{By, Tag};
-use super::trial::{self, Trial};
+use super::script::{ScriptRef, Tag};
 use crate::store::{ErrorKind, Scope, StoreError};
 
 /// One server. Nothing connects before the first request.
@@ -43,7 +43,7 @@ pub(super) enum Reply<T> {
 
 impl Node {
     /// The server that `config` names. Its connections are counted among `connections`.
-    pub(super) fn new(config: RedisConfig, connections: Arc<Connections>) -> Self {
+    pub(super) fn new(config: RedisConfig, connections: Arc<ConnectionStats>) -> Self {
         let count = config.connections.clamp(1, MAX_CONNECTIONS);
         let place = Arc::new(Place::new(config, connections));
         Self {
@@ -116,8 +116,9 @@ impl Node {
         let live = link.live().await.map_err(StoreError::unsent)?;
         // Neighbours differ in their tags, so that replies that have shifted by one belong to nobody.
         let tag = |group: usize| Tag::of(turn.wrapping_add(group));
-        let command =
-            |by: By, group: usize| errand.command(by, tag(group), &items[groups[group].clone()]);
+        let command = |by: ScriptRef, group: usize| {
+            errand.command(by, tag(group), &items[groups[group].clone()])
+        };
         let replies = exchange(&live, groups.len(), asking, command).await;
         let replies = replies.map(|replies| {
             let replies = replies.into_iter().zip(groups).enumerate();
@@ -150,7 +151,7 @@ impl Node {
             (Ok(value), items) => errand.read(&value, tag, items).map(Reply::Answers),
             (Err(error), _) => match Redirect::of(&error, self.config()) {
                 Some(redirect) => return Reply::Elsewhere(redirect),
-                None => Err(reply::instead_of_reply(&error)),
+                None => Err(error_map::instead_of_reply(&error)),
             },
         };
         answers.unwrap_or_else(Reply::Error)
@@ -178,13 +179,13 @@ impl Node {
     ///
     /// # Errors
     /// Likewise.
-    pub(super) async fn try_out(&self, scope: &Scope) -> Result<Trial, StoreError> {
+    pub(super) async fn try_out(&self, scope: &Scope) -> Result<ConnectionTest, StoreError> {
         let link = self.link(self.turn.load(Ordering::Relaxed));
         if link.is_away() {
             // What is known of it may be seconds old, and be mended since.
             let live = self.place.connect().await?;
             return tokio::select! {
-                tried = trial::run(&live, scope) => tried,
+                tried = connection_test::run(&live, scope) => tried,
                 () = live.driver.run() => {
                     let closed = "the server closed the connection";
                     Err(StoreError::new(ErrorKind::Disconnected, closed))
@@ -192,7 +193,7 @@ impl Node {
             };
         }
         let live = link.live().await?;
-        let tried = trial::run(&live, scope).await;
+        let tried = connection_test::run(&live, scope).await;
         if let Err(error) = &tried
             && error.spoils_connection()
         {

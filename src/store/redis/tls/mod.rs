@@ -1,6 +1,6 @@
 //! The TLS client: verified always; there is no way to say otherwise.
 
-mod mend;
+mod error;
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-pub(super) use self::mend::refusal;
+pub(super) use self::error::refusal;
 
 use super::config::TlsConfig;
 use crate::store::{ErrorKind, StoreError};
@@ -48,7 +48,7 @@ impl Client {
         })?;
         let (client, extra) = self.client()?;
         let stream = TlsConnector::from(client).connect(server, stream).await;
-        stream.map_err(|error| mend::handshake(error, extra.as_deref()))
+        stream.map_err(|error| error::handshake(error, extra.as_deref()))
     }
 
     /// The client for what is trusted now, and why the extra file adds nothing to it, if so. That is read at each connect,

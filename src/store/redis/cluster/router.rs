@@ -16,13 +16,13 @@ use crate::store::{ErrorKind, StoreError};
 
 /// How often a request may be sent on. A slot that has moved costs one, one that is just moving two, and more only where nodes
 /// disagree: the deadline is too short for them to come to terms.
-const HOPS: u32 = 8;
+const MAX_REDIRECTS: u32 = 8;
 
 /// The rest of one key's `TRYAGAIN`, which should not be: a round trip to a node far away.
-const AGAIN: Duration = Duration::from_millis(5);
+const TRYAGAIN_DELAY: Duration = Duration::from_millis(5);
 
 /// What is sent to one node in one round trip.
-struct Leg {
+struct NodeBatch {
     node: Arc<Node>,
     /// For slots that it is about to take over.
     asking: bool,
@@ -35,7 +35,7 @@ struct Leg {
 }
 
 /// Things in the order of their slots.
-struct Order<'a, T> {
+struct BySlot<'a, T> {
     /// The slot of each, and its place among all.
     slots: Vec<(u16, usize)>,
     items: Vec<&'a T>,
@@ -57,7 +57,7 @@ pub(in crate::store::redis) async fn run<E: Errand>(
     run_in_pieces(cluster, errand, items, land).await;
     let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
     let each = results.into_iter();
-    each.map(|result| result.unwrap_or_else(|| Err(nowhere())))
+    each.map(|result| result.unwrap_or_else(|| Err(no_route())))
         .collect()
 }
 
@@ -69,12 +69,12 @@ pub(in crate::store::redis) async fn run_in_pieces<E: Errand>(
     land: impl Fn(&[usize], Vec<Result<E::Answer, StoreError>>),
 ) {
     cluster.refresh.used();
-    let mut given_up = GivenUp(Some(&cluster.refresh));
-    let order = Order::of(errand, items);
+    let mut given_up = RefreshOnDrop(Some(&cluster.refresh));
+    let order = BySlot::of(errand, items);
     let mut under_way = FuturesUnordered::new();
-    let (legs, unserved) = first_legs(cluster, &order.slots);
+    let (legs, unserved) = first_batches(cluster, &order.slots);
     if !unserved.is_empty() {
-        let errors = unserved.iter().map(|_| Err(nowhere())).collect();
+        let errors = unserved.iter().map(|_| Err(no_route())).collect();
         land(&unserved, errors);
     }
     under_way.extend(legs.into_iter().map(|leg| send(errand, &order.items, leg)));
@@ -94,11 +94,11 @@ pub(in crate::store::redis) async fn run_in_pieces<E: Errand>(
                     places.extend(there);
                     results.extend(answers);
                 }
-                Reply::Elsewhere(redirect) if leg.hops < HOPS => {
+                Reply::Elsewhere(redirect) if leg.hops < MAX_REDIRECTS => {
                     follow(cluster, &mut next, &leg, redirect, range);
                 }
                 reply => {
-                    let error = reply.into_error().unwrap_or_else(nowhere);
+                    let error = reply.into_error().unwrap_or_else(no_route);
                     results.extend(range.map(|_| Err(error.clone())));
                     places.extend(there);
                 }
@@ -106,7 +106,7 @@ pub(in crate::store::redis) async fn run_in_pieces<E: Errand>(
         }
         let mut errors = results.iter().filter_map(|result| result.as_ref().err());
         if errors.any(may_have_changed) {
-            cluster.refresh.ask();
+            cluster.refresh.request();
         }
         land(&places, results);
         under_way.extend(next.into_iter().map(|leg| send(errand, &order.items, leg)));
@@ -114,7 +114,7 @@ pub(in crate::store::redis) async fn run_in_pieces<E: Errand>(
     given_up.0 = None;
 }
 
-impl<'a, T> Order<'a, T> {
+impl<'a, T> BySlot<'a, T> {
     fn of<E: Errand<Item = T>>(errand: &E, items: &'a [T]) -> Self {
         let slot_of = |item| slot::of_written(|key| errand.write_key(item, key));
         // Those of one slot together, and in the order in which they were asked.
@@ -126,7 +126,7 @@ impl<'a, T> Order<'a, T> {
 }
 
 /// The first way of things in the order of their `slots`; and the places of those that no node is known for.
-fn first_legs(cluster: &Cluster, slots: &[(u16, usize)]) -> (Vec<Leg>, Vec<usize>) {
+fn first_batches(cluster: &Cluster, slots: &[(u16, usize)]) -> (Vec<NodeBatch>, Vec<usize>) {
     let topology = Arc::clone(&cluster.topology.borrow());
     let (mut legs, mut unserved) = (Vec::new(), Vec::new());
     let mut end = 0;
@@ -144,14 +144,14 @@ fn first_legs(cluster: &Cluster, slots: &[(u16, usize)]) -> (Vec<Leg>, Vec<usize
 }
 
 fn send_by<'a>(
-    legs: &'a mut Vec<Leg>,
+    legs: &'a mut Vec<NodeBatch>,
     node: &Arc<Node>,
     asking: bool,
     range: Range<usize>,
-) -> &'a mut Leg {
-    let there = |leg: &Leg| Arc::ptr_eq(&leg.node, node) && leg.asking == asking;
+) -> &'a mut NodeBatch {
+    let there = |leg: &NodeBatch| Arc::ptr_eq(&leg.node, node) && leg.asking == asking;
     let at = legs.iter().position(there).unwrap_or_else(|| {
-        legs.push(Leg {
+        legs.push(NodeBatch {
             node: Arc::clone(node),
             asking,
             groups: Vec::new(),
@@ -167,15 +167,15 @@ fn send_by<'a>(
 /// Sends a group of `leg` on its next way.
 fn follow(
     cluster: &Cluster,
-    next: &mut Vec<Leg>,
-    leg: &Leg,
+    next: &mut Vec<NodeBatch>,
+    leg: &NodeBatch,
     redirect: Redirect,
     range: Range<usize>,
 ) {
     let hops = leg.hops + 1;
     match redirect {
         Redirect::Moved(address) => {
-            cluster.refresh.ask();
+            cluster.refresh.request();
             send_by(next, &cluster.node_at(&address), false, range).hops = hops;
         }
         Redirect::Ask(address) => {
@@ -183,7 +183,7 @@ fn follow(
         }
         Redirect::TryAgain => {
             let rest = if range.len() == 1 {
-                AGAIN
+                TRYAGAIN_DELAY
             } else {
                 Duration::ZERO
             };
@@ -198,7 +198,11 @@ fn follow(
 
 type Replies<T> = Result<Vec<Reply<T>>, StoreError>;
 
-async fn send<E: Errand>(errand: &E, items: &[&E::Item], leg: Leg) -> (Leg, Replies<E::Answer>) {
+async fn send<E: Errand>(
+    errand: &E,
+    items: &[&E::Item],
+    leg: NodeBatch,
+) -> (NodeBatch, Replies<E::Answer>) {
     if !leg.rest.is_zero() {
         sleep(leg.rest).await;
     }
@@ -220,18 +224,18 @@ fn may_have_changed(error: &StoreError) -> bool {
     may_pass || error.spoils_connection()
 }
 
-fn nowhere() -> StoreError {
+fn no_route() -> StoreError {
     let message = "the cluster's nodes send the key from one to the other, or none of them is known to serve it";
     StoreError::new(ErrorKind::Cluster, message)
 }
 
 /// Somebody who waits for an answer. Given up, another node may serve the slot by now.
-struct GivenUp<'a>(Option<&'a Refresh>);
+struct RefreshOnDrop<'a>(Option<&'a Refresh>);
 
-impl Drop for GivenUp<'_> {
+impl Drop for RefreshOnDrop<'_> {
     fn drop(&mut self) {
         if let Some(refresh) = self.0 {
-            refresh.ask();
+            refresh.request();
         }
     }
 }

@@ -15,7 +15,7 @@ pub(super) fn handshake(error: io::Error, extra: Option<&str>) -> StoreError {
         return match (extra, tls(&error)) {
             // It matters where an authority is missing.
             (Some(extra), Some(Tls::InvalidCertificate(certificate)))
-                if is_of_a_stranger(certificate) =>
+                if is_unknown_issuer(certificate) =>
             {
                 failed(format!("{refused}; {extra}")).with_source(error)
             }
@@ -36,7 +36,7 @@ pub(super) fn handshake(error: io::Error, extra: Option<&str>) -> StoreError {
 pub(in crate::store::redis) fn refusal(error: &(dyn Error + 'static)) -> Option<StoreError> {
     let tls = tls(error.downcast_ref::<io::Error>()?)?;
     // It says what is wrong with a certificate and quotes nothing secret.
-    let message = format!("TLS handshake failed: {tls}; {}", mend(tls));
+    let message = format!("TLS handshake failed: {tls}; {}", hint(tls));
     Some(failed(message).with_source(tls.clone()))
 }
 
@@ -44,16 +44,16 @@ fn tls(error: &io::Error) -> Option<&Tls> {
     error.get_ref()?.downcast_ref::<Tls>()
 }
 
-fn is_of_a_stranger(error: &Certificate) -> bool {
+fn is_unknown_issuer(error: &Certificate) -> bool {
     matches!(
         error,
         Certificate::UnknownIssuer | Certificate::BadSignature
     )
 }
 
-fn mend(error: &Tls) -> &'static str {
+fn hint(error: &Tls) -> &'static str {
     match error {
-        Tls::InvalidCertificate(certificate) => of_certificate(certificate),
+        Tls::InvalidCertificate(certificate) => certificate_hint(certificate),
         Tls::InvalidMessage(_) => {
             "the server does not speak TLS on this port: turn its encryption on, or use redis:// and no tls"
         }
@@ -72,7 +72,7 @@ fn mend(error: &Tls) -> &'static str {
     }
 }
 
-fn of_certificate(error: &Certificate) -> &'static str {
+fn certificate_hint(error: &Certificate) -> &'static str {
     match error {
         Certificate::Expired | Certificate::ExpiredContext { .. } => {
             "renew it on the server, or set the clock of this machine"

@@ -14,18 +14,18 @@ use crate::store::{ErrorKind, StoreError};
 
 /// While a server is away its name is looked up about as often, since a failover moves it: two questions a second and process
 /// are little to a resolver, and the new primary is to decide within 3 s of its promotion.
-const LOOK: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-type Found = Result<Vec<SocketAddr>, StoreError>;
+type Addresses = Result<Vec<SocketAddr>, StoreError>;
 
 /// Looks up one name, once at a time. The system's look-up blocks a thread and cannot be given up: where it hangs, each
 /// attempt to connect would leave one more behind.
 pub(super) struct Resolver {
     host: String,
     port: u16,
-    looking: Mutex<Option<Shared<BoxFuture<'static, Found>>>>,
+    in_flight: Mutex<Option<Shared<BoxFuture<'static, Addresses>>>>,
     /// Where it led when it was last followed.
-    followed: Mutex<Vec<SocketAddr>>,
+    last_used: Mutex<Vec<SocketAddr>>,
 }
 
 impl Resolver {
@@ -33,31 +33,31 @@ impl Resolver {
         Self {
             host: host.to_owned(),
             port,
-            looking: Mutex::new(None),
-            followed: Mutex::default(),
+            in_flight: Mutex::new(None),
+            last_used: Mutex::default(),
         }
     }
 
     /// The addresses of the name, to be followed: of a look-up that is under way, or of a new one.
-    pub(super) async fn addresses(&self) -> Found {
+    pub(super) async fn addresses(&self) -> Addresses {
         if let Ok(address) = self.host.parse::<IpAddr>() {
             return Ok(vec![(address, self.port).into()]);
         }
         let found = self.join().await?;
-        self.followed().clone_from(&found);
+        self.last_used().clone_from(&found);
         Ok(found)
     }
 
     /// Waits until the name leads to an address to which it did not when it was last followed.
-    pub(super) async fn moved(&self) {
+    pub(super) async fn changed(&self) {
         if self.host.parse::<IpAddr>().is_ok() {
             return pending().await;
         }
         loop {
             // From half of the time to all of it: many processes lose a server at the same moment.
-            sleep(LOOK.mul_f64(1.0 - fastrand::f64() / 2.0)).await;
+            sleep(POLL_INTERVAL.mul_f64(1.0 - fastrand::f64() / 2.0)).await;
             if let Ok(found) = self.join().await {
-                let followed = self.followed();
+                let followed = self.last_used();
                 if found.iter().any(|address| !followed.contains(address)) {
                     return;
                 }
@@ -65,14 +65,19 @@ impl Resolver {
         }
     }
 
-    fn followed(&self) -> MutexGuard<'_, Vec<SocketAddr>> {
+    fn last_used(&self) -> MutexGuard<'_, Vec<SocketAddr>> {
         // Nothing panics between two writes to it.
-        self.followed.lock().unwrap_or_else(PoisonError::into_inner)
+        self.last_used
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn join(&self) -> Shared<BoxFuture<'static, Found>> {
+    fn join(&self) -> Shared<BoxFuture<'static, Addresses>> {
         // Nothing panics between two writes to it.
-        let mut looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut looking = self
+            .in_flight
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if let Some(under_way) = looking.as_ref().filter(|found| found.peek().is_none()) {
             return under_way.clone();
         }
@@ -83,7 +88,7 @@ impl Resolver {
     }
 }
 
-async fn look_up(host: String, port: u16) -> Found {
+async fn look_up(host: String, port: u16) -> Addresses {
     let not_found = || StoreError::new(ErrorKind::NotFound, "the host name does not resolve");
     let found = lookup_host((host, port)).await;
     let found: Vec<_> = found.map_err(|e| not_found().with_source(e))?.collect();

@@ -4,14 +4,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The connections of several stores, say all of a process. Numbers that never go back, but for those that are open.
 #[derive(Debug, Default)]
-pub struct Connections {
+pub struct ConnectionStats {
     opened: AtomicU64,
     closed: AtomicU64,
     replacements: AtomicU64,
     failed: AtomicU64,
 }
 
-impl Connections {
+impl ConnectionStats {
     /// One has been made; `replaces`: in the place of one that was lost.
     pub(super) fn opened(&self, replaces: bool) {
         self.opened.fetch_add(1, Ordering::Relaxed);

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use redis::{Cmd, FromRedisValue, Value};
 
+use super::error_map;
 use super::live::Live;
 use super::node::exchange;
-use super::reply;
 use super::script::{self, Tag};
 use crate::quota::{Id, Limit};
 use crate::store::{ErrorKind, Op, Request, Scope, StoreError};
@@ -16,7 +16,7 @@ const TTL_MS: u64 = 60_000;
 
 /// What a trial showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trial {
+pub struct ConnectionTest {
     /// The server's version, unless the user may not ask for it.
     pub version: Option<String>,
     /// What was written, and read back.
@@ -33,7 +33,7 @@ pub struct Trial {
     pub delete: Duration,
 }
 
-pub(super) async fn run(live: &Live, scope: &Scope) -> Result<Trial, StoreError> {
+pub(super) async fn run(live: &Live, scope: &Scope) -> Result<ConnectionTest, StoreError> {
     decide(live, scope).await?;
     // Of this trial alone: others may be under way. No id has such a key: theirs hold no braces but the outer ones.
     let [key, value] = [(); 2].map(|()| format!("{:016x}", fastrand::u64(..)));
@@ -59,7 +59,7 @@ pub(super) async fn run(live: &Live, scope: &Scope) -> Result<Trial, StoreError>
         Ok((_, info)) => version(&info),
         Err(_) => None,
     };
-    Ok(Trial {
+    Ok(ConnectionTest {
         version,
         key,
         value,
@@ -81,7 +81,7 @@ async fn decide(live: &Live, scope: &Scope) -> Result<(), StoreError> {
     let asked: Vec<_> = requests.iter().collect();
     let command = |by, _| script::command(by, tag, scope, &asked);
     let reply = exchange(live, 1, false, command).await?.swap_remove(0);
-    let reply = reply.map_err(|error| reply::instead_of_reply(&error))?;
+    let reply = reply.map_err(|error| error_map::instead_of_reply(&error))?;
     let window = scope.rules.window;
     let limits = requests.iter().map(|request| request.limit);
     let outcomes = script::outcomes(&reply, tag, window, limits)?;
@@ -100,7 +100,7 @@ async fn step<T: FromRedisValue>(
     let answer = command.query_async(&mut live.connection.clone()).await;
     live.pulse.heard();
     let answer = answer.map_err(|error| {
-        let error = reply::instead_of_reply(&error);
+        let error = error_map::instead_of_reply(&error);
         let message = match error.kind() {
             // The limiter has just been allowed all that it needs.
             ErrorKind::NoPerm => format!(

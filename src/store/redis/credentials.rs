@@ -9,7 +9,7 @@ use crate::store::{ErrorKind, StoreError};
 /// not: it would be refused again, and servers and their operators count refusals.
 ///
 /// `budget` is that of `attempt`, too.
-pub(super) async fn with_fresh<T, F>(
+pub(super) async fn retry_with_fresh<T, F>(
     source: &dyn PasswordSource,
     budget: &Budget,
     attempt: impl Fn(Secret) -> F,
@@ -22,7 +22,7 @@ where
         Err(error) if error.kind() == ErrorKind::WrongPass => error,
         other => return other,
     };
-    let another = answered(source.another(), budget).await?;
+    let another = answered(source.after_rejection(), budget).await?;
     if another == password {
         return Err(refusal);
     }

@@ -3,7 +3,7 @@
 use url::{Host, Url};
 
 use super::config::{Credentials, RedisConfig, Secret, TlsConfig, is_user};
-use super::environment::{ConfigError, plain};
+use super::config_env::{ConfigError, with_defaults};
 use super::host::is_host;
 
 /// Reads `redis://[user[:password]@]host[:port][/database]`, or `rediss://` for TLS. `name` is the variable or option;
@@ -56,7 +56,7 @@ pub fn from_url(
             "must name a host or an address, as in redis://host:6379 or redis://[::1]:6379",
         );
     }
-    let mut config = plain(&host);
+    let mut config = with_defaults(&host);
     match url.port() {
         Some(0) => return fail("must have a port from 1 to 65535"),
         Some(port) => config.port = port,

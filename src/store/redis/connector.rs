@@ -15,14 +15,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::config::{Credentials, RedisConfig, Secret};
-use super::doubtful::Doubtful;
+use super::credentials::retry_with_fresh;
+use super::doubtful::AddressHealth;
 use super::driver::Driver;
 use super::greet::greet;
 use super::language::{mistaken, tls_server};
 use super::overhear::{Overheard, Signs};
-use super::password::with_fresh;
-use super::resolve::Resolver;
-use super::{reply, tls};
+use super::resolver::Resolver;
+use super::{error_map, tls};
 use crate::store::budget::Budget;
 use crate::store::{ErrorKind, StoreError};
 
@@ -42,28 +42,31 @@ pub(super) struct Connected {
 }
 
 /// What the connects to one server have in common.
-pub(super) struct Way {
+pub(super) struct Connector {
     pub(super) resolver: Resolver,
-    doubtful: Doubtful,
+    health: AddressHealth,
     tls: Option<tls::Client>,
     /// A connection has been made: the server speaks the language that is configured.
-    understood: AtomicBool,
+    protocol_confirmed: AtomicBool,
 }
 
-impl Way {
+impl Connector {
     pub(super) fn new(config: &RedisConfig) -> Self {
         Self {
             resolver: Resolver::new(&config.host, config.port),
-            doubtful: Doubtful::default(),
+            health: AddressHealth::default(),
             tls: config.tls.clone().map(tls::Client::new),
-            understood: AtomicBool::new(false),
+            protocol_confirmed: AtomicBool::new(false),
         }
     }
 }
 
 /// Connects within the budget. Several passwords are tried in order, each on a connection of its own; so is the one that a
 /// source gives after the server has refused its first.
-pub(super) async fn connect(config: &RedisConfig, way: &Way) -> Result<Connected, StoreError> {
+pub(super) async fn connect(
+    config: &RedisConfig,
+    way: &Connector,
+) -> Result<Connected, StoreError> {
     let mut made = connect_once(config, way).await;
     // What broke while this process stood still says nothing of the server. Once: a process that is stopped again and again
     // has to come to an end, too.
@@ -71,7 +74,7 @@ pub(super) async fn connect(config: &RedisConfig, way: &Way) -> Result<Connected
         made = connect_once(config, way).await;
     }
     if made.is_ok() {
-        way.understood.store(true, Ordering::Relaxed);
+        way.protocol_confirmed.store(true, Ordering::Relaxed);
     }
     made.map_err(|failure| failure.error)
 }
@@ -83,13 +86,13 @@ struct Failure {
     stood_still: bool,
 }
 
-async fn connect_once(config: &RedisConfig, way: &Way) -> Result<Connected, Failure> {
+async fn connect_once(config: &RedisConfig, way: &Connector) -> Result<Connected, Failure> {
     let signs = Arc::default();
     let budget = Budget::new(config.connect_timeout);
     let made = budget
         .within(attempt_all(config, way, &signs, &budget))
         .await;
-    made.unwrap_or_else(|| Err(late(config, &signs, &budget)))
+    made.unwrap_or_else(|| Err(timed_out(config, &signs, &budget)))
         .map_err(|error| Failure {
             error,
             stood_still: budget.stood_still(),
@@ -98,7 +101,7 @@ async fn connect_once(config: &RedisConfig, way: &Way) -> Result<Connected, Fail
 
 async fn attempt_all(
     config: &RedisConfig,
-    way: &Way,
+    way: &Connector,
     signs: &Arc<Signs>,
     budget: &Budget,
 ) -> Result<Connected, StoreError> {
@@ -107,7 +110,7 @@ async fn attempt_all(
         Credentials::Source(source) => {
             let attempt =
                 |password| async move { attempt(config, way, signs, Some(&password)).await };
-            return with_fresh(&**source, budget, attempt).await;
+            return retry_with_fresh(&**source, budget, attempt).await;
         }
     };
     let mut last = match passwords.split_first() {
@@ -127,13 +130,13 @@ async fn attempt_all(
 
 async fn attempt(
     config: &RedisConfig,
-    way: &Way,
+    way: &Connector,
     signs: &Arc<Signs>,
     password: Option<&Secret>,
 ) -> Result<Connected, StoreError> {
     let (tcp, address) = open(config, way).await?;
     // Until it answers: where it never does, this attempt just ends with its budget.
-    way.doubtful.doubt(address);
+    way.health.mark_bad(address);
     let stream = Overheard::new(tcp, signs);
     let made = async {
         match &way.tls {
@@ -144,16 +147,16 @@ async fn attempt(
             }
         }
     };
-    let made = if way.understood.load(Ordering::Relaxed) {
+    let made = if way.protocol_confirmed.load(Ordering::Relaxed) {
         made.await
     } else {
-        understood(made, config, address, signs).await
+        or_protocol_mismatch(made, config, address, signs).await
     };
     if made
         .as_ref()
         .map_or_else(StoreError::is_an_answer, |_| true)
     {
-        way.doubtful.trust(address);
+        way.health.mark_good(address);
     }
     let (connection, driver) = match made {
         Err(_) if way.tls.is_none() && signs.is_tls() => return Err(tls_server()),
@@ -168,7 +171,7 @@ async fn attempt(
 
 /// What becomes of `made`; or, where the server says nothing for half of the budget or hangs up without a word, that it
 /// speaks another language.
-async fn understood<T>(
+async fn or_protocol_mismatch<T>(
     made: impl Future<Output = Result<T, StoreError>>,
     config: &RedisConfig,
     address: SocketAddr,
@@ -204,7 +207,7 @@ async fn understood<T>(
 }
 
 /// The error for a connect that is not done at the end of its budget.
-fn late(config: &RedisConfig, signs: &Signs, budget: &Budget) -> StoreError {
+fn timed_out(config: &RedisConfig, signs: &Signs, budget: &Budget) -> StoreError {
     let what = match (signs.is_silent(), &config.tls) {
         _ if budget.stood_still() => "; this process was stopped meanwhile",
         (false, _) => "",
@@ -224,8 +227,11 @@ fn late(config: &RedisConfig, signs: &Signs, budget: &Budget) -> StoreError {
     )
 }
 
-async fn open(config: &RedisConfig, way: &Way) -> Result<(TcpStream, SocketAddr), StoreError> {
-    let addresses = way.doubtful.last(way.resolver.addresses().await?);
+async fn open(
+    config: &RedisConfig,
+    way: &Connector,
+) -> Result<(TcpStream, SocketAddr), StoreError> {
+    let addresses = way.health.bad_last(way.resolver.addresses().await?);
     // One that leads nowhere must leave time for the others.
     let share = config.connect_timeout / addresses.len().max(1) as u32;
     let mut failure = None;
@@ -239,7 +245,7 @@ async fn open(config: &RedisConfig, way: &Way) -> Result<(TcpStream, SocketAddr)
             Some(Err(e)) => failure = Some(broken(e)),
             None => failure = Some(broken(io::ErrorKind::TimedOut.into())),
         }
-        way.doubtful.doubt(address);
+        way.health.mark_bad(address);
     }
     // There is an address at least, and it failed.
     Err(failure.unwrap_or_else(closed))
@@ -272,7 +278,7 @@ where
     let options = AsyncConnectionConfig::new().set_response_timeout(None);
     let (mut connection, driver) = MultiplexedConnection::new_with_config(&info, stream, options)
         .await
-        .map_err(|e| reply::during_set_up(&e))?;
+        .map_err(|e| error_map::during_set_up(&e))?;
     // Driven from here, not spawned yet: given up at the end of the budget, the connection is closed at once.
     let mut driver = driver.boxed();
     {

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::fmt;
 
-pub use super::address::from_url;
 use super::config::{
     Credentials, DEFAULT_CONNECT_TIMEOUT, DEFAULT_PORT, RedisConfig, Secret, is_user,
 };
+pub use super::config_url::from_url;
 pub use super::host::{at_host, without_brackets};
 use super::login::LOGIN_LIFE;
 use super::tls::is_server_name;
@@ -172,7 +172,7 @@ pub fn from_environment(env: &Environment) -> Result<Option<RedisConfig>, Config
         Some((_, false)) => {}
         None => protect_password(&mut config),
     }
-    trust_extra(&mut config, env);
+    trust_extra_ca(&mut config, env);
     check_server_name(name, &config)?;
     if let Some((name, cluster)) = env.flag(&CLUSTER)? {
         config.cluster = Some(cluster);
@@ -208,7 +208,7 @@ pub fn protect_password(config: &mut RedisConfig) {
 }
 
 /// Adds the certificates that Node.js itself trusts besides the public ones.
-pub fn trust_extra(config: &mut RedisConfig, env: &Environment) {
+pub fn trust_extra_ca(config: &mut RedisConfig, env: &Environment) {
     if let Some(tls) = &mut config.tls {
         tls.extra_ca_file = env.get(EXTRA_CA[0]).map(str::to_owned);
     }
@@ -279,7 +279,7 @@ pub fn check_cluster(name: &str, config: &RedisConfig) -> Result<(), ConfigError
 }
 
 /// A Redis at `host` with everything else as by default.
-pub fn plain(host: &str) -> RedisConfig {
+pub fn with_defaults(host: &str) -> RedisConfig {
     RedisConfig {
         host: host.to_owned(),
         port: DEFAULT_PORT,

@@ -4,31 +4,31 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
 
 use tokio::sync::Mutex;
 
-use super::cluster::{Cluster, Membership, ask_for_slots};
-use super::connections::Connections;
+use super::cluster::{Cluster, ClusterInfo, ask_for_slots};
+use super::connection_stats::ConnectionStats;
 use super::node::Node;
 use crate::store::{ErrorKind, StoreError};
 
 /// A store behind one server, as far as that is known.
 #[derive(Clone)]
-pub(super) enum Shape {
-    Single,
+pub(super) enum Deployment {
+    Standalone,
     Cluster(Arc<Cluster>),
 }
 
 /// Finds out, once, and keeps it.
 pub(super) struct Discovery {
     node: Arc<Node>,
-    connections: Arc<Connections>,
-    found: RwLock<Option<Shape>>,
+    connections: Arc<ConnectionStats>,
+    found: RwLock<Option<Deployment>>,
     /// Held by who asks.
     asking: Mutex<()>,
 }
 
 impl Discovery {
-    pub(super) fn new(node: Arc<Node>, connections: Arc<Connections>) -> Self {
+    pub(super) fn new(node: Arc<Node>, connections: Arc<ConnectionStats>) -> Self {
         // Said to be none: not even asked.
-        let found = (node.config().cluster == Some(false)).then_some(Shape::Single);
+        let found = (node.config().cluster == Some(false)).then_some(Deployment::Standalone);
         Self {
             node,
             connections,
@@ -38,10 +38,10 @@ impl Discovery {
     }
 
     /// What it is, if that is known.
-    pub(super) fn known(&self) -> Option<Shape> {
+    pub(super) fn known(&self) -> Option<Deployment> {
         let found = self.found.read().unwrap_or_else(PoisonError::into_inner);
         match &*found {
-            Some(Shape::Cluster(cluster)) if cluster.is_gone() => None,
+            Some(Deployment::Cluster(cluster)) if cluster.is_gone() => None,
             found => found.clone(),
         }
     }
@@ -50,7 +50,7 @@ impl Discovery {
     pub(super) fn in_cluster<T>(&self, look: impl FnOnce(&Cluster) -> T) -> Option<T> {
         let found = self.found.read().unwrap_or_else(PoisonError::into_inner);
         match &*found {
-            Some(Shape::Cluster(cluster)) if !cluster.is_gone() => Some(look(cluster)),
+            Some(Deployment::Cluster(cluster)) if !cluster.is_gone() => Some(look(cluster)),
             _ => None,
         }
     }
@@ -59,7 +59,7 @@ impl Discovery {
     ///
     /// # Errors
     /// Why it cannot be asked; or [`ErrorKind::Cluster`] for what is not as configured.
-    pub(super) async fn shape(&self) -> Result<Shape, StoreError> {
+    pub(super) async fn deployment(&self) -> Result<Deployment, StoreError> {
         if let Some(shape) = self.known() {
             return Ok(shape);
         }
@@ -72,15 +72,15 @@ impl Discovery {
             .map_err(StoreError::unsent)?;
         let wanted = self.node.config().cluster == Some(true);
         let shape = match membership {
-            Membership::Slots(slots) if slots.served.is_empty() => return Err(empty()),
-            Membership::Slots(_) if self.node.config().database != 0 => return Err(database()),
-            Membership::Slots(slots) => {
+            ClusterInfo::Slots(slots) if slots.served.is_empty() => return Err(empty()),
+            ClusterInfo::Slots(_) if self.node.config().database != 0 => return Err(database()),
+            ClusterInfo::Slots(slots) => {
                 let node = Arc::clone(&self.node);
-                Shape::Cluster(Cluster::new(node, Arc::clone(&self.connections), &slots))
+                Deployment::Cluster(Cluster::new(node, Arc::clone(&self.connections), &slots))
             }
-            Membership::Alone if wanted => return Err(alone()),
-            Membership::Forbidden if wanted => return Err(forbidden()),
-            Membership::Alone | Membership::Forbidden => Shape::Single,
+            ClusterInfo::Disabled if wanted => return Err(cluster_disabled()),
+            ClusterInfo::Forbidden if wanted => return Err(forbidden()),
+            ClusterInfo::Disabled | ClusterInfo::Forbidden => Deployment::Standalone,
         };
         *self.found() = Some(shape.clone());
         Ok(shape)
@@ -88,14 +88,16 @@ impl Discovery {
 
     /// It is more than one server. Asked again, unless it is said to be none; or somebody has asked meanwhile, and a cluster has
     /// been found.
-    pub(super) fn doubt(&self) {
+    pub(super) fn rediscover(&self) {
         let mut found = self.found();
-        if self.node.config().cluster != Some(false) && matches!(*found, Some(Shape::Single)) {
+        if self.node.config().cluster != Some(false)
+            && matches!(*found, Some(Deployment::Standalone))
+        {
             *found = None;
         }
     }
 
-    fn found(&self) -> RwLockWriteGuard<'_, Option<Shape>> {
+    fn found(&self) -> RwLockWriteGuard<'_, Option<Deployment>> {
         self.found.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -112,7 +114,7 @@ fn database() -> StoreError {
     refused("the server is part of a Redis Cluster, which has database 0 only; remove the database")
 }
 
-fn alone() -> StoreError {
+fn cluster_disabled() -> StoreError {
     refused(
         "the server is not part of a Redis Cluster, as redis.cluster or the environment says; leave that out, and the \
          server is asked",
