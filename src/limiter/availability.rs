@@ -1,4 +1,4 @@
-//! Whether the store is away for a limiter: from the moment the breaker of one of its parts opens until all are closed.
+//! Whether the store is away for a limiter: from the moment the breaker of one of its shards opens until all are closed.
 //!
 //! Time is passed in.
 
@@ -28,7 +28,7 @@ pub enum StoreChange {
     },
 }
 
-/// The parts of a store that are away for one limiter.
+/// The shards of a store that are away for one limiter.
 #[derive(Debug, Default)]
 pub(super) struct Availability {
     state: Mutex<State>,
@@ -51,11 +51,11 @@ impl Availability {
         self.decided.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The breaker of `part` is open at `now`. Calls `away` if the store was not away before: under the lock, so that
+    /// The breaker of `shard` is open at `now`. Calls `away` if the store was not away before: under the lock, so that
     /// changes are reported in their order. Whether it was closed until now.
-    pub(super) fn opened(&self, part: usize, now: Instant, away: impl FnOnce()) -> bool {
+    pub(super) fn opened(&self, shard: usize, now: Instant, away: impl FnOnce()) -> bool {
         let mut state = self.lock();
-        if state.left || !state.away.insert(part) {
+        if state.left || !state.away.insert(shard) {
             return false;
         }
         if state.since.is_none() {
@@ -65,11 +65,11 @@ impl Availability {
         true
     }
 
-    /// The breaker of `part` is closed at `now`. Calls `back` with how long the store was away, and how many checks were
+    /// The breaker of `shard` is closed at `now`. Calls `back` with how long the store was away, and how many checks were
     /// decided meanwhile, if it was the last: under the lock.
-    pub(super) fn closed(&self, part: usize, now: Instant, back: impl FnOnce(Duration, u64)) {
+    pub(super) fn closed(&self, shard: usize, now: Instant, back: impl FnOnce(Duration, u64)) {
         let mut state = self.lock();
-        if !state.away.remove(&part) || !state.away.is_empty() {
+        if !state.away.remove(&shard) || !state.away.is_empty() {
             return;
         }
         if let Some((since, before)) = state.since.take() {
@@ -98,22 +98,22 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn opens(store: &Availability, part: usize, now: Instant) -> bool {
+    fn opens(store: &Availability, shard: usize, now: Instant) -> bool {
         let mut changed = false;
-        store.opened(part, now, || changed = true);
+        store.opened(shard, now, || changed = true);
         changed
     }
 
-    fn closes(store: &Availability, part: usize, now: Instant) -> Option<(Duration, u64)> {
+    fn closes(store: &Availability, shard: usize, now: Instant) -> Option<(Duration, u64)> {
         let mut change = None;
-        store.closed(part, now, |lasted, decided| {
+        store.closed(shard, now, |lasted, decided| {
             change = Some((lasted, decided))
         });
         change
     }
 
     #[test]
-    fn away_with_the_first_part_and_back_with_the_last() {
+    fn away_with_the_first_shard_and_back_with_the_last() {
         let (store, begun) = (Availability::default(), Instant::now());
         store.decided();
         assert!(opens(&store, 2, begun));

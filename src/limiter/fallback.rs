@@ -71,14 +71,14 @@ impl Fallback {
         }
     }
 
-    /// Answers `request` in the place of a part of the store.
+    /// Answers `request` in the place of a shard of the store.
     ///
     /// # Errors
     /// The store's error under [`OnStoreError::Throw`]; and under the other policies that keep no log for a reset and for
     /// denials, since nothing was reset or counted.
     pub fn answer(
         &self,
-        part: usize,
+        shard: usize,
         request: &Request,
         error: StoreError,
     ) -> Result<Answer, StoreError> {
@@ -88,7 +88,7 @@ impl Fallback {
             (OnStoreError::Local, _) => {
                 let Local { logs, journal } = &self.local;
                 return Ok(Answer {
-                    outcome: journal.answer(logs, self.rules, part, request),
+                    outcome: journal.answer(logs, self.rules, shard, request),
                     source: Source::Local,
                 });
             }
@@ -102,23 +102,23 @@ impl Fallback {
         })
     }
 
-    /// Sorts what is to be replayed by the parts of the store, as they are now.
-    pub fn sort(&self, division: u64, part_of: impl Fn(&Id) -> usize) {
-        self.local.journal.sort(division, part_of);
+    /// Sorts what is to be replayed by the shards of the store, as they are now.
+    pub fn sort(&self, division: u64, shard_of: impl Fn(&Id) -> usize) {
+        self.local.journal.sort(division, shard_of);
     }
 
-    /// The parts of the store that have to hear of something.
-    pub fn noted_parts(&self) -> Vec<usize> {
+    /// The shards of the store that have to hear of something.
+    pub fn noted_shards(&self) -> Vec<usize> {
         match self.policy {
             OnStoreError::Local => self.local.journal.unsettled(),
             _ => Vec::new(),
         }
     }
 
-    /// What is to be replayed into that part of the store, if anything is.
-    pub fn noted(&self, part: usize) -> Option<&Local> {
+    /// What is to be replayed into that shard of the store, if anything is.
+    pub fn noted(&self, shard: usize) -> Option<&Local> {
         let local = Some(&self.local).filter(|_| self.policy == OnStoreError::Local);
-        local.filter(|local| !local.journal.is_settled(part))
+        local.filter(|local| !local.journal.is_settled(shard))
     }
 
     /// The store has answered `request`: what it has forgotten counts here no more, and an anomaly that it has reported is

@@ -91,8 +91,8 @@ impl<K: Sink> Limiter<K> {
             fallback,
             sink,
             meter,
-            part_of: Box::new(move |id| asked.shard_of(&known, id)),
-            primary_of: Box::new(move |part| placed.primary_of(part)),
+            shard_of: Box::new(move |id| asked.shard_of(&known, id)),
+            primary_of: Box::new(move |shard| placed.primary_of(shard)),
             availability: Availability::default(),
         };
         let batcher = Batcher::start(runtime, store, scope, times.into(), settler);

@@ -43,16 +43,16 @@ impl Store for SharedRedis {
         self.store.shard_of(scope, id)
     }
 
-    fn primary_of(&self, part: usize) -> Option<String> {
-        self.store.primary_of(part)
+    fn primary_of(&self, shard: usize) -> Option<String> {
+        self.store.primary_of(shard)
     }
 
-    async fn probe(&self, scope: &Scope, part: usize) -> Result<(), StoreError> {
-        self.store.probe(scope, part).await
+    async fn probe(&self, scope: &Scope, shard: usize) -> Result<(), StoreError> {
+        self.store.probe(scope, shard).await
     }
 
-    async fn connected(&self, part: usize, known: u64) -> u64 {
-        self.store.connected(part, known).await
+    async fn connected(&self, shard: usize, known: u64) -> u64 {
+        self.store.connected(shard, known).await
     }
 
     async fn replay(

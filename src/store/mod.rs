@@ -77,8 +77,8 @@ pub trait Store: Send + Sync + 'static {
         requests: &[Request],
     ) -> impl Future<Output = Vec<Result<Outcome, StoreError>>> + Send;
 
-    /// The same, and the results are given to `land` as they come: the places of some requests, and a result each. No places:
-    /// the part that was asked has answered, if only with another place to ask.
+    /// The same, and `land` is given the results as they arrive: the indices of some requests, and a result each. No indices:
+    /// the shard has replied, if only with a redirection.
     fn run_streaming(
         &self,
         scope: &Scope,
@@ -92,41 +92,41 @@ pub trait Store: Send + Sync + 'static {
         }
     }
 
-    /// The part of the store that an id's log is with, if it has several that can be away by themselves: a small number, and
-    /// the same for long. Whatever it says, [`run`](Self::run) finds the log: parts only keep what is sick away from what is not.
+    /// The number of the shard that holds an id's log. Numbers are small and rarely change; a store that fails as a whole is one
+    /// shard. [`run`](Self::run) finds the log whatever this returns: it only isolates the failures of one shard from the others.
     fn shard_of(&self, scope: &Scope, id: &Id) -> usize {
         let _ = (scope, id);
         0
     }
 
-    /// Host and port of the primary of that part, as far as they are known.
-    fn primary_of(&self, part: usize) -> Option<String> {
-        let _ = part;
+    /// Host and port of the shard's primary. `None`: unknown.
+    fn primary_of(&self, shard: usize) -> Option<String> {
+        let _ = shard;
         None
     }
 
-    /// Tells one division into parts from another: it changes when an id's part may have.
+    /// Changes when the shard of an id may have changed.
     fn shard_map_version(&self) -> u64 {
         0
     }
 
-    /// Whether that part decides: one round trip that writes, as a check does, and changes nothing.
+    /// Whether the shard decides: one round trip that writes, as a check does, and changes nothing.
     ///
     /// # Errors
     /// Why it does not.
     fn probe(
         &self,
         scope: &Scope,
-        part: usize,
+        shard: usize,
     ) -> impl Future<Output = Result<(), StoreError>> + Send {
-        let _ = (scope, part);
+        let _ = (scope, shard);
         async { Ok(()) }
     }
 
-    /// Resolves when that part has been reached anew since it was so for the `known`-th time, to the number of times it is now.
-    /// A store that cannot be away never resolves.
-    fn connected(&self, part: usize, known: u64) -> impl Future<Output = u64> + Send {
-        let _ = (part, known);
+    /// Waits until the shard has connected more than `known` times, and returns the new count. Never resolves for a store that
+    /// cannot disconnect.
+    fn connected(&self, shard: usize, known: u64) -> impl Future<Output = u64> + Send {
+        let _ = (shard, known);
         std::future::pending()
     }
 

@@ -33,7 +33,7 @@ struct Progress<T> {
     /// The lane counts it as under way: nothing has come back. What is left after that is on its way between the nodes of a
     /// cluster, and keeps nobody here waiting.
     under_way: bool,
-    /// The part that was asked is there: it has answered.
+    /// The shard that was asked is there: it has answered.
     heard: bool,
     /// Why it may not be.
     error: Option<StoreError>,
@@ -192,7 +192,7 @@ impl<K: Sink> Expire for Flight<K> {
         if self.load == Load::Counts {
             self.lane.denied.drop_counts();
         }
-        // What is late after a word of the part that was asked is so because of another.
+        // What is late after a word of the shard that was asked is so because of another.
         let seen = if !heard && self.lane.is_telling(self.sent.at, now) {
             Seen::Failure {
                 sent: self.sent.at,

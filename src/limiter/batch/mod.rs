@@ -42,7 +42,7 @@ use crate::store::{Op, Request, Scope, Store, StoreError};
 
 /// The near end of the way to a store. Dropping it lets what is queued settle and then ends the tasks.
 pub(super) struct Batcher<K: Sink, S> {
-    /// One for each part of the store, so that what is sick holds up nothing else.
+    /// One for each shard of the store, so that what is sick holds up nothing else.
     lanes: RwLock<Vec<Arc<Lane<K>>>>,
     settler: Arc<Settler<K>>,
     times: Times,
@@ -57,11 +57,11 @@ struct Route<S> {
 }
 
 impl<S: Store> Route<S> {
-    /// What was decided here is told to the parts that the ids are with now.
+    /// What was decided here is told to the shards that the ids are with now.
     fn sort<K: Sink>(&self, settler: &Settler<K>) {
         settler
             .fallback
-            .sort(self.store.shard_map_version(), &settler.part_of);
+            .sort(self.store.shard_map_version(), &settler.shard_of);
     }
 }
 
@@ -94,23 +94,23 @@ impl<K: Sink, S: Store> Batcher<K, S> {
         batcher
     }
 
-    /// The lane of the part that an id's log is with.
+    /// The lane of the shard that an id's log is with.
     fn lane(&self, id: &Id) -> Arc<Lane<K>> {
         self.lane_of(self.route.store.shard_of(&self.route.scope, id))
     }
 
-    fn lane_of(&self, part: usize) -> Arc<Lane<K>> {
+    fn lane_of(&self, shard: usize) -> Arc<Lane<K>> {
         let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(lane) = lanes.get(part) {
+        if let Some(lane) = lanes.get(shard) {
             return Arc::clone(lane);
         }
         drop(lanes);
         let mut lanes = self.lanes.write().unwrap_or_else(PoisonError::into_inner);
-        while lanes.len() <= part {
+        while lanes.len() <= shard {
             let lane = self.open(lanes.len());
             lanes.push(lane);
         }
-        Arc::clone(&lanes[part])
+        Arc::clone(&lanes[shard])
     }
 
     fn lanes(&self) -> Vec<Arc<Lane<K>>> {
@@ -118,12 +118,12 @@ impl<K: Sink, S: Store> Batcher<K, S> {
         lanes.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn open(&self, part: usize) -> Arc<Lane<K>> {
+    fn open(&self, shard: usize) -> Arc<Lane<K>> {
         self.route.sort(&self.settler);
         let denied = Denied::new(self.times.deny_cache, self.route.scope.rules.anomaly);
         let settler = Arc::clone(&self.settler);
-        let lane = Arc::new(Lane::new(part, settler, denied, self.times.deadline));
-        // Decided here while nobody knew of that part: it hears of that first.
+        let lane = Arc::new(Lane::new(shard, settler, denied, self.times.deadline));
+        // Decided here while nobody knew of that shard: it hears of that first.
         if lane.is_noted() {
             lane.hold(untold());
         }
@@ -182,7 +182,7 @@ impl<K: Sink, S: Store> Intake<K::Ticket> for Batcher<K, S> {
         let now = Instant::now();
         let lane = self.lane(&request.id);
         if request.op == Op::Reset {
-            // Its slot may have been with another part, and may be so again.
+            // Its slot may have been with another shard, and may be so again.
             self.lanes()
                 .iter()
                 .for_each(|lane| lane.ask(lane.denied.forget(&request.id)));
@@ -218,8 +218,8 @@ impl<K: Sink, S: Store> Intake<K::Ticket> for Batcher<K, S> {
 
     fn flush(&self, ticket: K::Ticket) -> bool {
         self.route.sort(&self.settler);
-        for part in self.settler.fallback.noted_parts() {
-            self.lane_of(part);
+        for shard in self.settler.fallback.noted_shards() {
+            self.lane_of(shard);
         }
         let told = Arc::new(Told::new(Arc::clone(&self.settler), ticket));
         let now = Instant::now();

@@ -40,7 +40,7 @@ pub(super) struct Queues<T, F> {
     /// Batches of requests under way, and the requests in them.
     batches: usize,
     requests: usize,
-    /// Requests of batches that are no longer under way, and still wait for another part of the store.
+    /// Requests of batches that are no longer under way, and still wait for another shard of the store.
     strays: usize,
     /// Batches of counts under way.
     counting: usize,

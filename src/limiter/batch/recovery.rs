@@ -48,7 +48,7 @@ enum Told {
 
 /// Asks until the store decides and knows what was decided here.
 pub(super) async fn recover<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>) {
-    let known = || route.store.connected(lane.part, u64::MAX).now_or_never();
+    let known = || route.store.connected(lane.shard, u64::MAX).now_or_never();
     let mut last = known().unwrap_or_default();
     let mut early = true;
     let mut pause = PAUSE;
@@ -60,7 +60,7 @@ pub(super) async fn recover<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>)
             if taken {
                 // It has just taken a replay that was under way when the breaker opened: over a new connection.
             } else if early
-                && timeout(wait, route.store.connected(lane.part, last))
+                && timeout(wait, route.store.connected(lane.shard, last))
                     .await
                     .is_ok()
             {
@@ -107,7 +107,7 @@ pub(super) async fn recover<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>)
 
 async fn probe<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>) -> Result<(), StoreError> {
     for _ in 0..PROBES {
-        let answer = route.store.probe(&route.scope, lane.part);
+        let answer = route.store.probe(&route.scope, lane.shard);
         let answer = Budget::new(lane.timeout.max(PROBE)).within(answer).await;
         answer.unwrap_or_else(|| Err(late()))?;
     }
@@ -120,11 +120,11 @@ async fn replay<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>) -> (Told, b
     let mut progress = false;
     while begun.elapsed() < TELLING {
         route.sort(&lane.settler);
-        let Some(local) = lane.settler.fallback.noted(lane.part) else {
+        let Some(local) = lane.settler.fallback.noted(lane.shard) else {
             return (Told::All, progress);
         };
         // Another limiter of this name is at it, or it has just been.
-        let Some(replaying) = local.journal.replay(lane.part) else {
+        let Some(replaying) = local.journal.replay(lane.shard) else {
             sleep(LOOK).await;
             continue;
         };
@@ -150,7 +150,7 @@ async fn replay<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>) -> (Told, b
         if results.iter().all(says_away) {
             return (Told::Nothing, progress);
         }
-        // What was late is on its way to another part, and is told once more, with others that are nearer.
+        // What was late is on its way to another shard, and is told once more, with others that are nearer.
         if in_time && !all && !call.replays().is_empty() {
             return (Told::Some, progress);
         }

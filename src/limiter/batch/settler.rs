@@ -17,11 +17,11 @@ pub(in crate::limiter) struct Settler<K: Sink> {
     pub(in crate::limiter) fallback: Fallback,
     pub(in crate::limiter) sink: K,
     pub(in crate::limiter) meter: Arc<Meter<K::Ticket>>,
-    /// The part of the store that has to hear of an id.
-    pub(in crate::limiter) part_of: Box<dyn Fn(&Id) -> usize + Send + Sync>,
-    /// Host and port of a part's primary.
+    /// The shard of the store that has to hear of an id.
+    pub(in crate::limiter) shard_of: Box<dyn Fn(&Id) -> usize + Send + Sync>,
+    /// Host and port of a shard's primary.
     pub(in crate::limiter) primary_of: Box<dyn Fn(usize) -> Option<String> + Send + Sync>,
-    /// Which parts are away.
+    /// Which shards are away.
     pub(in crate::limiter) availability: Availability,
 }
 
@@ -106,8 +106,8 @@ impl<K: Sink> Settler<K> {
         if request.op.takes_a_slot() {
             self.availability.decided();
         }
-        let part = (self.part_of)(&request.id);
-        let answer = self.fallback.answer(part, request, error);
+        let shard = (self.shard_of)(&request.id);
+        let answer = self.fallback.answer(shard, request, error);
         match &answer {
             Ok(answer) => self.meter.answered(request, ticket, answer, now),
             Err(_) => self.meter.failed(request),
@@ -115,15 +115,15 @@ impl<K: Sink> Settler<K> {
         answer
     }
 
-    /// The breaker of `part` is open, because of `error`. Called under the lock of its lane, so that it is told before the
+    /// The breaker of `shard` is open, because of `error`. Called under the lock of its lane, so that it is told before the
     /// breaker closes again.
-    pub(super) fn opened(&self, part: usize, error: &StoreError) {
+    pub(super) fn opened(&self, shard: usize, error: &StoreError) {
         let now = Instant::now();
-        let opened = self.availability.opened(part, now, || {
+        let opened = self.availability.opened(shard, now, || {
             self.meter.store_away(now);
             self.sink.store_changed(StoreChange::Away {
                 code: error.code(),
-                shard: (self.primary_of)(part),
+                shard: (self.primary_of)(shard),
             });
         });
         if opened {
@@ -131,10 +131,10 @@ impl<K: Sink> Settler<K> {
         }
     }
 
-    /// The breaker of `part` is closed. Called under the lock of its lane.
-    pub(super) fn closed(&self, part: usize) {
+    /// The breaker of `shard` is closed. Called under the lock of its lane.
+    pub(super) fn closed(&self, shard: usize) {
         let now = Instant::now();
-        self.availability.closed(part, now, |lasted, decided| {
+        self.availability.closed(shard, now, |lasted, decided| {
             self.meter.store_back(now);
             let change = StoreChange::Back { lasted, decided };
             self.sink.store_changed(change);
@@ -176,7 +176,7 @@ pub(super) fn overloaded() -> StoreError {
     StoreError::new(ErrorKind::Overloaded, message)
 }
 
-/// Why a part of the store is not asked yet.
+/// Why a shard of the store is not asked yet.
 pub(super) fn untold() -> StoreError {
     let message = "the store has not been told yet what was decided without it";
     StoreError::new(ErrorKind::Timeout, message)

@@ -18,10 +18,10 @@ pub use self::replaying::Replaying;
 use crate::quota::{Clock, Id, Millis, Outcome, Rules};
 use crate::store::{MAX_MEMORY_IDS, MemoryStore, Op, Request};
 
-/// Decisions that are still to be replayed, by part of the store and id, in the order of the first.
+/// Decisions that are still to be replayed, by shard of the store and id, in the order of the first.
 #[derive(Default)]
 pub struct Journal {
-    parts: Mutex<Vec<Part>>,
+    shards: Mutex<Vec<ShardEntries>>,
     /// How many notes there are, and replays under way: to be read without the lock by each batch.
     open: AtomicUsize,
     /// Counts how often everything was forgotten: what is taken out before that must not come back.
@@ -30,9 +30,9 @@ pub struct Journal {
     division: AtomicU64,
 }
 
-/// What one part of the store has to hear of.
+/// What one shard of the store has to hear of.
 #[derive(Default)]
-struct Part {
+struct ShardEntries {
     notes: LinkedHashMap<Id, Note, RandomState>,
     /// One replay at a time: two would not know which admissions the other has taken.
     replaying: bool,
@@ -54,29 +54,29 @@ struct Note {
 }
 
 impl Journal {
-    /// Answers `request` from the local `logs`, and notes what that part of the store has to hear of.
+    /// Answers `request` from the local `logs`, and notes what that shard of the store has to hear of.
     pub fn answer(
         &self,
         logs: &MemoryStore,
         rules: Rules,
-        part: usize,
+        shard: usize,
         request: &Request,
     ) -> Outcome {
         // Held meanwhile, so that the newest admissions of a log are those that are noted.
-        let mut parts = self.parts();
+        let mut shards = self.shards();
         let (outcome, _, evicted) = logs.decide_evicting(rules, request);
         if let Some(evicted) = evicted {
             // Its log has made room: there is no admission left to replay.
-            for part in parts.iter_mut() {
-                let Some(note) = part.notes.get_mut(&evicted) else {
+            for shard in shards.iter_mut() {
+                let Some(note) = shard.notes.get_mut(&evicted) else {
                     continue;
                 };
                 (note.admissions, note.in_doubt) = (0, 0);
                 if note.reset.or(note.reported).is_none() {
-                    part.notes.remove(&evicted);
+                    shard.notes.remove(&evicted);
                 }
             }
-            self.counted(&parts);
+            self.counted(&shards);
         }
         let admitted = match request.op {
             Op::Check | Op::Limit => outcome.decision.is_allowed(),
@@ -87,8 +87,8 @@ impl Journal {
         if !admitted && !reported && request.op != Op::Reset {
             return outcome;
         }
-        make_room(&mut parts, &request.id);
-        let notes = &mut home(&mut parts, part, &request.id).notes;
+        make_room(&mut shards, &request.id);
+        let notes = &mut home(&mut shards, shard, &request.id).notes;
         let note = notes
             .entry(request.id.clone())
             .or_insert_with(Note::default);
@@ -105,94 +105,103 @@ impl Journal {
         }
         // In the order of the last use, as the logs are.
         notes.to_back(&request.id);
-        self.counted(&parts);
+        self.counted(&shards);
         outcome
     }
 
-    /// Whether that part of the store has been told everything: nothing is noted, and no replay is under way.
-    pub fn is_settled(&self, part: usize) -> bool {
-        self.open.load(Ordering::SeqCst) == 0 || self.parts().get(part).is_none_or(Part::is_settled)
+    /// Whether that shard of the store has been told everything: nothing is noted, and no replay is under way.
+    pub fn is_settled(&self, shard: usize) -> bool {
+        self.open.load(Ordering::SeqCst) == 0
+            || self
+                .shards()
+                .get(shard)
+                .is_none_or(ShardEntries::is_settled)
     }
 
-    /// The parts that have not been told everything.
+    /// The shards that have not been told everything.
     pub fn unsettled(&self) -> Vec<usize> {
         if self.open.load(Ordering::SeqCst) == 0 {
             return Vec::new();
         }
-        let parts = self.parts();
-        let unsettled = parts
+        let shards = self.shards();
+        let unsettled = shards
             .iter()
             .enumerate()
-            .filter(|(_, part)| !part.is_settled());
+            .filter(|(_, shard)| !shard.is_settled());
         unsettled.map(|(at, _)| at).collect()
     }
 
     /// Forgets everything, the logs too.
     pub fn clear(&self, logs: &MemoryStore) {
-        let mut parts = self.parts();
+        let mut shards = self.shards();
         logs.clear();
-        parts.iter_mut().for_each(|part| part.notes.clear());
+        shards.iter_mut().for_each(|shard| shard.notes.clear());
         self.epoch.fetch_add(1, Ordering::Relaxed);
-        self.counted(&parts);
+        self.counted(&shards);
     }
 
     /// Forgets an id: the store has.
     pub fn forget(&self, logs: &MemoryStore, id: &Id) {
-        let mut parts = self.parts();
+        let mut shards = self.shards();
         logs.forget(id);
-        for part in parts.iter_mut() {
-            part.notes.remove(id);
+        for shard in shards.iter_mut() {
+            shard.notes.remove(id);
         }
-        self.counted(&parts);
+        self.counted(&shards);
     }
 
     /// Sorts the notes anew where the store is divided otherwise than when they were made. What is being told stays where it is
     /// until that has ended.
-    pub fn sort(&self, division: u64, part_of: impl Fn(&Id) -> usize) {
+    pub fn sort(&self, division: u64, shard_of: impl Fn(&Id) -> usize) {
         if self.division.load(Ordering::Relaxed) == division {
             return;
         }
-        let mut parts = self.parts();
+        let mut shards = self.shards();
         let mut moved = Vec::new();
-        for (at, part) in parts.iter_mut().enumerate() {
-            let leaves = |id: &Id| part_of(id) != at && !part.taken.contains(id);
-            let ids: Vec<_> = part.notes.keys().filter(|id| leaves(id)).cloned().collect();
+        for (at, shard) in shards.iter_mut().enumerate() {
+            let leaves = |id: &Id| shard_of(id) != at && !shard.taken.contains(id);
+            let ids: Vec<_> = shard
+                .notes
+                .keys()
+                .filter(|id| leaves(id))
+                .cloned()
+                .collect();
             let notes = ids
                 .into_iter()
-                .filter_map(|id| part.notes.remove_entry(&id));
+                .filter_map(|id| shard.notes.remove_entry(&id));
             moved.extend(notes);
         }
         for (id, note) in moved {
-            let there = home(&mut parts, part_of(&id), &id);
+            let there = home(&mut shards, shard_of(&id), &id);
             there.notes.insert(id, note);
         }
-        let settled = parts.iter().all(|part| part.taken.is_empty());
-        self.counted(&parts);
-        drop(parts);
+        let settled = shards.iter().all(|shard| shard.taken.is_empty());
+        self.counted(&shards);
+        drop(shards);
         if settled {
             self.division.store(division, Ordering::Relaxed);
         }
     }
 
-    /// Begins a replay into that part of the store. `None`: another one is under way.
-    pub fn replay(&self, part: usize) -> Option<Replaying<'_>> {
-        Replaying::begin(self, part)
+    /// Begins a replay into that shard of the store. `None`: another one is under way.
+    pub fn replay(&self, shard: usize) -> Option<Replaying<'_>> {
+        Replaying::begin(self, shard)
     }
 
-    fn counted(&self, parts: &[Part]) {
-        let open = parts
+    fn counted(&self, shards: &[ShardEntries]) {
+        let open = shards
             .iter()
-            .map(|part| part.notes.len() + usize::from(part.replaying));
+            .map(|shard| shard.notes.len() + usize::from(shard.replaying));
         self.open.store(open.sum(), Ordering::SeqCst);
     }
 
-    fn parts(&self) -> MutexGuard<'_, Vec<Part>> {
+    fn shards(&self) -> MutexGuard<'_, Vec<ShardEntries>> {
         // Nothing panics while they are being changed.
-        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shards.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Part {
+impl ShardEntries {
     fn is_settled(&self) -> bool {
         self.notes.is_empty() && !self.replaying
     }
@@ -202,20 +211,26 @@ impl Part {
     }
 }
 
-/// Where an id is noted: with the part that its first note was for, should its log be with another by now.
-fn home<'a>(parts: &'a mut Vec<Part>, part: usize, id: &Id) -> &'a mut Part {
-    let at = parts.iter().position(|part| part.knows(id)).unwrap_or(part);
-    if at >= parts.len() {
-        parts.resize_with(at + 1, Part::default);
+/// Where an id is noted: with the shard that its first note was for, should its log be with another by now.
+fn home<'a>(shards: &'a mut Vec<ShardEntries>, shard: usize, id: &Id) -> &'a mut ShardEntries {
+    let at = shards
+        .iter()
+        .position(|shard| shard.knows(id))
+        .unwrap_or(shard);
+    if at >= shards.len() {
+        shards.resize_with(at + 1, ShardEntries::default);
     }
-    &mut parts[at]
+    &mut shards[at]
 }
 
 /// As many ids as there are logs. One more, where many were reset: one that was used long ago is forgotten.
-fn make_room(parts: &mut [Part], id: &Id) {
-    let count = |parts: &[Part]| parts.iter().map(|part| part.notes.len()).sum::<usize>();
-    while count(parts) >= MAX_MEMORY_IDS && !parts.iter().any(|part| part.notes.contains_key(id)) {
-        let largest = parts.iter_mut().max_by_key(|part| part.notes.len());
-        largest.and_then(|part| part.notes.pop_front());
+fn make_room(shards: &mut [ShardEntries], id: &Id) {
+    let count =
+        |shards: &[ShardEntries]| shards.iter().map(|shard| shard.notes.len()).sum::<usize>();
+    while count(shards) >= MAX_MEMORY_IDS
+        && !shards.iter().any(|shard| shard.notes.contains_key(id))
+    {
+        let largest = shards.iter_mut().max_by_key(|shard| shard.notes.len());
+        largest.and_then(|shard| shard.notes.pop_front());
     }
 }

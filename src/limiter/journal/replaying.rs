@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Journal, Note, Part};
+use super::{Journal, Note, ShardEntries};
 use crate::quota::{Clock, Millis};
 use crate::store::{ErrorKind, MemoryStore, Replay, StoreError};
 
@@ -15,16 +15,16 @@ const MAX_IDS: usize = 64;
 /// admitted since. What it leaves counts once more than it should.
 const MARGIN: Millis = 1000;
 
-/// The replay into a part of the store that is under way.
+/// The replay into a shard of the store that is under way.
 pub struct Replaying<'a> {
     journal: &'a Journal,
-    part: usize,
+    shard: usize,
 }
 
 /// What goes into one call of a replay. What is left of it when it is dropped, however that comes, is noted again.
 pub struct Call<'a> {
     journal: &'a Journal,
-    part: usize,
+    shard: usize,
     epoch: u64,
     taken_at: Millis,
     replays: Vec<Replay>,
@@ -34,19 +34,19 @@ pub struct Call<'a> {
 
 impl<'a> Replaying<'a> {
     /// `None`: another one is under way.
-    pub(super) fn begin(journal: &'a Journal, part: usize) -> Option<Self> {
-        let mut parts = journal.parts();
-        let there = parts.get_mut(part).filter(|there| !there.replaying)?;
+    pub(super) fn begin(journal: &'a Journal, shard: usize) -> Option<Self> {
+        let mut shards = journal.shards();
+        let there = shards.get_mut(shard).filter(|there| !there.replaying)?;
         there.replaying = true;
-        journal.counted(&parts);
-        Some(Self { journal, part })
+        journal.counted(&shards);
+        Some(Self { journal, shard })
     }
 
     /// Takes out what goes into the next call, the ids used longest ago first; of an id, the oldest admissions first.
     pub fn take(&self, logs: &MemoryStore) -> Call<'_> {
         let journal = self.journal;
-        let mut parts = journal.parts();
-        let Part { notes, taken, .. } = &mut parts[self.part];
+        let mut shards = journal.shards();
+        let ShardEntries { notes, taken, .. } = &mut shards[self.shard];
         let taken_at = logs.clock().now();
         let (mut replays, mut in_doubt) = (Vec::new(), Vec::new());
         let mut room = MAX_ADMISSIONS;
@@ -78,10 +78,10 @@ impl<'a> Replaying<'a> {
                 id,
             });
         }
-        journal.counted(&parts);
+        journal.counted(&shards);
         Call {
             journal,
-            part: self.part,
+            shard: self.shard,
             epoch: journal.epoch.load(Ordering::Relaxed),
             taken_at,
             replays,
@@ -92,9 +92,9 @@ impl<'a> Replaying<'a> {
 
 impl Drop for Replaying<'_> {
     fn drop(&mut self) {
-        let mut parts = self.journal.parts();
-        parts[self.part].replaying = false;
-        self.journal.counted(&parts);
+        let mut shards = self.journal.shards();
+        shards[self.shard].replaying = false;
+        self.journal.counted(&shards);
     }
 }
 
@@ -131,8 +131,8 @@ impl Call<'_> {
 impl Drop for Call<'_> {
     fn drop(&mut self) {
         let left = std::mem::take(&mut self.replays);
-        let mut parts = self.journal.parts();
-        let Part { notes, taken, .. } = &mut parts[self.part];
+        let mut shards = self.journal.shards();
+        let ShardEntries { notes, taken, .. } = &mut shards[self.shard];
         taken.clear();
         if left.is_empty() || self.epoch != self.journal.epoch.load(Ordering::Relaxed) {
             return;
@@ -156,6 +156,6 @@ impl Drop for Call<'_> {
             }
             notes.to_front(&replay.id);
         }
-        self.journal.counted(&parts);
+        self.journal.counted(&shards);
     }
 }

@@ -135,13 +135,13 @@ fn other_server() -> StoreError {
 
 impl Store for RedisStore {
     fn shard_of(&self, scope: &Scope, id: &Id) -> usize {
-        let part = |cluster: &Cluster| cluster.shard_of(scope, id);
-        self.discovery.in_cluster(part).unwrap_or(0)
+        let shard = |cluster: &Cluster| cluster.shard_of(scope, id);
+        self.discovery.in_cluster(shard).unwrap_or(0)
     }
 
-    fn primary_of(&self, part: usize) -> Option<String> {
+    fn primary_of(&self, shard: usize) -> Option<String> {
         match self.discovery.known() {
-            Some(Deployment::Cluster(cluster)) => cluster.primary_of(part),
+            Some(Deployment::Cluster(cluster)) => cluster.primary_of(shard),
             _ => Some(self.node.config().address()),
         }
     }
@@ -182,19 +182,19 @@ impl Store for RedisStore {
         cluster::run_in_pieces(&cluster, &Ask(scope), requests, land).await;
     }
 
-    async fn probe(&self, scope: &Scope, part: usize) -> Result<(), StoreError> {
+    async fn probe(&self, scope: &Scope, shard: usize) -> Result<(), StoreError> {
         match self.discovery.deployment().await? {
             Deployment::Standalone => {
                 let mut results = self.send_there(&Probe::new(scope, 0), &[()]).await?;
                 results.swap_remove(0).map(drop)
             }
-            Deployment::Cluster(cluster) => cluster.probe(scope, part).await,
+            Deployment::Cluster(cluster) => cluster.probe(scope, shard).await,
         }
     }
 
-    async fn connected(&self, part: usize, known: u64) -> u64 {
+    async fn connected(&self, shard: usize, known: u64) -> u64 {
         if let Some(Deployment::Cluster(cluster)) = self.discovery.known() {
-            return cluster.connected(part, known).await;
+            return cluster.connected(shard, known).await;
         }
         let mut arrivals = self.node.arrivals();
         let changed = arrivals.wait_for(|&count| count != known).await;

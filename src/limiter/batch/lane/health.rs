@@ -67,7 +67,7 @@ impl<K: Sink> Lane<K> {
             }
         };
         let (left, told) = state.queues.drain();
-        self.settler.opened(self.part, &error);
+        self.settler.opened(self.shard, &error);
         drop(state);
         self.denied.drop_counts();
         self.settler.refuse(left, &error);
@@ -79,7 +79,7 @@ impl<K: Sink> Lane<K> {
 
     /// Whether the store has to hear of something that was decided here.
     pub(in crate::limiter::batch) fn is_noted(&self) -> bool {
-        self.settler.fallback.noted(self.part).is_some()
+        self.settler.fallback.noted(self.shard).is_some()
     }
 
     /// Something may have been decided here.
@@ -118,7 +118,7 @@ impl<K: Sink> Lane<K> {
     pub(in crate::limiter::batch) fn still_away(&self, error: StoreError) {
         let mut state = self.lock();
         // One that was only held until the store had been told is away from here on.
-        self.settler.opened(self.part, &error);
+        self.settler.opened(self.shard, &error);
         state.breaker.still_open(error);
     }
 
@@ -131,7 +131,7 @@ impl<K: Sink> Lane<K> {
     pub(in crate::limiter::batch) fn recovered(&self) {
         let mut state = self.lock();
         state.breaker.close();
-        self.settler.closed(self.part);
+        self.settler.closed(self.shard);
     }
 
     /// The search for the store has ended.

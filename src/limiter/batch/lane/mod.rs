@@ -20,9 +20,9 @@ use crate::limiter::breaker::Breaker;
 use crate::limiter::denied::{Denied, SWEEP};
 use crate::store::{Request, StoreError};
 
-/// The requests of one limiter to one part of the store.
+/// The requests of one limiter to one shard of the store.
 pub(super) struct Lane<K: Sink> {
-    pub(super) part: usize,
+    pub(super) shard: usize,
     state: Mutex<State<K>>,
     /// Wakes the task that sends batches.
     pub(super) changed: Notify,
@@ -50,13 +50,13 @@ struct State<K: Sink> {
 
 impl<K: Sink> Lane<K> {
     pub(super) fn new(
-        part: usize,
+        shard: usize,
         settler: Arc<Settler<K>>,
         denied: Denied<K::Ticket>,
         timeout: Duration,
     ) -> Self {
         Self {
-            part,
+            shard,
             settler,
             denied,
             timeout,

@@ -72,21 +72,21 @@ impl Cluster {
         self.refresh.is_gone()
     }
 
-    /// The part of the store that an id's log is with.
+    /// The shard that holds an id's log.
     pub(super) fn shard_of(&self, scope: &Scope, id: &Id) -> usize {
         let slot = slot::of_written(|key| scope.name.write_key(id, key));
         self.topology.borrow().shard_of(slot)
     }
 
-    /// As [`Store::division`](crate::store::Store::division).
+    /// As [`Store::shard_map_version`](crate::store::Store::shard_map_version).
     pub(super) fn shard_map_version(&self) -> u64 {
         self.topology.borrow().version()
     }
 
-    /// Host and port of that part's primary. `None`: it has none.
-    pub(super) fn primary_of(&self, part: usize) -> Option<String> {
+    /// Host and port of that shard's primary. `None`: it has none.
+    pub(super) fn primary_of(&self, shard: usize) -> Option<String> {
         let topology = self.topology.borrow();
-        let node = topology.shard(part)?.node.as_ref()?;
+        let node = topology.shard(shard)?.node.as_ref()?;
         Some(node.config().address())
     }
 
@@ -96,20 +96,20 @@ impl Cluster {
         self.topology.borrow().node(slot).cloned()
     }
 
-    /// Whether the primary of that part decides.
+    /// Whether the primary of that shard decides.
     ///
     /// # Errors
     /// Why it does not.
-    pub(super) async fn probe(&self, scope: &Scope, part: usize) -> Result<(), StoreError> {
+    pub(super) async fn probe(&self, scope: &Scope, shard: usize) -> Result<(), StoreError> {
         let topology = Arc::clone(&self.topology.borrow());
         if topology
-            .shard(part)
+            .shard(shard)
             .is_none_or(|shard| shard.node.is_none())
         {
             // It has no slots left, and nothing is asked of it any more.
             return Ok(());
         }
-        let ours = |probe: &Probe<'_>| topology.shard_of(slot::of(&probe.key)) == part;
+        let ours = |probe: &Probe<'_>| topology.shard_of(slot::of(&probe.key)) == shard;
         // One in SLOTS keys is with a shard of a single slot, on average: in so many, one is but for once in e^16.
         let mut probes = (0..16 * u32::from(SLOTS)).map(|n| Probe::new(scope, n));
         let Some(probe) = probes.find(ours) else {
@@ -119,11 +119,12 @@ impl Cluster {
         results.swap_remove(0).map(drop)
     }
 
-    /// As [`Store::reached`](crate::store::Store::reached), for one part: counts its primaries, and the connections made to them.
-    pub(super) async fn connected(&self, part: usize, known: u64) -> u64 {
+    /// As [`Store::connected`](crate::store::Store::connected), for one shard: counts its primaries and the connections made to
+    /// them.
+    pub(super) async fn connected(&self, shard: usize, known: u64) -> u64 {
         let mut topologies = self.topology.subscribe();
         loop {
-            let shard = topologies.borrow_and_update().shard(part).cloned();
+            let shard = topologies.borrow_and_update().shard(shard).cloned();
             let shard = shard.unwrap_or_default();
             let mut arrivals = shard.node.as_ref().map(|node| node.arrivals());
             let made = arrivals

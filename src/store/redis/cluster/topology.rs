@@ -1,8 +1,7 @@
-//! Which node serves which slot, as one of them has told it, and which part of the store a slot belongs to.
+//! The shard map: which node serves which slot, as a node of the cluster has answered, and which shard a slot belongs to.
 //!
-//! A part is a shard over time: its primary changes, and some of its slots may, and it keeps its number, so that what has been
-//! seen of it (a breaker, decisions to be replayed) goes on with it. Parts keep what is sick away from what is not; where a key
-//! goes, its slot alone decides.
+//! A shard keeps its number while its primary and some of its slots change, so that its circuit breaker and its journal follow
+//! it. The number isolates failures and nothing else: a request is routed by the slot of its key.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -31,19 +30,19 @@ pub struct Slots {
 
 /// Who serves what. `N` is a node.
 pub struct Topology<N> {
-    /// By the number of the part.
+    /// By the number of the shard.
     shards: Vec<Shard<N>>,
-    /// The part of each slot. One that nobody serves stays with the part it was with last.
-    parts: Box<[u16]>,
+    /// The number of each slot's shard. An unserved slot stays with its last shard.
+    shard_of_slot: Box<[u16]>,
     replicas: Vec<Address>,
     complete: bool,
-    /// A digest of `parts`.
-    division: u64,
+    /// A digest of `shard_of_slot`.
+    version: u64,
 }
 
-/// A part's primary.
+/// A shard and its primary.
 pub struct Shard<N> {
-    /// `None`: it has given all its slots away, and keeps its number.
+    /// `None`: the shard has no slots left. It keeps its number.
     pub node: Option<Arc<N>>,
     /// Counts its primaries.
     pub generation: u32,
@@ -130,10 +129,10 @@ impl<N> Topology<N> {
     pub fn unknown() -> Self {
         Self {
             shards: Vec::new(),
-            parts: vec![0; usize::from(SLOTS)].into(),
+            shard_of_slot: vec![0; usize::from(SLOTS)].into(),
             replicas: Vec::new(),
             complete: false,
-            division: 0,
+            version: 0,
         }
     }
 
@@ -150,88 +149,90 @@ impl<N> Topology<N> {
         let numbers = self.numbers(&primaries);
         let mut next = Self {
             shards: self.shards.clone(),
-            parts: self.parts.clone(),
+            shard_of_slot: self.shard_of_slot.clone(),
             replicas: slots.replicas.clone(),
             complete: false,
-            division: 0,
+            version: 0,
         };
-        for (part, shard) in next.shards.iter_mut().enumerate() {
-            if !numbers.contains(&part) {
+        for (number, shard) in next.shards.iter_mut().enumerate() {
+            if !numbers.contains(&number) {
                 shard.node = None;
             }
         }
         let mut count = 0;
-        for ((node, ranges), &part) in primaries.iter().zip(&numbers) {
-            next.install(part, node);
+        for ((node, ranges), &number) in primaries.iter().zip(&numbers) {
+            next.install(number, node);
             for slots in ranges {
                 let (first, last) = (usize::from(*slots.start()), usize::from(*slots.end()));
-                next.parts[first..=last].fill(part as u16);
+                next.shard_of_slot[first..=last].fill(number as u16);
                 count += slots.len();
             }
         }
         next.complete = count == usize::from(SLOTS);
         let mut hasher = DefaultHasher::new();
-        next.parts.hash(&mut hasher);
-        next.division = hasher.finish();
+        next.shard_of_slot.hash(&mut hasher);
+        next.version = hasher.finish();
         next
     }
 
-    /// The part of each primary: the one that most of its slots were with, if no other primary has more of those, or as many
-    /// and had them before; else one that serves nothing, else a new one.
+    /// The shard number of each primary: that of the shard with most of its slots, unless another primary has more of that
+    /// shard's slots, or as many and was its primary before; else the number of a shard without slots, else a new one.
     fn numbers(&self, primaries: &[(Arc<N>, Ranges)]) -> Vec<usize> {
         let mut shared = Vec::new();
         for (at, (node, ranges)) in primaries.iter().enumerate() {
             let mut with = vec![0u16; self.shards.len()];
             for slot in ranges.iter().cloned().flatten() {
-                if let Some(count) = with.get_mut(usize::from(self.parts[usize::from(slot)])) {
+                if let Some(count) =
+                    with.get_mut(usize::from(self.shard_of_slot[usize::from(slot)]))
+                {
                     *count += 1;
                 }
             }
             let with = with.into_iter().enumerate();
-            let stays = |part: usize| self.shards[part].is(node);
+            let stays = |number: usize| self.shards[number].is(node);
             let with = with.filter(|&(_, n)| n > 0);
-            shared.extend(with.map(|(part, n)| (n, stays(part), at, part)));
+            shared.extend(with.map(|(number, n)| (n, stays(number), at, number)));
         }
         shared.sort_unstable_by(|a, b| b.cmp(a));
         let mut numbers = vec![None; primaries.len()];
         let mut taken = vec![false; self.shards.len()];
-        for (_, _, at, part) in shared {
-            if numbers[at].is_none() && !taken[part] {
-                numbers[at] = Some(part);
-                taken[part] = true;
+        for (_, _, at, number) in shared {
+            if numbers[at].is_none() && !taken[number] {
+                numbers[at] = Some(number);
+                taken[number] = true;
             }
         }
-        let mut free = (0..).filter(|&part| !taken.get(part).is_some_and(|&taken| taken));
+        let mut free = (0..).filter(|&number| !taken.get(number).is_some_and(|&taken| taken));
         let numbers = numbers.into_iter();
         numbers
             .map(|number| number.or_else(|| free.next()).unwrap_or_default())
             .collect()
     }
 
-    fn install(&mut self, part: usize, node: &Arc<N>) {
-        if part >= self.shards.len() {
-            self.shards.resize_with(part + 1, Shard::default);
+    fn install(&mut self, number: usize, node: &Arc<N>) {
+        if number >= self.shards.len() {
+            self.shards.resize_with(number + 1, Shard::default);
         }
-        let shard = &mut self.shards[part];
+        let shard = &mut self.shards[number];
         if !shard.is(node) {
             shard.generation = shard.generation.wrapping_add(1);
             shard.node = Some(Arc::clone(node));
         }
     }
 
-    /// The same for the same parts of all slots, whoever serves them.
+    /// Changes when a slot moves to another shard. A new primary of the same shard does not change it.
     pub(super) fn version(&self) -> u64 {
-        self.division
+        self.version
     }
 
-    /// The part that a slot belongs to.
+    /// The number of the shard that a slot belongs to.
     pub fn shard_of(&self, slot: u16) -> usize {
-        usize::from(self.parts[usize::from(slot)])
+        usize::from(self.shard_of_slot[usize::from(slot)])
     }
 
-    /// A part's primary.
-    pub fn shard(&self, part: usize) -> Option<&Shard<N>> {
-        self.shards.get(part)
+    /// The shard of this number.
+    pub fn shard(&self, number: usize) -> Option<&Shard<N>> {
+        self.shards.get(number)
     }
 
     /// The node that serves a slot. Where nobody does, one that may know better: one that is not away, if there is one.
