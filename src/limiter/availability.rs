@@ -42,7 +42,7 @@ struct State {
     /// When the first of them went, and how many checks had been decided by then.
     since: Option<(Instant, u64)>,
     /// The limiter has been closed.
-    left: bool,
+    closed: bool,
 }
 
 impl Availability {
@@ -55,7 +55,7 @@ impl Availability {
     /// changes are reported in their order. Whether it was closed until now.
     pub(super) fn opened(&self, shard: usize, now: Instant, away: impl FnOnce()) -> bool {
         let mut state = self.lock();
-        if state.left || !state.away.insert(shard) {
+        if state.closed || !state.away.insert(shard) {
             return false;
         }
         if state.since.is_none() {
@@ -79,9 +79,9 @@ impl Availability {
     }
 
     /// The limiter is closed: no change of it is reported any more. Whether the store was away for it.
-    pub(super) fn leave(&self) -> bool {
+    pub(super) fn close(&self) -> bool {
         let mut state = self.lock();
-        state.left = true;
+        state.closed = true;
         state.away.clear();
         state.since.take().is_some()
     }
@@ -148,9 +148,9 @@ mod tests {
     fn a_limiter_that_was_closed_tells_nothing() {
         let (store, begun) = (Availability::default(), Instant::now());
         assert!(opens(&store, 1, begun));
-        assert!(store.leave());
+        assert!(store.close());
         assert_eq!(closes(&store, 1, begun + SECOND), None);
         assert!(!opens(&store, 1, begun + SECOND));
-        assert!(!store.leave());
+        assert!(!store.close());
     }
 }

@@ -41,7 +41,7 @@ impl OnStoreError {
 }
 
 /// When a request that nobody decided may be asked again: one second, the smallest `Retry-After`.
-const RETRY_CLOSED: NonZeroU64 = NonZeroU64::new(1000).expect("not zero");
+const CLOSED_RETRY_AFTER_MS: NonZeroU64 = NonZeroU64::new(1000).expect("not zero");
 
 /// The policy and the logs it decides from.
 pub struct Fallback {
@@ -97,33 +97,33 @@ impl Fallback {
             (OnStoreError::Closed, _) => Source::Closed,
         };
         Ok(Answer {
-            outcome: Outcome::of(self.undecided(source, request)),
+            outcome: Outcome::of(self.blanket_answer(source, request)),
             source,
         })
     }
 
     /// Sorts what is to be replayed by the shards of the store, as they are now.
-    pub fn sort(&self, division: u64, shard_of: impl Fn(&Id) -> usize) {
-        self.local.journal.sort(division, shard_of);
+    pub fn rebalance(&self, division: u64, shard_of: impl Fn(&Id) -> usize) {
+        self.local.journal.rebalance(division, shard_of);
     }
 
     /// The shards of the store that have to hear of something.
-    pub fn noted_shards(&self) -> Vec<usize> {
+    pub fn shards_to_replay(&self) -> Vec<usize> {
         match self.policy {
-            OnStoreError::Local => self.local.journal.unsettled(),
+            OnStoreError::Local => self.local.journal.pending_shards(),
             _ => Vec::new(),
         }
     }
 
     /// What is to be replayed into that shard of the store, if anything is.
-    pub fn noted(&self, shard: usize) -> Option<&Local> {
+    pub fn pending_replay(&self, shard: usize) -> Option<&Local> {
         let local = Some(&self.local).filter(|_| self.policy == OnStoreError::Local);
-        local.filter(|local| !local.journal.is_settled(shard))
+        local.filter(|local| !local.journal.is_empty(shard))
     }
 
     /// The store has answered `request`: what it has forgotten counts here no more, and an anomaly that it has reported is
     /// not reported here as well.
-    pub fn answered(&self, request: &Request, outcome: &Outcome) {
+    pub fn on_decision(&self, request: &Request, outcome: &Outcome) {
         let Local { logs, journal } = &self.local;
         if request.op == Op::Reset {
             journal.forget(logs, &request.id);
@@ -140,7 +140,7 @@ impl Fallback {
         }
     }
 
-    fn undecided(&self, source: Source, request: &Request) -> Decision {
+    fn blanket_answer(&self, source: Source, request: &Request) -> Decision {
         let now: Millis = self.clock.now();
         if source == Source::Open {
             Decision {
@@ -152,11 +152,11 @@ impl Fallback {
         } else {
             Decision {
                 verdict: Verdict::Denied {
-                    retry_after: RETRY_CLOSED,
+                    retry_after: CLOSED_RETRY_AFTER_MS,
                 },
                 remaining: 0,
-                reset: now + RETRY_CLOSED.get(),
-                reset_after: RETRY_CLOSED.get(),
+                reset: now + CLOSED_RETRY_AFTER_MS.get(),
+                reset_after: CLOSED_RETRY_AFTER_MS.get(),
             }
         }
     }

@@ -1,11 +1,11 @@
 //! One check's way: past the denied cache and the breaker, into a batch, to the store and back within the deadline; or
 //! decided here when the store is away, and noted in the journal until the store has been told.
 
-mod answer;
 mod availability;
 mod batch;
-pub mod breaker;
-mod denied;
+pub mod circuit_breaker;
+mod completion;
+mod deny_cache;
 mod fallback;
 mod journal;
 pub mod meter;
@@ -15,20 +15,20 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-pub use answer::{Answer, Delivery, Sink, Source};
 pub use availability::StoreChange;
 pub use batch::{MAX_BATCH, MAX_WAITING};
+pub use completion::{Answer, Completion, CompletionSink, Source};
 pub use fallback::{Fallback, Local, OnStoreError};
 pub use journal::Journal;
 
 use self::availability::Availability;
 use self::batch::{Batcher, Intake, Pending, Settler};
-use self::meter::Meter;
+use self::meter::Metrics;
 use crate::quota::Rules;
 use crate::store::{MemoryStore, Request, Scope, Store};
 
 /// A limiter over one store.
-pub enum Limiter<K: Sink> {
+pub enum Limiter<K: CompletionSink> {
     /// Decides in the call itself.
     Memory {
         /// The window and anomaly rule of its checks.
@@ -36,14 +36,14 @@ pub enum Limiter<K: Sink> {
         /// The logs.
         store: Arc<MemoryStore>,
         /// What is counted.
-        meter: Arc<Meter<K::Ticket>>,
+        meter: Arc<Metrics<K::RequestId>>,
     },
     /// Sends each request on its way; the answer reaches the sink.
     Remote(Remote<K>),
 }
 
 /// The way to a store that answers later.
-pub struct Remote<K: Sink>(Box<dyn Intake<K::Ticket>>);
+pub struct Remote<K: CompletionSink>(Box<dyn Intake<K::RequestId>>);
 
 /// How long things may take.
 #[derive(Debug, Clone, Copy)]
@@ -64,9 +64,13 @@ impl From<Duration> for Times {
     }
 }
 
-impl<K: Sink> Limiter<K> {
+impl<K: CompletionSink> Limiter<K> {
     /// A limiter that decides in memory.
-    pub fn memory(rules: Rules, store: Arc<MemoryStore>, meter: Arc<Meter<K::Ticket>>) -> Self {
+    pub fn memory(
+        rules: Rules,
+        store: Arc<MemoryStore>,
+        meter: Arc<Metrics<K::RequestId>>,
+    ) -> Self {
         Self::Memory {
             rules,
             store,
@@ -83,7 +87,7 @@ impl<K: Sink> Limiter<K> {
         times: impl Into<Times>,
         fallback: Fallback,
         sink: K,
-        meter: Arc<Meter<K::Ticket>>,
+        meter: Arc<Metrics<K::RequestId>>,
     ) -> Self {
         let (asked, known) = (Arc::clone(&store), scope.clone());
         let placed = Arc::clone(&store);
@@ -101,7 +105,7 @@ impl<K: Sink> Limiter<K> {
 
     /// Asks. Answers in the call itself, with the request handed back, or returns `None` and answers through the sink,
     /// exactly once.
-    pub fn submit(&self, request: Request, ticket: K::Ticket) -> Option<(Request, Answer)> {
+    pub fn submit(&self, request: Request, ticket: K::RequestId) -> Option<(Request, Answer)> {
         match self {
             Self::Memory {
                 rules,
@@ -111,7 +115,7 @@ impl<K: Sink> Limiter<K> {
                 let (outcome, now) = store.decide(*rules, &request);
                 let source = Source::Memory;
                 let answer = Answer { outcome, source };
-                meter.decided(&request, &ticket, &answer, now / 1000);
+                meter.on_decision(&request, &ticket, &answer, now / 1000);
                 Some((request, answer))
             }
             Self::Remote(Remote(intake)) => intake.take(request, ticket),
@@ -120,7 +124,7 @@ impl<K: Sink> Limiter<K> {
 
     /// Sends on its way what the denied cache has answered and the store has not counted yet. `true`: the sink is told of
     /// `ticket` when that has been done, or has taken as long as a request may. `false`: there is nothing to wait for.
-    pub fn flush(&self, ticket: K::Ticket) -> bool {
+    pub fn flush(&self, ticket: K::RequestId) -> bool {
         match self {
             Self::Memory { .. } => false,
             Self::Remote(Remote(intake)) => intake.flush(ticket),

@@ -20,7 +20,7 @@ use super::stores::{self, MemoryHold, Purpose, SharedRedis};
 use super::trial;
 use super::wake::Wake;
 use super::way::{Ticket, Way};
-use crate::limiter::meter::{Asker, Meter};
+use crate::limiter::meter::{Entry, Metrics};
 use crate::limiter::{Answer, Fallback, Limiter};
 use crate::quota::{Id, Limit, MAX_ID_BYTES, Plan};
 use crate::store::redis::RedisConfig;
@@ -153,11 +153,11 @@ impl Desk {
     }
 
     /// Up to `count` of those who ask most.
-    pub(super) fn top(&self, count: usize) -> Vec<Asker<Ticket>> {
+    pub(super) fn top(&self, count: usize) -> Vec<Entry<Ticket>> {
         self.meter().top(count)
     }
 
-    fn meter(&self) -> Arc<Meter<Ticket>> {
+    fn meter(&self) -> Arc<Metrics<Ticket>> {
         let Scope { name, rules } = &self.settings.scope;
         meters::meter(name, rules.window)
     }
@@ -167,7 +167,7 @@ impl Desk {
         if let Some(running) = self.running.take().into_inner()
             && running.memory.forget()
         {
-            self.meter().forget_askers();
+            self.meter().clear_top();
         }
     }
 
@@ -219,14 +219,14 @@ impl Desk {
         let memory = MemoryHold::new(purpose, name.clone(), rules.window, self.face());
         let local = memory.local().clone();
         let meter = self.meter();
-        meter.unanswered(request, &error);
+        meter.on_store_error(request, &error);
         match Fallback::new(self.settings.policy, *rules, local).answer(0, request, error) {
             Ok(answer) => {
-                meter.answered(request, &ticket, &answer, Instant::now());
+                meter.on_answer(request, &ticket, &answer, Instant::now());
                 self.decided(request, ticket, answer)
             }
             Err(error) => {
-                meter.failed(request);
+                meter.on_failure(request);
                 let slot = ticket.slot;
                 self.way.completions.push([Event::Failed { slot, error }]);
                 PENDING

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use super::way::Ticket;
-use crate::limiter::meter::{Meter, Reading};
+use crate::limiter::meter::{Metrics, MetricsSnapshot};
 use crate::quota::{Namespace, Window};
 use crate::store::redis::ConnectionStats;
 
@@ -20,17 +20,17 @@ const CREATORS: &str = "creator";
 /// What those are called: no limiter's name, which holds no `*`.
 const OTHERS: &str = "*";
 
-type Meters = HashMap<Box<str>, Arc<Meter<Ticket>>>;
+type Meters = HashMap<Box<str>, Arc<Metrics<Ticket>>>;
 
 static METERS: LazyLock<Mutex<Meters>> = LazyLock::new(Mutex::default);
 
 /// What has been told as news.
-static TOLD: LazyLock<Mutex<HashMap<Box<str>, Reading>>> = LazyLock::new(Mutex::default);
+static TOLD: LazyLock<Mutex<HashMap<Box<str>, MetricsSnapshot>>> = LazyLock::new(Mutex::default);
 
 static CONNECTIONS: LazyLock<Arc<ConnectionStats>> = LazyLock::new(Arc::default);
 
 /// The meter of the limiters called `name`. The window of the first decides how long who asks is remembered.
-pub(super) fn meter(name: &Namespace, window: Window) -> Arc<Meter<Ticket>> {
+pub(super) fn meter(name: &Namespace, window: Window) -> Arc<Metrics<Ticket>> {
     let mut meters = METERS.lock().unwrap_or_else(PoisonError::into_inner);
     let has_room = |meters: &Meters| {
         meters.len() < MAX_NAMES || meters.contains_key(name.as_str()) || name.as_str() == CREATORS
@@ -46,12 +46,12 @@ pub(super) fn meter(name: &Namespace, window: Window) -> Arc<Meter<Ticket>> {
     };
     let meter = meters
         .entry(name.into())
-        .or_insert_with(|| Arc::new(Meter::new(window)));
+        .or_insert_with(|| Arc::new(Metrics::new(window)));
     Arc::clone(meter)
 }
 
 /// What the limiters called `name` have counted; nothing where there is none.
-pub(super) fn read(name: &str) -> Reading {
+pub(super) fn read(name: &str) -> MetricsSnapshot {
     let meters = METERS.lock().unwrap_or_else(PoisonError::into_inner);
     let full = meters.len() >= MAX_NAMES;
     let meter = meters.get(name).or_else(|| {
@@ -61,18 +61,18 @@ pub(super) fn read(name: &str) -> Reading {
     let meter = meter.cloned();
     // A meter reads limiters that are open: not under this lock.
     drop(meters);
-    meter.map_or_else(Reading::nothing, |meter| meter.read())
+    meter.map_or_else(MetricsSnapshot::empty, |meter| meter.snapshot())
 }
 
 /// What was read of `name` the last time somebody asked for news, if that was so, and what is read now.
-pub(super) fn news(name: &str) -> (Option<Reading>, Reading) {
+pub(super) fn news(name: &str) -> (Option<MetricsSnapshot>, MetricsSnapshot) {
     let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
     let now = read(name);
     (told.insert(name.into(), now.clone()), now)
 }
 
 /// Every meter with its name, in the order of names.
-pub(super) fn all() -> Vec<(Box<str>, Arc<Meter<Ticket>>)> {
+pub(super) fn all() -> Vec<(Box<str>, Arc<Metrics<Ticket>>)> {
     let meters = METERS.lock().unwrap_or_else(PoisonError::into_inner);
     let pairs = meters.iter();
     let mut all: Vec<_> = pairs.map(|(n, m)| (n.clone(), Arc::clone(m))).collect();

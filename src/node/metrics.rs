@@ -4,7 +4,7 @@ use napi_derive::napi;
 
 use super::meters;
 use super::way::Ticket;
-use crate::limiter::meter::{Asker, Reading};
+use crate::limiter::meter::{Entry, MetricsSnapshot};
 use crate::quota::Plan;
 use crate::store::ErrorKind;
 
@@ -56,7 +56,7 @@ pub struct TopAsker {
 #[napi(catch_unwind)]
 pub fn metrics() -> Vec<MeterReading> {
     let all = meters::all().into_iter();
-    all.map(|(name, meter)| reading(name.into(), meter.read()))
+    all.map(|(name, meter)| reading(name.into(), meter.snapshot()))
         .collect()
 }
 
@@ -78,7 +78,7 @@ pub fn news_of(limiter: String) -> Vec<MeterReading> {
         .collect()
 }
 
-fn reading(limiter: String, read: Reading) -> MeterReading {
+fn reading(limiter: String, read: MetricsSnapshot) -> MeterReading {
     let (error_codes, error_counts) = errors(&read).into_iter().unzip();
     let connections = meters::connections();
     MeterReading {
@@ -109,7 +109,7 @@ fn reading(limiter: String, read: Reading) -> MeterReading {
 }
 
 /// The errors that there were, by code: two kinds may share one.
-fn errors(read: &Reading) -> Vec<(String, f64)> {
+fn errors(read: &MetricsSnapshot) -> Vec<(String, f64)> {
     let mut errors: Vec<(String, f64)> = Vec::new();
     for (kind, &count) in ErrorKind::ALL.iter().zip(&read.errors) {
         match errors.iter_mut().find(|(code, _)| code == kind.code()) {
@@ -121,7 +121,7 @@ fn errors(read: &Reading) -> Vec<(String, f64)> {
     errors
 }
 
-pub(super) fn asker(asker: Asker<Ticket>) -> TopAsker {
+pub(super) fn asker(asker: Entry<Ticket>) -> TopAsker {
     let plan = asker.ticket.plan;
     let plan = plan.and_then(|plan| Plan::ALL.iter().position(|&p| p == plan));
     TopAsker {

@@ -8,7 +8,7 @@ use super::anomaly_log::{AnomalyLog, Entry};
 use super::completions::Completions;
 use super::record::Event;
 use super::wake::Wake;
-use crate::limiter::{Delivery, Sink, StoreChange};
+use crate::limiter::{Completion, CompletionSink, StoreChange};
 use crate::quota::{Plan, Rules};
 use crate::store::redis::{PasswordAnswer, PasswordSource};
 use crate::store::{ErrorKind, Op, Request, StoreError};
@@ -90,10 +90,10 @@ impl Way {
     }
 }
 
-impl Sink for Arc<Way> {
-    type Ticket = Ticket;
+impl CompletionSink for Arc<Way> {
+    type RequestId = Ticket;
 
-    fn deliver(&self, answers: Vec<Delivery<'_, Ticket>>) {
+    fn complete(&self, answers: Vec<Completion<'_, Ticket>>) {
         let mut events = Vec::with_capacity(answers.len());
         for (request, Ticket { slot, plan }, answer) in answers {
             // Nobody waits for a count of denials; only what it reports is of interest.
@@ -113,7 +113,7 @@ impl Sink for Arc<Way> {
         self.completions.push(events);
     }
 
-    fn counted(&self, ticket: Ticket) {
+    fn flushed(&self, ticket: Ticket) {
         self.completions
             .push([Event::Counted { slot: ticket.slot }]);
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use huntaze_rate_limit::limiter::breaker::Breaker;
+use huntaze_rate_limit::limiter::circuit_breaker::Breaker;
 use huntaze_rate_limit::store::{ErrorKind, StoreError};
 use tokio::time::Instant;
 
@@ -31,12 +31,12 @@ impl Watched {
     fn fail(&mut self, after: Duration) -> bool {
         let sent = self.now;
         self.now += after;
-        self.breaker.failed(sent, self.now, &away())
+        self.breaker.on_error(sent, self.now, &away())
     }
 
     fn answer(&mut self) {
         self.now += MS;
-        self.breaker.answered(self.now);
+        self.breaker.on_success(self.now);
     }
 }
 
@@ -47,7 +47,7 @@ fn it_opens_on_three_failures_in_a_row() {
         assert_eq!(watched.fail(DEADLINE), opens);
     }
     assert_eq!(
-        watched.breaker.open().map(StoreError::kind),
+        watched.breaker.reason().map(StoreError::kind),
         Some(ErrorKind::Refused)
     );
 }
@@ -61,7 +61,7 @@ fn an_answer_begins_the_row_anew() {
         watched.answer();
         watched.answer();
     }
-    assert!(watched.breaker.open().is_none());
+    assert!(watched.breaker.reason().is_none());
 }
 
 /// A connection that breaks takes all batches along that are on it: one event, not sixty-four.
@@ -71,7 +71,7 @@ fn what_was_under_way_together_fails_once() {
     let sent = watched.now;
     for n in 1..=64 {
         let now = sent + MS * n;
-        assert!(!watched.breaker.failed(sent, now, &away()), "{n}");
+        assert!(!watched.breaker.on_error(sent, now, &away()), "{n}");
     }
     watched.now = sent + MS * 65;
     assert_eq!([watched.fail(MS), watched.fail(MS)], [false, true]);
@@ -115,7 +115,7 @@ fn a_few_failures_among_many_answers_do_not_open_it() {
 fn answers_are_forgotten() {
     let mut watched = Watched::new();
     for _ in 0..1_000_000 {
-        watched.breaker.answered(watched.now);
+        watched.breaker.on_success(watched.now);
     }
     watched.now += Duration::from_secs(10);
     let opened = (1..=40).find(|_| {
@@ -129,13 +129,13 @@ fn answers_are_forgotten() {
 fn the_wait_is_a_second_to_thirty_and_grows() {
     let mut breaker = Breaker::new(DEADLINE);
     let longest: Vec<u64> = (0..12)
-        .map(|_| breaker.wait(1.0).as_millis() as u64)
+        .map(|_| breaker.probe_delay(1.0).as_millis() as u64)
         .collect();
     assert_eq!(longest[..4], [1500, 2250, 3375, 5062]);
     assert!(longest.is_sorted());
     assert_eq!(longest.last(), Some(&30_000));
-    assert_eq!(breaker.wait(0.0), Duration::from_secs(1));
-    let middle = breaker.wait(0.5);
+    assert_eq!(breaker.probe_delay(0.0), Duration::from_secs(1));
+    let middle = breaker.probe_delay(0.5);
     assert!(Duration::from_secs(15) < middle && middle < Duration::from_secs(16));
 }
 
@@ -147,7 +147,7 @@ fn it_opens_when_half_of_what_overlaps_is_late() {
         let begun = watched.now;
         let late = (0..35).any(|n| {
             let sent = begun + MS * 10 * n;
-            watched.breaker.failed(sent, sent + DEADLINE, &away())
+            watched.breaker.on_error(sent, sent + DEADLINE, &away())
         });
         watched.now = begun + MS * 650;
         (0..30).for_each(|_| watched.answer());
@@ -170,11 +170,11 @@ fn a_store_that_answers_is_asked_once_a_second() {
     let mut breaker = Breaker::new(DEADLINE);
     for (kind, longest) in [(ErrorKind::Busy, 1500), (ErrorKind::Timeout, 30_000)] {
         for _ in 0..20 {
-            breaker.still_open(StoreError::new(kind, "not yet"));
-            let _ = breaker.wait(1.0);
+            breaker.on_probe_failure(StoreError::new(kind, "not yet"));
+            let _ = breaker.probe_delay(1.0);
         }
-        breaker.still_open(StoreError::new(kind, "not yet"));
-        assert_eq!(breaker.wait(1.0), Duration::from_millis(longest));
+        breaker.on_probe_failure(StoreError::new(kind, "not yet"));
+        assert_eq!(breaker.probe_delay(1.0), Duration::from_millis(longest));
     }
 }
 
@@ -185,7 +185,7 @@ fn closed_it_begins_anew() {
     // Open, it counts nothing.
     assert!(!watched.fail(MS));
     watched.breaker.close();
-    assert!(watched.breaker.open().is_none());
+    assert!(watched.breaker.reason().is_none());
     assert_eq!(
         [watched.fail(MS), watched.fail(MS), watched.fail(MS)],
         [false, false, true]

@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use huntaze_rate_limit::limiter::meter::Meter;
+use huntaze_rate_limit::limiter::meter::Metrics;
 use huntaze_rate_limit::limiter::{
-    Delivery, Fallback, Limiter, Local, OnStoreError, Sink, StoreChange,
+    Completion, CompletionSink, Fallback, Limiter, Local, OnStoreError, StoreChange,
 };
 use huntaze_rate_limit::quota::Id;
 use huntaze_rate_limit::store::{Op, Replay, Request, Scope, Store, StoreError};
@@ -20,12 +20,12 @@ use crate::asking::{request, scope};
 #[derive(Clone, Default)]
 struct Changes(Arc<Mutex<Vec<StoreChange>>>);
 
-impl Sink for Changes {
-    type Ticket = u32;
+impl CompletionSink for Changes {
+    type RequestId = u32;
 
-    fn deliver(&self, _: Vec<Delivery<'_, u32>>) {}
+    fn complete(&self, _: Vec<Completion<'_, u32>>) {}
 
-    fn counted(&self, _: u32) {}
+    fn flushed(&self, _: u32) {}
 
     fn store_changed(&self, change: StoreChange) {
         self.0.lock().unwrap().push(change);
@@ -81,7 +81,7 @@ impl Store for Shards {
 struct Watched {
     shards: Shards,
     changes: Changes,
-    meter: Arc<Meter<u32>>,
+    meter: Arc<Metrics<u32>>,
     limiter: Limiter<Changes>,
 }
 
@@ -147,7 +147,7 @@ async fn checks_that_fail_by_themselves_change_nothing() {
         it.ask(Op::Check, "2").await;
     }
     assert_eq!(it.changes.seen(), []);
-    assert!(!it.meter.read().away);
+    assert!(!it.meter.snapshot().away);
 }
 
 #[tokio::test(start_paused = true)]
@@ -156,7 +156,7 @@ async fn away_when_the_breaker_opens_and_back_when_it_closes_with_what_was_decid
         let it = Watched::new(policy);
         it.fail("0", 3).await;
         assert_eq!(it.changes.seen(), [away(0)], "{policy:?}");
-        let (begun, read) = (Instant::now(), it.meter.read());
+        let (begun, read) = (Instant::now(), it.meter.snapshot());
         assert_eq!((read.away, read.outages), (true, 1), "{policy:?}");
         it.fail("0", 20).await;
         // None of these is a check.
@@ -172,7 +172,7 @@ async fn away_when_the_breaker_opens_and_back_when_it_closes_with_what_was_decid
         assert_eq!(decided, 21, "{policy:?}");
         let since = begun.elapsed();
         assert!(lasted >= since && lasted < since + Duration::from_millis(5));
-        let read = it.meter.read();
+        let read = it.meter.snapshot();
         assert_eq!((read.away, read.outages), (false, 1), "{policy:?}");
         assert_eq!(read.away_time, lasted);
     }
@@ -204,7 +204,7 @@ async fn a_limiter_that_is_closed_meanwhile_tells_nothing_more() {
     it.shards.0[0].set_away(false);
     sleep(Duration::from_secs(60)).await;
     assert_eq!(it.changes.seen(), [away(0)]);
-    assert!(!it.meter.read().away);
+    assert!(!it.meter.snapshot().away);
 }
 
 /// Another limiter of the name has decided without the store: this one asks it first.

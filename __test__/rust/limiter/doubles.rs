@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use huntaze_rate_limit::limiter::meter::Meter;
-use huntaze_rate_limit::limiter::{Answer, Delivery, Fallback, Limiter, Local, OnStoreError, Sink};
+use huntaze_rate_limit::limiter::meter::Metrics;
+use huntaze_rate_limit::limiter::{
+    Answer, Completion, CompletionSink, Fallback, Limiter, Local, OnStoreError,
+};
 use huntaze_rate_limit::quota::{Clock, Count, Decision, Id, Millis, Outcome, Rules, Verdict};
 use huntaze_rate_limit::store::{ErrorKind, Op, Request, Scope, Store, StoreError};
 use tokio::runtime::Handle;
@@ -27,17 +29,17 @@ pub struct Collector {
     sender: UnboundedSender<Settled>,
 }
 
-impl Sink for Collector {
-    type Ticket = u32;
+impl CompletionSink for Collector {
+    type RequestId = u32;
 
-    fn deliver(&self, answers: Vec<Delivery<u32>>) {
+    fn complete(&self, answers: Vec<Completion<u32>>) {
         for (_, ticket, answer) in answers {
             // The test may have seen enough.
             let _ = self.sender.send((ticket, answer));
         }
     }
 
-    fn counted(&self, ticket: u32) {
+    fn flushed(&self, ticket: u32) {
         let nothing = StoreError::new(ErrorKind::Protocol, "counted");
         let _ = self.sender.send((ticket, Err(nothing)));
     }
@@ -77,8 +79,8 @@ pub fn recorded(deadline: Duration) -> (Recording, Limiter<Collector>, Unbounded
     (store, limiter, answers)
 }
 
-pub fn meter() -> Arc<Meter<u32>> {
-    Arc::new(Meter::new(hour().window))
+pub fn meter() -> Arc<Metrics<u32>> {
+    Arc::new(Metrics::new(hour().window))
 }
 
 pub fn fallback(policy: OnStoreError) -> Fallback {

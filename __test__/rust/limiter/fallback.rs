@@ -56,7 +56,7 @@ fn what_the_store_has_reported_is_not_reported_here_too() {
                 ask();
             }
             let decision = ask().decision;
-            fallback.answered(&request, &Outcome { decision, count });
+            fallback.on_decision(&request, &Outcome { decision, count });
             let reported = (0..50).filter(|_| ask().count.anomaly().is_some());
             assert_eq!(reported.count(), due, "{count:?} after {before}");
         }

@@ -109,7 +109,7 @@ fn what_may_have_been_told_is_sent_twice_each() {
     // The one for the second time, the others for the first.
     assert_eq!(noted.counts(ErrorKind::Timeout), [5]);
     assert_eq!(noted.counts(ErrorKind::Timeout), [4]);
-    assert!(noted.journal.is_settled(0));
+    assert!(noted.journal.is_empty(0));
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn what_has_been_refused_is_sent_as_often_as_it_takes() {
     }
     // A key of somebody else's never takes it.
     assert_eq!(noted.counts(ErrorKind::WrongType), [1]);
-    assert!(noted.journal.is_settled(0));
+    assert!(noted.journal.is_empty(0));
 }
 
 /// A call takes 500 admissions and 64 ids at most: the oldest of the id that was used longest ago first.
@@ -149,7 +149,7 @@ fn a_call_is_bounded() {
     });
     assert_eq!(sizes, [(1, 500), (64, 263), (37, 37)]);
     drop(replaying);
-    assert!(noted.journal.is_settled(0));
+    assert!(noted.journal.is_empty(0));
 }
 
 /// What is forgotten does not come back with a call that was under way.
@@ -159,11 +159,11 @@ fn what_is_cleared_stays_so() {
     noted.ask(Op::Check, "a");
     let replaying = noted.journal.replay(0).unwrap();
     let call = replaying.take(&noted.logs);
-    assert!(!noted.journal.is_settled(0));
+    assert!(!noted.journal.is_empty(0));
     noted.journal.clear(&noted.logs);
     drop(call);
     drop(replaying);
-    assert!(noted.journal.is_settled(0));
+    assert!(noted.journal.is_empty(0));
 }
 
 /// A client that was admitted here up to its limit is not admitted again by the store because many others have come since.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use huntaze_rate_limit::limiter::meter::{BreakerState, Histogram, Meter};
+use huntaze_rate_limit::limiter::meter::{BreakerState, Histogram, Metrics};
 use huntaze_rate_limit::limiter::{Limiter, OnStoreError, Source};
 use huntaze_rate_limit::store::{ErrorKind, MemoryStore, Op, StoreError};
 use tokio::runtime::Handle;
@@ -37,7 +37,7 @@ fn memory_counts_checks_and_nothing_else() {
     limiter.submit(request(Op::Limit, "2", 3), 0);
     limiter.submit(request(Op::Status, "1", 3), 0);
     limiter.submit(request(Op::Reset, "1", 3), 0);
-    let read = meter.read();
+    let read = meter.snapshot();
     assert_eq!(of(Source::Memory, read.allowed), 4);
     assert_eq!(of(Source::Memory, read.denied), 2);
     assert_eq!(read.allowed.iter().chain(&read.denied).sum::<u64>(), 6);
@@ -46,7 +46,7 @@ fn memory_counts_checks_and_nothing_else() {
 
 struct Away {
     store: Flaky,
-    meter: Arc<Meter<u32>>,
+    meter: Arc<Metrics<u32>>,
     limiter: Limiter<Collector>,
     answers: tokio::sync::mpsc::UnboundedReceiver<super::doubles::Settled>,
 }
@@ -90,7 +90,7 @@ async fn an_outage_is_counted() {
         for _ in 0..6 {
             it.check("2").await;
         }
-        let read = it.meter.read();
+        let read = it.meter.snapshot();
         let (local, open, closed, failed) = match policy {
             OnStoreError::Local => ((2, 4), 0, 0, 0),
             OnStoreError::Open => ((0, 0), 6, 0, 0),
@@ -121,11 +121,11 @@ async fn a_burst_is_in_flight_until_it_is_answered() {
         let asked = it.limiter.submit(request(Op::Check, &n.to_string(), 2), 0);
         assert!(asked.is_none());
     }
-    assert_eq!(it.meter.read().in_flight, 40);
+    assert_eq!(it.meter.snapshot().in_flight, 40);
     for _ in 0..40 {
         let _ = it.answers.recv().await.expect("an answer").1;
     }
-    let read = it.meter.read();
+    let read = it.meter.snapshot();
     assert_eq!((read.in_flight, of(Source::Redis, read.allowed)), (0, 41));
     let batches: u64 = read.batches.counts.iter().sum();
     assert_eq!(read.latency.counts.iter().sum::<u64>(), batches);
@@ -138,7 +138,7 @@ fn a_histogram_counts_each_observation_in_one_bucket() {
     for value in [0, 10, 11, 20, 21, 1_000] {
         histogram.observe(value);
     }
-    let read = histogram.read();
+    let read = histogram.snapshot();
     assert_eq!(read.bounds, [10, 20]);
     assert_eq!(read.counts, [2, 2, 2]);
     assert_eq!(read.sum, 1_062);
@@ -147,12 +147,12 @@ fn a_histogram_counts_each_observation_in_one_bucket() {
 #[test]
 fn a_probe_shows_as_half_open() {
     let mut breaker =
-        huntaze_rate_limit::limiter::breaker::Breaker::new(Duration::from_millis(250));
+        huntaze_rate_limit::limiter::circuit_breaker::Breaker::new(Duration::from_millis(250));
     let now = tokio::time::Instant::now();
     let error = StoreError::new(ErrorKind::Refused, "nobody listens");
     assert_eq!(breaker.state(), BreakerState::Closed);
     for n in 0..3 {
-        breaker.failed(
+        breaker.on_error(
             now + Duration::from_secs(n),
             now + Duration::from_secs(n),
             &error,
@@ -161,7 +161,7 @@ fn a_probe_shows_as_half_open() {
     assert_eq!(breaker.state(), BreakerState::Open);
     breaker.probing(true);
     assert_eq!(breaker.state(), BreakerState::HalfOpen);
-    breaker.still_open(error);
+    breaker.on_probe_failure(error);
     assert_eq!(breaker.state(), BreakerState::Open);
     breaker.probing(true);
     breaker.close();

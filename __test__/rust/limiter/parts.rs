@@ -261,13 +261,13 @@ fn an_id_is_noted_where_it_was_first() {
     let ask = |part| journal.answer(&logs, hour(), part, &request(Op::Check, "7", 5));
     ask(2);
     ask(0);
-    assert!(journal.is_settled(0) && !journal.is_settled(2));
+    assert!(journal.is_empty(0) && !journal.is_empty(2));
     let replaying = journal.replay(2).unwrap();
     let call = replaying.take(&logs);
     assert_eq!(call.replays()[0].ages.len(), 2);
     // Also while it is being told.
     ask(0);
-    assert!(journal.is_settled(0));
+    assert!(journal.is_empty(0));
     // It was not taken.
     drop(call);
     let call = replaying.take(&logs);

@@ -3,17 +3,17 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 
-use huntaze_rate_limit::limiter::meter::{Asker, Look, MAX_ASKERS, Top};
+use huntaze_rate_limit::limiter::meter::{Entry, MAX_ENTRIES, Sample, TopK};
 use huntaze_rate_limit::quota::{Id, Limit, Window};
 use proptest::prelude::*;
 
 const HOUR: u64 = 3_600_000;
 
-struct Sketch(Top<u32>, Cell<u64>);
+struct Sketch(TopK<u32>, Cell<u64>);
 
 impl Sketch {
     fn new() -> Self {
-        Self(Top::new(Window::new(HOUR).expect("an hour")), Cell::new(0))
+        Self(TopK::new(Window::new(HOUR).expect("an hour")), Cell::new(0))
     }
 
     /// One request of `who`, who may make `of`, in that second.
@@ -22,25 +22,25 @@ impl Sketch {
     }
 
     fn look(&self, who: u32, of: u32, second: u64, used: Option<u32>, telling: bool) {
-        let look = Look {
+        let look = Sample {
             id: &id(who),
             limit: Limit::new(of).expect("a limit"),
             ticket: &who,
             used,
-            telling,
+            near_limit: telling,
             one_in_bits: 6,
         };
         self.1.set(self.1.get() + 1);
-        self.0.note(&look, second, self.1.get());
+        self.0.update(&look, second, self.1.get());
     }
 
-    fn first(&self) -> Asker<u32> {
-        self.0.read(1).swap_remove(0)
+    fn first(&self) -> Entry<u32> {
+        self.0.top(1).swap_remove(0)
     }
 
     fn finds(&self, who: u32) -> bool {
         self.0
-            .read(usize::MAX)
+            .top(usize::MAX)
             .iter()
             .any(|asker| asker.id == id(who))
     }
@@ -59,7 +59,7 @@ fn the_one_nearest_to_its_limit_comes_first() {
             top.ask(n, of, u64::from(n));
         }
     }
-    let read = top.0.read(3);
+    let read = top.0.top(3);
     let ids: Vec<_> = read.iter().map(|asker| asker.id.as_str()).collect();
     assert_eq!(ids, ["4", "1", "2"]);
     assert_eq!(read[0].requests, 70);
@@ -157,9 +157,9 @@ proptest! {
             *exact.entry(who).or_insert(0_u64) += 1;
             top.ask(who, 100, 5 + i as u64 / 100);
         }
-        let read = top.0.read(usize::MAX);
-        prop_assert!(read.len() <= MAX_ASKERS);
-        let part = asked.len() as f64 / MAX_ASKERS as f64;
+        let read = top.0.top(usize::MAX);
+        prop_assert!(read.len() <= MAX_ENTRIES);
+        let part = asked.len() as f64 / MAX_ENTRIES as f64;
         for asker in &read {
             let really = exact[&asker.id.as_str().parse::<u32>().expect("a number")];
             prop_assert!(asker.requests <= really);

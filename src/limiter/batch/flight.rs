@@ -9,18 +9,18 @@ use super::lane::{Lane, Seen};
 use super::settler::{gone, late};
 use super::turn::{Load, Pending};
 use super::watch::Expire;
-use crate::limiter::Sink;
-use crate::limiter::denied::{Answered, Sent};
+use crate::limiter::CompletionSink;
+use crate::limiter::deny_cache::{BatchTimes, Sent};
 use crate::quota::Outcome;
 use crate::store::{Request, StoreError};
 
 /// One batch under way.
-pub(super) struct Flight<K: Sink> {
+pub(super) struct Flight<K: CompletionSink> {
     pub(super) requests: Vec<Request>,
     load: Load,
     deadlines: Vec<Instant>,
     sent: Sent,
-    progress: Mutex<Progress<K::Ticket>>,
+    progress: Mutex<Progress<K::RequestId>>,
     lane: Arc<Lane<K>>,
 }
 
@@ -39,12 +39,12 @@ struct Progress<T> {
     error: Option<StoreError>,
 }
 
-impl<K: Sink> Flight<K> {
+impl<K: CompletionSink> Flight<K> {
     /// `lane` has counted the batch as under way.
-    pub(super) fn new(lane: Arc<Lane<K>>, load: Load, batch: Vec<Pending<K::Ticket>>) -> Self {
+    pub(super) fn new(lane: Arc<Lane<K>>, load: Load, batch: Vec<Pending<K::RequestId>>) -> Self {
         let deadlines = batch.iter().map(|pending| pending.deadline).collect();
         if let Load::Requests(count) = load {
-            lane.settler.meter.sent(count);
+            lane.settler.meter.on_batch_sent(count);
         }
         let asked = batch.into_iter().map(|p| (p.request, Some(p.ticket)));
         let (requests, tickets): (Vec<_>, Vec<_>) = asked.unzip();
@@ -101,14 +101,14 @@ impl<K: Sink> Flight<K> {
         let answered = asked().zip(&tickets).zip(outcomes);
         let answered = answered
             .filter_map(|((request, ticket), outcome)| Some((request, ticket.as_ref()?, outcome)));
-        let (sweep, released) = self.lane.denied.learn(self.answered(), answered);
+        let (sweep, released) = self.lane.denied.insert(self.answered(), answered);
         // What failed as a whole met a store that is away, and nobody waits for the others.
         if self.load == Load::Counts && left == 0 && !heard {
             self.lane.denied.drop_counts();
         }
         if let (Seen::Answer(at), Load::Requests(_)) = (&seen, self.load) {
             let time = at.saturating_duration_since(self.sent.at);
-            self.lane.settler.meter.landed(time);
+            self.lane.settler.meter.on_batch_done(time);
         }
         // First, so that who is answered finds the lane free.
         if under_way {
@@ -124,7 +124,7 @@ impl<K: Sink> Flight<K> {
 
     /// Nothing more will come: what has not been answered never will be, because of `error`.
     pub(super) fn finish(&self, error: &StoreError) {
-        let open = |(place, ticket): (usize, &Option<K::Ticket>)| ticket.as_ref().map(|_| place);
+        let open = |(place, ticket): (usize, &Option<K::RequestId>)| ticket.as_ref().map(|_| place);
         let left: Vec<_> = self
             .progress()
             .tickets
@@ -138,14 +138,14 @@ impl<K: Sink> Flight<K> {
     }
 
     /// Its answer, which is just coming.
-    fn answered(&self) -> Answered {
-        Answered {
+    fn answered(&self) -> BatchTimes {
+        BatchTimes {
             sent: self.sent,
             received: Instant::now(),
         }
     }
 
-    fn progress(&self) -> MutexGuard<'_, Progress<K::Ticket>> {
+    fn progress(&self) -> MutexGuard<'_, Progress<K::RequestId>> {
         // Nothing panics while it is being changed.
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -172,7 +172,7 @@ impl<T> Progress<T> {
     }
 }
 
-impl<K: Sink> Expire for Flight<K> {
+impl<K: CompletionSink> Expire for Flight<K> {
     fn expire(&self, now: Instant) {
         let mut progress = self.progress();
         let due = self.deadlines.iter().zip(progress.tickets.iter_mut());
@@ -188,7 +188,7 @@ impl<K: Sink> Expire for Flight<K> {
         drop(progress);
         let asked = self.requests.iter().zip(&taken);
         let unknown = asked.filter_map(|(request, ticket)| Some((request, ticket.as_ref()?, None)));
-        let (sweep, released) = self.lane.denied.learn(self.answered(), unknown);
+        let (sweep, released) = self.lane.denied.insert(self.answered(), unknown);
         if self.load == Load::Counts {
             self.lane.denied.drop_counts();
         }
@@ -206,7 +206,7 @@ impl<K: Sink> Expire for Flight<K> {
             if let Load::Requests(_) = self.load {
                 // Left out, the slowest would be those that nobody sees.
                 let time = now.saturating_duration_since(self.sent.at);
-                self.lane.settler.meter.landed(time);
+                self.lane.settler.meter.on_batch_done(time);
             }
             self.lane.landed(self.load, 0, sweep, seen, self.sent.at);
         } else if under_way {
@@ -227,7 +227,7 @@ pub(super) fn says_away<T>(result: &Result<T, StoreError>) -> bool {
     matches!(result, Err(error) if error.means_away())
 }
 
-impl<K: Sink> Drop for Flight<K> {
+impl<K: CompletionSink> Drop for Flight<K> {
     fn drop(&mut self) {
         self.finish(&gone());
     }

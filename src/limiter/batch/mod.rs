@@ -34,14 +34,14 @@ use self::travel::{travel, travel_in_time};
 pub(super) use self::turn::Pending;
 use self::turn::{Load, Next, Place};
 use self::watch::Launched;
-use super::denied::{Denied, Known};
+use super::deny_cache::{DenyCache, Lookup};
 use super::meter::Gauge;
-use super::{Answer, Sink, Times};
+use super::{Answer, CompletionSink, Times};
 use crate::quota::Id;
 use crate::store::{Op, Request, Scope, Store, StoreError};
 
 /// The near end of the way to a store. Dropping it lets what is queued settle and then ends the tasks.
-pub(super) struct Batcher<K: Sink, S> {
+pub(super) struct Batcher<K: CompletionSink, S> {
     /// One for each shard of the store, so that what is sick holds up nothing else.
     lanes: RwLock<Vec<Arc<Lane<K>>>>,
     settler: Arc<Settler<K>>,
@@ -58,10 +58,10 @@ struct Route<S> {
 
 impl<S: Store> Route<S> {
     /// What was decided here is told to the shards that the ids are with now.
-    fn sort<K: Sink>(&self, settler: &Settler<K>) {
+    fn sort<K: CompletionSink>(&self, settler: &Settler<K>) {
         settler
             .fallback
-            .sort(self.store.shard_map_version(), &settler.shard_of);
+            .rebalance(self.store.shard_map_version(), &settler.shard_of);
     }
 }
 
@@ -75,7 +75,7 @@ pub(super) trait Intake<T>: Send + Sync {
     fn flush(&self, ticket: T) -> bool;
 }
 
-impl<K: Sink, S: Store> Batcher<K, S> {
+impl<K: CompletionSink, S: Store> Batcher<K, S> {
     pub(super) fn start(
         runtime: &Handle,
         store: Arc<S>,
@@ -120,7 +120,7 @@ impl<K: Sink, S: Store> Batcher<K, S> {
 
     fn open(&self, shard: usize) -> Arc<Lane<K>> {
         self.route.sort(&self.settler);
-        let denied = Denied::new(self.times.deny_cache, self.route.scope.rules.anomaly);
+        let denied = DenyCache::new(self.times.deny_cache, self.route.scope.rules.anomaly);
         let settler = Arc::clone(&self.settler);
         let lane = Arc::new(Lane::new(shard, settler, denied, self.times.deadline));
         // Decided here while nobody knew of that shard: it hears of that first.
@@ -128,7 +128,7 @@ impl<K: Sink, S: Store> Batcher<K, S> {
             lane.hold(untold());
         }
         let gauge: Weak<dyn Gauge> = Arc::downgrade(&(Arc::clone(&lane) as Arc<dyn Gauge>));
-        self.settler.meter.watch(gauge);
+        self.settler.meter.add_gauge(gauge);
         let route = Arc::clone(&self.route);
         self.runtime.spawn(dispatch(End(Arc::clone(&lane)), route));
         lane
@@ -138,8 +138,8 @@ impl<K: Sink, S: Store> Batcher<K, S> {
     fn launch(
         &self,
         lane: &Arc<Lane<K>>,
-        pending: Pending<K::Ticket>,
-    ) -> Option<Pending<K::Ticket>> {
+        pending: Pending<K::RequestId>,
+    ) -> Option<Pending<K::RequestId>> {
         let id = pending.request.id.clone();
         let mut pending = Some(pending);
         self.route.store.try_send(&self.route.scope, &id, || {
@@ -160,9 +160,13 @@ impl<K: Sink, S: Store> Batcher<K, S> {
     }
 }
 
-impl<K: Sink, S: Store> Batcher<K, S> {
+impl<K: CompletionSink, S: Store> Batcher<K, S> {
     /// Decides in the store's place, here and now.
-    fn refuse(&self, pending: Pending<K::Ticket>, error: StoreError) -> Option<(Request, Answer)> {
+    fn refuse(
+        &self,
+        pending: Pending<K::RequestId>,
+        error: StoreError,
+    ) -> Option<(Request, Answer)> {
         let Pending {
             request, ticket, ..
         } = pending;
@@ -170,22 +174,22 @@ impl<K: Sink, S: Store> Batcher<K, S> {
         match settler.instead(&request, &ticket, error, Instant::now()) {
             Ok(answer) => Some((request, answer)),
             Err(error) => {
-                settler.sink.deliver(vec![(&request, ticket, Err(error))]);
+                settler.sink.complete(vec![(&request, ticket, Err(error))]);
                 None
             }
         }
     }
 }
 
-impl<K: Sink, S: Store> Intake<K::Ticket> for Batcher<K, S> {
-    fn take(&self, request: Request, ticket: K::Ticket) -> Option<(Request, Answer)> {
+impl<K: CompletionSink, S: Store> Intake<K::RequestId> for Batcher<K, S> {
+    fn take(&self, request: Request, ticket: K::RequestId) -> Option<(Request, Answer)> {
         let now = Instant::now();
         let lane = self.lane(&request.id);
         if request.op == Op::Reset {
             // Its slot may have been with another shard, and may be so again.
             self.lanes()
                 .iter()
-                .for_each(|lane| lane.ask(lane.denied.forget(&request.id)));
+                .for_each(|lane| lane.ask(lane.denied.invalidate(&request.id)));
         }
         let deadline = now + self.times.deadline;
         let pending = Pending {
@@ -193,13 +197,13 @@ impl<K: Sink, S: Store> Intake<K::Ticket> for Batcher<K, S> {
             ticket,
             deadline,
         };
-        let (pending, counts) = match lane.denied.look(pending, now) {
-            Known::Denial(pending, decision) => {
+        let (pending, counts) = match lane.denied.get(pending, now) {
+            Lookup::Hit(pending, decision) => {
                 let (request, _, answer) = self.settler.repeat(pending, decision, now);
                 return Some((request, answer));
             }
-            Known::Nothing(pending, counts) => (pending, counts),
-            Known::Waits => return None,
+            Lookup::Miss(pending, counts) => (pending, counts),
+            Lookup::Queued => return None,
         };
         match lane.enter(counts, pending) {
             Place::Queued => {}
@@ -209,16 +213,16 @@ impl<K: Sink, S: Store> Intake<K::Ticket> for Batcher<K, S> {
                 }
             }
             Place::Refused(pending, error) => {
-                lane.ask(lane.denied.given_up([&pending.request].into_iter()));
+                lane.ask(lane.denied.on_unsent([&pending.request].into_iter()));
                 return self.refuse(pending, error);
             }
         }
         None
     }
 
-    fn flush(&self, ticket: K::Ticket) -> bool {
+    fn flush(&self, ticket: K::RequestId) -> bool {
         self.route.sort(&self.settler);
-        for shard in self.settler.fallback.noted_shards() {
+        for shard in self.settler.fallback.shards_to_replay() {
             self.lane_of(shard);
         }
         let told = Arc::new(Told::new(Arc::clone(&self.settler), ticket));
@@ -232,7 +236,7 @@ impl<K: Sink, S: Store> Intake<K::Ticket> for Batcher<K, S> {
     }
 }
 
-impl<K: Sink, S> Drop for Batcher<K, S> {
+impl<K: CompletionSink, S> Drop for Batcher<K, S> {
     fn drop(&mut self) {
         let lanes = self.lanes.get_mut().unwrap_or_else(PoisonError::into_inner);
         lanes.iter().for_each(|lane| lane.close());
@@ -241,15 +245,15 @@ impl<K: Sink, S> Drop for Batcher<K, S> {
 }
 
 /// Every request of a lane is settled, also when the runtime ends first.
-struct End<K: Sink>(Arc<Lane<K>>);
+struct End<K: CompletionSink>(Arc<Lane<K>>);
 
-impl<K: Sink> Drop for End<K> {
+impl<K: CompletionSink> Drop for End<K> {
     fn drop(&mut self) {
         self.0.end();
     }
 }
 
-async fn dispatch<K: Sink, S: Store>(end: End<K>, route: Arc<Route<S>>) {
+async fn dispatch<K: CompletionSink, S: Store>(end: End<K>, route: Arc<Route<S>>) {
     let lane = &end.0;
     // In this task, and not in one of its own: it ends with the limiter.
     let mut recovery = pin!(Fuse::terminated());

@@ -11,7 +11,7 @@ use super::Route;
 use super::flight::says_away;
 use super::lane::Lane;
 use super::settler::late;
-use crate::limiter::Sink;
+use crate::limiter::CompletionSink;
 use crate::store::budget::Budget;
 use crate::store::{Replay, Store, StoreError};
 
@@ -47,7 +47,7 @@ enum Told {
 }
 
 /// Asks until the store decides and knows what was decided here.
-pub(super) async fn recover<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>) {
+pub(super) async fn recover<K: CompletionSink, S: Store>(lane: &Lane<K>, route: &Route<S>) {
     let known = || route.store.connected(lane.shard, u64::MAX).now_or_never();
     let mut last = known().unwrap_or_default();
     let mut early = true;
@@ -105,7 +105,10 @@ pub(super) async fn recover<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>)
     }
 }
 
-async fn probe<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>) -> Result<(), StoreError> {
+async fn probe<K: CompletionSink, S: Store>(
+    lane: &Lane<K>,
+    route: &Route<S>,
+) -> Result<(), StoreError> {
     for _ in 0..PROBES {
         let answer = route.store.probe(&route.scope, lane.shard);
         let answer = Budget::new(lane.timeout.max(PROBE)).within(answer).await;
@@ -115,12 +118,12 @@ async fn probe<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>) -> Result<()
 }
 
 /// How it ended, and whether the store has taken anything.
-async fn replay<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>) -> (Told, bool) {
+async fn replay<K: CompletionSink, S: Store>(lane: &Lane<K>, route: &Route<S>) -> (Told, bool) {
     let begun = Instant::now();
     let mut progress = false;
     while begun.elapsed() < TELLING {
         route.sort(&lane.settler);
-        let Some(local) = lane.settler.fallback.noted(lane.shard) else {
+        let Some(local) = lane.settler.fallback.pending_replay(lane.shard) else {
             return (Told::All, progress);
         };
         // Another limiter of this name is at it, or it has just been.
@@ -162,7 +165,7 @@ async fn replay<K: Sink, S: Store>(lane: &Lane<K>, route: &Route<S>) -> (Told, b
 ///
 /// # Errors
 /// As [`Store::replay_in_pieces`].
-async fn tell<K: Sink, S: Store>(
+async fn tell<K: CompletionSink, S: Store>(
     lane: &Lane<K>,
     route: &Route<S>,
     replays: &[Replay],

@@ -7,16 +7,16 @@ use tokio::time::Instant;
 use super::queues::MAX_WAITING;
 use super::turn::Pending;
 use crate::limiter::availability::Availability;
-use crate::limiter::meter::Meter;
-use crate::limiter::{Answer, Delivery, Fallback, Sink, Source, StoreChange};
+use crate::limiter::meter::Metrics;
+use crate::limiter::{Answer, Completion, CompletionSink, Fallback, Source, StoreChange};
 use crate::quota::{Decision, Id, Outcome};
 use crate::store::{ErrorKind, Request, StoreError};
 
 /// Settles requests: with the store's answer, or with the fallback's.
-pub(in crate::limiter) struct Settler<K: Sink> {
+pub(in crate::limiter) struct Settler<K: CompletionSink> {
     pub(in crate::limiter) fallback: Fallback,
     pub(in crate::limiter) sink: K,
-    pub(in crate::limiter) meter: Arc<Meter<K::Ticket>>,
+    pub(in crate::limiter) meter: Arc<Metrics<K::RequestId>>,
     /// The shard of the store that has to hear of an id.
     pub(in crate::limiter) shard_of: Box<dyn Fn(&Id) -> usize + Send + Sync>,
     /// Host and port of a shard's primary.
@@ -25,11 +25,11 @@ pub(in crate::limiter) struct Settler<K: Sink> {
     pub(in crate::limiter) availability: Availability,
 }
 
-impl<K: Sink> Settler<K> {
+impl<K: CompletionSink> Settler<K> {
     /// Settles those of the requests that still have a ticket, in order, with `results`.
     pub(super) fn settle<'a>(
         &self,
-        asked: impl Iterator<Item = (&'a Request, Option<K::Ticket>)>,
+        asked: impl Iterator<Item = (&'a Request, Option<K::RequestId>)>,
         results: Vec<Result<Outcome, StoreError>>,
     ) {
         // A store that answered too little would otherwise leave promises open for ever.
@@ -37,14 +37,14 @@ impl<K: Sink> Settler<K> {
             .into_iter()
             .chain(std::iter::repeat_with(|| Err(left_out())));
         let now = Instant::now();
-        let answer = |((request, ticket), result)| -> Option<Delivery<'_, _>> {
+        let answer = |((request, ticket), result)| -> Option<Completion<'_, _>> {
             let ticket = ticket?;
             let answer = match result {
                 Ok(outcome) => {
-                    self.fallback.answered(request, &outcome);
+                    self.fallback.on_decision(request, &outcome);
                     let source = Source::Redis;
                     let answer = Answer { outcome, source };
-                    self.meter.answered(request, &ticket, &answer, now);
+                    self.meter.on_answer(request, &ticket, &answer, now);
                     Ok(answer)
                 }
                 Err(error) => self.instead(request, &ticket, error, now),
@@ -53,17 +53,17 @@ impl<K: Sink> Settler<K> {
         };
         let answers: Vec<_> = asked.zip(results).filter_map(answer).collect();
         if !answers.is_empty() {
-            self.sink.deliver(answers);
+            self.sink.complete(answers);
         }
     }
 
     /// The answer to a request that is denied without asking the store.
     pub(super) fn repeat(
         &self,
-        pending: Pending<K::Ticket>,
+        pending: Pending<K::RequestId>,
         decision: Decision,
         now: Instant,
-    ) -> (Request, K::Ticket, Answer) {
+    ) -> (Request, K::RequestId, Answer) {
         let answer = Answer {
             outcome: Outcome::of(decision),
             source: Source::DenyCache,
@@ -71,12 +71,12 @@ impl<K: Sink> Settler<K> {
         let Pending {
             request, ticket, ..
         } = pending;
-        self.meter.answered(&request, &ticket, &answer, now);
+        self.meter.on_answer(&request, &ticket, &answer, now);
         (request, ticket, answer)
     }
 
     /// Settles requests that are denied without asking the store.
-    pub(super) fn repeat_all(&self, denied: Vec<(Pending<K::Ticket>, Decision)>) {
+    pub(super) fn repeat_all(&self, denied: Vec<(Pending<K::RequestId>, Decision)>) {
         if denied.is_empty() {
             return;
         }
@@ -88,7 +88,7 @@ impl<K: Sink> Settler<K> {
         let deliveries = answers
             .iter()
             .map(|(request, ticket, answer)| (request, ticket.clone(), Ok(*answer)));
-        self.sink.deliver(deliveries.collect());
+        self.sink.complete(deliveries.collect());
     }
 
     /// The answer in the place of a store that gives none.
@@ -98,19 +98,19 @@ impl<K: Sink> Settler<K> {
     pub(super) fn instead(
         &self,
         request: &Request,
-        ticket: &K::Ticket,
+        ticket: &K::RequestId,
         error: StoreError,
         now: Instant,
     ) -> Result<Answer, StoreError> {
-        self.meter.unanswered(request, &error);
+        self.meter.on_store_error(request, &error);
         if request.op.takes_a_slot() {
             self.availability.decided();
         }
         let shard = (self.shard_of)(&request.id);
         let answer = self.fallback.answer(shard, request, error);
         match &answer {
-            Ok(answer) => self.meter.answered(request, ticket, answer, now),
-            Err(_) => self.meter.failed(request),
+            Ok(answer) => self.meter.on_answer(request, ticket, answer, now),
+            Err(_) => self.meter.on_failure(request),
         }
         answer
     }
@@ -120,14 +120,14 @@ impl<K: Sink> Settler<K> {
     pub(super) fn opened(&self, shard: usize, error: &StoreError) {
         let now = Instant::now();
         let opened = self.availability.opened(shard, now, || {
-            self.meter.store_away(now);
+            self.meter.on_store_away(now);
             self.sink.store_changed(StoreChange::Away {
                 code: error.code(),
                 shard: (self.primary_of)(shard),
             });
         });
         if opened {
-            self.meter.opened();
+            self.meter.on_breaker_opened();
         }
     }
 
@@ -135,7 +135,7 @@ impl<K: Sink> Settler<K> {
     pub(super) fn closed(&self, shard: usize) {
         let now = Instant::now();
         self.availability.closed(shard, now, |lasted, decided| {
-            self.meter.store_back(now);
+            self.meter.on_store_back(now);
             let change = StoreChange::Back { lasted, decided };
             self.sink.store_changed(change);
         });
@@ -143,13 +143,13 @@ impl<K: Sink> Settler<K> {
 
     /// The limiter is closed.
     pub(super) fn leave(&self) {
-        if self.availability.leave() {
-            self.meter.store_back(Instant::now());
+        if self.availability.close() {
+            self.meter.on_store_back(Instant::now());
         }
     }
 
     /// Settles requests that are not asked, because of `error`.
-    pub(super) fn refuse(&self, batch: Vec<Pending<K::Ticket>>, error: &StoreError) {
+    pub(super) fn refuse(&self, batch: Vec<Pending<K::RequestId>>, error: &StoreError) {
         let results = vec![Err(error.clone()); batch.len()];
         let (requests, tickets): (Vec<_>, Vec<_>) = batch
             .into_iter()

@@ -3,17 +3,17 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::settler::Settler;
-use crate::limiter::Sink;
+use crate::limiter::CompletionSink;
 
 /// Held by every lane that has something to count. Dropped by the last of them, it tells.
-pub(super) struct Told<K: Sink> {
+pub(super) struct Told<K: CompletionSink> {
     settler: Arc<Settler<K>>,
     /// `None`: nobody waits.
-    ticket: Mutex<Option<K::Ticket>>,
+    ticket: Mutex<Option<K::RequestId>>,
 }
 
-impl<K: Sink> Told<K> {
-    pub(super) fn new(settler: Arc<Settler<K>>, ticket: K::Ticket) -> Self {
+impl<K: CompletionSink> Told<K> {
+    pub(super) fn new(settler: Arc<Settler<K>>, ticket: K::RequestId) -> Self {
         Self {
             settler,
             ticket: Mutex::new(Some(ticket)),
@@ -25,16 +25,16 @@ impl<K: Sink> Told<K> {
         self.take();
     }
 
-    fn take(&self) -> Option<K::Ticket> {
+    fn take(&self) -> Option<K::RequestId> {
         let mut ticket = self.ticket.lock().unwrap_or_else(PoisonError::into_inner);
         ticket.take()
     }
 }
 
-impl<K: Sink> Drop for Told<K> {
+impl<K: CompletionSink> Drop for Told<K> {
     fn drop(&mut self) {
         if let Some(ticket) = self.take() {
-            self.settler.sink.counted(ticket);
+            self.settler.sink.flushed(ticket);
         }
     }
 }

@@ -11,12 +11,15 @@ use super::Route;
 use super::flight::Flight;
 use super::settler::left_out;
 use super::watch::Expire;
-use crate::limiter::Sink;
+use crate::limiter::CompletionSink;
 use crate::store::Store;
 
 /// A batch that was launched: the lane's task watches its deadline for as long as nothing has come back. What is left of it
 /// then sees to that itself, since the lane launches and watches the next.
-pub(super) async fn travel<K: Sink, S: Store>(flight: Arc<Flight<K>>, route: Arc<Route<S>>) {
+pub(super) async fn travel<K: CompletionSink, S: Store>(
+    flight: Arc<Flight<K>>,
+    route: Arc<Route<S>>,
+) {
     let land = |places: &[usize], results| flight.land(places, results);
     let run = route
         .store
@@ -35,7 +38,7 @@ pub(super) async fn travel<K: Sink, S: Store>(flight: Arc<Flight<K>>, route: Arc
 }
 
 /// A batch that a task of its own sends.
-pub(super) async fn travel_in_time<K: Sink, S: Store>(
+pub(super) async fn travel_in_time<K: CompletionSink, S: Store>(
     flight: Arc<Flight<K>>,
     route: Arc<Route<S>>,
 ) {
@@ -47,7 +50,10 @@ pub(super) async fn travel_in_time<K: Sink, S: Store>(
 }
 
 /// Waits for `run` until all of the batch is settled, each request at its deadline if need be.
-async fn in_time<K: Sink>(flight: &Flight<K>, mut run: Pin<&mut impl Future<Output = ()>>) {
+async fn in_time<K: CompletionSink>(
+    flight: &Flight<K>,
+    mut run: Pin<&mut impl Future<Output = ()>>,
+) {
     while let Some(deadline) = flight.deadline() {
         match timeout_at(deadline, &mut run).await {
             Ok(()) => return flight.finish(&left_out()),

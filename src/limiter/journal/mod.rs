@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hashlink::LinkedHashMap;
 
-pub use self::replaying::Replaying;
+pub use self::replaying::ReplaySession;
 
 use crate::quota::{Clock, Id, Millis, Outcome, Rules};
 use crate::store::{MAX_MEMORY_IDS, MemoryStore, Op, Request};
@@ -33,7 +33,7 @@ pub struct Journal {
 /// What one shard of the store has to hear of.
 #[derive(Default)]
 struct ShardEntries {
-    notes: LinkedHashMap<Id, Note, RandomState>,
+    pending: LinkedHashMap<Id, PendingReplay, RandomState>,
     /// One replay at a time: two would not know which admissions the other has taken.
     replaying: bool,
     /// The ids of its call under way.
@@ -42,7 +42,7 @@ struct ShardEntries {
 
 /// What is to be replayed of one id.
 #[derive(Debug, Clone, Copy, Default)]
-struct Note {
+struct PendingReplay {
     /// When its log was forgotten, by the clock of the local logs.
     reset: Option<Millis>,
     /// When an anomaly was reported, by that clock.
@@ -68,15 +68,15 @@ impl Journal {
         if let Some(evicted) = evicted {
             // Its log has made room: there is no admission left to replay.
             for shard in shards.iter_mut() {
-                let Some(note) = shard.notes.get_mut(&evicted) else {
+                let Some(note) = shard.pending.get_mut(&evicted) else {
                     continue;
                 };
                 (note.admissions, note.in_doubt) = (0, 0);
                 if note.reset.or(note.reported).is_none() {
-                    shard.notes.remove(&evicted);
+                    shard.pending.remove(&evicted);
                 }
             }
-            self.counted(&shards);
+            self.update_count(&shards);
         }
         let admitted = match request.op {
             Op::Check | Op::Limit => outcome.decision.is_allowed(),
@@ -87,30 +87,30 @@ impl Journal {
         if !admitted && !reported && request.op != Op::Reset {
             return outcome;
         }
-        make_room(&mut shards, &request.id);
-        let notes = &mut home(&mut shards, shard, &request.id).notes;
+        evict(&mut shards, &request.id);
+        let notes = &mut owner(&mut shards, shard, &request.id).pending;
         let note = notes
             .entry(request.id.clone())
-            .or_insert_with(Note::default);
+            .or_insert_with(PendingReplay::default);
         if request.op != Op::Reset {
             note.admissions += usize::from(admitted);
             if reported {
                 note.reported = Some(logs.clock().now());
             }
         } else {
-            *note = Note {
+            *note = PendingReplay {
                 reset: Some(logs.clock().now()),
-                ..Note::default()
+                ..PendingReplay::default()
             };
         }
         // In the order of the last use, as the logs are.
         notes.to_back(&request.id);
-        self.counted(&shards);
+        self.update_count(&shards);
         outcome
     }
 
     /// Whether that shard of the store has been told everything: nothing is noted, and no replay is under way.
-    pub fn is_settled(&self, shard: usize) -> bool {
+    pub fn is_empty(&self, shard: usize) -> bool {
         self.open.load(Ordering::SeqCst) == 0
             || self
                 .shards()
@@ -119,7 +119,7 @@ impl Journal {
     }
 
     /// The shards that have not been told everything.
-    pub fn unsettled(&self) -> Vec<usize> {
+    pub fn pending_shards(&self) -> Vec<usize> {
         if self.open.load(Ordering::SeqCst) == 0 {
             return Vec::new();
         }
@@ -135,9 +135,9 @@ impl Journal {
     pub fn clear(&self, logs: &MemoryStore) {
         let mut shards = self.shards();
         logs.clear();
-        shards.iter_mut().for_each(|shard| shard.notes.clear());
+        shards.iter_mut().for_each(|shard| shard.pending.clear());
         self.epoch.fetch_add(1, Ordering::Relaxed);
-        self.counted(&shards);
+        self.update_count(&shards);
     }
 
     /// Forgets an id: the store has.
@@ -145,14 +145,14 @@ impl Journal {
         let mut shards = self.shards();
         logs.forget(id);
         for shard in shards.iter_mut() {
-            shard.notes.remove(id);
+            shard.pending.remove(id);
         }
-        self.counted(&shards);
+        self.update_count(&shards);
     }
 
     /// Sorts the notes anew where the store is divided otherwise than when they were made. What is being told stays where it is
     /// until that has ended.
-    pub fn sort(&self, division: u64, shard_of: impl Fn(&Id) -> usize) {
+    pub fn rebalance(&self, division: u64, shard_of: impl Fn(&Id) -> usize) {
         if self.division.load(Ordering::Relaxed) == division {
             return;
         }
@@ -161,22 +161,22 @@ impl Journal {
         for (at, shard) in shards.iter_mut().enumerate() {
             let leaves = |id: &Id| shard_of(id) != at && !shard.taken.contains(id);
             let ids: Vec<_> = shard
-                .notes
+                .pending
                 .keys()
                 .filter(|id| leaves(id))
                 .cloned()
                 .collect();
             let notes = ids
                 .into_iter()
-                .filter_map(|id| shard.notes.remove_entry(&id));
+                .filter_map(|id| shard.pending.remove_entry(&id));
             moved.extend(notes);
         }
         for (id, note) in moved {
-            let there = home(&mut shards, shard_of(&id), &id);
-            there.notes.insert(id, note);
+            let there = owner(&mut shards, shard_of(&id), &id);
+            there.pending.insert(id, note);
         }
         let settled = shards.iter().all(|shard| shard.taken.is_empty());
-        self.counted(&shards);
+        self.update_count(&shards);
         drop(shards);
         if settled {
             self.division.store(division, Ordering::Relaxed);
@@ -184,14 +184,14 @@ impl Journal {
     }
 
     /// Begins a replay into that shard of the store. `None`: another one is under way.
-    pub fn replay(&self, shard: usize) -> Option<Replaying<'_>> {
-        Replaying::begin(self, shard)
+    pub fn replay(&self, shard: usize) -> Option<ReplaySession<'_>> {
+        ReplaySession::begin(self, shard)
     }
 
-    fn counted(&self, shards: &[ShardEntries]) {
+    fn update_count(&self, shards: &[ShardEntries]) {
         let open = shards
             .iter()
-            .map(|shard| shard.notes.len() + usize::from(shard.replaying));
+            .map(|shard| shard.pending.len() + usize::from(shard.replaying));
         self.open.store(open.sum(), Ordering::SeqCst);
     }
 
@@ -203,19 +203,19 @@ impl Journal {
 
 impl ShardEntries {
     fn is_settled(&self) -> bool {
-        self.notes.is_empty() && !self.replaying
+        self.pending.is_empty() && !self.replaying
     }
 
-    fn knows(&self, id: &Id) -> bool {
-        self.notes.contains_key(id) || self.taken.contains(id)
+    fn contains(&self, id: &Id) -> bool {
+        self.pending.contains_key(id) || self.taken.contains(id)
     }
 }
 
 /// Where an id is noted: with the shard that its first note was for, should its log be with another by now.
-fn home<'a>(shards: &'a mut Vec<ShardEntries>, shard: usize, id: &Id) -> &'a mut ShardEntries {
+fn owner<'a>(shards: &'a mut Vec<ShardEntries>, shard: usize, id: &Id) -> &'a mut ShardEntries {
     let at = shards
         .iter()
-        .position(|shard| shard.knows(id))
+        .position(|shard| shard.contains(id))
         .unwrap_or(shard);
     if at >= shards.len() {
         shards.resize_with(at + 1, ShardEntries::default);
@@ -224,13 +224,17 @@ fn home<'a>(shards: &'a mut Vec<ShardEntries>, shard: usize, id: &Id) -> &'a mut
 }
 
 /// As many ids as there are logs. One more, where many were reset: one that was used long ago is forgotten.
-fn make_room(shards: &mut [ShardEntries], id: &Id) {
-    let count =
-        |shards: &[ShardEntries]| shards.iter().map(|shard| shard.notes.len()).sum::<usize>();
+fn evict(shards: &mut [ShardEntries], id: &Id) {
+    let count = |shards: &[ShardEntries]| {
+        shards
+            .iter()
+            .map(|shard| shard.pending.len())
+            .sum::<usize>()
+    };
     while count(shards) >= MAX_MEMORY_IDS
-        && !shards.iter().any(|shard| shard.notes.contains_key(id))
+        && !shards.iter().any(|shard| shard.pending.contains_key(id))
     {
-        let largest = shards.iter_mut().max_by_key(|shard| shard.notes.len());
-        largest.and_then(|shard| shard.notes.pop_front());
+        let largest = shards.iter_mut().max_by_key(|shard| shard.pending.len());
+        largest.and_then(|shard| shard.pending.pop_front());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::{Journal, Note, ShardEntries};
+use super::{Journal, PendingReplay, ShardEntries};
 use crate::quota::{Clock, Millis};
 use crate::store::{ErrorKind, MemoryStore, Replay, StoreError};
 
@@ -16,13 +16,13 @@ const MAX_IDS: usize = 64;
 const MARGIN: Millis = 1000;
 
 /// The replay into a shard of the store that is under way.
-pub struct Replaying<'a> {
+pub struct ReplaySession<'a> {
     journal: &'a Journal,
     shard: usize,
 }
 
 /// What goes into one call of a replay. What is left of it when it is dropped, however that comes, is noted again.
-pub struct Call<'a> {
+pub struct ReplayBatch<'a> {
     journal: &'a Journal,
     shard: usize,
     epoch: u64,
@@ -32,21 +32,25 @@ pub struct Call<'a> {
     in_doubt: Vec<usize>,
 }
 
-impl<'a> Replaying<'a> {
+impl<'a> ReplaySession<'a> {
     /// `None`: another one is under way.
     pub(super) fn begin(journal: &'a Journal, shard: usize) -> Option<Self> {
         let mut shards = journal.shards();
         let there = shards.get_mut(shard).filter(|there| !there.replaying)?;
         there.replaying = true;
-        journal.counted(&shards);
+        journal.update_count(&shards);
         Some(Self { journal, shard })
     }
 
     /// Takes out what goes into the next call, the ids used longest ago first; of an id, the oldest admissions first.
-    pub fn take(&self, logs: &MemoryStore) -> Call<'_> {
+    pub fn take(&self, logs: &MemoryStore) -> ReplayBatch<'_> {
         let journal = self.journal;
         let mut shards = journal.shards();
-        let ShardEntries { notes, taken, .. } = &mut shards[self.shard];
+        let ShardEntries {
+            pending: notes,
+            taken,
+            ..
+        } = &mut shards[self.shard];
         let taken_at = logs.clock().now();
         let (mut replays, mut in_doubt) = (Vec::new(), Vec::new());
         let mut room = MAX_ADMISSIONS;
@@ -58,7 +62,7 @@ impl<'a> Replaying<'a> {
             let (ages, left) = logs.ages(&id, note.admissions, room, taken_at);
             room -= ages.len();
             if left > 0 {
-                let rest = Note {
+                let rest = PendingReplay {
                     reset: None,
                     reported: None,
                     admissions: left,
@@ -78,8 +82,8 @@ impl<'a> Replaying<'a> {
                 id,
             });
         }
-        journal.counted(&shards);
-        Call {
+        journal.update_count(&shards);
+        ReplayBatch {
             journal,
             shard: self.shard,
             epoch: journal.epoch.load(Ordering::Relaxed),
@@ -90,15 +94,15 @@ impl<'a> Replaying<'a> {
     }
 }
 
-impl Drop for Replaying<'_> {
+impl Drop for ReplaySession<'_> {
     fn drop(&mut self) {
         let mut shards = self.journal.shards();
         shards[self.shard].replaying = false;
-        self.journal.counted(&shards);
+        self.journal.update_count(&shards);
     }
 }
 
-impl Call<'_> {
+impl ReplayBatch<'_> {
     /// What is to be replayed.
     pub fn replays(&self) -> &[Replay] {
         &self.replays
@@ -128,17 +132,23 @@ impl Call<'_> {
     }
 }
 
-impl Drop for Call<'_> {
+impl Drop for ReplayBatch<'_> {
     fn drop(&mut self) {
         let left = std::mem::take(&mut self.replays);
         let mut shards = self.journal.shards();
-        let ShardEntries { notes, taken, .. } = &mut shards[self.shard];
+        let ShardEntries {
+            pending: notes,
+            taken,
+            ..
+        } = &mut shards[self.shard];
         taken.clear();
         if left.is_empty() || self.epoch != self.journal.epoch.load(Ordering::Relaxed) {
             return;
         }
         for (replay, &doubtful) in left.into_iter().zip(&self.in_doubt).rev() {
-            let note = notes.entry(replay.id.clone()).or_insert_with(Note::default);
+            let note = notes
+                .entry(replay.id.clone())
+                .or_insert_with(PendingReplay::default);
             // A reset that came meanwhile has made what was before it void.
             if note.reset.is_none() {
                 if doubtful == replay.ages.len() {
@@ -156,6 +166,6 @@ impl Drop for Call<'_> {
             }
             notes.to_front(&replay.id);
         }
-        self.journal.counted(&shards);
+        self.journal.update_count(&shards);
     }
 }

@@ -14,7 +14,7 @@ pub struct Histogram<const N: usize> {
 
 /// What a histogram shows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Distribution {
+pub struct HistogramSnapshot {
     /// Upper bounds, included, in rising order.
     pub bounds: Vec<u64>,
     /// Observations of each bucket alone; one more than there are bounds, for what is above the last.
@@ -43,9 +43,9 @@ impl<const N: usize> Histogram<N> {
     }
 
     /// What it shows.
-    pub fn read(&self) -> Distribution {
+    pub fn snapshot(&self) -> HistogramSnapshot {
         let counts = self.counts.iter().chain([&self.beyond]);
-        Distribution {
+        HistogramSnapshot {
             bounds: self.bounds.to_vec(),
             counts: counts.map(|count| count.load(Ordering::Relaxed)).collect(),
             sum: self.sum.load(Ordering::Relaxed),

@@ -5,7 +5,7 @@
 
 mod histogram;
 mod outages;
-mod top;
+mod top_k;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
@@ -13,25 +13,25 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-pub use histogram::{Distribution, Histogram};
+pub use histogram::{Histogram, HistogramSnapshot};
 use outages::Outages;
-pub use top::{Asker, Look, MAX_ASKERS, TURN_SECONDS, Top};
+pub use top_k::{Entry, MAX_ENTRIES, Sample, TICK_SECONDS, TopK};
 
 use super::{Answer, Source};
 use crate::quota::Window;
 use crate::store::{ErrorKind, Op, Request, StoreError};
 
 /// Upper bounds of the time a batch is under way, in microseconds: from a server next door to one that is late.
-const LATENCIES: [u64; 14] = [
+const LATENCY_BUCKETS_US: [u64; 14] = [
     100, 200, 400, 700, 1_000, 2_000, 4_000, 7_000, 10_000, 20_000, 50_000, 100_000, 250_000,
     1_000_000,
 ];
 
 /// Upper bounds of the requests in a batch. The last is the largest batch there is.
-const SIZES: [u64; 7] = [1, 2, 4, 8, 16, 32, 64];
+const BATCH_SIZE_BUCKETS: [u64; 7] = [1, 2, 4, 8, 16, 32, 64];
 
 /// What the limiters of one name count, on whatever threads.
-pub struct Meter<T> {
+pub struct Metrics<T> {
     begun: Instant,
     /// When that was, in seconds since the Unix epoch.
     epoch: u64,
@@ -42,9 +42,9 @@ pub struct Meter<T> {
     errors: [AtomicU64; ErrorKind::ALL.len()],
     openings: AtomicU64,
     outages: Mutex<Outages>,
-    latency: Histogram<{ LATENCIES.len() }>,
-    batches: Histogram<{ SIZES.len() }>,
-    top: Top<T>,
+    latency: Histogram<{ LATENCY_BUCKETS_US.len() }>,
+    batches: Histogram<{ BATCH_SIZE_BUCKETS.len() }>,
+    top: TopK<T>,
     gauges: Mutex<Vec<Weak<dyn Gauge>>>,
 }
 
@@ -71,7 +71,7 @@ pub enum BreakerState {
 
 /// What a meter shows.
 #[derive(Debug, Clone, Default)]
-pub struct Reading {
+pub struct MetricsSnapshot {
     /// Checks allowed, by the position of their source in [`Source::ALL`].
     pub allowed: [u64; Source::ALL.len()],
     /// Checks denied, likewise.
@@ -91,27 +91,27 @@ pub struct Reading {
     /// How long it has been away, in all.
     pub away_time: Duration,
     /// How long batches were under way until they were answered or given up, in microseconds.
-    pub latency: Distribution,
+    pub latency: HistogramSnapshot,
     /// How many requests were in them.
-    pub batches: Distribution,
+    pub batches: HistogramSnapshot,
     /// Requests that wait for their answer.
     pub in_flight: usize,
     /// The worst of the breakers.
     pub breaker: BreakerState,
 }
 
-impl Reading {
+impl MetricsSnapshot {
     /// What a meter shows that has counted nothing.
-    pub fn nothing() -> Self {
+    pub fn empty() -> Self {
         Self {
-            latency: Histogram::new(LATENCIES).read(),
-            batches: Histogram::new(SIZES).read(),
+            latency: Histogram::new(LATENCY_BUCKETS_US).snapshot(),
+            batches: Histogram::new(BATCH_SIZE_BUCKETS).snapshot(),
             ..Self::default()
         }
     }
 }
 
-impl<T: Clone> Meter<T> {
+impl<T: Clone> Metrics<T> {
     /// A meter of limiters with this window.
     pub fn new(window: Window) -> Self {
         Self {
@@ -127,21 +127,21 @@ impl<T: Clone> Meter<T> {
             errors: Default::default(),
             openings: AtomicU64::new(0),
             outages: Mutex::default(),
-            latency: Histogram::new(LATENCIES),
-            batches: Histogram::new(SIZES),
-            top: Top::new(window),
+            latency: Histogram::new(LATENCY_BUCKETS_US),
+            batches: Histogram::new(BATCH_SIZE_BUCKETS),
+            top: TopK::new(window),
             gauges: Mutex::default(),
         }
     }
 
     /// `request` has been answered at `now`.
-    pub fn answered(&self, request: &Request, ticket: &T, answer: &Answer, now: Instant) {
+    pub fn on_answer(&self, request: &Request, ticket: &T, answer: &Answer, now: Instant) {
         let seconds = self.epoch + now.saturating_duration_since(self.begun).as_secs();
-        self.decided(request, ticket, answer, seconds);
+        self.on_decision(request, ticket, answer, seconds);
     }
 
     /// `request` has been answered so many seconds after the Unix epoch.
-    pub(super) fn decided(&self, request: &Request, ticket: &T, answer: &Answer, seconds: u64) {
+    pub(super) fn on_decision(&self, request: &Request, ticket: &T, answer: &Answer, seconds: u64) {
         let Answer { outcome, source } = answer;
         if outcome.count.anomaly().is_some() {
             add(&self.anomalies, 1);
@@ -152,59 +152,59 @@ impl<T: Clone> Meter<T> {
         let allowed = outcome.decision.is_allowed();
         let by_source = if allowed { &self.allowed } else { &self.denied };
         let before = by_source[*source as usize].fetch_add(1, Ordering::Relaxed);
-        let look = look(request, ticket, answer);
-        self.top.note(&look, seconds / TURN_SECONDS, before);
+        let look = sample(request, ticket, answer);
+        self.top.update(&look, seconds / TICK_SECONDS, before);
     }
 
     /// `request` gets no decision.
-    pub fn failed(&self, request: &Request) {
+    pub fn on_failure(&self, request: &Request) {
         add(&self.failed, u64::from(request.op.takes_a_slot()));
     }
 
     /// The store has not answered `request`, whatever becomes of it.
-    pub fn unanswered(&self, request: &Request, error: &StoreError) {
+    pub fn on_store_error(&self, request: &Request, error: &StoreError) {
         if !matches!(request.op, Op::Denied(_)) {
             add(&self.errors[error.kind() as usize], 1);
         }
     }
 
     /// A batch of so many requests is being sent.
-    pub(super) fn sent(&self, requests: usize) {
+    pub(super) fn on_batch_sent(&self, requests: usize) {
         self.batches.observe(requests as u64);
     }
 
     /// A batch has been answered, or given up, after `time`.
-    pub(super) fn landed(&self, time: Duration) {
+    pub(super) fn on_batch_done(&self, time: Duration) {
         self.latency.observe(time.as_micros() as u64);
     }
 
     /// A breaker has opened.
-    pub(super) fn opened(&self) {
+    pub(super) fn on_breaker_opened(&self) {
         add(&self.openings, 1);
     }
 
     /// The store has gone away for a limiter.
-    pub(super) fn store_away(&self, now: Instant) {
+    pub(super) fn on_store_away(&self, now: Instant) {
         self.outages().away(now);
     }
 
     /// It is back for that limiter, or that has been closed.
-    pub(super) fn store_back(&self, now: Instant) {
+    pub(super) fn on_store_back(&self, now: Instant) {
         self.outages().back(now);
     }
 
     /// `gauge` is read with the rest, while it is there.
-    pub(super) fn watch(&self, gauge: Weak<dyn Gauge>) {
+    pub(super) fn add_gauge(&self, gauge: Weak<dyn Gauge>) {
         let mut gauges = self.gauges();
         gauges.retain(|gauge| gauge.strong_count() > 0);
         gauges.push(gauge);
     }
 
     /// What it shows.
-    pub fn read(&self) -> Reading {
+    pub fn snapshot(&self) -> MetricsSnapshot {
         let gauges: Vec<_> = self.gauges().iter().filter_map(Weak::upgrade).collect();
-        let (away, outages, away_time) = self.outages().read(Instant::now());
-        Reading {
+        let (away, outages, away_time) = self.outages().snapshot(Instant::now());
+        MetricsSnapshot {
             away,
             outages,
             away_time,
@@ -214,20 +214,20 @@ impl<T: Clone> Meter<T> {
             anomalies: get(&self.anomalies),
             errors: self.errors.each_ref().map(get),
             openings: get(&self.openings),
-            latency: self.latency.read(),
-            batches: self.batches.read(),
+            latency: self.latency.snapshot(),
+            batches: self.batches.snapshot(),
             in_flight: gauges.iter().map(|gauge| gauge.in_flight()).sum(),
             breaker: gauges.iter().map(|g| g.breaker()).max().unwrap_or_default(),
         }
     }
 
     /// Up to `count` of those who ask most for their limit, first who asks most.
-    pub fn top(&self, count: usize) -> Vec<Asker<T>> {
-        self.top.read(count)
+    pub fn top(&self, count: usize) -> Vec<Entry<T>> {
+        self.top.top(count)
     }
 
     /// Forgets who asks, and goes on counting.
-    pub fn forget_askers(&self) {
+    pub fn clear_top(&self) {
         self.top.clear();
     }
 
@@ -243,7 +243,7 @@ impl<T: Clone> Meter<T> {
 }
 
 /// What of an answer is of interest to who lists the askers.
-fn look<'a, T>(request: &'a Request, ticket: &'a T, answer: &Answer) -> Look<'a, T> {
+fn sample<'a, T>(request: &'a Request, ticket: &'a T, answer: &Answer) -> Sample<'a, T> {
     let Request { op, id, limit } = request;
     let decision = answer.outcome.decision;
     let remaining = match (answer.source, op) {
@@ -263,12 +263,12 @@ fn look<'a, T>(request: &'a Request, ticket: &'a T, answer: &Answer) -> Look<'a,
     } else {
         answer.source == Source::Redis
     };
-    Look {
+    Sample {
         id,
         limit: *limit,
         ticket,
         used,
-        telling,
+        near_limit: telling,
         // Over the network a request takes 4 us, here less than 1; and here each look says how much is used.
         one_in_bits: if answer.source == Source::Redis { 5 } else { 8 },
     }

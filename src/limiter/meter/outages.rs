@@ -36,7 +36,7 @@ impl Outages {
     }
 
     /// Whether it is away, how often it has gone, and for how long it was or has been, in all.
-    pub(super) fn read(&self, now: Instant) -> (bool, u64, Duration) {
+    pub(super) fn snapshot(&self, now: Instant) -> (bool, u64, Duration) {
         let time = self.time + self.open(now);
         (self.limiters > 0, self.count, time)
     }
@@ -57,15 +57,18 @@ mod tests {
         let second = Duration::from_secs(1);
         let begun = Instant::now();
         let mut outages = Outages::default();
-        assert_eq!(outages.read(begun), (false, 0, Duration::ZERO));
+        assert_eq!(outages.snapshot(begun), (false, 0, Duration::ZERO));
         outages.away(begun);
         outages.away(begun + second);
         outages.back(begun + 2 * second);
-        assert_eq!(outages.read(begun + 3 * second), (true, 1, 3 * second));
+        assert_eq!(outages.snapshot(begun + 3 * second), (true, 1, 3 * second));
         outages.back(begun + 4 * second);
-        assert_eq!(outages.read(begun + 9 * second), (false, 1, 4 * second));
+        assert_eq!(outages.snapshot(begun + 9 * second), (false, 1, 4 * second));
         outages.away(begun + 10 * second);
         outages.back(begun + 11 * second);
-        assert_eq!(outages.read(begun + 12 * second), (false, 2, 5 * second));
+        assert_eq!(
+            outages.snapshot(begun + 12 * second),
+            (false, 2, 5 * second)
+        );
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Lane, State};
-use crate::limiter::Sink;
+use crate::limiter::CompletionSink;
 use crate::limiter::batch::settler::{gone, overloaded};
 use crate::limiter::meter::{BreakerState, Gauge};
 use crate::store::StoreError;
@@ -22,18 +22,18 @@ pub(in crate::limiter::batch) enum Seen {
     },
 }
 
-impl<K: Sink> State<K> {
+impl<K: CompletionSink> State<K> {
     /// Why no request is taken in, while none is.
     pub(super) fn refuses(&self) -> Option<StoreError> {
         if self.ended {
             return Some(gone());
         }
         let full = (!self.queues.has_room()).then(overloaded);
-        self.breaker.open().cloned().or(full)
+        self.breaker.reason().cloned().or(full)
     }
 }
 
-impl<K: Sink> Gauge for Lane<K> {
+impl<K: CompletionSink> Gauge for Lane<K> {
     fn in_flight(&self) -> usize {
         self.lock().queues.in_flight() + self.denied.waiting()
     }
@@ -43,7 +43,7 @@ impl<K: Sink> Gauge for Lane<K> {
     }
 }
 
-impl<K: Sink> Lane<K> {
+impl<K: CompletionSink> Lane<K> {
     /// Some of a batch that is still under way are late.
     pub(in crate::limiter::batch) fn seen(&self, seen: Seen) {
         self.look(self.lock(), seen);
@@ -51,16 +51,16 @@ impl<K: Sink> Lane<K> {
 
     /// Whether a batch that was sent then and has not been answered says something of the store.
     pub(in crate::limiter::batch) fn is_telling(&self, sent: Instant, now: Instant) -> bool {
-        self.lock().breaker.is_telling(sent, now)
+        self.lock().breaker.counts_as_failure(sent, now)
     }
 
     /// What the breaker makes of it. Where that opens it, nobody waits any longer.
     pub(super) fn look(&self, mut state: MutexGuard<'_, State<K>>, seen: Seen) {
         let error = match seen {
             Seen::Nothing => return,
-            Seen::Answer(at) => return state.breaker.answered(at),
+            Seen::Answer(at) => return state.breaker.on_success(at),
             Seen::Failure { sent, at, error } => {
-                if !state.breaker.failed(sent, at, &error) {
+                if !state.breaker.on_error(sent, at, &error) {
                     return;
                 }
                 error
@@ -79,7 +79,7 @@ impl<K: Sink> Lane<K> {
 
     /// Whether the store has to hear of something that was decided here.
     pub(in crate::limiter::batch) fn is_noted(&self) -> bool {
-        self.settler.fallback.noted(self.shard).is_some()
+        self.settler.fallback.pending_replay(self.shard).is_some()
     }
 
     /// Something may have been decided here.
@@ -91,17 +91,17 @@ impl<K: Sink> Lane<K> {
 
     /// Sends nothing, because of `error`, until the store has been asked and told.
     pub(in crate::limiter::batch) fn hold(&self, error: StoreError) {
-        self.lock().breaker.hold(error);
+        self.lock().breaker.force_open(error);
     }
 
     /// Whether the breaker is open.
     pub(in crate::limiter::batch) fn is_open(&self) -> bool {
-        self.lock().breaker.open().is_some()
+        self.lock().breaker.reason().is_some()
     }
 
     /// How long to wait until the store is looked for again.
     pub(in crate::limiter::batch) fn wait(&self) -> Duration {
-        self.lock().breaker.wait(fastrand::f64())
+        self.lock().breaker.probe_delay(fastrand::f64())
     }
 
     /// Whether it is being asked if it is back, or told what it has missed.
@@ -111,7 +111,7 @@ impl<K: Sink> Lane<K> {
 
     /// There is a new connection to it.
     pub(in crate::limiter::batch) fn encouraged(&self) {
-        self.lock().breaker.encouraged();
+        self.lock().breaker.reset_backoff();
     }
 
     /// It has been looked for, and does not decide yet.
@@ -119,12 +119,12 @@ impl<K: Sink> Lane<K> {
         let mut state = self.lock();
         // One that was only held until the store had been told is away from here on.
         self.settler.opened(self.shard, &error);
-        state.breaker.still_open(error);
+        state.breaker.on_probe_failure(error);
     }
 
     /// The store has been told something that was decided here.
     pub(in crate::limiter::batch) fn told(&self) {
-        self.denied.doubt(Instant::now());
+        self.denied.invalidate_all(Instant::now());
     }
 
     /// The store decides again.

@@ -10,18 +10,18 @@ use tokio::time::Instant;
 
 pub(super) use self::health::Seen;
 
-use crate::limiter::Sink;
+use crate::limiter::CompletionSink;
 use crate::limiter::batch::queues::Queues;
 use crate::limiter::batch::settler::{Settler, gone};
 use crate::limiter::batch::told::Told;
 use crate::limiter::batch::turn::{Load, Next, Pending, Place};
 use crate::limiter::batch::watch::{Launched, Watch};
-use crate::limiter::breaker::Breaker;
-use crate::limiter::denied::{Denied, SWEEP};
+use crate::limiter::circuit_breaker::Breaker;
+use crate::limiter::deny_cache::{DenyCache, SWEEP};
 use crate::store::{Request, StoreError};
 
 /// The requests of one limiter to one shard of the store.
-pub(super) struct Lane<K: Sink> {
+pub(super) struct Lane<K: CompletionSink> {
     pub(super) shard: usize,
     state: Mutex<State<K>>,
     /// Wakes the task that sends batches.
@@ -29,13 +29,13 @@ pub(super) struct Lane<K: Sink> {
     /// Told when the breaker opens.
     pub(super) opened: Notify,
     pub(super) settler: Arc<Settler<K>>,
-    pub(super) denied: Denied<K::Ticket>,
+    pub(super) denied: DenyCache<K::RequestId>,
     /// The time within which a request is settled.
     pub(super) timeout: Duration,
 }
 
-struct State<K: Sink> {
-    queues: Queues<K::Ticket, Arc<Told<K>>>,
+struct State<K: CompletionSink> {
+    queues: Queues<K::RequestId, Arc<Told<K>>>,
     breaker: Breaker,
     /// The store is being found again, or told.
     recovering: bool,
@@ -48,11 +48,11 @@ struct State<K: Sink> {
     ended: bool,
 }
 
-impl<K: Sink> Lane<K> {
+impl<K: CompletionSink> Lane<K> {
     pub(super) fn new(
         shard: usize,
         settler: Arc<Settler<K>>,
-        denied: Denied<K::Ticket>,
+        denied: DenyCache<K::RequestId>,
         timeout: Duration,
     ) -> Self {
         Self {
@@ -77,9 +77,9 @@ impl<K: Sink> Lane<K> {
     /// Takes a request in, and ahead of it what is to be counted first.
     pub(super) fn enter(
         &self,
-        counts: Vec<(Request, K::Ticket)>,
-        pending: Pending<K::Ticket>,
-    ) -> Place<K::Ticket> {
+        counts: Vec<(Request, K::RequestId)>,
+        pending: Pending<K::RequestId>,
+    ) -> Place<K::RequestId> {
         let mut state = self.lock();
         if let Some(error) = state.refuses() {
             return Place::Refused(pending, error);
@@ -100,7 +100,7 @@ impl<K: Sink> Lane<K> {
     }
 
     /// What was to leave at once could not: it waits like the others, ahead of them.
-    pub(super) fn queue(&self, pending: Pending<K::Ticket>) {
+    pub(super) fn queue(&self, pending: Pending<K::RequestId>) {
         let mut state = self.lock();
         if let Some(error) = state.refuses() {
             state.queues.leave(Load::Requests(1));
@@ -114,7 +114,7 @@ impl<K: Sink> Lane<K> {
     }
 
     /// Takes in requests that have waited in the denied cache, some of their time being over.
-    pub(super) fn ask(&self, released: Vec<Pending<K::Ticket>>) {
+    pub(super) fn ask(&self, released: Vec<Pending<K::RequestId>>) {
         if released.is_empty() {
             return;
         }
@@ -132,9 +132,9 @@ impl<K: Sink> Lane<K> {
     }
 
     /// Settles requests that are not asked, because of `error`.
-    pub(super) fn refuse(&self, batch: Vec<Pending<K::Ticket>>, error: &StoreError) {
+    pub(super) fn refuse(&self, batch: Vec<Pending<K::RequestId>>, error: &StoreError) {
         let requests = batch.iter().map(|pending| &pending.request);
-        let waiting = self.denied.given_up(requests);
+        let waiting = self.denied.on_unsent(requests);
         self.settler.refuse(batch, error);
         // Nothing waits for these.
         self.ask(waiting);
@@ -183,15 +183,15 @@ impl<K: Sink> Lane<K> {
     }
 
     /// What the task does next. What it is to send counts as under way.
-    pub(super) fn next(&self, now: Instant) -> Next<K::Ticket, Arc<Told<K>>> {
+    pub(super) fn next(&self, now: Instant) -> Next<K::RequestId, Arc<Told<K>>> {
         let mut state = self.lock();
         let noted = self.is_noted();
-        let telling = noted && state.breaker.is_well();
-        if !state.closed && !state.recovering && (noted || state.breaker.open().is_some()) {
+        let telling = noted && state.breaker.is_healthy();
+        if !state.closed && !state.recovering && (noted || state.breaker.reason().is_some()) {
             state.recovering = true;
             return Next::Recover;
         }
-        if state.breaker.open().is_some() {
+        if state.breaker.reason().is_some() {
             self.denied.drop_counts();
         }
         let due = |most| {
@@ -223,9 +223,9 @@ impl<K: Sink> Lane<K> {
     pub(super) fn flush(&self, told: &Arc<Told<K>>, now: Instant) -> bool {
         let mut state = self.lock();
         self.denied.sweep(now);
-        let telling = self.is_noted() && state.breaker.is_well();
+        let telling = self.is_noted() && state.breaker.is_healthy();
         let busy = self.denied.is_due() || state.queues.is_counting() || telling;
-        if state.ended || state.breaker.open().is_some() || !busy {
+        if state.ended || state.breaker.reason().is_some() || !busy {
             return false;
         }
         let before = state.queues.tell(Arc::clone(told), now + self.timeout);

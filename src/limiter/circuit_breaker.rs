@@ -14,22 +14,22 @@ use super::meter::BreakerState;
 use crate::store::StoreError;
 
 /// As many failures in a row open it: one may be a broken connection and two the one that replaced it.
-const IN_A_ROW: u32 = 3;
+const CONSECUTIVE_FAILURES: u32 = 3;
 
 /// Half of the batches of the last 5 to 10 s open it, if these are at least so many, and they did not all fail at the same
 /// moment.
-const FAILURES: u32 = 10;
-const MOMENTS: u32 = 3;
-const PERIOD: Duration = Duration::from_secs(5);
+const MIN_FAILURES: u32 = 10;
+const MIN_MOMENTS: u32 = 3;
+const WINDOW: Duration = Duration::from_secs(5);
 
 /// An answer that comes this long after the deadline was not late: this process, or its machine, was stopped. A busy machine
 /// delays a timer by some 10 ms.
-const FROZEN: Duration = Duration::from_millis(500);
+const SUSPENDED: Duration = Duration::from_millis(500);
 
 /// The bounds of the wait between two probes. It grows by half from one to the next, while nothing answers: then a new
 /// connection tells sooner. A store that answers and does not decide is asked about once a second: nothing else can tell.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+const MIN_PROBE_DELAY: Duration = Duration::from_secs(1);
+const MAX_PROBE_DELAY: Duration = Duration::from_secs(30);
 
 /// The breaker of one store, as one limiter sees it.
 #[derive(Debug)]
@@ -37,22 +37,22 @@ pub struct Breaker {
     deadline: Duration,
     /// Why it is open, while it is.
     open: Option<StoreError>,
-    in_a_row: u32,
+    consecutive_failures: u32,
     /// When the last failure was seen that counted in the row.
     failed_at: Option<Instant>,
     answered_at: Option<Instant>,
     period: Option<Instant>,
-    recent: [Tally; 2],
+    recent: [FailureWindow; 2],
     probes: u32,
     /// No probe has been sent since it was held.
-    held: bool,
+    forced: bool,
     /// A probe is under way, or what follows it.
     half_open: bool,
 }
 
 /// What became of the batches of one period.
 #[derive(Debug, Clone, Copy, Default)]
-struct Tally {
+struct FailureWindow {
     answered: u32,
     failed: u32,
     /// When they failed: what was under way together fails at one moment.
@@ -65,19 +65,19 @@ impl Breaker {
         Self {
             deadline,
             open: None,
-            in_a_row: 0,
+            consecutive_failures: 0,
             failed_at: None,
             answered_at: None,
             period: None,
-            recent: [Tally::default(); 2],
+            recent: [FailureWindow::default(); 2],
             probes: 0,
-            held: false,
+            forced: false,
             half_open: false,
         }
     }
 
     /// Why no request may be sent; `None`: it is closed.
-    pub fn open(&self) -> Option<&StoreError> {
+    pub fn reason(&self) -> Option<&StoreError> {
         self.open.as_ref()
     }
 
@@ -91,9 +91,9 @@ impl Breaker {
     }
 
     /// Opens it: nothing may be sent, because of `error`, before a first probe, which need not wait.
-    pub fn hold(&mut self, error: StoreError) {
+    pub fn force_open(&mut self, error: StoreError) {
         self.open = Some(error);
-        self.held = true;
+        self.forced = true;
     }
 
     /// Whether a probe is under way.
@@ -102,43 +102,43 @@ impl Breaker {
     }
 
     /// Whether the store answered what it was asked last.
-    pub fn is_well(&self) -> bool {
-        self.open.is_none() && self.in_a_row == 0
+    pub fn is_healthy(&self) -> bool {
+        self.open.is_none() && self.consecutive_failures == 0
     }
 
     /// The store has answered a batch.
-    pub fn answered(&mut self, now: Instant) {
-        self.in_a_row = 0;
+    pub fn on_success(&mut self, now: Instant) {
+        self.consecutive_failures = 0;
         self.answered_at = Some(now);
-        self.tally(now).answered += 1;
+        self.current_window(now).answered += 1;
     }
 
     /// Whether a batch that was sent at `sent` and has not been answered has had a fair chance. One that has waited here for
     /// long has little left of its deadline, and says little of the store; unless that has not answered anybody for long.
-    pub fn is_telling(&self, sent: Instant, now: Instant) -> bool {
+    pub fn counts_as_failure(&self, sent: Instant, now: Instant) -> bool {
         let share = self.deadline / 2;
         let long = |since: Instant| now.saturating_duration_since(since) >= share;
         long(sent) || self.answered_at.is_some_and(long)
     }
 
     /// A batch that was sent at `sent` has failed. Returns whether that opens the breaker.
-    pub fn failed(&mut self, sent: Instant, now: Instant, error: &StoreError) -> bool {
+    pub fn on_error(&mut self, sent: Instant, now: Instant, error: &StoreError) -> bool {
         if self.open.is_some() {
             return false;
         }
-        if now.duration_since(sent) >= self.deadline + FROZEN {
+        if now.duration_since(sent) >= self.deadline + SUSPENDED {
             return false;
         }
         // What was under way together fails together: that is one failure in the row, and not one for each.
         let new = self.failed_at.is_none_or(|failed_at| sent >= failed_at);
         if new {
             self.failed_at = Some(now);
-            self.in_a_row += 1;
+            self.consecutive_failures += 1;
         }
-        let tally = self.tally(now);
+        let tally = self.current_window(now);
         tally.failed += 1;
         tally.moments += u32::from(new);
-        if self.in_a_row >= IN_A_ROW || self.fails_often() {
+        if self.consecutive_failures >= CONSECUTIVE_FAILURES || self.fails_often() {
             self.open = Some(error.clone());
             self.half_open = false;
             self.probes = 0;
@@ -148,10 +148,10 @@ impl Breaker {
     }
 
     /// It is still away, and this is why now.
-    pub fn still_open(&mut self, error: StoreError) {
+    pub fn on_probe_failure(&mut self, error: StoreError) {
         self.half_open = false;
         if error.is_an_answer() {
-            self.encouraged();
+            self.reset_backoff();
         }
         if self.open.is_some() {
             self.open = Some(error);
@@ -159,19 +159,19 @@ impl Breaker {
     }
 
     /// There is a new sign of the store: the waits begin anew.
-    pub fn encouraged(&mut self) {
+    pub fn reset_backoff(&mut self) {
         self.probes = 0;
     }
 
     /// How long to wait for the next probe, with `chance` from 0 to 1.
-    pub fn wait(&mut self, chance: f64) -> Duration {
-        if std::mem::take(&mut self.held) {
+    pub fn probe_delay(&mut self, chance: f64) -> Duration {
+        if std::mem::take(&mut self.forced) {
             return Duration::ZERO;
         }
-        let grown = FIRST_WAIT.mul_f64(1.5_f64.powi(self.probes.min(20) as i32 + 1));
+        let grown = MIN_PROBE_DELAY.mul_f64(1.5_f64.powi(self.probes.min(20) as i32 + 1));
         self.probes = self.probes.saturating_add(1);
-        let spread = grown.min(LONGEST_WAIT) - FIRST_WAIT;
-        FIRST_WAIT + spread.mul_f64(chance)
+        let spread = grown.min(MAX_PROBE_DELAY) - MIN_PROBE_DELAY;
+        MIN_PROBE_DELAY + spread.mul_f64(chance)
     }
 
     /// The store decides again. What was counted before says nothing of it.
@@ -184,20 +184,20 @@ impl Breaker {
     fn fails_often(&self) -> bool {
         let [a, b] = self.recent;
         let (answered, failed) = (a.answered + b.answered, a.failed + b.failed);
-        failed >= FAILURES && failed >= answered && a.moments + b.moments >= MOMENTS
+        failed >= MIN_FAILURES && failed >= answered && a.moments + b.moments >= MIN_MOMENTS
     }
 
     /// What is counted at `now`.
-    fn tally(&mut self, now: Instant) -> &mut Tally {
+    fn current_window(&mut self, now: Instant) -> &mut FailureWindow {
         let begun = *self.period.get_or_insert(now);
-        let periods = now.duration_since(begun).as_secs() / PERIOD.as_secs();
+        let periods = now.duration_since(begun).as_secs() / WINDOW.as_secs();
         if periods > 0 {
             let last = if periods == 1 {
                 self.recent[0]
             } else {
-                Tally::default()
+                FailureWindow::default()
             };
-            self.recent = [Tally::default(), last];
+            self.recent = [FailureWindow::default(), last];
             self.period = Some(now);
         }
         &mut self.recent[0]

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use self::denial::{Asking, Denial, Waiting};
+use self::denial::{Denial, Refresh, Waiting};
 use self::state::{State, find, take_denials};
 use super::Pending;
 use crate::quota::{AnomalyRule, Count, Decision, Id, Outcome, Verdict};
@@ -45,20 +45,20 @@ const MAX_WAITING: usize = 1 << 20;
 pub(super) const SWEEP: Duration = Duration::from_millis(500);
 
 /// Denials of one limiter.
-pub(super) struct Denied<T> {
+pub(super) struct DenyCache<T> {
     max_age: Duration,
     rule: Option<AnomalyRule>,
     state: Mutex<State<T>>,
 }
 
 /// What is known about a request without asking.
-pub(super) enum Known<T> {
+pub(super) enum Lookup<T> {
     /// It is denied.
-    Denial(Pending<T>, Decision),
+    Hit(Pending<T>, Decision),
     /// Nothing: it is to be asked. These denials, answered from here, are to be counted first.
-    Nothing(Pending<T>, Vec<(Request, T)>),
+    Miss(Pending<T>, Vec<(Request, T)>),
     /// Nothing, and another asks: it waits here, to be released by what the store answers.
-    Waits,
+    Queued,
 }
 
 /// Requests that have waited.
@@ -71,7 +71,7 @@ pub(super) struct Released<T> {
 
 /// A batch that has been answered: when it was sent, and when the answer came.
 #[derive(Clone, Copy)]
-pub(super) struct Answered {
+pub(super) struct BatchTimes {
     pub(super) sent: Sent,
     pub(super) received: Instant,
 }
@@ -83,7 +83,7 @@ pub(super) struct Sent {
     epoch: u64,
 }
 
-impl<T: Clone> Denied<T> {
+impl<T: Clone> DenyCache<T> {
     /// Remembers a denial for `max_age` at most; zero: never.
     pub(super) fn new(max_age: Duration, rule: Option<AnomalyRule>) -> Self {
         Self {
@@ -96,62 +96,62 @@ impl<T: Clone> Denied<T> {
                 uncounted: VecDeque::new(),
                 due: 0,
                 epoch: 0,
-                outdated: None,
+                invalid_until: None,
             }),
         }
     }
 
     /// Looks a request up, which is made now. One that is denied here is counted.
-    pub(super) fn look(&self, mut pending: Pending<T>, now: Instant) -> Known<T> {
+    pub(super) fn get(&self, mut pending: Pending<T>, now: Instant) -> Lookup<T> {
         let mut state = self.lock();
         let state = &mut *state;
         let request = &mut pending.request;
         match request.op {
             Op::Check | Op::Limit => {}
-            Op::Reset | Op::Status | Op::Denied(_) => return Known::Nothing(pending, Vec::new()),
+            Op::Reset | Op::Status | Op::Denied(_) => return Lookup::Miss(pending, Vec::new()),
         }
         let Some(entries) = state.entries.get_mut(&request.id) else {
-            return Known::Nothing(pending, Vec::new());
+            return Lookup::Miss(pending, Vec::new());
         };
         let Some(entry) = find(entries, request.limit) else {
             let counts = take_denials(entries, &request.id);
-            return Known::Nothing(pending, counts);
+            return Lookup::Miss(pending, counts);
         };
         if let Some(decision) = entry.answer(now, now) {
-            if entry.denials > 0 && !std::mem::replace(&mut entry.listed, true) {
+            if entry.denials > 0 && !std::mem::replace(&mut entry.queued, true) {
                 let listed = (request.id.clone(), request.limit);
                 state.uncounted.push_back(listed);
             }
-            return Known::Denial(pending, decision);
+            return Lookup::Hit(pending, decision);
         }
-        let asking = entry.asking.get_or_insert_with(|| Asking::begin(now));
-        if asking.admits() {
+        let asking = entry.refresh.get_or_insert_with(|| Refresh::begin(now));
+        if asking.try_ask() {
             // An admission says how many others may ask.
             request.op = Op::Limit;
             let counts = take_denials(entries, &request.id);
-            return Known::Nothing(pending, counts);
+            return Lookup::Miss(pending, counts);
         }
         if state.waiting >= MAX_WAITING {
-            return Known::Nothing(pending, Vec::new());
+            return Lookup::Miss(pending, Vec::new());
         }
         state.waiting += 1;
         let since = now;
         asking.waiting.push_back(Waiting { since, pending });
-        Known::Waits
+        Lookup::Queued
     }
 
     /// Forgets an id: it is being reset. Returns what has waited, to be asked.
-    pub(super) fn forget(&self, id: &Id) -> Vec<Pending<T>> {
-        self.lock().forget(id)
+    pub(super) fn invalidate(&self, id: &Id) -> Vec<Pending<T>> {
+        self.lock().remove(id)
     }
 
     /// These requests were not asked. Returns what has waited for their answers.
-    pub(super) fn given_up<'a>(
+    pub(super) fn on_unsent<'a>(
         &self,
         requests: impl Iterator<Item = &'a Request>,
     ) -> Vec<Pending<T>> {
         let mut state = self.lock();
-        let released = requests.flat_map(|request| state.unanswered(request));
+        let released = requests.flat_map(|request| state.on_unanswered(request));
         released.collect()
     }
 
@@ -160,7 +160,7 @@ impl<T: Clone> Denied<T> {
         let mut state = self.lock();
         state.waiting = 0;
         let asking = state.entries.values_mut().flatten();
-        let asking = asking.filter_map(|entry| entry.asking.take());
+        let asking = asking.filter_map(|entry| entry.refresh.take());
         let waiting = asking.flat_map(|asking| asking.waiting);
         waiting.map(|waiting| waiting.pending).collect()
     }
@@ -180,9 +180,9 @@ impl<T: Clone> Denied<T> {
 
     /// Remembers what a batch has been answered. No outcome: nobody knows whether it was done. Returns whether there is
     /// something to sweep, and what has waited for these answers.
-    pub(super) fn learn<'a>(
+    pub(super) fn insert<'a>(
         &self,
-        batch: Answered,
+        batch: BatchTimes,
         answered: impl Iterator<Item = (&'a Request, &'a T, Option<Outcome>)>,
     ) -> (bool, Released<T>)
     where
@@ -196,35 +196,35 @@ impl<T: Clone> Denied<T> {
         for (request, ticket, outcome) in answered {
             let (Op::Check | Op::Limit) = request.op else {
                 if request.op == Op::Reset {
-                    released.ask.extend(state.forget(&request.id));
+                    released.ask.extend(state.remove(&request.id));
                 }
                 continue;
             };
             let Some(outcome) = outcome else {
-                released.ask.extend(state.unanswered(request));
+                released.ask.extend(state.on_unanswered(request));
                 continue;
             };
             let Some(denial) = self.denial(batch, outcome) else {
                 let remaining = outcome.decision.remaining as usize;
-                state.admitted(batch.sent.at, request, remaining, &mut released);
+                state.on_admission(batch.sent.at, request, remaining, &mut released);
                 continue;
             };
             if batch.sent.epoch != state.epoch {
-                state.outdated = Some(batch.received);
+                state.invalid_until = Some(batch.received);
             }
-            if state.outdated.is_none_or(|at| batch.sent.at > at) {
-                state.remember(request, denial, ticket, batch, &mut released);
+            if state.invalid_until.is_none_or(|at| batch.sent.at > at) {
+                state.insert(request, denial, ticket, batch, &mut released);
             } else {
                 state.expire_if_earlier(request, &denial, batch.received);
                 // One after the other they would be late: resets may come faster than answers.
-                released.ask.extend(state.unanswered(request));
+                released.ask.extend(state.on_unanswered(request));
             }
         }
         (!state.entries.is_empty(), released)
     }
 
     /// What there is to remember of an answer.
-    fn denial(&self, batch: Answered, outcome: Outcome) -> Option<Denial> {
+    fn denial(&self, batch: BatchTimes, outcome: Outcome) -> Option<Denial> {
         let Verdict::Denied { retry_after } = outcome.decision.verdict else {
             return None;
         };
@@ -244,7 +244,7 @@ impl<T: Clone> Denied<T> {
             reset_at: batch
                 .received
                 .checked_add(Duration::from_millis(outcome.decision.reset_after))?,
-            left,
+            remaining_uses: left,
         })
     }
 
@@ -265,7 +265,7 @@ impl<T: Clone> Denied<T> {
     }
 
     /// Answers no more from what it holds: the store has heard of more admissions, and the promises may be too early.
-    pub(super) fn doubt(&self, now: Instant) {
+    pub(super) fn invalidate_all(&self, now: Instant) {
         let mut state = self.lock();
         // What is under way may have been denied before, and be answered after.
         state.epoch += 1;
@@ -286,7 +286,7 @@ impl<T: Clone> Denied<T> {
             };
             let entries = state.entries.get_mut(&id);
             if let Some(entry) = entries.and_then(|entries| find(entries, limit)) {
-                entry.listed = false;
+                entry.queued = false;
                 counts.extend(entry.take_denials(&id));
             }
         }
@@ -326,7 +326,7 @@ mod tests {
     use crate::quota::{Id, Limit, Window};
 
     /// A check of an id, and the answer that there is a slot in so many ms.
-    fn learn(denied: &Denied<u32>, sent: Sent, wait: u64) {
+    fn learn(denied: &DenyCache<u32>, sent: Sent, wait: u64) {
         let request = check();
         let outcome = Outcome {
             count: Count::Below(NonZeroU32::MIN.saturating_add(9)),
@@ -339,11 +339,11 @@ mod tests {
                 reset_after: wait,
             })
         };
-        let batch = Answered {
+        let batch = BatchTimes {
             sent,
             received: Instant::now(),
         };
-        denied.learn(batch, [(&request, &0, Some(outcome))].into_iter());
+        denied.insert(batch, [(&request, &0, Some(outcome))].into_iter());
     }
 
     fn check() -> Request {
@@ -362,17 +362,17 @@ mod tests {
         }
     }
 
-    fn promised(denied: &Denied<u32>) -> Option<u64> {
-        match denied.look(pending(), Instant::now()) {
-            Known::Denial(_, decision) => Some(decision.retry_after_ms()),
-            Known::Nothing(..) => None,
-            Known::Waits => panic!("another asks"),
+    fn promised(denied: &DenyCache<u32>) -> Option<u64> {
+        match denied.get(pending(), Instant::now()) {
+            Lookup::Hit(_, decision) => Some(decision.retry_after_ms()),
+            Lookup::Miss(..) => None,
+            Lookup::Queued => panic!("another asks"),
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_promised_moment_does_not_move_earlier_whatever_is_answered_last() {
-        let denied = Denied::new(Duration::from_secs(1), None);
+        let denied = DenyCache::new(Duration::from_secs(1), None);
         let (first, second) = (denied.sent(), denied.sent());
         learn(&denied, second, 900);
         assert_eq!(promised(&denied), Some(900));
@@ -389,9 +389,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nothing_earlier_is_promised_after_a_denial_from_before_a_replay() {
         for old_is_first in [false, true] {
-            let denied = Denied::new(Duration::from_secs(1), None);
+            let denied = DenyCache::new(Duration::from_secs(1), None);
             let old = denied.sent();
-            denied.doubt(Instant::now());
+            denied.invalidate_all(Instant::now());
             pass().await;
             let new = denied.sent();
             pass().await;
@@ -413,18 +413,18 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_was_answered_before_a_doubt_is_counted() {
         let window = Window::new(1000).expect("a window");
-        let denied = Denied::new(
+        let denied = DenyCache::new(
             Duration::from_secs(1),
             AnomalyRule::new(2.0, window, window).ok(),
         );
         let old = denied.sent();
-        denied.doubt(Instant::now());
+        denied.invalidate_all(Instant::now());
         pass().await;
         learn(&denied, denied.sent(), 300);
         assert_eq!(promised(&denied), Some(300));
         assert_eq!(promised(&denied), Some(300));
         learn(&denied, old, 900);
-        let Known::Nothing(_, counts) = denied.look(pending(), Instant::now()) else {
+        let Lookup::Miss(_, counts) = denied.get(pending(), Instant::now()) else {
             panic!("it is denied without a question");
         };
         assert_eq!(counts.len(), 1);

@@ -19,7 +19,7 @@ pub(super) struct Denial {
     /// When that is, by the clock of this process.
     pub(super) reset_at: Instant,
     /// How many more may be answered from here. `None`: any number, and they are not counted.
-    pub(super) left: Option<u32>,
+    pub(super) remaining_uses: Option<u32>,
 }
 
 impl Denial {
@@ -48,19 +48,19 @@ pub(super) struct Entry<T> {
     /// Answered from here and not sent to be counted yet.
     pub(super) denials: u32,
     /// Whether it is in the list of those to be counted.
-    pub(super) listed: bool,
+    pub(super) queued: bool,
     pub(super) ticket: T,
     /// The store is being asked, since the denial may no longer be repeated.
-    pub(super) asking: Option<Asking<T>>,
+    pub(super) refresh: Option<Refresh<T>>,
 }
 
 /// Requests that ask the store, and others that wait for their answer.
-pub(super) struct Asking<T> {
+pub(super) struct Refresh<T> {
     /// An answer to a batch sent before then is of an earlier request.
     pub(super) since: Instant,
     /// How many ask, and how many may.
     pub(super) asked: usize,
-    pub(super) room: usize,
+    pub(super) allowed: usize,
     pub(super) waiting: VecDeque<Waiting<T>>,
 }
 
@@ -70,20 +70,20 @@ pub(super) struct Waiting<T> {
     pub(super) pending: Pending<T>,
 }
 
-impl<T> Asking<T> {
+impl<T> Refresh<T> {
     /// One may ask.
     pub(super) fn begin(now: Instant) -> Self {
         Self {
             since: now,
             asked: 0,
-            room: 1,
+            allowed: 1,
             waiting: VecDeque::new(),
         }
     }
 
     /// Whether one more may ask. It then counts as asking.
-    pub(super) fn admits(&mut self) -> bool {
-        let admits = self.asked < self.room;
+    pub(super) fn try_ask(&mut self) -> bool {
+        let admits = self.asked < self.allowed;
         self.asked += usize::from(admits);
         admits
     }
@@ -95,7 +95,7 @@ impl<T: Clone> Entry<T> {
         if asked >= self.denial.until {
             return None;
         }
-        if let Some(left) = &mut self.denial.left {
+        if let Some(left) = &mut self.denial.remaining_uses {
             *left = left.checked_sub(1)?;
             self.denials = self.denials.saturating_add(1);
         }
@@ -115,13 +115,13 @@ impl<T: Clone> Entry<T> {
 
     /// How many requests wait.
     pub(super) fn waiting(&self) -> usize {
-        self.asking
+        self.refresh
             .as_ref()
             .map_or(0, |asking| asking.waiting.len())
     }
 
     /// Whether there is something in it that is still needed.
     pub(super) fn is_live(&self, now: Instant) -> bool {
-        self.listed || self.asking.is_some() || now < self.denial.until
+        self.queued || self.refresh.is_some() || now < self.denial.until
     }
 }

@@ -55,15 +55,15 @@ pub struct Answer {
 }
 
 /// Where the answers of a batch go. Called on the runtime's threads; must not block.
-pub trait Sink: Send + Sync + 'static {
+pub trait CompletionSink: Send + Sync + 'static {
     /// What tells the asker's requests apart.
-    type Ticket: Clone + Send + 'static;
+    type RequestId: Clone + Send + 'static;
 
     /// Takes the answers of one batch.
-    fn deliver(&self, answers: Vec<Delivery<'_, Self::Ticket>>);
+    fn complete(&self, answers: Vec<Completion<'_, Self::RequestId>>);
 
     /// A flush is over.
-    fn counted(&self, ticket: Self::Ticket);
+    fn flushed(&self, ticket: Self::RequestId);
 
     /// The store has gone away for the limiter, or is back.
     fn store_changed(&self, change: StoreChange) {
@@ -72,4 +72,4 @@ pub trait Sink: Send + Sync + 'static {
 }
 
 /// One request with its answer, or the reason there is none.
-pub type Delivery<'a, T> = (&'a Request, T, Result<Answer, StoreError>);
+pub type Completion<'a, T> = (&'a Request, T, Result<Answer, StoreError>);

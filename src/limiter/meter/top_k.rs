@@ -15,22 +15,22 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::quota::{Id, Limit, Window};
 
 /// The most ids it holds.
-pub const MAX_ASKERS: usize = 256;
+pub const MAX_ENTRIES: usize = 256;
 
 /// Requests that are looked at in any case in one turn, and telling ones besides. A look takes up to a microsecond, for an id
 /// that is not in the list: so many are half a hundredth of one core. Samples come on top.
-const FULL: u32 = 256;
-const FULL_OF_TELLING: u32 = 4096;
+const UNSAMPLED: u32 = 256;
+const UNSAMPLED_NEAR_LIMIT: u32 = 4096;
 
 /// How long a turn is.
-pub const TURN_SECONDS: u64 = 1;
+pub const TICK_SECONDS: u64 = 1;
 
 /// The turn that never comes.
-const NO_TURN: u64 = u64::MAX;
+const NO_TICK: u64 = u64::MAX;
 
 /// One who asks often.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Asker<T> {
+pub struct Entry<T> {
     /// Who.
     pub id: Id,
     /// The limit of the request that was looked at last.
@@ -46,7 +46,7 @@ pub struct Asker<T> {
 
 /// One request, as it is looked at.
 #[derive(Debug, Clone, Copy)]
-pub struct Look<'a, T> {
+pub struct Sample<'a, T> {
     /// Who asks.
     pub id: &'a Id,
     /// For what limit.
@@ -56,17 +56,17 @@ pub struct Look<'a, T> {
     /// How much of the limit is used, where the answer says so.
     pub used: Option<u32>,
     /// It says that the id is near its quota: not to be missed in a crowd that is not.
-    pub telling: bool,
+    pub near_limit: bool,
     /// In a crowd one in two to this power is looked at.
     pub one_in_bits: u32,
 }
 
 /// The ids of one limiter that ask most.
 #[derive(Debug)]
-pub struct Top<T> {
+pub struct TopK<T> {
     /// The turn in which there is a crowd, and one of telling requests.
-    crowded: AtomicU64,
-    crowded_by_telling: AtomicU64,
+    sampled: AtomicU64,
+    sampled_near_limit: AtomicU64,
     /// Turns after which counts are halved.
     half_life: u64,
     state: Mutex<State<T>>,
@@ -74,40 +74,40 @@ pub struct Top<T> {
 
 #[derive(Debug)]
 struct State<T> {
-    askers: Vec<Asker<T>>,
-    places: HashMap<Id, usize>,
-    turn: Option<u64>,
-    looked_at: u32,
-    telling: u32,
+    entries: Vec<Entry<T>>,
+    indices: HashMap<Id, usize>,
+    tick: Option<u64>,
+    sampled: u32,
+    near_limit: u32,
     halved: u64,
 }
 
-impl<T: Clone> Top<T> {
+impl<T: Clone> TopK<T> {
     /// Of a limiter with this window.
     pub fn new(window: Window) -> Self {
         Self {
-            crowded: AtomicU64::new(NO_TURN),
-            crowded_by_telling: AtomicU64::new(NO_TURN),
-            half_life: (window.ms() / 2000 / TURN_SECONDS).max(1),
+            sampled: AtomicU64::new(NO_TICK),
+            sampled_near_limit: AtomicU64::new(NO_TICK),
+            half_life: (window.ms() / 2000 / TICK_SECONDS).max(1),
             state: Mutex::new(State::default()),
         }
     }
 
     /// Somebody asks in that turn. Turns count from anywhere, and on; `number` is another for each request.
-    pub fn note(&self, look: &Look<'_, T>, turn: u64, number: u64) {
-        let crowd = match look.telling {
-            true => &self.crowded_by_telling,
-            false => &self.crowded,
+    pub fn update(&self, look: &Sample<'_, T>, turn: u64, number: u64) {
+        let crowd = match look.near_limit {
+            true => &self.sampled_near_limit,
+            false => &self.sampled,
         };
         let crowded = crowd.load(Ordering::Relaxed) == turn;
-        if crowded && !is_chosen(number, look.one_in_bits) {
+        if crowded && !is_sampled(number, look.one_in_bits) {
             return;
         }
         let mut state = self.lock();
-        if state.turn != Some(turn) {
+        if state.tick != Some(turn) {
             state.begin(turn, self.half_life);
         }
-        if state.fills(look.telling) {
+        if state.reaches_bound(look.near_limit) {
             crowd.store(turn, Ordering::Relaxed);
         }
         state.count(look, if crowded { 1 << look.one_in_bits } else { 1 });
@@ -116,14 +116,14 @@ impl<T: Clone> Top<T> {
     /// Forgets everybody.
     pub fn clear(&self) {
         *self.lock() = State::default();
-        for crowd in [&self.crowded, &self.crowded_by_telling] {
-            crowd.store(NO_TURN, Ordering::Relaxed);
+        for crowd in [&self.sampled, &self.sampled_near_limit] {
+            crowd.store(NO_TICK, Ordering::Relaxed);
         }
     }
 
     /// Up to `count` of them, first who has asked most for the limit.
-    pub fn read(&self, count: usize) -> Vec<Asker<T>> {
-        let mut askers = self.lock().askers.clone();
+    pub fn top(&self, count: usize) -> Vec<Entry<T>> {
+        let mut askers = self.lock().entries.clone();
         askers.sort_by(|a, b| b.share.total_cmp(&a.share));
         askers.truncate(count);
         askers
@@ -138,18 +138,18 @@ impl<T: Clone> Top<T> {
 /// Chooses one in two to the power of `bits`: not each so many-th, for who asks in turns with others would be missed, but by
 /// the multiples of the golden ratio, which are spread evenly, whatever the step (Knuth, "The Art of Computer Programming",
 /// vol. 3, 6.4).
-fn is_chosen(number: u64, bits: u32) -> bool {
+fn is_sampled(number: u64, bits: u32) -> bool {
     number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - bits) == 0
 }
 
 impl<T> Default for State<T> {
     fn default() -> Self {
         Self {
-            askers: Vec::new(),
-            places: HashMap::new(),
-            turn: None,
-            looked_at: 0,
-            telling: 0,
+            entries: Vec::new(),
+            indices: HashMap::new(),
+            tick: None,
+            sampled: 0,
+            near_limit: 0,
             halved: 0,
         }
     }
@@ -157,10 +157,10 @@ impl<T> Default for State<T> {
 
 impl<T: Clone> State<T> {
     fn begin(&mut self, turn: u64, half_life: u64) {
-        if self.turn.replace(turn).is_none() {
+        if self.tick.replace(turn).is_none() {
             self.halved = turn;
         }
-        (self.looked_at, self.telling) = (0, 0);
+        (self.sampled, self.near_limit) = (0, 0);
         let halvings = turn.saturating_sub(self.halved) / half_life;
         if halvings == 0 {
             return;
@@ -168,31 +168,31 @@ impl<T: Clone> State<T> {
         self.halved += halvings * half_life;
         // After so many nothing is left of any count.
         let halvings = halvings.min(64) as i32;
-        for asker in &mut self.askers {
+        for asker in &mut self.entries {
             asker.requests = asker.requests.checked_shr(halvings as u32).unwrap_or(0);
             asker.share *= 0.5_f64.powi(halvings);
         }
-        self.askers.retain(|asker| asker.requests > 0);
-        let places = self.askers.iter().enumerate();
-        self.places = places.map(|(n, asker)| (asker.id.clone(), n)).collect();
+        self.entries.retain(|asker| asker.requests > 0);
+        let places = self.entries.iter().enumerate();
+        self.indices = places.map(|(n, asker)| (asker.id.clone(), n)).collect();
     }
 
     /// One more is looked at in this turn. Whether it is the last of its kind that is looked at in any case.
-    fn fills(&mut self, telling: bool) -> bool {
+    fn reaches_bound(&mut self, telling: bool) -> bool {
         let (seen, full) = match telling {
-            true => (&mut self.telling, FULL_OF_TELLING),
-            false => (&mut self.looked_at, FULL),
+            true => (&mut self.near_limit, UNSAMPLED_NEAR_LIMIT),
+            false => (&mut self.sampled, UNSAMPLED),
         };
         *seen += 1;
         *seen == full
     }
 
-    fn count(&mut self, look: &Look<'_, T>, weight: u32) {
-        let place = match self.places.get(look.id) {
+    fn count(&mut self, look: &Sample<'_, T>, weight: u32) {
+        let place = match self.indices.get(look.id) {
             Some(&place) => place,
             None => self.enter(look),
         };
-        let asker = &mut self.askers[place];
+        let asker = &mut self.entries[place];
         asker.limit = look.limit;
         asker.ticket = look.ticket.clone();
         asker.requests += u64::from(weight);
@@ -202,29 +202,29 @@ impl<T: Clone> State<T> {
     }
 
     /// The place of a newcomer, where nothing is counted yet.
-    fn enter(&mut self, look: &Look<'_, T>) -> usize {
-        let mut asker = Asker {
+    fn enter(&mut self, look: &Sample<'_, T>) -> usize {
+        let mut asker = Entry {
             id: look.id.clone(),
             limit: look.limit,
             ticket: look.ticket.clone(),
             requests: 0,
             share: 0.0,
         };
-        let shares = self.askers.iter().map(|asker| asker.share).enumerate();
+        let shares = self.entries.iter().map(|asker| asker.share).enumerate();
         let least = shares.min_by(|(_, a), (_, b)| a.total_cmp(b));
         let place = match least {
-            Some((place, share)) if self.askers.len() >= MAX_ASKERS => {
+            Some((place, share)) if self.entries.len() >= MAX_ENTRIES => {
                 asker.share = share;
-                let gone = std::mem::replace(&mut self.askers[place], asker);
-                self.places.remove(&gone.id);
+                let gone = std::mem::replace(&mut self.entries[place], asker);
+                self.indices.remove(&gone.id);
                 place
             }
             _ => {
-                self.askers.push(asker);
-                self.askers.len() - 1
+                self.entries.push(asker);
+                self.entries.len() - 1
             }
         };
-        self.places.insert(look.id.clone(), place);
+        self.indices.insert(look.id.clone(), place);
         place
     }
 }

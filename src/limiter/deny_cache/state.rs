@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use tokio::time::Instant;
 
 use super::denial::{Denial, Entry, Waiting};
-use super::{Answered, MAX_ENTRIES, Released};
+use super::{BatchTimes, MAX_ENTRIES, Released};
 use crate::limiter::Pending;
 use crate::quota::{Id, Limit};
 use crate::store::{Op, Request};
@@ -26,7 +26,7 @@ pub(super) struct State<T> {
     /// rare, and what is under way meanwhile is only asked once more.
     pub(super) epoch: u64,
     /// When the last denial from before one has come. What was in flight then may have been decided before it.
-    pub(super) outdated: Option<Instant>,
+    pub(super) invalid_until: Option<Instant>,
 }
 
 impl<T: Clone> State<T> {
@@ -34,11 +34,11 @@ impl<T: Clone> State<T> {
         find(self.entries.get_mut(&request.id)?, request.limit)
     }
 
-    pub(super) fn forget(&mut self, id: &Id) -> Vec<Pending<T>> {
+    pub(super) fn remove(&mut self, id: &Id) -> Vec<Pending<T>> {
         self.epoch += 1;
         let entries = self.entries.remove(id).unwrap_or_default();
         self.count -= entries.len();
-        let asking = entries.into_iter().filter_map(|entry| entry.asking);
+        let asking = entries.into_iter().filter_map(|entry| entry.refresh);
         let waiting = asking.flat_map(|asking| asking.waiting);
         let released: Vec<_> = waiting.map(|waiting| waiting.pending).collect();
         self.waiting -= released.len();
@@ -56,17 +56,17 @@ impl<T: Clone> State<T> {
 
     /// A denial takes the place of the one before, also where it cannot be repeated: the moment that the one before promises
     /// may be too early by now. It answers what waits.
-    pub(super) fn remember(
+    pub(super) fn insert(
         &mut self,
         request: &Request,
         mut denial: Denial,
         ticket: &T,
-        batch: Answered,
+        batch: BatchTimes,
         released: &mut Released<T>,
     ) {
         let now = batch.received;
         if let Some(known) = self.entry(request) {
-            match &mut denial.left {
+            match &mut denial.remaining_uses {
                 // The store has not heard of these yet.
                 Some(left) => *left = left.saturating_sub(known.denials),
                 None => known.denials = 0,
@@ -75,7 +75,7 @@ impl<T: Clone> State<T> {
             if now < known.denial.until {
                 denial.promised = denial.promised.max(known.denial.promised);
                 // What is not counted is so only until its own end.
-                if denial.left.is_some() == known.denial.left.is_some() {
+                if denial.remaining_uses.is_some() == known.denial.remaining_uses.is_some() {
                     denial.until = denial.until.max(known.denial.until);
                 }
             }
@@ -89,9 +89,9 @@ impl<T: Clone> State<T> {
                 limit: request.limit,
                 denial,
                 denials: 0,
-                listed: false,
+                queued: false,
                 ticket: ticket.clone(),
-                asking: None,
+                refresh: None,
             });
         }
     }
@@ -99,7 +99,7 @@ impl<T: Clone> State<T> {
     /// Answers those that wait, as if the denial had been known when they asked. One of the others asks, if there are any.
     pub(super) fn answer_waiting(
         &mut self,
-        batch: Answered,
+        batch: BatchTimes,
         request: &Request,
         released: &mut Released<T>,
     ) {
@@ -107,7 +107,7 @@ impl<T: Clone> State<T> {
         let Some(entry) = self.entry(request) else {
             return;
         };
-        let Some(mut asking) = entry.asking.take() else {
+        let Some(mut asking) = entry.refresh.take() else {
             return;
         };
         let before = asking.waiting.len();
@@ -119,16 +119,16 @@ impl<T: Clone> State<T> {
             asking.waiting.push_front(Waiting { since, pending });
             break;
         }
-        let listed = entry.denials > 0 && !std::mem::replace(&mut entry.listed, true);
+        let listed = entry.denials > 0 && !std::mem::replace(&mut entry.queued, true);
         let left = asking.waiting.len();
         if batch.sent.at < asking.since {
             // The request that asks has not been answered yet.
-            entry.asking = Some(asking);
+            entry.refresh = Some(asking);
         } else if left > 0 {
             asking.asked = 0;
-            asking.room = 1;
+            asking.allowed = 1;
             asking.since = now;
-            entry.asking = Some(asking);
+            entry.refresh = Some(asking);
             entry.release(released);
         }
         self.waiting -= before - entry.waiting();
@@ -140,7 +140,7 @@ impl<T: Clone> State<T> {
 
     /// One that asked, in a batch sent at `sent`, was admitted, and so many slots remain. As many may ask, and one more. Where
     /// that is enough for all, nobody waits any more.
-    pub(super) fn admitted(
+    pub(super) fn on_admission(
         &mut self,
         sent: Instant,
         request: &Request,
@@ -150,14 +150,14 @@ impl<T: Clone> State<T> {
         let Some(entry) = self.entry(request) else {
             return;
         };
-        let Some(asking) = entry.asking.as_mut().filter(|asking| sent >= asking.since) else {
+        let Some(asking) = entry.refresh.as_mut().filter(|asking| sent >= asking.since) else {
             return;
         };
         let before = asking.waiting.len();
         asking.asked = asking.asked.saturating_sub(1);
-        asking.room = remaining.saturating_add(1);
+        asking.allowed = remaining.saturating_add(1);
         if remaining >= asking.asked + before {
-            let left = entry.asking.take().map(|asking| asking.waiting);
+            let left = entry.refresh.take().map(|asking| asking.waiting);
             let left = left.into_iter().flatten();
             released.ask.extend(left.map(|waiting| waiting.pending));
             self.waiting -= before;
@@ -168,11 +168,11 @@ impl<T: Clone> State<T> {
     }
 
     /// One that was to ask has not been answered. What has waited for it asks for itself.
-    pub(super) fn unanswered(&mut self, request: &Request) -> Vec<Pending<T>> {
+    pub(super) fn on_unanswered(&mut self, request: &Request) -> Vec<Pending<T>> {
         if !matches!(request.op, Op::Check | Op::Limit) {
             return Vec::new();
         }
-        let asking = self.entry(request).and_then(|entry| entry.asking.take());
+        let asking = self.entry(request).and_then(|entry| entry.refresh.take());
         let waiting = asking.into_iter().flat_map(|asking| asking.waiting);
         let released: Vec<_> = waiting.map(|waiting| waiting.pending).collect();
         self.waiting -= released.len();
@@ -183,9 +183,9 @@ impl<T: Clone> State<T> {
 impl<T: Clone> Entry<T> {
     /// Releases as many of those that wait as may ask.
     pub(super) fn release(&mut self, released: &mut Released<T>) {
-        while let Some(asking) = &mut self.asking
+        while let Some(asking) = &mut self.refresh
             && !asking.waiting.is_empty()
-            && asking.admits()
+            && asking.try_ask()
             && let Some(Waiting { mut pending, .. }) = asking.waiting.pop_front()
         {
             pending.request.op = Op::Limit;
