@@ -12,6 +12,6 @@
 //! `__test__/rust/rooms.rs` holds these rules.
 
 pub mod limiter;
-pub mod node;
+pub mod napi;
 pub mod quota;
 pub mod store;

@@ -12,25 +12,25 @@ use napi::{Env, Result, sys};
 use napi_derive::napi;
 use tokio::sync::oneshot;
 
-use super::bound::{Call, Callee, bind};
+use super::io_thread::IoThread;
+use super::native_fn::{Arguments, NativeFn, to_js};
 use super::record::{Event, RECORD_FIELDS, write};
-use super::runtime::IoThread;
 use super::wake::{Wake, WakeOnDrop};
 use crate::store::redis::Secret;
 
 /// Between two turns of JavaScript that drain, while there is more: a timer can do no less.
-const PAUSE: Duration = Duration::from_millis(1);
+const DRAIN_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Room that is kept for the next burst, in events.
-const KEPT_EVENTS: usize = 1024;
+const RETAINED_CAPACITY: usize = 1024;
 
 /// What finished and has not been fetched. Shared with the I/O thread.
-pub struct Completions {
+pub struct CompletionQueue {
     state: Mutex<State>,
 }
 
 /// What a password function gave, or why it gave nothing, where that may be told.
-pub(super) type Given = std::result::Result<Secret, Option<String>>;
+pub(super) type PasswordResult = std::result::Result<Secret, Option<String>>;
 
 #[derive(Default)]
 struct State {
@@ -43,11 +43,11 @@ struct State {
     /// What wakes JavaScript, while somebody holds it. Where nobody does, events wait for the next one.
     wake: Weak<Wake>,
     /// The connects that wait for a password from JavaScript.
-    passwords: HashMap<u32, oneshot::Sender<Given>>,
+    passwords: HashMap<u32, oneshot::Sender<PasswordResult>>,
     next_password: u32,
 }
 
-impl Completions {
+impl CompletionQueue {
     /// Adds events. The first after a drain wakes JavaScript; the others ride along.
     pub(super) fn push(&self, events: impl IntoIterator<Item = Event>) {
         let mut state = self.lock();
@@ -62,14 +62,18 @@ impl Completions {
     }
 
     /// Says that a wake-up is under way, if there is something left to drain: what comes meanwhile rides along.
-    fn hold_back(&self) -> bool {
+    fn continue_draining(&self) -> bool {
         let mut state = self.lock();
         state.woken = !state.events.is_empty();
         state.woken
     }
 
     /// Asks JavaScript for the password of limiter `limiter`; `refused`: the server has just refused the last one.
-    pub(super) fn ask_password(&self, limiter: u32, refused: bool) -> oneshot::Receiver<Given> {
+    pub(super) fn ask_password(
+        &self,
+        limiter: u32,
+        refused: bool,
+    ) -> oneshot::Receiver<PasswordResult> {
         let (sender, receiver) = oneshot::channel();
         let mut state = self.lock();
         if state.wake.strong_count() == 0 {
@@ -110,8 +114,8 @@ impl Mailbox {
 }
 
 /// The JavaScript thread's end of the way back.
-pub(super) struct Post {
-    completions: Arc<Completions>,
+pub(super) struct JsEnd {
+    completions: Arc<CompletionQueue>,
     mailbox: Mailbox,
     /// What wakes JavaScript calls it.
     callback: FunctionRef<(), ()>,
@@ -121,8 +125,8 @@ pub(super) struct Post {
     held: RefCell<Option<Arc<Wake>>>,
 }
 
-impl Post {
-    pub(super) fn completions(&self) -> &Arc<Completions> {
+impl JsEnd {
+    pub(super) fn completions(&self) -> &Arc<CompletionQueue> {
         &self.completions
     }
 
@@ -177,9 +181,9 @@ impl Post {
     }
 }
 
-impl Callee for Post {
+impl NativeFn for JsEnd {
     /// Writes as many records as the mailbox holds, oldest first, and returns how many. Fewer than it holds: that is all.
-    fn call(&self, call: &Call) -> u32 {
+    fn call(&self, call: &Arguments) -> u32 {
         let mut state = self.completions.lock();
         state.woken = false;
         let mut finished = 0;
@@ -199,8 +203,8 @@ impl Callee for Post {
         });
         if state.events.is_empty() {
             // What a burst has left behind.
-            state.events.shrink_to(KEPT_EVENTS);
-            state.texts.shrink_to(KEPT_EVENTS);
+            state.events.shrink_to(RETAINED_CAPACITY);
+            state.texts.shrink_to(RETAINED_CAPACITY);
         }
         drop(state);
         self.finished(call.env(), finished);
@@ -211,7 +215,7 @@ impl Callee for Post {
 /// One copy of the JavaScript face: what finished for it, and whether it keeps the process alive.
 #[napi]
 pub struct CompletionBuffer {
-    post: Rc<Post>,
+    post: Rc<JsEnd>,
 }
 
 #[napi]
@@ -221,8 +225,8 @@ impl CompletionBuffer {
     #[napi(constructor)]
     pub fn new(mailbox: Float64Array, wake: Function<(), ()>) -> Result<Self> {
         Ok(Self {
-            post: Rc::new(Post {
-                completions: Arc::new(Completions {
+            post: Rc::new(JsEnd {
+                completions: Arc::new(CompletionQueue {
                     state: Mutex::default(),
                 }),
                 mailbox: Mailbox(RefCell::new(mailbox)),
@@ -236,27 +240,27 @@ impl CompletionBuffer {
     /// The function that drains: without arguments, it writes as many records as the mailbox holds and returns how many.
     #[napi]
     pub fn drainer(&self, env: Env) -> Result<Unknown<'static>> {
-        bind(env, Rc::clone(&self.post))
+        to_js(env, Rc::clone(&self.post))
     }
 
     /// Wakes JavaScript in a later turn of its loop, if there is something left to drain. From another thread and a moment
     /// later: a wake-up that comes before this turn is over is served in it.
     #[napi]
     pub fn wake_again(&self, env: Env) -> Result<()> {
-        if !self.post.completions.hold_back() {
+        if !self.post.completions.continue_draining() {
             return Ok(());
         }
         let again = WakeOnDrop(self.post.wake(env.raw())?);
         match IoThread::current() {
             Some(io) => {
                 io.handle().spawn(async move {
-                    tokio::time::sleep(PAUSE).await;
+                    tokio::time::sleep(DRAIN_INTERVAL).await;
                     drop(again);
                 });
             }
             // The embedded store has none. Where the system grants no thread either, it is in this turn.
             None => drop(thread::Builder::new().spawn(move || {
-                thread::sleep(PAUSE);
+                thread::sleep(DRAIN_INTERVAL);
                 drop(again);
             })),
         }
@@ -282,7 +286,7 @@ impl CompletionBuffer {
 }
 
 impl CompletionBuffer {
-    pub(super) fn post(&self) -> &Rc<Post> {
+    pub(super) fn post(&self) -> &Rc<JsEnd> {
         &self.post
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use super::way::Ticket;
+use super::sink::RequestId;
 use crate::limiter::meter::{Metrics, MetricsSnapshot};
 use crate::quota::{Namespace, Window};
 use crate::store::redis::ConnectionStats;
@@ -18,21 +18,22 @@ const MAX_NAMES: usize = 256;
 const CREATORS: &str = "creator";
 
 /// What those are called: no limiter's name, which holds no `*`.
-const OTHERS: &str = "*";
+const OVERFLOW: &str = "*";
 
-type Meters = HashMap<Box<str>, Arc<Metrics<Ticket>>>;
+type Registry = HashMap<Box<str>, Arc<Metrics<RequestId>>>;
 
-static METERS: LazyLock<Mutex<Meters>> = LazyLock::new(Mutex::default);
+static REGISTRY: LazyLock<Mutex<Registry>> = LazyLock::new(Mutex::default);
 
 /// What has been told as news.
-static TOLD: LazyLock<Mutex<HashMap<Box<str>, MetricsSnapshot>>> = LazyLock::new(Mutex::default);
+static LAST_REPORTS: LazyLock<Mutex<HashMap<Box<str>, MetricsSnapshot>>> =
+    LazyLock::new(Mutex::default);
 
 static CONNECTIONS: LazyLock<Arc<ConnectionStats>> = LazyLock::new(Arc::default);
 
 /// The meter of the limiters called `name`. The window of the first decides how long who asks is remembered.
-pub(super) fn meter(name: &Namespace, window: Window) -> Arc<Metrics<Ticket>> {
-    let mut meters = METERS.lock().unwrap_or_else(PoisonError::into_inner);
-    let has_room = |meters: &Meters| {
+pub(super) fn meter(name: &Namespace, window: Window) -> Arc<Metrics<RequestId>> {
+    let mut meters = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
+    let has_room = |meters: &Registry| {
         meters.len() < MAX_NAMES || meters.contains_key(name.as_str()) || name.as_str() == CREATORS
     };
     if !has_room(&meters) {
@@ -42,7 +43,7 @@ pub(super) fn meter(name: &Namespace, window: Window) -> Arc<Metrics<Ticket>> {
     let name = if has_room(&meters) {
         name.as_str()
     } else {
-        OTHERS
+        OVERFLOW
     };
     let meter = meters
         .entry(name.into())
@@ -52,10 +53,10 @@ pub(super) fn meter(name: &Namespace, window: Window) -> Arc<Metrics<Ticket>> {
 
 /// What the limiters called `name` have counted; nothing where there is none.
 pub(super) fn read(name: &str) -> MetricsSnapshot {
-    let meters = METERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let meters = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
     let full = meters.len() >= MAX_NAMES;
     let meter = meters.get(name).or_else(|| {
-        let others = meters.get(OTHERS);
+        let others = meters.get(OVERFLOW);
         others.filter(|_| full)
     });
     let meter = meter.cloned();
@@ -65,15 +66,15 @@ pub(super) fn read(name: &str) -> MetricsSnapshot {
 }
 
 /// What was read of `name` the last time somebody asked for news, if that was so, and what is read now.
-pub(super) fn news(name: &str) -> (Option<MetricsSnapshot>, MetricsSnapshot) {
-    let mut told = TOLD.lock().unwrap_or_else(PoisonError::into_inner);
+pub(super) fn delta(name: &str) -> (Option<MetricsSnapshot>, MetricsSnapshot) {
+    let mut told = LAST_REPORTS.lock().unwrap_or_else(PoisonError::into_inner);
     let now = read(name);
     (told.insert(name.into(), now.clone()), now)
 }
 
 /// Every meter with its name, in the order of names.
-pub(super) fn all() -> Vec<(Box<str>, Arc<Metrics<Ticket>>)> {
-    let meters = METERS.lock().unwrap_or_else(PoisonError::into_inner);
+pub(super) fn all() -> Vec<(Box<str>, Arc<Metrics<RequestId>>)> {
+    let meters = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
     let pairs = meters.iter();
     let mut all: Vec<_> = pairs.map(|(n, m)| (n.clone(), Arc::clone(m))).collect();
     all.sort_by(|(a, _), (b, _)| a.cmp(b));

@@ -2,19 +2,19 @@
 //! (`index.js`), since a test runner's realm has its own `Promise` and `Error`.
 
 mod anomaly_log;
-mod bound;
-pub mod completions;
+pub mod completion_queue;
+mod connection_test;
 pub mod constants;
-mod desk;
+pub mod io_thread;
 pub mod limiter;
 mod meters;
 pub mod metrics;
+mod native_fn;
 pub mod options;
 mod outage_log;
 pub mod outages;
 pub mod record;
-pub mod runtime;
-pub mod stores;
-mod trial;
+pub mod registry;
+mod sink;
+mod submit;
 pub mod wake;
-mod way;

@@ -9,17 +9,17 @@ use napi::sys;
 use once_cell::unsync::OnceCell;
 use tokio::time::Instant;
 
-use super::bound::{Call, Callee};
-use super::completions::Post;
+use super::completion_queue::JsEnd;
+use super::connection_test;
 use super::meters;
+use super::native_fn::{Arguments, NativeFn};
 use super::options::Settings;
 use super::outage_log::Away;
 use super::outages::OutageWriter;
 use super::record::{Event, write_answer};
-use super::stores::{self, MemoryHold, Purpose, SharedRedis};
-use super::trial;
+use super::registry::{self, Lease, Purpose, SharedRedis};
+use super::sink::{JsSink, RequestId};
 use super::wake::Wake;
-use super::way::{Ticket, Way};
 use crate::limiter::meter::{Entry, Metrics};
 use crate::limiter::{Answer, Fallback, Limiter};
 use crate::quota::{Id, Limit, MAX_ID_BYTES, Plan};
@@ -40,24 +40,24 @@ const OPS: [Op; 4] = [Op::Check, Op::Limit, Op::Status, Op::Reset];
 
 /// Takes the requests of one limiter. Bound to a JavaScript function: (kind, id, limit, slot), where the kind is the
 /// operation's number, plus 4 times the plan's, from 1; 0 is no plan.
-pub(super) struct Desk {
+pub(super) struct Submitter {
     pub(super) settings: Settings,
     pub(super) redis: Option<RedisConfig>,
-    pub(super) way: Arc<Way>,
-    pub(super) post: Rc<Post>,
+    pub(super) way: Arc<JsSink>,
+    pub(super) post: Rc<JsEnd>,
     // Started by the first request: an import or a build opens no thread and no connection.
-    running: RefCell<OnceCell<Running>>,
+    running: RefCell<OnceCell<Started>>,
 }
 
-struct Running {
-    limiter: Limiter<Arc<Way>>,
-    memory: MemoryHold,
+struct Started {
+    limiter: Limiter<Arc<JsSink>>,
+    memory: Lease,
     redis: Option<Arc<SharedRedis>>,
     outages: Option<OutageWriter>,
 }
 
-impl Callee for Desk {
-    fn call(&self, call: &Call) -> u32 {
+impl NativeFn for Submitter {
+    fn call(&self, call: &Arguments) -> u32 {
         // One more for the NUL, and room enough to see that an id is too long.
         let mut buffer = [0; MAX_ID_BYTES + 5];
         let id = call.text(1, &mut buffer);
@@ -73,7 +73,7 @@ impl Callee for Desk {
     }
 }
 
-fn request(kind: u32, id: &str, limit: u32, slot: u32) -> Option<(Request, Ticket)> {
+fn request(kind: u32, id: &str, limit: u32, slot: u32) -> Option<(Request, RequestId)> {
     let [op, plan] = [kind % 4, kind / 4].map(|n| n as usize);
     let request = Request {
         op: OPS[op],
@@ -83,19 +83,19 @@ fn request(kind: u32, id: &str, limit: u32, slot: u32) -> Option<(Request, Ticke
     let plan = plan.checked_sub(1).and_then(|plan| Plan::ALL.get(plan));
     Some((
         request,
-        Ticket {
+        RequestId {
             slot,
             plan: plan.copied(),
         },
     ))
 }
 
-impl Desk {
+impl Submitter {
     pub(super) fn new(
         settings: Settings,
         redis: Option<RedisConfig>,
-        way: Way,
-        post: Rc<Post>,
+        way: JsSink,
+        post: Rc<JsEnd>,
     ) -> Self {
         Self {
             settings,
@@ -106,7 +106,7 @@ impl Desk {
         }
     }
 
-    fn submit(&self, env: sys::napi_env, request: Request, ticket: Ticket) -> u32 {
+    fn submit(&self, env: sys::napi_env, request: Request, ticket: RequestId) -> u32 {
         let running = self.running.borrow();
         let running = match self.started(env, &running) {
             Ok(running) => running,
@@ -121,7 +121,7 @@ impl Desk {
     /// Sends on its way what was decided here and is still to be counted. `true`: the answer comes for `slot`.
     pub(super) fn flush(&self, env: sys::napi_env, slot: u32) -> bool {
         let running = self.running.borrow();
-        let ticket = Ticket { slot, plan: None };
+        let ticket = RequestId { slot, plan: None };
         let pending = running
             .get()
             .is_some_and(|running| running.limiter.flush(ticket));
@@ -132,19 +132,19 @@ impl Desk {
     }
 
     /// Tries the way to Redis out, within `budget`. `true`: the report comes for `slot`. `false`: there is no Redis to try.
-    pub(super) fn try_out(&self, env: sys::napi_env, slot: u32, budget: Duration) -> bool {
+    pub(super) fn test_connection(&self, env: sys::napi_env, slot: u32, budget: Duration) -> bool {
         let running = self.running.borrow();
-        let report = trial::Reporting::new(Arc::clone(&self.way.completions), slot);
+        let report = connection_test::TestReport::new(Arc::clone(&self.way.completions), slot);
         match self.started(env, &running) {
-            Ok(Running { redis: None, .. }) => {
+            Ok(Started { redis: None, .. }) => {
                 report.withdraw();
                 return false;
             }
-            Ok(Running {
+            Ok(Started {
                 redis: Some(redis), ..
             }) => {
                 let scope = self.settings.scope.clone();
-                trial::start(Arc::clone(redis), scope, budget, report);
+                connection_test::start(Arc::clone(redis), scope, budget, report);
             }
             Err(error) => report.failed(&error),
         }
@@ -153,11 +153,11 @@ impl Desk {
     }
 
     /// Up to `count` of those who ask most.
-    pub(super) fn top(&self, count: usize) -> Vec<Entry<Ticket>> {
+    pub(super) fn top(&self, count: usize) -> Vec<Entry<RequestId>> {
         self.meter().top(count)
     }
 
-    fn meter(&self) -> Arc<Metrics<Ticket>> {
+    fn meter(&self) -> Arc<Metrics<RequestId>> {
         let Scope { name, rules } = &self.settings.scope;
         meters::meter(name, rules.window)
     }
@@ -182,7 +182,7 @@ impl Desk {
     }
 
     /// As `log_nothing` of [`NativeLimiter`](super::limiter::NativeLimiter).
-    pub(super) fn log_nothing(&self) {
+    pub(super) fn stop_logging(&self) {
         self.logging(OutageWriter::leave);
     }
 
@@ -193,17 +193,17 @@ impl Desk {
     }
 
     /// What tells this copy of the face from others.
-    fn face(&self) -> usize {
+    fn js_instance(&self) -> usize {
         Arc::as_ptr(&self.way.completions) as usize
     }
 
-    fn decided(&self, request: &Request, ticket: Ticket, answer: Answer) -> u32 {
-        let Ticket { slot, plan } = ticket;
+    fn decided(&self, request: &Request, ticket: RequestId, answer: Answer) -> u32 {
+        let RequestId { slot, plan } = ticket;
         self.post
             .mailbox()
             .fill(|mailbox| write_answer(slot, answer, mailbox));
         let anomaly = answer.outcome.count.anomaly();
-        match anomaly.and_then(|n| self.way.anomaly(request, plan, n)) {
+        match anomaly.and_then(|n| self.way.anomaly_event(request, plan, n)) {
             None => DECIDED,
             Some(event) => {
                 self.way.completions.push([event]);
@@ -213,10 +213,10 @@ impl Desk {
     }
 
     /// Answers where there is no thread to ask Redis from: as the policy says, like any other failure of the store.
-    fn answer_alone(&self, request: &Request, ticket: Ticket, error: StoreError) -> u32 {
+    fn answer_alone(&self, request: &Request, ticket: RequestId, error: StoreError) -> u32 {
         let Scope { name, rules } = &self.settings.scope;
         let purpose = self.redis.as_ref().map_or(Purpose::Embedded, local_to);
-        let memory = MemoryHold::new(purpose, name.clone(), rules.window, self.face());
+        let memory = Lease::new(purpose, name.clone(), rules.window, self.js_instance());
         let local = memory.local().clone();
         let meter = self.meter();
         meter.on_store_error(request, &error);
@@ -237,8 +237,8 @@ impl Desk {
     fn started<'a>(
         &self,
         env: sys::napi_env,
-        running: &'a OnceCell<Running>,
-    ) -> std::result::Result<&'a Running, StoreError> {
+        running: &'a OnceCell<Started>,
+    ) -> std::result::Result<&'a Started, StoreError> {
         if let Some(running) = running.get() {
             return Ok(running);
         }
@@ -253,12 +253,12 @@ impl Desk {
         running.get_or_try_init(|| self.start(wake))
     }
 
-    fn start(&self, wake: Option<Arc<Wake>>) -> std::result::Result<Running, StoreError> {
+    fn start(&self, wake: Option<Arc<Wake>>) -> std::result::Result<Started, StoreError> {
         let name = self.settings.scope.name.clone();
         let rules = self.settings.scope.rules;
         let Some(config) = &self.redis else {
-            let memory = MemoryHold::new(Purpose::Embedded, name, rules.window, self.face());
-            return Ok(Running {
+            let memory = Lease::new(Purpose::Embedded, name, rules.window, self.js_instance());
+            return Ok(Started {
                 limiter: Limiter::memory(rules, Arc::clone(&memory.local().logs), self.meter()),
                 memory,
                 redis: None,
@@ -266,18 +266,18 @@ impl Desk {
             });
         };
         let purpose = local_to(config);
-        let shared = stores::redis(config.clone()).map_err(|e| {
+        let shared = registry::redis(config.clone()).map_err(|e| {
             let message = "the system grants no I/O thread";
             StoreError::new(ErrorKind::Disconnected, message).with_source(e)
         })?;
-        let memory = MemoryHold::new(purpose, name, rules.window, self.face());
+        let memory = Lease::new(purpose, name, rules.window, self.js_instance());
         let limiter = Limiter::remote(
             shared.io.handle(),
             Arc::clone(&shared),
             self.settings.scope.clone(),
             self.settings.times,
             Fallback::new(self.settings.policy, rules, memory.local().clone()),
-            Arc::new(Way {
+            Arc::new(JsSink {
                 completions: Arc::clone(&self.way.completions),
                 audience: Arc::clone(&self.way.audience),
                 _wake: wake,
@@ -286,7 +286,7 @@ impl Desk {
             self.meter(),
         );
         let place = config.endpoint().into();
-        Ok(Running {
+        Ok(Started {
             limiter,
             memory,
             outages: Some(OutageWriter::new(

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use napi_derive::napi;
 
+use super::io_thread::IoThread;
 use super::outage_log::{Away, Key, Line, OutageLog};
 use super::record::Event;
-use super::runtime::IoThread;
-use super::way::{Way, anomaly_log};
+use super::sink::{JsSink, anomaly_log};
 
-static OUTAGES: Mutex<OutageLog<Arc<Way>>> = Mutex::new(OutageLog::new());
+static OUTAGES: Mutex<OutageLog<Arc<JsSink>>> = Mutex::new(OutageLog::new());
 
 static WRITERS: AtomicU64 = AtomicU64::new(0);
 
@@ -19,12 +19,12 @@ static WRITERS: AtomicU64 = AtomicU64::new(0);
 pub(super) struct OutageWriter {
     key: Key,
     number: u64,
-    way: Arc<Way>,
+    way: Arc<JsSink>,
     io: Arc<IoThread>,
 }
 
 impl OutageWriter {
-    pub(super) fn new(key: Key, way: Arc<Way>, io: Arc<IoThread>) -> Self {
+    pub(super) fn new(key: Key, way: Arc<JsSink>, io: Arc<IoThread>) -> Self {
         let number = WRITERS.fetch_add(1, Ordering::Relaxed);
         Self {
             key,
@@ -76,7 +76,7 @@ fn log_if_due(key: &Key) {
     }
 }
 
-fn outages() -> MutexGuard<'static, OutageLog<Arc<Way>>> {
+fn outages() -> MutexGuard<'static, OutageLog<Arc<JsSink>>> {
     // Nothing panics while it is being changed.
     OUTAGES.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,8 +6,8 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
+use super::io_thread::IoThread;
 use super::meters;
-use super::runtime::IoThread;
 use crate::limiter::Local;
 use crate::quota::{Id, Namespace, Outcome, Window};
 use crate::store::redis::{ConnectionTest, RedisConfig, RedisStore};
@@ -118,58 +118,58 @@ pub enum Purpose {
 }
 
 /// A thread, and the address of the completion buffer of one copy of the face in it.
-type User = (ThreadId, usize);
+type Owner = (ThreadId, usize);
 
-struct Shelf {
+struct Entry {
     local: Local,
     /// How many limiters are open on it, by thread and copy of the face.
-    users: HashMap<User, usize>,
+    owners: HashMap<Owner, usize>,
     /// When the last of them went, and how long its admissions count.
-    left: (Instant, Duration),
+    released: (Instant, Duration),
 }
 
-impl Shelf {
+impl Entry {
     /// Whether nobody uses it and nothing in it counts any more.
-    fn is_done(&self) -> bool {
-        let (since, window) = self.left;
-        self.users.is_empty() && (self.local.logs.is_empty() || since.elapsed() >= window)
+    fn is_expired(&self) -> bool {
+        let (since, window) = self.released;
+        self.owners.is_empty() && (self.local.logs.is_empty() || since.elapsed() >= window)
     }
 }
 
-type Shelves = HashMap<(Purpose, Namespace), Shelf>;
+type Entries = HashMap<(Purpose, Namespace), Entry>;
 
-static MEMORY: LazyLock<Mutex<Shelves>> = LazyLock::new(Mutex::default);
+static MEMORY: LazyLock<Mutex<Entries>> = LazyLock::new(Mutex::default);
 
 /// One open limiter's hold on the process's logs of one name.
 ///
 /// The logs outlive a limiter that is merely collected: an application that makes one a request must not thereby be
 /// granted a new quota each time. They go when a limiter asks for it and no other one still counts on them.
-pub struct MemoryHold {
-    shelf: (Purpose, Namespace),
-    user: User,
+pub struct Lease {
+    key: (Purpose, Namespace),
+    owner: Owner,
     window: Duration,
     local: Local,
 }
 
-impl MemoryHold {
+impl Lease {
     /// Takes hold of the logs of `name`, whose admissions count for `window`.
     pub fn new(purpose: Purpose, name: Namespace, window: Window, face: usize) -> Self {
         let user = (std::thread::current().id(), face);
         let window = Duration::from_millis(window.ms());
         let mut shelves = lock(&MEMORY);
         // Names may come and go, too: what is past is dropped by whoever comes next.
-        shelves.retain(|_, shelf| !shelf.is_done());
+        shelves.retain(|_, shelf| !shelf.is_expired());
         let shelf = shelves
             .entry((purpose.clone(), name.clone()))
-            .or_insert_with(|| Shelf {
+            .or_insert_with(|| Entry {
                 local: Local::default(),
-                users: HashMap::new(),
-                left: (Instant::now(), Duration::ZERO),
+                owners: HashMap::new(),
+                released: (Instant::now(), Duration::ZERO),
             });
-        *shelf.users.entry(user).or_insert(0) += 1;
+        *shelf.owners.entry(user).or_insert(0) += 1;
         Self {
-            shelf: (purpose, name),
-            user,
+            key: (purpose, name),
+            owner: user,
             window,
             local: shelf.local.clone(),
         }
@@ -184,10 +184,10 @@ impl MemoryHold {
     /// not count: a test runner leaves them behind, one a file, and they would keep every quota for the files after.
     pub fn forget(&self) -> bool {
         let shelves = lock(&MEMORY);
-        let last = shelves.get(&self.shelf).is_some_and(|shelf| {
-            let (thread, face) = self.user;
+        let last = shelves.get(&self.key).is_some_and(|shelf| {
+            let (thread, face) = self.owner;
             shelf
-                .users
+                .owners
                 .iter()
                 .all(|(&(t, f), &count)| t == thread && (f != face || count == 1))
         });
@@ -198,19 +198,19 @@ impl MemoryHold {
     }
 }
 
-impl Drop for MemoryHold {
+impl Drop for Lease {
     fn drop(&mut self) {
         let mut shelves = lock(&MEMORY);
-        if let Some(shelf) = shelves.get_mut(&self.shelf) {
-            if let Some(count) = shelf.users.get_mut(&self.user) {
+        if let Some(shelf) = shelves.get_mut(&self.key) {
+            if let Some(count) = shelf.owners.get_mut(&self.owner) {
                 *count -= 1;
                 if *count == 0 {
-                    shelf.users.remove(&self.user);
+                    shelf.owners.remove(&self.owner);
                 }
             }
-            shelf.left = (Instant::now(), shelf.left.1.max(self.window));
+            shelf.released = (Instant::now(), shelf.released.1.max(self.window));
         }
-        shelves.retain(|_, shelf| !shelf.is_done());
+        shelves.retain(|_, shelf| !shelf.is_expired());
     }
 }
 

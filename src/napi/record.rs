@@ -91,7 +91,7 @@ const DECIDED: f64 = 0.0;
 const FAILED: f64 = 1.0;
 const ANOMALY: f64 = 2.0;
 const PASSWORD: f64 = 3.0;
-const TRIED: f64 = 4.0;
+const TESTED: f64 = 4.0;
 const MORE_ANOMALIES: f64 = 5.0;
 const STORE_AWAY: f64 = 6.0;
 const STORE_BACK: f64 = 7.0;
@@ -115,7 +115,7 @@ pub(super) fn write(event: Event, record: &mut [f64]) -> Option<Vec<String>> {
         ),
         // As a decision of which nothing is read.
         Event::Counted { slot } => ([DECIDED, f64::from(slot)], None),
-        Event::Tried { slot, report } => ([TRIED, f64::from(slot)], Some(report)),
+        Event::Tried { slot, report } => ([TESTED, f64::from(slot)], Some(report)),
         Event::Anomaly {
             limiter,
             id,

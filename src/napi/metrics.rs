@@ -3,14 +3,14 @@
 use napi_derive::napi;
 
 use super::meters;
-use super::way::Ticket;
+use super::sink::RequestId;
 use crate::limiter::meter::{Entry, MetricsSnapshot};
 use crate::quota::Plan;
 use crate::store::ErrorKind;
 
 /// What the limiters of one name have counted, and the connections of the process. Flat: the face makes it what it is to be.
 #[napi(object)]
-pub struct MeterReading {
+pub struct LimiterMetrics {
     pub limiter: String,
     /// By the position of the source in `Constants.sources`.
     pub allowed: Vec<f64>,
@@ -44,7 +44,7 @@ pub struct MeterReading {
 
 /// One of those who ask most.
 #[napi(object)]
-pub struct TopAsker {
+pub struct TopCandidate {
     pub id: String,
     /// The plan's number from 0, or -1 for none.
     pub plan: i32,
@@ -54,34 +54,34 @@ pub struct TopAsker {
 
 /// What every limiter of this process has counted, in the order of their names.
 #[napi(catch_unwind)]
-pub fn metrics() -> Vec<MeterReading> {
+pub fn metrics() -> Vec<LimiterMetrics> {
     let all = meters::all().into_iter();
-    all.map(|(name, meter)| reading(name.into(), meter.snapshot()))
+    all.map(|(name, meter)| limiter_metrics(name.into(), meter.snapshot()))
         .collect()
 }
 
 /// What the limiters called `limiter` have counted.
 #[napi(catch_unwind)]
-pub fn metrics_of(limiter: String) -> MeterReading {
+pub fn metrics_of(limiter: String) -> LimiterMetrics {
     let read = meters::read(&limiter);
-    reading(limiter, read)
+    limiter_metrics(limiter, read)
 }
 
 /// What the limiters called `limiter` had counted the last time that somebody in this process called this, if anybody has,
 /// and what they have counted now.
 #[napi(catch_unwind)]
-pub fn news_of(limiter: String) -> Vec<MeterReading> {
-    let (before, now) = meters::news(&limiter);
+pub fn news_of(limiter: String) -> Vec<LimiterMetrics> {
+    let (before, now) = meters::delta(&limiter);
     let readings = before.into_iter().chain([now]);
     readings
-        .map(|read| reading(limiter.clone(), read))
+        .map(|read| limiter_metrics(limiter.clone(), read))
         .collect()
 }
 
-fn reading(limiter: String, read: MetricsSnapshot) -> MeterReading {
+fn limiter_metrics(limiter: String, read: MetricsSnapshot) -> LimiterMetrics {
     let (error_codes, error_counts) = errors(&read).into_iter().unzip();
     let connections = meters::connections();
-    MeterReading {
+    LimiterMetrics {
         limiter,
         allowed: numbers(read.allowed),
         denied: numbers(read.denied),
@@ -121,10 +121,10 @@ fn errors(read: &MetricsSnapshot) -> Vec<(String, f64)> {
     errors
 }
 
-pub(super) fn asker(asker: Entry<Ticket>) -> TopAsker {
+pub(super) fn top_candidate(asker: Entry<RequestId>) -> TopCandidate {
     let plan = asker.ticket.plan;
     let plan = plan.and_then(|plan| Plan::ALL.iter().position(|&p| p == plan));
-    TopAsker {
+    TopCandidate {
         id: asker.id.as_str().to_owned(),
         plan: plan.map_or(-1, |plan| plan as i32),
         limit: asker.limit.get(),

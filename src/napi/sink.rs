@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use super::anomaly_log::{AnomalyLog, Entry};
-use super::completions::Completions;
+use super::completion_queue::CompletionQueue;
 use super::record::Event;
 use super::wake::Wake;
 use crate::limiter::{Completion, CompletionSink, StoreChange};
@@ -15,7 +15,7 @@ use crate::store::{ErrorKind, Op, Request, StoreError};
 
 /// What tells one request from another on its way back.
 #[derive(Debug, Clone, Copy)]
-pub struct Ticket {
+pub struct RequestId {
     /// The face's number for the promise.
     pub(super) slot: u32,
     /// The creator's plan, for the creators' limiter.
@@ -23,8 +23,8 @@ pub struct Ticket {
 }
 
 /// Where the answers of one limiter go.
-pub struct Way {
-    pub(super) completions: Arc<Completions>,
+pub struct JsSink {
+    pub(super) completions: Arc<CompletionQueue>,
     pub(super) limiter: u32,
     pub(super) rules: Rules,
     /// Held alone: what delivers over it may have something to tell.
@@ -60,9 +60,9 @@ pub(super) fn anomaly_log() -> MutexGuard<'static, AnomalyLog> {
     ANOMALY_LOG.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Way {
+impl JsSink {
     /// The anomaly that `request` reports, if it does.
-    pub(super) fn anomaly(
+    pub(super) fn anomaly_event(
         &self,
         request: &Request,
         plan: Option<Plan>,
@@ -90,12 +90,12 @@ impl Way {
     }
 }
 
-impl CompletionSink for Arc<Way> {
-    type RequestId = Ticket;
+impl CompletionSink for Arc<JsSink> {
+    type RequestId = RequestId;
 
-    fn complete(&self, answers: Vec<Completion<'_, Ticket>>) {
+    fn complete(&self, answers: Vec<Completion<'_, RequestId>>) {
         let mut events = Vec::with_capacity(answers.len());
-        for (request, Ticket { slot, plan }, answer) in answers {
+        for (request, RequestId { slot, plan }, answer) in answers {
             // Nobody waits for a count of denials; only what it reports is of interest.
             let awaited = !matches!(request.op, Op::Denied(_));
             match answer {
@@ -104,7 +104,7 @@ impl CompletionSink for Arc<Way> {
                         events.push(Event::Decided { slot, answer });
                     }
                     let anomaly = answer.outcome.count.anomaly();
-                    events.extend(anomaly.and_then(|n| self.anomaly(request, plan, n)));
+                    events.extend(anomaly.and_then(|n| self.anomaly_event(request, plan, n)));
                 }
                 Err(error) if awaited => events.push(Event::Failed { slot, error }),
                 Err(_) => {}
@@ -113,7 +113,7 @@ impl CompletionSink for Arc<Way> {
         self.completions.push(events);
     }
 
-    fn flushed(&self, ticket: Ticket) {
+    fn flushed(&self, ticket: RequestId) {
         self.completions
             .push([Event::Counted { slot: ticket.slot }]);
     }
@@ -127,12 +127,12 @@ impl CompletionSink for Arc<Way> {
 }
 
 /// Asks the limiter's JavaScript function for a password.
-pub(super) struct AskJavaScript {
-    pub(super) completions: Arc<Completions>,
+pub(super) struct JsPasswordSource {
+    pub(super) completions: Arc<CompletionQueue>,
     pub(super) limiter: u32,
 }
 
-impl PasswordSource for AskJavaScript {
+impl PasswordSource for JsPasswordSource {
     fn password(&self) -> PasswordAnswer {
         self.ask(false)
     }
@@ -142,7 +142,7 @@ impl PasswordSource for AskJavaScript {
     }
 }
 
-impl AskJavaScript {
+impl JsPasswordSource {
     fn ask(&self, refused: bool) -> PasswordAnswer {
         let answer = self.completions.ask_password(self.limiter, refused);
         Box::pin(async move {

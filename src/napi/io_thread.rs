@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 /// Names that are looked up at once. The system's look-up blocks a thread and cannot be given up: with only one, a name
 /// that resolves slowly would keep every other Redis from being found.
-const LOOK_UPS: usize = 4;
+const LOOKUP_THREADS: usize = 4;
 
 static CURRENT: Mutex<Weak<IoThread>> = Mutex::new(Weak::new());
 
@@ -53,7 +53,7 @@ impl IoThread {
                 let runtime = Builder::new_current_thread()
                     .enable_io()
                     .enable_time()
-                    .max_blocking_threads(LOOK_UPS)
+                    .max_blocking_threads(LOOKUP_THREADS)
                     .build();
                 match runtime {
                     Ok(runtime) => {

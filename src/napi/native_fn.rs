@@ -15,12 +15,12 @@ use napi::{Env, Result, check_status, sys};
 const MAX_ARGUMENTS: usize = 4;
 
 /// What a call brings along. Only valid during the call.
-pub(super) struct Call {
+pub(super) struct Arguments {
     env: sys::napi_env,
     arguments: [sys::napi_value; MAX_ARGUMENTS],
 }
 
-impl Call {
+impl Arguments {
     /// The environment, which is the caller's thread.
     pub(super) fn env(&self) -> sys::napi_env {
         self.env
@@ -55,13 +55,13 @@ impl Call {
 }
 
 /// What a bound function does with a call. Its number is what JavaScript gets.
-pub(super) trait Callee: 'static {
+pub(super) trait NativeFn: 'static {
     /// Answers a call.
-    fn call(&self, call: &Call) -> u32;
+    fn call(&self, call: &Arguments) -> u32;
 }
 
 /// A function that calls `callee` for as long as JavaScript holds it.
-pub(super) fn bind<T: Callee>(env: Env, callee: Rc<T>) -> Result<Unknown<'static>> {
+pub(super) fn to_js<T: NativeFn>(env: Env, callee: Rc<T>) -> Result<Unknown<'static>> {
     let data = Rc::into_raw(callee).cast_mut().cast::<c_void>();
     let mut function = ptr::null_mut();
     // SAFETY: `data` is an `Rc<T>` given away, which `release::<T>` takes back when the function is collected or the
@@ -101,7 +101,7 @@ unsafe extern "C" fn release<T>(_: sys::napi_env, data: *mut c_void, _: *mut c_v
 }
 
 // SAFETY: called by Node alone, as a callback, with what `bind` gave it.
-unsafe extern "C" fn enter<T: Callee>(
+unsafe extern "C" fn enter<T: NativeFn>(
     env: sys::napi_env,
     info: sys::napi_callback_info,
 ) -> sys::napi_value {
@@ -122,7 +122,7 @@ unsafe extern "C" fn enter<T: Callee>(
     }
     // SAFETY: the `Rc<T>` that `bind` tied to this function, which is alive while it is being called.
     let callee = unsafe { &*data.cast::<T>() };
-    let call = Call { env, arguments };
+    let call = Arguments { env, arguments };
     // A panic must not cross the border.
     match catch_unwind(AssertUnwindSafe(|| callee.call(&call))) {
         Ok(number) => {

@@ -8,20 +8,20 @@ use napi::bindgen_prelude::Unknown;
 use napi::{Env, Error, Result};
 use napi_derive::napi;
 
-use super::bound::bind;
-use super::completions::CompletionBuffer;
-use super::desk::Desk;
-use super::metrics::{TopAsker, asker};
+use super::completion_queue::CompletionBuffer;
+use super::metrics::{TopCandidate, top_candidate};
+use super::native_fn::to_js;
 use super::options::{self, LimiterOptions, RedisOptions};
 use super::outage_log::Away;
-use super::way::{AskJavaScript, Way};
+use super::sink::{JsPasswordSource, JsSink};
+use super::submit::Submitter;
 use crate::store::redis::{PasswordAnswer, PasswordSource};
 use crate::store::{ErrorKind, StoreError};
 
 /// A limiter of one copy of the JavaScript face.
 #[napi]
 pub struct NativeLimiter {
-    desk: Rc<Desk>,
+    desk: Rc<Submitter>,
 }
 
 #[napi]
@@ -39,14 +39,14 @@ impl NativeLimiter {
         let settings = options::settings(options).map_err(Error::from_reason)?;
         let post = buffer.post();
         let source = || {
-            Arc::new(AskJavaScript {
+            Arc::new(JsPasswordSource {
                 completions: Arc::clone(post.completions()),
                 limiter: number,
             }) as Arc<dyn PasswordSource>
         };
         let redis = options::redis_config(redis, environment, source)
             .map_err(|e| Error::from_reason(e.to_string()))?;
-        let way = Way {
+        let way = JsSink {
             completions: Arc::clone(post.completions()),
             limiter: number,
             rules: settings.scope.rules,
@@ -54,7 +54,7 @@ impl NativeLimiter {
             audience: Arc::default(),
         };
         Ok(Self {
-            desk: Rc::new(Desk::new(settings, redis, way, Rc::clone(post))),
+            desk: Rc::new(Submitter::new(settings, redis, way, Rc::clone(post))),
         })
     }
 
@@ -84,7 +84,7 @@ impl NativeLimiter {
     /// A listener has heard of a change: it is not logged.
     #[napi(catch_unwind)]
     pub fn log_nothing(&self) {
-        self.desk.log_nothing();
+        self.desk.stop_logging();
     }
 
     /// Whether the embedded store decides.
@@ -97,7 +97,7 @@ impl NativeLimiter {
     /// come for the slot.
     #[napi]
     pub fn submitter(&self, env: Env) -> Result<Unknown<'static>> {
-        bind(env, Rc::clone(&self.desk))
+        to_js(env, Rc::clone(&self.desk))
     }
 
     /// Sends on its way what was decided in a call and is still to be counted for anomalies. `true`: the answer comes for
@@ -112,7 +112,7 @@ impl NativeLimiter {
     #[napi(catch_unwind)]
     pub fn try_out(&self, env: Env, slot: u32, budget_ms: u32) -> bool {
         let budget = Duration::from_millis(u64::from(budget_ms));
-        self.desk.try_out(env.raw(), slot, budget)
+        self.desk.test_connection(env.raw(), slot, budget)
     }
 
     /// Host and port of the Redis; empty for the embedded store.
@@ -124,9 +124,9 @@ impl NativeLimiter {
 
     /// Up to `count` of those who ask most for their limit, first who asks most.
     #[napi(catch_unwind)]
-    pub fn top(&self, count: u32) -> Vec<TopAsker> {
+    pub fn top(&self, count: u32) -> Vec<TopCandidate> {
         let top = self.desk.top(count as usize);
-        top.into_iter().map(asker).collect()
+        top.into_iter().map(top_candidate).collect()
     }
 
     /// Drops the connections and forgets local state. What is in flight settles all the same; nothing may be asked after.

@@ -3,34 +3,34 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::completions::Completions;
+use super::completion_queue::CompletionQueue;
 use super::record::Event;
-use super::stores::SharedRedis;
+use super::registry::SharedRedis;
 use crate::store::budget::Budget;
 use crate::store::redis::ConnectionTest;
 use crate::store::{ErrorKind, Scope, StoreError};
 
 /// Tries `redis` out for a limiter of `scope`, on its own thread.
-pub(super) fn start(redis: Arc<SharedRedis>, scope: Scope, budget: Duration, report: Reporting) {
+pub(super) fn start(redis: Arc<SharedRedis>, scope: Scope, budget: Duration, report: TestReport) {
     let io = Arc::clone(&redis.io);
     io.handle().spawn(async move {
         let late = || StoreError::new(ErrorKind::Timeout, "the trial was not over in time");
         let tried = Budget::new(budget).within(redis.try_out(&scope)).await;
         match tried.unwrap_or_else(|| Err(late())) {
-            Ok(trial) => report.showed(trial),
+            Ok(trial) => report.succeeded(trial),
             Err(error) => report.failed(&error),
         }
     });
 }
 
 /// Reports once for a slot, come what may: a promise waits for it.
-pub(super) struct Reporting {
-    completions: Arc<Completions>,
+pub(super) struct TestReport {
+    completions: Arc<CompletionQueue>,
     slot: Option<u32>,
 }
 
-impl Reporting {
-    pub(super) fn new(completions: Arc<Completions>, slot: u32) -> Self {
+impl TestReport {
+    pub(super) fn new(completions: Arc<CompletionQueue>, slot: u32) -> Self {
         let slot = Some(slot);
         Self { completions, slot }
     }
@@ -48,7 +48,7 @@ impl Reporting {
     }
 
     /// Version (empty: unknown), key, value and the milliseconds of the four steps, after an empty code.
-    fn showed(mut self, trial: ConnectionTest) {
+    fn succeeded(mut self, trial: ConnectionTest) {
         let ms = |time: Duration| (time.as_secs_f64() * 1000.0).to_string();
         let ConnectionTest {
             version,
@@ -68,7 +68,7 @@ impl Reporting {
     }
 }
 
-impl Drop for Reporting {
+impl Drop for TestReport {
     fn drop(&mut self) {
         let gone = StoreError::new(ErrorKind::Disconnected, "the trial was given up");
         self.report(vec![
