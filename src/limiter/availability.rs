@@ -4,9 +4,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// A change of the store's state, as one limiter sees it.
@@ -54,7 +54,7 @@ impl Availability {
     /// The breaker of `shard` is open at `now`. Calls `away` if the store was not away before: under the lock, so that
     /// changes are reported in their order. Whether it was closed until now.
     pub(super) fn opened(&self, shard: usize, now: Instant, away: impl FnOnce()) -> bool {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.closed || !state.away.insert(shard) {
             return false;
         }
@@ -68,7 +68,7 @@ impl Availability {
     /// The breaker of `shard` is closed at `now`. Calls `back` with how long the store was away, and how many checks were
     /// decided meanwhile, if it was the last: under the lock.
     pub(super) fn closed(&self, shard: usize, now: Instant, back: impl FnOnce(Duration, u64)) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if !state.away.remove(&shard) || !state.away.is_empty() {
             return;
         }
@@ -80,15 +80,10 @@ impl Availability {
 
     /// The limiter is closed: no change of it is reported any more. Whether the store was away for it.
     pub(super) fn close(&self) -> bool {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.closed = true;
         state.away.clear();
         state.since.take().is_some()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while the state is being changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

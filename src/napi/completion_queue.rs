@@ -3,13 +3,14 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
 use napi::bindgen_prelude::{Float64Array, Function, FunctionRef, Unknown};
 use napi::{Env, Result, sys};
 use napi_derive::napi;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::io_thread::IoThread;
@@ -50,7 +51,7 @@ struct State {
 impl CompletionQueue {
     /// Adds events. The first after a drain wakes JavaScript; the others ride along.
     pub(super) fn push(&self, events: impl IntoIterator<Item = Event>) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.events.extend(events);
         let due = !state.woken && !state.events.is_empty();
         let wake = if due { state.wake.upgrade() } else { None };
@@ -63,7 +64,7 @@ impl CompletionQueue {
 
     /// Says that a wake-up is under way, if there is something left to drain: what comes meanwhile rides along.
     fn continue_draining(&self) -> bool {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.woken = !state.events.is_empty();
         state.woken
     }
@@ -75,7 +76,7 @@ impl CompletionQueue {
         refused: bool,
     ) -> oneshot::Receiver<PasswordResult> {
         let (sender, receiver) = oneshot::channel();
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.wake.strong_count() == 0 {
             // The limiter has been closed, and its connect goes on: nobody is there to ask.
             return receiver;
@@ -92,11 +93,6 @@ impl CompletionQueue {
             refused,
         }]);
         receiver
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while the state is being changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -136,12 +132,12 @@ impl JsEnd {
 
     /// What wakes JavaScript, made where there is none. What was to be told meanwhile wakes it at once.
     pub(super) fn wake(&self, env: sys::napi_env) -> Result<Arc<Wake>> {
-        if let Some(wake) = self.completions.lock().wake.upgrade() {
+        if let Some(wake) = self.completions.state.lock().wake.upgrade() {
             return Ok(wake);
         }
         // Not under the lock: to make it runs the application's async_hooks.
         let wake = Wake::new(&self.callback.borrow_back(&Env::from_raw(env))?)?;
-        let mut state = self.completions.lock();
+        let mut state = self.completions.state.lock();
         if let Some(other) = state.wake.upgrade() {
             return Ok(other);
         }
@@ -184,7 +180,7 @@ impl JsEnd {
 impl NativeFn for JsEnd {
     /// Writes as many records as the mailbox holds, oldest first, and returns how many. Fewer than it holds: that is all.
     fn call(&self, call: &Arguments) -> u32 {
-        let mut state = self.completions.lock();
+        let mut state = self.completions.state.lock();
         state.woken = false;
         let mut finished = 0;
         let written = self.mailbox.fill(|mailbox| {
@@ -270,14 +266,14 @@ impl CompletionBuffer {
     /// The text of the next record that has one, in the order of the records.
     #[napi]
     pub fn take_text(&self) -> Vec<String> {
-        let mut state = self.post.completions.lock();
+        let mut state = self.post.completions.state.lock();
         state.texts.pop_front().unwrap_or_default()
     }
 
     /// The answer to a password record; `null` when the function failed, and then perhaps why: words without a secret.
     #[napi]
     pub fn answer_password(&self, ticket: u32, password: Option<String>, reason: Option<String>) {
-        let waiting = self.post.completions.lock().passwords.remove(&ticket);
+        let waiting = self.post.completions.state.lock().passwords.remove(&ticket);
         if let Some(waiting) = waiting {
             // The connect may have given up meanwhile.
             let _ = waiting.send(password.map(Secret::new).ok_or(reason));

@@ -4,9 +4,10 @@
 //! Tokio's default of a thread a core would be waste on Lambda, and would be paid at `require`.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError, Weak, mpsc};
+use std::sync::{Arc, Weak, mpsc};
 use std::thread;
 
+use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
@@ -29,7 +30,7 @@ impl IoThread {
     /// # Errors
     /// The system's, when it grants no thread or no event queue.
     pub fn shared() -> io::Result<Arc<Self>> {
-        let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut current = CURRENT.lock();
         if let Some(running) = current.upgrade() {
             return Ok(running);
         }
@@ -40,7 +41,7 @@ impl IoThread {
 
     /// The process's I/O thread, if there is one.
     pub fn current() -> Option<Arc<Self>> {
-        let current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = CURRENT.lock();
         current.upgrade()
     }
 

@@ -2,7 +2,9 @@
 //! count together, and nothing is lost when a limiter closes.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock};
+
+use parking_lot::Mutex;
 
 use super::sink::RequestId;
 use crate::limiter::meter::{Metrics, MetricsSnapshot};
@@ -32,7 +34,7 @@ static CONNECTIONS: LazyLock<Arc<ConnectionStats>> = LazyLock::new(Arc::default)
 
 /// The meter of the limiters called `name`. The window of the first decides how long who asks is remembered.
 pub(super) fn meter(name: &Namespace, window: Window) -> Arc<Metrics<RequestId>> {
-    let mut meters = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut meters = REGISTRY.lock();
     let has_room = |meters: &Registry| {
         meters.len() < MAX_NAMES || meters.contains_key(name.as_str()) || name.as_str() == CREATORS
     };
@@ -53,7 +55,7 @@ pub(super) fn meter(name: &Namespace, window: Window) -> Arc<Metrics<RequestId>>
 
 /// What the limiters called `name` have counted; nothing where there is none.
 pub(super) fn read(name: &str) -> MetricsSnapshot {
-    let meters = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
+    let meters = REGISTRY.lock();
     let full = meters.len() >= MAX_NAMES;
     let meter = meters.get(name).or_else(|| {
         let others = meters.get(OVERFLOW);
@@ -67,14 +69,14 @@ pub(super) fn read(name: &str) -> MetricsSnapshot {
 
 /// What was read of `name` the last time somebody asked for news, if that was so, and what is read now.
 pub(super) fn delta(name: &str) -> (Option<MetricsSnapshot>, MetricsSnapshot) {
-    let mut told = LAST_REPORTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut told = LAST_REPORTS.lock();
     let now = read(name);
     (told.insert(name.into(), now.clone()), now)
 }
 
 /// Every meter with its name, in the order of names.
 pub(super) fn all() -> Vec<(Box<str>, Arc<Metrics<RequestId>>)> {
-    let meters = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
+    let meters = REGISTRY.lock();
     let pairs = meters.iter();
     let mut all: Vec<_> = pairs.map(|(n, m)| (n.clone(), Arc::clone(m))).collect();
     all.sort_by(|(a, _), (b, _)| a.cmp(b));

@@ -1,10 +1,11 @@
 //! What one limiter has logged of its store's outages, and when.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use napi_derive::napi;
+use parking_lot::{Mutex, MutexGuard};
 
 use super::io_thread::IoThread;
 use super::outage_log::{Away, Key, Line, OutageLog};
@@ -77,8 +78,7 @@ fn log_if_due(key: &Key) {
 }
 
 fn outages() -> MutexGuard<'static, OutageLog<Arc<JsSink>>> {
-    // Nothing panics while it is being changed.
-    OUTAGES.lock().unwrap_or_else(PoisonError::into_inner)
+    OUTAGES.lock()
 }
 
 /// How many anomalies have not been logged, to be logged now, and in how many ms to ask again.

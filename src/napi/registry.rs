@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Weak};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::io_thread::IoThread;
 use super::meters;
@@ -215,6 +217,5 @@ impl Drop for Lease {
 }
 
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing panics while the lists are being changed.
-    shared.lock().unwrap_or_else(PoisonError::into_inner)
+    shared.lock()
 }

@@ -1,8 +1,10 @@
 //! The way back of one limiter: answers become events of its copy of the face.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::anomaly_log::{AnomalyLog, Entry};
 use super::completion_queue::CompletionQueue;
@@ -56,8 +58,7 @@ static ANOMALY_LOG: Mutex<AnomalyLog> = Mutex::new(AnomalyLog::new());
 
 /// The process's, for all threads and all copies of the face.
 pub(super) fn anomaly_log() -> MutexGuard<'static, AnomalyLog> {
-    // Nothing panics while it is being changed.
-    ANOMALY_LOG.lock().unwrap_or_else(PoisonError::into_inner)
+    ANOMALY_LOG.lock()
 }
 
 impl JsSink {

@@ -5,10 +5,10 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, ready};
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep};
 
 /// The time is looked at in steps of a fifth of the whole, this long at most. A step that took more than twice its length
@@ -84,8 +84,7 @@ impl Budget {
     }
 
     fn look(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it is being changed.
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
         let now = Instant::now();
         let most = self.step * 2;
         let passed = now.saturating_duration_since(state.looked);

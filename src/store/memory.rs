@@ -6,10 +6,10 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::num::NonZeroU64;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hashlink::LinkedHashMap;
 use hashlink::linked_hash_map::RawEntryMut;
+use parking_lot::Mutex;
 
 use super::{Op, Request, Scope, Store, StoreError};
 use crate::quota::{
@@ -188,7 +188,7 @@ impl<C: Clock> MemoryStore<C> {
         rules: Rules,
         request: &Request,
     ) -> (Outcome, Millis, Option<Id>) {
-        let mut histories = self.lock();
+        let mut histories = self.histories.lock();
         // Read under the lock, so that moments enter a log in the order of its decisions.
         let now = self.clock.now();
         histories.sweep(now, rules);
@@ -229,7 +229,7 @@ impl<C: Clock> MemoryStore<C> {
     /// How long before `now` the oldest `room` of the `most` newest admissions in the log of `id` were made, newest first; and
     /// how many newer ones there are.
     pub fn ages(&self, id: &Id, most: usize, room: usize, now: Millis) -> (Vec<Millis>, usize) {
-        let histories = self.lock();
+        let histories = self.histories.lock();
         let Some(history) = histories.get(id) else {
             return (Vec::new(), 0);
         };
@@ -243,7 +243,7 @@ impl<C: Clock> MemoryStore<C> {
     /// An anomaly of `id` was reported by another store: none is reported here for so many ms. Where the store is full of
     /// other ids, it is not entered.
     pub fn pause(&self, id: &Id, rules: Rules, pause: NonZeroU64) {
-        let mut histories = self.lock();
+        let mut histories = self.histories.lock();
         let now = self.clock.now();
         histories.sweep(now, rules);
         if let Some(history) = histories.get_mut(id) {
@@ -258,29 +258,22 @@ impl<C: Clock> MemoryStore<C> {
 
     /// Forgets an id.
     pub fn forget(&self, id: &Id) {
-        self.lock().remove(id);
+        self.histories.lock().remove(id);
     }
 
     /// Forgets every id.
     pub fn clear(&self) {
-        *self.lock() = Histories::new();
+        *self.histories.lock() = Histories::new();
     }
 
     /// How many ids it holds.
     pub fn len(&self) -> usize {
-        self.lock().len()
+        self.histories.lock().len()
     }
 
     /// Whether it holds no id.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Histories> {
-        // No decision panics half-way through a history, so the data behind a poisoned lock is whole.
-        self.histories
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

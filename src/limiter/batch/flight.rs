@@ -1,8 +1,9 @@
 //! A batch at the store. Each of its requests is settled exactly once: when the store answers, at its own deadline, or,
 //! should the task be dropped or panic, there and then.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::lane::{Lane, Seen};
@@ -66,7 +67,7 @@ impl<K: CompletionSink> Flight<K> {
 
     /// When the next of its requests has to be settled, unless all are.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        let progress = self.progress();
+        let progress = self.progress.lock();
         let open = self.deadlines.iter().zip(&progress.tickets);
         open.filter_map(|(&deadline, ticket)| ticket.as_ref().map(|_| deadline))
             .min()
@@ -74,14 +75,14 @@ impl<K: CompletionSink> Flight<K> {
 
     /// Whether something has come back and something is left: the lane does not wait for that any more.
     pub(super) fn is_astray(&self) -> bool {
-        let progress = self.progress();
+        let progress = self.progress.lock();
         !progress.under_way && progress.open > 0
     }
 
     /// The store has answered some, or all.
     pub(super) fn land(&self, places: &[usize], results: Vec<Result<Outcome, StoreError>>) {
         let at = Instant::now();
-        let mut progress = self.progress();
+        let mut progress = self.progress.lock();
         if progress.open == 0 {
             return;
         }
@@ -126,7 +127,8 @@ impl<K: CompletionSink> Flight<K> {
     pub(super) fn finish(&self, error: &StoreError) {
         let open = |(place, ticket): (usize, &Option<K::RequestId>)| ticket.as_ref().map(|_| place);
         let left: Vec<_> = self
-            .progress()
+            .progress
+            .lock()
             .tickets
             .iter()
             .enumerate()
@@ -143,11 +145,6 @@ impl<K: CompletionSink> Flight<K> {
             sent: self.sent,
             received: Instant::now(),
         }
-    }
-
-    fn progress(&self) -> MutexGuard<'_, Progress<K::RequestId>> {
-        // Nothing panics while it is being changed.
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -174,7 +171,7 @@ impl<T> Progress<T> {
 
 impl<K: CompletionSink> Expire for Flight<K> {
     fn expire(&self, now: Instant) {
-        let mut progress = self.progress();
+        let mut progress = self.progress.lock();
         let due = self.deadlines.iter().zip(progress.tickets.iter_mut());
         let taken: Vec<_> = due
             .map(|(deadline, ticket)| ticket.take_if(|_| *deadline <= now))

@@ -6,9 +6,10 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 type Boxed = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -40,7 +41,7 @@ impl Launch {
         // A store that is not as ready as it was a moment ago begins to connect: with tasks and timers.
         let _inside = runtime.enter();
         let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
-        let mut stage = launch.lock();
+        let mut stage = launch.stage.lock();
         *stage = match (polled, &*stage) {
             (Poll::Ready(()), _) => Stage::Gone,
             // Woken in the meantime, perhaps from the runtime's thread.
@@ -56,20 +57,15 @@ impl Launch {
 
     /// Drops the future, unless it has been woken.
     pub(super) fn give_up(&self) {
-        let stage = std::mem::replace(&mut *self.lock(), Stage::Gone);
+        let stage = std::mem::replace(&mut *self.stage.lock(), Stage::Gone);
         // Outside the lock: what is dropped may wake.
         drop(stage);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Stage> {
-        // Nothing panics while the stage is being changed.
-        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Wake for Launch {
     fn wake(self: Arc<Self>) {
-        let mut stage = self.lock();
+        let mut stage = self.stage.lock();
         match std::mem::replace(&mut *stage, Stage::Gone) {
             Stage::Starting { .. } => *stage = Stage::Starting { woken: true },
             Stage::Waiting(future) => {

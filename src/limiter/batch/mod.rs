@@ -15,10 +15,11 @@ mod turn;
 mod watch;
 
 use std::pin::pin;
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Weak};
 
 use futures_util::FutureExt;
 use futures_util::future::Fuse;
+use parking_lot::RwLock;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 
@@ -100,12 +101,12 @@ impl<K: CompletionSink, S: Store> Batcher<K, S> {
     }
 
     fn lane_of(&self, shard: usize) -> Arc<Lane<K>> {
-        let lanes = self.lanes.read().unwrap_or_else(PoisonError::into_inner);
+        let lanes = self.lanes.read();
         if let Some(lane) = lanes.get(shard) {
             return Arc::clone(lane);
         }
         drop(lanes);
-        let mut lanes = self.lanes.write().unwrap_or_else(PoisonError::into_inner);
+        let mut lanes = self.lanes.write();
         while lanes.len() <= shard {
             let lane = self.open(lanes.len());
             lanes.push(lane);
@@ -115,7 +116,7 @@ impl<K: CompletionSink, S: Store> Batcher<K, S> {
 
     fn lanes(&self) -> Vec<Arc<Lane<K>>> {
         let lanes = self.lanes.read();
-        lanes.unwrap_or_else(PoisonError::into_inner).clone()
+        lanes.clone()
     }
 
     fn open(&self, shard: usize) -> Arc<Lane<K>> {
@@ -238,7 +239,7 @@ impl<K: CompletionSink, S: Store> Intake<K::RequestId> for Batcher<K, S> {
 
 impl<K: CompletionSink, S> Drop for Batcher<K, S> {
     fn drop(&mut self) {
-        let lanes = self.lanes.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let lanes = self.lanes.get_mut();
         lanes.iter().for_each(|lane| lane.close());
         self.settler.leave();
     }

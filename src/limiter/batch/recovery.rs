@@ -1,10 +1,10 @@
 //! Finds the store again, and tells it what was decided without it: in that order, and before requests are sent, so that an
 //! outage grants nobody a second quota.
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Route;
@@ -171,8 +171,7 @@ async fn tell<K: CompletionSink, S: Store>(
     replays: &[Replay],
 ) -> Result<(Vec<Result<(), StoreError>>, bool), StoreError> {
     let results = Mutex::new(vec![Err(late()); replays.len()]);
-    // Nothing panics while they are being changed.
-    let lock = || results.lock().unwrap_or_else(PoisonError::into_inner);
+    let lock = || results.lock();
     let land = |places: &[usize], told: Vec<_>| {
         let mut results = lock();
         for (&place, told) in places.iter().zip(told) {

@@ -1,6 +1,8 @@
 //! Who waits until all lanes have counted.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::settler::Settler;
 use crate::limiter::CompletionSink;
@@ -26,7 +28,7 @@ impl<K: CompletionSink> Told<K> {
     }
 
     fn take(&self) -> Option<K::RequestId> {
-        let mut ticket = self.ticket.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ticket = self.ticket.lock();
         ticket.take()
     }
 }

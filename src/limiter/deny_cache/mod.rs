@@ -23,9 +23,9 @@ mod denial;
 mod state;
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use self::denial::{Denial, Refresh, Waiting};
@@ -103,7 +103,7 @@ impl<T: Clone> DenyCache<T> {
 
     /// Looks a request up, which is made now. One that is denied here is counted.
     pub(super) fn get(&self, mut pending: Pending<T>, now: Instant) -> Lookup<T> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let state = &mut *state;
         let request = &mut pending.request;
         match request.op {
@@ -142,7 +142,7 @@ impl<T: Clone> DenyCache<T> {
 
     /// Forgets an id: it is being reset. Returns what has waited, to be asked.
     pub(super) fn invalidate(&self, id: &Id) -> Vec<Pending<T>> {
-        self.lock().remove(id)
+        self.state.lock().remove(id)
     }
 
     /// These requests were not asked. Returns what has waited for their answers.
@@ -150,14 +150,14 @@ impl<T: Clone> DenyCache<T> {
         &self,
         requests: impl Iterator<Item = &'a Request>,
     ) -> Vec<Pending<T>> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let released = requests.flat_map(|request| state.on_unanswered(request));
         released.collect()
     }
 
     /// Takes all that wait.
     pub(super) fn drain(&self) -> Vec<Pending<T>> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.waiting = 0;
         let asking = state.entries.values_mut().flatten();
         let asking = asking.filter_map(|entry| entry.refresh.take());
@@ -167,14 +167,14 @@ impl<T: Clone> DenyCache<T> {
 
     /// How many wait.
     pub(super) fn waiting(&self) -> usize {
-        self.lock().waiting
+        self.state.lock().waiting
     }
 
     /// A batch is being sent.
     pub(super) fn sent(&self) -> Sent {
         Sent {
             at: Instant::now(),
-            epoch: self.lock().epoch,
+            epoch: self.state.lock().epoch,
         }
     }
 
@@ -192,7 +192,7 @@ impl<T: Clone> DenyCache<T> {
         if self.max_age.is_zero() {
             return (false, released);
         }
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         for (request, ticket, outcome) in answered {
             let (Op::Check | Op::Limit) = request.op else {
                 if request.op == Op::Reset {
@@ -250,7 +250,7 @@ impl<T: Clone> DenyCache<T> {
 
     /// Forgets what is too old. What was answered so far is due to be counted. Returns whether there is more to sweep.
     pub(super) fn sweep(&self, now: Instant) -> bool {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.due = state.uncounted.len();
         // An entry whose time is over still lets one ask for all; many of them make room for others.
         let crowded = state.count >= MAX_ENTRIES / 2;
@@ -266,7 +266,7 @@ impl<T: Clone> DenyCache<T> {
 
     /// Answers no more from what it holds: the store has heard of more admissions, and the promises may be too early.
     pub(super) fn invalidate_all(&self, now: Instant) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         // What is under way may have been denied before, and be answered after.
         state.epoch += 1;
         for entry in state.entries.values_mut().flatten() {
@@ -276,7 +276,7 @@ impl<T: Clone> DenyCache<T> {
 
     /// Takes up to `most` counts that are due.
     pub(super) fn take_counts(&self, most: usize) -> Vec<(Request, T)> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let state = &mut *state;
         let mut counts = Vec::new();
         while counts.len() < most && state.due > 0 {
@@ -300,12 +300,7 @@ impl<T: Clone> DenyCache<T> {
 
     /// Whether something is due to be counted.
     pub(super) fn is_due(&self) -> bool {
-        self.lock().due > 0
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
-        // Nothing panics while the entries are being changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().due > 0
     }
 }
 

@@ -9,9 +9,9 @@ mod replaying;
 use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hashlink::LinkedHashMap;
+use parking_lot::Mutex;
 
 pub use self::replaying::ReplaySession;
 
@@ -63,7 +63,7 @@ impl Journal {
         request: &Request,
     ) -> Outcome {
         // Held meanwhile, so that the newest admissions of a log are those that are noted.
-        let mut shards = self.shards();
+        let mut shards = self.shards.lock();
         let (outcome, _, evicted) = logs.decide_evicting(rules, request);
         if let Some(evicted) = evicted {
             // Its log has made room: there is no admission left to replay.
@@ -113,7 +113,8 @@ impl Journal {
     pub fn is_empty(&self, shard: usize) -> bool {
         self.open.load(Ordering::SeqCst) == 0
             || self
-                .shards()
+                .shards
+                .lock()
                 .get(shard)
                 .is_none_or(ShardEntries::is_settled)
     }
@@ -123,7 +124,7 @@ impl Journal {
         if self.open.load(Ordering::SeqCst) == 0 {
             return Vec::new();
         }
-        let shards = self.shards();
+        let shards = self.shards.lock();
         let unsettled = shards
             .iter()
             .enumerate()
@@ -133,7 +134,7 @@ impl Journal {
 
     /// Forgets everything, the logs too.
     pub fn clear(&self, logs: &MemoryStore) {
-        let mut shards = self.shards();
+        let mut shards = self.shards.lock();
         logs.clear();
         shards.iter_mut().for_each(|shard| shard.pending.clear());
         self.epoch.fetch_add(1, Ordering::Relaxed);
@@ -142,7 +143,7 @@ impl Journal {
 
     /// Forgets an id: the store has.
     pub fn forget(&self, logs: &MemoryStore, id: &Id) {
-        let mut shards = self.shards();
+        let mut shards = self.shards.lock();
         logs.forget(id);
         for shard in shards.iter_mut() {
             shard.pending.remove(id);
@@ -156,7 +157,7 @@ impl Journal {
         if self.division.load(Ordering::Relaxed) == division {
             return;
         }
-        let mut shards = self.shards();
+        let mut shards = self.shards.lock();
         let mut moved = Vec::new();
         for (at, shard) in shards.iter_mut().enumerate() {
             let leaves = |id: &Id| shard_of(id) != at && !shard.taken.contains(id);
@@ -193,11 +194,6 @@ impl Journal {
             .iter()
             .map(|shard| shard.pending.len() + usize::from(shard.replaying));
         self.open.store(open.sum(), Ordering::SeqCst);
-    }
-
-    fn shards(&self) -> MutexGuard<'_, Vec<ShardEntries>> {
-        // Nothing panics while they are being changed.
-        self.shards.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -35,7 +35,7 @@ pub struct ReplayBatch<'a> {
 impl<'a> ReplaySession<'a> {
     /// `None`: another one is under way.
     pub(super) fn begin(journal: &'a Journal, shard: usize) -> Option<Self> {
-        let mut shards = journal.shards();
+        let mut shards = journal.shards.lock();
         let there = shards.get_mut(shard).filter(|there| !there.replaying)?;
         there.replaying = true;
         journal.update_count(&shards);
@@ -45,7 +45,7 @@ impl<'a> ReplaySession<'a> {
     /// Takes out what goes into the next call, the ids used longest ago first; of an id, the oldest admissions first.
     pub fn take(&self, logs: &MemoryStore) -> ReplayBatch<'_> {
         let journal = self.journal;
-        let mut shards = journal.shards();
+        let mut shards = journal.shards.lock();
         let ShardEntries {
             pending: notes,
             taken,
@@ -96,7 +96,7 @@ impl<'a> ReplaySession<'a> {
 
 impl Drop for ReplaySession<'_> {
     fn drop(&mut self) {
-        let mut shards = self.journal.shards();
+        let mut shards = self.journal.shards.lock();
         shards[self.shard].replaying = false;
         self.journal.update_count(&shards);
     }
@@ -135,7 +135,7 @@ impl ReplayBatch<'_> {
 impl Drop for ReplayBatch<'_> {
     fn drop(&mut self) {
         let left = std::mem::take(&mut self.replays);
-        let mut shards = self.journal.shards();
+        let mut shards = self.journal.shards.lock();
         let ShardEntries {
             pending: notes,
             taken,

@@ -7,10 +7,11 @@ mod histogram;
 mod outages;
 mod top_k;
 
+use std::sync::Weak;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 pub use histogram::{Histogram, HistogramSnapshot};
@@ -185,25 +186,30 @@ impl<T: Clone> Metrics<T> {
 
     /// The store has gone away for a limiter.
     pub(super) fn on_store_away(&self, now: Instant) {
-        self.outages().away(now);
+        self.outages.lock().away(now);
     }
 
     /// It is back for that limiter, or that has been closed.
     pub(super) fn on_store_back(&self, now: Instant) {
-        self.outages().back(now);
+        self.outages.lock().back(now);
     }
 
     /// `gauge` is read with the rest, while it is there.
     pub(super) fn add_gauge(&self, gauge: Weak<dyn Gauge>) {
-        let mut gauges = self.gauges();
+        let mut gauges = self.gauges.lock();
         gauges.retain(|gauge| gauge.strong_count() > 0);
         gauges.push(gauge);
     }
 
     /// What it shows.
     pub fn snapshot(&self) -> MetricsSnapshot {
-        let gauges: Vec<_> = self.gauges().iter().filter_map(Weak::upgrade).collect();
-        let (away, outages, away_time) = self.outages().snapshot(Instant::now());
+        let gauges: Vec<_> = self
+            .gauges
+            .lock()
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect();
+        let (away, outages, away_time) = self.outages.lock().snapshot(Instant::now());
         MetricsSnapshot {
             away,
             outages,
@@ -229,16 +235,6 @@ impl<T: Clone> Metrics<T> {
     /// Forgets who asks, and goes on counting.
     pub fn clear_top(&self) {
         self.top.clear();
-    }
-
-    fn outages(&self) -> MutexGuard<'_, Outages> {
-        // Nothing panics while they are being changed.
-        self.outages.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn gauges(&self) -> MutexGuard<'_, Vec<Weak<dyn Gauge>>> {
-        // Nothing panics while the list is being changed.
-        self.gauges.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

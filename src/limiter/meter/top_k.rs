@@ -10,7 +10,8 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 use crate::quota::{Id, Limit, Window};
 
@@ -103,7 +104,7 @@ impl<T: Clone> TopK<T> {
         if crowded && !is_sampled(number, look.one_in_bits) {
             return;
         }
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.tick != Some(turn) {
             state.begin(turn, self.half_life);
         }
@@ -115,7 +116,7 @@ impl<T: Clone> TopK<T> {
 
     /// Forgets everybody.
     pub fn clear(&self) {
-        *self.lock() = State::default();
+        *self.state.lock() = State::default();
         for crowd in [&self.sampled, &self.sampled_near_limit] {
             crowd.store(NO_TICK, Ordering::Relaxed);
         }
@@ -123,15 +124,10 @@ impl<T: Clone> TopK<T> {
 
     /// Up to `count` of them, first who has asked most for the limit.
     pub fn top(&self, count: usize) -> Vec<Entry<T>> {
-        let mut askers = self.lock().entries.clone();
+        let mut askers = self.state.lock().entries.clone();
         askers.sort_by(|a, b| b.share.total_cmp(&a.share));
         askers.truncate(count);
         askers
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
-        // Nothing panics while the list is being changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

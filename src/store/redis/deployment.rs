@@ -1,7 +1,8 @@
 //! What the configured server is: one Redis, or a node of a cluster.
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::Arc;
 
+use parking_lot::{RwLock, RwLockWriteGuard};
 use tokio::sync::Mutex;
 
 use super::cluster::{Cluster, ClusterInfo, ask_for_slots};
@@ -39,7 +40,7 @@ impl Discovery {
 
     /// What it is, if that is known.
     pub(super) fn known(&self) -> Option<Deployment> {
-        let found = self.found.read().unwrap_or_else(PoisonError::into_inner);
+        let found = self.found.read();
         match &*found {
             Some(Deployment::Cluster(cluster)) if cluster.is_gone() => None,
             found => found.clone(),
@@ -48,7 +49,7 @@ impl Discovery {
 
     /// What `look` sees in the cluster that is known. Without a share of it: this is asked for each check, on every thread.
     pub(super) fn in_cluster<T>(&self, look: impl FnOnce(&Cluster) -> T) -> Option<T> {
-        let found = self.found.read().unwrap_or_else(PoisonError::into_inner);
+        let found = self.found.read();
         match &*found {
             Some(Deployment::Cluster(cluster)) if !cluster.is_gone() => Some(look(cluster)),
             _ => None,
@@ -98,7 +99,7 @@ impl Discovery {
     }
 
     fn found(&self) -> RwLockWriteGuard<'_, Option<Deployment>> {
-        self.found.write().unwrap_or_else(PoisonError::into_inner)
+        self.found.write()
     }
 }
 

@@ -5,7 +5,8 @@
 //! each attempt, it would keep the others from ever being asked.
 
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use parking_lot::Mutex;
 
 /// Those in doubt, the last to disappoint last. Few: at most what the name leads to.
 #[derive(Debug, Default)]
@@ -15,7 +16,7 @@ impl AddressHealth {
     /// The addresses that a name leads to by now, in the order in which to try them: those in doubt come last, and of these the
     /// last to disappoint.
     pub fn bad_last(&self, mut addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
-        let mut doubtful = self.lock();
+        let mut doubtful = self.0.lock();
         doubtful.retain(|address| addresses.contains(address));
         addresses.sort_by_key(|address| doubtful.iter().position(|known| known == address));
         addresses
@@ -24,16 +25,11 @@ impl AddressHealth {
     /// Nobody knows what `address` is good for.
     pub fn mark_bad(&self, address: SocketAddr) {
         self.mark_good(address);
-        self.lock().push(address);
+        self.0.lock().push(address);
     }
 
     /// A server has answered there, whatever it said.
     pub fn mark_good(&self, address: SocketAddr) {
-        self.lock().retain(|&known| known != address);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<SocketAddr>> {
-        // Nothing panics while it is being changed.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().retain(|&known| known != address);
     }
 }

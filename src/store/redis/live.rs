@@ -1,10 +1,11 @@
 //! A connection in use, and what all connections to one server have in common.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex as Lock, PoisonError};
 use std::time::Instant;
 
+use parking_lot::Mutex as Lock;
 use redis::aio::MultiplexedConnection;
 use tokio::sync::{Mutex, watch};
 
@@ -99,12 +100,12 @@ impl Place {
 
     /// A server has said that it does not decide: a replica, or one that is loading. `None`: something else has happened.
     pub(super) fn refused_at(&self, address: Option<SocketAddr>) {
-        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = address;
+        *self.refused.lock() = address;
     }
 
     /// Whether a connection leads to the server that has just refused.
     pub(super) fn has_refused(&self, live: &Live) -> bool {
-        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = self.refused.lock();
         *refused == Some(live.address)
     }
 

@@ -3,8 +3,9 @@
 //! ElastiCache ends a connection 12 hours after its user logged in with an IAM token, unless AUTH has been said again by
 //! then. So a connection whose password was asked for says it again in good time, and is replaced where that fails.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
 
 /// How long ElastiCache takes a login with an IAM token for good. (Amazon ElastiCache User Guide, "Authenticating with
 /// IAM", Limitations.)
@@ -78,34 +79,34 @@ impl Login {
 
     /// The server has let it in again.
     pub fn renewed(&self, now: Moment) {
-        *self.state() = fresh(self.life, now);
+        *self.state.lock() = fresh(self.life, now);
     }
 
     /// It could not be renewed.
     pub fn failed(&self) {
-        let mut state = self.state();
+        let mut state = self.state.lock();
         state.failures = state.failures.saturating_add(1);
     }
 
     /// Whether that was tried, in vain, and is tried again in its time.
     pub fn has_failed(&self) -> bool {
-        self.state().failures > 0
+        self.state.lock().failures > 0
     }
 
     /// Whether it is time to renew it.
     pub fn is_due(&self, now: Moment) -> bool {
-        let state = *self.state();
+        let state = *self.state.lock();
         now.since(state.since) >= state.due
     }
 
     /// Whether it may end so soon that the connection should not be used any more than it has to.
     pub fn is_over(&self, now: Moment) -> bool {
-        now.since(self.state().since) >= self.life.mul_f64(OVER)
+        now.since(self.state.lock().since) >= self.life.mul_f64(OVER)
     }
 
     /// How long to sleep before the next look at its age.
     pub fn next_look(&self, now: Moment) -> Duration {
-        let state = *self.state();
+        let state = *self.state.lock();
         let look = self.life / LOOKS;
         if state.failures == 0 {
             let left = state.due.saturating_sub(now.since(state.since));
@@ -115,11 +116,6 @@ impl Login {
         let bound = (self.life / FIRST_RETRY).saturating_mul(doubled).min(look);
         // Half of it at the least: where the password's source is what fails, it is not asked in a row.
         bound.mul_f64(between(0.5, 1.0))
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it is being changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

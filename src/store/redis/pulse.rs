@@ -1,7 +1,8 @@
 //! Whether a connection is alive, as far as can be told without asking.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
+
+use parking_lot::Mutex;
 
 /// After so long without an answer a connection is asked for a sign of life before it is used: the server, or a firewall on
 /// the way, may have closed it while this process was frozen and could not see it. A PING takes a fraction of a millisecond,
@@ -44,12 +45,12 @@ impl Pulse {
 
     /// Something was sent.
     pub(super) fn sent(&self) {
-        self.state().unanswered.get_or_insert_with(Instant::now);
+        self.0.lock().unanswered.get_or_insert_with(Instant::now);
     }
 
     /// Something was heard.
     pub(super) fn heard(&self) {
-        let mut state = self.state();
+        let mut state = self.0.lock();
         let heard = Instant::now();
         let trip = state.unanswered.map_or(state.trip, |since| heard - since);
         *state = State {
@@ -63,13 +64,13 @@ impl Pulse {
 
     /// How long it has for a sign of life.
     pub(super) fn patience(&self) -> Duration {
-        let patience = self.state().trip * 4;
+        let patience = self.0.lock().trip * 4;
         patience.clamp(SIGN_OF_LIFE, LONGEST_SIGN_OF_LIFE)
     }
 
     /// Somebody waits no longer.
     pub(super) fn given_up(&self) {
-        let mut state = self.state();
+        let mut state = self.0.lock();
         let silent = state
             .unanswered
             .is_some_and(|since| since.elapsed() >= SILENCE);
@@ -78,14 +79,9 @@ impl Pulse {
 
     /// Whether it has been quiet for so long that it may have died unseen, or owes an answer for longer than a live one would.
     pub(super) fn is_stale(&self) -> bool {
-        let state = self.state();
+        let state = self.0.lock();
         // A machine's clock that was set back says nothing.
         let elapsed = state.heard_at.elapsed().unwrap_or_default();
         state.in_doubt || state.heard.elapsed().max(elapsed) >= IDLE
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it is being changed.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

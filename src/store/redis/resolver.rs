@@ -2,11 +2,11 @@
 
 use std::future::pending;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
+use parking_lot::Mutex;
 use tokio::net::lookup_host;
 use tokio::time::sleep;
 
@@ -44,7 +44,7 @@ impl Resolver {
             return Ok(vec![(address, self.port).into()]);
         }
         let found = self.join().await?;
-        self.last_used().clone_from(&found);
+        self.last_used.lock().clone_from(&found);
         Ok(found)
     }
 
@@ -57,7 +57,7 @@ impl Resolver {
             // From half of the time to all of it: many processes lose a server at the same moment.
             sleep(POLL_INTERVAL.mul_f64(1.0 - fastrand::f64() / 2.0)).await;
             if let Ok(found) = self.join().await {
-                let followed = self.last_used();
+                let followed = self.last_used.lock();
                 if found.iter().any(|address| !followed.contains(address)) {
                     return;
                 }
@@ -65,19 +65,8 @@ impl Resolver {
         }
     }
 
-    fn last_used(&self) -> MutexGuard<'_, Vec<SocketAddr>> {
-        // Nothing panics between two writes to it.
-        self.last_used
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn join(&self) -> Shared<BoxFuture<'static, Addresses>> {
-        // Nothing panics between two writes to it.
-        let mut looking = self
-            .in_flight
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut looking = self.in_flight.lock();
         if let Some(under_way) = looking.as_ref().filter(|found| found.peek().is_none()) {
             return under_way.clone();
         }

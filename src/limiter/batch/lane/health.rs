@@ -1,6 +1,6 @@
 //! What a lane makes of what is seen of the store: the breaker, and the search for a store that is away.
 
-use std::sync::MutexGuard;
+use parking_lot::MutexGuard;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -35,23 +35,23 @@ impl<K: CompletionSink> State<K> {
 
 impl<K: CompletionSink> Gauge for Lane<K> {
     fn in_flight(&self) -> usize {
-        self.lock().queues.in_flight() + self.denied.waiting()
+        self.state.lock().queues.in_flight() + self.denied.waiting()
     }
 
     fn breaker(&self) -> BreakerState {
-        self.lock().breaker.state()
+        self.state.lock().breaker.state()
     }
 }
 
 impl<K: CompletionSink> Lane<K> {
     /// Some of a batch that is still under way are late.
     pub(in crate::limiter::batch) fn seen(&self, seen: Seen) {
-        self.look(self.lock(), seen);
+        self.look(self.state.lock(), seen);
     }
 
     /// Whether a batch that was sent then and has not been answered says something of the store.
     pub(in crate::limiter::batch) fn is_telling(&self, sent: Instant, now: Instant) -> bool {
-        self.lock().breaker.counts_as_failure(sent, now)
+        self.state.lock().breaker.counts_as_failure(sent, now)
     }
 
     /// What the breaker makes of it. Where that opens it, nobody waits any longer.
@@ -84,39 +84,39 @@ impl<K: CompletionSink> Lane<K> {
 
     /// Something may have been decided here.
     pub(in crate::limiter::batch) fn noted(&self) {
-        if self.is_noted() && !self.lock().recovering {
+        if self.is_noted() && !self.state.lock().recovering {
             self.changed.notify_one();
         }
     }
 
     /// Sends nothing, because of `error`, until the store has been asked and told.
     pub(in crate::limiter::batch) fn hold(&self, error: StoreError) {
-        self.lock().breaker.force_open(error);
+        self.state.lock().breaker.force_open(error);
     }
 
     /// Whether the breaker is open.
     pub(in crate::limiter::batch) fn is_open(&self) -> bool {
-        self.lock().breaker.reason().is_some()
+        self.state.lock().breaker.reason().is_some()
     }
 
     /// How long to wait until the store is looked for again.
     pub(in crate::limiter::batch) fn wait(&self) -> Duration {
-        self.lock().breaker.probe_delay(fastrand::f64())
+        self.state.lock().breaker.probe_delay(fastrand::f64())
     }
 
     /// Whether it is being asked if it is back, or told what it has missed.
     pub(in crate::limiter::batch) fn probing(&self, probing: bool) {
-        self.lock().breaker.probing(probing);
+        self.state.lock().breaker.probing(probing);
     }
 
     /// There is a new connection to it.
     pub(in crate::limiter::batch) fn encouraged(&self) {
-        self.lock().breaker.reset_backoff();
+        self.state.lock().breaker.reset_backoff();
     }
 
     /// It has been looked for, and does not decide yet.
     pub(in crate::limiter::batch) fn still_away(&self, error: StoreError) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         // One that was only held until the store had been told is away from here on.
         self.settler.opened(self.shard, &error);
         state.breaker.on_probe_failure(error);
@@ -129,13 +129,13 @@ impl<K: CompletionSink> Lane<K> {
 
     /// The store decides again.
     pub(in crate::limiter::batch) fn recovered(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.breaker.close();
         self.settler.closed(self.shard);
     }
 
     /// The search for the store has ended.
     pub(in crate::limiter::batch) fn found(&self) {
-        self.lock().recovering = false;
+        self.state.lock().recovering = false;
     }
 }

@@ -2,9 +2,10 @@
 
 mod health;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -80,7 +81,7 @@ impl<K: CompletionSink> Lane<K> {
         counts: Vec<(Request, K::RequestId)>,
         pending: Pending<K::RequestId>,
     ) -> Place<K::RequestId> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if let Some(error) = state.refuses() {
             return Place::Refused(pending, error);
         }
@@ -101,7 +102,7 @@ impl<K: CompletionSink> Lane<K> {
 
     /// What was to leave at once could not: it waits like the others, ahead of them.
     pub(super) fn queue(&self, pending: Pending<K::RequestId>) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if let Some(error) = state.refuses() {
             state.queues.leave(Load::Requests(1));
             drop(state);
@@ -118,7 +119,7 @@ impl<K: CompletionSink> Lane<K> {
         if released.is_empty() {
             return;
         }
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if let Some(error) = state.refuses() {
             drop(state);
             self.refuse(released, &error);
@@ -142,7 +143,7 @@ impl<K: CompletionSink> Lane<K> {
 
     /// A batch has been launched that has no task.
     pub(super) fn watch(&self, launched: Launched) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.ended {
             drop(state);
             launched.launch.give_up();
@@ -158,14 +159,14 @@ impl<K: CompletionSink> Lane<K> {
     /// A batch is no longer under way, but for `strays` of it, and this has been seen of the store; `sweep`: there is something
     /// in the denied cache.
     pub(super) fn landed(&self, load: Load, strays: usize, sweep: bool, seen: Seen, sent: Instant) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.queues.landed(load, strays, sent);
         self.after(state, sweep, seen);
     }
 
     /// Some of the strays have been settled.
     pub(super) fn strayed(&self, count: usize, sweep: bool, seen: Seen) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         state.queues.settled(count);
         self.after(state, sweep, seen);
     }
@@ -184,7 +185,7 @@ impl<K: CompletionSink> Lane<K> {
 
     /// What the task does next. What it is to send counts as under way.
     pub(super) fn next(&self, now: Instant) -> Next<K::RequestId, Arc<Told<K>>> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let noted = self.is_noted();
         let telling = noted && state.breaker.is_healthy();
         if !state.closed && !state.recovering && (noted || state.breaker.reason().is_some()) {
@@ -212,7 +213,7 @@ impl<K: CompletionSink> Lane<K> {
 
     /// Counts what the denied cache has answered, when that is due.
     pub(super) fn sweep(&self, now: Instant) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if state.sweep.is_some_and(|due| due <= now) {
             state.sweep = self.denied.sweep(now).then(|| now + SWEEP);
         }
@@ -221,7 +222,7 @@ impl<K: CompletionSink> Lane<K> {
     /// Counts all that the denied cache has answered, has the store told of what was decided here, and holds `told` until then.
     /// `false`: there is nothing to wait for.
     pub(super) fn flush(&self, told: &Arc<Told<K>>, now: Instant) -> bool {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         self.denied.sweep(now);
         let telling = self.is_noted() && state.breaker.is_healthy();
         let busy = self.denied.is_due() || state.queues.is_counting() || telling;
@@ -237,7 +238,7 @@ impl<K: CompletionSink> Lane<K> {
 
     /// Settles what was launched if its deadline has passed.
     pub(super) fn expire(&self, now: Instant) {
-        let due = self.lock().watch.take_due(now);
+        let due = self.state.lock().watch.take_due(now);
         if let Some(launched) = due {
             launched.expire(now);
         }
@@ -245,7 +246,7 @@ impl<K: CompletionSink> Lane<K> {
 
     /// No more requests will come. What waits is still sent, and what is to be counted.
     pub(super) fn close(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         self.denied.sweep(Instant::now());
         state.closed = true;
         drop(state);
@@ -255,7 +256,7 @@ impl<K: CompletionSink> Lane<K> {
     /// The task has ended, and with it the runtime perhaps. What waits, here or for an answer, is given up.
     pub(super) fn end(&self) {
         let ((left, told), launched) = {
-            let mut state = self.lock();
+            let mut state = self.state.lock();
             state.ended = true;
             (state.queues.drain(), state.watch.take())
         };
@@ -265,11 +266,6 @@ impl<K: CompletionSink> Lane<K> {
         }
         self.settler.refuse(left, &gone());
         self.settler.refuse(self.denied.drain(), &gone());
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State<K>> {
-        // Nothing panics while the state is being changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

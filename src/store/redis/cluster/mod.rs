@@ -10,8 +10,9 @@ mod router;
 mod slot;
 pub mod topology;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::select;
 use tokio::sync::watch;
 
@@ -155,7 +156,7 @@ impl Cluster {
         let known = topology.nodes().chain([&self.seed]).find(is_there).cloned();
         drop(topology);
         known.unwrap_or_else(|| {
-            let mut guests = self.transient_nodes();
+            let mut guests = self.guests.lock();
             if let Some(guest) = guests.iter_mut().find(|guest| is_there(&&guest.node)) {
                 guest.asked = true;
                 return Arc::clone(&guest.node);
@@ -180,7 +181,8 @@ impl Cluster {
             self.seed.release();
         }
         // One that is to get its first slots is redirected to for as long as these are on their way: it keeps its connections.
-        self.transient_nodes()
+        self.guests
+            .lock()
             .retain_mut(|guest| std::mem::take(&mut guest.asked) && !serves(&guest.node));
     }
 
@@ -188,11 +190,6 @@ impl Cluster {
     fn is_well(&self) -> bool {
         let topology = self.topology.borrow();
         topology.is_complete() && !topology.nodes().any(|node| node.is_away())
-    }
-
-    fn transient_nodes(&self) -> MutexGuard<'_, Vec<TransientNode>> {
-        // Nothing panics while they are being changed.
-        self.guests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

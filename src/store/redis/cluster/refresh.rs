@@ -1,9 +1,10 @@
 //! Keeps the topology: asks the nodes for it when something has changed, and from time to time.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -61,16 +62,11 @@ impl Refresh {
 
     /// The cluster is in use.
     pub(super) fn used(&self) {
-        *self.last_use() = Instant::now();
+        *self.used.lock() = Instant::now();
     }
 
     pub(super) fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Relaxed)
-    }
-
-    fn last_use(&self) -> MutexGuard<'_, Instant> {
-        // Nothing panics between two writes to it.
-        self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -116,7 +112,7 @@ pub(super) async fn run(cluster: Weak<Cluster>, refresh: Arc<Refresh>) {
         };
         let period = if well { PERIOD } else { UNHEALTHY_PERIOD };
         let asked = timeout(later(period), refresh.asked.notified()).await;
-        let idle = refresh.last_use().elapsed() > IDLE;
+        let idle = refresh.used.lock().elapsed() > IDLE;
         let Some(cluster) = cluster.upgrade() else {
             return;
         };

@@ -1,10 +1,11 @@
 //! From a batch to the nodes that serve its slots, and after what a node redirects.
 
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use parking_lot::Mutex;
 use tokio::time::sleep;
 
 use super::refresh::Refresh;
@@ -50,12 +51,12 @@ pub(in crate::store::redis) async fn run<E: Errand>(
     let results: Vec<_> = items.iter().map(|_| None).collect();
     let results = Mutex::new(results);
     let land = |places: &[usize], answers: Vec<_>| {
-        let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut results = results.lock();
         let answers = places.iter().zip(answers);
         answers.for_each(|(&place, answer)| results[place] = Some(answer));
     };
     run_in_pieces(cluster, errand, items, land).await;
-    let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let results = results.into_inner();
     let each = results.into_iter();
     each.map(|result| result.unwrap_or_else(|| Err(no_route())))
         .collect()

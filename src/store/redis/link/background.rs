@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 pub(super) fn arrive(core: &Weak<Core>, live: &Live) {
     if let Some(core) = core.upgrade() {
-        core.lock().stage = Stage::Up(live.clone());
+        core.state.lock().stage = Stage::Up(live.clone());
     }
 }
 
@@ -61,7 +61,7 @@ pub(super) async fn find(
         }
         (Err(error), _) => {
             if let Some(core) = core.upgrade() {
-                core.go_away(&mut core.lock(), error.clone());
+                core.go_away(&mut core.state.lock(), error.clone());
             }
             Err(error)
         }
@@ -107,7 +107,7 @@ pub(super) fn attend(core: &Arc<Core>, live: &Live) {
         core.place.refused_at(None);
         core.place.arrivals.send_modify(|count| *count += 1);
     }
-    let replaces = std::mem::replace(&mut core.lock().replaces, true);
+    let replaces = std::mem::replace(&mut core.state.lock().replaces, true);
     let connections = Arc::clone(&core.place.connections);
     connections.opened(replaces);
     let (core, driver) = (Arc::downgrade(core), Arc::clone(&live.driver));
@@ -180,7 +180,7 @@ pub(super) async fn reconnect(core: Weak<Core>) {
                 let Some(core) = core.upgrade() else {
                     return;
                 };
-                let mut state = core.lock();
+                let mut state = core.state.lock();
                 state.failures = state.failures.saturating_add(1);
                 state.stage = Stage::Away(error);
             }

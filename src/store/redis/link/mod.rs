@@ -8,11 +8,12 @@
 mod background;
 mod renewal;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
@@ -81,7 +82,7 @@ impl Link {
     /// Why there is none.
     pub(in crate::store::redis) async fn live(&self) -> Result<Live, StoreError> {
         let attempt = {
-            let mut state = self.0.lock();
+            let mut state = self.0.state.lock();
             state.wanted = Instant::now();
             match &state.stage {
                 Stage::Up(live) if !live.pulse.is_stale() => return Ok(live.clone()),
@@ -99,7 +100,7 @@ impl Link {
 
     /// The connection, if there is one that may be used without waiting.
     pub(in crate::store::redis) fn ready(&self) -> Option<Live> {
-        let mut state = self.0.lock();
+        let mut state = self.0.state.lock();
         match &state.stage {
             Stage::Up(live) if !live.pulse.is_stale() => {
                 let live = live.clone();
@@ -112,7 +113,7 @@ impl Link {
 
     /// Begins what the next request would wait for. Inside the runtime.
     pub(in crate::store::redis) fn nudge(&self) {
-        let mut state = self.0.lock();
+        let mut state = self.0.state.lock();
         let quiet = match &state.stage {
             Stage::Up(live) if live.pulse.is_stale() => Some(live.clone()),
             Stage::Down => None,
@@ -124,12 +125,12 @@ impl Link {
 
     /// Whether there is no connection, and nothing to wait for.
     pub(in crate::store::redis) fn is_away(&self) -> bool {
-        matches!(self.0.lock().stage, Stage::Away(_))
+        matches!(self.0.state.lock().stage, Stage::Away(_))
     }
 
     /// Lets go of the connection. The next request makes a new one.
     pub(in crate::store::redis) fn release(&self) {
-        let mut state = self.0.lock();
+        let mut state = self.0.state.lock();
         if matches!(state.stage, Stage::Up(_)) {
             state.stage = Stage::Down;
         }
@@ -138,7 +139,7 @@ impl Link {
     /// Lets go of `live` because of `error`, unless it has been replaced already.
     pub(in crate::store::redis) fn discard(&self, live: &Live, error: StoreError) {
         {
-            let mut state = self.0.lock();
+            let mut state = self.0.state.lock();
             // Its end was noticed first, and this is why.
             if let Stage::Away(known) = &mut state.stage
                 && known.kind() == ErrorKind::Disconnected
@@ -173,7 +174,7 @@ impl Core {
 
     /// A connection is of no use any more.
     fn lose(self: &Arc<Self>, driver: &Arc<Driver>, error: StoreError) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let (proven, address) = match &state.stage {
             Stage::Up(live) if live.is(driver) => (live.is_proven(), live.address),
             _ => return,
@@ -197,7 +198,7 @@ impl Core {
 
     /// The connection that `driver` drives, unless it is not in use.
     fn held(&self, driver: &Arc<Driver>) -> Held {
-        match &self.lock().stage {
+        match &self.state.lock().stage {
             Stage::Up(live) if live.is(driver) => Held::InUse(live.clone()),
             Stage::Connecting(_) => Held::InDoubt,
             Stage::Up(_) | Stage::Down | Stage::Away(_) => Held::Gone,
@@ -207,7 +208,7 @@ impl Core {
     /// Puts `live` in the place of what `driver` drives. What is in flight there still gets its answer: the connection ends
     /// with the last who holds it. Returns whether it was in use.
     fn replace(&self, driver: &Arc<Driver>, live: &Live) -> bool {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let replaces = matches!(&state.stage, Stage::Up(old) if old.is(driver));
         if replaces {
             state.stage = Stage::Up(live.clone());
@@ -228,7 +229,7 @@ impl Core {
 
     /// Whether `live` is its connection, has decided nothing yet, and is wanted.
     fn holds(&self, live: &Live) -> bool {
-        let state = self.lock();
+        let state = self.state.lock();
         let held = matches!(&state.stage, Stage::Up(held) if held.is(&live.driver));
         held && !live.is_proven() && state.wanted.elapsed() < FORGOTTEN
     }
@@ -236,7 +237,7 @@ impl Core {
     /// How many connections in a row have failed. `None`: there is one by now, or nobody wants one any more, and the next who
     /// does connects.
     fn wanted(&self) -> Option<u32> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         if !matches!(state.stage, Stage::Away(_)) {
             return None;
         }
@@ -245,11 +246,6 @@ impl Core {
         }
         state.stage = Stage::Down;
         None
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing panics between two writes to the state.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -274,7 +270,7 @@ impl Trying {
 impl Drop for Trying {
     fn drop(&mut self) {
         if let Some(core) = self.0.upgrade() {
-            core.lock().stage = Stage::Down;
+            core.state.lock().stage = Stage::Down;
         }
     }
 }

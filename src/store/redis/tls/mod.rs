@@ -3,8 +3,9 @@
 mod error;
 
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -66,8 +67,7 @@ impl Client {
                 (Some(text), problem)
             }
         };
-        // Nothing panics while it is made.
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut made = self.made.lock();
         if let Some((of, client)) = &*made
             && *of == extra
         {
