@@ -6,7 +6,7 @@ import { faultsOf } from './support/snippets';
 
 // The snippets and commands of docs/deployment.md, run.
 
-const { constants } = require('../face/binding.js') as { constants: { variables: string[] } };
+const { constants } = require('../lib/native.js') as { constants: { variables: string[] } };
 
 const ROOT = join(__dirname, '..');
 const read = (file: string) => readFileSync(join(ROOT, 'docs', file), 'utf8');

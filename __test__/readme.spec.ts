@@ -148,7 +148,7 @@ test('npm run demo runs', () => {
 }, 120_000);
 
 test('the table of variables is the one that is read', () => {
-  const { constants } = require('../face/binding.js');
+  const { constants } = require('../lib/native.js');
   const named = new Set(README.match(/\b(ELASTICACHE_REDIS|REDIS|NODE_EXTRA)_[A-Z_]+\b/g));
   expect(named).toEqual(new Set(constants.variables));
 });

@@ -64,7 +64,7 @@ function stagePackage(staging, packed) {
   const { name, version } = manifest;
   manifest.optionalDependencies = Object.fromEntries(packed.map((platform) => [`${name}-${platform.name}`, version]));
   const directory = stage(staging, 'package', manifest);
-  for (const file of ['index.js', 'index.d.ts', 'types', 'face', 'README.md', 'CHANGELOG.md', 'LICENSE'])
+  for (const file of ['index.js', 'index.d.ts', 'types', 'lib', 'README.md', 'CHANGELOG.md', 'LICENSE'])
     copy(join(root, file), directory);
   return directory;
 }

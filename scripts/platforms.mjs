@@ -1,4 +1,4 @@
-// The platforms there are binaries for. The same table is in package.json (napi.targets), npm/, face/binding.js and the
+// The platforms there are binaries for. The same table is in package.json (napi.targets), npm/, lib/native.js and the
 // workflow; __test__/package/platforms.spec.ts holds them together.
 
 import { Failure } from './run.mjs';

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-const { adviceFor, CODES } = require('../../face/connection/advice.js');
+const { adviceFor, CODES } = require('../../lib/diagnostics/troubleshooting.js');
 
-const { REASONS } = require('../../face/connection/reasons.js');
+const { REASONS } = require('../../lib/diagnostics/reasons.js');
 
 const ROOT = join(__dirname, '../..');
 const HIDDEN = { host: 'the configured host', port: 'its port', address: 'the configured host and port' };
@@ -46,7 +46,7 @@ test('a code that an object has by itself is no code', () => {
 });
 
 test('variables are those that are read', () => {
-  const { constants } = require('../../face/binding.js');
+  const { constants } = require('../../lib/native.js');
   const texts: string[] = CODES.flatMap((code: string) => [
     ...adviceFor(code).causes,
     ...adviceFor(code).steps(HIDDEN),

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-const { adviceFor, CODES } = require('../../face/connection/advice.js');
+const { adviceFor, CODES } = require('../../lib/diagnostics/troubleshooting.js');
 
 const read = (file: string) => readFileSync(join(__dirname, '../../docs', file), 'utf8');
 

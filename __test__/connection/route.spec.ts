@@ -1,7 +1,7 @@
 import type { ConnectionRouteOptions } from '@huntaze/rate-limit';
 import { HOST, PORT, VERSION, coded, failed, testing, well, type Trial } from './trials';
 
-const { routeOver } = require('../../face/connection/route.js');
+const { routeOver } = require('../../lib/diagnostics/route.js');
 
 const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/;
 const TOKEN = 'Zaunkoenig7Fink.-_~+/=';

@@ -1,8 +1,8 @@
 import type { ConnectionFailure, ConnectionSuccess, TestConnectionOptions } from '@huntaze/rate-limit';
 import { HOST, PORT, VERSION, coded, failed, testing, well, type Trial } from './trials';
 
-const { CODES } = require('../../face/connection/advice.js');
-const { testerOver } = require('../../face/connection/test-connection.js');
+const { CODES } = require('../../lib/diagnostics/troubleshooting.js');
+const { testerOver } = require('../../lib/diagnostics/test-connection.js');
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 const ISO = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;

@@ -14,7 +14,7 @@ export interface Trial {
   readonly error?: { readonly code: string; readonly message: string } | undefined;
 }
 
-const { testerOver } = require('../../face/connection/test-connection.js');
+const { testerOver } = require('../../lib/diagnostics/test-connection.js');
 
 export const HOST = 'zaunkoenig.finken.euw1.cache.amazonaws.com';
 export const PORT = 47_113;

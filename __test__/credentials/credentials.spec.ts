@@ -12,7 +12,7 @@ jest.mock('@aws-sdk/credential-provider-node', () => ({
   },
 }));
 
-const { credentialSource } = require('../../face/iam/credentials.js');
+const { credentialSource } = require('../../lib/credentials/aws-credentials.js');
 
 const KEY = { accessKeyId: 'AKIAIOSFODNN7EXAMPLE', secretAccessKey: 'secret', accountId: '123456789012' };
 const PICKED = {

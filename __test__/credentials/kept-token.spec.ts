@@ -1,4 +1,4 @@
-const { KeptToken } = require('../../face/iam/kept-token.js');
+const { KeptToken } = require('../../lib/credentials/token-cache.js');
 
 // How long a token is shared, by clocks that the test sets.
 

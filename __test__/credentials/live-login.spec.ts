@@ -8,8 +8,8 @@ import { HANG_MS } from '../support/time';
 
 /** How long the limiters take a login for good: 12 hours, but for these tests. No option of the package says so. */
 let mockLifeMs: number | undefined;
-jest.mock('../../face/binding.js', () => {
-  const actual = jest.requireActual('../../face/binding.js');
+jest.mock('../../lib/native.js', () => {
+  const actual = jest.requireActual('../../lib/native.js');
   const { NativeLimiter } = actual.binding;
   const made = (buffer: unknown, number: number, options: object, redis: object, environment: unknown) =>
     new NativeLimiter(buffer, number, options, { ...redis, loginLifeMs: mockLifeMs }, environment);

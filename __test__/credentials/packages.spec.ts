@@ -72,7 +72,7 @@ describe('a copy of the package without the packages of AWS', () => {
   let copy: string;
   beforeEach(() => {
     copy = mkdtempSync(join(tmpdir(), 'rate-limit-copy-'));
-    for (const file of ['index.js', 'face', 'package.json', `rate-limit.${host.name}.node`])
+    for (const file of ['index.js', 'lib', 'package.json', `rate-limit.${host.name}.node`])
       cpSync(join(root, file), join(copy, file), { recursive: true });
   });
   afterEach(() => rmSync(copy, { recursive: true, force: true }));

@@ -1,4 +1,4 @@
-const { presigned } = require('../../face/iam/presign.js');
+const { presigned } = require('../../lib/credentials/presign.js');
 
 // Tokens beside those of AWS's own library for Python: botocore 1.43.11, RequestSigner.generate_presigned_url for the service
 // elasticache and a URL that is encoded by RFC 3986, as AWS's example for ElastiCache has it.

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import type { Metrics } from '@huntaze/rate-limit';
 import { idle, snapshot } from '../support/counted';
 
-const { embeddedMetricLine } = require('../../face/metrics/cloudwatch.js') as {
+const { embeddedMetricLine } = require('../../lib/metrics/cloudwatch.js') as {
   embeddedMetricLine(snapshot: Metrics, previous: Metrics | undefined, now: number): string;
 };
 

@@ -2,10 +2,10 @@ import { MeterProvider, MetricReader, type MetricData } from '@opentelemetry/sdk
 import { observeMetrics, type Metrics, type OpenTelemetryMeter } from '@huntaze/rate-limit';
 import { idle, snapshot } from '../support/counted';
 
-const { observe } = require('../../face/metrics/open-telemetry.js') as {
+const { observe } = require('../../lib/metrics/open-telemetry.js') as {
   observe(meter: OpenTelemetryMeter, read: () => Metrics[]): () => void;
 };
-const { openMetricsText } = require('../../face/metrics/prometheus.js') as {
+const { openMetricsText } = require('../../lib/metrics/prometheus.js') as {
   openMetricsText(snapshots: Metrics[]): string;
 };
 

@@ -2,7 +2,7 @@ import type { Metrics } from '@huntaze/rate-limit';
 import { parse } from '../support/open-metrics';
 import { idle, snapshot } from '../support/counted';
 
-const { openMetricsText } = require('../../face/metrics/prometheus.js') as {
+const { openMetricsText } = require('../../lib/metrics/prometheus.js') as {
   openMetricsText(snapshots: Metrics[]): string;
 };
 

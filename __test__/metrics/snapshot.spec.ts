@@ -12,8 +12,8 @@ import { counted, snapshot } from '../support/counted';
 // The way from what the native module counts to the public functions.
 
 const metrics = jest.fn();
-jest.mock('../../face/binding.js', () => {
-  const { binding, constants } = jest.requireActual('../../face/binding.js');
+jest.mock('../../lib/native.js', () => {
+  const { binding, constants } = jest.requireActual('../../lib/native.js');
   const metricsOf = (name: string) =>
     metrics().find(({ limiter }: { limiter: string }) => limiter === name) ?? binding.metricsOf(name);
   // As the binary keeps it.

@@ -74,7 +74,7 @@ describe('a copy of the package', () => {
   let copy: string;
   beforeEach(() => {
     copy = mkdtempSync(join(tmpdir(), 'rate-limit-copy-'));
-    for (const file of ['index.js', 'face', 'package.json', addon])
+    for (const file of ['index.js', 'lib', 'package.json', addon])
       cpSync(join(root, file), join(copy, file), { recursive: true });
   });
   afterEach(() => rmSync(copy, { recursive: true, force: true }));
@@ -143,8 +143,8 @@ describe('a copy of the package', () => {
   }
 
   test('loads from where nothing may be written', () => {
-    for (const path of [join(copy, addon), join(copy, 'face'), copy]) chmodSync(path, 0o555);
+    for (const path of [join(copy, addon), join(copy, 'lib'), copy]) chmodSync(path, 0o555);
     expect(load(copy)).toBe('loaded');
-    for (const path of [join(copy, 'face'), copy]) chmodSync(path, 0o755);
+    for (const path of [join(copy, 'lib'), copy]) chmodSync(path, 0o755);
   });
 });

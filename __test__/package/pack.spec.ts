@@ -14,7 +14,7 @@ const tarball = (platform: string) => `huntaze-rate-limit-${platform}-${version}
 let copy: string;
 beforeEach(() => {
   copy = realpathSync(mkdtempSync(join(tmpdir(), 'rate-limit-pack-')));
-  for (const file of ['scripts', 'npm', 'face', 'types', 'index.js', 'index.d.ts', 'package.json'])
+  for (const file of ['scripts', 'npm', 'lib', 'types', 'index.js', 'index.d.ts', 'package.json'])
     cpSync(join(root, file), join(copy, file), { recursive: true, filter: (path) => !path.endsWith('.node') });
   for (const file of ['README.md', 'CHANGELOG.md', 'LICENSE']) cpSync(join(root, file), join(copy, file));
 });
@@ -90,24 +90,29 @@ test('--release packs all seven, builds none, and each tarball holds what it sho
     [
       ...['CHANGELOG.md', 'LICENSE', 'README.md', 'index.d.ts', 'index.js', 'package.json'],
       ...[
-        'anomalies',
-        'arguments',
-        'binding',
-        'border',
+        'anomaly-events',
+        'bridge',
         'context',
         'creators',
         'elf',
         'errors',
+        'lazy-limiter',
         'limiter',
+        'native',
         'options',
         'redis-options',
-        'password',
-        'session',
         'store-state',
-        'iam/credentials',
-        'iam/elasticache',
-        'iam/kept-token',
-        'iam/presign',
+        'validate',
+        'credentials/aws-credentials',
+        'credentials/elasticache-iam',
+        'credentials/password',
+        'credentials/presign',
+        'credentials/token-cache',
+        'diagnostics/reasons',
+        'diagnostics/report',
+        'diagnostics/route',
+        'diagnostics/test-connection',
+        'diagnostics/troubleshooting',
         'http/headers',
         'http/response',
         'http/with-rate-limit',
@@ -117,12 +122,7 @@ test('--release packs all seven, builds none, and each tarball holds what it sho
         'metrics/prometheus',
         'metrics/snapshot',
         'metrics/top-creators',
-        'connection/advice',
-        'connection/reasons',
-        'connection/report',
-        'connection/route',
-        'connection/test-connection',
-      ].map((file) => `face/${file}.js`),
+      ].map((file) => `lib/${file}.js`),
       ...['connection', 'http', 'iam', 'metrics'].map((file) => `types/${file}.d.ts`),
     ]
       .map((file) => `package/${file}`)

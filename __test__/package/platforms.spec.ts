@@ -17,7 +17,7 @@ test('package.json names the targets', () => {
 });
 
 test('the loader tries each platform: the file beside the package, then the package', () => {
-  const loader = read('face', 'binding.js');
+  const loader = read('lib', 'native.js');
   expect(names(loader, /require\('\.\.\/rate-limit\.([\w-]+)\.node'\)/g)).toEqual(all);
   expect(names(loader, /require\('@huntaze\/rate-limit-([\w-]+)'\)/g)).toEqual(all);
 });

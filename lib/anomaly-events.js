@@ -4,7 +4,7 @@
 
 // The machine's timers: a test that has replaced the global ones must not hold a line back, nor find one among its own.
 const { clearTimeout, setTimeout } = require('node:timers');
-const { binding } = require('./binding.js');
+const { binding } = require('./native.js');
 const { contextOfNow } = require('./context.js');
 
 const TAG = '[AI Rate Limit]';

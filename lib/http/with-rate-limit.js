@@ -3,7 +3,7 @@
 /** @import { CreatorId, CreatorPlan, Decision, RateLimiter } from '../../index.d.ts' */
 /** @import * as Public from '../../index.d.ts' */
 
-const { boolean, callable, idText, planNumber, record } = require('../arguments.js');
+const { boolean, callable, idText, planNumber, record } = require('../validate.js');
 const { creatorWindowMs, limitCreator } = require('../creators.js');
 const { wrongReturn, wrongType, wrongValue } = require('../errors.js');
 const { windowOf } = require('../limiter.js');

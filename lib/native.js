@@ -8,7 +8,7 @@ const { version } = require('../package.json');
 // Literal requires, one a platform: bundlers and file tracers follow nothing else. The build beside the package comes
 // first, for those who work on it. Under Linux both C libraries are tried: the wrong one fails to load.
 // Each in a `try` of its own: a bundler then leaves what is not installed to the run time, instead of failing.
-/** @type {Record<string, (() => import('./native.d.ts').Binding | undefined)[]>} */
+/** @type {Record<string, (() => import('./addon.d.ts').Binding | undefined)[]>} */
 const binaries = {
   'linux-x64-gnu': [
     () => {

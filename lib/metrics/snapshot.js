@@ -1,9 +1,9 @@
 'use strict';
 
 /** @import { Decision, Metrics } from '../../index.d.ts' */
-/** @import { MeterReading } from '../native.d.ts' */
+/** @import { MeterReading } from '../addon.d.ts' */
 
-const { binding, constants } = require('../binding.js');
+const { binding, constants } = require('../native.js');
 
 /**
  * By the number that Rust gives.

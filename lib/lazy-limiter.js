@@ -1,16 +1,16 @@
 'use strict';
 
 /** @import { CreatorPlan, Decision, RateLimitStatus } from '../index.d.ts' */
-/** @import { Environment, NativeLimiter, Submit, TopAsker } from './native.d.ts' */
-/** @import { Owner, Read } from './border.js' */
+/** @import { Environment, NativeLimiter, Submit, TopAsker } from './addon.d.ts' */
+/** @import { Owner, Read } from './bridge.js' */
 /** @import { Denial } from './errors.js' */
 /** @import { CheckedOptions } from './options.js' */
 
-const { Listeners, logAnomaly, logMore, warn } = require('./anomalies.js');
-const { border } = require('./border.js');
-const { binding, constants } = require('./binding.js');
+const { Listeners, logAnomaly, logMore, warn } = require('./anomaly-events.js');
+const { border } = require('./bridge.js');
+const { binding, constants } = require('./native.js');
 const { denial, configError } = require('./errors.js');
-const { passwordOf } = require('./password.js');
+const { passwordOf } = require('./credentials/password.js');
 const { awayChange, backChange, logStoreState } = require('./store-state.js');
 
 // The numbers of the record's fields after kind and slot: src/node/record.rs.

@@ -1,14 +1,14 @@
 'use strict';
 
 /** @import * as Public from '../../index.d.ts' */
-/** @import { Trial } from '../session.js' */
+/** @import { Trial } from '../lazy-limiter.js' */
 
 const { randomUUID } = require('node:crypto');
-const { warn } = require('../anomalies.js');
-const { boolean, integer, record } = require('../arguments.js');
+const { warn } = require('../anomaly-events.js');
+const { boolean, integer, record } = require('../validate.js');
 const creators = require('../creators.js');
 const { wrongType, wrongValue } = require('../errors.js');
-const { CODES } = require('./advice.js');
+const { CODES } = require('./troubleshooting.js');
 const { reportError, reportTrial } = require('./report.js');
 
 /** @typedef {(timeoutMs: number) => Promise<Trial>} TryConnection */

@@ -2,10 +2,10 @@
 
 // A password function as it is asked: the application's own, or one that this package has made.
 
-/** @import { RedisOptions } from '../index.d.ts' */
+/** @import { RedisOptions } from '../../index.d.ts' */
 
-const { MAX_CREDENTIAL_LENGTH } = require('./arguments.js');
-const { words } = require('./errors.js');
+const { MAX_CREDENTIAL_LENGTH } = require('../validate.js');
+const { words } = require('../errors.js');
 
 /** @typedef {() => string | Promise<string>} PasswordFunction */
 
@@ -45,7 +45,7 @@ function userOf(source) {
  *
  * @param {PasswordFunction | undefined} source
  * @param {boolean} refused
- * @param {import('./context.js').InContext} inContext
+ * @param {import('../context.js').InContext} inContext
  * @returns {Promise<{ password: string, reason?: undefined } | { password?: undefined, reason: string }>}
  */
 async function passwordOf(source, refused, inContext = (call) => call()) {

@@ -1,13 +1,13 @@
 'use strict';
 
 /** @import { RedisOptions } from '../index.d.ts' */
-/** @import { NativeRedisOptions } from './native.d.ts' */
+/** @import { NativeRedisOptions } from './addon.d.ts' */
 
-const { MAX_CREDENTIAL_LENGTH, boolean, integer, record, text, userName } = require('./arguments.js');
-const { binding, constants } = require('./binding.js');
+const { MAX_CREDENTIAL_LENGTH, boolean, integer, record, text, userName } = require('./validate.js');
+const { binding, constants } = require('./native.js');
 const { contextOfNow } = require('./context.js');
 const { coded, wrongType, wrongValue } = require('./errors.js');
-const { userOf } = require('./password.js');
+const { userOf } = require('./credentials/password.js');
 
 const KEYS = [
   'url',

@@ -3,8 +3,8 @@
 /** @import { StoreStateChange } from '../index.d.ts' */
 /** @import { CheckedOptions } from './options.js' */
 
-const { warn } = require('./anomalies.js');
-const { constants } = require('./binding.js');
+const { warn } = require('./anomaly-events.js');
+const { constants } = require('./native.js');
 
 /**
  * @param {CheckedOptions} options

@@ -1,9 +1,9 @@
 'use strict';
 
-/** @import { Advice } from './advice.js' */
+/** @import { Advice } from './troubleshooting.js' */
 
 // Advice for failures that share their code with another that needs other steps: src/store/error.rs has the reasons, and a
-// test sees to it that each is here. As in advice.js, a stranger may read it.
+// test sees to it that each is here. As in troubleshooting.js, a stranger may read it.
 
 /** @type {Record<string, Advice>} */
 const REASONS = {

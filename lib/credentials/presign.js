@@ -5,7 +5,7 @@
 
 const { createHash, createHmac } = require('node:crypto');
 const { configError } = require('../errors.js');
-const { TOKEN_LIFE_S } = require('./kept-token.js');
+const { TOKEN_LIFE_S } = require('./token-cache.js');
 
 /**
  * The token: a presigned GET of `http://<cache>/?Action=connect&User=<username>`, without its scheme. (Amazon ElastiCache

@@ -1,11 +1,11 @@
 'use strict';
 
-/** @import { CompletionBuffer, Environment, NativeLimiter, NativeLimiterOptions } from './native.d.ts' */
-/** @import { NativeRedisOptions, Submit } from './native.d.ts' */
+/** @import { CompletionBuffer, Environment, NativeLimiter, NativeLimiterOptions } from './addon.d.ts' */
+/** @import { NativeRedisOptions, Submit } from './addon.d.ts' */
 /** @import { Denial } from './errors.js' */
 
-const { logMoreLater } = require('./anomalies.js');
-const { binding, constants } = require('./binding.js');
+const { logMoreLater } = require('./anomaly-events.js');
+const { binding, constants } = require('./native.js');
 const { RateLimitError, storeError } = require('./errors.js');
 
 // The numbers that Rust uses too: src/node/desk.rs and src/node/record.rs.
@@ -42,7 +42,7 @@ const KEPT_SLOTS = 1024;
  * @property {(text: string[]) => void} storeAway
  * @property {(text: string[]) => void} storeBack
  * @property {(text: string[]) => void} stillAway
- * @property {(refused: boolean) => ReturnType<typeof import('./password.js').passwordOf>} askPassword
+ * @property {(refused: boolean) => ReturnType<typeof import('./credentials/password.js').passwordOf>} askPassword
  */
 
 /**

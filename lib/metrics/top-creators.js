@@ -2,8 +2,8 @@
 
 /** @import { Decision, TopCreator } from '../../index.d.ts' */
 
-const { integer } = require('../arguments.js');
-const { constants } = require('../binding.js');
+const { integer } = require('../validate.js');
+const { constants } = require('../native.js');
 const { askers } = require('../creators.js');
 
 /** The most that are asked about: one batch of the store's. */

@@ -2,11 +2,11 @@
 
 /** @import * as Public from '../index.d.ts' */
 
-const { callable, idText, planNumber } = require('./arguments.js');
+const { callable, idText, planNumber } = require('./validate.js');
 const { configError } = require('./errors.js');
 const { metricsOf, newsOf } = require('./metrics/snapshot.js');
 const { creatorOptions } = require('./options.js');
-const { Session } = require('./session.js');
+const { Session } = require('./lazy-limiter.js');
 
 // The creators' limiter: one for the module, as in the file it replaces.
 let options = creatorOptions();

@@ -3,7 +3,7 @@
 /** @import { Metrics, OpenTelemetryMeter } from '../../index.d.ts' */
 /** @import { Family, Kinds, Labels } from './families.js' */
 
-const { callable } = require('../arguments.js');
+const { callable } = require('../validate.js');
 const { wrongType } = require('../errors.js');
 const { cumulated, families, valuesOf } = require('./families.js');
 const { allMetrics } = require('./snapshot.js');

@@ -2,8 +2,8 @@
 
 /** @import { CreatorRateLimitOptions, RateLimiterOptions } from '../index.d.ts' */
 
-const { inRange, integer, plainName, record } = require('./arguments.js');
-const { constants } = require('./binding.js');
+const { inRange, integer, plainName, record } = require('./validate.js');
+const { constants } = require('./native.js');
 const { wrongType, wrongValue } = require('./errors.js');
 const { redisOptions } = require('./redis-options.js');
 

@@ -1,10 +1,10 @@
 'use strict';
 
 /** @import { ConnectionFailure, ConnectionReport, ConnectionSuccess } from '../../index.d.ts' */
-/** @import { Place } from './advice.js' */
-/** @import { Trial } from '../session.js' */
+/** @import { Place } from './troubleshooting.js' */
+/** @import { Trial } from '../lazy-limiter.js' */
 
-const { adviceFor } = require('./advice.js');
+const { adviceFor } = require('./troubleshooting.js');
 
 const CONFIG = 'ERR_RATE_LIMIT_CONFIG';
 

@@ -2,10 +2,10 @@
 
 /** @import * as Public from '../index.d.ts' */
 
-const { callable, checkLimit, idText } = require('./arguments.js');
+const { callable, checkLimit, idText } = require('./validate.js');
 const { limiterOptions } = require('./options.js');
 const { metricsOf } = require('./metrics/snapshot.js');
-const { Session } = require('./session.js');
+const { Session } = require('./lazy-limiter.js');
 
 /** @type {(limiter: object) => number | undefined} */
 let windowOf;

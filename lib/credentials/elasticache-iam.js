@@ -2,11 +2,11 @@
 
 /** @import { ElastiCacheIamOptions } from '../../index.d.ts' */
 
-const { boolean, record, text, userName } = require('../arguments.js');
+const { boolean, record, text, userName } = require('../validate.js');
 const { configError } = require('../errors.js');
-const { passwordSource } = require('../password.js');
-const { credentialSource } = require('./credentials.js');
-const { KeptToken } = require('./kept-token.js');
+const { passwordSource } = require('./password.js');
+const { credentialSource } = require('./aws-credentials.js');
+const { KeptToken } = require('./token-cache.js');
 const { presigned } = require('./presign.js');
 
 const KEYS = ['cache', 'username', 'region', 'serverless', 'credentials'];

@@ -2,8 +2,8 @@
 
 /** @import { Decision, RateLimitError, RateLimitPolicy } from '../../index.d.ts' */
 
-const { inRange, integer, plainName, record } = require('../arguments.js');
-const { constants } = require('../binding.js');
+const { inRange, integer, plainName, record } = require('../validate.js');
+const { constants } = require('../native.js');
 const { wrongType } = require('../errors.js');
 
 // The largest integer of a structured field has 15 digits: RFC 9651, section 3.3.1.

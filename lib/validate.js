@@ -2,7 +2,7 @@
 
 /** @import { CreatorPlan } from '../index.d.ts' */
 
-const { binding, constants } = require('./binding.js');
+const { binding, constants } = require('./native.js');
 const { outOfRange, wrongType, wrongValue } = require('./errors.js');
 
 /**

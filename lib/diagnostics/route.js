@@ -3,7 +3,7 @@
 /** @import * as Public from '../../index.d.ts' */
 
 const { createHash, randomUUID, timingSafeEqual } = require('node:crypto');
-const { record, text } = require('../arguments.js');
+const { record, text } = require('../validate.js');
 const { jsonResponse, responseClass } = require('../http/response.js');
 const { isCorrelationId, sharedTest, testConnection, testTimeout } = require('./test-connection.js');
 
