@@ -1,17 +1,19 @@
 //! Exact rate limits for Node.js over Redis or memory.
 //!
-//! The map of the house; who may know whom: `quota <- store <- limiter <- node`.
+//! Layers, each of which imports only what stands before it: `quota <- store <- metrics <- limiter <- napi`.
 //!
-//! | room | what happens there |
+//! | module | what happens there |
 //! |---|---|
 //! | [`quota`] | the decision: pure, no I/O, no clock of its own |
-//! | [`store`] | where logs live: process memory, or one Redis |
-//! | [`limiter`] | one check's way: denied cache, breaker, batch, deadline; and what decides when the store is away |
-//! | [`node`] | the only room that knows JavaScript |
+//! | [`store`] | where logs live: process memory, one Redis, a Redis Cluster |
+//! | [`metrics`] | counters, histograms and the ids nearest to their limit |
+//! | [`limiter`] | what happens to a check: deny cache, circuit breaker, batch, deadline, and the fallback while the store is away |
+//! | [`napi`] | the only module that knows JavaScript |
 //!
-//! `__test__/rust/rooms.rs` holds these rules.
+//! `__test__/rust/architecture.rs` holds these rules.
 
 pub mod limiter;
+pub mod metrics;
 pub mod napi;
 pub mod quota;
 pub mod store;

@@ -2,7 +2,7 @@
 //!
 //! | room | what it holds |
 //! |---|---|
-//! | `rooms` | the architecture: who may know whom |
+//! | `architecture` | the layers, and what each may import |
 //! | `pure` | the decision against a naive reference, on random histories |
 //! | `stores` | one contract, over every store; and the stores against the pure log |
 //! | `redis` | one Redis and its faults: passwords, TLS, replicas, restarts |
@@ -23,12 +23,13 @@
 #![allow(clippy::unwrap_used)]
 
 mod answering;
+mod architecture;
 mod asking;
 mod cluster;
 mod limiter;
 mod pure;
 mod redis;
-mod rooms;
+
 mod scenario;
 mod server;
 mod sharded;

@@ -6,8 +6,8 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use huntaze_rate_limit::limiter::meter::Metrics;
 use huntaze_rate_limit::limiter::{Answer, Source};
+use huntaze_rate_limit::metrics::Metrics;
 use huntaze_rate_limit::quota::{
     Clock, Decision, Id, Limit, Log, Millis, Namespace, Outcome, Quota, Rules, Verdict, Window,
     escape,
@@ -127,7 +127,7 @@ fn meter(c: &mut Criterion) {
             }),
             source: Source::Memory,
         };
-        let meter = Metrics::<u32>::new(quota(100).window);
+        let meter = Metrics::new(quota(100).window);
         let requests = requests(ids);
         let now = tokio::time::Instant::now();
         let mut at = 0;
@@ -135,7 +135,7 @@ fn meter(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("answered", left), |b| {
             b.iter(|| {
                 at = (at + 7919) % requests.len();
-                meter.on_answer(black_box(&requests[at]), &0, &answer, now);
+                meter.on_answer(black_box(&requests[at]), 0, &answer, now);
             });
         });
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::meter::BreakerState;
+use crate::metrics::BreakerState;
 use crate::store::StoreError;
 
 /// As many failures in a row open it: one may be a broken connection and two the one that replaced it.

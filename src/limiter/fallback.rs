@@ -3,9 +3,9 @@
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use super::{Answer, Journal, Source};
+use super::Journal;
 use crate::quota::{Clock, Count, Decision, Id, Millis, Outcome, Rules, StoreClock, Verdict};
-use crate::store::{MemoryStore, Op, Request, StoreError};
+use crate::store::{Answer, MemoryStore, Op, Request, Source, StoreError};
 
 /// Who decides when the store is away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

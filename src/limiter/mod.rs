@@ -8,7 +8,6 @@ mod completion;
 mod deny_cache;
 mod fallback;
 mod journal;
-pub mod meter;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,13 +16,15 @@ use tokio::runtime::Handle;
 
 pub use availability::StoreChange;
 pub use batch::{MAX_BATCH, MAX_WAITING};
-pub use completion::{Answer, Completion, CompletionSink, Source};
+pub use completion::{Completion, CompletionSink};
 pub use fallback::{Fallback, Local, OnStoreError};
 pub use journal::Journal;
 
+pub use crate::store::{Answer, Source};
+
 use self::availability::Availability;
 use self::batch::{Batcher, Intake, Pending, Settler};
-use self::meter::Metrics;
+use crate::metrics::Metrics;
 use crate::quota::Rules;
 use crate::store::{MemoryStore, Request, Scope, Store};
 
@@ -36,7 +37,7 @@ pub enum Limiter<K: CompletionSink> {
         /// The logs.
         store: Arc<MemoryStore>,
         /// What is counted.
-        meter: Arc<Metrics<K::RequestId>>,
+        meter: Arc<Metrics>,
     },
     /// Sends each request on its way; the answer reaches the sink.
     Remote(Remote<K>),
@@ -66,11 +67,7 @@ impl From<Duration> for Times {
 
 impl<K: CompletionSink> Limiter<K> {
     /// A limiter that decides in memory.
-    pub fn memory(
-        rules: Rules,
-        store: Arc<MemoryStore>,
-        meter: Arc<Metrics<K::RequestId>>,
-    ) -> Self {
+    pub fn memory(rules: Rules, store: Arc<MemoryStore>, meter: Arc<Metrics>) -> Self {
         Self::Memory {
             rules,
             store,
@@ -87,7 +84,7 @@ impl<K: CompletionSink> Limiter<K> {
         times: impl Into<Times>,
         fallback: Fallback,
         sink: K,
-        meter: Arc<Metrics<K::RequestId>>,
+        meter: Arc<Metrics>,
     ) -> Self {
         let (asked, known) = (Arc::clone(&store), scope.clone());
         let placed = Arc::clone(&store);
@@ -115,7 +112,7 @@ impl<K: CompletionSink> Limiter<K> {
                 let (outcome, now) = store.decide(*rules, &request);
                 let source = Source::Memory;
                 let answer = Answer { outcome, source };
-                meter.on_decision(&request, &ticket, &answer, now / 1000);
+                meter.on_decision(&request, K::label(&ticket), &answer, now / 1000);
                 Some((request, answer))
             }
             Self::Remote(Remote(intake)) => intake.take(request, ticket),

@@ -5,6 +5,7 @@
 
 mod histogram;
 mod outages;
+pub mod registry;
 mod top_k;
 
 use std::sync::Weak;
@@ -16,11 +17,10 @@ use tokio::time::Instant;
 
 pub use histogram::{Histogram, HistogramSnapshot};
 use outages::Outages;
-pub use top_k::{Entry, MAX_ENTRIES, Sample, TICK_SECONDS, TopK};
+pub use top_k::{Entry, Label, MAX_ENTRIES, Sample, TICK_SECONDS, TopK};
 
-use super::{Answer, Source};
 use crate::quota::Window;
-use crate::store::{ErrorKind, Op, Request, StoreError};
+use crate::store::{Answer, ErrorKind, Op, Request, Source, StoreError};
 
 /// Upper bounds of the time a batch is under way, in microseconds: from a server next door to one that is late.
 const LATENCY_BUCKETS_US: [u64; 14] = [
@@ -32,7 +32,7 @@ const LATENCY_BUCKETS_US: [u64; 14] = [
 const BATCH_SIZE_BUCKETS: [u64; 7] = [1, 2, 4, 8, 16, 32, 64];
 
 /// What the limiters of one name count, on whatever threads.
-pub struct Metrics<T> {
+pub struct Metrics {
     begun: Instant,
     /// When that was, in seconds since the Unix epoch.
     epoch: u64,
@@ -45,7 +45,7 @@ pub struct Metrics<T> {
     outages: Mutex<Outages>,
     latency: Histogram<{ LATENCY_BUCKETS_US.len() }>,
     batches: Histogram<{ BATCH_SIZE_BUCKETS.len() }>,
-    top: TopK<T>,
+    top: TopK,
     gauges: Mutex<Vec<Weak<dyn Gauge>>>,
 }
 
@@ -112,7 +112,7 @@ impl MetricsSnapshot {
     }
 }
 
-impl<T: Clone> Metrics<T> {
+impl Metrics {
     /// A meter of limiters with this window.
     pub fn new(window: Window) -> Self {
         Self {
@@ -136,13 +136,19 @@ impl<T: Clone> Metrics<T> {
     }
 
     /// `request` has been answered at `now`.
-    pub fn on_answer(&self, request: &Request, ticket: &T, answer: &Answer, now: Instant) {
+    pub fn on_answer(&self, request: &Request, label: Label, answer: &Answer, now: Instant) {
         let seconds = self.epoch + now.saturating_duration_since(self.begun).as_secs();
-        self.on_decision(request, ticket, answer, seconds);
+        self.on_decision(request, label, answer, seconds);
     }
 
     /// `request` has been answered so many seconds after the Unix epoch.
-    pub(super) fn on_decision(&self, request: &Request, ticket: &T, answer: &Answer, seconds: u64) {
+    pub(super) fn on_decision(
+        &self,
+        request: &Request,
+        label: Label,
+        answer: &Answer,
+        seconds: u64,
+    ) {
         let Answer { outcome, source } = answer;
         if outcome.count.anomaly().is_some() {
             add(&self.anomalies, 1);
@@ -153,7 +159,7 @@ impl<T: Clone> Metrics<T> {
         let allowed = outcome.decision.is_allowed();
         let by_source = if allowed { &self.allowed } else { &self.denied };
         let before = by_source[*source as usize].fetch_add(1, Ordering::Relaxed);
-        let look = sample(request, ticket, answer);
+        let look = sample(request, label, answer);
         self.top.update(&look, seconds / TICK_SECONDS, before);
     }
 
@@ -228,7 +234,7 @@ impl<T: Clone> Metrics<T> {
     }
 
     /// Up to `count` of those who ask most for their limit, first who asks most.
-    pub fn top(&self, count: usize) -> Vec<Entry<T>> {
+    pub fn top(&self, count: usize) -> Vec<Entry> {
         self.top.top(count)
     }
 
@@ -239,7 +245,7 @@ impl<T: Clone> Metrics<T> {
 }
 
 /// What of an answer is of interest to who lists the askers.
-fn sample<'a, T>(request: &'a Request, ticket: &'a T, answer: &Answer) -> Sample<'a, T> {
+fn sample<'a>(request: &'a Request, label: Label, answer: &Answer) -> Sample<'a> {
     let Request { op, id, limit } = request;
     let decision = answer.outcome.decision;
     let remaining = match (answer.source, op) {
@@ -262,7 +268,7 @@ fn sample<'a, T>(request: &'a Request, ticket: &'a T, answer: &Answer) -> Sample
     Sample {
         id,
         limit: *limit,
-        ticket,
+        label,
         used,
         near_limit: telling,
         // Over the network a request takes 4 us, here less than 1; and here each look says how much is used.

@@ -6,8 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use parking_lot::Mutex;
 
-use super::sink::RequestId;
-use crate::limiter::meter::{Metrics, MetricsSnapshot};
+use super::{Metrics, MetricsSnapshot};
 use crate::quota::{Namespace, Window};
 use crate::store::redis::ConnectionStats;
 
@@ -22,7 +21,7 @@ const CREATORS: &str = "creator";
 /// What those are called: no limiter's name, which holds no `*`.
 const OVERFLOW: &str = "*";
 
-type Registry = HashMap<Box<str>, Arc<Metrics<RequestId>>>;
+type Registry = HashMap<Box<str>, Arc<Metrics>>;
 
 static REGISTRY: LazyLock<Mutex<Registry>> = LazyLock::new(Mutex::default);
 
@@ -33,7 +32,7 @@ static LAST_REPORTS: LazyLock<Mutex<HashMap<Box<str>, MetricsSnapshot>>> =
 static CONNECTIONS: LazyLock<Arc<ConnectionStats>> = LazyLock::new(Arc::default);
 
 /// The meter of the limiters called `name`. The window of the first decides how long who asks is remembered.
-pub(super) fn meter(name: &Namespace, window: Window) -> Arc<Metrics<RequestId>> {
+pub fn metrics_of(name: &Namespace, window: Window) -> Arc<Metrics> {
     let mut meters = REGISTRY.lock();
     let has_room = |meters: &Registry| {
         meters.len() < MAX_NAMES || meters.contains_key(name.as_str()) || name.as_str() == CREATORS
@@ -54,7 +53,7 @@ pub(super) fn meter(name: &Namespace, window: Window) -> Arc<Metrics<RequestId>>
 }
 
 /// What the limiters called `name` have counted; nothing where there is none.
-pub(super) fn read(name: &str) -> MetricsSnapshot {
+pub fn read(name: &str) -> MetricsSnapshot {
     let meters = REGISTRY.lock();
     let full = meters.len() >= MAX_NAMES;
     let meter = meters.get(name).or_else(|| {
@@ -68,14 +67,14 @@ pub(super) fn read(name: &str) -> MetricsSnapshot {
 }
 
 /// What was read of `name` the last time somebody asked for news, if that was so, and what is read now.
-pub(super) fn delta(name: &str) -> (Option<MetricsSnapshot>, MetricsSnapshot) {
+pub fn delta(name: &str) -> (Option<MetricsSnapshot>, MetricsSnapshot) {
     let mut told = LAST_REPORTS.lock();
     let now = read(name);
     (told.insert(name.into(), now.clone()), now)
 }
 
 /// Every meter with its name, in the order of names.
-pub(super) fn all() -> Vec<(Box<str>, Arc<Metrics<RequestId>>)> {
+pub fn all() -> Vec<(Box<str>, Arc<Metrics>)> {
     let meters = REGISTRY.lock();
     let pairs = meters.iter();
     let mut all: Vec<_> = pairs.map(|(n, m)| (n.clone(), Arc::clone(m))).collect();
@@ -84,6 +83,6 @@ pub(super) fn all() -> Vec<(Box<str>, Arc<Metrics<RequestId>>)> {
 }
 
 /// The connections of this process.
-pub(super) fn connections() -> &'static Arc<ConnectionStats> {
+pub fn connections() -> &'static Arc<ConnectionStats> {
     &CONNECTIONS
 }

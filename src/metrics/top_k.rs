@@ -29,15 +29,18 @@ pub const TICK_SECONDS: u64 = 1;
 /// The turn that never comes.
 const NO_TICK: u64 = u64::MAX;
 
+/// An opaque number that the caller gives a request and finds in the list again: the creators' plan.
+pub type Label = u32;
+
 /// One who asks often.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Entry<T> {
+pub struct Entry {
     /// Who.
     pub id: Id,
     /// The limit of the request that was looked at last.
     pub limit: Limit,
     /// What told that request from others.
-    pub ticket: T,
+    pub label: Label,
     /// Requests since it is in the list, about.
     pub requests: u64,
     /// Requests by limit, about, and not less than was known to be used. This and the number of requests are halved with each
@@ -47,13 +50,13 @@ pub struct Entry<T> {
 
 /// One request, as it is looked at.
 #[derive(Debug, Clone, Copy)]
-pub struct Sample<'a, T> {
+pub struct Sample<'a> {
     /// Who asks.
     pub id: &'a Id,
     /// For what limit.
     pub limit: Limit,
     /// What tells this request from others.
-    pub ticket: &'a T,
+    pub label: Label,
     /// How much of the limit is used, where the answer says so.
     pub used: Option<u32>,
     /// It says that the id is near its quota: not to be missed in a crowd that is not.
@@ -64,18 +67,18 @@ pub struct Sample<'a, T> {
 
 /// The ids of one limiter that ask most.
 #[derive(Debug)]
-pub struct TopK<T> {
+pub struct TopK {
     /// The turn in which there is a crowd, and one of telling requests.
     sampled: AtomicU64,
     sampled_near_limit: AtomicU64,
     /// Turns after which counts are halved.
     half_life: u64,
-    state: Mutex<State<T>>,
+    state: Mutex<State>,
 }
 
 #[derive(Debug)]
-struct State<T> {
-    entries: Vec<Entry<T>>,
+struct State {
+    entries: Vec<Entry>,
     indices: HashMap<Id, usize>,
     tick: Option<u64>,
     sampled: u32,
@@ -83,7 +86,7 @@ struct State<T> {
     halved: u64,
 }
 
-impl<T: Clone> TopK<T> {
+impl TopK {
     /// Of a limiter with this window.
     pub fn new(window: Window) -> Self {
         Self {
@@ -95,7 +98,7 @@ impl<T: Clone> TopK<T> {
     }
 
     /// Somebody asks in that turn. Turns count from anywhere, and on; `number` is another for each request.
-    pub fn update(&self, look: &Sample<'_, T>, turn: u64, number: u64) {
+    pub fn update(&self, look: &Sample<'_>, turn: u64, number: u64) {
         let crowd = match look.near_limit {
             true => &self.sampled_near_limit,
             false => &self.sampled,
@@ -123,7 +126,7 @@ impl<T: Clone> TopK<T> {
     }
 
     /// Up to `count` of them, first who has asked most for the limit.
-    pub fn top(&self, count: usize) -> Vec<Entry<T>> {
+    pub fn top(&self, count: usize) -> Vec<Entry> {
         let mut askers = self.state.lock().entries.clone();
         askers.sort_by(|a, b| b.share.total_cmp(&a.share));
         askers.truncate(count);
@@ -138,7 +141,7 @@ fn is_sampled(number: u64, bits: u32) -> bool {
     number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - bits) == 0
 }
 
-impl<T> Default for State<T> {
+impl Default for State {
     fn default() -> Self {
         Self {
             entries: Vec::new(),
@@ -151,7 +154,7 @@ impl<T> Default for State<T> {
     }
 }
 
-impl<T: Clone> State<T> {
+impl State {
     fn begin(&mut self, turn: u64, half_life: u64) {
         if self.tick.replace(turn).is_none() {
             self.halved = turn;
@@ -183,14 +186,14 @@ impl<T: Clone> State<T> {
         *seen == full
     }
 
-    fn count(&mut self, look: &Sample<'_, T>, weight: u32) {
+    fn count(&mut self, look: &Sample<'_>, weight: u32) {
         let place = match self.indices.get(look.id) {
             Some(&place) => place,
             None => self.enter(look),
         };
         let asker = &mut self.entries[place];
         asker.limit = look.limit;
-        asker.ticket = look.ticket.clone();
+        asker.label = look.label.clone();
         asker.requests += u64::from(weight);
         let of_limit = |count: u32| f64::from(count) / f64::from(look.limit.get());
         asker.share += of_limit(weight);
@@ -198,11 +201,11 @@ impl<T: Clone> State<T> {
     }
 
     /// The place of a newcomer, where nothing is counted yet.
-    fn enter(&mut self, look: &Sample<'_, T>) -> usize {
+    fn enter(&mut self, look: &Sample<'_>) -> usize {
         let mut asker = Entry {
             id: look.id.clone(),
             limit: look.limit,
-            ticket: look.ticket.clone(),
+            label: look.label.clone(),
             requests: 0,
             share: 0.0,
         };

@@ -3,8 +3,9 @@
 use napi_derive::napi;
 
 use super::record::RECORD_FIELDS;
-use crate::limiter::{OnStoreError, Source};
+use crate::limiter::OnStoreError;
 use crate::quota::{AnomalyRule, MAX_ID_BYTES, MAX_LIMIT, MAX_WINDOW_MS, Plan, escape};
+use crate::store::Source;
 use crate::store::redis::{MAX_CONNECTIONS, config_env};
 
 /// What the face has to know of this binary.

@@ -2,10 +2,7 @@
 
 use napi_derive::napi;
 
-use super::meters;
-use super::sink::RequestId;
-use crate::limiter::meter::{Entry, MetricsSnapshot};
-use crate::quota::Plan;
+use crate::metrics::{Entry, MetricsSnapshot, registry};
 use crate::store::ErrorKind;
 
 /// What the limiters of one name have counted, and the connections of the process. Flat: the face makes it what it is to be.
@@ -55,7 +52,7 @@ pub struct TopCandidate {
 /// What every limiter of this process has counted, in the order of their names.
 #[napi(catch_unwind)]
 pub fn metrics() -> Vec<LimiterMetrics> {
-    let all = meters::all().into_iter();
+    let all = registry::all().into_iter();
     all.map(|(name, meter)| limiter_metrics(name.into(), meter.snapshot()))
         .collect()
 }
@@ -63,7 +60,7 @@ pub fn metrics() -> Vec<LimiterMetrics> {
 /// What the limiters called `limiter` have counted.
 #[napi(catch_unwind)]
 pub fn metrics_of(limiter: String) -> LimiterMetrics {
-    let read = meters::read(&limiter);
+    let read = registry::read(&limiter);
     limiter_metrics(limiter, read)
 }
 
@@ -71,7 +68,7 @@ pub fn metrics_of(limiter: String) -> LimiterMetrics {
 /// and what they have counted now.
 #[napi(catch_unwind)]
 pub fn news_of(limiter: String) -> Vec<LimiterMetrics> {
-    let (before, now) = meters::delta(&limiter);
+    let (before, now) = registry::delta(&limiter);
     let readings = before.into_iter().chain([now]);
     readings
         .map(|read| limiter_metrics(limiter.clone(), read))
@@ -80,7 +77,7 @@ pub fn news_of(limiter: String) -> Vec<LimiterMetrics> {
 
 fn limiter_metrics(limiter: String, read: MetricsSnapshot) -> LimiterMetrics {
     let (error_codes, error_counts) = errors(&read).into_iter().unzip();
-    let connections = meters::connections();
+    let connections = registry::connections();
     LimiterMetrics {
         limiter,
         allowed: numbers(read.allowed),
@@ -121,12 +118,10 @@ fn errors(read: &MetricsSnapshot) -> Vec<(String, f64)> {
     errors
 }
 
-pub(super) fn top_candidate(asker: Entry<RequestId>) -> TopCandidate {
-    let plan = asker.ticket.plan;
-    let plan = plan.and_then(|plan| Plan::ALL.iter().position(|&p| p == plan));
+pub(super) fn top_candidate(asker: Entry) -> TopCandidate {
     TopCandidate {
         id: asker.id.as_str().to_owned(),
-        plan: plan.map_or(-1, |plan| plan as i32),
+        plan: asker.label as i32 - 1,
         limit: asker.limit.get(),
         requests: asker.requests as f64,
     }

@@ -7,7 +7,6 @@ mod connection_test;
 pub mod constants;
 pub mod io_thread;
 pub mod limiter;
-mod meters;
 pub mod metrics;
 mod native_fn;
 pub mod options;

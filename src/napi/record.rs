@@ -1,8 +1,8 @@
 //! How an event looks in the mailbox: a row of numbers, and a text where numbers do not do.
 
-use crate::limiter::{Answer, Source, StoreChange};
+use crate::limiter::StoreChange;
 use crate::quota::{Id, Plan};
-use crate::store::StoreError;
+use crate::store::{Answer, Source, StoreError};
 
 /// Numbers in a record: kind, slot or limiter, allowed, remaining, reset, reset after, retry after, source.
 pub const RECORD_FIELDS: usize = 8;

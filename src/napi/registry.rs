@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, MutexGuard};
 
 use super::io_thread::IoThread;
-use super::meters;
 use crate::limiter::Local;
+use crate::metrics::registry::connections;
 use crate::quota::{Id, Namespace, Outcome, Window};
 use crate::store::redis::{ConnectionTest, RedisConfig, RedisStore};
 use crate::store::{Replay, Request, Scope, Store, StoreError};
@@ -103,7 +103,7 @@ pub fn redis(config: RedisConfig) -> io::Result<Arc<SharedRedis>> {
         return Ok(store);
     }
     let store = Arc::new(SharedRedis {
-        store: RedisStore::counting(config.clone(), Arc::clone(meters::connections())),
+        store: RedisStore::counting(config.clone(), Arc::clone(connections())),
         io: IoThread::shared()?,
     });
     shared.push((config, Arc::downgrade(&store)));

@@ -11,6 +11,7 @@ use super::completion_queue::CompletionQueue;
 use super::record::Event;
 use super::wake::Wake;
 use crate::limiter::{Completion, CompletionSink, StoreChange};
+use crate::metrics::Label;
 use crate::quota::{Plan, Rules};
 use crate::store::redis::{PasswordAnswer, PasswordSource};
 use crate::store::{ErrorKind, Op, Request, StoreError};
@@ -93,6 +94,10 @@ impl JsSink {
 
 impl CompletionSink for Arc<JsSink> {
     type RequestId = RequestId;
+
+    fn label(request: &RequestId) -> Label {
+        request.plan.map_or(0, |plan| plan as Label + 1)
+    }
 
     fn complete(&self, answers: Vec<Completion<'_, RequestId>>) {
         let mut events = Vec::with_capacity(answers.len());

@@ -11,7 +11,6 @@ use tokio::time::Instant;
 
 use super::completion_queue::JsEnd;
 use super::connection_test;
-use super::meters;
 use super::native_fn::{Arguments, NativeFn};
 use super::options::Settings;
 use super::outage_log::Away;
@@ -20,11 +19,11 @@ use super::record::{Event, write_answer};
 use super::registry::{self, Lease, Purpose, SharedRedis};
 use super::sink::{JsSink, RequestId};
 use super::wake::Wake;
-use crate::limiter::meter::{Entry, Metrics};
-use crate::limiter::{Answer, Fallback, Limiter};
+use crate::limiter::{CompletionSink, Fallback, Limiter};
+use crate::metrics::{self, Entry, Metrics};
 use crate::quota::{Id, Limit, MAX_ID_BYTES, Plan};
 use crate::store::redis::RedisConfig;
-use crate::store::{ErrorKind, Op, Request, Scope, StoreError};
+use crate::store::{Answer, ErrorKind, Op, Request, Scope, StoreError};
 
 /// Decided later: the answer comes through the completion buffer.
 const PENDING: u32 = 0;
@@ -153,13 +152,13 @@ impl Submitter {
     }
 
     /// Up to `count` of those who ask most.
-    pub(super) fn top(&self, count: usize) -> Vec<Entry<RequestId>> {
+    pub(super) fn top(&self, count: usize) -> Vec<Entry> {
         self.meter().top(count)
     }
 
-    fn meter(&self) -> Arc<Metrics<RequestId>> {
+    fn meter(&self) -> Arc<Metrics> {
         let Scope { name, rules } = &self.settings.scope;
-        meters::meter(name, rules.window)
+        metrics::registry::metrics_of(name, rules.window)
     }
 
     /// Drops the connections and forgets local state. What is in flight settles all the same; nothing may be asked after.
@@ -222,7 +221,12 @@ impl Submitter {
         meter.on_store_error(request, &error);
         match Fallback::new(self.settings.policy, *rules, local).answer(0, request, error) {
             Ok(answer) => {
-                meter.on_answer(request, &ticket, &answer, Instant::now());
+                meter.on_answer(
+                    request,
+                    <Arc<JsSink>>::label(&ticket),
+                    &answer,
+                    Instant::now(),
+                );
                 self.decided(request, ticket, answer)
             }
             Err(error) => {

@@ -1,5 +1,6 @@
 //! Where logs live: one port, and a tenant for each place.
 
+mod answer;
 pub mod budget;
 mod error;
 mod memory;
@@ -9,6 +10,7 @@ use std::future::Future;
 
 use crate::quota::{Id, Limit, Millis, Namespace, Outcome, Rules};
 
+pub use answer::{Answer, Source};
 pub use error::{ErrorKind, StoreError};
 pub use memory::{MAX_MEMORY_IDS, MemoryStore};
 

@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use huntaze_rate_limit::limiter::meter::Metrics;
 use huntaze_rate_limit::limiter::{
     Completion, CompletionSink, Fallback, Limiter, Local, OnStoreError, StoreChange,
 };
+use huntaze_rate_limit::metrics::Metrics;
 use huntaze_rate_limit::quota::Id;
 use huntaze_rate_limit::store::{Op, Replay, Request, Scope, Store, StoreError};
 use tokio::runtime::Handle;
@@ -81,7 +81,7 @@ impl Store for Shards {
 struct Watched {
     shards: Shards,
     changes: Changes,
-    meter: Arc<Metrics<u32>>,
+    meter: Arc<Metrics>,
     limiter: Limiter<Changes>,
 }
 

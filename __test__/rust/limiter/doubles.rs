@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use huntaze_rate_limit::limiter::meter::Metrics;
 use huntaze_rate_limit::limiter::{
     Answer, Completion, CompletionSink, Fallback, Limiter, Local, OnStoreError,
 };
+use huntaze_rate_limit::metrics::Metrics;
 use huntaze_rate_limit::quota::{Clock, Count, Decision, Id, Millis, Outcome, Rules, Verdict};
 use huntaze_rate_limit::store::{ErrorKind, Op, Request, Scope, Store, StoreError};
 use tokio::runtime::Handle;
@@ -79,7 +79,7 @@ pub fn recorded(deadline: Duration) -> (Recording, Limiter<Collector>, Unbounded
     (store, limiter, answers)
 }
 
-pub fn meter() -> Arc<Metrics<u32>> {
+pub fn meter() -> Arc<Metrics> {
     Arc::new(Metrics::new(hour().window))
 }
 

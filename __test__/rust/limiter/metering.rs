@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use huntaze_rate_limit::limiter::meter::{BreakerState, Histogram, Metrics};
 use huntaze_rate_limit::limiter::{Limiter, OnStoreError, Source};
+use huntaze_rate_limit::metrics::{BreakerState, Histogram, Metrics};
 use huntaze_rate_limit::store::{ErrorKind, MemoryStore, Op, StoreError};
 use tokio::runtime::Handle;
 
@@ -46,7 +46,7 @@ fn memory_counts_checks_and_nothing_else() {
 
 struct Away {
     store: Flaky,
-    meter: Arc<Metrics<u32>>,
+    meter: Arc<Metrics>,
     limiter: Limiter<Collector>,
     answers: tokio::sync::mpsc::UnboundedReceiver<super::doubles::Settled>,
 }

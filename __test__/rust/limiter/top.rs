@@ -3,13 +3,13 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 
-use huntaze_rate_limit::limiter::meter::{Entry, MAX_ENTRIES, Sample, TopK};
+use huntaze_rate_limit::metrics::{Entry, MAX_ENTRIES, Sample, TopK};
 use huntaze_rate_limit::quota::{Id, Limit, Window};
 use proptest::prelude::*;
 
 const HOUR: u64 = 3_600_000;
 
-struct Sketch(TopK<u32>, Cell<u64>);
+struct Sketch(TopK, Cell<u64>);
 
 impl Sketch {
     fn new() -> Self {
@@ -25,7 +25,7 @@ impl Sketch {
         let look = Sample {
             id: &id(who),
             limit: Limit::new(of).expect("a limit"),
-            ticket: &who,
+            label: who,
             used,
             near_limit: telling,
             one_in_bits: 6,
@@ -34,7 +34,7 @@ impl Sketch {
         self.0.update(&look, second, self.1.get());
     }
 
-    fn first(&self) -> Entry<u32> {
+    fn first(&self) -> Entry {
         self.0.top(1).swap_remove(0)
     }
 
@@ -63,7 +63,7 @@ fn the_one_nearest_to_its_limit_comes_first() {
     let ids: Vec<_> = read.iter().map(|asker| asker.id.as_str()).collect();
     assert_eq!(ids, ["4", "1", "2"]);
     assert_eq!(read[0].requests, 70);
-    assert_eq!((read[1].limit.get(), read[1].ticket), (50, 1));
+    assert_eq!((read[1].limit.get(), read[1].label), (50, 1));
 }
 
 #[test]

@@ -36,10 +36,10 @@ pub(super) use self::turn::Pending;
 use self::turn::{Load, Next, Place};
 use self::watch::Launched;
 use super::deny_cache::{DenyCache, Lookup};
-use super::meter::Gauge;
-use super::{Answer, CompletionSink, Times};
+use super::{CompletionSink, Times};
+use crate::metrics::Gauge;
 use crate::quota::Id;
-use crate::store::{Op, Request, Scope, Store, StoreError};
+use crate::store::{Answer, Op, Request, Scope, Store, StoreError};
 
 /// The near end of the way to a store. Dropping it lets what is queued settle and then ends the tasks.
 pub(super) struct Batcher<K: CompletionSink, S> {

@@ -7,16 +7,16 @@ use tokio::time::Instant;
 use super::queues::MAX_WAITING;
 use super::turn::Pending;
 use crate::limiter::availability::Availability;
-use crate::limiter::meter::Metrics;
-use crate::limiter::{Answer, Completion, CompletionSink, Fallback, Source, StoreChange};
+use crate::limiter::{Completion, CompletionSink, Fallback, StoreChange};
+use crate::metrics::Metrics;
 use crate::quota::{Decision, Id, Outcome};
-use crate::store::{ErrorKind, Request, StoreError};
+use crate::store::{Answer, ErrorKind, Request, Source, StoreError};
 
 /// Settles requests: with the store's answer, or with the fallback's.
 pub(in crate::limiter) struct Settler<K: CompletionSink> {
     pub(in crate::limiter) fallback: Fallback,
     pub(in crate::limiter) sink: K,
-    pub(in crate::limiter) meter: Arc<Metrics<K::RequestId>>,
+    pub(in crate::limiter) meter: Arc<Metrics>,
     /// The shard of the store that has to hear of an id.
     pub(in crate::limiter) shard_of: Box<dyn Fn(&Id) -> usize + Send + Sync>,
     /// Host and port of a shard's primary.
@@ -44,7 +44,8 @@ impl<K: CompletionSink> Settler<K> {
                     self.fallback.on_decision(request, &outcome);
                     let source = Source::Redis;
                     let answer = Answer { outcome, source };
-                    self.meter.on_answer(request, &ticket, &answer, now);
+                    self.meter
+                        .on_answer(request, K::label(&ticket), &answer, now);
                     Ok(answer)
                 }
                 Err(error) => self.instead(request, &ticket, error, now),
@@ -71,7 +72,8 @@ impl<K: CompletionSink> Settler<K> {
         let Pending {
             request, ticket, ..
         } = pending;
-        self.meter.on_answer(&request, &ticket, &answer, now);
+        self.meter
+            .on_answer(&request, K::label(&ticket), &answer, now);
         (request, ticket, answer)
     }
 
@@ -109,7 +111,7 @@ impl<K: CompletionSink> Settler<K> {
         let shard = (self.shard_of)(&request.id);
         let answer = self.fallback.answer(shard, request, error);
         match &answer {
-            Ok(answer) => self.meter.on_answer(request, ticket, answer, now),
+            Ok(answer) => self.meter.on_answer(request, K::label(ticket), answer, now),
             Err(_) => self.meter.on_failure(request),
         }
         answer

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{Lane, State};
 use crate::limiter::CompletionSink;
 use crate::limiter::batch::settler::{gone, overloaded};
-use crate::limiter::meter::{BreakerState, Gauge};
+use crate::metrics::{BreakerState, Gauge};
 use crate::store::StoreError;
 
 /// What has been seen of the store.

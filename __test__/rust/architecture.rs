@@ -1,4 +1,5 @@
-//! Who may know whom: `quota <- store <- limiter <- node`. The rules of the house, read off its source.
+//! The architecture, checked on the source: which layer may import which, `quota <- store <- metrics <- limiter <- napi`, where
+//! `unsafe` and the redis crate may be, and how long a file may be.
 
 mod control;
 
@@ -8,15 +9,24 @@ use std::path::Path;
 /// The longest file. Longer than this it is two concepts.
 const MAX_LINES: usize = 500;
 
-/// What a room must not name: the folder, crates, rooms.
-const RULES: [(&str, &[&str], &[&str]); 3] = [
+/// What each layer must not import: its folder, crates, other layers.
+const LAYERS: [(&str, &[&str], &[&str]); 4] = [
     (
         "src/quota/",
         &["napi", "napi_derive", "redis", "tokio"],
-        &["store", "limiter", "node"],
+        &["store", "metrics", "limiter", "napi"],
     ),
-    ("src/store/", &["napi", "napi_derive"], &["limiter", "node"]),
-    ("src/limiter/", &["napi", "napi_derive"], &["node"]),
+    (
+        "src/store/",
+        &["napi", "napi_derive"],
+        &["metrics", "limiter", "napi"],
+    ),
+    (
+        "src/metrics/",
+        &["napi", "napi_derive"],
+        &["limiter", "napi"],
+    ),
+    ("src/limiter/", &["napi", "napi_derive"], &["napi"]),
 ];
 
 /// What is wrong in the file `path`, each as `path:line: complaint`.
@@ -40,15 +50,15 @@ fn complaints(path: &str, text: &str) -> Vec<String> {
             depth += code.matches('{').count();
             depth = depth.saturating_sub(code.matches('}').count());
         }
-        for (room, crates, rooms) in RULES {
-            if !path.starts_with(room) {
+        for (layer, crates, layers) in LAYERS {
+            if !path.starts_with(layer) {
                 continue;
             }
             for name in crates.iter().filter(|name| names(code, name)) {
-                complain(number, format!("{room} names {name}"));
+                complain(number, format!("{layer} names {name}"));
             }
-            for other in rooms.iter().filter(|other| knows(&listed, other)) {
-                complain(number, format!("{room} knows crate::{other}"));
+            for other in layers.iter().filter(|other| imports(&listed, other)) {
+                complain(number, format!("{layer} imports crate::{other}"));
             }
         }
         if !path.starts_with("src/store/redis/") && names_redis_crate(code) {
@@ -61,8 +71,8 @@ fn complaints(path: &str, text: &str) -> Vec<String> {
             complain(number, "lib.rs is more than a map".into());
         }
         if names(code, "unsafe") {
-            if !path.starts_with("src/node/") {
-                complain(number, "is unsafe outside src/node".into());
+            if !path.starts_with("src/napi/") {
+                complain(number, "is unsafe outside src/napi".into());
             }
             if !says_why_it_is_safe(&lines[..=i]) {
                 complain(number, "has no // SAFETY: above it".into());
@@ -81,7 +91,7 @@ fn code(line: &str) -> &str {
 }
 
 /// Where `word` stands in `code` as a whole identifier.
-fn places<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
+fn positions<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
     let part = |c: char| c.is_alphanumeric() || c == '_';
     code.match_indices(word)
         .map(|(at, _)| at)
@@ -92,23 +102,23 @@ fn places<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a 
 }
 
 fn names(code: &str, word: &str) -> bool {
-    places(code, word).next().is_some()
+    positions(code, word).next().is_some()
 }
 
-/// Whether the code reaches the room `other` from the root, in a path or in a list behind `crate::`.
-fn knows(code: &str, other: &str) -> bool {
+/// Whether the code reaches the layer `other` from the root, in a path or in a list behind `crate::`.
+fn imports(code: &str, other: &str) -> bool {
     let from_root = |at| {
         let before = &code[..at];
         before.ends_with("crate::")
             || before.ends_with("super::super::")
             || before.contains("crate::{")
     };
-    places(code, other).any(from_root)
+    positions(code, other).any(from_root)
 }
 
 /// Whether the code names the crate, which our own module `store::redis` is not.
 fn names_redis_crate(code: &str) -> bool {
-    places(code, "redis").any(|at| {
+    positions(code, "redis").any(|at| {
         let (before, after) = (code[..at].trim_end(), &code[at + "redis".len()..]);
         let imported = before.ends_with("use") || before.ends_with("extern crate");
         let part = |c: char| c.is_alphanumeric() || c == '_';
@@ -158,14 +168,18 @@ fn files(folder: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn the_rooms_are_kept() {
+fn the_source_keeps_to_its_layers() {
     let files = files("src");
-    for room in ["quota", "store", "store/redis", "limiter", "node"] {
-        let room = format!("src/{room}/mod.rs");
-        assert!(
-            files.iter().any(|(path, _)| *path == room),
-            "{room} is gone"
-        );
+    for layer in [
+        "quota",
+        "store",
+        "store/redis",
+        "metrics",
+        "limiter",
+        "napi",
+    ] {
+        let path = format!("src/{layer}/mod.rs");
+        assert!(files.iter().any(|(p, _)| *p == path), "{path} is gone");
     }
     let all: Vec<String> = files
         .iter()

@@ -3,7 +3,7 @@
 use super::{MAX_LINES, complaints};
 
 #[test]
-fn the_checker_sees_each_offence() {
+fn each_offence_is_found() {
     let offences = [
         ("src/quota/log.rs", "use napi::Error;", "names napi"),
         (
@@ -20,22 +20,22 @@ fn the_checker_sees_each_offence() {
         (
             "src/quota/log.rs",
             "use crate::store::Op;",
-            "knows crate::store",
+            "imports crate::store",
         ),
         (
             "src/quota/log.rs",
-            "use crate::{quota::Log, node::Way};",
-            "knows crate::node",
+            "use crate::{quota::Log, napi::JsSink};",
+            "imports crate::napi",
         ),
         (
             "src/quota/log.rs",
-            "use crate::{\n    quota::Log,\n    node::Way,\n};",
-            "knows crate::node",
+            "use crate::{\n    quota::Log,\n    napi::JsSink,\n};",
+            "imports crate::napi",
         ),
         (
             "src/quota/log.rs",
             "use super::super::limiter::Answer;",
-            "knows crate::limiter",
+            "imports crate::limiter",
         ),
         (
             "src/store/memory.rs",
@@ -45,7 +45,7 @@ fn the_checker_sees_each_offence() {
         (
             "src/store/redis/link.rs",
             "use crate::limiter::Answer;",
-            "knows crate::limiter",
+            "imports crate::limiter",
         ),
         (
             "src/store/memory.rs",
@@ -68,14 +68,24 @@ fn the_checker_sees_each_offence() {
             "names the redis crate",
         ),
         (
-            "src/node/mod.rs",
+            "src/napi/mod.rs",
             "extern crate redis;",
             "names the redis crate",
         ),
         (
             "src/limiter/mod.rs",
-            "use crate::node::Way;",
-            "knows crate::node",
+            "use crate::napi::JsSink;",
+            "imports crate::napi",
+        ),
+        (
+            "src/metrics/mod.rs",
+            "use crate::limiter::Limiter;",
+            "imports crate::limiter",
+        ),
+        (
+            "src/store/mod.rs",
+            "use crate::metrics::Metrics;",
+            "imports crate::metrics",
         ),
         (
             "src/limiter/mod.rs",
@@ -94,9 +104,9 @@ fn the_checker_sees_each_offence() {
             "is unsafe outside",
         ),
         (
-            "src/node/mod.rs",
+            "src/napi/mod.rs",
             "let a = 1;\nunsafe { f() }",
-            "node/mod.rs:2: has no // SAFETY:",
+            "napi/mod.rs:2: has no // SAFETY:",
         ),
     ];
     for (path, text, complaint) in offences {
@@ -106,37 +116,37 @@ fn the_checker_sees_each_offence() {
             "{path}: {text}: {found:?}"
         );
     }
-    for path in ["src/node/mod.rs", "src/store/redis/check.lua"] {
+    for path in ["src/napi/mod.rs", "src/store/redis/check.lua"] {
         let long = complaints(path, &"\n".repeat(MAX_LINES + 1));
         assert_eq!(long, [format!("{path}:501: is longer than 500 lines")]);
     }
 }
 
 #[test]
-fn the_checker_lets_the_innocent_pass() {
+fn innocent_code_passes() {
     let innocent = [
         (
             "src/quota/log.rs",
-            "//! No napi, no redis, no tokio; crate::store knows us.",
+            "//! No napi, no redis, no tokio; crate::store imports us.",
         ),
         ("src/quota/log.rs", "let store = restored(); // tokio"),
         (
-            "src/node/mod.rs",
+            "src/napi/mod.rs",
             "use crate::store::redis::{RedisConfig, RedisStore};",
         ),
         ("src/store/mod.rs", "pub mod redis;"),
-        ("src/node/mod.rs", "let shared = stores::redis(config);"),
-        ("src/store/redis/reply.rs", "use redis::RedisError;"),
+        ("src/napi/mod.rs", "let shared = registry::redis(config);"),
+        ("src/store/redis/error_map.rs", "use redis::RedisError;"),
         (
             "src/limiter/mod.rs",
             "let url = \"redis://host\"; let redis = 1;",
         ),
         (
-            "src/node/mod.rs",
+            "src/napi/mod.rs",
             "// SAFETY: on its own thread,\n// under the lock.\nunsafe { f() }",
         ),
         ("src/lib.rs", "//! Docs.\n\npub mod quota;\nmod store;"),
-        ("src/node/mod.rs", &"\n".repeat(MAX_LINES)),
+        ("src/napi/mod.rs", &"\n".repeat(MAX_LINES)),
     ];
     for (path, text) in innocent {
         assert_eq!(complaints(path, text), [""; 0], "{text}");
