@@ -19,8 +19,7 @@
 //! here, so that it is reported with its own answer. (A count may cross instead where several processes deny an id.) After
 //! the report, nothing is counted until the store counts again.
 
-mod denial;
-mod state;
+mod entries;
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -28,8 +27,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use self::denial::{Denial, Refresh, Waiting};
-use self::state::{State, find, take_denials};
+use self::entries::{Denial, Refresh, State, Waiting, find, take_denials};
 use super::Pending;
 use crate::quota::{AnomalyRule, Count, Decision, Id, Outcome, Verdict};
 use crate::store::{Op, Request};
