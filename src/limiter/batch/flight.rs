@@ -117,7 +117,7 @@ impl<K: CompletionSink> Flight<K> {
         } else {
             self.lane.strayed(settled, sweep, seen);
         }
-        self.lane.ask(released.ask);
+        self.lane.ask(released.send);
         self.lane.settler.settle(asked().zip(tickets), results);
         self.lane.settler.repeat_all(released.denied);
         self.lane.noted();
@@ -211,7 +211,7 @@ impl<K: CompletionSink> Expire for Flight<K> {
         } else {
             self.lane.strayed(settled, sweep, seen);
         }
-        self.lane.ask(released.ask);
+        self.lane.ask(released.send);
         let results = vec![Err(late()); self.requests.len()];
         let asked = self.requests.iter().zip(taken);
         self.lane.settler.settle(asked, results);

@@ -12,25 +12,25 @@ use crate::store::{Op, Request};
 
 /// A denial by the store.
 pub(super) struct Denial {
-    /// Before that it is repeated without asking: there is no slot for sure.
+    /// It may be repeated before this moment: no slot can be free.
     pub(super) until: Instant,
-    /// Then there is one, for a caller who is alone.
-    pub(super) promised: Instant,
+    /// The retry time: a slot is free then, if no other caller takes it.
+    pub(super) retry_at: Instant,
     pub(super) reset: Millis,
-    /// When that is, by the clock of this process.
+    /// The reset, on the clock of this process.
     pub(super) reset_at: Instant,
-    /// How many more may be answered from here. `None`: any number, and they are not counted.
+    /// How many times it may still be repeated. `None`: any number of times, without counting.
     pub(super) remaining_uses: Option<u32>,
 }
 
 impl Denial {
     pub(super) fn decision(&self, now: Instant) -> Decision {
-        // Rounded up, or the promise would be kept a moment too early.
+        // Rounded up: rounded down, a caller could come back a moment too early.
         let ms_until = |moment: Instant| {
             let wait = moment.saturating_duration_since(now);
             wait.as_nanos().div_ceil(1_000_000) as Millis
         };
-        let retry_after = ms_until(self.promised);
+        let retry_after = ms_until(self.retry_at);
         Decision {
             verdict: Verdict::Denied {
                 retry_after: NonZeroU64::new(retry_after).unwrap_or(NonZeroU64::MIN),
@@ -42,68 +42,68 @@ impl Denial {
     }
 }
 
-/// Requests of one id under one limit.
+/// The last denial of one id under one limit, and the requests that wait for the next answer.
 pub(super) struct Entry<T> {
     pub(super) limit: Limit,
     pub(super) denial: Denial,
-    /// Answered from here and not sent to be counted yet.
+    /// Repetitions that have not been sent to be counted.
     pub(super) denials: u32,
-    /// Whether it is in the list of those to be counted.
+    /// Whether it stands in [`State::uncounted`].
     pub(super) queued: bool,
-    pub(super) ticket: T,
-    /// The store is being asked, since the denial may no longer be repeated.
+    pub(super) request_id: T,
+    /// Requests sent since the denial may no longer be repeated.
     pub(super) refresh: Option<Refresh<T>>,
 }
 
-/// Requests that ask the store, and others that wait for their answer.
+/// Requests sent to renew an entry, and the requests that wait for their answers.
 pub(super) struct Refresh<T> {
-    /// An answer to a batch sent before then is of an earlier request.
+    /// A batch sent before this moment holds none of these requests.
     pub(super) since: Instant,
-    /// How many ask, and how many may.
-    pub(super) asked: usize,
+    /// How many are in flight, and how many may be.
+    pub(super) sent: usize,
     pub(super) allowed: usize,
     pub(super) waiting: VecDeque<Waiting<T>>,
 }
 
-/// A request that waits, and since when.
+/// A request that waits since a moment.
 pub(super) struct Waiting<T> {
     pub(super) since: Instant,
     pub(super) pending: Pending<T>,
 }
 
 impl<T> Refresh<T> {
-    /// One may ask.
+    /// One request may be sent.
     pub(super) fn begin(now: Instant) -> Self {
         Self {
             since: now,
-            asked: 0,
+            sent: 0,
             allowed: 1,
             waiting: VecDeque::new(),
         }
     }
 
-    /// Whether one more may ask. It then counts as asking.
-    pub(super) fn try_ask(&mut self) -> bool {
-        let admits = self.asked < self.allowed;
-        self.asked += usize::from(admits);
-        admits
+    /// Whether one more may be sent. If so, it is counted as sent.
+    pub(super) fn try_send(&mut self) -> bool {
+        let may_send = self.sent < self.allowed;
+        self.sent += usize::from(may_send);
+        may_send
     }
 }
 
 impl<T: Clone> Entry<T> {
-    /// Answers a request that was made at `asked`, and counts it where it is to be counted. `None`: the store has to be asked.
-    pub(super) fn answer(&mut self, asked: Instant, now: Instant) -> Option<Decision> {
-        if asked >= self.denial.until {
+    /// Repeats the denial for a request that was made at `made`, and counts the repetition. `None`: the request has to be sent.
+    pub(super) fn answer(&mut self, made: Instant, now: Instant) -> Option<Decision> {
+        if made >= self.denial.until {
             return None;
         }
-        if let Some(left) = &mut self.denial.remaining_uses {
-            *left = left.checked_sub(1)?;
+        if let Some(uses) = &mut self.denial.remaining_uses {
+            *uses = uses.checked_sub(1)?;
             self.denials = self.denials.saturating_add(1);
         }
         Some(self.denial.decision(now))
     }
 
-    /// The request that counts what has been answered from here, if there is anything to count.
+    /// The request that counts the repetitions so far, if there are any.
     pub(super) fn take_denials(&mut self, id: &Id) -> Option<(Request, T)> {
         let denials = std::mem::take(&mut self.denials);
         let request = Request {
@@ -111,56 +111,60 @@ impl<T: Clone> Entry<T> {
             id: id.clone(),
             limit: self.limit,
         };
-        (denials > 0).then(|| (request, self.ticket.clone()))
+        (denials > 0).then(|| (request, self.request_id.clone()))
     }
 
-    /// How many requests wait.
+    /// The number of requests that wait.
     pub(super) fn waiting(&self) -> usize {
         self.refresh
             .as_ref()
-            .map_or(0, |asking| asking.waiting.len())
+            .map_or(0, |refresh| refresh.waiting.len())
     }
 
-    /// Whether there is something in it that is still needed.
+    /// Whether it is still needed.
     pub(super) fn is_live(&self, now: Instant) -> bool {
         self.queued || self.refresh.is_some() || now < self.denial.until
     }
 
-    /// Releases as many of those that wait as may ask.
+    /// Releases as many waiting requests as may be sent.
     fn release(&mut self, released: &mut Released<T>) {
-        while let Some(asking) = &mut self.refresh
-            && !asking.waiting.is_empty()
-            && asking.try_ask()
-            && let Some(Waiting { mut pending, .. }) = asking.waiting.pop_front()
+        while let Some(refresh) = &mut self.refresh
+            && !refresh.waiting.is_empty()
+            && refresh.try_send()
+            && let Some(Waiting { mut pending, .. }) = refresh.waiting.pop_front()
         {
             pending.request.op = Op::Limit;
             let counts = self.take_denials(&pending.request.id);
-            released.ask.extend(counts.map(|(request, ticket)| Pending {
-                request,
-                ticket,
-                deadline: pending.deadline,
-            }));
-            released.ask.push(pending);
+            released
+                .send
+                .extend(counts.map(|(request, request_id)| Pending {
+                    request,
+                    ticket: request_id,
+                    deadline: pending.deadline,
+                }));
+            released.send.push(pending);
         }
     }
 }
 
-/// What is remembered of all ids.
+/// All entries of a cache.
 pub(super) struct State<T> {
-    /// Of an id, one for each limit that it was asked under.
+    /// By id, an entry for each limit that it was denied under.
     pub(super) entries: HashMap<Id, Vec<Entry<T>>>,
-    /// How many these are.
+    /// The number of entries.
     pub(super) count: usize,
-    /// Requests that wait in them.
+    /// The number of requests that wait in them.
     pub(super) waiting: usize,
-    /// Those with denials to be counted, in the order of the first. One may be gone or have been counted since.
+    /// Entries with repetitions to count, in the order of the first repetition. Such an entry may have been removed or counted
+    /// since.
     pub(super) uncounted: VecDeque<(Id, Limit)>,
     /// How many of these are due.
     pub(super) due: usize,
-    /// Counts resets and replays, so that no denial from before one is remembered after it. One count for all ids: they are
-    /// rare, and what is under way meanwhile is only asked once more.
+    /// The number of resets and replays: a denial from before one must not be inserted after it. One number for all ids:
+    /// both are rare, and cost a batch in flight meanwhile no more than one further request.
     pub(super) epoch: u64,
-    /// When the last denial from before one has come. What was in flight then may have been decided before it.
+    /// When the last denial from before a reset or replay arrived. A batch that was in flight then may have been decided
+    /// before it, too.
     pub(super) invalid_until: Option<Instant>,
 }
 
@@ -173,48 +177,48 @@ impl<T: Clone> State<T> {
         self.epoch += 1;
         let entries = self.entries.remove(id).unwrap_or_default();
         self.count -= entries.len();
-        let asking = entries.into_iter().filter_map(|entry| entry.refresh);
-        let waiting = asking.flat_map(|asking| asking.waiting);
+        let refreshes = entries.into_iter().filter_map(|entry| entry.refresh);
+        let waiting = refreshes.flat_map(|refresh| refresh.waiting);
         let released: Vec<_> = waiting.map(|waiting| waiting.pending).collect();
         self.waiting -= released.len();
         released
     }
 
-    /// A denial that is not remembered may still have been decided last: an entry with an earlier retry time expires.
+    /// Expires an entry with an earlier retry time than `denial`, which cannot be inserted but may have been decided last.
     pub(super) fn expire_if_earlier(&mut self, request: &Request, denial: &Denial, now: Instant) {
-        if let Some(known) = self.entry(request)
-            && known.denial.promised < denial.promised
+        if let Some(existing) = self.entry(request)
+            && existing.denial.retry_at < denial.retry_at
         {
-            known.denial.until = known.denial.until.min(now);
+            existing.denial.until = existing.denial.until.min(now);
         }
     }
 
-    /// A denial takes the place of the one before, also where it cannot be repeated: the moment that the one before promises
-    /// may be too early by now. It answers what waits.
+    /// Replaces the entry's denial, even by one that cannot be repeated, since the earlier retry time may be too early by now.
+    /// Answers the requests that wait.
     pub(super) fn insert(
         &mut self,
         request: &Request,
         mut denial: Denial,
-        ticket: &T,
+        request_id: &T,
         batch: BatchTimes,
         released: &mut Released<T>,
     ) {
         let now = batch.received;
-        if let Some(known) = self.entry(request) {
+        if let Some(existing) = self.entry(request) {
             match &mut denial.remaining_uses {
-                // The store has not heard of these yet.
-                Some(left) => *left = left.saturating_sub(known.denials),
-                None => known.denials = 0,
+                // The store has not counted these repetitions yet.
+                Some(uses) => *uses = uses.saturating_sub(existing.denials),
+                None => existing.denials = 0,
             }
-            // Of two batches in flight, the one that was decided first may be answered last. Neither moment is too late.
-            if now < known.denial.until {
-                denial.promised = denial.promised.max(known.denial.promised);
-                // What is not counted is so only until its own end.
-                if denial.remaining_uses.is_some() == known.denial.remaining_uses.is_some() {
-                    denial.until = denial.until.max(known.denial.until);
+            // Of two batches in flight the first decided may be answered last. Neither retry time is too late.
+            if now < existing.denial.until {
+                denial.retry_at = denial.retry_at.max(existing.denial.retry_at);
+                // A denial that is not counted must not outlast the pause of counting.
+                if denial.remaining_uses.is_some() == existing.denial.remaining_uses.is_some() {
+                    denial.until = denial.until.max(existing.denial.until);
                 }
             }
-            known.denial = denial;
+            existing.denial = denial;
             return self.answer_waiting(batch, request, released);
         }
         if self.count < MAX_ENTRIES {
@@ -225,13 +229,13 @@ impl<T: Clone> State<T> {
                 denial,
                 denials: 0,
                 queued: false,
-                ticket: ticket.clone(),
+                request_id: request_id.clone(),
                 refresh: None,
             });
         }
     }
 
-    /// Answers those that wait, as if the denial had been known when they asked. One of the others asks, if there are any.
+    /// Answers the requests that wait, as if the denial had been existing when they were made. If any are left, one is sent.
     pub(super) fn answer_waiting(
         &mut self,
         batch: BatchTimes,
@@ -242,39 +246,39 @@ impl<T: Clone> State<T> {
         let Some(entry) = self.entry(request) else {
             return;
         };
-        let Some(mut asking) = entry.refresh.take() else {
+        let Some(mut refresh) = entry.refresh.take() else {
             return;
         };
-        let before = asking.waiting.len();
-        while let Some(Waiting { since, pending }) = asking.waiting.pop_front() {
+        let before = refresh.waiting.len();
+        while let Some(Waiting { since, pending }) = refresh.waiting.pop_front() {
             if let Some(decision) = entry.answer(since, now) {
                 released.denied.push((pending, decision));
                 continue;
             }
-            asking.waiting.push_front(Waiting { since, pending });
+            refresh.waiting.push_front(Waiting { since, pending });
             break;
         }
-        let listed = entry.denials > 0 && !std::mem::replace(&mut entry.queued, true);
-        let left = asking.waiting.len();
-        if batch.sent.at < asking.since {
-            // The request that asks has not been answered yet.
-            entry.refresh = Some(asking);
+        let uncounted = entry.denials > 0 && !std::mem::replace(&mut entry.queued, true);
+        let left = refresh.waiting.len();
+        if batch.sent.at < refresh.since {
+            // The request that was sent for them has not been answered yet.
+            entry.refresh = Some(refresh);
         } else if left > 0 {
-            asking.asked = 0;
-            asking.allowed = 1;
-            asking.since = now;
-            entry.refresh = Some(asking);
+            refresh.sent = 0;
+            refresh.allowed = 1;
+            refresh.since = now;
+            entry.refresh = Some(refresh);
             entry.release(released);
         }
         self.waiting -= before - entry.waiting();
-        if listed {
+        if uncounted {
             self.uncounted
                 .push_back((request.id.clone(), request.limit));
         }
     }
 
-    /// One that asked, in a batch sent at `sent`, was admitted, and so many slots remain. As many may ask, and one more. Where
-    /// that is enough for all, nobody waits any more.
+    /// A request in a batch sent at `sent` was admitted, and `remaining` slots are left: that many requests may be sent, and
+    /// one more. If that is enough for all that wait, the entry needs no further answers.
     pub(super) fn on_admission(
         &mut self,
         sent: Instant,
@@ -285,16 +289,20 @@ impl<T: Clone> State<T> {
         let Some(entry) = self.entry(request) else {
             return;
         };
-        let Some(asking) = entry.refresh.as_mut().filter(|asking| sent >= asking.since) else {
+        let Some(refresh) = entry
+            .refresh
+            .as_mut()
+            .filter(|refresh| sent >= refresh.since)
+        else {
             return;
         };
-        let before = asking.waiting.len();
-        asking.asked = asking.asked.saturating_sub(1);
-        asking.allowed = remaining.saturating_add(1);
-        if remaining >= asking.asked + before {
-            let left = entry.refresh.take().map(|asking| asking.waiting);
+        let before = refresh.waiting.len();
+        refresh.sent = refresh.sent.saturating_sub(1);
+        refresh.allowed = remaining.saturating_add(1);
+        if remaining >= refresh.sent + before {
+            let left = entry.refresh.take().map(|refresh| refresh.waiting);
             let left = left.into_iter().flatten();
-            released.ask.extend(left.map(|waiting| waiting.pending));
+            released.send.extend(left.map(|waiting| waiting.pending));
             self.waiting -= before;
             return;
         }
@@ -302,25 +310,25 @@ impl<T: Clone> State<T> {
         self.waiting -= before - entry.waiting();
     }
 
-    /// One that was to ask has not been answered. What has waited for it asks for itself.
+    /// A request that others wait for was not answered. Returns those, to be sent.
     pub(super) fn on_unanswered(&mut self, request: &Request) -> Vec<Pending<T>> {
         if !matches!(request.op, Op::Check | Op::Limit) {
             return Vec::new();
         }
-        let asking = self.entry(request).and_then(|entry| entry.refresh.take());
-        let waiting = asking.into_iter().flat_map(|asking| asking.waiting);
+        let refresh = self.entry(request).and_then(|entry| entry.refresh.take());
+        let waiting = refresh.into_iter().flat_map(|refresh| refresh.waiting);
         let released: Vec<_> = waiting.map(|waiting| waiting.pending).collect();
         self.waiting -= released.len();
         released
     }
 }
 
-/// The entry of that limit.
+/// The entry for `limit`.
 pub(super) fn find<T>(entries: &mut [Entry<T>], limit: Limit) -> Option<&mut Entry<T>> {
     entries.iter_mut().find(|entry| entry.limit == limit)
 }
 
-/// The requests that count what has been answered from here.
+/// The requests that count the repetitions of these entries.
 pub(super) fn take_denials<T: Clone>(entries: &mut [Entry<T>], id: &Id) -> Vec<(Request, T)> {
     let counts = entries
         .iter_mut()

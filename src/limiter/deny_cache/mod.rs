@@ -1,23 +1,23 @@
-//! Denials that need no second question: the denied cache.
+//! The deny cache: a denial of the store is repeated, without another request, while no slot can be free.
 //!
-//! A denial with `w` ms to go cannot become an admission before those have passed on the store's clock, unless the id is
-//! reset. The store decided after the request was sent, so from the sending on, `w` ms of this process's clock are never
-//! too many. Until then, and no longer than the cache's age limit (which bounds how late a reset elsewhere is seen), the
-//! same question has the same answer, in the caller's thread.
+//! A denial with `w` ms to go cannot become an admission before `w` ms have passed on the store's clock, unless the id is
+//! reset. The store decided after the request was sent, so `w` ms of this process's clock, counted from the sending, never
+//! end too late. Until then the same request gets the same answer in the caller's thread, but no longer than the age limit
+//! of the cache, which bounds how late a reset by another process is seen.
 //!
-//! The promise is counted from when the answer came: a caller who returns at the promised moment finds a slot. Another
-//! limit is another question: under a larger one there may be a slot, and under a smaller one it frees later than this
-//! promise would say.
+//! The retry time of a repeated denial is counted from the arrival of the answer: a caller who returns at that moment finds
+//! a slot. Each limit of an id has an entry of its own: under a larger limit a slot may be free, and under a smaller one it
+//! becomes free later than this entry says.
 //!
-//! While a denial holds, nobody asks. Then one request asks, and the others of its id and limit wait for that answer, each no
-//! longer than its own deadline. A denial answers all of them. An admission says how many slots are left: as many may ask,
-//! and one more, which learns when the next slot frees. So the store decides about as often as it admits, and at most twice
-//! an expiry otherwise, however many requests are in flight.
+//! When a denial may no longer be repeated, one request is sent, and the other requests of its id and limit wait for that
+//! answer, each no longer than its own deadline. A denial answers all of them. An admission says how many slots remain:
+//! that many requests may be sent, and one more, which learns when the next slot becomes free. So the store decides about
+//! as often as it admits, and at most twice more for each denial that expires, however many requests are in flight.
 //!
-//! What is answered here still counts towards an anomaly: it is sent ahead of the id's next request, or at the next sweep.
-//! The store says with a denial how many more would be an anomaly, at the least: the one that may be it is not answered
-//! here, so that it is reported with its own answer. (A count may cross instead where several processes deny an id.) After
-//! the report, nothing is counted until the store counts again.
+//! A repeated denial still counts towards an anomaly: the count is sent ahead of the id's next request, or at the next
+//! sweep. A denial of the store carries a lower bound of the requests that are missing to an anomaly. The request that may
+//! be the last of them is sent, so that the anomaly is reported with its own answer. (Where several processes deny an id, a
+//! count may reach the threshold instead.) After the report the store pauses counting, and so does the cache.
 
 mod entries;
 
@@ -32,49 +32,49 @@ use super::Pending;
 use crate::quota::{AnomalyRule, Count, Decision, Id, Outcome, Verdict};
 use crate::store::{Op, Request};
 
-/// The most denials it holds; more are asked about each time. With ids of the longest kind these are 5 MB.
+/// The most denials it holds; requests of further ids are sent each time. With ids of the greatest length these are 5 MB.
 const MAX_ENTRIES: usize = 10_000;
 
-/// The most requests that wait in it. More ask for themselves.
+/// The most requests that wait in it. Further ones are sent.
 const MAX_WAITING: usize = 1 << 20;
 
-/// How often what was answered here becomes due to be counted: it counts within a second, if all of it has arrived half a
-/// second later.
+/// How often the counts of repeated denials become due. A denial is counted within a second if its count is sent and
+/// answered within half a second of becoming due.
 pub(super) const SWEEP: Duration = Duration::from_millis(500);
 
-/// Denials of one limiter.
+/// The denials of one limiter.
 pub(super) struct DenyCache<T> {
     max_age: Duration,
     rule: Option<AnomalyRule>,
     state: Mutex<State<T>>,
 }
 
-/// What is known about a request without asking.
+/// What the cache knows of a request.
 pub(super) enum Lookup<T> {
-    /// It is denied.
+    /// The request is denied.
     Hit(Pending<T>, Decision),
-    /// Nothing: it is to be asked. These denials, answered from here, are to be counted first.
+    /// The request has to be sent, after these counts of repeated denials.
     Miss(Pending<T>, Vec<(Request, T)>),
-    /// Nothing, and another asks: it waits here, to be released by what the store answers.
+    /// Another request of the id has been sent: this one waits in the cache until that is answered.
     Queued,
 }
 
-/// Requests that have waited.
+/// Requests that no longer wait.
 pub(super) struct Released<T> {
-    /// They are denied.
+    /// Denied by the answer that they waited for.
     pub(super) denied: Vec<(Pending<T>, Decision)>,
-    /// They are to be asked, in this order; counts are among them.
-    pub(super) ask: Vec<Pending<T>>,
+    /// To be sent in this order, counts of repeated denials among them.
+    pub(super) send: Vec<Pending<T>>,
 }
 
-/// A batch that has been answered: when it was sent, and when the answer came.
+/// When a batch was sent, and when its answer arrived.
 #[derive(Clone, Copy)]
 pub(super) struct BatchTimes {
     pub(super) sent: Sent,
     pub(super) received: Instant,
 }
 
-/// When a batch was sent, and in which epoch.
+/// When a batch was sent, and in which epoch of the cache.
 #[derive(Clone, Copy)]
 pub(super) struct Sent {
     pub(super) at: Instant,
@@ -82,7 +82,7 @@ pub(super) struct Sent {
 }
 
 impl<T: Clone> DenyCache<T> {
-    /// Remembers a denial for `max_age` at most; zero: never.
+    /// A cache that repeats a denial for at most `max_age`; zero turns it off.
     pub(super) fn new(max_age: Duration, rule: Option<AnomalyRule>) -> Self {
         Self {
             max_age,
@@ -99,7 +99,7 @@ impl<T: Clone> DenyCache<T> {
         }
     }
 
-    /// Looks a request up, which is made now. One that is denied here is counted.
+    /// Looks up a request that is made at `now`, and counts it if it is denied.
     pub(super) fn get(&self, mut pending: Pending<T>, now: Instant) -> Lookup<T> {
         let mut state = self.state.lock();
         let state = &mut *state;
@@ -117,14 +117,15 @@ impl<T: Clone> DenyCache<T> {
         };
         if let Some(decision) = entry.answer(now, now) {
             if entry.denials > 0 && !std::mem::replace(&mut entry.queued, true) {
-                let listed = (request.id.clone(), request.limit);
-                state.uncounted.push_back(listed);
+                state
+                    .uncounted
+                    .push_back((request.id.clone(), request.limit));
             }
             return Lookup::Hit(pending, decision);
         }
-        let asking = entry.refresh.get_or_insert_with(|| Refresh::begin(now));
-        if asking.try_ask() {
-            // An admission says how many others may ask.
+        let refresh = entry.refresh.get_or_insert_with(|| Refresh::begin(now));
+        if refresh.try_send() {
+            // The answer to `limit` says how many slots remain, that is how many waiting requests may be sent.
             request.op = Op::Limit;
             let counts = take_denials(entries, &request.id);
             return Lookup::Miss(pending, counts);
@@ -134,16 +135,16 @@ impl<T: Clone> DenyCache<T> {
         }
         state.waiting += 1;
         let since = now;
-        asking.waiting.push_back(Waiting { since, pending });
+        refresh.waiting.push_back(Waiting { since, pending });
         Lookup::Queued
     }
 
-    /// Forgets an id: it is being reset. Returns what has waited, to be asked.
+    /// Removes an id that is being reset. Returns the requests that waited for it; they have to be sent.
     pub(super) fn invalidate(&self, id: &Id) -> Vec<Pending<T>> {
         self.state.lock().remove(id)
     }
 
-    /// These requests were not asked. Returns what has waited for their answers.
+    /// These requests were not sent. Returns the requests that waited for their answers.
     pub(super) fn on_unsent<'a>(
         &self,
         requests: impl Iterator<Item = &'a Request>,
@@ -153,22 +154,22 @@ impl<T: Clone> DenyCache<T> {
         released.collect()
     }
 
-    /// Takes all that wait.
+    /// Takes all requests that wait.
     pub(super) fn drain(&self) -> Vec<Pending<T>> {
         let mut state = self.state.lock();
         state.waiting = 0;
-        let asking = state.entries.values_mut().flatten();
-        let asking = asking.filter_map(|entry| entry.refresh.take());
-        let waiting = asking.flat_map(|asking| asking.waiting);
+        let entries = state.entries.values_mut().flatten();
+        let refreshes = entries.filter_map(|entry| entry.refresh.take());
+        let waiting = refreshes.flat_map(|refresh| refresh.waiting);
         waiting.map(|waiting| waiting.pending).collect()
     }
 
-    /// How many wait.
+    /// The number of requests that wait.
     pub(super) fn waiting(&self) -> usize {
         self.state.lock().waiting
     }
 
-    /// A batch is being sent.
+    /// Notes the moment and the epoch of a batch that is being sent.
     pub(super) fn sent(&self) -> Sent {
         Sent {
             at: Instant::now(),
@@ -176,8 +177,8 @@ impl<T: Clone> DenyCache<T> {
         }
     }
 
-    /// Remembers what a batch has been answered. No outcome: nobody knows whether it was done. Returns whether there is
-    /// something to sweep, and what has waited for these answers.
+    /// Takes over the answers of a batch; a request without an outcome may or may not have been executed. Returns whether
+    /// there is anything to sweep, and the requests that waited for these answers.
     pub(super) fn insert<'a>(
         &self,
         batch: BatchTimes,
@@ -191,15 +192,15 @@ impl<T: Clone> DenyCache<T> {
             return (false, released);
         }
         let mut state = self.state.lock();
-        for (request, ticket, outcome) in answered {
+        for (request, request_id, outcome) in answered {
             let (Op::Check | Op::Limit) = request.op else {
                 if request.op == Op::Reset {
-                    released.ask.extend(state.remove(&request.id));
+                    released.send.extend(state.remove(&request.id));
                 }
                 continue;
             };
             let Some(outcome) = outcome else {
-                released.ask.extend(state.on_unanswered(request));
+                released.send.extend(state.on_unanswered(request));
                 continue;
             };
             let Some(denial) = self.denial(batch, outcome) else {
@@ -211,23 +212,23 @@ impl<T: Clone> DenyCache<T> {
                 state.invalid_until = Some(batch.received);
             }
             if state.invalid_until.is_none_or(|at| batch.sent.at > at) {
-                state.insert(request, denial, ticket, batch, &mut released);
+                state.insert(request, denial, request_id, batch, &mut released);
             } else {
                 state.expire_if_earlier(request, &denial, batch.received);
-                // One after the other they would be late: resets may come faster than answers.
-                released.ask.extend(state.on_unanswered(request));
+                // Sent one after the other they would be late, since resets may come faster than answers.
+                released.send.extend(state.on_unanswered(request));
             }
         }
         (!state.entries.is_empty(), released)
     }
 
-    /// What there is to remember of an answer.
+    /// The entry for an answer, if it is a denial.
     fn denial(&self, batch: BatchTimes, outcome: Outcome) -> Option<Denial> {
         let Verdict::Denied { retry_after } = outcome.decision.verdict else {
             return None;
         };
         let wait = Duration::from_millis(retry_after.get());
-        let (left, pause) = match (self.rule, outcome.count) {
+        let (remaining_uses, pause) = match (self.rule, outcome.count) {
             (None, _) => (None, None),
             (Some(rule), Count::Anomaly(_)) => (None, Some(rule.window().ms())),
             (Some(_), Count::Paused(ms)) => (None, Some(ms.get())),
@@ -237,24 +238,25 @@ impl<T: Clone> DenyCache<T> {
         let pause = pause.map_or(Duration::MAX, Duration::from_millis);
         Some(Denial {
             until: batch.sent.at + wait.min(self.max_age).min(pause),
-            promised: batch.received.checked_add(wait)?,
+            retry_at: batch.received.checked_add(wait)?,
             reset: outcome.decision.reset,
             reset_at: batch
                 .received
                 .checked_add(Duration::from_millis(outcome.decision.reset_after))?,
-            remaining_uses: left,
+            remaining_uses,
         })
     }
 
-    /// Forgets what is too old. What was answered so far is due to be counted. Returns whether there is more to sweep.
+    /// Removes expired entries, and makes the counts so far due. Returns whether there is more to sweep.
     pub(super) fn sweep(&self, now: Instant) -> bool {
         let mut state = self.state.lock();
         state.due = state.uncounted.len();
-        // An entry whose time is over still lets one ask for all; many of them make room for others.
+        // An expired entry is still of use: through it one request is sent for all of its id. A cache that is half full
+        // drops such entries.
         let crowded = state.count >= MAX_ENTRIES / 2;
         let mut count = 0;
         state.entries.retain(|_, entries| {
-            entries.retain(|entry| entry.is_live(now) || !crowded && now < entry.denial.promised);
+            entries.retain(|entry| entry.is_live(now) || !crowded && now < entry.denial.retry_at);
             count += entries.len();
             !entries.is_empty()
         });
@@ -262,17 +264,17 @@ impl<T: Clone> DenyCache<T> {
         count > 0
     }
 
-    /// Answers no more from what it holds: the store has heard of more admissions, and the promises may be too early.
+    /// Expires all entries: more admissions have been replayed into the store, so the retry times may be too early.
     pub(super) fn invalidate_all(&self, now: Instant) {
         let mut state = self.state.lock();
-        // What is under way may have been denied before, and be answered after.
+        // A batch in flight may have been decided before the replay and be answered after it.
         state.epoch += 1;
         for entry in state.entries.values_mut().flatten() {
             entry.denial.until = entry.denial.until.min(now);
         }
     }
 
-    /// Takes up to `most` counts that are due.
+    /// Takes at most `most` of the counts that are due.
     pub(super) fn take_counts(&self, most: usize) -> Vec<(Request, T)> {
         let mut state = self.state.lock();
         let state = &mut *state;
@@ -291,12 +293,12 @@ impl<T: Clone> DenyCache<T> {
         counts
     }
 
-    /// Forgets the counts that are due: the store is away.
+    /// Drops the counts that are due: the store is away.
     pub(super) fn drop_counts(&self) {
         while !self.take_counts(MAX_ENTRIES).is_empty() {}
     }
 
-    /// Whether something is due to be counted.
+    /// Whether any count is due.
     pub(super) fn is_due(&self) -> bool {
         self.state.lock().due > 0
     }
@@ -306,7 +308,7 @@ impl<T> Default for Released<T> {
     fn default() -> Self {
         Self {
             denied: Vec::new(),
-            ask: Vec::new(),
+            send: Vec::new(),
         }
     }
 }
@@ -318,8 +320,8 @@ mod tests {
     use super::*;
     use crate::quota::{Id, Limit, Window};
 
-    /// A check of an id, and the answer that there is a slot in so many ms.
-    fn learn(denied: &DenyCache<u32>, sent: Sent, wait: u64) {
+    /// Inserts a denial of the id with a retry time of `wait` ms.
+    fn insert(cache: &DenyCache<u32>, sent: Sent, wait: u64) {
         let request = check();
         let outcome = Outcome {
             count: Count::Below(NonZeroU32::MIN.saturating_add(9)),
@@ -336,7 +338,7 @@ mod tests {
             sent,
             received: Instant::now(),
         };
-        denied.insert(batch, [(&request, &0, Some(outcome))].into_iter());
+        cache.insert(batch, [(&request, &0, Some(outcome))].into_iter());
     }
 
     fn check() -> Request {
@@ -355,75 +357,75 @@ mod tests {
         }
     }
 
-    fn promised(denied: &DenyCache<u32>) -> Option<u64> {
-        match denied.get(pending(), Instant::now()) {
+    fn retry_after(cache: &DenyCache<u32>) -> Option<u64> {
+        match cache.get(pending(), Instant::now()) {
             Lookup::Hit(_, decision) => Some(decision.retry_after_ms()),
             Lookup::Miss(..) => None,
-            Lookup::Queued => panic!("another asks"),
+            Lookup::Queued => panic!("another request is in flight"),
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_promised_moment_does_not_move_earlier_whatever_is_answered_last() {
-        let denied = DenyCache::new(Duration::from_secs(1), None);
-        let (first, second) = (denied.sent(), denied.sent());
-        learn(&denied, second, 900);
-        assert_eq!(promised(&denied), Some(900));
-        learn(&denied, first, 300);
-        assert_eq!(promised(&denied), Some(900));
-        // It is not held back for longer than the later of the two says.
+    async fn a_retry_time_does_not_move_earlier_in_whatever_order_answers_arrive() {
+        let cache = DenyCache::new(Duration::from_secs(1), None);
+        let (first, second) = (cache.sent(), cache.sent());
+        insert(&cache, second, 900);
+        assert_eq!(retry_after(&cache), Some(900));
+        insert(&cache, first, 300);
+        assert_eq!(retry_after(&cache), Some(900));
+        // The entry expires with the later of the two retry times.
         tokio::time::advance(Duration::from_millis(900)).await;
-        assert_eq!(promised(&denied), None);
-        learn(&denied, denied.sent(), 300);
-        assert_eq!(promised(&denied), Some(300));
+        assert_eq!(retry_after(&cache), None);
+        insert(&cache, cache.sent(), 300);
+        assert_eq!(retry_after(&cache), Some(300));
     }
 
-    /// Whichever is answered first: the old one was in flight while another process replayed its own admissions into the store.
+    /// In either order of the answers: the old request was in flight while another process replayed its own admissions.
     #[tokio::test(start_paused = true)]
-    async fn nothing_earlier_is_promised_after_a_denial_from_before_a_replay() {
-        for old_is_first in [false, true] {
-            let denied = DenyCache::new(Duration::from_secs(1), None);
-            let old = denied.sent();
-            denied.invalidate_all(Instant::now());
+    async fn no_earlier_retry_time_is_given_after_a_denial_from_before_a_replay() {
+        for old_comes_first in [false, true] {
+            let cache = DenyCache::new(Duration::from_secs(1), None);
+            let old = cache.sent();
+            cache.invalidate_all(Instant::now());
             pass().await;
-            let new = denied.sent();
+            let new = cache.sent();
             pass().await;
-            if old_is_first {
-                learn(&denied, old, 900);
-                learn(&denied, new, 300);
+            if old_comes_first {
+                insert(&cache, old, 900);
+                insert(&cache, new, 300);
             } else {
-                learn(&denied, new, 300);
-                assert_eq!(promised(&denied), Some(300));
-                learn(&denied, old, 900);
+                insert(&cache, new, 300);
+                assert_eq!(retry_after(&cache), Some(300));
+                insert(&cache, old, 900);
             }
-            assert_eq!(promised(&denied), None);
+            assert_eq!(retry_after(&cache), None);
             pass().await;
-            learn(&denied, denied.sent(), 800);
-            assert_eq!(promised(&denied), Some(800));
+            insert(&cache, cache.sent(), 800);
+            assert_eq!(retry_after(&cache), Some(800));
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_was_answered_before_a_doubt_is_counted() {
+    async fn denials_repeated_before_an_invalidation_are_counted() {
         let window = Window::new(1000).expect("a window");
-        let denied = DenyCache::new(
+        let cache = DenyCache::new(
             Duration::from_secs(1),
             AnomalyRule::new(2.0, window, window).ok(),
         );
-        let old = denied.sent();
-        denied.invalidate_all(Instant::now());
+        let old = cache.sent();
+        cache.invalidate_all(Instant::now());
         pass().await;
-        learn(&denied, denied.sent(), 300);
-        assert_eq!(promised(&denied), Some(300));
-        assert_eq!(promised(&denied), Some(300));
-        learn(&denied, old, 900);
-        let Lookup::Miss(_, counts) = denied.get(pending(), Instant::now()) else {
-            panic!("it is denied without a question");
+        insert(&cache, cache.sent(), 300);
+        assert_eq!(retry_after(&cache), Some(300));
+        assert_eq!(retry_after(&cache), Some(300));
+        insert(&cache, old, 900);
+        let Lookup::Miss(_, counts) = cache.get(pending(), Instant::now()) else {
+            panic!("the cache repeats a denial that has expired");
         };
         assert_eq!(counts.len(), 1);
         assert_eq!(counts[0].0.op, Op::Denied(2));
-        denied.sweep(Instant::now());
-        assert!(denied.take_counts(MAX_ENTRIES).is_empty());
+        cache.sweep(Instant::now());
+        assert!(cache.take_counts(MAX_ENTRIES).is_empty());
     }
 
     async fn pass() {
