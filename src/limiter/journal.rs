@@ -1,8 +1,8 @@
-//! What this process has decided while the store was away, to be replayed into it.
+//! The decisions that this process made while the store was away, to be replayed into it.
 //!
-//! The local logs know when; the journal knows how many of an id's newest admissions the store has not heard of, whether its
-//! log was forgotten meanwhile, and whether an anomaly was reported. The local logs stay as they are: a store that comes and goes many times in a window
-//! grants no more than one limit a process.
+//! The local logs hold the moments of the admissions. The journal holds, for each id, how many of its newest admissions are
+//! missing in the store, whether the id was reset, and whether an anomaly was reported. A replay leaves the local logs as
+//! they are, so that a store which fails many times in a window costs no more than one limit a process.
 
 use std::collections::HashSet;
 use std::collections::hash_map::RandomState;
@@ -14,52 +14,53 @@ use parking_lot::Mutex;
 use crate::quota::{Clock, Id, Millis, Outcome, Rules};
 use crate::store::{ErrorKind, MAX_MEMORY_IDS, MemoryStore, Op, Replay, Request, StoreError};
 
-/// The most admissions and the most ids of one call: at a microsecond or two each, the server does nothing else for a
-/// millisecond.
+/// The most admissions and ids in one script call. An admission takes the server one or two microseconds, so that a call
+/// blocks it for about a millisecond.
 const MAX_ADMISSIONS: usize = 500;
 const MAX_IDS: usize = 64;
 
-/// A reset is told as if it had been so much earlier: on its way it becomes later, and would take along what others have been
-/// admitted since. What it leaves counts once more than it should.
+/// A reset is replayed as if it had happened this much earlier. Its age is measured when the batch is made, and the time to
+/// the store would move it later, over admissions that other processes were granted since. An admission that the margin
+/// spares is counted twice.
 const MARGIN: Millis = 1000;
 
-/// Decisions that are still to be replayed, by shard of the store and id, in the order of the first.
+/// The decisions that have not been replayed, by shard and id, in the order of last use.
 #[derive(Default)]
 pub struct Journal {
     shards: Mutex<Vec<ShardEntries>>,
-    /// How many notes there are, and replays under way: to be read without the lock by each batch.
-    open: AtomicUsize,
-    /// Counts how often everything was forgotten: what is taken out before that must not come back.
+    /// The number of ids with a pending replay, plus the replays in progress. Each batch reads it without the lock.
+    unsettled: AtomicUsize,
+    /// The number of times the journal was cleared: a replay batch that was taken before a clear must not be put back.
     epoch: AtomicU64,
-    /// The store's division by which the notes are sorted.
-    division: AtomicU64,
+    /// The version of the shard map by which ids are assigned to shards.
+    shard_map_version: AtomicU64,
 }
 
-/// What one shard of the store has to hear of.
+/// The pending replays of one shard.
 #[derive(Default)]
 struct ShardEntries {
     pending: LinkedHashMap<Id, PendingReplay, RandomState>,
-    /// One replay at a time: two would not know which admissions the other has taken.
+    /// One replay at a time: two would not know of each other which admissions they have taken.
     replaying: bool,
-    /// The ids of its call under way.
+    /// The ids of its batch in flight.
     taken: HashSet<Id>,
 }
 
-/// What is to be replayed of one id.
+/// What the store does not know of one id.
 #[derive(Debug, Clone, Copy, Default)]
 struct PendingReplay {
-    /// When its log was forgotten, by the clock of the local logs.
+    /// When it was reset, on the clock of the local logs.
     reset: Option<Millis>,
-    /// When an anomaly was reported, by that clock.
+    /// When an anomaly was reported, on the same clock.
     reported: Option<Millis>,
-    /// So many of the newest admissions in its local log.
+    /// The number of its newest admissions, from the local log.
     admissions: usize,
-    /// So many of the oldest of these have been sent, with nobody knowing what became of them.
+    /// How many of the oldest of these were sent in a batch that may have been executed.
     in_doubt: usize,
 }
 
 impl Journal {
-    /// Answers `request` from the local `logs`, and notes what that shard of the store has to hear of.
+    /// Answers `request` from the local `logs`, and records what has to be replayed into `shard`.
     pub fn answer(
         &self,
         logs: &MemoryStore,
@@ -67,17 +68,17 @@ impl Journal {
         shard: usize,
         request: &Request,
     ) -> Outcome {
-        // Held meanwhile, so that the newest admissions of a log are those that are noted.
+        // Locked until the decision is recorded: the newest admissions of the log must be those that are counted here.
         let mut shards = self.shards.lock();
         let (outcome, _, evicted) = logs.decide_evicting(rules, request);
         if let Some(evicted) = evicted {
-            // Its log has made room: there is no admission left to replay.
+            // The log of this id is gone, and with it the admissions to replay.
             for shard in shards.iter_mut() {
-                let Some(note) = shard.pending.get_mut(&evicted) else {
+                let Some(pending) = shard.pending.get_mut(&evicted) else {
                     continue;
                 };
-                (note.admissions, note.in_doubt) = (0, 0);
-                if note.reset.or(note.reported).is_none() {
+                (pending.admissions, pending.in_doubt) = (0, 0);
+                if pending.reset.or(pending.reported).is_none() {
                     shard.pending.remove(&evicted);
                 }
             }
@@ -93,30 +94,30 @@ impl Journal {
             return outcome;
         }
         evict(&mut shards, &request.id);
-        let notes = &mut owner(&mut shards, shard, &request.id).pending;
-        let note = notes
+        let entries = &mut owner(&mut shards, shard, &request.id).pending;
+        let pending = entries
             .entry(request.id.clone())
             .or_insert_with(PendingReplay::default);
         if request.op != Op::Reset {
-            note.admissions += usize::from(admitted);
+            pending.admissions += usize::from(admitted);
             if reported {
-                note.reported = Some(logs.clock().now());
+                pending.reported = Some(logs.clock().now());
             }
         } else {
-            *note = PendingReplay {
+            *pending = PendingReplay {
                 reset: Some(logs.clock().now()),
                 ..PendingReplay::default()
             };
         }
-        // In the order of the last use, as the logs are.
-        notes.to_back(&request.id);
+        // In the order of last use, like the logs.
+        entries.to_back(&request.id);
         self.update_count(&shards);
         outcome
     }
 
-    /// Whether that shard of the store has been told everything: nothing is noted, and no replay is under way.
+    /// Whether `shard` has no pending replays and no replay in progress.
     pub fn is_empty(&self, shard: usize) -> bool {
-        self.open.load(Ordering::SeqCst) == 0
+        self.unsettled.load(Ordering::SeqCst) == 0
             || self
                 .shards
                 .lock()
@@ -124,9 +125,9 @@ impl Journal {
                 .is_none_or(ShardEntries::is_settled)
     }
 
-    /// The shards that have not been told everything.
+    /// The shards with pending replays or a replay in progress.
     pub fn pending_shards(&self) -> Vec<usize> {
-        if self.open.load(Ordering::SeqCst) == 0 {
+        if self.unsettled.load(Ordering::SeqCst) == 0 {
             return Vec::new();
         }
         let shards = self.shards.lock();
@@ -137,7 +138,7 @@ impl Journal {
         unsettled.map(|(at, _)| at).collect()
     }
 
-    /// Forgets everything, the logs too.
+    /// Clears the journal and the logs.
     pub fn clear(&self, logs: &MemoryStore) {
         let mut shards = self.shards.lock();
         logs.clear();
@@ -146,7 +147,7 @@ impl Journal {
         self.update_count(&shards);
     }
 
-    /// Forgets an id: the store has.
+    /// Removes an id, which was reset in the store.
     pub fn forget(&self, logs: &MemoryStore, id: &Id) {
         let mut shards = self.shards.lock();
         logs.forget(id);
@@ -156,10 +157,10 @@ impl Journal {
         self.update_count(&shards);
     }
 
-    /// Sorts the notes anew where the store is divided otherwise than when they were made. What is being told stays where it is
-    /// until that has ended.
-    pub fn rebalance(&self, division: u64, shard_of: impl Fn(&Id) -> usize) {
-        if self.division.load(Ordering::Relaxed) == division {
+    /// Assigns ids to their shards anew, if the shard map has changed. The ids of a batch in flight stay with their shard until
+    /// that has ended.
+    pub fn rebalance(&self, shard_map_version: u64, shard_of: impl Fn(&Id) -> usize) {
+        if self.shard_map_version.load(Ordering::Relaxed) == shard_map_version {
             return;
         }
         let mut shards = self.shards.lock();
@@ -172,33 +173,34 @@ impl Journal {
                 .filter(|id| leaves(id))
                 .cloned()
                 .collect();
-            let notes = ids
+            let entries = ids
                 .into_iter()
                 .filter_map(|id| shard.pending.remove_entry(&id));
-            moved.extend(notes);
+            moved.extend(entries);
         }
-        for (id, note) in moved {
-            let there = owner(&mut shards, shard_of(&id), &id);
-            there.pending.insert(id, note);
+        for (id, pending) in moved {
+            let owner = owner(&mut shards, shard_of(&id), &id);
+            owner.pending.insert(id, pending);
         }
         let settled = shards.iter().all(|shard| shard.taken.is_empty());
         self.update_count(&shards);
         drop(shards);
         if settled {
-            self.division.store(division, Ordering::Relaxed);
+            self.shard_map_version
+                .store(shard_map_version, Ordering::Relaxed);
         }
     }
 
-    /// Begins a replay into that shard of the store. `None`: another one is under way.
+    /// Begins a replay into `shard`. `None`: another replay into it is in progress.
     pub fn replay(&self, shard: usize) -> Option<ReplaySession<'_>> {
         ReplaySession::begin(self, shard)
     }
 
     fn update_count(&self, shards: &[ShardEntries]) {
-        let open = shards
+        let unsettled = shards
             .iter()
             .map(|shard| shard.pending.len() + usize::from(shard.replaying));
-        self.open.store(open.sum(), Ordering::SeqCst);
+        self.unsettled.store(unsettled.sum(), Ordering::SeqCst);
     }
 }
 
@@ -212,7 +214,7 @@ impl ShardEntries {
     }
 }
 
-/// Where an id is noted: with the shard that its first note was for, should its log be with another by now.
+/// The shard that holds an id: the one it was first recorded for, even if the shard map has changed since.
 fn owner<'a>(shards: &'a mut Vec<ShardEntries>, shard: usize, id: &Id) -> &'a mut ShardEntries {
     let at = shards
         .iter()
@@ -224,7 +226,8 @@ fn owner<'a>(shards: &'a mut Vec<ShardEntries>, shard: usize, id: &Id) -> &'a mu
     &mut shards[at]
 }
 
-/// As many ids as there are logs. One more, where many were reset: one that was used long ago is forgotten.
+/// Evicts the id used longest ago from the largest shard, if one more id would exceed the number of logs: resets are recorded
+/// for ids without a log, too.
 fn evict(shards: &mut [ShardEntries], id: &Id) {
     let count = |shards: &[ShardEntries]| {
         shards
@@ -240,69 +243,71 @@ fn evict(shards: &mut [ShardEntries], id: &Id) {
     }
 }
 
-/// The replay into a shard of the store that is under way.
+/// The replay into one shard: at most one exists at a time.
 pub struct ReplaySession<'a> {
     journal: &'a Journal,
     shard: usize,
 }
 
-/// What goes into one call of a replay. What is left of it when it is dropped, however that comes, is noted again.
+/// The replays in one script call. When it is dropped, for whatever reason, its remaining replays return to the journal.
 pub struct ReplayBatch<'a> {
     journal: &'a Journal,
     shard: usize,
     epoch: u64,
     taken_at: Millis,
     replays: Vec<Replay>,
-    /// Of each, how many of its oldest admissions have been sent before.
+    /// For each replay, how many of its oldest admissions were sent before.
     in_doubt: Vec<usize>,
 }
 
 impl<'a> ReplaySession<'a> {
-    /// `None`: another one is under way.
+    /// `None`: another replay into `shard` is in progress.
     fn begin(journal: &'a Journal, shard: usize) -> Option<Self> {
         let mut shards = journal.shards.lock();
-        let there = shards.get_mut(shard).filter(|there| !there.replaying)?;
-        there.replaying = true;
+        let entries = shards.get_mut(shard).filter(|entries| !entries.replaying)?;
+        entries.replaying = true;
         journal.update_count(&shards);
         Some(Self { journal, shard })
     }
 
-    /// Takes out what goes into the next call, the ids used longest ago first; of an id, the oldest admissions first.
+    /// Takes the replays of the next call from the journal: ids used longest ago first, and of an id its oldest admissions first.
     pub fn take(&self, logs: &MemoryStore) -> ReplayBatch<'_> {
         let journal = self.journal;
         let mut shards = journal.shards.lock();
         let ShardEntries {
-            pending: notes,
+            pending: entries,
             taken,
             ..
         } = &mut shards[self.shard];
         let taken_at = logs.clock().now();
         let (mut replays, mut in_doubt) = (Vec::new(), Vec::new());
-        let mut room = MAX_ADMISSIONS;
-        while replays.len() < MAX_IDS && room > 0 {
-            let Some((id, note)) = notes.pop_front() else {
+        let mut capacity = MAX_ADMISSIONS;
+        while replays.len() < MAX_IDS && capacity > 0 {
+            let Some((id, pending)) = entries.pop_front() else {
                 break;
             };
-            // Fewer than noted, where some count no more.
-            let (ages, left) = logs.ages(&id, note.admissions, room, taken_at);
-            room -= ages.len();
+            // Admissions that have left the window are not replayed.
+            let (ages, left) = logs.ages(&id, pending.admissions, capacity, taken_at);
+            capacity -= ages.len();
             if left > 0 {
                 let rest = PendingReplay {
                     reset: None,
                     reported: None,
                     admissions: left,
-                    in_doubt: note.in_doubt.saturating_sub(ages.len()),
+                    in_doubt: pending.in_doubt.saturating_sub(ages.len()),
                 };
-                notes.insert(id.clone(), rest);
-                notes.to_front(&id);
+                entries.insert(id.clone(), rest);
+                entries.to_front(&id);
             }
             taken.insert(id.clone());
-            in_doubt.push(note.in_doubt.min(ages.len()));
+            in_doubt.push(pending.in_doubt.min(ages.len()));
             replays.push(Replay {
-                reset: note
+                reset: pending
                     .reset
                     .map(|moment| taken_at.saturating_sub(moment) + MARGIN),
-                reported: note.reported.map(|moment| taken_at.saturating_sub(moment)),
+                reported: pending
+                    .reported
+                    .map(|moment| taken_at.saturating_sub(moment)),
                 ages,
                 id,
             });
@@ -328,30 +333,33 @@ impl Drop for ReplaySession<'_> {
 }
 
 impl ReplayBatch<'_> {
-    /// What is to be replayed.
+    /// The replays to send.
     pub fn replays(&self) -> &[Replay] {
         &self.replays
     }
 
-    /// Keeps what has not been taken. What may have been, with nobody knowing, is sent once more, and then no more: an
-    /// admission may count twice, which is strict, but not with each attempt. A key that is somebody else's takes nothing.
+    /// Keeps the replays that were not executed. Admissions that may have been executed are sent once more and then dropped: an
+    /// admission may count twice, which is strict, but not once for each attempt. A key of a foreign type
+    /// ([`ErrorKind::WrongType`]) can never take a replay.
     pub fn keep(&mut self, results: &[Result<(), StoreError>]) {
         let replays = std::mem::take(&mut self.replays);
         let in_doubt = std::mem::take(&mut self.in_doubt);
-        for ((mut replay, mut doubtful), result) in replays.into_iter().zip(in_doubt).zip(results) {
+        for ((mut replay, mut sent_before), result) in
+            replays.into_iter().zip(in_doubt).zip(results)
+        {
             match result {
                 Ok(()) => continue,
                 Err(error) if error.kind() == ErrorKind::WrongType => continue,
                 Err(error) if error.may_have_run() => {
-                    replay.ages.truncate(replay.ages.len() - doubtful);
-                    doubtful = replay.ages.len();
+                    replay.ages.truncate(replay.ages.len() - sent_before);
+                    sent_before = replay.ages.len();
                 }
                 Err(_) => {}
             }
             let left = replay.reset.or(replay.reported).is_some() || !replay.ages.is_empty();
             if left {
                 self.replays.push(replay);
-                self.in_doubt.push(doubtful);
+                self.in_doubt.push(sent_before);
             }
         }
     }
@@ -362,7 +370,7 @@ impl Drop for ReplayBatch<'_> {
         let left = std::mem::take(&mut self.replays);
         let mut shards = self.journal.shards.lock();
         let ShardEntries {
-            pending: notes,
+            pending: entries,
             taken,
             ..
         } = &mut shards[self.shard];
@@ -370,26 +378,26 @@ impl Drop for ReplayBatch<'_> {
         if left.is_empty() || self.epoch != self.journal.epoch.load(Ordering::Relaxed) {
             return;
         }
-        for (replay, &doubtful) in left.into_iter().zip(&self.in_doubt).rev() {
-            let note = notes
+        for (replay, &sent_before) in left.into_iter().zip(&self.in_doubt).rev() {
+            let pending = entries
                 .entry(replay.id.clone())
                 .or_insert_with(PendingReplay::default);
-            // A reset that came meanwhile has made what was before it void.
-            if note.reset.is_none() {
-                if doubtful == replay.ages.len() {
-                    note.in_doubt += doubtful;
+            // A reset that came meanwhile voids the admissions before it.
+            if pending.reset.is_none() {
+                if sent_before == replay.ages.len() {
+                    pending.in_doubt += sent_before;
                 } else {
-                    note.in_doubt = doubtful;
+                    pending.in_doubt = sent_before;
                 }
-                note.admissions += replay.ages.len();
-                note.reset = replay
+                pending.admissions += replay.ages.len();
+                pending.reset = replay
                     .reset
                     .map(|age| (self.taken_at + MARGIN).saturating_sub(age));
                 let reported = replay.reported;
                 let reported = reported.map(|age| self.taken_at.saturating_sub(age));
-                note.reported = note.reported.or(reported);
+                pending.reported = pending.reported.or(reported);
             }
-            notes.to_front(&replay.id);
+            entries.to_front(&replay.id);
         }
         self.journal.update_count(&shards);
     }
