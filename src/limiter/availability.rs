@@ -1,4 +1,4 @@
-//! Whether the store is away for a limiter: from the moment the breaker of one of its shards opens until all are closed.
+//! Whether the store is away for a limiter: from the moment the breaker of one of its shards opens until all of them are closed.
 //!
 //! Time is passed in.
 
@@ -23,7 +23,7 @@ pub enum StoreChange {
     Back {
         /// How long at least one was open.
         lasted: Duration,
-        /// Checks that the policy decided, or rejected, meanwhile.
+        /// Checks that the policy decided or rejected meanwhile.
         decided: u64,
     },
 }
@@ -32,27 +32,27 @@ pub enum StoreChange {
 #[derive(Debug, Default)]
 pub(super) struct Availability {
     state: Mutex<State>,
-    /// Checks that the policy has decided, or rejected, so far.
+    /// Checks that the policy has decided or rejected so far.
     decided: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct State {
     away: BTreeSet<usize>,
-    /// When the first of them went, and how many checks had been decided by then.
+    /// When the first of them became unavailable, and the value of `decided` at that moment.
     since: Option<(Instant, u64)>,
     /// The limiter has been closed.
     closed: bool,
 }
 
 impl Availability {
-    /// The policy has decided a check.
+    /// Counts a check that the policy has decided.
     pub(super) fn decided(&self) {
         self.decided.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The breaker of `shard` is open at `now`. Calls `away` if the store was not away before: under the lock, so that
-    /// changes are reported in their order. Whether it was closed until now.
+    /// changes are reported in their order. Returns whether the breaker was closed until now.
     pub(super) fn opened(&self, shard: usize, now: Instant, away: impl FnOnce()) -> bool {
         let mut state = self.state.lock();
         if state.closed || !state.away.insert(shard) {
@@ -65,8 +65,8 @@ impl Availability {
         true
     }
 
-    /// The breaker of `shard` is closed at `now`. Calls `back` with how long the store was away, and how many checks were
-    /// decided meanwhile, if it was the last: under the lock.
+    /// The breaker of `shard` is closed at `now`. If it was the last open one, calls `back`, under the lock, with the length of
+    /// the outage and the number of checks decided meanwhile.
     pub(super) fn closed(&self, shard: usize, now: Instant, back: impl FnOnce(Duration, u64)) {
         let mut state = self.state.lock();
         if !state.away.remove(&shard) || !state.away.is_empty() {
@@ -78,7 +78,7 @@ impl Availability {
         }
     }
 
-    /// The limiter is closed: no change of it is reported any more. Whether the store was away for it.
+    /// The limiter is closed, and reports no further changes. Returns whether the store was away for it.
     pub(super) fn close(&self) -> bool {
         let mut state = self.state.lock();
         state.closed = true;
@@ -122,13 +122,13 @@ mod tests {
         assert_eq!(
             closes(&store, 0, begun + 5 * SECOND),
             Some((5 * SECOND, 2)),
-            "what was decided before it went does not count"
+            "checks decided before the outage do not count"
         );
         assert_eq!(closes(&store, 0, begun + 6 * SECOND), None);
     }
 
     #[test]
-    fn each_outage_counts_anew() {
+    fn each_outage_is_counted_from_zero() {
         let (store, begun) = (Availability::default(), Instant::now());
         for outage in 1..4_u32 {
             let at = begun + outage * 10 * SECOND;
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limiter_that_was_closed_tells_nothing() {
+    fn a_closed_limiter_reports_nothing() {
         let (store, begun) = (Availability::default(), Instant::now());
         assert!(opens(&store, 1, begun));
         assert!(store.close());

@@ -1,10 +1,10 @@
-//! Stops asking a store that does not answer.
+//! The circuit breaker: stops sending requests to a store that fails.
 //!
-//! Closed, it watches what becomes of batches. It opens when several in a row fail, or half of the recent ones. Open, no
-//! request reaches the store: whoever may decide in its place does so at once, and probes of nobody's ask whether the store
-//! is back. (Nygard, "Release It!", 2nd ed., 2018, "Circuit Breaker".)
+//! A closed breaker counts the outcomes of batches. It opens when several in a row fail, or half of the recent ones. While it
+//! is open no request reaches the store: the fallback decides at once, and synthetic probes find out when the store answers
+//! again. (Nygard, "Release It!", 2nd ed., 2018, "Circuit Breaker".)
 //!
-//! Time is passed in, and so is chance.
+//! Time and chance are passed in.
 
 use std::time::Duration;
 
@@ -13,54 +13,56 @@ use tokio::time::Instant;
 use crate::metrics::BreakerState;
 use crate::store::StoreError;
 
-/// As many failures in a row open it: one may be a broken connection and two the one that replaced it.
+/// The number of failures in a row that opens it. One failure may be a broken connection, and two that connection and the one
+/// that replaced it.
 const CONSECUTIVE_FAILURES: u32 = 3;
 
-/// Half of the batches of the last 5 to 10 s open it, if these are at least so many, and they did not all fail at the same
-/// moment.
+/// It opens when half of the batches of the last 5 to 10 s have failed, if those are at least `MIN_FAILURES` and failed at
+/// `MIN_MOMENTS` different moments.
 const MIN_FAILURES: u32 = 10;
 const MIN_MOMENTS: u32 = 3;
 const WINDOW: Duration = Duration::from_secs(5);
 
-/// An answer that comes this long after the deadline was not late: this process, or its machine, was stopped. A busy machine
-/// delays a timer by some 10 ms.
+/// A deadline that passes this much too late says nothing of the store: this process, or its machine, was suspended. A busy
+/// machine delays a timer by some 10 ms.
 const SUSPENDED: Duration = Duration::from_millis(500);
 
-/// The bounds of the wait between two probes. It grows by half from one to the next, while nothing answers: then a new
-/// connection tells sooner. A store that answers and does not decide is asked about once a second: nothing else can tell.
+/// The bounds of the delay between two probes. The delay grows by half from probe to probe while nothing answers, since a new
+/// connection then ends it earlier. A store that answers but cannot decide is probed about once a second: only a probe can
+/// see it recover.
 const MIN_PROBE_DELAY: Duration = Duration::from_secs(1);
 const MAX_PROBE_DELAY: Duration = Duration::from_secs(30);
 
-/// The breaker of one store, as one limiter sees it.
+/// The breaker of one limiter for one shard of the store.
 #[derive(Debug)]
 pub struct Breaker {
     deadline: Duration,
-    /// Why it is open, while it is.
+    /// The error that opened it; `None` while it is closed.
     open: Option<StoreError>,
     consecutive_failures: u32,
-    /// When the last failure was seen that counted in the row.
+    /// The last failure that counted towards `consecutive_failures`.
     failed_at: Option<Instant>,
     answered_at: Option<Instant>,
     period: Option<Instant>,
     recent: [FailureWindow; 2],
     probes: u32,
-    /// No probe has been sent since it was held.
+    /// No probe has been sent since it was forced open.
     forced: bool,
-    /// A probe is under way, or what follows it.
+    /// A probe is in flight, or the replay after it.
     half_open: bool,
 }
 
-/// What became of the batches of one period.
+/// The outcomes of the batches of one period.
 #[derive(Debug, Clone, Copy, Default)]
 struct FailureWindow {
     answered: u32,
     failed: u32,
-    /// When they failed: what was under way together fails at one moment.
+    /// The number of moments at which they failed: batches in flight together fail at one moment.
     moments: u32,
 }
 
 impl Breaker {
-    /// A closed breaker. A batch is answered within `deadline`, or has failed.
+    /// A closed breaker for batches that fail after `deadline`.
     pub fn new(deadline: Duration) -> Self {
         Self {
             deadline,
@@ -76,12 +78,12 @@ impl Breaker {
         }
     }
 
-    /// Why no request may be sent; `None`: it is closed.
+    /// The error for which no request may be sent; `None`: the breaker is closed.
     pub fn reason(&self) -> Option<&StoreError> {
         self.open.as_ref()
     }
 
-    /// What it does.
+    /// Its state.
     pub fn state(&self) -> BreakerState {
         match (&self.open, self.half_open) {
             (None, _) => BreakerState::Closed,
@@ -90,18 +92,18 @@ impl Breaker {
         }
     }
 
-    /// Opens it: nothing may be sent, because of `error`, before a first probe, which need not wait.
+    /// Opens it with `error`, before any failure: nothing may be sent before a first probe, which needs no delay.
     pub fn force_open(&mut self, error: StoreError) {
         self.open = Some(error);
         self.forced = true;
     }
 
-    /// Whether a probe is under way.
+    /// Sets whether a probe is in flight.
     pub fn probing(&mut self, probing: bool) {
         self.half_open = probing;
     }
 
-    /// Whether the store answered what it was asked last.
+    /// Whether the store answered the last batch.
     pub fn is_healthy(&self) -> bool {
         self.open.is_none() && self.consecutive_failures == 0
     }
@@ -113,8 +115,9 @@ impl Breaker {
         self.current_window(now).answered += 1;
     }
 
-    /// Whether a batch that was sent at `sent` and has not been answered has had a fair chance. One that has waited here for
-    /// long has little left of its deadline, and says little of the store; unless that has not answered anybody for long.
+    /// Whether an unanswered batch that was sent at `sent` counts as a failure of the store. A batch that queued here for long
+    /// had little of its deadline left when it was sent, and says little about the store, unless the store has not answered
+    /// any batch for long.
     pub fn counts_as_failure(&self, sent: Instant, now: Instant) -> bool {
         let share = self.deadline / 2;
         let long = |since: Instant| now.saturating_duration_since(since) >= share;
@@ -129,15 +132,15 @@ impl Breaker {
         if now.duration_since(sent) >= self.deadline + SUSPENDED {
             return false;
         }
-        // What was under way together fails together: that is one failure in the row, and not one for each.
+        // Batches in flight together fail together: in the row that is one failure.
         let new = self.failed_at.is_none_or(|failed_at| sent >= failed_at);
         if new {
             self.failed_at = Some(now);
             self.consecutive_failures += 1;
         }
-        let tally = self.current_window(now);
-        tally.failed += 1;
-        tally.moments += u32::from(new);
+        let window = self.current_window(now);
+        window.failed += 1;
+        window.moments += u32::from(new);
         if self.consecutive_failures >= CONSECUTIVE_FAILURES || self.fails_often() {
             self.open = Some(error.clone());
             self.half_open = false;
@@ -147,7 +150,7 @@ impl Breaker {
         false
     }
 
-    /// It is still away, and this is why now.
+    /// A probe has failed: the store is still away, now because of `error`.
     pub fn on_probe_failure(&mut self, error: StoreError) {
         self.half_open = false;
         if error.is_an_answer() {
@@ -158,12 +161,12 @@ impl Breaker {
         }
     }
 
-    /// There is a new sign of the store: the waits begin anew.
+    /// Resets the delays between probes: the store has shown a sign of recovery, such as a new connection.
     pub fn reset_backoff(&mut self) {
         self.probes = 0;
     }
 
-    /// How long to wait for the next probe, with `chance` from 0 to 1.
+    /// The delay until the next probe, with `chance` from 0 to 1.
     pub fn probe_delay(&mut self, chance: f64) -> Duration {
         if std::mem::take(&mut self.forced) {
             return Duration::ZERO;
@@ -174,7 +177,7 @@ impl Breaker {
         MIN_PROBE_DELAY + spread.mul_f64(chance)
     }
 
-    /// The store decides again. What was counted before says nothing of it.
+    /// Closes it: the store decides again. Earlier outcomes are dropped.
     pub fn close(&mut self) {
         if self.open.is_some() {
             *self = Self::new(self.deadline);
@@ -187,7 +190,7 @@ impl Breaker {
         failed >= MIN_FAILURES && failed >= answered && a.moments + b.moments >= MIN_MOMENTS
     }
 
-    /// What is counted at `now`.
+    /// The window that counts at `now`.
     fn current_window(&mut self, now: Instant) -> &mut FailureWindow {
         let begun = *self.period.get_or_insert(now);
         let periods = now.duration_since(begun).as_secs() / WINDOW.as_secs();

@@ -1,15 +1,15 @@
-//! What a limiter answers, and where the answers go.
+//! Completions: the answers of a limiter, on their way to the caller.
 
 use super::availability::StoreChange;
 use crate::metrics::Label;
 use crate::store::{Answer, Request, StoreError};
 
-/// Where the answers of a batch go. Called on the runtime's threads; must not block.
+/// Takes completions. Called on the runtime's threads; must not block.
 pub trait CompletionSink: Send + Sync + 'static {
-    /// What tells the caller's requests apart.
+    /// Identifies a request of the caller.
     type RequestId: Clone + Send + 'static;
 
-    /// The caller's label of a request, under which metrics list its id.
+    /// The caller's label of a request, with which metrics list its id.
     fn label(request: &Self::RequestId) -> Label {
         let _ = request;
         Label::default()
@@ -18,14 +18,14 @@ pub trait CompletionSink: Send + Sync + 'static {
     /// Takes the answers of one batch.
     fn complete(&self, answers: Vec<Completion<'_, Self::RequestId>>);
 
-    /// A flush is over.
-    fn flushed(&self, ticket: Self::RequestId);
+    /// A flush has ended.
+    fn flushed(&self, request: Self::RequestId);
 
-    /// The store has gone away for the limiter, or is back.
+    /// The store is away for the limiter, or back.
     fn store_changed(&self, change: StoreChange) {
         let _ = change;
     }
 }
 
-/// One request with its answer, or the reason there is none.
+/// One request with its answer, or the error it failed with.
 pub type Completion<'a, T> = (&'a Request, T, Result<Answer, StoreError>);

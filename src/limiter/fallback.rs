@@ -1,4 +1,4 @@
-//! What decides when the store did not.
+//! The fallback: decides a check when the store did not.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -7,16 +7,16 @@ use super::Journal;
 use crate::quota::{Clock, Count, Decision, Id, Millis, Outcome, Rules, StoreClock, Verdict};
 use crate::store::{Answer, MemoryStore, Op, Request, Source, StoreError};
 
-/// Who decides when the store is away.
+/// The policy for checks that the store does not decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnStoreError {
-    /// This process alone: at most one quota a process and window, however often the store comes and goes.
+    /// This process decides, from logs of its own: at most one quota a process and window, however often the store fails.
     Local,
-    /// Nobody: every request is admitted.
+    /// Every check is admitted.
     Open,
-    /// Nobody: every request is denied.
+    /// Every check is denied.
     Closed,
-    /// The caller: the check fails with the store's error.
+    /// The check fails with the store's error.
     Throw,
 }
 
@@ -40,10 +40,10 @@ impl OnStoreError {
     }
 }
 
-/// When a request that nobody decided may be asked again: one second, the smallest `Retry-After`.
+/// The retry time of a check that the policy denies: one second, the smallest `Retry-After`.
 const CLOSED_RETRY_AFTER_MS: NonZeroU64 = NonZeroU64::new(1000).expect("not zero");
 
-/// The policy and the logs it decides from.
+/// A policy, with the logs it decides from.
 pub struct Fallback {
     policy: OnStoreError,
     rules: Rules,
@@ -51,17 +51,17 @@ pub struct Fallback {
     clock: StoreClock,
 }
 
-/// This process's own logs, and what of them the store has to hear of.
+/// The logs of this process, and the admissions in them that the store does not have.
 #[derive(Clone, Default)]
 pub struct Local {
     /// The logs.
     pub logs: Arc<MemoryStore>,
-    /// What is to be replayed.
+    /// The pending replays.
     pub journal: Arc<Journal>,
 }
 
 impl Fallback {
-    /// Under [`OnStoreError::Local`], `local` decides; the other policies leave it alone.
+    /// A fallback by `policy`. Only [`OnStoreError::Local`] reads and writes `local`.
     pub fn new(policy: OnStoreError, rules: Rules, local: Local) -> Self {
         Self {
             policy,
@@ -71,11 +71,11 @@ impl Fallback {
         }
     }
 
-    /// Answers `request` in the place of a shard of the store.
+    /// Answers `request` in place of a shard of the store, which failed with `error`.
     ///
     /// # Errors
-    /// The store's error under [`OnStoreError::Throw`]; and under the other policies that keep no log for a reset and for
-    /// denials, since nothing was reset or counted.
+    /// Returns `error` under [`OnStoreError::Throw`]; under every policy for the count of repeated denials; and under the
+    /// policies without a log for a reset: nothing was counted or reset.
     pub fn answer(
         &self,
         shard: usize,
@@ -83,7 +83,7 @@ impl Fallback {
         error: StoreError,
     ) -> Result<Answer, StoreError> {
         let source = match (self.policy, request.op) {
-            // Nobody waits for a count, and a report of its own would be one too many.
+            // No caller waits for a count, and an anomaly it reported here would be reported twice.
             (_, Op::Denied(_)) => return Err(error),
             (OnStoreError::Local, _) => {
                 let Local { logs, journal } = &self.local;
@@ -102,12 +102,12 @@ impl Fallback {
         })
     }
 
-    /// Sorts what is to be replayed by the shards of the store, as they are now.
-    pub fn rebalance(&self, division: u64, shard_of: impl Fn(&Id) -> usize) {
-        self.local.journal.rebalance(division, shard_of);
+    /// Assigns the pending replays to their shards anew, if the shard map has changed.
+    pub fn rebalance(&self, shard_map_version: u64, shard_of: impl Fn(&Id) -> usize) {
+        self.local.journal.rebalance(shard_map_version, shard_of);
     }
 
-    /// The shards of the store that have to hear of something.
+    /// The shards with pending replays or a replay in progress.
     pub fn shards_to_replay(&self) -> Vec<usize> {
         match self.policy {
             OnStoreError::Local => self.local.journal.pending_shards(),

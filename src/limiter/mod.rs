@@ -1,5 +1,5 @@
-//! One check's way: past the denied cache and the breaker, into a batch, to the store and back within the deadline; or
-//! decided here when the store is away, and noted in the journal until the store has been told.
+//! What happens to a check: the deny cache and the circuit breaker first, then a batch, the store and the answer, within the
+//! deadline. While the store is away the fallback decides, and the journal keeps its admissions for a replay.
 
 mod availability;
 mod batch;
@@ -32,31 +32,31 @@ use crate::store::{MemoryStore, Request, Scope, Store};
 pub enum Limiter<K: CompletionSink> {
     /// Decides in the call itself.
     Memory {
-        /// The window and anomaly rule of its checks.
+        /// The window and the anomaly rule of its checks.
         rules: Rules,
         /// The logs.
         store: Arc<MemoryStore>,
-        /// What is counted.
-        meter: Arc<Metrics>,
+        /// Its metrics.
+        metrics: Arc<Metrics>,
     },
-    /// Sends each request on its way; the answer reaches the sink.
+    /// Sends requests to a store; the answers reach the sink.
     Remote(Remote<K>),
 }
 
-/// The way to a store that answers later.
+/// A limiter over a store that answers later.
 pub struct Remote<K: CompletionSink>(Box<dyn Intake<K::RequestId>>);
 
-/// How long things may take.
+/// The bounds in time of a limiter over a store.
 #[derive(Debug, Clone, Copy)]
 pub struct Times {
-    /// Within this time a request is answered.
+    /// The time within which a request is answered.
     pub deadline: Duration,
-    /// The longest time a denial is answered without asking again; zero: never.
+    /// The longest time for which a denial is repeated without another request; zero turns the deny cache off.
     pub deny_cache: Duration,
 }
 
 impl From<Duration> for Times {
-    /// A deadline, and no denied cache.
+    /// A deadline, without a deny cache.
     fn from(deadline: Duration) -> Self {
         Self {
             deadline,
@@ -67,16 +67,16 @@ impl From<Duration> for Times {
 
 impl<K: CompletionSink> Limiter<K> {
     /// A limiter that decides in memory.
-    pub fn memory(rules: Rules, store: Arc<MemoryStore>, meter: Arc<Metrics>) -> Self {
+    pub fn memory(rules: Rules, store: Arc<MemoryStore>, metrics: Arc<Metrics>) -> Self {
         Self::Memory {
             rules,
             store,
-            meter,
+            metrics,
         }
     }
 
-    /// A limiter over `store`, which is asked on `runtime`. A request is answered within its deadline, by `fallback` if
-    /// need be.
+    /// A limiter over `store`, which runs on `runtime`. A request is answered within its deadline, by `fallback` if the store
+    /// does not answer.
     pub fn remote<S: Store>(
         runtime: &Handle,
         store: Arc<S>,
@@ -84,47 +84,47 @@ impl<K: CompletionSink> Limiter<K> {
         times: impl Into<Times>,
         fallback: Fallback,
         sink: K,
-        meter: Arc<Metrics>,
+        metrics: Arc<Metrics>,
     ) -> Self {
-        let (asked, known) = (Arc::clone(&store), scope.clone());
-        let placed = Arc::clone(&store);
+        let (sharded, shard_scope) = (Arc::clone(&store), scope.clone());
+        let named = Arc::clone(&store);
         let settler = Settler {
             fallback,
             sink,
-            meter,
-            shard_of: Box::new(move |id| asked.shard_of(&known, id)),
-            primary_of: Box::new(move |shard| placed.primary_of(shard)),
+            metrics,
+            shard_of: Box::new(move |id| sharded.shard_of(&shard_scope, id)),
+            primary_of: Box::new(move |shard| named.primary_of(shard)),
             availability: Availability::default(),
         };
         let batcher = Batcher::start(runtime, store, scope, times.into(), settler);
         Self::Remote(Remote(Box::new(batcher)))
     }
 
-    /// Asks. Answers in the call itself, with the request handed back, or returns `None` and answers through the sink,
-    /// exactly once.
-    pub fn submit(&self, request: Request, ticket: K::RequestId) -> Option<(Request, Answer)> {
+    /// Submits a request. It is answered exactly once: in the call, which then returns the request and its answer, or through
+    /// the sink.
+    pub fn submit(&self, request: Request, request_id: K::RequestId) -> Option<(Request, Answer)> {
         match self {
             Self::Memory {
                 rules,
                 store,
-                meter,
+                metrics,
             } => {
                 let (outcome, now) = store.decide(*rules, &request);
                 let source = Source::Memory;
                 let answer = Answer { outcome, source };
-                meter.on_decision(&request, K::label(&ticket), &answer, now / 1000);
+                metrics.on_decision(&request, K::label(&request_id), &answer, now / 1000);
                 Some((request, answer))
             }
-            Self::Remote(Remote(intake)) => intake.take(request, ticket),
+            Self::Remote(Remote(intake)) => intake.take(request, request_id),
         }
     }
 
-    /// Sends on its way what the denied cache has answered and the store has not counted yet. `true`: the sink is told of
-    /// `ticket` when that has been done, or has taken as long as a request may. `false`: there is nothing to wait for.
-    pub fn flush(&self, ticket: K::RequestId) -> bool {
+    /// Sends the counts of denials that the deny cache has answered. `true`: the sink's `flushed` is called with `request_id` when
+    /// the store has counted them, or when their deadline has passed. `false`: there is nothing to wait for.
+    pub fn flush(&self, request_id: K::RequestId) -> bool {
         match self {
             Self::Memory { .. } => false,
-            Self::Remote(Remote(intake)) => intake.flush(ticket),
+            Self::Remote(Remote(intake)) => intake.flush(request_id),
         }
     }
 }

@@ -1,7 +1,7 @@
-//! What is counted of a limiter: who decided what, how long the store took, and who asks most.
+//! Metrics of a limiter: decisions by source, the latency of the store, and the ids nearest to their limit.
 //!
-//! An answer adds one to one relaxed atomic, and a batch a few: the numbers are read together, but not at one moment. No
-//! number is kept for an id but in [`Top`], which is bounded.
+//! An answer increments one relaxed atomic, and a batch a few. A snapshot reads them one after the other, not at one moment.
+//! Numbers by id exist only in [`TopK`], which is bounded.
 
 mod histogram;
 mod outages;
@@ -22,20 +22,20 @@ pub use top_k::{Entry, Label, MAX_ENTRIES, Sample, TICK_SECONDS, TopK};
 use crate::quota::Window;
 use crate::store::{Answer, ErrorKind, Op, Request, Source, StoreError};
 
-/// Upper bounds of the time a batch is under way, in microseconds: from a server next door to one that is late.
+/// Upper bounds of a batch's latency, in microseconds: from a server in the same zone to a late answer.
 const LATENCY_BUCKETS_US: [u64; 14] = [
     100, 200, 400, 700, 1_000, 2_000, 4_000, 7_000, 10_000, 20_000, 50_000, 100_000, 250_000,
     1_000_000,
 ];
 
-/// Upper bounds of the requests in a batch. The last is the largest batch there is.
+/// Upper bounds of the number of requests in a batch. The last is the largest batch.
 const BATCH_SIZE_BUCKETS: [u64; 7] = [1, 2, 4, 8, 16, 32, 64];
 
-/// What the limiters of one name count, on whatever threads.
+/// The metrics of all limiters of one name, on all threads.
 pub struct Metrics {
-    begun: Instant,
-    /// When that was, in seconds since the Unix epoch.
-    epoch: u64,
+    started: Instant,
+    /// `started` in seconds since the Unix epoch.
+    started_at: u64,
     allowed: [AtomicU64; Source::ALL.len()],
     denied: [AtomicU64; Source::ALL.len()],
     failed: AtomicU64,
@@ -49,60 +49,60 @@ pub struct Metrics {
     gauges: Mutex<Vec<Weak<dyn Gauge>>>,
 }
 
-/// What is read off a limiter that is open, when somebody asks.
+/// Values that are read from an open limiter when a snapshot is taken.
 pub trait Gauge: Send + Sync {
-    /// Requests that wait for their answer.
+    /// The number of unanswered requests.
     fn in_flight(&self) -> usize;
 
-    /// What its breaker does.
+    /// The state of its breaker.
     fn breaker(&self) -> BreakerState;
 }
 
-/// What a breaker does, from best to worst.
+/// The state of a circuit breaker, from best to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum BreakerState {
     /// Requests are sent.
     #[default]
     Closed,
-    /// A probe asks whether the store is back, or it is being told what was decided without it.
+    /// A probe or a replay is in flight.
     HalfOpen,
-    /// Nothing is sent.
+    /// No request is sent.
     Open,
 }
 
-/// What a meter shows.
+/// The values of [`Metrics`] at a moment.
 #[derive(Debug, Clone, Default)]
 pub struct MetricsSnapshot {
     /// Checks allowed, by the position of their source in [`Source::ALL`].
     pub allowed: [u64; Source::ALL.len()],
-    /// Checks denied, likewise.
+    /// Checks denied, by the same position.
     pub denied: [u64; Source::ALL.len()],
     /// Checks without a decision.
     pub failed: u64,
     /// Anomalies reported.
     pub anomalies: u64,
-    /// Requests that the store did not answer, by the position of the reason in [`ErrorKind::ALL`].
+    /// Requests that the store did not answer, by the position of the error in [`ErrorKind::ALL`].
     pub errors: [u64; ErrorKind::ALL.len()],
-    /// How often a breaker has opened.
+    /// The number of times that a breaker has opened.
     pub openings: u64,
-    /// Whether the store is away for a limiter of the name.
+    /// Whether the store is away for at least one limiter of the name.
     pub away: bool,
-    /// How often it has gone away.
+    /// The number of outages.
     pub outages: u64,
-    /// How long it has been away, in all.
+    /// The total length of the outages.
     pub away_time: Duration,
-    /// How long batches were under way until they were answered or given up, in microseconds.
+    /// Latency of batches until the answer or the deadline, in microseconds.
     pub latency: HistogramSnapshot,
-    /// How many requests were in them.
+    /// Requests per batch.
     pub batches: HistogramSnapshot,
-    /// Requests that wait for their answer.
+    /// The number of unanswered requests.
     pub in_flight: usize,
-    /// The worst of the breakers.
+    /// The worst state of the breakers.
     pub breaker: BreakerState,
 }
 
 impl MetricsSnapshot {
-    /// What a meter shows that has counted nothing.
+    /// The snapshot of metrics that have counted nothing.
     pub fn empty() -> Self {
         Self {
             latency: Histogram::new(LATENCY_BUCKETS_US).snapshot(),
@@ -113,11 +113,11 @@ impl MetricsSnapshot {
 }
 
 impl Metrics {
-    /// A meter of limiters with this window.
+    /// Metrics of limiters with this window.
     pub fn new(window: Window) -> Self {
         Self {
-            begun: Instant::now(),
-            epoch: SystemTime::now()
+            started: Instant::now(),
+            started_at: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .unwrap_or_default()
                 .as_secs(),
@@ -135,13 +135,13 @@ impl Metrics {
         }
     }
 
-    /// `request` has been answered at `now`.
+    /// Counts an answer that was given at `now`.
     pub fn on_answer(&self, request: &Request, label: Label, answer: &Answer, now: Instant) {
-        let seconds = self.epoch + now.saturating_duration_since(self.begun).as_secs();
+        let seconds = self.started_at + now.saturating_duration_since(self.started).as_secs();
         self.on_decision(request, label, answer, seconds);
     }
 
-    /// `request` has been answered so many seconds after the Unix epoch.
+    /// Counts an answer that was given `seconds` after the Unix epoch.
     pub(super) fn on_decision(
         &self,
         request: &Request,
@@ -159,55 +159,55 @@ impl Metrics {
         let allowed = outcome.decision.is_allowed();
         let by_source = if allowed { &self.allowed } else { &self.denied };
         let before = by_source[*source as usize].fetch_add(1, Ordering::Relaxed);
-        let look = sample(request, label, answer);
-        self.top.update(&look, seconds / TICK_SECONDS, before);
+        let sample = sample(request, label, answer);
+        self.top.update(&sample, seconds / TICK_SECONDS, before);
     }
 
-    /// `request` gets no decision.
+    /// Counts a request that gets no decision.
     pub fn on_failure(&self, request: &Request) {
         add(&self.failed, u64::from(request.op.takes_a_slot()));
     }
 
-    /// The store has not answered `request`, whatever becomes of it.
+    /// Counts an error of the store, whether or not the fallback decides `request`.
     pub fn on_store_error(&self, request: &Request, error: &StoreError) {
         if !matches!(request.op, Op::Denied(_)) {
             add(&self.errors[error.kind() as usize], 1);
         }
     }
 
-    /// A batch of so many requests is being sent.
+    /// Counts a batch of `requests` that is being sent.
     pub(super) fn on_batch_sent(&self, requests: usize) {
         self.batches.observe(requests as u64);
     }
 
-    /// A batch has been answered, or given up, after `time`.
+    /// Counts a batch that was answered, or reached its deadline, after `time`.
     pub(super) fn on_batch_done(&self, time: Duration) {
         self.latency.observe(time.as_micros() as u64);
     }
 
-    /// A breaker has opened.
+    /// Counts the opening of a breaker.
     pub(super) fn on_breaker_opened(&self) {
         add(&self.openings, 1);
     }
 
-    /// The store has gone away for a limiter.
+    /// The store is away for one more limiter.
     pub(super) fn on_store_away(&self, now: Instant) {
         self.outages.lock().away(now);
     }
 
-    /// It is back for that limiter, or that has been closed.
+    /// The store is back for one of these limiters, or that limiter has been closed.
     pub(super) fn on_store_back(&self, now: Instant) {
         self.outages.lock().back(now);
     }
 
-    /// `gauge` is read with the rest, while it is there.
+    /// Adds a gauge, which snapshots read until it is dropped.
     pub(super) fn add_gauge(&self, gauge: Weak<dyn Gauge>) {
         let mut gauges = self.gauges.lock();
         gauges.retain(|gauge| gauge.strong_count() > 0);
         gauges.push(gauge);
     }
 
-    /// What it shows.
+    /// Its present values.
     pub fn snapshot(&self) -> MetricsSnapshot {
         let gauges: Vec<_> = self
             .gauges
@@ -233,18 +233,18 @@ impl Metrics {
         }
     }
 
-    /// Up to `count` of those who ask most for their limit, first who asks most.
+    /// At most `count` of the ids nearest to their limit, the nearest first.
     pub fn top(&self, count: usize) -> Vec<Entry> {
         self.top.top(count)
     }
 
-    /// Forgets who asks, and goes on counting.
+    /// Empties the list of ids; the counters stay.
     pub fn clear_top(&self) {
         self.top.clear();
     }
 }
 
-/// What of an answer is of interest to who lists the askers.
+/// The sample of a request for the list of top candidates.
 fn sample<'a>(request: &'a Request, label: Label, answer: &Answer) -> Sample<'a> {
     let Request { op, id, limit } = request;
     let decision = answer.outcome.decision;
@@ -254,13 +254,13 @@ fn sample<'a>(request: &'a Request, label: Label, answer: &Answer) -> Sample<'a>
         (Source::Memory | Source::Local, _) | (Source::Redis, Op::Limit) => {
             Some(decision.remaining)
         }
-        // Not looked up, or nobody's word.
+        // The store did not look it up, or no log decided.
         _ => None,
     };
     let used = remaining.map(|remaining| limit.get() - remaining);
     let near = used.is_some_and(|used| u64::from(used) * 8 >= u64::from(limit.get()) * 7);
-    // An admission near the quota; a denial that came from far. Denials that cost nothing may be many.
-    let telling = if decision.is_allowed() {
+    // Admissions near the limit, and denials by Redis. Repeated and local denials may come in any number.
+    let near_limit = if decision.is_allowed() {
         near
     } else {
         answer.source == Source::Redis
@@ -270,8 +270,9 @@ fn sample<'a>(request: &'a Request, label: Label, answer: &Answer) -> Sample<'a>
         limit: *limit,
         label,
         used,
-        near_limit: telling,
-        // Over the network a request takes 4 us, here less than 1; and here each look says how much is used.
+        near_limit,
+        // A request over the network takes 4 us, one that is decided here less than 1, and a sample of the latter always knows
+        // how much of the limit is used.
         one_in_bits: if answer.source == Source::Redis { 5 } else { 8 },
     }
 }

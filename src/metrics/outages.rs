@@ -1,23 +1,23 @@
-//! How often the store was away, and for how long, for at least one of the limiters that count together.
+//! Outages: how often and how long the store was away for at least one limiter of a name.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What is counted of the store's state.
+/// The outages of one store, as the limiters of one name see them.
 #[derive(Debug, Default)]
 pub(super) struct Outages {
-    /// The limiters that it is away for.
+    /// The number of limiters for which it is away.
     limiters: usize,
-    /// When the first of them went.
+    /// When the present outage began.
     since: Option<Instant>,
     count: u64,
-    /// Of the outages that are over.
+    /// The total length of past outages.
     time: Duration,
 }
 
 impl Outages {
-    /// It has gone away for one more limiter.
+    /// The store is away for one more limiter.
     pub(super) fn away(&mut self, now: Instant) {
         self.limiters += 1;
         if self.limiters == 1 {
@@ -26,23 +26,23 @@ impl Outages {
         }
     }
 
-    /// It is no longer away for one of them.
+    /// The store is no longer away for one of the limiters.
     pub(super) fn back(&mut self, now: Instant) {
         self.limiters = self.limiters.saturating_sub(1);
         if self.limiters == 0 {
-            self.time += self.open(now);
+            self.time += self.present(now);
             self.since = None;
         }
     }
 
-    /// Whether it is away, how often it has gone, and for how long it was or has been, in all.
+    /// Whether the store is away, the number of outages, and their total length, the present one included.
     pub(super) fn snapshot(&self, now: Instant) -> (bool, u64, Duration) {
-        let time = self.time + self.open(now);
+        let time = self.time + self.present(now);
         (self.limiters > 0, self.count, time)
     }
 
-    /// How long the present outage has lasted.
-    fn open(&self, now: Instant) -> Duration {
+    /// The length of the present outage.
+    fn present(&self, now: Instant) -> Duration {
         self.since
             .map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }

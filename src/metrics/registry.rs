@@ -1,5 +1,5 @@
-//! What the limiters of this process count: statics, by their names, so that all threads and all copies of the JavaScript face
-//! count together, and nothing is lost when a limiter closes.
+//! The metrics of all limiters of this process, by their names. They are static, so that all threads and all copies of the
+//! JavaScript module count together, and the counts stay when a limiter closes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -10,79 +10,81 @@ use super::{Metrics, MetricsSnapshot};
 use crate::quota::{Namespace, Window};
 use crate::store::redis::ConnectionStats;
 
-/// Names that are counted apart: an application that names a limiter after each of its users must not fill the memory, nor a
-/// monitoring system. Where there are more, those that are not open are forgotten, and if all are, the others are counted
-/// together.
+/// The most names with metrics of their own: an application that names a limiter after each of its users must not fill the
+/// memory, nor a monitoring system. Beyond them, names without an open limiter are dropped; if all names have one, further
+/// names are counted together.
 const MAX_NAMES: usize = 256;
 
-/// The limiter that is counted apart in any case, and never forgotten: its figures are what alarms are set on.
+/// The limiter whose metrics are always its own and never dropped: alarms are set on them.
 const CREATORS: &str = "creator";
 
-/// What those are called: no limiter's name, which holds no `*`.
+/// The name under which further names are counted. No limiter can have it, since names hold no `*`.
 const OVERFLOW: &str = "*";
 
 type Registry = HashMap<Box<str>, Arc<Metrics>>;
 
 static REGISTRY: LazyLock<Mutex<Registry>> = LazyLock::new(Mutex::default);
 
-/// What has been told as news.
+/// The snapshots that [`delta`] returned last.
 static LAST_REPORTS: LazyLock<Mutex<HashMap<Box<str>, MetricsSnapshot>>> =
     LazyLock::new(Mutex::default);
 
 static CONNECTIONS: LazyLock<Arc<ConnectionStats>> = LazyLock::new(Arc::default);
 
-/// The meter of the limiters called `name`. The window of the first decides how long who asks is remembered.
+/// The metrics of the limiters called `name`. The first limiter's window sets how fast counts in the list of ids decay.
 pub fn metrics_of(name: &Namespace, window: Window) -> Arc<Metrics> {
-    let mut meters = REGISTRY.lock();
-    let has_room = |meters: &Registry| {
-        meters.len() < MAX_NAMES || meters.contains_key(name.as_str()) || name.as_str() == CREATORS
+    let mut registry = REGISTRY.lock();
+    let fits = |registry: &Registry| {
+        registry.len() < MAX_NAMES
+            || registry.contains_key(name.as_str())
+            || name.as_str() == CREATORS
     };
-    if !has_room(&meters) {
-        // Whoever is open holds its meter.
-        meters.retain(|name, meter| **name == *CREATORS || Arc::strong_count(meter) > 1);
+    if !fits(&registry) {
+        // An open limiter holds a reference to its metrics.
+        registry.retain(|name, metrics| **name == *CREATORS || Arc::strong_count(metrics) > 1);
     }
-    let name = if has_room(&meters) {
+    let name = if fits(&registry) {
         name.as_str()
     } else {
         OVERFLOW
     };
-    let meter = meters
+    let metrics = registry
         .entry(name.into())
         .or_insert_with(|| Arc::new(Metrics::new(window)));
-    Arc::clone(meter)
+    Arc::clone(metrics)
 }
 
-/// What the limiters called `name` have counted; nothing where there is none.
+/// The snapshot of the limiters called `name`; an empty one if there is none.
 pub fn read(name: &str) -> MetricsSnapshot {
-    let meters = REGISTRY.lock();
-    let full = meters.len() >= MAX_NAMES;
-    let meter = meters.get(name).or_else(|| {
-        let others = meters.get(OVERFLOW);
-        others.filter(|_| full)
+    let registry = REGISTRY.lock();
+    let is_full = registry.len() >= MAX_NAMES;
+    let metrics = registry.get(name).or_else(|| {
+        let overflow = registry.get(OVERFLOW);
+        overflow.filter(|_| is_full)
     });
-    let meter = meter.cloned();
-    // A meter reads limiters that are open: not under this lock.
-    drop(meters);
-    meter.map_or_else(MetricsSnapshot::empty, |meter| meter.snapshot())
+    let metrics = metrics.cloned();
+    // A snapshot locks the open limiters, and must not be taken under this lock.
+    drop(registry);
+    metrics.map_or_else(MetricsSnapshot::empty, |metrics| metrics.snapshot())
 }
 
-/// What was read of `name` the last time somebody asked for news, if that was so, and what is read now.
+/// The snapshot of `name` at the last call of this function, if there was one, and the present snapshot.
 pub fn delta(name: &str) -> (Option<MetricsSnapshot>, MetricsSnapshot) {
-    let mut told = LAST_REPORTS.lock();
+    let mut reports = LAST_REPORTS.lock();
     let now = read(name);
-    (told.insert(name.into(), now.clone()), now)
+    (reports.insert(name.into(), now.clone()), now)
 }
 
-/// Every meter with its name, in the order of names.
+/// All metrics with their names, in the order of names.
 pub fn all() -> Vec<(Box<str>, Arc<Metrics>)> {
-    let meters = REGISTRY.lock();
-    let pairs = meters.iter();
+    let registry = REGISTRY.lock();
+    let pairs = registry.iter();
     let mut all: Vec<_> = pairs.map(|(n, m)| (n.clone(), Arc::clone(m))).collect();
     all.sort_by(|(a, _), (b, _)| a.cmp(b));
     all
 }
 
-/// The connections of this process.
+/// The connection statistics of this process.
 pub fn connections() -> &'static Arc<ConnectionStats> {
     &CONNECTIONS
 }

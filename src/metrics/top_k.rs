@@ -1,12 +1,12 @@
-//! Who asks most for their limit: a bounded list that an id enters by asking.
+//! The ids that request most in proportion to their limit: a bounded list of the top k.
 //!
 //! "Space-Saving" (Metwally, Agrawal, El Abbadi: "Efficient computation of frequent and top-k elements in data streams",
-//! ICDT 2005) over shares, of which a request adds 1 / limit: a newcomer takes the place of the least share, and takes that
-//! share over. So a share is never too low, and too high by no more than the least in the list; whoever has more than that
-//! is in it, whatever the limits of the others.
+//! ICDT 2005) over shares, to which a request adds 1 / limit: a new id replaces the entry with the least share and takes over
+//! that share. So a share is never too low, and too high by no more than the least share in the list. Every id with a greater
+//! share is in the list, whatever the limits of the others.
 //!
-//! In a crowd a few requests are looked at, and count for those that are not. Then a share is an estimate. Of requests that say
-//! that an id is near its quota a larger crowd is looked at, one by one.
+//! Above a rate of requests only a sample of them is counted, each with the weight of the others. Then a share is an estimate.
+//! Requests that show an id near its limit are sampled only above a higher rate.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,63 +15,64 @@ use parking_lot::Mutex;
 
 use crate::quota::{Id, Limit, Window};
 
-/// The most ids it holds.
+/// The most ids in the list.
 pub const MAX_ENTRIES: usize = 256;
 
-/// Requests that are looked at in any case in one turn, and telling ones besides. A look takes up to a microsecond, for an id
-/// that is not in the list: so many are half a hundredth of one core. Samples come on top.
+/// The number of requests a second that are counted without sampling, and of those near their limit. To count a request takes
+/// up to a microsecond, for an id that is not in the list: together at most half a percent of one core. Sampled requests
+/// come on top.
 const UNSAMPLED: u32 = 256;
 const UNSAMPLED_NEAR_LIMIT: u32 = 4096;
 
-/// How long a turn is.
+/// The length of a tick, in seconds.
 pub const TICK_SECONDS: u64 = 1;
 
-/// The turn that never comes.
+/// No tick has this number.
 const NO_TICK: u64 = u64::MAX;
 
-/// An opaque number that the caller gives a request and finds in the list again: the creators' plan.
+/// An opaque number that the caller gives a request, and finds again in the list: the creator's plan.
 pub type Label = u32;
 
-/// One who asks often.
+/// An id in the list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Entry {
-    /// Who.
+    /// The id.
     pub id: Id,
-    /// The limit of the request that was looked at last.
+    /// The limit of its last counted request.
     pub limit: Limit,
-    /// What told that request from others.
+    /// The label of that request.
     pub label: Label,
-    /// Requests since it is in the list, about.
+    /// Requests since it entered the list, estimated.
     pub requests: u64,
-    /// Requests by limit, about, and not less than was known to be used. This and the number of requests are halved with each
-    /// half of the window that passes: what is long past counts less.
+    /// Requests divided by their limits, estimated, and at least the used part of the limit where an answer showed it. This
+    /// number and `requests` are halved with each half of the window that passes, so that older requests count less.
     pub share: f64,
 }
 
-/// One request, as it is looked at.
+/// A request, as the list counts it.
 #[derive(Debug, Clone, Copy)]
 pub struct Sample<'a> {
-    /// Who asks.
+    /// The id.
     pub id: &'a Id,
-    /// For what limit.
+    /// Its limit.
     pub limit: Limit,
-    /// What tells this request from others.
+    /// Its label.
     pub label: Label,
-    /// How much of the limit is used, where the answer says so.
+    /// How much of the limit is used, if the answer shows it.
     pub used: Option<u32>,
-    /// It says that the id is near its quota: not to be missed in a crowd that is not.
+    /// It shows the id near its limit: sampled apart from the requests that do not.
     pub near_limit: bool,
-    /// In a crowd one in two to this power is looked at.
+    /// When sampled, one request in two to this power is counted.
     pub one_in_bits: u32,
 }
 
-/// The ids of one limiter that ask most.
+/// The ids of one limiter that request most.
 #[derive(Debug)]
 pub struct TopK {
-    /// The turn in which there is a crowd, and one of telling requests.
+    /// The tick in which requests are sampled, and the tick in which requests near their limit are.
     sampled: AtomicU64,
     sampled_near_limit: AtomicU64,
-    /// Turns after which counts are halved.
+    /// The number of ticks after which counts are halved.
     half_life: u64,
     state: Mutex<State>,
 }
@@ -87,7 +88,7 @@ struct State {
 }
 
 impl TopK {
-    /// Of a limiter with this window.
+    /// The list of a limiter with this window.
     pub fn new(window: Window) -> Self {
         Self {
             sampled: AtomicU64::new(NO_TICK),
@@ -97,47 +98,51 @@ impl TopK {
         }
     }
 
-    /// Somebody asks in that turn. Turns count from anywhere, and on; `number` is another for each request.
-    pub fn update(&self, look: &Sample<'_>, turn: u64, number: u64) {
-        let crowd = match look.near_limit {
+    /// Counts a request in `tick`. Ticks may start from any number, and rise; `number` differs for each request.
+    pub fn update(&self, sample: &Sample<'_>, tick: u64, number: u64) {
+        let sampled_tick = match sample.near_limit {
             true => &self.sampled_near_limit,
             false => &self.sampled,
         };
-        let crowded = crowd.load(Ordering::Relaxed) == turn;
-        if crowded && !is_sampled(number, look.one_in_bits) {
+        let is_sampling = sampled_tick.load(Ordering::Relaxed) == tick;
+        if is_sampling && !is_chosen(number, sample.one_in_bits) {
             return;
         }
         let mut state = self.state.lock();
-        if state.tick != Some(turn) {
-            state.begin(turn, self.half_life);
+        if state.tick != Some(tick) {
+            state.begin(tick, self.half_life);
         }
-        if state.reaches_bound(look.near_limit) {
-            crowd.store(turn, Ordering::Relaxed);
+        if state.reaches_bound(sample.near_limit) {
+            sampled_tick.store(tick, Ordering::Relaxed);
         }
-        state.count(look, if crowded { 1 << look.one_in_bits } else { 1 });
+        let weight = if is_sampling {
+            1 << sample.one_in_bits
+        } else {
+            1
+        };
+        state.count(sample, weight);
     }
 
-    /// Forgets everybody.
+    /// Empties the list.
     pub fn clear(&self) {
         *self.state.lock() = State::default();
-        for crowd in [&self.sampled, &self.sampled_near_limit] {
-            crowd.store(NO_TICK, Ordering::Relaxed);
+        for sampled_tick in [&self.sampled, &self.sampled_near_limit] {
+            sampled_tick.store(NO_TICK, Ordering::Relaxed);
         }
     }
 
-    /// Up to `count` of them, first who has asked most for the limit.
+    /// At most `count` entries, the greatest share first.
     pub fn top(&self, count: usize) -> Vec<Entry> {
-        let mut askers = self.state.lock().entries.clone();
-        askers.sort_by(|a, b| b.share.total_cmp(&a.share));
-        askers.truncate(count);
-        askers
+        let mut entries = self.state.lock().entries.clone();
+        entries.sort_by(|a, b| b.share.total_cmp(&a.share));
+        entries.truncate(count);
+        entries
     }
 }
 
-/// Chooses one in two to the power of `bits`: not each so many-th, for who asks in turns with others would be missed, but by
-/// the multiples of the golden ratio, which are spread evenly, whatever the step (Knuth, "The Art of Computer Programming",
-/// vol. 3, 6.4).
-fn is_sampled(number: u64, bits: u32) -> bool {
+/// Chooses one number in two to the power of `bits`, by multiples of the golden ratio, which are spread evenly for any step
+/// (Knuth, "The Art of Computer Programming", vol. 3, 6.4). With every n-th number, ids that take turns would be missed.
+fn is_chosen(number: u64, bits: u32) -> bool {
     number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - bits) == 0
 }
 
@@ -155,75 +160,75 @@ impl Default for State {
 }
 
 impl State {
-    fn begin(&mut self, turn: u64, half_life: u64) {
-        if self.tick.replace(turn).is_none() {
-            self.halved = turn;
+    fn begin(&mut self, tick: u64, half_life: u64) {
+        if self.tick.replace(tick).is_none() {
+            self.halved = tick;
         }
         (self.sampled, self.near_limit) = (0, 0);
-        let halvings = turn.saturating_sub(self.halved) / half_life;
+        let halvings = tick.saturating_sub(self.halved) / half_life;
         if halvings == 0 {
             return;
         }
         self.halved += halvings * half_life;
-        // After so many nothing is left of any count.
+        // 64 halvings leave nothing of any count.
         let halvings = halvings.min(64) as i32;
-        for asker in &mut self.entries {
-            asker.requests = asker.requests.checked_shr(halvings as u32).unwrap_or(0);
-            asker.share *= 0.5_f64.powi(halvings);
+        for entry in &mut self.entries {
+            entry.requests = entry.requests.checked_shr(halvings as u32).unwrap_or(0);
+            entry.share *= 0.5_f64.powi(halvings);
         }
-        self.entries.retain(|asker| asker.requests > 0);
-        let places = self.entries.iter().enumerate();
-        self.indices = places.map(|(n, asker)| (asker.id.clone(), n)).collect();
+        self.entries.retain(|entry| entry.requests > 0);
+        let indices = self.entries.iter().enumerate();
+        self.indices = indices.map(|(n, entry)| (entry.id.clone(), n)).collect();
     }
 
-    /// One more is looked at in this turn. Whether it is the last of its kind that is looked at in any case.
-    fn reaches_bound(&mut self, telling: bool) -> bool {
-        let (seen, full) = match telling {
+    /// Counts a request of this tick towards the bound of its kind. Returns whether it is the last one before sampling.
+    fn reaches_bound(&mut self, near_limit: bool) -> bool {
+        let (counted, bound) = match near_limit {
             true => (&mut self.near_limit, UNSAMPLED_NEAR_LIMIT),
             false => (&mut self.sampled, UNSAMPLED),
         };
-        *seen += 1;
-        *seen == full
+        *counted += 1;
+        *counted == bound
     }
 
-    fn count(&mut self, look: &Sample<'_>, weight: u32) {
-        let place = match self.indices.get(look.id) {
-            Some(&place) => place,
-            None => self.enter(look),
+    fn count(&mut self, sample: &Sample<'_>, weight: u32) {
+        let index = match self.indices.get(sample.id) {
+            Some(&index) => index,
+            None => self.enter(sample),
         };
-        let asker = &mut self.entries[place];
-        asker.limit = look.limit;
-        asker.label = look.label.clone();
-        asker.requests += u64::from(weight);
-        let of_limit = |count: u32| f64::from(count) / f64::from(look.limit.get());
-        asker.share += of_limit(weight);
-        asker.share = asker.share.max(look.used.map_or(0.0, of_limit));
+        let entry = &mut self.entries[index];
+        entry.limit = sample.limit;
+        entry.label = sample.label;
+        entry.requests += u64::from(weight);
+        let of_limit = |count: u32| f64::from(count) / f64::from(sample.limit.get());
+        entry.share += of_limit(weight);
+        entry.share = entry.share.max(sample.used.map_or(0.0, of_limit));
     }
 
-    /// The place of a newcomer, where nothing is counted yet.
-    fn enter(&mut self, look: &Sample<'_>) -> usize {
-        let mut asker = Entry {
-            id: look.id.clone(),
-            limit: look.limit,
-            label: look.label.clone(),
+    /// Adds an id to the list, before its first request is counted. Returns its index.
+    fn enter(&mut self, sample: &Sample<'_>) -> usize {
+        let mut entry = Entry {
+            id: sample.id.clone(),
+            limit: sample.limit,
+            label: sample.label,
             requests: 0,
             share: 0.0,
         };
-        let shares = self.entries.iter().map(|asker| asker.share).enumerate();
+        let shares = self.entries.iter().map(|entry| entry.share).enumerate();
         let least = shares.min_by(|(_, a), (_, b)| a.total_cmp(b));
-        let place = match least {
-            Some((place, share)) if self.entries.len() >= MAX_ENTRIES => {
-                asker.share = share;
-                let gone = std::mem::replace(&mut self.entries[place], asker);
-                self.indices.remove(&gone.id);
-                place
+        let index = match least {
+            Some((index, share)) if self.entries.len() >= MAX_ENTRIES => {
+                entry.share = share;
+                let replaced = std::mem::replace(&mut self.entries[index], entry);
+                self.indices.remove(&replaced.id);
+                index
             }
             _ => {
-                self.entries.push(asker);
+                self.entries.push(entry);
                 self.entries.len() - 1
             }
         };
-        self.indices.insert(look.id.clone(), place);
-        place
+        self.indices.insert(sample.id.clone(), index);
+        index
     }
 }

@@ -45,7 +45,7 @@ impl<K: CompletionSink> Flight<K> {
     pub(super) fn new(lane: Arc<Lane<K>>, load: Load, batch: Vec<Pending<K::RequestId>>) -> Self {
         let deadlines = batch.iter().map(|pending| pending.deadline).collect();
         if let Load::Requests(count) = load {
-            lane.settler.meter.on_batch_sent(count);
+            lane.settler.metrics.on_batch_sent(count);
         }
         let asked = batch.into_iter().map(|p| (p.request, Some(p.ticket)));
         let (requests, tickets): (Vec<_>, Vec<_>) = asked.unzip();
@@ -109,7 +109,7 @@ impl<K: CompletionSink> Flight<K> {
         }
         if let (Seen::Answer(at), Load::Requests(_)) = (&seen, self.load) {
             let time = at.saturating_duration_since(self.sent.at);
-            self.lane.settler.meter.on_batch_done(time);
+            self.lane.settler.metrics.on_batch_done(time);
         }
         // First, so that who is answered finds the lane free.
         if under_way {
@@ -203,7 +203,7 @@ impl<K: CompletionSink> Expire for Flight<K> {
             if let Load::Requests(_) = self.load {
                 // Left out, the slowest would be those that nobody sees.
                 let time = now.saturating_duration_since(self.sent.at);
-                self.lane.settler.meter.on_batch_done(time);
+                self.lane.settler.metrics.on_batch_done(time);
             }
             self.lane.landed(self.load, 0, sweep, seen, self.sent.at);
         } else if under_way {

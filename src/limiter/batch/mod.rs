@@ -129,7 +129,7 @@ impl<K: CompletionSink, S: Store> Batcher<K, S> {
             lane.hold(untold());
         }
         let gauge: Weak<dyn Gauge> = Arc::downgrade(&(Arc::clone(&lane) as Arc<dyn Gauge>));
-        self.settler.meter.add_gauge(gauge);
+        self.settler.metrics.add_gauge(gauge);
         let route = Arc::clone(&self.route);
         self.runtime.spawn(dispatch(End(Arc::clone(&lane)), route));
         lane

@@ -16,7 +16,7 @@ use crate::store::{Answer, ErrorKind, Request, Source, StoreError};
 pub(in crate::limiter) struct Settler<K: CompletionSink> {
     pub(in crate::limiter) fallback: Fallback,
     pub(in crate::limiter) sink: K,
-    pub(in crate::limiter) meter: Arc<Metrics>,
+    pub(in crate::limiter) metrics: Arc<Metrics>,
     /// The shard of the store that has to hear of an id.
     pub(in crate::limiter) shard_of: Box<dyn Fn(&Id) -> usize + Send + Sync>,
     /// Host and port of a shard's primary.
@@ -44,7 +44,7 @@ impl<K: CompletionSink> Settler<K> {
                     self.fallback.on_decision(request, &outcome);
                     let source = Source::Redis;
                     let answer = Answer { outcome, source };
-                    self.meter
+                    self.metrics
                         .on_answer(request, K::label(&ticket), &answer, now);
                     Ok(answer)
                 }
@@ -72,7 +72,7 @@ impl<K: CompletionSink> Settler<K> {
         let Pending {
             request, ticket, ..
         } = pending;
-        self.meter
+        self.metrics
             .on_answer(&request, K::label(&ticket), &answer, now);
         (request, ticket, answer)
     }
@@ -104,15 +104,17 @@ impl<K: CompletionSink> Settler<K> {
         error: StoreError,
         now: Instant,
     ) -> Result<Answer, StoreError> {
-        self.meter.on_store_error(request, &error);
+        self.metrics.on_store_error(request, &error);
         if request.op.takes_a_slot() {
             self.availability.decided();
         }
         let shard = (self.shard_of)(&request.id);
         let answer = self.fallback.answer(shard, request, error);
         match &answer {
-            Ok(answer) => self.meter.on_answer(request, K::label(ticket), answer, now),
-            Err(_) => self.meter.on_failure(request),
+            Ok(answer) => self
+                .metrics
+                .on_answer(request, K::label(ticket), answer, now),
+            Err(_) => self.metrics.on_failure(request),
         }
         answer
     }
@@ -122,14 +124,14 @@ impl<K: CompletionSink> Settler<K> {
     pub(super) fn opened(&self, shard: usize, error: &StoreError) {
         let now = Instant::now();
         let opened = self.availability.opened(shard, now, || {
-            self.meter.on_store_away(now);
+            self.metrics.on_store_away(now);
             self.sink.store_changed(StoreChange::Away {
                 code: error.code(),
                 shard: (self.primary_of)(shard),
             });
         });
         if opened {
-            self.meter.on_breaker_opened();
+            self.metrics.on_breaker_opened();
         }
     }
 
@@ -137,7 +139,7 @@ impl<K: CompletionSink> Settler<K> {
     pub(super) fn closed(&self, shard: usize) {
         let now = Instant::now();
         self.availability.closed(shard, now, |lasted, decided| {
-            self.meter.on_store_back(now);
+            self.metrics.on_store_back(now);
             let change = StoreChange::Back { lasted, decided };
             self.sink.store_changed(change);
         });
@@ -146,7 +148,7 @@ impl<K: CompletionSink> Settler<K> {
     /// The limiter is closed.
     pub(super) fn leave(&self) {
         if self.availability.close() {
-            self.meter.on_store_back(Instant::now());
+            self.metrics.on_store_back(Instant::now());
         }
     }
 
