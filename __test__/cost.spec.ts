@@ -20,8 +20,8 @@ function decided({ ping: _, ...ran }: Record<string, number>): Record<string, nu
 /** How often this thread has been woken since. */
 function wakeUps(): () => number {
   // The copy that the tests of this file share with the package: what Rust calls is its `drain`.
-  const { border } = jest.requireActual<{ border: { drain(): void } }>('../lib/bridge.js');
-  const drain = jest.spyOn(border, 'drain');
+  const { bridge } = jest.requireActual<{ bridge: { drain(): void } }>('../lib/bridge.js');
+  const drain = jest.spyOn(bridge, 'drain');
   return () => {
     const { length } = drain.mock.calls;
     drain.mockRestore();

@@ -6,9 +6,9 @@ export interface Binding {
   constants(): Constants;
   escapeId(id: string): string;
   configProblem(redis: NativeRedisOptions | undefined, environment: Environment): string | null;
-  metrics(): MeterReading[];
-  metricsOf(limiter: string): MeterReading;
-  newsOf(limiter: string): MeterReading[];
+  metrics(): LimiterMetrics[];
+  metricsOf(limiter: string): LimiterMetrics;
+  newsOf(limiter: string): LimiterMetrics[];
   /** How many anomalies have no line, to be logged now, and in how many ms to ask again. */
   moreAnomalies(): [more: number, waitMs: number];
   /** Returns LOGGED, FIRST or COUNTED: lib/anomaly-events.js. */
@@ -53,7 +53,7 @@ export interface NativeLimiter {
   submitter(): Submit;
   flush(slot: number): boolean;
   tryOut(slot: number, budgetMs: number): boolean;
-  top(count: number): TopAsker[];
+  top(count: number): TopCandidate[];
   setListened(listened: boolean): void;
   /** Whether to log it now. */
   logAway(code: string, shard: string): boolean;
@@ -95,7 +95,7 @@ export interface NativeRedisOptions {
 /** Names and values of environment variables. */
 export type Environment = [name: string, value: string][];
 
-export interface TopAsker {
+export interface TopCandidate {
   readonly id: string;
   /** The plan's number from 0, or -1 for none. */
   readonly plan: number;
@@ -103,7 +103,7 @@ export interface TopAsker {
   readonly requests: number;
 }
 
-export interface MeterReading {
+export interface LimiterMetrics {
   readonly limiter: string;
   readonly allowed: readonly number[];
   readonly denied: readonly number[];

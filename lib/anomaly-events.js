@@ -15,7 +15,7 @@ const ENTRY = { LOGGED: 0, FIRST: 1 };
 const SECOND_MS = 1000;
 
 /** Failures of listeners that are logged in a second: those that come after say the same. */
-const FAILURES = 10;
+const MAX_LOGGED_FAILURES = 10;
 
 /**
  * Those who want to hear of what happens to a limiter. With nobody there, the log does.
@@ -26,7 +26,7 @@ class Listeners {
   /** @type {Set<{ listener: (event: T) => unknown }>} */
   #listeners = new Set();
   /** @type {Set<(listened: boolean) => void>} */
-  #followers = new Set();
+  #subscribers = new Set();
   #kind;
   /** Since when they are counted. */
   #failures = { since: -Infinity, count: 0 };
@@ -58,14 +58,14 @@ class Listeners {
   }
 
   /**
-   * Calls `follower` now, and after each change, with whether anybody listens. Returns what ends that.
+   * Calls `subscriber` now, and after each change, with whether anybody listens. Returns what ends that.
    *
-   * @param {(listened: boolean) => void} follower
+   * @param {(listened: boolean) => void} subscriber
    */
-  follow(follower) {
-    this.#followers.add(follower);
-    follower(!this.isEmpty);
-    return () => void this.#followers.delete(follower);
+  subscribe(subscriber) {
+    this.#subscribers.add(subscriber);
+    subscriber(!this.isEmpty);
+    return () => void this.#subscribers.delete(subscriber);
   }
 
   /**
@@ -73,7 +73,7 @@ class Listeners {
    *
    * @param {T} event
    */
-  tell(event) {
+  emit(event) {
     if (this.isEmpty) return false;
     for (const { listener } of [...this.#listeners]) {
       try {
@@ -87,14 +87,14 @@ class Listeners {
   }
 
   #changed() {
-    for (const follower of this.#followers) follower(!this.isEmpty);
+    for (const subscriber of this.#subscribers) subscriber(!this.isEmpty);
   }
 
   #failed = (/** @type {unknown} */ error) => {
     const now = performance.now();
     if (now - this.#failures.since >= SECOND_MS) this.#failures = { since: now, count: 0 };
     // One that fails each time must not flood the log either.
-    if (this.#failures.count++ < FAILURES) warn(`${this.#kind} failed`, error);
+    if (this.#failures.count++ < MAX_LOGGED_FAILURES) warn(`${this.#kind} failed`, error);
   };
 }
 
@@ -107,9 +107,9 @@ class Listeners {
 function logAnomaly(anomaly, logged) {
   const entry = logged ? ENTRY.LOGGED : binding.enterAnomaly();
   if (entry === ENTRY.LOGGED) {
-    warn('Anomaly detected', inOneLine({ ...anomaly, creatorId: binding.escapeId(anomaly.creatorId) }));
+    warn('Anomaly detected', onOneLine({ ...anomaly, creatorId: binding.escapeId(anomaly.creatorId) }));
   } else if (entry === ENTRY.FIRST) {
-    logMoreLater();
+    scheduleLogRemaining();
   }
 }
 
@@ -117,17 +117,17 @@ function logAnomaly(anomaly, logged) {
 let timer;
 
 /** Logs in a second how many anomalies have no line. Nothing waits for that: what ends the process ends it, too. */
-function logMoreLater(waitMs = SECOND_MS) {
-  timer ??= setTimeout(logMore, waitMs).unref();
+function scheduleLogRemaining(waitMs = SECOND_MS) {
+  timer ??= setTimeout(logRemaining, waitMs).unref();
 }
 
 /** Logs how many anomalies of the process have no line: once a second at most. */
-function logMore() {
+function logRemaining() {
   clearTimeout(timer);
   timer = undefined;
   const [more, waitMs] = binding.moreAnomalies();
   if (more > 0) warn(`${more} more ${more === 1 ? 'anomaly' : 'anomalies'} detected`);
-  if (waitMs > 0) logMoreLater(waitMs);
+  if (waitMs > 0) scheduleLogRemaining(waitMs);
 }
 
 /**
@@ -137,7 +137,7 @@ function logMore() {
  * @param {T} details
  * @returns {T}
  */
-function inOneLine(details) {
+function onOneLine(details) {
   return Object.defineProperty(details, Symbol.for('nodejs.util.inspect.custom'), {
     /** @type {(depth: number, options: import('node:util').InspectOptions, inspect: typeof import('node:util').inspect) => string} */
     value: (_, options, inspect) => inspect({ ...details }, { ...options, breakLength: Infinity }),
@@ -158,4 +158,4 @@ function warn(message, ...details) {
   }
 }
 
-module.exports = { Listeners, logAnomaly, logMore, logMoreLater, warn };
+module.exports = { Listeners, logAnomaly, logRemaining, scheduleLogRemaining, warn };

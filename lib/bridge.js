@@ -4,7 +4,7 @@
 /** @import { NativeRedisOptions, Submit } from './addon.d.ts' */
 /** @import { Denial } from './errors.js' */
 
-const { logMoreLater } = require('./anomaly-events.js');
+const { scheduleLogRemaining } = require('./anomaly-events.js');
 const { binding, constants } = require('./native.js');
 const { RateLimitError, storeError } = require('./errors.js');
 
@@ -30,7 +30,7 @@ const RECORDS = 64;
 /** Fetches in one turn of the event loop: some thousand answers, a few milliseconds. Others want their turn, too. */
 const FETCHES = 32;
 /** Slots that are kept for the next burst. */
-const KEPT_SLOTS = 1024;
+const RETAINED_SLOTS = 1024;
 
 /**
  * Whose request it is.
@@ -38,25 +38,25 @@ const KEPT_SLOTS = 1024;
  * @typedef {object} Owner
  * @property {() => void} started
  * @property {() => void} finished
- * @property {(text: string[]) => void} anomaly
- * @property {(text: string[]) => void} storeAway
- * @property {(text: string[]) => void} storeBack
- * @property {(text: string[]) => void} stillAway
- * @property {(refused: boolean) => ReturnType<typeof import('./credentials/password.js').passwordOf>} askPassword
+ * @property {(text: string[]) => void} onAnomaly
+ * @property {(text: string[]) => void} onStoreAway
+ * @property {(text: string[]) => void} onStoreBack
+ * @property {(text: string[]) => void} onStillAway
+ * @property {(refused: boolean) => ReturnType<typeof import('./credentials/password.js').passwordOf>} requestPassword
  */
 
 /**
  * Makes the answer of the record at `at` of the mailbox.
  *
  * @template T
- * @typedef {(mailbox: Float64Array, at: number, limit: number) => T} Read
+ * @typedef {(mailbox: Float64Array, at: number, limit: number) => T} ReadRecord
  */
 
 /** A request whose answer has not come. */
 class Pending {
   /**
    * @param {Owner} owner
-   * @param {Read<unknown>} read
+   * @param {ReadRecord<unknown>} read
    * @param {number} limit
    * @param {(answer: any) => void} resolve Each slot has an answer of its own type.
    * @param {(error: Error) => void} reject
@@ -71,41 +71,41 @@ class Pending {
 }
 
 /**
- * The border between promises and native code, one for each copy of this module. A request takes a slot and crosses as
+ * The bridge between promises and native code, one for each copy of this module. A request takes a slot and crosses as
  * primitives; the answers that have gathered come back in one wake-up, as numbers in a mailbox shared with Rust.
  */
-class Border {
+class Bridge {
   #mailbox = new Float64Array(RECORDS * FIELDS);
   /** @type {CompletionBuffer} */
   #buffer;
   /** @type {() => number} */
   #fetch;
-  /** @type {{ border: Border | undefined }} */
-  #anchor = { border: undefined };
+  /** @type {{ bridge: Bridge | undefined }} */
+  #strongReference = { bridge: undefined };
   /** @type {(Pending | undefined)[]} */
   #slots = [];
   /** @type {number[]} */
   #free = [];
-  #wasted = false;
+  #hasLeaked = false;
   #inFlight = 0;
   /** @type {Map<number, WeakRef<Owner>>} */
   #owners = new Map();
-  #forget = new FinalizationRegistry((/** @type {number} */ number) => this.#owners.delete(number));
-  #lastNumber = 0;
+  #collected = new FinalizationRegistry((/** @type {number} */ ownerId) => this.#owners.delete(ownerId));
+  #lastOwnerId = 0;
   /** A drain is due after the calls of this turn: one, or a flood of anomalies would take a whole turn. */
-  #drainsSoon = false;
+  #drainScheduled = false;
   #drain = () => {
-    this.#drainsSoon = false;
+    this.#drainScheduled = false;
     this.drain();
   };
 
   constructor() {
-    this.#buffer = new binding.CompletionBuffer(this.#mailbox, waker(new WeakRef(this), this.#anchor));
+    this.#buffer = new binding.CompletionBuffer(this.#mailbox, waker(new WeakRef(this), this.#strongReference));
     this.#fetch = this.#buffer.drainer();
   }
 
   /**
-   * A native limiter. Its anomalies go to `owner.anomaly`, and its password comes from `owner.askPassword`.
+   * A native limiter. Its anomalies go to `owner.onAnomaly`, and its password comes from `owner.requestPassword`.
    *
    * @param {Owner} owner
    * @param {NativeLimiterOptions} options
@@ -113,10 +113,10 @@ class Border {
    * @param {Environment} environment
    */
   open(owner, options, redis, environment) {
-    const number = (this.#lastNumber = (this.#lastNumber + 1) >>> 0);
-    const native = new binding.NativeLimiter(this.#buffer, number, options, redis, environment);
-    this.#owners.set(number, new WeakRef(owner));
-    this.#forget.register(owner, number);
+    const ownerId = (this.#lastOwnerId = (this.#lastOwnerId + 1) >>> 0);
+    const native = new binding.NativeLimiter(this.#buffer, ownerId, options, redis, environment);
+    this.#owners.set(ownerId, new WeakRef(owner));
+    this.#collected.register(owner, ownerId);
     return native;
   }
 
@@ -131,28 +131,28 @@ class Border {
    * @param {number} kind
    * @param {string} id
    * @param {number} limit
-   * @param {Read<T | Denial>} read
+   * @param {ReadRecord<T | Denial>} read
    * @returns {Promise<T>}
    */
-  ask(owner, submit, kind, id, limit, read) {
+  submit(owner, submit, kind, id, limit, read) {
     const slot = this.#nextSlot();
     let outcome;
     try {
       outcome = submit(kind, id, limit, slot);
     } catch (panic) {
       // The request may have been on its way already: its answer must not meet another promise.
-      this.#waste(slot);
+      this.#leak(slot);
       throw panic;
     }
     if (outcome === PENDING) return this.#wait(owner, slot, limit, read);
     if (outcome === REFUSED) throw new Error('@huntaze/rate-limit: the binary refused a request');
     // Not queueMicrotask: test runners replace that one with a clock of their own.
-    if (outcome === DECIDED_AND_MORE && !this.#drainsSoon) {
-      this.#drainsSoon = true;
+    if (outcome === DECIDED_AND_MORE && !this.#drainScheduled) {
+      this.#drainScheduled = true;
       void DONE.then(this.#drain);
     }
     const answer = read(this.#mailbox, 0, limit);
-    return answer instanceof RateLimitError ? rejected(answer) : /** @type {Promise<T>} */ (Promise.resolve(answer));
+    return answer instanceof RateLimitError ? rejectLater(answer) : /** @type {Promise<T>} */ (Promise.resolve(answer));
   }
 
   /**
@@ -161,7 +161,7 @@ class Border {
    *
    * @param {Owner} owner
    * @param {NativeLimiter} native
-   * @param {Read<void>} read
+   * @param {ReadRecord<void>} read
    */
   flush(owner, native, read) {
     return this.#begin(owner, (slot) => native.flush(slot), read);
@@ -176,27 +176,27 @@ class Border {
    * @param {number} budgetMs
    * @returns {Promise<string[]> | undefined}
    */
-  tryOut(owner, native, budgetMs) {
+  testConnection(owner, native, budgetMs) {
     return this.#begin(owner, (slot) => native.tryOut(slot, budgetMs));
   }
 
   /**
    * @template T
    * @param {Owner} owner
-   * @param {(slot: number) => boolean} begins
-   * @param {Read<T>} [read] Left out where the answer is the text of the record.
+   * @param {(slot: number) => boolean} begin
+   * @param {ReadRecord<T>} [read] Left out where the answer is the text of the record.
    * @returns {Promise<T> | undefined}
    */
-  #begin(owner, begins, read) {
+  #begin(owner, begin, read) {
     const slot = this.#nextSlot();
     let pending;
     try {
-      pending = begins(slot);
+      pending = begin(slot);
     } catch (panic) {
-      this.#waste(slot);
+      this.#leak(slot);
       throw panic;
     }
-    return pending ? this.#wait(owner, slot, 1, /** @type {Read<T>} */ (read)) : undefined;
+    return pending ? this.#wait(owner, slot, 1, /** @type {ReadRecord<T>} */ (read)) : undefined;
   }
 
   #nextSlot() {
@@ -208,8 +208,8 @@ class Border {
    *
    * @param {number} slot
    */
-  #waste(slot) {
-    this.#wasted = true;
+  #leak(slot) {
+    this.#hasLeaked = true;
     if (slot < this.#slots.length) this.#free.pop();
     else this.#slots.push(undefined);
   }
@@ -219,7 +219,7 @@ class Border {
    * @param {Owner} owner
    * @param {number} slot
    * @param {number} limit
-   * @param {Read<T | Denial>} read
+   * @param {ReadRecord<T | Denial>} read
    * @returns {Promise<T>}
    */
   #wait(owner, slot, limit, read) {
@@ -228,7 +228,7 @@ class Border {
       this.#slots[slot] = new Pending(owner, read, limit, resolve, reject);
       owner.started();
       // A check in flight keeps this object alive, and Rust the process; an idle limiter neither.
-      if (this.#inFlight++ === 0) this.#anchor.border = this;
+      if (this.#inFlight++ === 0) this.#strongReference.bridge = this;
     });
   }
 
@@ -237,22 +237,22 @@ class Border {
     // Listeners and password functions are the application's code, and may call back into this object: they run when
     // the mailbox has been read.
     /** @type {(() => unknown)[]} */
-    const later = [];
+    const callbacks = [];
     let count = RECORDS;
     for (let fetched = 0; count === RECORDS && fetched < FETCHES; fetched++) {
       count = this.#fetch();
-      for (let i = 0; i < count; i++) this.#deliver(i * FIELDS, later);
+      for (let i = 0; i < count; i++) this.#deliver(i * FIELDS, callbacks);
     }
-    for (const call of later) call();
+    for (const call of callbacks) call();
     // After them: a wake-up that comes while they take their time would be served in this turn.
     if (count === RECORDS) this.#buffer.wakeAgain();
   }
 
   /**
    * @param {number} at
-   * @param {(() => unknown)[]} later
+   * @param {(() => unknown)[]} callbacks
    */
-  #deliver(at, later) {
+  #deliver(at, callbacks) {
     const kind = this.#mailbox[at];
     const number = this.#mailbox[at + 1];
     if (kind === KIND.DECIDED) {
@@ -282,12 +282,12 @@ class Border {
       return;
     }
     const owner = this.#owners.get(number)?.deref();
-    if (kind === KIND.ANOMALY) later.push(() => owner?.anomaly(text));
-    if (kind === KIND.MORE_ANOMALIES) later.push(logMoreLater);
-    if (kind === KIND.STORE_AWAY) later.push(() => owner?.storeAway(text));
-    if (kind === KIND.STORE_BACK) later.push(() => owner?.storeBack(text));
-    if (kind === KIND.STILL_AWAY) later.push(() => owner?.stillAway(text));
-    if (kind === KIND.PASSWORD) later.push(() => this.#answerPassword(owner, Number(text[0]), text[1] === '1'));
+    if (kind === KIND.ANOMALY) callbacks.push(() => owner?.onAnomaly(text));
+    if (kind === KIND.MORE_ANOMALIES) callbacks.push(scheduleLogRemaining);
+    if (kind === KIND.STORE_AWAY) callbacks.push(() => owner?.onStoreAway(text));
+    if (kind === KIND.STORE_BACK) callbacks.push(() => owner?.onStoreBack(text));
+    if (kind === KIND.STILL_AWAY) callbacks.push(() => owner?.onStillAway(text));
+    if (kind === KIND.PASSWORD) callbacks.push(() => this.#answerPassword(owner, Number(text[0]), text[1] === '1'));
   }
 
   /**
@@ -301,8 +301,8 @@ class Border {
     this.#slots[slot] = undefined;
     this.#free.push(slot);
     if (--this.#inFlight === 0) {
-      this.#anchor.border = undefined;
-      if (this.#slots.length > KEPT_SLOTS && !this.#wasted) {
+      this.#strongReference.bridge = undefined;
+      if (this.#slots.length > RETAINED_SLOTS && !this.#hasLeaked) {
         this.#slots = [];
         this.#free = [];
       }
@@ -312,12 +312,12 @@ class Border {
 
   /**
    * @param {Owner | undefined} owner
-   * @param {number} ticket
+   * @param {number} requestId
    * @param {boolean} refused
    */
-  async #answerPassword(owner, ticket, refused) {
-    const { password, reason } = (await owner?.askPassword(refused)) ?? {};
-    this.#buffer.answerPassword(ticket, password, reason);
+  async #answerPassword(owner, requestId, refused) {
+    const { password, reason } = (await owner?.requestPassword(refused)) ?? {};
+    this.#buffer.answerPassword(requestId, password, reason);
   }
 }
 
@@ -330,19 +330,19 @@ const DONE = Promise.resolve();
  * @param {Error} error
  * @returns {Promise<never>}
  */
-function rejected(error) {
+function rejectLater(error) {
   return new Promise((_, reject) => void DONE.then(() => reject(error)));
 }
 
 /**
- * What Rust calls. Rust holds it for as long as it holds anything of the border, so it must not hold the border: a module
- * that a test runner has discarded could never be collected. While checks are in flight the anchor does.
+ * What Rust calls. Rust holds it for as long as it holds anything of the bridge, so it must not hold the bridge: a module
+ * that a test runner has discarded could never be collected. While checks are in flight the strongReference does.
  *
- * @param {WeakRef<Border>} border
- * @param {{ border: Border | undefined }} anchor
+ * @param {WeakRef<Bridge>} bridge
+ * @param {{ bridge: Bridge | undefined }} strongReference
  */
-function waker(border, anchor) {
-  return () => (anchor.border ?? border.deref())?.drain();
+function waker(bridge, strongReference) {
+  return () => (strongReference.bridge ?? bridge.deref())?.drain();
 }
 
-module.exports = { border: new Border() };
+module.exports = { bridge: new Bridge() };

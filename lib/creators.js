@@ -4,20 +4,20 @@
 
 const { callable, idText, planNumber } = require('./validate.js');
 const { configError } = require('./errors.js');
-const { metricsOf, newsOf } = require('./metrics/snapshot.js');
+const { metricsOf, metricsDelta } = require('./metrics/snapshot.js');
 const { creatorOptions } = require('./options.js');
-const { Session } = require('./lazy-limiter.js');
+const { LazyLimiter } = require('./lazy-limiter.js');
 
 // The creators' limiter: one for the module, as in the file it replaces.
 let options = creatorOptions();
-let session = new Session(options);
+let limiter = new LazyLimiter(options);
 
 /** @type {typeof Public.checkCreatorRateLimit} */
 function checkCreatorRateLimit(creatorId, plan = 'pro') {
   try {
     const id = idText(creatorId, 'creatorId');
     const number = planNumber(plan);
-    return session.check(id, options.planLimits[number], number);
+    return limiter.check(id, options.planLimits[number], number);
   } catch (error) {
     return Promise.reject(error);
   }
@@ -33,7 +33,7 @@ function limitCreator(creatorId, plan = 'pro') {
   try {
     const id = idText(creatorId, 'creatorId');
     const number = planNumber(plan);
-    return session.limit(id, options.planLimits[number], number);
+    return limiter.limit(id, options.planLimits[number], number);
   } catch (error) {
     return Promise.reject(error);
   }
@@ -49,7 +49,7 @@ function getRateLimitStatus(creatorId, plan = 'pro') {
   try {
     const id = idText(creatorId, 'creatorId');
     const number = planNumber(plan);
-    return session.status(id, options.planLimits[number], number);
+    return limiter.status(id, options.planLimits[number], number);
   } catch (error) {
     return Promise.reject(error);
   }
@@ -58,7 +58,7 @@ function getRateLimitStatus(creatorId, plan = 'pro') {
 /** @type {typeof Public.resetCreatorRateLimit} */
 function resetCreatorRateLimit(creatorId) {
   try {
-    return session.reset(idText(creatorId, 'creatorId'));
+    return limiter.reset(idText(creatorId, 'creatorId'));
   } catch (error) {
     return Promise.reject(error);
   }
@@ -69,8 +69,8 @@ function resetCreatorRateLimit(creatorId) {
  *
  * @param {number} budgetMs
  */
-async function tryConnection(budgetMs) {
-  return session.tryConnection(budgetMs);
+async function testCreatorConnection(budgetMs) {
+  return limiter.testConnection(budgetMs);
 }
 
 /**
@@ -78,25 +78,25 @@ async function tryConnection(budgetMs) {
  *
  * @param {number} count
  */
-function askers(count) {
-  const asked = session.top(count).map(async ({ id, plan, limit: asked, requests }) => {
+function topCandidates(count) {
+  const asked = limiter.topCandidates(count).map(async ({ id, plan, limit: asked, requests }) => {
     // The plan's limit may have been configured anew since.
     const limit = options.planLimits[plan] ?? asked;
-    return { id, plan, requests, ...(await session.standing(id, limit, plan)) };
+    return { id, plan, requests, ...(await limiter.statusWithSource(id, limit, plan)) };
   });
   return Promise.all(asked);
 }
 
 /** @type {typeof Public.configure} */
 function configure(wanted) {
-  if (session.isOpen) {
+  if (limiter.isOpen) {
     throw configError('configure() must be called before the first check, or after close()');
   }
   options = creatorOptions(wanted);
-  const { listeners } = session;
-  session = new Session(options);
+  const { listeners } = limiter;
+  limiter = new LazyLimiter(options);
   // Who listens, listens to the creators, whatever their limiter's options.
-  session.listeners = listeners;
+  limiter.listeners = listeners;
 }
 
 function getMetrics() {
@@ -104,22 +104,22 @@ function getMetrics() {
 }
 
 /** What has been counted since somebody in this process last asked for it: `{ before, now }`. */
-function creatorNews() {
-  return newsOf(options.name);
+function creatorMetricsDelta() {
+  return metricsDelta(options.name);
 }
 
 /** @type {typeof Public.onAnomaly} */
 function onAnomaly(listener) {
-  return session.listeners.anomaly.add(callable('listener', listener));
+  return limiter.listeners.anomaly.add(callable('listener', listener));
 }
 
 /** @type {typeof Public.onStoreStateChange} */
 function onStoreStateChange(listener) {
-  return session.listeners.store.add(callable('listener', listener));
+  return limiter.listeners.store.add(callable('listener', listener));
 }
 
 function close() {
-  return session.close();
+  return limiter.close();
 }
 
 module.exports = {
@@ -133,7 +133,7 @@ module.exports = {
   onAnomaly,
   onStoreStateChange,
   close,
-  tryConnection,
-  askers,
-  creatorNews,
+  testCreatorConnection,
+  topCandidates,
+  creatorMetricsDelta,
 };

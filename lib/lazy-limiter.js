@@ -1,13 +1,13 @@
 'use strict';
 
 /** @import { CreatorPlan, Decision, RateLimitStatus } from '../index.d.ts' */
-/** @import { Environment, NativeLimiter, Submit, TopAsker } from './addon.d.ts' */
-/** @import { Owner, Read } from './bridge.js' */
+/** @import { Environment, NativeLimiter, Submit, TopCandidate } from './addon.d.ts' */
+/** @import { Owner, ReadRecord } from './bridge.js' */
 /** @import { Denial } from './errors.js' */
 /** @import { CheckedOptions } from './options.js' */
 
-const { Listeners, logAnomaly, logMore, warn } = require('./anomaly-events.js');
-const { border } = require('./bridge.js');
+const { Listeners, logAnomaly, logRemaining, warn } = require('./anomaly-events.js');
+const { bridge } = require('./bridge.js');
 const { binding, constants } = require('./native.js');
 const { denial, configError } = require('./errors.js');
 const { passwordOf } = require('./credentials/password.js');
@@ -26,27 +26,27 @@ const SOURCES = constants.sources;
 /** The operations, by their number in src/node/desk.rs. */
 const OP = { CHECK: 0, LIMIT: 1, STATUS: 2, RESET: 3 };
 
-const BUILDING = 'Nothing connects while Next.js builds (NEXT_PHASE): ask the running application';
-const EMBEDDED =
+const NOT_IN_BUILD = 'Nothing connects while Next.js builds (NEXT_PHASE): ask the running application';
+const NOT_CONFIGURED =
   'No Redis is configured: quotas are counted in this process alone. Set REDIS_URL or ELASTICACHE_REDIS_HOST';
 
-let noticed = false;
+let hasWarned = false;
 
-/** @typedef {RateLimitStatus & Pick<Decision, 'source'>} Standing */
+/** @typedef {RateLimitStatus & Pick<Decision, 'source'>} StatusWithSource */
 
 /**
  * @template T
- * @typedef {(id: string, limit: number, plan: number) => Promise<T>} Ask
+ * @typedef {(id: string, limit: number, plan: number) => Promise<T>} Operation
  */
 
 /** A limiter from its first request to its close; then the next request opens it afresh. */
-class Session {
+class LazyLimiter {
   /** Those who hear of its anomalies, and of its store; they stay over a close. */
   listeners = { anomaly: new Listeners('An anomaly listener'), store: new Listeners('A store state listener') };
   /** @type {CheckedOptions} */
   #options;
-  /** @type {Open | null} */
-  #open = null;
+  /** @type {NativeHandle | null} */
+  #handle = null;
   #closing = Promise.resolve();
 
   /** @param {CheckedOptions} options */
@@ -57,20 +57,20 @@ class Session {
   /**
    * Resolves when allowed, rejects with RateLimitError when not.
    *
-   * @type {Ask<void>}
+   * @type {Operation<void>}
    */
   check(id, limit, plan) {
-    return (this.#open ?? this.#start()).ask(OP.CHECK + kindOf(plan), id, limit, readCheck);
+    return (this.#handle ?? this.#start()).submit(OP.CHECK + kindOf(plan), id, limit, readCheck);
   }
 
-  /** @type {Ask<Decision>} */
+  /** @type {Operation<Decision>} */
   limit(id, limit, plan) {
-    return (this.#open ?? this.#start()).ask(OP.LIMIT + kindOf(plan), id, limit, readDecision);
+    return (this.#handle ?? this.#start()).submit(OP.LIMIT + kindOf(plan), id, limit, readDecision);
   }
 
-  /** @type {Ask<RateLimitStatus>} */
+  /** @type {Operation<RateLimitStatus>} */
   status(id, limit, plan) {
-    return (this.#open ?? this.#start()).ask(OP.STATUS + kindOf(plan), id, limit, readStatus);
+    return (this.#handle ?? this.#start()).submit(OP.STATUS + kindOf(plan), id, limit, readStatus);
   }
 
   /**
@@ -79,31 +79,31 @@ class Session {
    * @param {string} id
    */
   reset(id) {
-    return (this.#open ?? this.#start()).ask(OP.RESET, id, 1, readNothing);
+    return (this.#handle ?? this.#start()).submit(OP.RESET, id, 1, readNothing);
   }
 
   /**
    * Where the id stands, and who says so.
    *
-   * @type {Ask<Standing>}
+   * @type {Operation<StatusWithSource>}
    */
-  standing(id, limit, plan) {
-    return (this.#open ?? this.#start()).ask(OP.STATUS + kindOf(plan), id, limit, readStanding);
+  statusWithSource(id, limit, plan) {
+    return (this.#handle ?? this.#start()).submit(OP.STATUS + kindOf(plan), id, limit, readStatusWithSource);
   }
 
   /**
-   * Tries out the way to Redis, within `budgetMs`: see Open. It is no request: the options may still be changed after.
+   * Tries out the way to Redis, within `budgetMs`: see NativeHandle. It is no request: the options may still be changed after.
    *
    * @param {number} budgetMs
    */
-  async tryConnection(budgetMs) {
-    if (this.#open !== null) return this.#open.tryConnection(budgetMs);
+  async testConnection(budgetMs) {
+    if (this.#handle !== null) return this.#handle.testConnection(budgetMs);
     // Nobody hears of it: what it finds out is its answer.
-    const open = new Open(this.#options, undefined);
+    const handle = new NativeHandle(this.#options, undefined);
     try {
-      return await open.tryConnection(budgetMs);
+      return await handle.testConnection(budgetMs);
     } finally {
-      await open.end();
+      await handle.close();
     }
   }
 
@@ -111,31 +111,31 @@ class Session {
    * Up to `count` of those who ask most, by what has been asked since it was opened.
    *
    * @param {number} count
-   * @returns {TopAsker[]}
+   * @returns {TopCandidate[]}
    */
-  top(count) {
-    return this.#open?.top(count) ?? [];
+  topCandidates(count) {
+    return this.#handle?.topCandidates(count) ?? [];
   }
 
   /** Whether a request has opened it. */
   get isOpen() {
-    return this.#open !== null;
+    return this.#handle !== null;
   }
 
   /** Resolves when what was in flight has settled and the connections are dropped. */
   close() {
-    const closing = this.#open;
+    const closing = this.#handle;
     if (closing !== null) {
-      this.#open = null;
+      this.#handle = null;
       // Who closes while another close waits, waits too.
       const earlier = this.#closing;
-      this.#closing = closing.end().then(() => earlier);
+      this.#closing = closing.close().then(() => earlier);
     }
     return this.#closing;
   }
 
   #start() {
-    return (this.#open = new Open(this.#options, this.listeners));
+    return (this.#handle = new NativeHandle(this.#options, this.listeners));
   }
 }
 
@@ -150,13 +150,13 @@ function kindOf(plan) {
 
 // What an answer is made of the record at `at` of the mailbox.
 
-/** @type {Read<Denial | undefined>} */
+/** @type {ReadRecord<Denial | undefined>} */
 function readCheck(mailbox, at, limit) {
   if (mailbox[at + ALLOWED] === 1) return undefined;
   return denial(Math.max(1, Math.ceil(mailbox[at + RETRY_AFTER] / 1000)), readDecision(mailbox, at, limit));
 }
 
-/** @type {Read<Decision>} */
+/** @type {ReadRecord<Decision>} */
 function readDecision(mailbox, at, limit) {
   return {
     allowed: mailbox[at + ALLOWED] === 1,
@@ -169,59 +169,59 @@ function readDecision(mailbox, at, limit) {
   };
 }
 
-/** @type {Read<RateLimitStatus>} */
+/** @type {ReadRecord<RateLimitStatus>} */
 function readStatus(mailbox, at, limit) {
   return { limit, remaining: mailbox[at + REMAINING], reset: mailbox[at + RESET] };
 }
 
-/** @type {Read<Standing>} */
-function readStanding(mailbox, at, limit) {
+/** @type {ReadRecord<StatusWithSource>} */
+function readStatusWithSource(mailbox, at, limit) {
   return { ...readStatus(mailbox, at, limit), source: SOURCES[mailbox[at + SOURCE]] };
 }
 
 function readNothing() {}
 
-/** @typedef {Awaited<ReturnType<Open['tryConnection']>>} Trial */
+/** @typedef {Awaited<ReturnType<NativeHandle['testConnection']>>} ConnectionTestResult */
 
 /**
  * One opening of a session: the native limiter and what is in flight through it.
  *
  * @implements {Owner}
  */
-class Open {
+class NativeHandle {
   /** @type {NativeLimiter} */
   #native;
   /** @type {Submit} */
   #submit;
   /** @type {CheckedOptions} */
   #options;
-  #building = process.env.NEXT_PHASE === 'phase-production-build';
-  /** @type {Session['listeners'] | undefined} */
+  #isNextBuild = process.env.NEXT_PHASE === 'phase-production-build';
+  /** @type {LazyLimiter['listeners'] | undefined} */
   #listeners;
-  #unfollow = () => {};
+  #unsubscribe = () => {};
   #inFlight = 0;
   /** @type {((nothing: void) => void) | undefined} */
-  #idle = undefined;
+  #onIdle = undefined;
 
   /**
    * @param {CheckedOptions} options
-   * @param {Session['listeners'] | undefined} listeners `undefined`: nobody hears of it, nor does the log.
+   * @param {LazyLimiter['listeners'] | undefined} listeners `undefined`: nobody hears of it, nor does the log.
    */
   constructor(options, listeners) {
     this.#options = options;
     this.#listeners = listeners;
-    const building = this.#building;
-    const redis = building ? undefined : options.redis?.native();
-    const environment = building ? [] : variables();
+    const isNextBuild = this.#isNextBuild;
+    const redis = isNextBuild ? undefined : options.redis?.native();
+    const environment = isNextBuild ? [] : redisVariables();
     const problem = binding.configProblem(redis, environment);
     if (problem !== null) throw configError(problem);
     const { name, windowMs, anomaly, onStoreError, timeoutMs, denyCacheMs } = options;
     const limiter = { name, windowMs, anomaly, onStoreError, timeoutMs, denyCacheMs };
-    this.#native = border.open(this, limiter, redis, environment);
+    this.#native = bridge.open(this, limiter, redis, environment);
     this.#submit = this.#native.submitter();
-    if (this.#native.isEmbedded && !building) notice();
+    if (this.#native.isEmbedded && !isNextBuild) warnEmbedded();
     if (listeners === undefined) return;
-    this.#unfollow = listeners.anomaly.follow((listened) => this.#native.setListened(listened));
+    this.#unsubscribe = listeners.anomaly.subscribe((listened) => this.#native.setListened(listened));
   }
 
   /**
@@ -229,10 +229,10 @@ class Open {
    * @param {number} kind
    * @param {string} id
    * @param {number} limit
-   * @param {Read<T | Denial>} read
+   * @param {ReadRecord<T | Denial>} read
    */
-  ask(kind, id, limit, read) {
-    return border.ask(this, this.#submit, kind, id, limit, read);
+  submit(kind, id, limit, read) {
+    return bridge.submit(this, this.#submit, kind, id, limit, read);
   }
 
   /**
@@ -241,11 +241,11 @@ class Open {
    * @param {number} budgetMs
    * @throws Error where there is no Redis to try.
    */
-  async tryConnection(budgetMs) {
-    const trial = border.tryOut(this, this.#native, budgetMs);
-    if (trial === undefined) throw configError(this.#building ? BUILDING : EMBEDDED);
+  async testConnection(budgetMs) {
+    const result = bridge.testConnection(this, this.#native, budgetMs);
+    if (result === undefined) throw configError(this.#isNextBuild ? NOT_IN_BUILD : NOT_CONFIGURED);
     const [host, port] = this.#native.place;
-    const [code, ...rest] = await trial;
+    const [code, ...rest] = await result;
     if (code !== '') return { host, port: Number(port), error: { code, message: rest[0], reason: rest[1] } };
     const [version, key, value, ...steps] = rest;
     const [pingMs, setMs, getMs, deleteMs] = steps.map(Number);
@@ -253,7 +253,7 @@ class Open {
   }
 
   /** @param {number} count */
-  top(count) {
+  topCandidates(count) {
     return this.#native.top(count);
   }
 
@@ -262,11 +262,11 @@ class Open {
   }
 
   finished() {
-    if (--this.#inFlight === 0) this.#idle?.();
+    if (--this.#inFlight === 0) this.#onIdle?.();
   }
 
   /** @param {string[]} text */
-  anomaly([creatorId, plan, requests, threshold, logged]) {
+  onAnomaly([creatorId, plan, requests, threshold, logged]) {
     const anomaly = {
       creatorId,
       ...(plan === '' ? {} : { plan: /** @type {CreatorPlan} */ (plan) }),
@@ -274,14 +274,14 @@ class Open {
       threshold: Number(threshold),
       timestamp: new Date().toISOString(),
     };
-    if (!this.#listeners?.anomaly.tell(anomaly)) logAnomaly(anomaly, logged === '1');
+    if (!this.#listeners?.anomaly.emit(anomaly)) logAnomaly(anomaly, logged === '1');
   }
 
   /** @param {string[]} text */
-  storeAway([code, shard]) {
+  onStoreAway([code, shard]) {
     if (this.#listeners === undefined) return;
     const change = awayChange(this.#options, code, shard);
-    if (this.#listeners.store.tell(change)) this.#native.logNothing();
+    if (this.#listeners.store.emit(change)) this.#native.logNothing();
     else if (this.#native.logAway(code, shard)) logStoreState(change);
   }
 
@@ -290,16 +290,16 @@ class Open {
    *
    * @param {string[]} text
    */
-  stillAway([code, shard]) {
+  onStillAway([code, shard]) {
     if (this.#listeners?.store.isEmpty) logStoreState(awayChange(this.#options, code, shard));
   }
 
   /** @param {string[]} text */
-  storeBack(text) {
+  onStoreBack(text) {
     if (this.#listeners === undefined) return;
     const [durationMs, decided] = text.map(Number);
-    const heard = this.#listeners.store.tell(backChange(this.#options, durationMs, decided));
-    if (heard) return this.#native.logNothing();
+    const listened = this.#listeners.store.emit(backChange(this.#options, durationMs, decided));
+    if (listened) return this.#native.logNothing();
     const line = this.#native.logBack(durationMs, decided);
     if (line !== null) logStoreState(backChange(this.#options, ...line));
   }
@@ -309,34 +309,34 @@ class Open {
    *
    * @param {boolean} refused
    */
-  askPassword(refused) {
+  requestPassword(refused) {
     const redis = this.#options.redis;
-    return passwordOf(redis?.askPassword, refused, redis?.inContext);
+    return passwordOf(redis?.passwordFunction, refused, redis?.inContext);
   }
 
-  async end() {
-    if (this.#inFlight > 0) await /** @type {Promise<void>} */ (new Promise((resolve) => (this.#idle = resolve)));
+  async close() {
+    if (this.#inFlight > 0) await /** @type {Promise<void>} */ (new Promise((resolve) => (this.#onIdle = resolve)));
     try {
       // Where there is nothing to wait for, it is closed when close() returns: the next call starts afresh.
-      const counted = border.flush(this, this.#native, readNothing);
+      const counted = bridge.flush(this, this.#native, readNothing);
       if (counted !== undefined) await counted;
     } finally {
       this.#native.close();
-      if (this.#listeners !== undefined) await this.#leave();
+      if (this.#listeners !== undefined) await this.#logRemaining();
     }
   }
 
   /** Logs how many anomalies have no line, unless that was done a moment ago: later, nobody may be there to do it. */
-  async #leave() {
-    this.#unfollow();
+  async #logRemaining() {
+    this.#unsubscribe();
     // What was reported in the calls before is delivered in a microtask.
     await Promise.resolve();
-    logMore();
+    logRemaining();
   }
 }
 
 /** What is set of the variables that say where Redis is, as this realm sees them. */
-function variables() {
+function redisVariables() {
   /** @type {Environment} */
   const set = [];
   for (const name of constants.variables) {
@@ -346,12 +346,12 @@ function variables() {
   return set;
 }
 
-function notice() {
-  if (noticed || process.env.NODE_ENV !== 'production') return;
-  noticed = true;
+function warnEmbedded() {
+  if (hasWarned || process.env.NODE_ENV !== 'production') return;
+  hasWarned = true;
   warn(
     'No Redis is configured: quotas are counted in this process alone. Set REDIS_URL or ELASTICACHE_REDIS_HOST to share them.',
   );
 }
 
-module.exports = { Session };
+module.exports = { LazyLimiter };

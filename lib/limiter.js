@@ -5,7 +5,7 @@
 const { callable, checkLimit, idText } = require('./validate.js');
 const { limiterOptions } = require('./options.js');
 const { metricsOf } = require('./metrics/snapshot.js');
-const { Session } = require('./lazy-limiter.js');
+const { LazyLimiter } = require('./lazy-limiter.js');
 
 /** @type {(limiter: object) => number | undefined} */
 let windowOf;
@@ -18,8 +18,8 @@ class RateLimiter {
   #limit;
   /** @type {number} */
   #windowMs;
-  /** @type {InstanceType<typeof Session>} */
-  #session;
+  /** @type {InstanceType<typeof LazyLimiter>} */
+  #limiter;
 
   static {
     // Not a property: what it tells is for the http module alone. Undefined for what is no limiter of this copy.
@@ -32,13 +32,13 @@ class RateLimiter {
     this.#name = checked.name;
     this.#limit = checked.limit;
     this.#windowMs = checked.windowMs;
-    this.#session = new Session(checked);
+    this.#limiter = new LazyLimiter(checked);
   }
 
   /** @type {Public.RateLimiter['limit']} */
   limit(id, options) {
     try {
-      return this.#session.limit(idText(id, 'id'), checkLimit(options, this.#limit), -1);
+      return this.#limiter.limit(idText(id, 'id'), checkLimit(options, this.#limit), -1);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -47,7 +47,7 @@ class RateLimiter {
   /** @type {Public.RateLimiter['check']} */
   check(id, options) {
     try {
-      return this.#session.check(idText(id, 'id'), checkLimit(options, this.#limit), -1);
+      return this.#limiter.check(idText(id, 'id'), checkLimit(options, this.#limit), -1);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -56,7 +56,7 @@ class RateLimiter {
   /** @type {Public.RateLimiter['status']} */
   status(id, options) {
     try {
-      return this.#session.status(idText(id, 'id'), checkLimit(options, this.#limit), -1);
+      return this.#limiter.status(idText(id, 'id'), checkLimit(options, this.#limit), -1);
     } catch (error) {
       return Promise.reject(error);
     }
@@ -65,7 +65,7 @@ class RateLimiter {
   /** @type {Public.RateLimiter['reset']} */
   reset(id) {
     try {
-      return this.#session.reset(idText(id, 'id'));
+      return this.#limiter.reset(idText(id, 'id'));
     } catch (error) {
       return Promise.reject(error);
     }
@@ -77,16 +77,16 @@ class RateLimiter {
 
   /** @type {Public.RateLimiter['onAnomaly']} */
   onAnomaly(listener) {
-    return this.#session.listeners.anomaly.add(callable('listener', listener));
+    return this.#limiter.listeners.anomaly.add(callable('listener', listener));
   }
 
   /** @type {Public.RateLimiter['onStoreStateChange']} */
   onStoreStateChange(listener) {
-    return this.#session.listeners.store.add(callable('listener', listener));
+    return this.#limiter.listeners.store.add(callable('listener', listener));
   }
 
   close() {
-    return this.#session.close();
+    return this.#limiter.close();
   }
 }
 

@@ -34,7 +34,7 @@ const MAX_CA_LENGTH = 4_194_304;
 const ofPassword = { max: MAX_CREDENTIAL_LENGTH };
 
 /**
- * The `redis` option, checked. `native` is what Rust reads; `askPassword` the function that gives the password. The
+ * The `redis` option, checked. `native` is what Rust reads; `passwordFunction` the function that gives the password. The
  * password sits behind a closure: nothing that inspects or serializes a limiter comes upon it.
  *
  * @param {RedisOptions} redis
@@ -67,7 +67,7 @@ function redisOptions(redis) {
     throw wrongValue('options.redis.username', 'the user whose tokens elastiCacheIam makes for options.redis.password');
   }
   if (typeof password !== 'function') return { native: () => native };
-  return { native: () => native, askPassword: password, inContext: contextOfNow() };
+  return { native: () => native, passwordFunction: password, inContext: contextOfNow() };
 }
 
 /**

@@ -2,7 +2,7 @@
 
 /** @import { ConnectionFailure, ConnectionReport, ConnectionSuccess } from '../../index.d.ts' */
 /** @import { Place } from './troubleshooting.js' */
-/** @import { Trial } from '../lazy-limiter.js' */
+/** @import { ConnectionTestResult } from '../lazy-limiter.js' */
 
 const { adviceFor } = require('./troubleshooting.js');
 
@@ -13,7 +13,7 @@ const CONFIG = 'ERR_RATE_LIMIT_CONFIG';
 /**
  * The report of a trial: what Redis did, in the words of types/connection.d.ts.
  *
- * @param {Trial} trial
+ * @param {ConnectionTestResult} trial
  * @param {Asked} asked
  * @returns {ConnectionReport}
  */
@@ -32,7 +32,7 @@ function reportError(error, asked) {
 }
 
 /**
- * @param {Extract<Trial, { key: string }>} trial
+ * @param {Extract<ConnectionTestResult, { key: string }>} trial
  * @param {Asked} asked
  * @returns {ConnectionSuccess}
  */

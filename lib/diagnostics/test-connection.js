@@ -1,7 +1,7 @@
 'use strict';
 
 /** @import * as Public from '../../index.d.ts' */
-/** @import { Trial } from '../lazy-limiter.js' */
+/** @import { ConnectionTestResult } from '../lazy-limiter.js' */
 
 const { randomUUID } = require('node:crypto');
 const { warn } = require('../anomaly-events.js');
@@ -11,7 +11,7 @@ const { wrongType, wrongValue } = require('../errors.js');
 const { CODES } = require('./troubleshooting.js');
 const { reportError, reportTrial } = require('./report.js');
 
-/** @typedef {(timeoutMs: number) => Promise<Trial>} TryConnection */
+/** @typedef {(timeoutMs: number) => Promise<ConnectionTestResult>} TryConnection */
 
 /**
  * `testConnection` over a function that makes the trial.
@@ -78,7 +78,7 @@ const SHARED_MS = 1000;
  * @returns {TryConnection}
  */
 function sharing(tryConnection) {
-  /** @type {Promise<Trial>} */
+  /** @type {Promise<ConnectionTestResult>} */
   let trial;
   let until = 0;
   let underWay = false;
@@ -94,9 +94,9 @@ function sharing(tryConnection) {
 
 // Looked up at each call: the creators' limiter may have been configured anew.
 /** @type {TryConnection} */
-const tryConnection = (timeoutMs) => creators.tryConnection(timeoutMs);
-const testConnection = testerOver(tryConnection);
+const testCreatorConnection = (timeoutMs) => creators.testCreatorConnection(timeoutMs);
+const testConnection = testerOver(testCreatorConnection);
 /** One that many may call. */
-const sharedTest = () => testerOver(sharing(tryConnection));
+const sharedTest = () => testerOver(sharing(testCreatorConnection));
 
 module.exports = { testConnection, sharedTest, testerOver, testTimeout, isCorrelationId };

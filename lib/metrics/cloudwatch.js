@@ -2,7 +2,7 @@
 
 /** @import { Histogram, Metrics } from '../../index.d.ts' */
 
-const { creatorNews } = require('../creators.js');
+const { creatorMetricsDelta } = require('../creators.js');
 
 const NAMESPACE = 'Huntaze/AI';
 
@@ -11,7 +11,7 @@ const MAX_VALUES = 100;
 
 /** What the creators' limiter has counted since the last call, as one line of Embedded Metric Format. */
 function cloudWatchMetrics() {
-  const { before, now } = creatorNews();
+  const { before, now } = creatorMetricsDelta();
   return embeddedMetricLine(now, before, Date.now());
 }
 

@@ -1,7 +1,7 @@
 'use strict';
 
 /** @import { Decision, Metrics } from '../../index.d.ts' */
-/** @import { MeterReading } from '../addon.d.ts' */
+/** @import { LimiterMetrics } from '../addon.d.ts' */
 
 const { binding, constants } = require('../native.js');
 
@@ -40,13 +40,13 @@ function metricsOf(name) {
  *
  * @param {string} name
  */
-function newsOf(name) {
+function metricsDelta(name) {
   const readings = binding.newsOf(name).map(metricsFrom);
   return { now: /** @type {Metrics} */ (readings.pop()), before: readings.pop() };
 }
 
 /**
- * @param {MeterReading} counted
+ * @param {LimiterMetrics} counted
  * @returns {Metrics}
  */
 function metricsFrom(counted) {
@@ -102,4 +102,4 @@ function sum(counts) {
   return counts.reduce((all, one) => all + one, 0);
 }
 
-module.exports = { allMetrics, metricsOf, newsOf };
+module.exports = { allMetrics, metricsOf, metricsDelta };
