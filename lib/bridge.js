@@ -42,7 +42,7 @@ const RETAINED_SLOTS = 1024;
  * @property {(text: string[]) => void} onStoreAway
  * @property {(text: string[]) => void} onStoreBack
  * @property {(text: string[]) => void} onStillAway
- * @property {(refused: boolean) => ReturnType<typeof import('./credentials/password.js').passwordOf>} requestPassword
+ * @property {(refused: boolean) => ReturnType<typeof import('./credentials/password.js').requestPassword>} requestPassword
  */
 
 /**

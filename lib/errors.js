@@ -108,7 +108,7 @@ function outOfRange(what, expected) {
  */
 function wrongReturn(what, expected, received) {
   const error = new TypeError(`${what} must return ${expected}. Received ${kindOf(received)}`);
-  return tellable(coded(error, 'ERR_INVALID_RETURN_VALUE'));
+  return markSafe(coded(error, 'ERR_INVALID_RETURN_VALUE'));
 }
 
 /**
@@ -117,7 +117,7 @@ function wrongReturn(what, expected, received) {
  * @param {string} message
  */
 function configError(message) {
-  return tellable(coded(new Error(message), 'ERR_RATE_LIMIT_CONFIG'));
+  return markSafe(coded(new Error(message), 'ERR_RATE_LIMIT_CONFIG'));
 }
 
 /**
@@ -126,19 +126,19 @@ function configError(message) {
  * @param {string} message
  */
 function timedOut(message) {
-  return tellable(coded(new Error(message), 'ETIMEDOUT'));
+  return markSafe(coded(new Error(message), 'ETIMEDOUT'));
 }
 
 // Errors whose words were all written here.
 /** @type {WeakSet<object>} */
-const told = new WeakSet();
+const safeToDisclose = new WeakSet();
 
 /**
  * @template {Error} E
  * @param {E} error
  */
-function tellable(error) {
-  told.add(error);
+function markSafe(error) {
+  safeToDisclose.add(error);
   return error;
 }
 
@@ -147,8 +147,8 @@ function tellable(error) {
  *
  * @param {Error} error
  */
-function words(error) {
-  return told.has(error) ? error.message : undefined;
+function disclosableMessage(error) {
+  return safeToDisclose.has(error) ? error.message : undefined;
 }
 
 /**
@@ -162,7 +162,7 @@ function words(error) {
 function storeError(code, message, causes) {
   return withoutStack(() => {
     const cause = causes.reduceRight(
-      (inner, words) => new Error(words, inner && { cause: inner }),
+      (inner, message) => new Error(message, inner && { cause: inner }),
       /** @type {Error | undefined} */ (undefined),
     );
     return coded(new Error(`The rate limit could not be checked: ${message}`, cause && { cause }), code);
@@ -199,7 +199,7 @@ module.exports = {
   wrongReturn,
   configError,
   timedOut,
-  words,
+  disclosableMessage,
   storeError,
   coded,
 };

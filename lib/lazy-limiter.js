@@ -10,7 +10,7 @@ const { Listeners, logAnomaly, logRemaining, warn } = require('./anomaly-events.
 const { bridge } = require('./bridge.js');
 const { binding, constants } = require('./native.js');
 const { denial, configError } = require('./errors.js');
-const { passwordOf } = require('./credentials/password.js');
+const { requestPassword } = require('./credentials/password.js');
 const { awayChange, backChange, logStoreState } = require('./store-state.js');
 
 // The numbers of the record's fields after kind and slot: src/node/record.rs.
@@ -311,7 +311,7 @@ class NativeHandle {
    */
   requestPassword(refused) {
     const redis = this.#options.redis;
-    return passwordOf(redis?.passwordFunction, refused, redis?.inContext);
+    return requestPassword(redis?.passwordFunction, refused, redis?.inContext);
   }
 
   async close() {

@@ -15,14 +15,14 @@ const binaries = {
       try {
         return require('../rate-limit.linux-x64-gnu.node');
       } catch (error) {
-        return absent(error);
+        return ignoreMissing(error);
       }
     },
     () => {
       try {
         return require('@huntaze/rate-limit-linux-x64-gnu');
       } catch (error) {
-        return absent(error);
+        return ignoreMissing(error);
       }
     },
   ],
@@ -31,14 +31,14 @@ const binaries = {
       try {
         return require('../rate-limit.linux-x64-musl.node');
       } catch (error) {
-        return absent(error);
+        return ignoreMissing(error);
       }
     },
     () => {
       try {
         return require('@huntaze/rate-limit-linux-x64-musl');
       } catch (error) {
-        return absent(error);
+        return ignoreMissing(error);
       }
     },
   ],
@@ -47,14 +47,14 @@ const binaries = {
       try {
         return require('../rate-limit.linux-arm64-gnu.node');
       } catch (error) {
-        return absent(error);
+        return ignoreMissing(error);
       }
     },
     () => {
       try {
         return require('@huntaze/rate-limit-linux-arm64-gnu');
       } catch (error) {
-        return absent(error);
+        return ignoreMissing(error);
       }
     },
   ],
@@ -63,14 +63,14 @@ const binaries = {
       try {
         return require('../rate-limit.linux-arm64-musl.node');
       } catch (error) {
-        return absent(error);
+        return ignoreMissing(error);
       }
     },
     () => {
       try {
         return require('@huntaze/rate-limit-linux-arm64-musl');
       } catch (error) {
-        return absent(error);
+        return ignoreMissing(error);
       }
     },
   ],
@@ -79,14 +79,14 @@ const binaries = {
       try {
         return require('../rate-limit.darwin-x64.node');
       } catch (error) {
-        return absent(error);
+        return ignoreMissing(error);
       }
     },
     () => {
       try {
         return require('@huntaze/rate-limit-darwin-x64');
       } catch (error) {
-        return absent(error);
+        return ignoreMissing(error);
       }
     },
   ],
@@ -95,14 +95,14 @@ const binaries = {
       try {
         return require('../rate-limit.darwin-arm64.node');
       } catch (error) {
-        return absent(error);
+        return ignoreMissing(error);
       }
     },
     () => {
       try {
         return require('@huntaze/rate-limit-darwin-arm64');
       } catch (error) {
-        return absent(error);
+        return ignoreMissing(error);
       }
     },
   ],
@@ -111,14 +111,14 @@ const binaries = {
       try {
         return require('../rate-limit.win32-x64-msvc.node');
       } catch (error) {
-        return absent(error);
+        return ignoreMissing(error);
       }
     },
     () => {
       try {
         return require('@huntaze/rate-limit-win32-x64-msvc');
       } catch (error) {
-        return absent(error);
+        return ignoreMissing(error);
       }
     },
   ],
@@ -129,7 +129,7 @@ const binaries = {
  *
  * @param {unknown} error
  */
-function absent(error) {
+function ignoreMissing(error) {
   if (/** @type {NodeJS.ErrnoException | undefined} */ (error)?.code === 'MODULE_NOT_FOUND') return undefined;
   throw error;
 }
@@ -144,13 +144,13 @@ function load() {
     );
   }
   const platform = `${process.platform}-${process.arch}`;
-  const fitting = Object.keys(binaries).filter((name) => name === platform || name.startsWith(`${platform}-`));
+  const candidates = Object.keys(binaries).filter((name) => name === platform || name.startsWith(`${platform}-`));
   const reasons = [];
-  for (const name of fitting) {
-    const places = [`../rate-limit.${suffixOf(name)}.node`, `@huntaze/rate-limit-${suffixOf(name)}`];
+  for (const name of candidates) {
+    const paths = [`../rate-limit.${suffixOf(name)}.node`, `@huntaze/rate-limit-${suffixOf(name)}`];
     for (const [i, attempt] of (binaries[name] ?? []).entries()) {
       try {
-        refuseDamaged(places[i]);
+        refuseDamaged(paths[i]);
         const binding = attempt();
         if (binding !== undefined) return binding;
       } catch (error) {
@@ -158,13 +158,13 @@ function load() {
       }
     }
   }
-  if (reasons.length > 0) throw notLoadable(platform, fitting, reasons);
-  const carriers = fitting.map((name) => `@huntaze/rate-limit-${suffixOf(name)}`);
-  const mend = carriers.length
-    ? `Install ${carriers.join(' or ')} (an optional dependency: check that npm was not run with --omit=optional)`
+  if (reasons.length > 0) throw notLoadable(platform, candidates, reasons);
+  const packages = candidates.map((name) => `@huntaze/rate-limit-${suffixOf(name)}`);
+  const remedy = packages.length
+    ? `Install ${packages.join(' or ')} (an optional dependency: check that npm was not run with --omit=optional)`
     : 'There is no prebuilt binary for it';
   throw coded(
-    new Error(`@huntaze/rate-limit has no binary for ${platform}. ${mend}, or build one with Rust: npm run build`),
+    new Error(`@huntaze/rate-limit has no binary for ${platform}. ${remedy}, or build one with Rust: npm run build`),
     'ERR_RATE_LIMIT_PLATFORM',
   );
 }
@@ -178,14 +178,14 @@ function suffixOf(name) {
  * Throws where the file that would be loaded is a part of one. Where it is not known, as in a bundle that has it under another
  * name, there is nothing to look at.
  *
- * @param {string} place
+ * @param {string} path
  */
-function refuseDamaged(place) {
+function refuseDamaged(path) {
   let file;
   let damage;
   try {
     // Not `require.resolve`: bundlers would follow it, and put a number in its place.
-    file = createRequire(__filename).resolve(place);
+    file = createRequire(__filename).resolve(path);
     damage = damageOf(file);
   } catch {
     return;
@@ -195,16 +195,16 @@ function refuseDamaged(place) {
 
 /**
  * @param {string} platform
- * @param {string[]} fitting
+ * @param {string[]} candidates
  * @param {unknown[]} reasons
  */
-function notLoadable(platform, fitting, reasons) {
-  const carriers = fitting.map((name) => `@huntaze/rate-limit-${suffixOf(name)}`);
+function notLoadable(platform, candidates, reasons) {
+  const packages = candidates.map((name) => `@huntaze/rate-limit-${suffixOf(name)}`);
   const found = reasons.map((reason) => String(/** @type {Partial<Error>} */ (reason)?.message ?? reason));
   const cause = reasons.length === 1 ? reasons[0] : new AggregateError(reasons);
   return coded(
     new Error(
-      `@huntaze/rate-limit has no binary for ${platform} that loads. Install ${carriers.join(' or ')} anew ` +
+      `@huntaze/rate-limit has no binary for ${platform} that loads. Install ${packages.join(' or ')} anew ` +
         `(remove node_modules/@huntaze, then npm ci or npm install), or build one with Rust: npm run build. ` +
         `Found but not loadable: ${found.join('; ')}`,
       { cause },

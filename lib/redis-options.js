@@ -7,7 +7,7 @@ const { MAX_CREDENTIAL_LENGTH, boolean, integer, record, text, userName } = requ
 const { binding, constants } = require('./native.js');
 const { contextOfNow } = require('./context.js');
 const { coded, wrongType, wrongValue } = require('./errors.js');
-const { userOf } = require('./credentials/password.js');
+const { usernameOf } = require('./credentials/password.js');
 
 const KEYS = [
   'url',
@@ -31,7 +31,7 @@ const MAX_URL_LENGTH = 100_000;
 /** Twenty times all public roots. */
 const MAX_CA_LENGTH = 4_194_304;
 
-const ofPassword = { max: MAX_CREDENTIAL_LENGTH };
+const PASSWORD_RULE = { max: MAX_CREDENTIAL_LENGTH };
 
 /**
  * The `redis` option, checked. `native` is what Rust reads; `passwordFunction` the function that gives the password. The
@@ -45,7 +45,7 @@ function redisOptions(redis) {
   if ((url === undefined) === (host === undefined))
     throw wrongValue('options.redis', 'given a url or a host, one of the two');
   if (url !== undefined && port !== undefined) throw wrongValue('options.redis.port', 'left out: the url has it');
-  const tokensOf = userOf(password);
+  const tokenUser = usernameOf(password);
   /** @type {NativeRedisOptions} */
   const native = {
     // Rust reads what a prototype brings along, too: an authority, say, that nobody gave.
@@ -54,16 +54,16 @@ function redisOptions(redis) {
     host: optional(hostName, 'host', host),
     port: optional(integer, 'port', port, 1, 65_535),
     username: optional(userName, 'username', username),
-    ...passwords(password),
+    ...passwordOptions(password),
     database: optional(integer, 'database', database, 0, 65_535),
-    ...encryption(tokensOf === undefined ? tls : tokensTls(tls)),
+    ...tlsOptions(tokenUser === undefined ? tls : tlsForTokens(tls)),
     cluster: optional(boolean, 'cluster', cluster),
     connections: optional(integer, 'connections', connections, 1, constants.maxConnections),
     connectTimeoutMs: optional(integer, 'connectTimeoutMs', connectTimeoutMs, 1, 60_000),
   };
   const problem = binding.configProblem(native, []);
   if (problem !== null) throw coded(new TypeError(`options.${problem}`), 'ERR_INVALID_ARG_VALUE');
-  if (tokensOf !== undefined && (username ?? userOfUrl(url)) !== tokensOf) {
+  if (tokenUser !== undefined && (username ?? userOfUrl(url)) !== tokenUser) {
     throw wrongValue('options.redis.username', 'the user whose tokens elastiCacheIam makes for options.redis.password');
   }
   if (typeof password !== 'function') return { native: () => native };
@@ -107,14 +107,17 @@ function userOfUrl(url) {
 }
 
 /** @param {RedisOptions['password']} password */
-function passwords(password) {
+function passwordOptions(password) {
   const what = 'options.redis.password';
   if (password === undefined) return { passwordSource: false };
   if (typeof password === 'function') return { passwordSource: true };
-  if (typeof password === 'string') return { passwordSource: false, passwords: [text(what, password, ofPassword)] };
+  if (typeof password === 'string') return { passwordSource: false, passwords: [text(what, password, PASSWORD_RULE)] };
   if (!Array.isArray(password)) throw wrongType(what, 'a string, a list of strings or a function', password);
   if (password.length === 0) throw wrongValue(what, 'a list with at least one string');
-  return { passwordSource: false, passwords: Array.from(password, (one, i) => text(`${what}[${i}]`, one, ofPassword)) };
+  return {
+    passwordSource: false,
+    passwords: Array.from(password, (one, i) => text(`${what}[${i}]`, one, PASSWORD_RULE)),
+  };
 }
 
 /**
@@ -122,14 +125,14 @@ function passwords(password) {
  *
  * @param {RedisOptions['tls']} tls
  */
-function tokensTls(tls = true) {
+function tlsForTokens(tls = true) {
   if (tls === false)
     throw wrongValue('options.redis.tls', 'on, or left out: elastiCacheIam makes tokens for TLS alone');
   return tls;
 }
 
 /** @param {RedisOptions['tls']} tls */
-function encryption(tls) {
+function tlsOptions(tls) {
   const what = 'options.redis.tls';
   if (tls === undefined || typeof tls === 'boolean') return { tls };
   if (tls === null || typeof tls !== 'object') throw wrongType(what, 'true, false, or { ca, servername }', tls);

@@ -67,11 +67,11 @@ function plainName(what, value) {
  * The options of a single check.
  *
  * @param {{ limit?: number } | undefined} options
- * @param {number} otherwise
+ * @param {number} defaultLimit
  */
-function checkLimit(options, otherwise) {
-  if (options === undefined) return otherwise;
-  const { limit = otherwise } = record('options', options, ['limit']);
+function checkLimit(options, defaultLimit) {
+  if (options === undefined) return defaultLimit;
+  const { limit = defaultLimit } = record('options', options, ['limit']);
   return integer('options.limit', limit, 1, constants.maxLimit);
 }
 

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-const { adviceFor, CODES } = require('../../lib/diagnostics/troubleshooting.js');
+const { troubleshootingFor, CODES } = require('../../lib/diagnostics/troubleshooting.js');
 
-const { REASONS } = require('../../lib/diagnostics/reasons.js');
+const { BY_REASON } = require('../../lib/diagnostics/reasons.js');
 
 const ROOT = join(__dirname, '../..');
 const HIDDEN = { host: 'the configured host', port: 'its port', address: 'the configured host and port' };
@@ -20,18 +20,18 @@ test('there is advice for every code, and for no other', () => {
 
 test('there is advice for every reason, and for no other', () => {
   const reasons = [...readFileSync(join(ROOT, 'src/store/error.rs'), 'utf8').matchAll(/=> "([a-z-]+)"/g)];
-  expect(Object.keys(REASONS).sort()).toEqual(reasons.map((match) => match[1]!).sort());
+  expect(Object.keys(BY_REASON).sort()).toEqual(reasons.map((match) => match[1]!).sort());
 });
 
 test('a reason goes before its code, and one that nobody knows changes nothing', () => {
-  expect(adviceFor('PROTOCOL', 'database')).toBe(REASONS.database);
-  expect(adviceFor('PROTOCOL', '')).toBe(adviceFor('PROTOCOL'));
-  expect(adviceFor('PROTOCOL', 'constructor')).toBe(adviceFor('PROTOCOL'));
+  expect(troubleshootingFor('PROTOCOL', 'database')).toBe(BY_REASON.database);
+  expect(troubleshootingFor('PROTOCOL', '')).toBe(troubleshootingFor('PROTOCOL'));
+  expect(troubleshootingFor('PROTOCOL', 'constructor')).toBe(troubleshootingFor('PROTOCOL'));
 });
 
-const advised = [...CODES, 'UNKNOWN', ...Object.keys(REASONS)];
+const advised = [...CODES, 'UNKNOWN', ...Object.keys(BY_REASON)];
 test.each<string>(advised)('%s: a meaning, causes and steps, each of them a sentence', (code) => {
-  const { meaning, causes, steps, retryable } = adviceFor(code, code);
+  const { meaning, causes, steps, retryable } = troubleshootingFor(code, code);
   expect(typeof retryable).toBe('boolean');
   expect(causes.length).toBeGreaterThan(0);
   expect(steps(HIDDEN).length).toBeGreaterThan(0);
@@ -42,14 +42,14 @@ test.each<string>(advised)('%s: a meaning, causes and steps, each of them a sent
 });
 
 test('a code that an object has by itself is no code', () => {
-  expect(adviceFor('constructor')).toBe(adviceFor('UNKNOWN'));
+  expect(troubleshootingFor('constructor')).toBe(troubleshootingFor('UNKNOWN'));
 });
 
 test('variables are those that are read', () => {
   const { constants } = require('../../lib/native.js');
   const texts: string[] = CODES.flatMap((code: string) => [
-    ...adviceFor(code).causes,
-    ...adviceFor(code).steps(HIDDEN),
+    ...troubleshootingFor(code).causes,
+    ...troubleshootingFor(code).steps(HIDDEN),
   ]);
   const named = texts.join('\n').match(/\b(ELASTICACHE_REDIS|REDIS|NODE_EXTRA)_[A-Z_]+\b/g)!;
   for (const name of named) expect(constants.variables).toContain(name);

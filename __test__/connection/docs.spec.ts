@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-const { adviceFor, CODES } = require('../../lib/diagnostics/troubleshooting.js');
+const { troubleshootingFor, CODES } = require('../../lib/diagnostics/troubleshooting.js');
 
 const read = (file: string) => readFileSync(join(__dirname, '../../docs', file), 'utf8');
 
@@ -31,5 +31,5 @@ test('docs/failure-modes.md has one for each code of the store', () => {
 
 test.each<string>(REPORTED)('%s: docs/deployment.md says whether it may mend itself as reports do', (code) => {
   const last = new RegExp(`^\\| \`${code}\` \\|.*\\| (yes|no) \\|$`, 'm').exec(read('deployment.md'))?.[1];
-  expect(last).toBe(adviceFor(code).retryable ? 'yes' : 'no');
+  expect(last).toBe(troubleshootingFor(code).retryable ? 'yes' : 'no');
 });

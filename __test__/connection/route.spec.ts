@@ -1,13 +1,13 @@
 import type { ConnectionRouteOptions } from '@huntaze/rate-limit';
 import { HOST, PORT, VERSION, coded, failed, testing, well, type Trial } from './trials';
 
-const { routeOver } = require('../../lib/diagnostics/route.js');
+const { createConnectionRoute } = require('../../lib/diagnostics/route.js');
 
 const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/;
 const TOKEN = 'Zaunkoenig7Fink.-_~+/=';
 
 async function get(outcome: Trial | Error, headers: Record<string, string> = {}, options?: ConnectionRouteOptions) {
-  const { GET } = routeOver(testing(outcome))(options);
+  const { GET } = createConnectionRoute(testing(outcome))(options);
   const response: Response = await GET(new Request('http://localhost/api/health/redis', { headers }));
   return { response, headers: response.headers, body: (await response.json()) as any };
 }
@@ -91,7 +91,7 @@ describe('details', () => {
 });
 
 test('OPTIONS names the methods, and opens nothing to other origins', () => {
-  const response: Response = routeOver(testing(well))().OPTIONS();
+  const response: Response = createConnectionRoute(testing(well))().OPTIONS();
   expect(response.status).toBe(204);
   expect(response.body).toBeNull();
   expect([...response.headers]).toEqual([['allow', 'GET, OPTIONS']]);
@@ -99,7 +99,7 @@ test('OPTIONS names the methods, and opens nothing to other origins', () => {
 
 test('the time-out is passed on', async () => {
   const asked: unknown[] = [];
-  const route = routeOver(async (options: object) => {
+  const route = createConnectionRoute(async (options: object) => {
     asked.push(options);
     return testing(well)(options);
   });
@@ -122,7 +122,7 @@ test.each<[string, unknown, string]>([
 ])('throws for %s, when the route is made', (_, options, code) => {
   let thrown: (Error & { code?: string }) | undefined;
   try {
-    routeOver(testing(well))(options);
+    createConnectionRoute(testing(well))(options);
   } catch (error) {
     thrown = error as Error;
   }
@@ -134,7 +134,7 @@ test.each<[string, unknown, string]>([
 test('a Response without static functions will do; where there is none, nothing is tried', async () => {
   const own = globalThis.Response;
   const test = jest.fn(testing(well));
-  const { GET, OPTIONS } = routeOver(test)();
+  const { GET, OPTIONS } = createConnectionRoute(test)();
   try {
     class Older extends own {}
     Object.defineProperty(Older, 'json', { value: undefined });
@@ -156,7 +156,7 @@ test('a Response without static functions will do; where there is none, nothing 
 test('the Response is that of the realm of the call', async () => {
   const own = globalThis.Response;
   class Mine extends own {}
-  const { GET, OPTIONS } = routeOver(testing(well))();
+  const { GET, OPTIONS } = createConnectionRoute(testing(well))();
   try {
     globalThis.Response = Mine;
     expect(OPTIONS()).toBeInstanceOf(Mine);

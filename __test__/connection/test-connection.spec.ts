@@ -2,7 +2,7 @@ import type { ConnectionFailure, ConnectionSuccess, TestConnectionOptions } from
 import { HOST, PORT, VERSION, coded, failed, testing, well, type Trial } from './trials';
 
 const { CODES } = require('../../lib/diagnostics/troubleshooting.js');
-const { testerOver } = require('../../lib/diagnostics/test-connection.js');
+const { createTester } = require('../../lib/diagnostics/test-connection.js');
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 const ISO = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
@@ -71,7 +71,7 @@ test('an unusable environment is a failure of the configuration, of which nothin
 });
 
 test('what throws instead of rejecting is reported all the same', async () => {
-  const thrown = testerOver(() => {
+  const thrown = createTester(() => {
     throw coded('ERR_RATE_LIMIT_CONFIG', 'no Redis');
   });
   expect(await thrown()).toMatchObject({ success: false, errorType: 'configuration', error: 'no Redis' });
@@ -98,7 +98,7 @@ describe('an error that nobody foresaw', () => {
 
 test('the time-out is passed on; 2000 when left out', async () => {
   const asked: number[] = [];
-  const test = testerOver(async (timeoutMs: number) => {
+  const test = createTester(async (timeoutMs: number) => {
     asked.push(timeoutMs);
     return well;
   });

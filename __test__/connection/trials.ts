@@ -14,7 +14,7 @@ export interface Trial {
   readonly error?: { readonly code: string; readonly message: string } | undefined;
 }
 
-const { testerOver } = require('../../lib/diagnostics/test-connection.js');
+const { createTester } = require('../../lib/diagnostics/test-connection.js');
 
 export const HOST = 'zaunkoenig.finken.euw1.cache.amazonaws.com';
 export const PORT = 47_113;
@@ -34,7 +34,7 @@ export const well: Trial = {
 
 /** `testConnection`, with this for an outcome of every try: a trial, or an error to reject with. */
 export function testing(outcome: Trial | Error): (options?: TestConnectionOptions) => Promise<ConnectionReport> {
-  return testerOver(async () => {
+  return createTester(async () => {
     if (outcome instanceof Error) throw outcome;
     return outcome;
   });

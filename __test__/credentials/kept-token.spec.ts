@@ -1,4 +1,4 @@
-const { KeptToken } = require('../../lib/credentials/token-cache.js');
+const { TokenCache } = require('../../lib/credentials/token-cache.js');
 
 // How long a token is shared, by clocks that the test sets.
 
@@ -8,7 +8,7 @@ let wall: number;
 let steady: number;
 let signed: { now: number; refused: boolean }[];
 let next: () => Promise<{ token: string; expiration?: number }>;
-let kept: { token(): Promise<string>; forget(): void };
+let kept: { token(): Promise<string>; invalidate(): void };
 
 beforeEach(() => {
   [wall, steady, signed] = [1_800_000_000_000, 5, []];
@@ -17,7 +17,7 @@ beforeEach(() => {
     signed.push({ now, refused });
     return next();
   };
-  kept = new KeptToken(sign, { wall: () => wall, steady: () => steady });
+  kept = new TokenCache(sign, { wall: () => wall, steady: () => steady });
 });
 
 function pass(ms: number): void {
@@ -70,9 +70,9 @@ test('where it cannot be renewed it is used to a minute before its end, and then
 
 test('one that the server refused is signed anew, once for all who were refused', async () => {
   await kept.token();
-  kept.forget();
+  kept.invalidate();
   const first = kept.token();
-  kept.forget();
+  kept.invalidate();
   expect(await Promise.all([first, kept.token()])).toEqual(['token 2', 'token 2']);
   pass(10 * MINUTE);
   await kept.token();

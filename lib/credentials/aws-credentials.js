@@ -8,7 +8,7 @@ const { configError, wrongReturn, wrongType, timedOut } = require('../errors.js'
 const EXPECTED = 'AWS credentials: { accessKeyId, secretAccessKey, sessionToken?, expiration? }';
 
 /** How long credentials are waited for: the metadata services of AWS answer within milliseconds, or not at all. */
-const PATIENCE_MS = 5000;
+const TIMEOUT_MS = 5000;
 
 /** Where the server goes on refusing, the services behind the chain are asked no more often than that. */
 const REFRESH_MS = 60_000;
@@ -17,23 +17,23 @@ const REFRESH_MS = 60_000;
  * A function that gives the credentials that are valid now: those given, what the function given gives, or what the standard
  * chain of AWS finds. Its argument says that a token by the last ones was refused.
  *
- * @param {ElastiCacheIamOptions['credentials']} given
+ * @param {ElastiCacheIamOptions['credentials']} provided
  * @returns {(refused: boolean) => Promise<AwsCredentials>}
  */
-function credentialSource(given) {
+function credentialSource(provided) {
   const what = 'options.credentials';
-  if (given === undefined) return chain();
-  if (typeof given === 'function') {
+  if (provided === undefined) return chain();
+  if (typeof provided === 'function') {
     return async () => {
-      const found = await within(PATIENCE_MS, attempt(given, what));
-      const credentials = picked(found);
+      const found = await withTimeout(TIMEOUT_MS, withoutMessage(provided, what));
+      const credentials = validCredentials(found);
       if (credentials === undefined) throw wrongReturn(what, `a promise of ${EXPECTED}`, found);
       return credentials;
     };
   }
-  const credentials = picked(given);
+  const credentials = validCredentials(provided);
   if (credentials === undefined)
-    throw wrongType(what, `${EXPECTED}, or a function that returns a promise of them`, given);
+    throw wrongType(what, `${EXPECTED}, or a function that returns a promise of them`, provided);
   return async () => credentials;
 }
 
@@ -48,14 +48,14 @@ function chain() {
   let refreshed = -Infinity;
   return async (refused) => {
     provider ??= library().defaultProvider();
-    const asked = provider;
+    const current = provider;
     // It keeps what it found, and may have found it in a file that has been written anew.
     const forceRefresh = refused && performance.now() - refreshed >= REFRESH_MS;
     if (forceRefresh) refreshed = performance.now();
     try {
-      return await within(
-        PATIENCE_MS,
-        attempt(() => asked({ forceRefresh }), 'the credential provider chain of AWS'),
+      return await withTimeout(
+        TIMEOUT_MS,
+        withoutMessage(() => current({ forceRefresh }), 'the credential provider chain of AWS'),
       );
     } catch (error) {
       // It shares what is under way: one that hangs would hang for everybody after.
@@ -83,30 +83,30 @@ function library() {
  * @param {AwsCredentials} value
  * @returns {AwsCredentials | undefined}
  */
-function picked(value) {
+function validCredentials(value) {
   if (value === null || typeof value !== 'object') return undefined;
   const { accessKeyId, secretAccessKey, sessionToken, expiration } = value;
   const [id, secret, token] = [accessKeyId, secretAccessKey, sessionToken ?? ''];
-  const fits = [id, secret, token].every((one) => typeof one === 'string') && id !== '' && secret !== '';
-  if (!fits || !(expiration === undefined || (isDate(expiration) && !Number.isNaN(expiration.getTime()))))
+  const areStrings = [id, secret, token].every((one) => typeof one === 'string') && id !== '' && secret !== '';
+  if (!areStrings || !(expiration === undefined || (isDate(expiration) && !Number.isNaN(expiration.getTime()))))
     return undefined;
   return { accessKeyId, secretAccessKey, sessionToken: sessionToken || undefined, expiration };
 }
 
 /**
- * What `ask` gives, or an error that names nothing but the class of its own: a message may quote a secret.
+ * What `fetchCredentials` gives, or an error that names nothing but the class of its own: a message may quote a secret.
  *
  * @template T
- * @param {() => Promise<T>} ask
- * @param {string} who
+ * @param {() => Promise<T>} fetchCredentials
+ * @param {string} provider
  */
-async function attempt(ask, who) {
+async function withoutMessage(fetchCredentials, provider) {
   try {
-    return await ask();
+    return await fetchCredentials();
   } catch (error) {
     const { name } = /** @type {Partial<Error>} */ (error ?? {});
     const named = typeof name === 'string' && /^[A-Za-z]{1,64}$/.test(name) ? ` (${name})` : '';
-    throw configError(`elastiCacheIam: ${who} gave no credentials${named}`);
+    throw configError(`elastiCacheIam: ${provider} gave no credentials${named}`);
   }
 }
 
@@ -116,16 +116,16 @@ async function attempt(ask, who) {
  * @param {Promise<T>} promise
  * @returns {Promise<T>}
  */
-function within(ms, promise) {
+function withTimeout(ms, promise) {
   /** @type {NodeJS.Timeout} */
   let timer;
   /** @type {Promise<never>} */
-  const late = new Promise((_, reject) => {
+  const timeout = new Promise((_, reject) => {
     timer = setTimeout(() => reject(timedOut(`elastiCacheIam: no credentials came within ${ms} ms`)), ms);
     // Whoever waits for a check keeps the process alive, and nobody else. In the jsdom of a test runner it is a number.
     timer.unref?.();
   });
-  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+  return Promise.race([promise, timeout]).finally(() => clearTimeout(timer));
 }
 
 module.exports = { credentialSource };

@@ -4,9 +4,9 @@
 
 const { boolean, record, text, userName } = require('../validate.js');
 const { configError } = require('../errors.js');
-const { passwordSource } = require('./password.js');
+const { registerPasswordSource } = require('./password.js');
 const { credentialSource } = require('./aws-credentials.js');
-const { KeptToken } = require('./token-cache.js');
+const { TokenCache } = require('./token-cache.js');
 const { presigned } = require('./presign.js');
 
 const KEYS = ['cache', 'username', 'region', 'serverless', 'credentials'];
@@ -24,17 +24,17 @@ function elastiCacheIam(options) {
   const username = userName('options.username', options.username);
   if (region !== undefined) regionName('options.region', region);
   boolean('options.serverless', serverless);
-  const find = credentialSource(credentials);
-  const kept = new KeptToken(async (now, refused) => {
+  const findCredentials = credentialSource(credentials);
+  const tokens = new TokenCache(async (now, refused) => {
     const where = region ?? regionOfEnvironment();
-    const found = await find(refused);
+    const found = await findCredentials(refused);
     const token = await presigned({ cache, username, region: where, serverless, credentials: found }, now);
     return { token, expiration: found.expiration?.getTime() };
   });
-  return passwordSource(
-    () => kept.token(),
+  return registerPasswordSource(
+    () => tokens.token(),
     username,
-    () => kept.forget(),
+    () => tokens.invalidate(),
   );
 }
 

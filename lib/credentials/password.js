@@ -5,16 +5,16 @@
 /** @import { RedisOptions } from '../../index.d.ts' */
 
 const { MAX_CREDENTIAL_LENGTH } = require('../validate.js');
-const { words } = require('../errors.js');
+const { disclosableMessage } = require('../errors.js');
 
 /** @typedef {() => string | Promise<string>} PasswordFunction */
 
 /**
  * What is known of the functions that this package has made.
  *
- * @type {WeakMap<object, { username: string, forget: () => void }>}
+ * @type {WeakMap<object, { username: string, invalidate: () => void }>}
  */
-const ours = new WeakMap();
+const ownSources = new WeakMap();
 
 /**
  * Notes of `source` that its passwords are those of `username`, and how it is told that the server has refused what it
@@ -23,10 +23,10 @@ const ours = new WeakMap();
  * @template {PasswordFunction} F
  * @param {F} source
  * @param {string} username
- * @param {() => void} forget
+ * @param {() => void} invalidate
  */
-function passwordSource(source, username, forget) {
-  ours.set(source, { username, forget });
+function registerPasswordSource(source, username, invalidate) {
+  ownSources.set(source, { username, invalidate });
   return source;
 }
 
@@ -35,8 +35,8 @@ function passwordSource(source, username, forget) {
  *
  * @param {RedisOptions['password']} source
  */
-function userOf(source) {
-  return typeof source === 'function' ? ours.get(source)?.username : undefined;
+function usernameOf(source) {
+  return typeof source === 'function' ? ownSources.get(source)?.username : undefined;
 }
 
 /**
@@ -48,9 +48,9 @@ function userOf(source) {
  * @param {import('../context.js').InContext} inContext
  * @returns {Promise<{ password: string, reason?: undefined } | { password?: undefined, reason: string }>}
  */
-async function passwordOf(source, refused, inContext = (call) => call()) {
+async function requestPassword(source, refused, inContext = (call) => call()) {
   try {
-    if (refused && source !== undefined) ours.get(source)?.forget();
+    if (refused && source !== undefined) ownSources.get(source)?.invalidate();
     const given = await inContext(() => source?.());
     if (typeof given === 'string' && given !== '') {
       if (given.length > MAX_CREDENTIAL_LENGTH)
@@ -60,8 +60,8 @@ async function passwordOf(source, refused, inContext = (call) => call()) {
     }
     return { reason: given === '' ? 'it returned an empty string' : 'it returned no string' };
   } catch (error) {
-    return { reason: words(/** @type {Error} */ (error)) ?? 'it failed' };
+    return { reason: disclosableMessage(/** @type {Error} */ (error)) ?? 'it failed' };
   }
 }
 
-module.exports = { passwordSource, userOf, passwordOf };
+module.exports = { registerPasswordSource, usernameOf, requestPassword };

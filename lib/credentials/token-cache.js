@@ -7,10 +7,10 @@ const TOKEN_LIFE_S = 900;
  * A token is renewed at two thirds of its life. The third that is left is for clocks that differ: one that is five minutes
  * behind the server's still signs what the server takes, as does one that is five minutes ahead, by AWS's own tolerance.
  */
-const KEPT_MS = 600_000;
+const RENEW_AFTER_MS = 600_000;
 
 /** Where it cannot be renewed, it is used for so long: a minute is left for its way. */
-const LAST_USE_MS = 840_000;
+const MAX_USE_MS = 840_000;
 
 /** Credentials that expire by themselves take their tokens along; a minute is left for the way. */
 const MARGIN_MS = 60_000;
@@ -25,18 +25,18 @@ const CLOCKS = { wall: () => Date.now(), steady: () => performance.now() };
  * @typedef {(now: number, refused: boolean) => Promise<{ token: string, expiration?: number | undefined }>} Sign
  */
 
-/** @typedef {{ token: string, wall: number, steady: number, until: number }} Kept */
+/** @typedef {{ token: string, wall: number, steady: number, until: number }} CachedToken */
 
 /** A token that those who ask share, and that is signed anew in good time, by whoever asks then: no timer is kept. */
-class KeptToken {
+class TokenCache {
   /** @type {Sign} */
   #sign;
   /** @type {typeof CLOCKS} */
   #clocks;
-  /** @type {Kept | undefined} */
-  #kept;
+  /** @type {CachedToken | undefined} */
+  #cached;
   /** @type {Promise<string> | undefined} */
-  #pending;
+  #renewal;
   #refused = false;
 
   /**
@@ -49,14 +49,14 @@ class KeptToken {
   }
 
   token() {
-    if (this.#isGood(KEPT_MS)) return Promise.resolve(/** @type {Kept} */ (this.#kept).token);
-    this.#pending ??= this.#renew().finally(() => (this.#pending = undefined));
-    return this.#pending;
+    if (this.#isYoungerThan(RENEW_AFTER_MS)) return Promise.resolve(/** @type {CachedToken} */ (this.#cached).token);
+    this.#renewal ??= this.#renew().finally(() => (this.#renewal = undefined));
+    return this.#renewal;
   }
 
   /** The server has refused it. One that is being signed is newer, and shared as before. */
-  forget() {
-    this.#kept = undefined;
+  invalidate() {
+    this.#cached = undefined;
     this.#refused = true;
   }
 
@@ -65,11 +65,11 @@ class KeptToken {
     try {
       const { token, expiration = Infinity } = await this.#sign(wall, this.#refused);
       this.#refused = false;
-      this.#kept = { token, wall, steady, until: expiration - MARGIN_MS };
+      this.#cached = { token, wall, steady, until: expiration - MARGIN_MS };
     } catch (error) {
-      if (!this.#isGood(LAST_USE_MS)) throw error;
+      if (!this.#isYoungerThan(MAX_USE_MS)) throw error;
     }
-    return /** @type {Kept} */ (this.#kept).token;
+    return /** @type {CachedToken} */ (this.#cached).token;
   }
 
   /**
@@ -77,12 +77,12 @@ class KeptToken {
    *
    * @param {number} ms
    */
-  #isGood(ms) {
-    if (this.#kept === undefined) return false;
-    const { wall, steady, until } = this.#kept;
+  #isYoungerThan(ms) {
+    if (this.#cached === undefined) return false;
+    const { wall, steady, until } = this.#cached;
     const [now, age] = [this.#clocks.wall(), this.#clocks.steady() - steady];
     return now >= wall && now - wall < ms && now < until && age < ms;
   }
 }
 
-module.exports = { KeptToken, TOKEN_LIFE_S };
+module.exports = { TokenCache, TOKEN_LIFE_S };

@@ -1,12 +1,12 @@
 'use strict';
 
-/** @import { Advice } from './troubleshooting.js' */
+/** @import { Troubleshooting } from './troubleshooting.js' */
 
-// Advice for failures that share their code with another that needs other steps: src/store/error.rs has the reasons, and a
+// Troubleshooting for failures that share their code with another that needs other steps: src/store/error.rs has the reasons, and a
 // test sees to it that each is here. As in troubleshooting.js, a stranger may read it.
 
-/** @type {Record<string, Advice>} */
-const REASONS = {
+/** @type {Record<string, Troubleshooting>} */
+const BY_REASON = {
   database: {
     meaning: 'Redis has no database of the configured number.',
     causes: [
@@ -34,4 +34,4 @@ const REASONS = {
   },
 };
 
-module.exports = { REASONS };
+module.exports = { BY_REASON };

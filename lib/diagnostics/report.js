@@ -1,94 +1,94 @@
 'use strict';
 
 /** @import { ConnectionFailure, ConnectionReport, ConnectionSuccess } from '../../index.d.ts' */
-/** @import { Place } from './troubleshooting.js' */
+/** @import { EndpointText } from './troubleshooting.js' */
 /** @import { ConnectionTestResult } from '../lazy-limiter.js' */
 
-const { adviceFor } = require('./troubleshooting.js');
+const { troubleshootingFor } = require('./troubleshooting.js');
 
 const CONFIG = 'ERR_RATE_LIMIT_CONFIG';
 
-/** @typedef {{ details: boolean, correlationId: string, totalMs: number }} Asked */
+/** @typedef {{ details: boolean, correlationId: string, totalMs: number }} ReportRequest */
 
 /**
- * The report of a trial: what Redis did, in the words of types/connection.d.ts.
+ * The report of a result: what Redis did, in the words of types/connection.d.ts.
  *
- * @param {ConnectionTestResult} trial
- * @param {Asked} asked
+ * @param {ConnectionTestResult} result
+ * @param {ReportRequest} request
  * @returns {ConnectionReport}
  */
-function reportTrial(trial, asked) {
-  return trial.error ? failure(trial.error, trial, asked) : success(trial, asked);
+function reportResult(result, request) {
+  return result.error ? failure(result.error, result, request) : success(result, request);
 }
 
 /**
- * The report where it never came to a trial.
+ * The report where it never came to a result.
  *
  * @param {{ code: string, message: string }} error
- * @param {Asked} asked
+ * @param {ReportRequest} request
  */
-function reportError(error, asked) {
-  return failure(error, {}, asked);
+function reportError(error, request) {
+  return failure(error, {}, request);
 }
 
 /**
- * @param {Extract<ConnectionTestResult, { key: string }>} trial
- * @param {Asked} asked
+ * @param {Extract<ConnectionTestResult, { key: string }>} result
+ * @param {ReportRequest} request
  * @returns {ConnectionSuccess}
  */
-function success(trial, asked) {
+function success(result, request) {
   const timestamp = new Date().toISOString();
   return {
     success: true,
     message: 'Redis answers, and keeps what it is given',
     ping: 'PONG',
     pong: 'PONG',
-    testValue: trial.value,
+    testValue: result.value,
     timestamp,
-    connection: place(trial, asked),
+    connection: connectionDetails(result, request),
     tests: {
-      ping: { result: 'PONG', duration: duration(trial.pingMs) },
-      set: { key: trial.key, duration: duration(trial.setMs) },
-      get: { value: trial.value, duration: duration(trial.getMs) },
-      delete: { duration: duration(trial.deleteMs) },
+      ping: { result: 'PONG', duration: duration(result.pingMs) },
+      set: { key: result.key, duration: duration(result.setMs) },
+      get: { value: result.value, duration: duration(result.getMs) },
+      delete: { duration: duration(result.deleteMs) },
     },
-    performance: { totalDuration: duration(asked.totalMs) },
-    meta: { timestamp, correlationId: asked.correlationId },
+    performance: { totalDuration: duration(request.totalMs) },
+    meta: { timestamp, correlationId: request.correlationId },
   };
 }
 
 /**
  * @param {{ code: string, message: string, reason?: string }} error
- * @param {Tried} trial
- * @param {Asked} asked
+ * @param {Endpoint} result
+ * @param {ReportRequest} request
  * @returns {ConnectionFailure}
  */
-function failure({ code, message, reason }, trial, asked) {
+function failure({ code, message, reason }, result, request) {
   const timestamp = new Date().toISOString();
-  const { meaning, causes, steps, retryable } = adviceFor(code, reason);
+  const { meaning, causes, steps, retryable } = troubleshootingFor(code, reason);
   const configuration = code === CONFIG;
   return {
     success: false,
     // The message of an error may name the host: a stranger gets fixed words in its place.
-    error: asked.details ? message : meaning,
+    error: request.details ? message : meaning,
     errorType: configuration ? 'configuration' : 'connection',
     code,
     message: configuration ? 'Nothing was tried: the configuration cannot work' : 'Redis did not do as it was asked',
     timestamp,
-    connection: place(trial, asked),
-    troubleshooting: { possibleCauses: [...causes], nextSteps: steps(spoken(trial, asked)) },
-    performance: { totalDuration: duration(asked.totalMs) },
-    meta: { timestamp, correlationId: asked.correlationId, retryable },
+    connection: connectionDetails(result, request),
+    troubleshooting: { possibleCauses: [...causes], nextSteps: steps(endpointText(result, request)) },
+    performance: { totalDuration: duration(request.totalMs) },
+    meta: { timestamp, correlationId: request.correlationId, retryable },
   };
 }
 
-/** @typedef {{ host?: string, port?: number, version?: string | undefined }} Tried */
+/** @typedef {{ host?: string, port?: number, version?: string | undefined }} Endpoint */
 
 /**
- * @param {Tried} trial
- * @param {Asked} asked
+ * @param {Endpoint} result
+ * @param {ReportRequest} request
  */
-function place({ host, port, version }, { details }) {
+function connectionDetails({ host, port, version }, { details }) {
   if (!details) return { host: 'hidden', port: 'hidden', redisVersion: 'hidden' };
   return { host: host ?? 'unknown', port: `${port ?? 'unknown'}`, redisVersion: version ?? 'unknown' };
 }
@@ -96,11 +96,11 @@ function place({ host, port, version }, { details }) {
 /**
  * The place as the advice may speak of it.
  *
- * @param {Tried} trial
- * @param {Asked} asked
- * @returns {Place}
+ * @param {Endpoint} result
+ * @param {ReportRequest} request
+ * @returns {EndpointText}
  */
-function spoken({ host, port }, { details }) {
+function endpointText({ host, port }, { details }) {
   if (!details || host === undefined) {
     return { host: 'the configured host', port: 'its port', address: 'the configured host and port' };
   }
@@ -116,4 +116,4 @@ function duration(ms) {
   return `${Math.ceil(ms)}ms`;
 }
 
-module.exports = { reportTrial, reportError };
+module.exports = { reportResult, reportError };

@@ -5,7 +5,7 @@
 const { createHash, randomUUID, timingSafeEqual } = require('node:crypto');
 const { record, text } = require('../validate.js');
 const { jsonResponse, responseClass } = require('../http/response.js');
-const { isCorrelationId, sharedTest, testConnection, testTimeout } = require('./test-connection.js');
+const { isCorrelationId, createPublicTest, testConnection, testTimeout } = require('./test-connection.js');
 
 const METHODS = 'GET, OPTIONS';
 
@@ -16,15 +16,15 @@ const RETRY_AFTER_SECONDS = '60';
  * `connectionRoute` over a function that tests the connection, and one that makes such for those without the token.
  *
  * @param {typeof Public.testConnection} test
- * @param {() => typeof Public.testConnection} sharedTest
+ * @param {() => typeof Public.testConnection} createPublicTest
  * @returns {typeof Public.connectionRoute}
  */
-function routeOver(test, sharedTest = () => test) {
+function createConnectionRoute(test, createPublicTest = () => test) {
   return function connectionRoute(options = {}) {
     record('options', options, ['operatorToken', 'timeoutMs']);
     const isOperator = operatorCheck(options.operatorToken);
     const timeoutMs = testTimeout(options.timeoutMs);
-    const testForStrangers = sharedTest();
+    const publicTest = createPublicTest();
     return {
       async GET(request) {
         // Before Redis is tried: there would be nothing to say it with.
@@ -32,8 +32,8 @@ function routeOver(test, sharedTest = () => test) {
         const given = request.headers.get('x-correlation-id');
         const correlationId = given !== null && isCorrelationId(given) ? given : randomUUID();
         const details = isOperator(request.headers.get('authorization'));
-        const testFor = details ? test : testForStrangers;
-        return response(await testFor({ details, correlationId, timeoutMs }));
+        const chosenTest = details ? test : publicTest;
+        return response(await chosenTest({ details, correlationId, timeoutMs }));
       },
       OPTIONS() {
         return new (responseClass())(null, { status: 204, headers: { Allow: METHODS } });
@@ -88,4 +88,4 @@ function digest(token) {
   return createHash('sha256').update(token).digest();
 }
 
-module.exports = { connectionRoute: routeOver(testConnection, sharedTest), routeOver };
+module.exports = { connectionRoute: createConnectionRoute(testConnection, createPublicTest), createConnectionRoute };

@@ -9,31 +9,31 @@ const { boolean, integer, record } = require('../validate.js');
 const creators = require('../creators.js');
 const { wrongType, wrongValue } = require('../errors.js');
 const { CODES } = require('./troubleshooting.js');
-const { reportError, reportTrial } = require('./report.js');
+const { reportError, reportResult } = require('./report.js');
 
-/** @typedef {(timeoutMs: number) => Promise<ConnectionTestResult>} TryConnection */
+/** @typedef {(timeoutMs: number) => Promise<ConnectionTestResult>} RunTest */
 
 /**
- * `testConnection` over a function that makes the trial.
+ * `testConnection` over a function that makes the result.
  *
- * @param {TryConnection} tryConnection
+ * @param {RunTest} runTest
  * @returns {typeof Public.testConnection}
  */
-function testerOver(tryConnection) {
+function createTester(runTest) {
   return async function testConnection(options = {}) {
     record('options', options, ['details', 'correlationId', 'timeoutMs']);
     const { details = true, correlationId = randomUUID() } = options;
     boolean('options.details', details);
-    correlation('options.correlationId', correlationId);
+    checkCorrelationId('options.correlationId', correlationId);
     const timeoutMs = testTimeout(options.timeoutMs);
     const begun = performance.now();
-    const asked = () => ({ details, correlationId, totalMs: performance.now() - begun });
+    const request = () => ({ details, correlationId, totalMs: performance.now() - begun });
     try {
-      const trial = await tryConnection(timeoutMs);
-      return reportTrial(trial, asked());
+      const result = await runTest(timeoutMs);
+      return reportResult(result, request());
     } catch (error) {
       const { code = '', message } = /** @type {NodeJS.ErrnoException} */ (error ?? {});
-      return reportError(CODES.includes(code) ? { code, message } : unforeseen(error), asked());
+      return reportError(CODES.includes(code) ? { code, message } : unexpected(error), request());
     }
   };
 }
@@ -43,7 +43,7 @@ function testerOver(tryConnection) {
  *
  * @param {unknown} error
  */
-function unforeseen(error) {
+function unexpected(error) {
   warn('The test of the connection failed', error);
   return { code: 'UNKNOWN', message: 'The test itself failed; the log has the error' };
 }
@@ -53,7 +53,7 @@ function testTimeout(timeoutMs = 2000) {
 }
 
 /** @type {(what: string, id: string) => void} */
-function correlation(what, id) {
+function checkCorrelationId(what, id) {
   if (typeof id !== 'string') throw wrongType(what, 'a string', id);
   if (!isCorrelationId(id)) throw wrongValue(what, '1 to 128 printable ASCII characters');
 }
@@ -67,36 +67,36 @@ function isCorrelationId(id) {
   return id.length <= 128 && /^[\x20-\x7e]+$/.test(id);
 }
 
-/** How long strangers are told of the same trial. */
+/** How long strangers are told of the same result. */
 const SHARED_MS = 1000;
 
 /**
- * `tryConnection`, but for all who ask while it is under way, and within a second of its beginning, only once: whoever may
+ * `runTest`, but for all who ask while it is under way, and within a second of its beginning, only once: whoever may
  * ask without a token must not make Redis work, nor wait, however often.
  *
- * @param {TryConnection} tryConnection
- * @returns {TryConnection}
+ * @param {RunTest} runTest
+ * @returns {RunTest}
  */
-function sharing(tryConnection) {
+function singleFlight(runTest) {
   /** @type {Promise<ConnectionTestResult>} */
-  let trial;
+  let result;
   let until = 0;
-  let underWay = false;
+  let inFlight = false;
   return (timeoutMs) => {
-    if (!underWay && performance.now() >= until) {
-      underWay = true;
+    if (!inFlight && performance.now() >= until) {
+      inFlight = true;
       until = performance.now() + SHARED_MS;
-      trial = tryConnection(timeoutMs).finally(() => (underWay = false));
+      result = runTest(timeoutMs).finally(() => (inFlight = false));
     }
-    return trial;
+    return result;
   };
 }
 
 // Looked up at each call: the creators' limiter may have been configured anew.
-/** @type {TryConnection} */
+/** @type {RunTest} */
 const testCreatorConnection = (timeoutMs) => creators.testCreatorConnection(timeoutMs);
-const testConnection = testerOver(testCreatorConnection);
+const testConnection = createTester(testCreatorConnection);
 /** One that many may call. */
-const sharedTest = () => testerOver(sharing(testCreatorConnection));
+const createPublicTest = () => createTester(singleFlight(testCreatorConnection));
 
-module.exports = { testConnection, sharedTest, testerOver, testTimeout, isCorrelationId };
+module.exports = { testConnection, createPublicTest, createTester, testTimeout, isCorrelationId };

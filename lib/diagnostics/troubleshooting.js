@@ -5,22 +5,22 @@
 //
 // A stranger may read all of this: no text names a place but by `at`, who says no more than the asker may know.
 
-const { REASONS } = require('./reasons.js');
+const { BY_REASON } = require('./reasons.js');
 
 const VPC = 'Check that the application runs in the VPC of the cache, or that its network has a route there.';
 
 /**
- * @typedef {object} Advice
+ * @typedef {object} Troubleshooting
  * @property {string} meaning
  * @property {string[]} causes
- * @property {(at: Place) => string[]} steps
+ * @property {(at: EndpointText) => string[]} steps
  * @property {boolean} retryable
  *
- * @typedef {{ host: string, port: string, address: string }} Place
+ * @typedef {{ host: string, port: string, address: string }} EndpointText
  */
 
-/** @type {Record<string, Advice>} */
-const ADVICE = {
+/** @type {Record<string, Troubleshooting>} */
+const BY_CODE = {
   ERR_RATE_LIMIT_CONFIG: {
     meaning: 'The configuration cannot work, or names no Redis.',
     causes: [
@@ -253,7 +253,7 @@ const ADVICE = {
 /**
  * For a failure that has no code of ours: one that nobody foresaw.
  *
- * @type {Advice}
+ * @type {Troubleshooting}
  */
 const UNKNOWN = {
   meaning: 'The test itself failed.',
@@ -266,12 +266,12 @@ const UNKNOWN = {
  * @param {string} code
  * @param {string} [reason] what the code does not tell apart
  */
-function adviceFor(code, reason = '') {
-  if (Object.hasOwn(REASONS, reason)) return REASONS[reason];
-  return Object.hasOwn(ADVICE, code) ? ADVICE[code] : UNKNOWN;
+function troubleshootingFor(code, reason = '') {
+  if (Object.hasOwn(BY_REASON, reason)) return BY_REASON[reason];
+  return Object.hasOwn(BY_CODE, code) ? BY_CODE[code] : UNKNOWN;
 }
 
 /** Every code there is advice for. */
-const CODES = Object.keys(ADVICE);
+const CODES = Object.keys(BY_CODE);
 
-module.exports = { adviceFor, CODES };
+module.exports = { troubleshootingFor, CODES };

@@ -16,7 +16,7 @@ const MAX_INTEGER = 999_999_999_999_999;
  * @param {RateLimitPolicy} policy
  */
 function rateLimitHeaders(result, policy = {}) {
-  const { limit, remaining, allowed, waitMs, resetMs, resetAfterMs } = standing(result);
+  const { limit, remaining, allowed, waitMs, resetMs, resetAfterMs } = quotaState(result);
   record('policy', policy, ['name', 'windowMs']);
   const name = policy.name === undefined ? 'default' : plainName('policy.name', policy.name);
   const window =
@@ -45,7 +45,7 @@ function rateLimitHeaders(result, policy = {}) {
 /**
  * What headers are made of. `resetMs` is undefined for a denial alone.
  *
- * @typedef {object} Standing
+ * @typedef {object} QuotaState
  * @property {number} limit
  * @property {number} remaining
  * @property {boolean} allowed
@@ -58,29 +58,29 @@ function rateLimitHeaders(result, policy = {}) {
  * What a decision and an error say alike, checked.
  *
  * @param {Decision | RateLimitError} result
- * @returns {Standing}
+ * @returns {QuotaState}
  */
-function standing(result) {
+function quotaState(result) {
   if (isDenial(result)) {
     const { retryAfter, limit, remaining, decision } = result;
-    if (decision !== undefined) return { ...standingOf(decision, 'result.decision'), allowed: false };
+    if (decision !== undefined) return { ...decisionState(decision, 'result.decision'), allowed: false };
     return {
       ...counts('result', limit, remaining),
       allowed: false,
       waitMs: wait(inRange('result.retryAfter', retryAfter, 0, MAX_INTEGER) * 1000),
     };
   }
-  return standingOf(result, 'result', 'a Decision or a RateLimitError');
+  return decisionState(result, 'result', 'a Decision or a RateLimitError');
 }
 
 /**
- * As {@link standing}, of what can be a decision alone.
+ * As {@link quotaState}, of what can be a decision alone.
  *
- * @returns {Standing & { resetMs: number }}
+ * @returns {QuotaState & { resetMs: number }}
  * @param {Decision} decision
  * @param {string} what
  */
-function standingOf(decision, what, expected = 'a Decision') {
+function decisionState(decision, what, expected = 'a Decision') {
   if (typeof decision?.allowed !== 'boolean') throw wrongType(what, expected, decision);
   const { allowed, limit, remaining, reset, resetAfterMs, retryAfterMs } = decision;
   return {
@@ -130,4 +130,4 @@ function seconds(ms) {
   return Math.ceil(ms / 1000);
 }
 
-module.exports = { rateLimitHeaders, standingOf };
+module.exports = { rateLimitHeaders, decisionState };

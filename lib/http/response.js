@@ -8,14 +8,14 @@ const { coded } = require('../errors.js');
  *
  * @type {WeakMap<object, Response>}
  */
-const originals = new WeakMap();
+const originalResponses = new WeakMap();
 
 /**
  * What was set here of headers that are no copy.
  *
  * @type {WeakMap<Headers, Map<string, string>>}
  */
-const told = new WeakMap();
+const headersSet = new WeakMap();
 
 /**
  * The host's class. Looked up at each call: a test runner or a framework may bring its own later.
@@ -69,7 +69,7 @@ function isResponse(value) {
 function withHeaders(response, headers) {
   // One that a library or a polyfill has made may keep its body where a copy does not find it: only what refuses is copied.
   const hidesBody = !(response instanceof globalThis.Response) || response.body === undefined;
-  if (hidesBody && setThere(/** @type {Response} */ (response).headers, headers)) return response;
+  if (hidesBody && setInPlace(/** @type {Response} */ (response).headers, headers)) return response;
   // Response.error() and the like: there is no second one, and its headers refuse.
   if (response.status < 200) return response;
   // A copy even where the headers could be set: a handler may return one object twice, and what is said of one creator
@@ -79,20 +79,20 @@ function withHeaders(response, headers) {
     statusText: response.statusText,
     headers: response.headers,
   });
-  if (response.body) originals.set(response.body, response);
-  addTo(copy.headers, headers);
+  if (response.body) originalResponses.set(response.body, response);
+  addMissing(copy.headers, headers);
   return copy;
 }
 
 /** @type {(target: Headers, headers: Record<string, string>) => boolean} */
-function setThere(target, headers) {
+function setInPlace(target, headers) {
   try {
     // A handler may return this one twice, too: what was said of one creator is taken back, where it still stands.
-    const earlier = told.get(target) ?? new Map();
+    const earlier = headersSet.get(target) ?? new Map();
     for (const [name, value] of earlier) {
       if (target.get(name) === value) target.delete(name);
     }
-    told.set(target, addTo(target, headers));
+    headersSet.set(target, addMissing(target, headers));
     return true;
   } catch {
     // Immutable, as those of a redirect or of a fetch.
@@ -106,7 +106,7 @@ function setThere(target, headers) {
  * @param {Headers} target
  * @param {Record<string, string>} headers
  */
-function addTo(target, headers) {
+function addMissing(target, headers) {
   const added = Object.entries(headers).filter(([name]) => !target.has(name));
   for (const [name, value] of added) target.set(name, value);
   return new Map(added);

@@ -7,7 +7,7 @@ const { boolean, callable, idText, planNumber, record } = require('../validate.j
 const { creatorWindowMs, limitCreator } = require('../creators.js');
 const { wrongReturn, wrongType, wrongValue } = require('../errors.js');
 const { windowOf } = require('../limiter.js');
-const { rateLimitHeaders, standingOf } = require('./headers.js');
+const { rateLimitHeaders, decisionState } = require('./headers.js');
 const { isResponse, jsonResponse, responseClass, withHeaders } = require('./response.js');
 
 /**
@@ -23,7 +23,7 @@ function withRateLimit(handler, options) {
   callable('options.id', id);
   if (onDenied !== undefined) callable('options.onDenied', onDenied);
   const planOf = planReader(plan);
-  const take = limiter === undefined ? takeOfCreator : takeOf(limiter, plan);
+  const check = limiter === undefined ? checkCreator : checkWith(limiter, plan);
 
   return async (request, ...rest) => {
     // A denial without a Response is none: better to know before a quota is taken.
@@ -31,16 +31,16 @@ function withRateLimit(handler, options) {
     if (!countPreflight && request?.method === 'OPTIONS') return responseOf('handler', await handler(request, ...rest));
 
     // What the callbacks throw is theirs; only what they return may be refused.
-    const askedId = await id(request, ...rest);
-    const askedPlan = await planOf(request, ...rest);
-    const refusal = problemWith(askedId, askedPlan);
-    if (refusal !== undefined) return refused(refusal);
+    const requestedId = await id(request, ...rest);
+    const requestedPlan = await planOf(request, ...rest);
+    const problem = argumentError(requestedId, requestedPlan);
+    if (problem !== undefined) return badRequest(problem);
 
-    const { decision, windowMs } = await take(askedId, askedPlan);
+    const { decision, windowMs } = await check(requestedId, requestedPlan);
     const response = decision.allowed
       ? responseOf('handler', await handler(request, ...rest))
       : onDenied === undefined
-        ? denied(decision)
+        ? tooManyRequests(decision)
         : responseOf('options.onDenied', await onDenied(decision, request, ...rest));
     return withHeaders(response, rateLimitHeaders(decision, { windowMs }));
   };
@@ -64,7 +64,7 @@ function planReader(plan) {
  * @param {CreatorId} id
  * @param {CreatorPlan | undefined} plan
  */
-async function takeOfCreator(id, plan) {
+async function checkCreator(id, plan) {
   // Before the check: the next configure() is none of it.
   const windowMs = creatorWindowMs();
   return { decision: await limitCreator(id, plan), windowMs };
@@ -74,7 +74,7 @@ async function takeOfCreator(id, plan) {
  * @param {RateLimiter} limiter
  * @param {unknown} plan
  */
-function takeOf(limiter, plan) {
+function checkWith(limiter, plan) {
   if (plan !== undefined) throw wrongValue('options.plan', 'left out: a limiter has one limit for all');
   // By its shape: one of another copy of this module limits as well. Its window is not known here, and not told.
   if (typeof limiter?.limit !== 'function') throw wrongType('options.limiter', 'a RateLimiter', limiter);
@@ -82,7 +82,7 @@ function takeOf(limiter, plan) {
   return async (/** @type {CreatorId} */ id) => {
     const decision = await limiter.limit(id);
     // Now: a decision of which no headers can be made is no reason to throw away what the handler has already done.
-    standingOf(decision, "options.limiter's decision");
+    decisionState(decision, "options.limiter's decision");
     return { decision, windowMs };
   };
 }
@@ -94,7 +94,7 @@ function takeOf(limiter, plan) {
  * @param {CreatorId} id
  * @param {CreatorPlan | undefined} plan
  */
-function problemWith(id, plan) {
+function argumentError(id, plan) {
   try {
     idText(id, 'id');
     if (plan !== undefined) planNumber(plan);
@@ -104,13 +104,13 @@ function problemWith(id, plan) {
   }
 }
 
-/** @param {NodeJS.ErrnoException} refusal */
-function refused({ message, code }) {
+/** @param {NodeJS.ErrnoException} problem */
+function badRequest({ message, code }) {
   return jsonResponse({ error: message, code }, 400);
 }
 
 /** @param {Decision} decision */
-function denied({ retryAfterMs }) {
+function tooManyRequests({ retryAfterMs }) {
   const retryAfter = Math.max(1, Math.ceil(retryAfterMs / 1000));
   return jsonResponse({ error: 'Rate limit exceeded', code: 'RATE_LIMITED', retryAfter }, 429);
 }

@@ -11,10 +11,10 @@
 /**
  * What a family of each kind says beside the rest.
  *
- * @typedef {object} Particulars
+ * @typedef {object} KindDetails
  * @property {{ unit: string }} counter
  * @property {{ unit: string }} gauge
- * @property {{ unit: string, of: string }} histogram
+ * @property {{ unit: string, counted: string }} histogram
  * @property {{ states: readonly string[] }} stateset
  */
 
@@ -26,18 +26,18 @@
  * @property {string} name
  * @property {K} kind
  * @property {string} help
- * @property {boolean} [ofProcess]
+ * @property {boolean} [processWide]
  * @property {(snapshot: Metrics) => { labels: Labels, value: Kinds[K] }[]} values
  */
 
 /**
  * @template {keyof Kinds} [K=keyof Kinds]
- * @typedef {{ [P in K]: FamilyOf<P> & Particulars[P] }[K]} Family
+ * @typedef {{ [P in K]: FamilyOf<P> & KindDetails[P] }[K]} Family
  */
 
 /**
  * What of a snapshot is told to Prometheus and OpenTelemetry alike, a family an entry: each gives its kind and, of one
- * snapshot, its values with their labels. What is `ofProcess` is alike in every snapshot, and told of one. `unit` is one of
+ * snapshot, its values with their labels. What is `processWide` is alike in every snapshot, and told of one. `unit` is one of
  * UCUM's, as OpenTelemetry has it, with the things that are counted in braces; `of` is what a histogram counts.
  *
  * @type {Family[]}
@@ -61,28 +61,28 @@ const families = [
     kind: 'counter',
     unit: '{check}',
     help: 'Checks that were rejected because the store reached no decision.',
-    values: (snapshot) => [ofLimiter(snapshot, snapshot.failed)],
+    values: (snapshot) => [limiterValue(snapshot, snapshot.failed)],
   },
   {
     name: 'anomalies',
     kind: 'counter',
     unit: '{anomaly}',
     help: 'Ids that asked for more than they should.',
-    values: (snapshot) => [ofLimiter(snapshot, snapshot.anomalies)],
+    values: (snapshot) => [limiterValue(snapshot, snapshot.anomalies)],
   },
   {
     name: 'degraded_decisions',
     kind: 'counter',
     unit: '{decision}',
     help: 'Decisions made without the store, because it was away.',
-    values: (snapshot) => [ofLimiter(snapshot, snapshot.degraded)],
+    values: (snapshot) => [limiterValue(snapshot, snapshot.degraded)],
   },
   {
     name: 'checks_in_flight',
     kind: 'gauge',
     unit: '{check}',
     help: 'Checks that wait for their answer now.',
-    values: (snapshot) => [ofLimiter(snapshot, snapshot.inFlight)],
+    values: (snapshot) => [limiterValue(snapshot, snapshot.inFlight)],
   },
   {
     name: 'store_errors',
@@ -99,59 +99,59 @@ const families = [
     name: 'store_latency',
     kind: 'histogram',
     unit: 's',
-    of: '{batch}',
+    counted: '{batch}',
     help: 'Time from the sending of a batch to its answer, or until it was given up.',
-    values: (snapshot) => [ofLimiter(snapshot, inSeconds(snapshot.storeLatencyMs))],
+    values: (snapshot) => [limiterValue(snapshot, inSeconds(snapshot.storeLatencyMs))],
   },
   {
     name: 'batch_size',
     kind: 'histogram',
     unit: '{request}',
-    of: '{batch}',
+    counted: '{batch}',
     help: 'Requests sent to the store in one batch.',
-    values: (snapshot) => [ofLimiter(snapshot, snapshot.batchSize)],
+    values: (snapshot) => [limiterValue(snapshot, snapshot.batchSize)],
   },
   {
     name: 'breaker_state',
     kind: 'stateset',
     states: ['closed', 'half-open', 'open'],
     help: 'Whether the store is asked; of several limiters of the name, the worst.',
-    values: (snapshot) => [ofLimiter(snapshot, snapshot.breaker.state)],
+    values: (snapshot) => [limiterValue(snapshot, snapshot.breaker.state)],
   },
   {
     name: 'breaker_openings',
     kind: 'counter',
     unit: '{opening}',
     help: 'How often the breaker has opened.',
-    values: (snapshot) => [ofLimiter(snapshot, snapshot.breaker.openings)],
+    values: (snapshot) => [limiterValue(snapshot, snapshot.breaker.openings)],
   },
   {
     name: 'store_away',
     kind: 'gauge',
     unit: '1',
     help: 'Whether the store is away for a limiter of the name: 1 or 0.',
-    values: (snapshot) => [ofLimiter(snapshot, snapshot.store.away ? 1 : 0)],
+    values: (snapshot) => [limiterValue(snapshot, snapshot.store.away ? 1 : 0)],
   },
   {
     name: 'store_outages',
     kind: 'counter',
     unit: '{outage}',
     help: 'How often the store has gone away.',
-    values: (snapshot) => [ofLimiter(snapshot, snapshot.store.outages)],
+    values: (snapshot) => [limiterValue(snapshot, snapshot.store.outages)],
   },
   {
     name: 'store_away_time',
     kind: 'counter',
     unit: 's',
     help: 'Time for which the store was away, the present outage included.',
-    values: (snapshot) => [ofLimiter(snapshot, secondsOf(snapshot.store.awayMs))],
+    values: (snapshot) => [limiterValue(snapshot, secondsOf(snapshot.store.awayMs))],
   },
   {
     name: 'redis_connections',
     kind: 'gauge',
     unit: '{connection}',
     help: 'Connections to Redis in use now, of the whole process.',
-    ofProcess: true,
+    processWide: true,
     values: ({ connections }) => [{ labels: {}, value: connections.open }],
   },
   {
@@ -159,7 +159,7 @@ const families = [
     kind: 'counter',
     unit: '{connection}',
     help: 'Connections to Redis made so far, of the whole process.',
-    ofProcess: true,
+    processWide: true,
     values: ({ connections }) => [{ labels: {}, value: connections.opened }],
   },
   {
@@ -167,7 +167,7 @@ const families = [
     kind: 'counter',
     unit: '{connection}',
     help: 'Connections to Redis that replaced one that was lost, of the whole process.',
-    ofProcess: true,
+    processWide: true,
     values: ({ connections }) => [{ labels: {}, value: connections.reconnects }],
   },
   {
@@ -175,7 +175,7 @@ const families = [
     kind: 'counter',
     unit: '{attempt}',
     help: 'Attempts to connect to Redis that failed, of the whole process.',
-    ofProcess: true,
+    processWide: true,
     values: ({ connections }) => [{ labels: {}, value: connections.failed }],
   },
 ];
@@ -187,8 +187,8 @@ const families = [
  * @param {Family<K>} family
  * @param {Metrics[]} snapshots
  */
-function valuesOf(family, snapshots) {
-  return (family.ofProcess ? snapshots.slice(0, 1) : snapshots).flatMap(family.values);
+function familyValues(family, snapshots) {
+  return (family.processWide ? snapshots.slice(0, 1) : snapshots).flatMap(family.values);
 }
 
 /**
@@ -196,7 +196,7 @@ function valuesOf(family, snapshots) {
  *
  * @param {Histogram} histogram
  */
-function cumulated({ bounds, counts }) {
+function cumulativeBuckets({ bounds, counts }) {
   let count = 0;
   return bounds.map((bound, i) => ({ le: canonical(bound), count: (count += counts[i]) }));
 }
@@ -218,7 +218,7 @@ function canonical(bound) {
  * @param {Metrics} snapshot
  * @param {V} value
  */
-function ofLimiter({ limiter }, value) {
+function limiterValue({ limiter }, value) {
   return { labels: { limiter }, value };
 }
 
@@ -239,4 +239,4 @@ function secondsOf(ms) {
   return Number((ms / 1000).toPrecision(15));
 }
 
-module.exports = { families, valuesOf, cumulated };
+module.exports = { families, familyValues, cumulativeBuckets };

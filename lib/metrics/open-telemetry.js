@@ -5,7 +5,7 @@
 
 const { callable } = require('../validate.js');
 const { wrongType } = require('../errors.js');
-const { cumulated, families, valuesOf } = require('./families.js');
+const { cumulativeBuckets, families, familyValues } = require('./families.js');
 const { allMetrics } = require('./snapshot.js');
 
 /** @type {(keyof OpenTelemetryMeter)[]} */
@@ -39,7 +39,7 @@ function observe(meter, read) {
   // One callback for all: what is told at one time was read at one time.
   const callback = (/** @type {Result} */ result) => {
     const snapshots = read();
-    for (const { tellAll } of entries) tellAll(result, snapshots);
+    for (const { observeAll } of entries) observeAll(result, snapshots);
   };
   meter.addBatchObservableCallback(callback, observables);
   return () => meter.removeBatchObservableCallback(callback, observables);
@@ -55,7 +55,7 @@ function observe(meter, read) {
  * @template {keyof Kinds} K
  * @typedef {object} Observer
  * @property {unknown[]} observables
- * @property {(result: Result, labels: Labels, value: Kinds[K]) => void} tell
+ * @property {(result: Result, labels: Labels, value: Kinds[K]) => void} observe
  */
 
 /**
@@ -64,32 +64,34 @@ function observe(meter, read) {
  * @param {Family<K>} family
  */
 function observerOf(meter, family) {
-  const { observables, tell } = OBSERVERS[family.kind](meter, family);
+  const { observables, observe } = OBSERVERS[family.kind](meter, family);
   return {
     observables,
     /** @type {(result: Result, snapshots: Metrics[]) => void} */
-    tellAll(result, snapshots) {
-      for (const { labels, value } of valuesOf(family, snapshots)) tell(result, labels, value);
+    observeAll(result, snapshots) {
+      for (const { labels, value } of familyValues(family, snapshots)) observe(result, labels, value);
     },
   };
 }
 
 /** @type {{ [K in keyof Kinds]: (meter: OpenTelemetryMeter, family: Family<K>) => Observer<K> }} */
 const OBSERVERS = {
-  counter: (meter, { name, help, unit }) => single(meter.createObservableCounter(nameOf(name), described(help, unit))),
-  gauge: (meter, { name, help, unit }) => single(meter.createObservableGauge(nameOf(name), described(help, unit))),
+  counter: (meter, { name, help, unit }) =>
+    singleObserver(meter.createObservableCounter(nameOf(name), described(help, unit))),
+  gauge: (meter, { name, help, unit }) =>
+    singleObserver(meter.createObservableGauge(nameOf(name), described(help, unit))),
 
   // There is no histogram to observe: three counters, with the bounds as Prometheus tells them.
-  histogram(meter, { name, help, unit, of }) {
+  histogram(meter, { name, help, unit, counted }) {
     const [buckets, count, sum] = [
-      meter.createObservableCounter(nameOf(`${name}.bucket`), described(`${help} Up to \`le\`.`, of)),
-      meter.createObservableCounter(nameOf(`${name}.count`), described(`${help} How many.`, of)),
+      meter.createObservableCounter(nameOf(`${name}.bucket`), described(`${help} Up to \`le\`.`, counted)),
+      meter.createObservableCounter(nameOf(`${name}.count`), described(`${help} How many.`, counted)),
       meter.createObservableCounter(nameOf(`${name}.sum`), described(`${help} In all.`, unit)),
     ];
     return {
       observables: [buckets, count, sum],
-      tell(result, labels, value) {
-        for (const { le, count } of cumulated(value)) result.observe(buckets, count, { ...labels, le });
+      observe(result, labels, value) {
+        for (const { le, count } of cumulativeBuckets(value)) result.observe(buckets, count, { ...labels, le });
         result.observe(count, value.count, labels);
         result.observe(sum, value.sum, labels);
       },
@@ -100,7 +102,7 @@ const OBSERVERS = {
     const gauge = meter.createObservableGauge(nameOf(name), described(`${help} 1 for the state it is in.`, '1'));
     return {
       observables: [gauge],
-      tell(result, labels, value) {
+      observe(result, labels, value) {
         for (const state of states) result.observe(gauge, state === value ? 1 : 0, { ...labels, state });
       },
     };
@@ -111,8 +113,8 @@ const OBSERVERS = {
  * @param {unknown} observable
  * @returns {Observer<'counter' | 'gauge'>}
  */
-function single(observable) {
-  return { observables: [observable], tell: (result, labels, value) => result.observe(observable, value, labels) };
+function singleObserver(observable) {
+  return { observables: [observable], observe: (result, labels, value) => result.observe(observable, value, labels) };
 }
 
 /** @param {string} name */

@@ -3,7 +3,7 @@
 /** @import { Metrics } from '../../index.d.ts' */
 /** @import { Family, Kinds, Labels } from './families.js' */
 
-const { cumulated, families, valuesOf } = require('./families.js');
+const { cumulativeBuckets, families, familyValues } = require('./families.js');
 const { allMetrics } = require('./snapshot.js');
 
 /** Every limiter of the process as OpenMetrics text. */
@@ -30,7 +30,9 @@ function familyLines(family, snapshots) {
   const name = nameOf(family);
   return [
     ...metadata(name, family),
-    ...valuesOf(family, snapshots).flatMap(({ labels, value }) => WRITERS[family.kind](name, labels, value, family)),
+    ...familyValues(family, snapshots).flatMap(({ labels, value }) =>
+      WRITERS[family.kind](name, labels, value, family),
+    ),
   ];
 }
 
@@ -57,7 +59,7 @@ const WRITERS = {
   counter: (name, labels, value) => [sample(`${name}_total`, labels, value)],
   gauge: (name, labels, value) => [sample(name, labels, value)],
   histogram: (name, labels, value) => [
-    ...cumulated(value).map(({ le, count }) => sample(`${name}_bucket`, { ...labels, le }, count)),
+    ...cumulativeBuckets(value).map(({ le, count }) => sample(`${name}_bucket`, { ...labels, le }, count)),
     sample(`${name}_count`, labels, value.count),
     sample(`${name}_sum`, labels, value.sum),
   ],
