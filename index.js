@@ -6,7 +6,7 @@
 //   lib/validate.js, lib/options.js, lib/redis-options.js, lib/errors.js   what may come in, and the errors if not
 //   lib/lazy-limiter.js     a limiter from its first request to its close; answers become decisions and errors
 //   lib/bridge.js      slots and the mailbox; over there: src/node/limiter.rs, completions.rs, record.rs
-//   lib/anomaly-events.js, lib/store-state.js   listeners, and the lines that are logged where there are none
+//   lib/events.js   listeners, and the lines that are logged where there are none
 //   lib/http/          what a route answers: the headers of a decision, and the check in front of a handler
 //   lib/metrics/       what has been counted: snapshot.js reads it, the others write it for Prometheus, CloudWatch and
 //                       OpenTelemetry

@@ -11,7 +11,7 @@ export interface Binding {
   newsOf(limiter: string): LimiterMetrics[];
   /** How many anomalies have no line, to be logged now, and in how many ms to ask again. */
   moreAnomalies(): [more: number, waitMs: number];
-  /** Returns LOGGED, FIRST or COUNTED: lib/anomaly-events.js. */
+  /** Returns LOGGED, FIRST or COUNTED: lib/events.js. */
   enterAnomaly(): number;
   CompletionBuffer: new (mailbox: Float64Array, wake: () => void) => CompletionBuffer;
   NativeLimiter: new (

@@ -4,7 +4,7 @@
 /** @import { NativeRedisOptions, Submit } from './addon.d.ts' */
 /** @import { Denial } from './errors.js' */
 
-const { scheduleLogRemaining } = require('./anomaly-events.js');
+const { scheduleLogRemaining } = require('./events.js');
 const { binding, constants } = require('./native.js');
 const { RateLimitError, storeError } = require('./errors.js');
 

@@ -6,12 +6,11 @@
 /** @import { Denial } from './errors.js' */
 /** @import { CheckedOptions } from './options.js' */
 
-const { Listeners, logAnomaly, logRemaining, warn } = require('./anomaly-events.js');
+const { Listeners, awayChange, backChange, logAnomaly, logRemaining, logStoreState, warn } = require('./events.js');
 const { bridge } = require('./bridge.js');
 const { binding, constants } = require('./native.js');
 const { denial, configError } = require('./errors.js');
 const { requestPassword } = require('./credentials/password.js');
-const { awayChange, backChange, logStoreState } = require('./store-state.js');
 
 // The numbers of the record's fields after kind and slot: src/node/record.rs.
 const ALLOWED = 2;

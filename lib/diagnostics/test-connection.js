@@ -4,7 +4,7 @@
 /** @import { ConnectionTestResult } from '../lazy-limiter.js' */
 
 const { randomUUID } = require('node:crypto');
-const { warn } = require('../anomaly-events.js');
+const { warn } = require('../events.js');
 const { boolean, integer, record } = require('../validate.js');
 const creators = require('../creators.js');
 const { wrongType, wrongValue } = require('../errors.js');

@@ -1,10 +1,11 @@
 'use strict';
 
-/** @import { Anomaly } from '../index.d.ts' */
+/** @import { Anomaly, StoreStateChange } from '../index.d.ts' */
+/** @import { CheckedOptions } from './options.js' */
 
 // The machine's timers: a test that has replaced the global ones must not hold a line back, nor find one among its own.
 const { clearTimeout, setTimeout } = require('node:timers');
-const { binding } = require('./native.js');
+const { binding, constants } = require('./native.js');
 const { contextOfNow } = require('./context.js');
 
 const TAG = '[AI Rate Limit]';
@@ -131,6 +132,46 @@ function logRemaining() {
 }
 
 /**
+ * @param {CheckedOptions} options
+ * @param {string} code
+ * @param {string} shard Empty: not known.
+ * @returns {StoreStateChange}
+ */
+function awayChange({ name, onStoreError }, code, shard) {
+  const policy = constants.storeErrorPolicies[onStoreError];
+  return { state: 'away', limiter: name, policy, code, ...(shard === '' ? {} : { shard }) };
+}
+
+/**
+ * @param {CheckedOptions} options
+ * @param {number} durationMs
+ * @param {number} decided
+ * @returns {StoreStateChange}
+ */
+function backChange({ name, onStoreError }, durationMs, decided) {
+  return { state: 'back', limiter: name, policy: constants.storeErrorPolicies[onStoreError], durationMs, decided };
+}
+
+/**
+ * The line for a change that nobody listens for.
+ *
+ * @param {StoreStateChange} change
+ */
+function logStoreState({ state, limiter, policy, code, shard, durationMs = 0, decided }) {
+  if (state === 'away') {
+    const at = shard === undefined ? '' : ` at ${shard}`;
+    warn(`Redis is away for limiter '${limiter}' (${code}${at}): onStoreError '${policy}' decides until it is back`);
+    return;
+  }
+  const did = policy === 'throw' ? 'rejected' : 'decided';
+  const checks = decided === 1 ? '1 check' : `${decided} checks`;
+  const seconds = (durationMs / 1000).toFixed(1);
+  warn(
+    `Redis is back for limiter '${limiter}' after ${seconds} s: onStoreError '${policy}' ${did} ${checks} meanwhile`,
+  );
+}
+
+/**
  * Makes a console write it in one line, however long: a log takes each line for an entry of its own.
  *
  * @template {object} T
@@ -158,4 +199,13 @@ function warn(message, ...details) {
   }
 }
 
-module.exports = { Listeners, logAnomaly, logRemaining, scheduleLogRemaining, warn };
+module.exports = {
+  Listeners,
+  logAnomaly,
+  logRemaining,
+  scheduleLogRemaining,
+  awayChange,
+  backChange,
+  logStoreState,
+  warn,
+};
