@@ -1,9 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-const { troubleshootingFor, CODES } = require('../../lib/diagnostics/troubleshooting.js');
-
-const { BY_REASON } = require('../../lib/diagnostics/reasons.js');
+const { troubleshootingFor, BY_REASON, CODES } = require('../../lib/diagnostics/troubleshooting.js');
 
 const ROOT = join(__dirname, '../..');
 const HIDDEN = { host: 'the configured host', port: 'its port', address: 'the configured host and port' };

@@ -107,8 +107,6 @@ test('--release packs all seven, builds none, and each tarball holds what it sho
         'credentials/password',
         'credentials/presign',
         'credentials/token-cache',
-        'diagnostics/reasons',
-        'diagnostics/report',
         'diagnostics/route',
         'diagnostics/test-connection',
         'diagnostics/troubleshooting',

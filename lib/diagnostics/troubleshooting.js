@@ -5,8 +5,6 @@
 //
 // A stranger may read all of this: no text names a place but by `at`, who says no more than the asker may know.
 
-const { BY_REASON } = require('./reasons.js');
-
 const VPC = 'Check that the application runs in the VPC of the cache, or that its network has a route there.';
 
 /**
@@ -251,6 +249,40 @@ const BY_CODE = {
 };
 
 /**
+ * Failures that share their code with another one and need other steps, by the reason that src/store/error.rs gives with
+ * the code.
+ *
+ * @type {Record<string, Troubleshooting>}
+ */
+const BY_REASON = {
+  database: {
+    meaning: 'Redis has no database of the configured number.',
+    causes: [
+      'The number is not below the databases of the server, 16 by default.',
+      'A number was kept from another server, in REDIS_DATABASE, REDIS_DB, redis.database or the path of the URL.',
+    ],
+    steps: () => [
+      'Leave the database out, or give a number from 0 to one less than the databases of the server.',
+      'Ask CONFIG GET databases, or look at the parameter group of the cache.',
+    ],
+    retryable: false,
+  },
+  'no-password': {
+    meaning: 'A password is configured, and Redis has none for its default user.',
+    causes: [
+      'AUTH is off on this server, and a variable or the URL has a password from another one.',
+      'The password is for a user of its own, and no user is named.',
+      'The host is not the server that was meant, such as a development one without a password.',
+    ],
+    steps: () => [
+      'Leave the password out, or turn AUTH on at the server (requirepass).',
+      'For a user of your own, set ELASTICACHE_REDIS_USERNAME to its name.',
+    ],
+    retryable: false,
+  },
+};
+
+/**
  * For a failure that has no code of ours: one that nobody foresaw.
  *
  * @type {Troubleshooting}
@@ -274,4 +306,4 @@ function troubleshootingFor(code, reason = '') {
 /** Every code there is advice for. */
 const CODES = Object.keys(BY_CODE);
 
-module.exports = { troubleshootingFor, CODES };
+module.exports = { troubleshootingFor, BY_REASON, CODES };
