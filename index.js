@@ -3,7 +3,7 @@
 // The face: promises, classes and argument checks, in the caller's realm. One check's way through it:
 //
 //   lib/creators.js, lib/limiter.js   the public functions and the class
-//   lib/validate.js, lib/options.js, lib/redis-options.js, lib/errors.js   what may come in, and the errors if not
+//   lib/validate.js, lib/options.js, lib/errors.js   what may come in, and the errors if not
 //   lib/lazy-limiter.js     a limiter from its first request to its close; answers become decisions and errors
 //   lib/bridge.js      slots and the mailbox; over there: src/node/limiter.rs, completions.rs, record.rs
 //   lib/events.js   listeners, and the lines that are logged where there are none

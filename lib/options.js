@@ -1,15 +1,50 @@
 'use strict';
 
-/** @import { CreatorRateLimitOptions, RateLimiterOptions } from '../index.d.ts' */
+/** @import { CreatorRateLimitOptions, RateLimiterOptions, RedisOptions } from '../index.d.ts' */
+/** @import { NativeRedisOptions } from './addon.d.ts' */
 
-const { inRange, integer, plainName, record } = require('./validate.js');
-const { constants } = require('./native.js');
-const { wrongType, wrongValue } = require('./errors.js');
-const { redisOptions } = require('./redis-options.js');
+const {
+  MAX_CREDENTIAL_LENGTH,
+  boolean,
+  inRange,
+  integer,
+  plainName,
+  record,
+  text,
+  userName,
+} = require('./validate.js');
+const { binding, constants } = require('./native.js');
+const { contextOfNow } = require('./context.js');
+const { coded, wrongType, wrongValue } = require('./errors.js');
+const { usernameOf } = require('./credentials/password.js');
 
 const HOUR_MS = 3_600_000;
 
 const COMMON = ['windowMs', 'redis', 'onStoreError', 'timeoutMs', 'denyCacheMs', 'anomaly'];
+
+const REDIS_KEYS = [
+  'url',
+  'host',
+  'port',
+  'username',
+  'password',
+  'database',
+  'tls',
+  'cluster',
+  'connections',
+  'connectTimeoutMs',
+];
+
+/** The longest name of the domain name system (RFC 1035, 2.3.4, less what is not text). */
+const MAX_HOST_LENGTH = 253;
+
+/** A user and a password of three characters to the byte, and more than the rest of a URL takes. */
+const MAX_URL_LENGTH = 100_000;
+
+/** Twenty times all public roots. */
+const MAX_CA_LENGTH = 4_194_304;
+
+const PASSWORD_RULE = { max: MAX_CREDENTIAL_LENGTH };
 
 /**
  * The options of a RateLimiter, checked, with the defaults filled in.
@@ -82,6 +117,117 @@ function anomalyRule(anomaly) {
   return {
     factor: inRange('options.anomaly.factor', factor, constants.minAnomalyFactor, constants.maxAnomalyFactor),
     windowMs: integer('options.anomaly.windowMs', windowMs, 1, constants.maxWindowMs),
+  };
+}
+
+/**
+ * The `redis` option, checked. `native` is what Rust reads; `passwordFunction` the function that gives the password. The
+ * password sits behind a closure: nothing that inspects or serializes a limiter comes upon it.
+ *
+ * @param {RedisOptions} redis
+ */
+function redisOptions(redis) {
+  record('options.redis', redis, REDIS_KEYS);
+  const { url, host, port, username, password, database, tls, cluster, connections, connectTimeoutMs } = redis;
+  if ((url === undefined) === (host === undefined))
+    throw wrongValue('options.redis', 'given a url or a host, one of the two');
+  if (url !== undefined && port !== undefined) throw wrongValue('options.redis.port', 'left out: the url has it');
+  const tokenUser = usernameOf(password);
+  /** @type {NativeRedisOptions} */
+  const native = {
+    // Rust reads what a prototype brings along, too: an authority, say, that nobody gave.
+    __proto__: null,
+    url: optional(text, 'url', url, { max: MAX_URL_LENGTH }),
+    host: optional(hostName, 'host', host),
+    port: optional(integer, 'port', port, 1, 65_535),
+    username: optional(userName, 'username', username),
+    ...passwordOptions(password),
+    database: optional(integer, 'database', database, 0, 65_535),
+    ...tlsOptions(tokenUser === undefined ? tls : tlsForTokens(tls)),
+    cluster: optional(boolean, 'cluster', cluster),
+    connections: optional(integer, 'connections', connections, 1, constants.maxConnections),
+    connectTimeoutMs: optional(integer, 'connectTimeoutMs', connectTimeoutMs, 1, 60_000),
+  };
+  const problem = binding.configProblem(native, []);
+  if (problem !== null) throw coded(new TypeError(`options.${problem}`), 'ERR_INVALID_ARG_VALUE');
+  if (tokenUser !== undefined && (username ?? userOfUrl(url)) !== tokenUser) {
+    throw wrongValue('options.redis.username', 'the user whose tokens elastiCacheIam makes for options.redis.password');
+  }
+  if (typeof password !== 'function') return { native: () => native };
+  return { native: () => native, passwordFunction: password, inContext: contextOfNow() };
+}
+
+/**
+ * @template T
+ * @template {unknown[]} B
+ * @param {(what: string, value: T, ...bounds: B) => T} check
+ * @param {string} name
+ * @param {T | undefined} value
+ * @param {B} bounds
+ */
+function optional(check, name, value, ...bounds) {
+  return value === undefined ? undefined : check(`options.redis.${name}`, value, ...bounds);
+}
+
+/** @type {(what: string, host: string) => string} */
+function hostName(what, host) {
+  if (/[/@]/.test(text(what, host, { max: MAX_HOST_LENGTH })))
+    throw wrongValue(what, 'a host name alone; a URL goes into options.redis.url');
+  // Two colons and more are an IPv6 address.
+  if (host.split(':').length === 2) throw wrongValue(what, 'a host name alone; the port goes into options.redis.port');
+  return host;
+}
+
+/**
+ * The user in a URL that has been found usable.
+ *
+ * @param {string | undefined} url
+ */
+function userOfUrl(url) {
+  const username = url && new URL(url).username;
+  try {
+    return username && decodeURIComponent(username);
+  } catch {
+    // A `%` that encodes nothing stands for itself.
+    return username;
+  }
+}
+
+/** @param {RedisOptions['password']} password */
+function passwordOptions(password) {
+  const what = 'options.redis.password';
+  if (password === undefined) return { passwordSource: false };
+  if (typeof password === 'function') return { passwordSource: true };
+  if (typeof password === 'string') return { passwordSource: false, passwords: [text(what, password, PASSWORD_RULE)] };
+  if (!Array.isArray(password)) throw wrongType(what, 'a string, a list of strings or a function', password);
+  if (password.length === 0) throw wrongValue(what, 'a list with at least one string');
+  return {
+    passwordSource: false,
+    passwords: Array.from(password, (one, i) => text(`${what}[${i}]`, one, PASSWORD_RULE)),
+  };
+}
+
+/**
+ * ElastiCache takes tokens of IAM over TLS alone, and who reads one on its way is let in with it.
+ *
+ * @param {RedisOptions['tls']} tls
+ */
+function tlsForTokens(tls = true) {
+  if (tls === false)
+    throw wrongValue('options.redis.tls', 'on, or left out: elastiCacheIam makes tokens for TLS alone');
+  return tls;
+}
+
+/** @param {RedisOptions['tls']} tls */
+function tlsOptions(tls) {
+  const what = 'options.redis.tls';
+  if (tls === undefined || typeof tls === 'boolean') return { tls };
+  if (tls === null || typeof tls !== 'object') throw wrongType(what, 'true, false, or { ca, servername }', tls);
+  const { ca, servername } = record(what, tls, ['ca', 'servername']);
+  return {
+    tls: true,
+    ca: optional(text, 'tls.ca', ca, { max: MAX_CA_LENGTH }),
+    servername: optional(text, 'tls.servername', servername, { max: MAX_HOST_LENGTH }),
   };
 }
 

@@ -100,7 +100,6 @@ test('--release packs all seven, builds none, and each tarball holds what it sho
         'limiter',
         'native',
         'options',
-        'redis-options',
         'validate',
         'credentials/aws-credentials',
         'credentials/elasticache-iam',
