@@ -1,12 +1,13 @@
 'use strict';
 
 /** @import * as Public from '../index.d.ts' */
+/** @import { Operation } from './lazy-limiter.js' */
 
 const { callable, idText, planNumber } = require('./validate.js');
 const { configError } = require('./errors.js');
 const { metricsOf, metricsDelta } = require('./metrics/snapshot.js');
 const { creatorOptions } = require('./options.js');
-const { LazyLimiter } = require('./lazy-limiter.js');
+const { LazyLimiter, operations, NO_PLAN } = require('./lazy-limiter.js');
 
 // The creators' limiter: one for the module, as in the file it replaces.
 let options = creatorOptions();
@@ -14,13 +15,7 @@ let limiter = new LazyLimiter(options);
 
 /** @type {typeof Public.checkCreatorRateLimit} */
 function checkCreatorRateLimit(creatorId, plan = 'pro') {
-  try {
-    const id = idText(creatorId, 'creatorId');
-    const number = planNumber(plan);
-    return limiter.check(id, options.planLimits[number], number);
-  } catch (error) {
-    return Promise.reject(error);
-  }
+  return submit(operations.check, creatorId, plan);
 }
 
 /**
@@ -30,26 +25,27 @@ function checkCreatorRateLimit(creatorId, plan = 'pro') {
  * @param {Public.CreatorPlan} [plan]
  */
 function limitCreator(creatorId, plan = 'pro') {
-  try {
-    const id = idText(creatorId, 'creatorId');
-    const number = planNumber(plan);
-    return limiter.limit(id, options.planLimits[number], number);
-  } catch (error) {
-    return Promise.reject(error);
-  }
-}
-
-/** The window of the checks that start now: `configure` may change it after a close. */
-function creatorWindowMs() {
-  return options.windowMs;
+  return submit(operations.limit, creatorId, plan);
 }
 
 /** @type {typeof Public.getRateLimitStatus} */
 function getRateLimitStatus(creatorId, plan = 'pro') {
+  return submit(operations.status, creatorId, plan);
+}
+
+/**
+ * What an argument is refused with rejects the promise.
+ *
+ * @template T
+ * @param {Operation<T>} operation
+ * @param {Public.CreatorId} creatorId
+ * @param {Public.CreatorPlan} plan
+ */
+function submit(operation, creatorId, plan) {
   try {
     const id = idText(creatorId, 'creatorId');
     const number = planNumber(plan);
-    return limiter.status(id, options.planLimits[number], number);
+    return limiter.submit(operation, id, options.planLimits[number], number);
   } catch (error) {
     return Promise.reject(error);
   }
@@ -58,10 +54,15 @@ function getRateLimitStatus(creatorId, plan = 'pro') {
 /** @type {typeof Public.resetCreatorRateLimit} */
 function resetCreatorRateLimit(creatorId) {
   try {
-    return limiter.reset(idText(creatorId, 'creatorId'));
+    return limiter.submit(operations.reset, idText(creatorId, 'creatorId'), 1, NO_PLAN);
   } catch (error) {
     return Promise.reject(error);
   }
+}
+
+/** The window of the checks that start now: `configure` may change it after a close. */
+function creatorWindowMs() {
+  return options.windowMs;
 }
 
 /**
@@ -82,7 +83,7 @@ function topCandidates(count) {
   const asked = limiter.topCandidates(count).map(async ({ id, plan, limit: asked, requests }) => {
     // The plan's limit may have been configured anew since.
     const limit = options.planLimits[plan] ?? asked;
-    return { id, plan, requests, ...(await limiter.statusWithSource(id, limit, plan)) };
+    return { id, plan, requests, ...(await limiter.submit(operations.statusWithSource, id, limit, plan)) };
   });
   return Promise.all(asked);
 }

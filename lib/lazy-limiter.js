@@ -34,9 +34,35 @@ let hasWarned = false;
 /** @typedef {RateLimitStatus & Pick<Decision, 'source'>} StatusWithSource */
 
 /**
+ * A request's number in Rust, and what its answer is made with.
+ *
  * @template T
- * @typedef {(id: string, limit: number, plan: number) => Promise<T>} Operation
+ * @typedef {{ number: number, read: ReadRecord<T | Denial> }} Operation
  */
+
+const operations = {
+  /**
+   * Resolves when allowed, rejects with RateLimitError when not.
+   *
+   * @type {Operation<void>}
+   */
+  check: { number: OP.CHECK, read: readCheck },
+  /** @type {Operation<Decision>} */
+  limit: { number: OP.LIMIT, read: readDecision },
+  /** @type {Operation<RateLimitStatus>} */
+  status: { number: OP.STATUS, read: readStatus },
+  /** @type {Operation<StatusWithSource>} */
+  statusWithSource: { number: OP.STATUS, read: readStatusWithSource },
+  /**
+   * Resolves when the log of the id is deleted.
+   *
+   * @type {Operation<void>}
+   */
+  reset: { number: OP.RESET, read: readNothing },
+};
+
+/** In place of a plan's number: of a limiter that has no plans. */
+const NO_PLAN = -1;
 
 /** A limiter from its first request to its close; then the next request opens it afresh. */
 class LazyLimiter {
@@ -54,40 +80,14 @@ class LazyLimiter {
   }
 
   /**
-   * Resolves when allowed, rejects with RateLimitError when not.
-   *
-   * @type {Operation<void>}
-   */
-  check(id, limit, plan) {
-    return (this.#handle ?? this.#start()).submit(OP.CHECK + kindOf(plan), id, limit, readCheck);
-  }
-
-  /** @type {Operation<Decision>} */
-  limit(id, limit, plan) {
-    return (this.#handle ?? this.#start()).submit(OP.LIMIT + kindOf(plan), id, limit, readDecision);
-  }
-
-  /** @type {Operation<RateLimitStatus>} */
-  status(id, limit, plan) {
-    return (this.#handle ?? this.#start()).submit(OP.STATUS + kindOf(plan), id, limit, readStatus);
-  }
-
-  /**
-   * Resolves when the id's log is forgotten.
-   *
+   * @template T
+   * @param {Operation<T>} operation
    * @param {string} id
+   * @param {number} limit
+   * @param {number} plan
    */
-  reset(id) {
-    return (this.#handle ?? this.#start()).submit(OP.RESET, id, 1, readNothing);
-  }
-
-  /**
-   * Where the id stands, and who says so.
-   *
-   * @type {Operation<StatusWithSource>}
-   */
-  statusWithSource(id, limit, plan) {
-    return (this.#handle ?? this.#start()).submit(OP.STATUS + kindOf(plan), id, limit, readStatusWithSource);
+  submit(operation, id, limit, plan) {
+    return (this.#handle ?? this.#start()).submit(operation.number + kindOf(plan), id, limit, operation.read);
   }
 
   /**
@@ -353,4 +353,4 @@ function warnEmbedded() {
   );
 }
 
-module.exports = { LazyLimiter };
+module.exports = { LazyLimiter, operations, NO_PLAN };

@@ -1,11 +1,12 @@
 'use strict';
 
 /** @import * as Public from '../index.d.ts' */
+/** @import { Operation } from './lazy-limiter.js' */
 
 const { callable, checkLimit, idText } = require('./validate.js');
 const { limiterOptions } = require('./options.js');
 const { metricsOf } = require('./metrics/snapshot.js');
-const { LazyLimiter } = require('./lazy-limiter.js');
+const { LazyLimiter, operations, NO_PLAN } = require('./lazy-limiter.js');
 
 /** @type {(limiter: object) => number | undefined} */
 let windowOf;
@@ -37,35 +38,35 @@ class RateLimiter {
 
   /** @type {Public.RateLimiter['limit']} */
   limit(id, options) {
-    try {
-      return this.#limiter.limit(idText(id, 'id'), checkLimit(options, this.#limit), -1);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    return this.#submit(operations.limit, id, options);
   }
 
   /** @type {Public.RateLimiter['check']} */
   check(id, options) {
-    try {
-      return this.#limiter.check(idText(id, 'id'), checkLimit(options, this.#limit), -1);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    return this.#submit(operations.check, id, options);
   }
 
   /** @type {Public.RateLimiter['status']} */
   status(id, options) {
-    try {
-      return this.#limiter.status(idText(id, 'id'), checkLimit(options, this.#limit), -1);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    return this.#submit(operations.status, id, options);
   }
 
   /** @type {Public.RateLimiter['reset']} */
   reset(id) {
+    return this.#submit(operations.reset, id, undefined);
+  }
+
+  /**
+   * What an argument is refused with rejects the promise.
+   *
+   * @template T
+   * @param {Operation<T>} operation
+   * @param {string | number} id
+   * @param {{ limit?: number } | undefined} options
+   */
+  #submit(operation, id, options) {
     try {
-      return this.#limiter.reset(idText(id, 'id'));
+      return this.#limiter.submit(operation, idText(id, 'id'), checkLimit(options, this.#limit), NO_PLAN);
     } catch (error) {
       return Promise.reject(error);
     }
