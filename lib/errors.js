@@ -30,18 +30,34 @@ Object.defineProperty(RateLimitError.prototype, 'name', {
   configurable: true,
 });
 
+/** With a Retry-After of 0 a client would be back before its slot is free. */
+const MIN_RETRY_AFTER_MS = 1000;
+
+/**
+ * Rounded up: a client that waits that long is never early.
+ *
+ * @param {number} ms
+ */
+function wholeSeconds(ms) {
+  return Math.ceil(ms / 1000);
+}
+
+/** @param {number} ms */
+function retryAfterSeconds(ms) {
+  return wholeSeconds(Math.max(MIN_RETRY_AFTER_MS, ms));
+}
+
 /**
  * What a check is denied with. It has no stack: a denial is ordinary traffic, the stack would show the way of the
  * answer and not of the question, and to record one takes longer than everything else about a denial together.
  *
- * @param {number} retryAfter
  * @param {Public.Decision} decision
  * @returns {Denial}
  */
-function denial(retryAfter, decision) {
+function denial(decision) {
   return withoutStack(() => {
     /** @type {RateLimitError & { decision?: Public.Decision }} */
-    const error = new RateLimitError(retryAfter, decision.limit, 0);
+    const error = new RateLimitError(retryAfterSeconds(decision.retryAfterMs), decision.limit, 0);
     error.decision = decision;
     return /** @type {Denial} */ (error);
   });
@@ -193,6 +209,9 @@ function kindOf(value) {
 module.exports = {
   RateLimitError: /** @type {typeof Public.RateLimitError} */ (RateLimitError),
   denial,
+  MIN_RETRY_AFTER_MS,
+  retryAfterSeconds,
+  wholeSeconds,
   wrongType,
   wrongValue,
   outOfRange,

@@ -152,7 +152,7 @@ function kindOf(plan) {
 /** @type {ReadRecord<Denial | undefined>} */
 function readCheck(mailbox, at, limit) {
   if (mailbox[at + ALLOWED] === 1) return undefined;
-  return denial(Math.max(1, Math.ceil(mailbox[at + RETRY_AFTER] / 1000)), readDecision(mailbox, at, limit));
+  return denial(readDecision(mailbox, at, limit));
 }
 
 /** @type {ReadRecord<Decision>} */

@@ -4,7 +4,7 @@
 
 const { inRange, integer, plainName, record } = require('../validate.js');
 const { constants } = require('../native.js');
-const { wrongType } = require('../errors.js');
+const { MIN_RETRY_AFTER_MS, wholeSeconds, wrongType } = require('../errors.js');
 
 // The largest integer of a structured field has 15 digits: RFC 9651, section 3.3.1.
 const MAX_INTEGER = 999_999_999_999_999;
@@ -22,23 +22,23 @@ function rateLimitHeaders(result, policy = {}) {
   const window =
     policy.windowMs === undefined
       ? undefined
-      : seconds(integer('policy.windowMs', policy.windowMs, 1, constants.maxWindowMs));
+      : wholeSeconds(integer('policy.windowMs', policy.windowMs, 1, constants.maxWindowMs));
   // How long it is until the window is empty, only the store can say: its clock and this machine's may be hours apart.
   const afterMs = allowed ? resetAfterMs : waitMs;
   // For a denial, by the clock of the store as for an admission, if its time is known.
   const now = resetMs === undefined || resetAfterMs === undefined ? Date.now() : resetMs - resetAfterMs;
   const until = allowed && resetMs !== undefined ? resetMs : now + waitMs;
-  const t = afterMs === undefined ? '' : `;t=${seconds(afterMs)}`;
+  const t = afterMs === undefined ? '' : `;t=${wholeSeconds(afterMs)}`;
   /** @type {Record<string, string>} */
   const headers = {
     'X-RateLimit-Limit': `${limit}`,
     'X-RateLimit-Remaining': `${remaining}`,
-    'X-RateLimit-Reset': `${seconds(Math.max(0, until))}`,
+    'X-RateLimit-Reset': `${wholeSeconds(Math.max(0, until))}`,
     // Structured fields (RFC 9651). A name holds nothing that would need escaping in a quoted string.
     'RateLimit-Policy': `"${name}";q=${limit}${window === undefined ? '' : `;w=${window}`}`,
     RateLimit: `"${name}";r=${remaining}${t}`,
   };
-  if (!allowed) headers['Retry-After'] = `${seconds(waitMs)}`;
+  if (!allowed) headers['Retry-After'] = `${wholeSeconds(waitMs)}`;
   return headers;
 }
 
@@ -67,7 +67,7 @@ function quotaState(result) {
     return {
       ...counts('result', limit, remaining),
       allowed: false,
-      waitMs: wait(inRange('result.retryAfter', retryAfter, 0, MAX_INTEGER) * 1000),
+      waitMs: Math.max(MIN_RETRY_AFTER_MS, inRange('result.retryAfter', retryAfter, 0, MAX_INTEGER) * 1000),
     };
   }
   return decisionState(result, 'result', 'a Decision or a RateLimitError');
@@ -90,7 +90,7 @@ function decisionState(decision, what, expected = 'a Decision') {
     // Decisions of an earlier version of this package, or of a limiter of the caller's making, may have none.
     resetAfterMs:
       resetAfterMs === undefined ? undefined : inRange(`${what}.resetAfterMs`, resetAfterMs, 0, MAX_INTEGER),
-    waitMs: wait(inRange(`${what}.retryAfterMs`, retryAfterMs, 0, MAX_INTEGER)),
+    waitMs: Math.max(MIN_RETRY_AFTER_MS, inRange(`${what}.retryAfterMs`, retryAfterMs, 0, MAX_INTEGER)),
   };
 }
 
@@ -110,24 +110,6 @@ function counts(what, limit, remaining) {
     limit: integer(`${what}.limit`, limit, 0, MAX_INTEGER),
     remaining: integer(`${what}.remaining`, remaining, 0, MAX_INTEGER),
   };
-}
-
-/**
- * With a Retry-After of 0 a client would be back before the slot is free.
- *
- * @param {number} ms
- */
-function wait(ms) {
-  return Math.max(1000, ms);
-}
-
-/**
- * Rounded up: who waits that long is never early.
- *
- * @param {number} ms
- */
-function seconds(ms) {
-  return Math.ceil(ms / 1000);
 }
 
 module.exports = { rateLimitHeaders, decisionState };

@@ -5,7 +5,7 @@
 
 const { boolean, callable, idText, planNumber, record } = require('../validate.js');
 const { creatorWindowMs, limitCreator } = require('../creators.js');
-const { wrongReturn, wrongType, wrongValue } = require('../errors.js');
+const { retryAfterSeconds, wrongReturn, wrongType, wrongValue } = require('../errors.js');
 const { windowOf } = require('../limiter.js');
 const { rateLimitHeaders, decisionState } = require('./headers.js');
 const { isResponse, jsonResponse, responseClass, withHeaders } = require('./response.js');
@@ -111,7 +111,7 @@ function badRequest({ message, code }) {
 
 /** @param {Decision} decision */
 function tooManyRequests({ retryAfterMs }) {
-  const retryAfter = Math.max(1, Math.ceil(retryAfterMs / 1000));
+  const retryAfter = retryAfterSeconds(retryAfterMs);
   return jsonResponse({ error: 'Rate limit exceeded', code: 'RATE_LIMITED', retryAfter }, 429);
 }
 
