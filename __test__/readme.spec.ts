@@ -15,7 +15,7 @@ function blocks(language: string): string[] {
   return [...README.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'gm'))].map((m) => m[1]!);
 }
 
-const [reexport, route, wrapped, nextConfig, uploads, testSetup, watching, ...more] = blocks('ts') as [
+const [uploads, reexport, route, wrapped, nextConfig, watching, testSetup, ...more] = blocks('ts') as [
   string,
   string,
   string,
@@ -127,6 +127,14 @@ test('the other snippets do what they say', () => {
     for (const hook of hooks) await hook();
     console.log(hooks.length, (await getRateLimitStatus(1)).remaining);`);
   expect(out).toBe('1 100');
+});
+
+test('the first screen installs and uses the package', () => {
+  const screen = README.split('\n').slice(0, 40).join('\n');
+  expect(screen).toContain('npm install @huntaze/rate-limit\n');
+  expect(screen).toContain(uploads);
+  expect(uploads.trim().split('\n')).toHaveLength(6);
+  expect(README.split('\n').length).toBeLessThan(200);
 });
 
 test('the commands are scripts of the package', () => {
