@@ -1,31 +1,31 @@
-// Whether the way to Redis works, and what to do where it does not.
+// The connection test: whether Redis answers, and what to do if not.
 
 import type { WebRequest, WebResponse } from './http.js';
 
-/** What `testConnection` may be asked for. */
+/** The options of {@link testConnection}. */
 export interface TestConnectionOptions {
-  /** Whether the report names host, port and version; `true` when left out. For a stranger, `false`. */
+  /** Whether the report names host, port and version. Use `false` unless the caller is an operator. Default: `true`. */
   readonly details?: boolean | undefined;
-  /** Told again in the report: 1 to 128 printable ASCII characters; a UUID when left out. */
+  /** Repeated in the report: 1 to 128 printable ASCII characters. Default: a UUID. */
   readonly correlationId?: string | undefined;
-  /** The whole test is over by then, in ms: 1 to 60,000; 2000 when left out. */
+  /** The time for the whole test, in ms: 1 to 60,000. Default: 2000. */
   readonly timeoutMs?: number | undefined;
 }
 
-/** Where the test went. `'hidden'` in place of each without `details`, `'unknown'` where nothing is known. */
+/** The server that was tested. Each field is `'hidden'` without `details`, and `'unknown'` if it is not known. */
 export interface ConnectionPlace {
   readonly host: string;
   readonly port: string;
   readonly redisVersion: string;
 }
 
-/** Durations are texts such as `'5ms'`, rounded up to a whole millisecond. */
+/** Redis answered and kept what it was given. Durations are texts such as `'5ms'`, rounded up to a whole millisecond. */
 export interface ConnectionSuccess {
   readonly success: true;
   readonly message: string;
   readonly ping: 'PONG';
   readonly pong: 'PONG';
-  /** What was written and read back. */
+  /** The value that was written and read back. */
   readonly testValue: string;
   /** ISO 8601. */
   readonly timestamp: string;
@@ -40,14 +40,15 @@ export interface ConnectionSuccess {
   readonly meta: { readonly timestamp: string; readonly correlationId: string };
 }
 
+/** The test failed. Durations as in {@link ConnectionSuccess}. */
 export interface ConnectionFailure {
   readonly success: false;
-  /** For people; holds no secret, and without `details` no place. */
+  /** For people. Contains no secret, and without `details` neither host nor port. */
   readonly error: string;
-  /** `configuration`: nothing was tried. `connection`: Redis did not do as asked. */
+  /** `configuration`: nothing was sent. `connection`: Redis did not do what was asked. */
   readonly errorType: 'configuration' | 'connection';
   /**
-   * Stable: `ERR_RATE_LIMIT_CONFIG`; or that of a store error, such as `ECONNREFUSED`; or `UNKNOWN` where the test
+   * Stable: `ERR_RATE_LIMIT_CONFIG`; or the code of a store error, such as `ECONNREFUSED`; or `UNKNOWN` if the test
    * itself failed: the log of the process has the error.
    */
   readonly code: string;
@@ -62,19 +63,21 @@ export interface ConnectionFailure {
   readonly meta: {
     readonly timestamp: string;
     readonly correlationId: string;
-    /** Whether it may mend itself. */
+    /** Whether the problem may pass without a change. */
     readonly retryable: boolean;
   };
 }
 
+/** The report of {@link testConnection}; `success` says which. */
 export type ConnectionReport = ConnectionSuccess | ConnectionFailure;
 
 /**
- * Does on the creators' Redis what a check does, asks it for a PING, and writes, reads and deletes a key of its own
- * (`{creator:}test:…`, gone by itself after a minute), on a connection that the checks use, past the breaker; where there is
- * none, on one that is made for this. It is no check: {@link configure} may still follow. Resolves with the report in every
- * case; rejects with a TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`) or RangeError (`ERR_OUT_OF_RANGE`) for an
- * unusable option alone.
+ * Tests the creators' Redis: takes and gives back a slot as a check would, sends PING, and writes, reads and deletes a key of
+ * its own (`{creator:}test:…`, which expires after a minute). The test bypasses the circuit breaker and uses a connection of the
+ * checks, or a new one if there is none. It does not count as a check: {@link configure} may still follow.
+ *
+ * Resolves with the report in every case. Rejects only for an unusable option, with a TypeError (`ERR_INVALID_ARG_TYPE`,
+ * `ERR_INVALID_ARG_VALUE`) or RangeError (`ERR_OUT_OF_RANGE`).
  *
  * @example
  * const report = await testConnection();
@@ -82,20 +85,22 @@ export type ConnectionReport = ConnectionSuccess | ConnectionFailure;
  */
 export declare function testConnection(options?: TestConnectionOptions): Promise<ConnectionReport>;
 
-/** How the route of {@link connectionRoute} knows an operator. */
+/** The options of {@link connectionRoute}. */
 export interface ConnectionRouteOptions extends Pick<TestConnectionOptions, 'timeoutMs'> {
   /**
-   * Who sends it as `Authorization: Bearer …` is told host, port and version: printable ASCII characters without spaces, 16,384
-   * at most. Left out or empty: nobody is.
+   * A request with `Authorization: Bearer` and this token gets host, port and version: 1 to 16,384 printable ASCII characters
+   * without spaces. Default, also for an empty text: no request gets them.
    */
   readonly operatorToken?: string | undefined;
 }
 
 /**
- * The handlers of a route that tests the connection: 200, 503 with `Retry-After: 60` where Redis does not answer, 500 for
- * a configuration that cannot work; with `X-Correlation-Id` (the caller's, where it is usable), `X-Duration-Ms` and
- * `Cache-Control: no-store`. Those without the token share one trial a second.
+ * The handlers of a route that tests the connection. Status 200 if Redis answers, 503 with `Retry-After: 60` if it does not, 500
+ * for a configuration that cannot work. Each response has `X-Correlation-Id` (the caller's, if it is usable), `X-Duration-Ms` and
+ * `Cache-Control: no-store`. Requests without the token share one test a second.
  *
+ * @throws TypeError or RangeError that names the option and what it takes. Without a global `Response` the handlers fail with the
+ * code `ERR_RATE_LIMIT_PLATFORM`.
  * @example
  * export const { GET, OPTIONS } = connectionRoute({ operatorToken: process.env.RATE_LIMIT_OPERATOR_TOKEN });
  */

@@ -1,9 +1,9 @@
-// What a route handler needs: headers, and the check in front of it.
+// For route handlers: the headers of a decision, and a check in front of a handler.
 
 import type { CreatorId, CreatorPlan, Decision, RateLimitError, RateLimiter } from '../index.js';
 
 /**
- * The global `Request`, as the DOM library of TypeScript or `@types/node` declares it. Where neither does, what is needed of one.
+ * The global `Request`, as the DOM library of TypeScript or `@types/node` declares it. Without either, the members that are used.
  */
 export type WebRequest = typeof globalThis extends { Request: { prototype: infer Global } }
   ? Global
@@ -22,29 +22,29 @@ export type WebResponse = typeof globalThis extends { Response: { prototype: inf
       };
     };
 
-/** What the headers say of the quota itself. */
+/** How the headers describe the quota itself. */
 export interface RateLimitPolicy {
-  /** The policy's name in the IETF fields: 1 to 64 letters, digits, `.`, `_`, `-`; `'default'` when left out. */
+  /** The policy's name in the IETF fields: 1 to 64 letters, digits, `.`, `_`, `-`. Default: `'default'`. */
   readonly name?: string | undefined;
-  /** The window, in ms; told in whole seconds, rounded up. Left out: not told. */
+  /** The window, in ms: 1 to 2,678,400,000. Sent in whole seconds, rounded up. Default: the window is not sent. */
   readonly windowMs?: number | undefined;
 }
 
 /**
  * The headers of a decision, or of the {@link RateLimitError} a check rejected with: `X-RateLimit-Limit`,
  * `X-RateLimit-Remaining`, `X-RateLimit-Reset` (Unix seconds), `RateLimit-Policy` and `RateLimit` (the IETF draft
- * "RateLimit header fields for HTTP", version 10), and `Retry-After` (whole seconds, at least 1) for a denial. All are
- * rounded up: who obeys them is never early.
+ * "RateLimit header fields for HTTP", version 10), and `Retry-After` (whole seconds, at least 1) for a denial. All times are
+ * rounded up: a client that obeys them is never early.
  *
- * `X-RateLimit-Reset` and the `t` of `RateLimit` say when the window is empty again; for a denial, when a lone caller
- * is admitted: it is the moment that matters. (The draft's `t` is when some of the quota is back; with requests left,
- * that is not known, and the whole of it is back no earlier.) Both are by the store's clock, `t` by `resetAfterMs`; of a
- * decision that has none, such as one of your making, an admission's `t` is left out. An error without a `decision` knows
- * its `retryAfter` alone: `X-RateLimit-Reset` is then by this machine's clock.
+ * `X-RateLimit-Reset` and the `t` of `RateLimit` say when the window is empty again; for a denial, when a lone caller is
+ * admitted, because that time matters to a client. (In the draft `t` is when some of the quota is back. With requests left that
+ * time is not known, and the whole quota is back no earlier.) Both use the store's clock, `t` by `resetAfterMs`. For an admission
+ * whose decision has no `resetAfterMs`, such as one that you made, `t` is omitted. An error without a `decision` has only its
+ * `retryAfter`: then `X-RateLimit-Reset` uses this machine's clock.
  *
- * @throws TypeError or RangeError for anything else, with a `code`: `ERR_INVALID_ARG_TYPE` for what is neither of the
- * two or has a field of the wrong type, `ERR_OUT_OF_RANGE` for a number that cannot be, `ERR_INVALID_ARG_VALUE` for an
- * unknown option of the policy or an unusable name.
+ * @throws TypeError or RangeError for other input, with a `code`: `ERR_INVALID_ARG_TYPE` if `result` is neither of the two or has a
+ * field of the wrong type, `ERR_OUT_OF_RANGE` for an impossible number, `ERR_INVALID_ARG_VALUE` for an unknown option of the
+ * policy or an unusable name.
  * @example
  * return Response.json(body, { status: 429, headers: rateLimitHeaders(error, { windowMs: 3_600_000 }) });
  */
@@ -53,49 +53,52 @@ export declare function rateLimitHeaders(
   policy?: RateLimitPolicy,
 ): Record<string, string>;
 
-/** Who asks, and under which quota: that of a plan, or that of a limiter. */
+/** The options of {@link withRateLimit}: the id of a request, and its quota, which is that of a plan or of a limiter. */
 export type WithRateLimitOptions<
   R extends WebRequest = WebRequest,
   Rest extends unknown[] = unknown[],
   Plan extends CreatorPlan = CreatorPlan,
 > = {
-  /** Whose quota the request takes from. Reads the body of a `request.clone()` only: the handler wants it, too. */
+  /** The id whose quota the request takes from. Read the body of a `request.clone()` only: the handler needs the body, too. */
   readonly id: (request: R, ...rest: Rest) => CreatorId | Promise<CreatorId>;
   /**
-   * What a denied caller gets in place of the JSON `{ error, code, retryAfter }` with status 429. The headers of
-   * {@link rateLimitHeaders} are added where it does not set them.
+   * The response to a denied request. The headers of {@link rateLimitHeaders} are added unless it sets them. Default: status 429
+   * with the JSON `{ error, code, retryAfter }`, `retryAfter` in whole seconds.
    */
   readonly onDenied?:
     ((decision: Decision, request: R, ...rest: Rest) => WebResponse | Promise<WebResponse>) | undefined;
   /**
-   * Whether a request with the method `OPTIONS`, such as the preflight of a CORS request, takes from the quota like any other;
-   * `false` when left out: it goes to the handler, without asking `id`, and its answer gets no headers.
+   * Whether a request with the method `OPTIONS`, such as the preflight of a CORS request, takes from the quota like any other. If
+   * not, it goes to the handler without a call of `id`, and its response gets no headers. Default: `false`.
    */
   readonly countPreflight?: boolean | undefined;
 } & (
   | {
-      /** The creator's plan; `'pro'` when left out. */
+      /** The creator's plan. Default: `'pro'`. */
       readonly plan?: CreatorPlan | ((request: R, ...rest: Rest) => Plan | Promise<Plan>) | undefined;
       readonly limiter?: undefined;
     }
   | {
-      /** The limiter that is asked, with its own limit, in place of the creators'. */
+      /** The limiter that decides, with its own limit. Default: the creators' limiter. */
       readonly limiter: RateLimiter;
       readonly plan?: undefined;
     }
 );
 
 /**
- * Puts a check in front of a route handler: of Next.js, of Hono (`(c) => handler(c.req.raw)`), of anything that speaks
- * `Request` and `Response`. The handler runs when the request is allowed; either response gets those headers of
- * {@link rateLimitHeaders} that it does not set itself, on a copy that has the same body. One of another class than the
- * global `Response`, such as a library's, gets them itself, in place of those it got before: make one a request, or two
- * that overlap may both tell what is said to the later. An id or plan that the limiter refuses is answered with 400 and
- * `{ error, code }`. What `id`, `plan` or the handler throws is thrown on, and so is a store error under
- * `onStoreError: 'throw'`. Answers are made of the global `Response`, a polyfill included; where there is none, the route
- * rejects with the code `ERR_RATE_LIMIT_PLATFORM` before anything is taken.
+ * Puts a check in front of a route handler of Next.js, of Hono (`(c) => handler(c.req.raw)`), or of any framework with `Request`
+ * and `Response`. The handler runs when the request is allowed.
  *
- * A page of another origin reads a 429 only if that allows it, and its headers only if they are exposed:
+ * - Headers: the response to an allowed and to a denied request gets those headers of {@link rateLimitHeaders} that it does not set,
+ *   on a copy with the same body. A response of another class than the global `Response`, such as a library's, gets them itself,
+ *   and they replace those of an earlier request: make a new response for each request, or two overlapping requests may both
+ *   carry the headers of the later one.
+ * - Errors: an id or plan that the limiter refuses gets status 400 and the JSON `{ error, code }`. Errors that `id`, `plan` or the
+ *   handler throws pass through, and so does a store error under `onStoreError: 'throw'`.
+ * - Responses are made with the global `Response`, a polyfill included. Without one the route rejects with the code
+ *   `ERR_RATE_LIMIT_PLATFORM` before it takes anything from the quota.
+ *
+ * A page of another origin can read a 429 only if the response allows it, and its headers only if they are exposed:
  *
  * ```ts
  * onDenied: ({ retryAfterMs }) => Response.json({ retryAfterMs }, { status: 429, headers: {
@@ -104,9 +107,9 @@ export type WithRateLimitOptions<
  * ```
  *
  * @throws TypeError that names the option and what it takes, with the `code` `ERR_INVALID_ARG_TYPE` or
- * `ERR_INVALID_ARG_VALUE`. The route itself rejects with `ERR_INVALID_RETURN_VALUE` where the handler or `onDenied`
- * returns no Response; and before either runs with `ERR_INVALID_ARG_TYPE` or, a RangeError, `ERR_OUT_OF_RANGE` where a
- * limiter of your making returns no decision.
+ * `ERR_INVALID_ARG_VALUE`. The route itself rejects with `ERR_INVALID_RETURN_VALUE` if the handler or `onDenied` returns no
+ * Response; and, before either runs, with `ERR_INVALID_ARG_TYPE` or, as a RangeError, `ERR_OUT_OF_RANGE` if a limiter that you
+ * made returns no decision.
  * @example
  * export const POST = withRateLimit(async (request) => Response.json(await answer(request)), {
  *   id: (request) => sessionOf(request).creatorId,

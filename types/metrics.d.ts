@@ -1,73 +1,75 @@
-// What a process has counted since its first check. No label and no field names a creator, but in topCreators().
+// Metrics of the process since its first check. No label and no field names a creator, except in topCreators().
 
 import type { CreatorPlan, Decision } from '../index.js';
 
-/** A distribution: how many observations fell into each bucket. */
+/** A histogram: how many observations fell into each bucket. */
 export interface Histogram {
   /** Upper bounds, included, in rising order; the last is `Infinity`. */
   readonly bounds: readonly number[];
-  /** Observations of each bucket alone, not cumulated; as many as `bounds`. */
+  /** Observations of each bucket alone, not cumulative; as many as `bounds`. */
   readonly counts: readonly number[];
-  /** Of all observations, in the unit of the bounds. */
+  /** The sum of all observations, in the unit of the bounds. */
   readonly sum: number;
+  /** How many observations there are. */
   readonly count: number;
 }
 
 /**
- * What all limiters of one name in this process have counted, over all threads: whole numbers that never go back, but for
- * the gauges `inFlight`, `breaker.state`, `store.away` and `connections.open`. `close()` does not reset them. A process counts 256 names
- * apart: where there are more, the figures of limiters that are closed are forgotten, and if all are open, the further ones
- * are counted together, in the texts under the name `*`. Those of the creators are always their own.
+ * What all limiters of one name in this process have counted, over all threads. Numbers are whole and never decrease, except the
+ * gauges `inFlight`, `breaker.state`, `store.away` and `connections.open`. `close()` does not reset them. A process counts 256 names
+ * separately. With more, the figures of closed limiters are forgotten. If all are open, the further ones are counted together, and
+ * exported under the name `*`. The creators' figures are always separate.
  */
 export interface Metrics {
   /** The limiter's name; `'creator'` for the creators'. */
   readonly limiter: string;
-  /** Requests for a slot that were answered: allowed + denied + failed. Those in flight are not in it yet. */
+  /** Checks that were answered: allowed + denied + failed. Checks in flight are not included yet. */
   readonly checks: number;
-  /** By who decided. */
+  /** Allowed checks by the source of the decision. */
   readonly allowed: Readonly<Record<Decision['source'], number>>;
-  /** By who decided; `denied['deny-cache']` are the hits of the denied cache. */
+  /** Denied checks by the source of the decision; `denied['deny-cache']` counts the hits of the deny cache. */
   readonly denied: Readonly<Record<Decision['source'], number>>;
   /** Checks that rejected because the store reached no decision (`onStoreError: 'throw'`). */
   readonly failed: number;
-  /** Of all sources. */
+  /** Denied checks of all sources. */
   readonly denials: number;
-  /** Decisions made without the store, because it was away: of `local`, `open` and `closed`. */
+  /** Decisions made without the store because it was away: by `local`, `open` and `closed`. */
   readonly degraded: number;
+  /** Anomalies reported. */
   readonly anomalies: number;
   /** Requests in flight now: checks, statuses and resets. */
   readonly inFlight: number;
   /**
-   * Requests that the store did not answer, statuses and resets among them, by the code of the error, whatever was decided
-   * instead. Codes with none are absent.
+   * Requests that the store did not answer, including statuses and resets, by the code of the error, whatever was decided instead.
+   * Codes that have not occurred are absent.
    */
   readonly storeErrors: Readonly<Record<string, number>>;
-  /** Time from the sending of a batch to its answer, or until it was given up, in ms. Empty on the embedded store. */
+  /** Time from sending a batch to its answer, or to its deadline, in ms. Empty on the embedded store. */
   readonly storeLatencyMs: Histogram;
   /** Requests in a batch, 1 to 64. Empty on the embedded store. */
   readonly batchSize: Histogram;
   readonly breaker: {
-    /** `half-open`: probes ask whether the store is back. Of several limiters of the name, the worst. */
+    /** `half-open`: probes test whether the store is back. For several limiters of the name, the worst state. */
     readonly state: 'closed' | 'half-open' | 'open';
     /** How often it has opened. */
     readonly openings: number;
   };
-  /** The store as `onStoreStateChange` tells of it, over all limiters of the name. Never away on the embedded store. */
+  /** The state that `onStoreStateChange` reports, over all limiters of the name. Never away on the embedded store. */
   readonly store: {
-    /** Whether it is away now for a limiter of the name: a breaker is open, of a cluster that of any shard. */
+    /** Whether it is away now for a limiter of the name: a breaker is open, on a cluster that of any shard. */
     readonly away: boolean;
     /** How often it has gone away. */
     readonly outages: number;
-    /** How long it was away in all, in ms, the present outage included. */
+    /** How long it was away in total, in ms, the present outage included. */
     readonly awayMs: number;
   };
-  /** Connections to Redis of the whole process, which its limiters share. */
+  /** Connections to Redis of the whole process; its limiters share them. */
   readonly connections: {
     /** In use now. */
     readonly open: number;
     /** Made so far. */
     readonly opened: number;
-    /** Those of them that replaced one that was lost. */
+    /** Those that replaced a lost one. */
     readonly reconnects: number;
     /** Attempts that failed. */
     readonly failed: number;
@@ -75,7 +77,7 @@ export interface Metrics {
 }
 
 /**
- * What the creators' limiter has counted. A plain object of its own, taken in some tens of microseconds.
+ * What the creators' limiter has counted, as a new plain object. Takes some tens of microseconds. All zero before the first check.
  *
  * @example
  * const { denials, breaker } = getMetrics();
@@ -85,9 +87,9 @@ export declare function getMetrics(): Metrics;
 /**
  * Every limiter of the process as OpenMetrics text, version 1.0.0: serve it as
  * `application/openmetrics-text; version=1.0.0; charset=utf-8`. Every name begins with `rate_limit_`; times are in seconds.
- * The only labels are `limiter`, `decision` (`allowed` or `denied`), `source`, `code`, `le` and `rate_limit_breaker_state`,
- * by which a series of the breaker says its state: OpenMetrics has it named like the metric. Connections have none: they are
- * the process's.
+ * The only labels are `limiter`, `decision` (`allowed` or `denied`), `source`, `code`, `le` and `rate_limit_breaker_state`, which
+ * holds the state of the breaker: OpenMetrics requires the metric's name for it. Metrics of connections have no label, because
+ * they belong to the process.
  *
  * @example
  * const type = 'application/openmetrics-text; version=1.0.0; charset=utf-8';
@@ -99,19 +101,19 @@ export declare function prometheusMetrics(): string;
  * One line of CloudWatch Embedded Metric Format for the creators' limiter: print it, and CloudWatch Logs makes metrics of
  * it. The namespace is `Huntaze/AI`, without dimensions: `RateLimitExceeded` (denials), `AnomalyDetected`,
  * `DegradedDecisions`, `StoreOutages` (each a count since the last call), `StoreAwayTime` (ms since the last call) and
- * `RedisLatency` (ms, the distribution since the last call in up to 100 values; left out where nothing was asked). The first
+ * `RedisLatency` (ms, the distribution since the last call in up to 100 values; absent if nothing was sent to Redis). The first
  * call counts from the first check.
  *
- * Each of the 100 values is the mean of a hundredth of the batches, in the order of their length: in CloudWatch the average
- * and the percentiles up to p99 are those of the buckets, the maximum is the mean of the slowest hundredth, and the sample
- * count is that of the values.
+ * Each of the 100 values is the mean of a hundredth of the batches, ordered by latency. So in CloudWatch the average and the
+ * percentiles up to p99 are those of the buckets, the maximum is the mean of the slowest hundredth, and the sample count is the
+ * number of values.
  *
  * @example
  * setInterval(() => console.log(cloudWatchMetrics()), 60_000).unref();
  */
 export declare function cloudWatchMetrics(): string;
 
-/** What of an OpenTelemetry `Meter` is used: that of `@opentelemetry/api` 1.3 or later fits. */
+/** The methods of an OpenTelemetry `Meter` that are used; one of `@opentelemetry/api` 1.3 or later fits. */
 export interface OpenTelemetryMeter {
   createObservableCounter(name: string, options?: { description?: string; unit?: string }): unknown;
   createObservableGauge(name: string, options?: { description?: string; unit?: string }): unknown;
@@ -120,45 +122,48 @@ export interface OpenTelemetryMeter {
 }
 
 /**
- * Registers the metrics of every limiter of the process as observables of `meter`; they are read when it collects. Names are
- * those of {@link prometheusMetrics} with a dot (`rate_limit.checks`), attributes the same, but for `state` of
- * `rate_limit.breaker_state`. OpenTelemetry observes no histograms: there are three counters instead, `.bucket` (cumulated,
- * by `le`), `.count` and `.sum`. Returns what takes them back.
+ * Registers the metrics of every limiter of the process as observables of `meter`, which reads them when it collects. Names are
+ * those of {@link prometheusMetrics} with a dot (`rate_limit.checks`), attributes the same, except `state` of
+ * `rate_limit.breaker_state`. OpenTelemetry has no observable histogram, so each histogram is three counters: `.bucket` (cumulative,
+ * by `le`), `.count` and `.sum`. Returns a function that removes the observables.
  *
- * @throws TypeError for anything but a `Meter`.
+ * @throws TypeError if `meter` is no `Meter`.
  * @example
  * const stop = observeMetrics(metrics.getMeter('@huntaze/rate-limit'));
  */
 export declare function observeMetrics(meter: OpenTelemetryMeter): () => void;
 
-/** Where one of the creators stands who ask most. */
+/** One of the creators nearest to their quota. */
 export interface TopCreator {
   /** The id as it was given: escape it before you log it. */
   readonly creatorId: string;
-  /** The plan of their last request. */
+  /** The plan of the creator's last request. */
   readonly plan?: CreatorPlan;
   readonly limit: number;
-  /** Requests that count now, over all processes: 0 to `limit`. */
+  /** Requests that count now, over all processes: 1 to `limit`. */
   readonly used: number;
+  /** Requests left: 0 to `limit`. */
   readonly remaining: number;
-  /** As in RateLimitStatus. */
+  /** As in RateLimitStatus: Unix ms. */
   readonly reset: number;
-  /** Requests this process has seen of them lately, denied ones included: an estimate. */
+  /** Recent requests of the creator in this process, denied ones included: an estimate. */
   readonly requests: number;
-  /** Who says so: `'local'` while Redis is away, and then it is this process's own admissions. */
+  /** The source of `used`. `'local'` while Redis is away: then it counts the admissions of this process alone. */
   readonly source: 'redis' | 'memory' | 'local';
 }
 
 /**
- * The creators nearest to their quota, the nearest first. The candidates are those whom this process has seen ask most for
- * their limit since the limiter was opened: it keeps 256 of them at most (Metwally, Agrawal, El Abbadi: "Efficient
- * computation of frequent and top-k elements in data streams", 2005), beyond 256 checks a second by samples and by what
- * comes near a quota, and beyond 4,096 of those by samples alone. Where they stand is asked of the store, as by
- * `getRateLimitStatus`; who has used nothing is left out.
- * While Redis is away, `onStoreError: 'local'` lists what this process has admitted itself, `'open'` and `'closed'` nobody.
+ * The creators nearest to their quota, the nearest first. The candidates are the creators with the most requests for their limit
+ * in this process since the limiter was opened. It keeps at most 256 (Metwally, Agrawal, El Abbadi: "Efficient computation of
+ * frequent and top-k elements in data streams", 2005). Beyond 256 checks a second it counts samples and the checks near a quota,
+ * and beyond 4,096 of the latter samples alone. The store is then asked how much each has used, as by `getRateLimitStatus`;
+ * creators that have used nothing are omitted. While Redis is away, `onStoreError: 'local'` lists the admissions of this process,
+ * and `'open'` and `'closed'` list none.
  *
- * @param count 1 to 64; 10 when left out. Rejects with a TypeError (`ERR_INVALID_ARG_TYPE`) or RangeError
- * (`ERR_OUT_OF_RANGE`) otherwise, and with the store's error under `onStoreError: 'throw'`.
+ * Rejects with a TypeError (`ERR_INVALID_ARG_TYPE`) or RangeError (`ERR_OUT_OF_RANGE`) for another `count`, and with the store's
+ * error under `onStoreError: 'throw'`.
+ *
+ * @param count How many to list: 1 to 64. Default: 10.
  * @example
  * for (const { creatorId, used, limit } of await topCreators(5)) console.log(creatorId, `${used} of ${limit}`);
  */
