@@ -21,9 +21,9 @@ use redis::{FromRedisValue, RedisResult};
 use tempfile::TempDir;
 
 use self::layout::Layout;
+use crate::acl::{ADMIN, ADMIN_PASSWORD, as_user, users};
 use crate::redis::certificates::{Authority, Files};
 use crate::server::{Port, Server, share};
-use crate::users::{ADMIN, ADMIN_PASSWORD, as_user, users};
 
 pub use self::layout::{SHARDS, slot_of};
 

@@ -22,18 +22,17 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod answering;
+mod acl;
 mod architecture;
-mod asking;
 mod cluster;
+mod fake_server;
 mod limiter;
 mod pure;
+mod random_history;
 mod redis;
-
-mod scenario;
+mod requests;
 mod server;
 mod sharded;
 mod starvation;
 mod stores;
 mod timers;
-mod users;

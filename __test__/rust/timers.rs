@@ -40,9 +40,11 @@ async fn a_timer_fires_only_once_they_go_on() {
     let server = crate::server::Server::start(&[]);
     let store = server.store();
     for n in ["a", "b", "c"] {
-        let scope = crate::asking::scope("t", crate::asking::quiet(1000));
+        let scope = crate::requests::scope("t", crate::requests::quiet(1000));
         let op = huntaze_rate_limit::store::Op::Check;
-        crate::asking::ask(&store, &scope, op, n, 1).await.unwrap();
+        crate::requests::ask(&store, &scope, op, n, 1)
+            .await
+            .unwrap();
         std::thread::sleep(Duration::from_millis(5));
     }
     assert!(!timer.is_finished());

@@ -2,7 +2,7 @@
 
 use super::Cluster;
 use super::layout::{Layout, SHARDS};
-use crate::users::{ADMIN, ADMIN_PASSWORD};
+use crate::acl::{ADMIN, ADMIN_PASSWORD};
 
 /// Keys that travel at once.
 const BATCH: usize = 10;

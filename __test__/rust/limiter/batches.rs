@@ -7,7 +7,7 @@ use huntaze_rate_limit::limiter::{Limiter, MAX_BATCH, Source};
 use huntaze_rate_limit::store::{MemoryStore, Op};
 
 use super::doubles::{Collector, hour, meter, recorded};
-use crate::asking::request;
+use crate::requests::request;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 

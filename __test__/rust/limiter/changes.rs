@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use super::doubles::{hour, meter};
 use super::flaky::{DEADLINE, Flaky, PATIENT};
-use crate::asking::{request, scope};
+use crate::requests::{request, scope};
 
 /// Keeps what it is told of the store.
 #[derive(Clone, Default)]

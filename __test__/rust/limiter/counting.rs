@@ -6,7 +6,7 @@ use huntaze_rate_limit::store::Op;
 use tokio::time::Instant;
 
 use super::remembering::Way;
-use crate::asking::{request, watched};
+use crate::requests::{request, watched};
 
 const HOUR: u64 = 3_600_000;
 const CROWD: u32 = 200;

@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::doubles::{Late, Logged, Silent, limiter, recorded, stand_still};
-use crate::asking::request;
+use crate::requests::request;
 
 const DEADLINE: Duration = Duration::from_millis(250);
 

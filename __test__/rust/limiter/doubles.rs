@@ -17,8 +17,8 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 
-use crate::asking::{quiet, scope};
-use crate::scenario::EPOCH;
+use crate::random_history::EPOCH;
+use crate::requests::{quiet, scope};
 
 /// What came back for one ticket.
 pub type Settled = (u32, Result<Answer, StoreError>);

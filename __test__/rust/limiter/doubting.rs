@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::doubles::{collector, fallback, hour, meter};
 use super::flaky::PATIENT;
-use crate::asking::{request, scope};
+use crate::requests::{request, scope};
 
 const DENIED: &str = "7";
 const FAILING: &str = "1";

@@ -7,7 +7,7 @@ use huntaze_rate_limit::quota::{Count, Outcome};
 use huntaze_rate_limit::store::{ErrorKind, Op, StoreError};
 
 use super::doubles::fallback;
-use crate::asking::{request, watched};
+use crate::requests::{request, watched};
 
 fn away() -> StoreError {
     StoreError::new(ErrorKind::Refused, "away")

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::doubles::{Collector, Recording, Settled, limiter};
-use crate::asking::request;
+use crate::requests::request;
 
 /// The deadline of its limiter.
 pub const DEADLINE: Duration = Duration::from_millis(100);

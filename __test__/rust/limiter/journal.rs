@@ -8,7 +8,7 @@ use huntaze_rate_limit::quota::Millis;
 use huntaze_rate_limit::store::{ErrorKind, MAX_MEMORY_IDS, MemoryStore, Op, StoreError};
 
 use super::doubles::hour;
-use crate::asking::{request, watched};
+use crate::requests::{request, watched};
 
 #[derive(Default)]
 struct Noted {

@@ -9,7 +9,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
 
 use super::doubles::{Connecting, Failing, Late, Logged, Panicking, Ready, Silent, limiter};
-use crate::asking::request;
+use crate::requests::request;
 
 const FAR: Duration = Duration::from_secs(3600);
 const SOON: Duration = Duration::from_millis(50);

@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 
 use super::doubles::{Collector, collector, fallback, hour, meter};
 use super::flaky::{DEADLINE, Flaky};
-use crate::asking::{request, scope};
+use crate::requests::{request, scope};
 
 fn of(source: Source, counts: [u64; 6]) -> u64 {
     counts[source as usize]

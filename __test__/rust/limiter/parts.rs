@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::doubles::{Collector, Settled, hour, limiter};
 use super::flaky::{DEADLINE, Flaky, PATIENT};
-use crate::asking::request;
+use crate::requests::request;
 
 /// Even numbers are with the first, odd ones with the second; each can be away by itself.
 #[derive(Clone, Default)]

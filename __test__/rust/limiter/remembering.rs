@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::doubles::{Collector, Logged, Settled, TokioClock, collector, fallback, meter};
-use crate::asking::{request, scope};
+use crate::requests::{request, scope};
 
 /// A limiter over a store in memory that logs what it is asked.
 pub struct Way {

@@ -8,7 +8,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::doubles::{Collector, Failing, Panicking, Recording, Settled, Silent, limiter};
-use crate::asking::request;
+use crate::requests::request;
 
 /// Longer than any test here runs.
 const FAR: Duration = Duration::from_secs(3600);

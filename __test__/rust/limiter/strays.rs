@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::doubles::{Recording, limiter};
 use super::flaky::{DEADLINE, PATIENT};
-use crate::asking::request;
+use crate::requests::request;
 
 /// Ready at any time. What is asked or told of 0 is sent on, and hangs there.
 #[derive(Clone, Default)]

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::doubles::{collector, hour, meter};
 use super::flaky::{DEADLINE, Flaky, Outage, PATIENT};
-use crate::asking::{request, scope};
+use crate::requests::{request, scope};
 
 #[tokio::test(start_paused = true)]
 async fn what_was_admitted_meanwhile_is_told_before_anything_is_asked() {

@@ -8,7 +8,7 @@ use huntaze_rate_limit::store::{ErrorKind, Op, StoreError};
 use tokio::time::{Instant, advance, sleep};
 
 use super::remembering::Way;
-use crate::asking::{quiet, request, watched};
+use crate::requests::{quiet, request, watched};
 
 const HOUR: u64 = 3_600_000;
 const CROWD: u32 = 200;

@@ -5,8 +5,8 @@ use std::num::{NonZeroU32, NonZeroU64};
 use huntaze_rate_limit::quota::{AnomalyRule, Count, History, MAX_LIMIT, Millis, Rules};
 use proptest::prelude::*;
 
-use crate::asking::{limit, quiet, watched, window};
-use crate::scenario::{EPOCH, cases};
+use crate::random_history::{EPOCH, cases};
+use crate::requests::{limit, quiet, watched, window};
 
 /// What `count` requests at `now` report, each with the number of the request that reported it (from 1).
 fn storm(history: &mut History, now: Millis, rules: Rules, n: u32, count: u32) -> Vec<(u32, u32)> {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use huntaze_rate_limit::quota::{Id, InvalidId, InvalidName, MAX_ID_BYTES, Namespace, escape};
 use proptest::prelude::*;
 
-use crate::scenario::cases;
+use crate::random_history::cases;
 
 fn key(name: &str, id: &str) -> String {
     Namespace::new(name).unwrap().key(&Id::new(id).unwrap())

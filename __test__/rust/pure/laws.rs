@@ -4,8 +4,8 @@ use huntaze_rate_limit::quota::{History, Millis, Rules};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::asking::{limit, quiet, watched};
-use crate::scenario::{EPOCH, Hands, Scenario, cases, forward};
+use crate::random_history::{EPOCH, Hands, Scenario, cases, forward};
+use crate::requests::{limit, quiet, watched};
 
 /// One admission: when, and under which limit.
 type Admission = (Millis, u32);

@@ -5,7 +5,7 @@ use huntaze_rate_limit::store::Op;
 use proptest::prelude::*;
 
 use super::naive::{Expected, Naive};
-use crate::scenario::{Hands, IDS, Scenario, cases, forward};
+use crate::random_history::{Hands, IDS, Scenario, cases, forward};
 
 proptest! {
     #![proptest_config(cases(300))]

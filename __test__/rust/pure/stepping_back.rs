@@ -7,8 +7,8 @@
 use huntaze_rate_limit::quota::{History, Log, Quota};
 use proptest::prelude::*;
 
-use crate::asking::{limit, quiet, window};
-use crate::scenario::{EPOCH, Hands, both_ways, cases};
+use crate::random_history::{EPOCH, Hands, both_ways, cases};
+use crate::requests::{limit, quiet, window};
 
 proptest! {
     #![proptest_config(cases(300))]

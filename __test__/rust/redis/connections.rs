@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use super::faults::connections_ever;
 use super::relay::Relay;
 use super::{HOUR, PATIENT, check, failure, left, until};
-use crate::asking::{quiet, scope};
+use crate::requests::{quiet, scope};
 use crate::server::Server;
 use crate::starvation::retry_if_starved;
 use crate::timers::Stopped;
@@ -125,7 +125,7 @@ async fn a_server_that_takes_no_writes_is_not_hammered() {
 #[tokio::test]
 async fn a_replica_tells_nothing() {
     let server = Server::start(&["--replicaof", "127.0.0.1", "1"]);
-    let status = crate::asking::request(huntaze_rate_limit::store::Op::Status, "a", 5);
+    let status = crate::requests::request(huntaze_rate_limit::store::Op::Status, "a", 5);
     let results = server
         .store()
         .run(&scope("t", quiet(HOUR)), &[status])

@@ -6,7 +6,7 @@ use huntaze_rate_limit::store::redis::RedisStore;
 use huntaze_rate_limit::store::{ErrorKind, Op, Store, StoreError};
 
 use super::{HOUR, failure, left, passwords, until};
-use crate::asking::{quiet, request, scope, watched};
+use crate::requests::{quiet, request, scope, watched};
 use crate::server::Server;
 use crate::timers::Stopped;
 

@@ -6,7 +6,7 @@ use huntaze_rate_limit::store::redis::RedisStore;
 use huntaze_rate_limit::store::{Op, Store};
 
 use super::{HOUR, PATIENT, left};
-use crate::asking::{quiet, request, scope, watched};
+use crate::requests::{quiet, request, scope, watched};
 use crate::server::Server;
 
 fn keys(admin: &mut redis::Connection) -> Vec<String> {

@@ -32,7 +32,7 @@ use huntaze_rate_limit::quota::{Millis, Outcome};
 use huntaze_rate_limit::store::redis::{Credentials, RedisStore, Secret};
 use huntaze_rate_limit::store::{ErrorKind, Op, StoreError};
 
-use crate::asking::{ask, quiet, scope};
+use crate::requests::{ask, quiet, scope};
 
 const HOUR: Millis = 3_600_000;
 

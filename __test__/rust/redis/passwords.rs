@@ -10,7 +10,7 @@ use huntaze_rate_limit::store::{ErrorKind, Replay, Store, StoreError};
 
 use super::faults::connections_ever;
 use super::{HOUR, failure, left, passwords, until};
-use crate::asking::{id, scope, watched};
+use crate::requests::{id, scope, watched};
 use crate::server::Server;
 
 fn locked() -> Server {

@@ -6,7 +6,7 @@ use huntaze_rate_limit::store::{ErrorKind, Op, Store};
 
 use super::faults::connections_ever;
 use super::{HOUR, check, failure, left, until};
-use crate::asking::{quiet, request, scope};
+use crate::requests::{quiet, request, scope};
 use crate::server::Server;
 use crate::timers::Stopped;
 

@@ -10,7 +10,7 @@ use proptest::test_runner::TestRunner;
 use redis::{Commands, Connection};
 
 use super::HOUR;
-use crate::asking::{id, quiet, request, scope, watched};
+use crate::requests::{id, quiet, request, scope, watched};
 use crate::server::Server;
 
 fn replay(who: &str, reset: Option<Millis>, ages: &[Millis]) -> Replay {

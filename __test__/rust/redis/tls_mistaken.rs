@@ -10,7 +10,7 @@ use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore, TlsConfig};
 use super::certificates::Authority;
 use super::tls::config;
 use super::{check, left, passwords};
-use crate::answering::{says, server};
+use crate::fake_server::{says, server};
 use crate::server::Server;
 use crate::starvation::retry_if_starved;
 use crate::timers::Stopped;
@@ -43,7 +43,7 @@ async fn failing_at_once(mut config: RedisConfig) -> (ErrorKind, String) {
 fn to(port: u16, tls: bool) -> RedisConfig {
     RedisConfig {
         tls: tls.then(TlsConfig::default),
-        ..crate::answering::config(port)
+        ..crate::fake_server::config(port)
     }
 }
 

@@ -155,7 +155,7 @@ async fn each_connect_sees_the_certificate() {
             ca: Some(authority.pem),
             ..TlsConfig::default()
         }),
-        ..crate::answering::config(port)
+        ..crate::fake_server::config(port)
     });
     let mut kinds = Vec::new();
     let begun = Instant::now();

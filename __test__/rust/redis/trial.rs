@@ -7,7 +7,7 @@ use huntaze_rate_limit::store::redis::{ConnectionStats, ConnectionTest, RedisSto
 use huntaze_rate_limit::store::{ErrorKind, Scope};
 
 use super::{HOUR, PATIENT, check, left};
-use crate::asking::{quiet, scope};
+use crate::requests::{quiet, scope};
 use crate::server::Server;
 
 async fn until<T>(found: impl AsyncFn() -> Option<T>) -> T {

@@ -12,8 +12,8 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::{PATIENT, checks, hour, id, ids_of, one_of_each, until_decided};
-use crate::answering::{config, says, server};
 use crate::cluster::{SHARDS, shared};
+use crate::fake_server::{config, says, server};
 use crate::starvation::retry_if_starved;
 
 /// The answer to `CLUSTER SLOTS` of a cluster that has just been started, with these primaries.

@@ -16,8 +16,8 @@ use huntaze_rate_limit::quota::{Millis, Outcome};
 use huntaze_rate_limit::store::redis::RedisStore;
 use huntaze_rate_limit::store::{Op, Request, Scope, Store, StoreError};
 
-use crate::asking::{id, quiet, request, scope};
 use crate::cluster::{SHARDS, slot_of};
+use crate::requests::{id, quiet, request, scope};
 
 const HOUR: Millis = 3_600_000;
 

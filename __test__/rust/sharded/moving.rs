@@ -9,11 +9,11 @@ use huntaze_rate_limit::store::{ErrorKind, Op, Store};
 use tokio::time::{sleep, timeout};
 
 use super::{checks, hour, ids_of, key, left, request};
-use crate::answering::{config, counting_server, says, server};
+use crate::acl::USER;
 use crate::cluster::{Cluster, Options, slot_of};
+use crate::fake_server::{config, counting_server, says, server};
 use crate::server::share;
 use crate::starvation::{SIGN_OF_LIFE, retry_if_starved};
-use crate::users::USER;
 
 /// Where one test moves one slot, and another the next.
 fn moving() -> Arc<Cluster> {

@@ -6,7 +6,7 @@ use huntaze_rate_limit::quota::Count;
 use huntaze_rate_limit::store::{Op, Store};
 
 use super::fixture::{Fixture, over_every_store};
-use crate::asking::{quiet, request, watched};
+use crate::requests::{quiet, request, watched};
 
 over_every_store!(
     an_attack_is_reported_once,

@@ -6,7 +6,7 @@ use huntaze_rate_limit::quota::{Count, MAX_WINDOW_MS, Millis};
 use huntaze_rate_limit::store::{Op, Store};
 
 use super::fixture::{Fixture, over_every_store};
-use crate::asking::{quiet, request};
+use crate::requests::{quiet, request};
 
 over_every_store!(
     admits_the_limit_and_denies_the_next,

@@ -3,7 +3,7 @@
 use huntaze_rate_limit::store::{Op, Store};
 
 use super::fixture::{Fixture, over_every_store};
-use crate::asking::{quiet, request};
+use crate::requests::{quiet, request};
 
 over_every_store!(
     answers_a_batch_in_its_order,

@@ -7,7 +7,7 @@ use huntaze_rate_limit::store::{Op, Request, Scope, Store};
 use tokio::task::JoinSet;
 
 use super::fixture::{Fixture, over_every_store};
-use crate::asking::{quiet, request, watched};
+use crate::requests::{quiet, request, watched};
 
 over_every_store!(
     a_crowd_is_admitted_exactly_to_the_limit,

@@ -9,7 +9,7 @@ use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore};
 use huntaze_rate_limit::store::{MemoryStore, Op, Request, Scope, Store};
 
 use super::flavours;
-use crate::asking::{ask, scope};
+use crate::requests::{ask, scope};
 use crate::server::shared;
 
 /// A store under test, in a namespace of its own.

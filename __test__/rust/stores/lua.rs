@@ -11,7 +11,7 @@ use huntaze_rate_limit::store::StoreError;
 use huntaze_rate_limit::store::redis::script::{self, Tag};
 use redis::{Connection, Script};
 
-use crate::scenario::Ask;
+use crate::random_history::Ask;
 use crate::server::{Server, shared};
 
 /// The extra arguments, last: the hash of deadlines, and the time in ms.

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{TestCaseResult, TestRunner};
 
 use super::lua::{Keys, Lua};
-use crate::scenario::{Ask, Hands, IDS, Scenario, cases, forward, to_and_fro};
+use crate::random_history::{Ask, Hands, IDS, Scenario, cases, forward, to_and_fro};
 
 /// The longest a key may outlive what it holds, as script.rs promises: a quarter of the window, a minute at most.
 fn slack(rules: Rules) -> Millis {

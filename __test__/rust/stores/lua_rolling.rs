@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
 use super::lua::Lua;
-use crate::scenario::{Hands, IDS, Scenario, cases, forward};
+use crate::random_history::{Hands, IDS, Scenario, cases, forward};
 
 /// Every decision is that of the pure log, whoever asks. This version reports nothing within a window after a report; the
 /// one before goes on reporting by its own rule.

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{TestCaseResult, TestRunner};
 
 use super::lua::{Keys, Lua};
-use crate::scenario::{Ask, Hands, IDS, Scenario, both_ways, cases};
+use crate::random_history::{Ask, Hands, IDS, Scenario, both_ways, cases};
 
 /// One admission of the script's.
 #[derive(Clone)]

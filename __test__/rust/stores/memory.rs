@@ -7,8 +7,8 @@ use huntaze_rate_limit::quota::{Count, Decision, History, ManualClock, Millis, O
 use huntaze_rate_limit::store::{MAX_MEMORY_IDS, MemoryStore, Op};
 use proptest::prelude::*;
 
-use crate::asking::{quiet, request, watched};
-use crate::scenario::{Ask, EPOCH, Hands, IDS, Scenario, cases, forward};
+use crate::random_history::{Ask, EPOCH, Hands, IDS, Scenario, cases, forward};
+use crate::requests::{quiet, request, watched};
 
 type Store = MemoryStore<Arc<ManualClock>>;
 

@@ -8,7 +8,7 @@ use huntaze_rate_limit::store::redis::script::{Tag, outcomes};
 use huntaze_rate_limit::store::{ErrorKind, StoreError};
 use redis::Value;
 
-use crate::asking::window;
+use crate::requests::window;
 
 const NOW: u64 = 1_753_000_000_000;
 

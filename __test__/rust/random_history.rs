@@ -9,7 +9,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use crate::asking::{quiet, request, watched};
+use crate::requests::{quiet, request, watched};
 
 /// How many cases a property has. `SOAK=100 cargo test` runs a hundred times as many.
 pub fn cases(n: u32) -> ProptestConfig {
