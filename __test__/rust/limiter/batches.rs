@@ -6,7 +6,7 @@ use std::time::Duration;
 use huntaze_rate_limit::limiter::{Limiter, MAX_BATCH, Source};
 use huntaze_rate_limit::store::{MemoryStore, Op};
 
-use super::doubles::{Collector, hour, meter, recorded};
+use super::test_doubles::{Collector, hour, meter, recorded};
 use crate::requests::request;
 
 const DEADLINE: Duration = Duration::from_secs(60);

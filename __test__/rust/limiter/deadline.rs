@@ -8,7 +8,7 @@ use huntaze_rate_limit::store::{ErrorKind, Op};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::doubles::{Late, Logged, Silent, limiter, recorded, stand_still};
+use super::test_doubles::{Late, Logged, Silent, limiter, recorded, stand_still};
 use crate::requests::request;
 
 const DEADLINE: Duration = Duration::from_millis(250);

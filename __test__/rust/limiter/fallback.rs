@@ -6,7 +6,7 @@ use huntaze_rate_limit::limiter::{Answer, Fallback, Local, OnStoreError, Source}
 use huntaze_rate_limit::quota::{Count, Outcome};
 use huntaze_rate_limit::store::{ErrorKind, Op, StoreError};
 
-use super::doubles::fallback;
+use super::test_doubles::fallback;
 use crate::requests::{request, watched};
 
 fn away() -> StoreError {

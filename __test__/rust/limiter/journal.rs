@@ -7,7 +7,7 @@ use huntaze_rate_limit::limiter::Journal;
 use huntaze_rate_limit::quota::Millis;
 use huntaze_rate_limit::store::{ErrorKind, MAX_MEMORY_IDS, MemoryStore, Op, StoreError};
 
-use super::doubles::hour;
+use super::test_doubles::hour;
 use crate::requests::{request, watched};
 
 #[derive(Default)]

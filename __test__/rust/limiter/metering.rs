@@ -8,8 +8,8 @@ use huntaze_rate_limit::metrics::{BreakerState, Histogram, Metrics};
 use huntaze_rate_limit::store::{ErrorKind, MemoryStore, Op, StoreError};
 use tokio::runtime::Handle;
 
-use super::doubles::{Collector, collector, fallback, hour, meter};
-use super::flaky::{DEADLINE, Flaky};
+use super::flaky_store::{DEADLINE, Flaky};
+use super::test_doubles::{Collector, collector, fallback, hour, meter};
 use crate::requests::{request, scope};
 
 fn of(source: Source, counts: [u64; 6]) -> u64 {
@@ -48,7 +48,7 @@ struct Away {
     store: Flaky,
     meter: Arc<Metrics>,
     limiter: Limiter<Collector>,
-    answers: tokio::sync::mpsc::UnboundedReceiver<super::doubles::Settled>,
+    answers: tokio::sync::mpsc::UnboundedReceiver<super::test_doubles::Settled>,
 }
 
 fn over_flaky(policy: OnStoreError) -> Away {

@@ -1,23 +1,19 @@
 //! One check's way: batches, deadlines, and what decides when the store is away.
 
+mod availability;
 mod batches;
 mod breaker;
-mod changes;
-mod counting;
+mod circuit_breaker;
 mod deadline;
-mod denied;
-pub mod doubles;
-mod doubting;
+mod deny_cache;
+mod eager;
+mod exactly_once;
 mod fallback;
-mod flaky;
+mod flaky_store;
 mod journal;
-mod launch;
 mod metering;
-mod outage;
-mod parts;
-mod remembering;
-mod settling;
-mod strays;
-mod telling;
+mod redirects;
+mod replay;
+mod shards;
+pub mod test_doubles;
 mod top;
-mod waiting;

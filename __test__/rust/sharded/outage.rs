@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{PATIENT, checks, ids_of, key, one_of_each, request};
 use crate::cluster::{Cluster, SHARDS, slot_of};
-use crate::limiter::doubles::{Collector, Settled, limiter};
+use crate::limiter::test_doubles::{Collector, Settled, limiter};
 use crate::server::Port;
 use crate::starvation::retry_if_starved;
 

@@ -7,7 +7,7 @@ use huntaze_rate_limit::limiter::{OnStoreError, Source};
 use huntaze_rate_limit::store::{ErrorKind, Op};
 use tokio::time::sleep;
 
-use super::flaky::Outage;
+use super::flaky_store::Outage;
 
 #[tokio::test(start_paused = true)]
 async fn an_open_breaker_sends_nobody() {

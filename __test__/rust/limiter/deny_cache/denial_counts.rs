@@ -5,7 +5,7 @@ use std::time::Duration;
 use huntaze_rate_limit::store::Op;
 use tokio::time::Instant;
 
-use super::remembering::Way;
+use super::Way;
 use crate::requests::{request, watched};
 
 const HOUR: u64 = 3_600_000;

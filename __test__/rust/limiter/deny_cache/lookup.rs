@@ -7,7 +7,7 @@ use huntaze_rate_limit::limiter::Source;
 use huntaze_rate_limit::store::Op;
 use tokio::time::{advance, sleep};
 
-use super::remembering::Way;
+use super::Way;
 use crate::requests::{quiet, request, watched};
 
 const HOUR: u64 = 3_600_000;

@@ -8,7 +8,7 @@ use huntaze_rate_limit::store::{ErrorKind, MemoryStore, Op};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
 
-use super::doubles::{Connecting, Failing, Late, Logged, Panicking, Ready, Silent, limiter};
+use super::test_doubles::{Connecting, Failing, Late, Logged, Panicking, Ready, Silent, limiter};
 use crate::requests::request;
 
 const FAR: Duration = Duration::from_secs(3600);

@@ -9,8 +9,8 @@ use huntaze_rate_limit::store::Op;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
-use super::doubles::{collector, hour, meter};
-use super::flaky::{DEADLINE, Flaky, Outage, PATIENT};
+use super::flaky_store::{DEADLINE, Flaky, Outage, PATIENT};
+use super::test_doubles::{collector, hour, meter};
 use crate::requests::{request, scope};
 
 #[tokio::test(start_paused = true)]

@@ -13,8 +13,8 @@ use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-use super::doubles::{collector, fallback, hour, meter};
-use super::flaky::PATIENT;
+use crate::limiter::flaky_store::PATIENT;
+use crate::limiter::test_doubles::{collector, fallback, hour, meter};
 use crate::requests::{request, scope};
 
 const DENIED: &str = "7";

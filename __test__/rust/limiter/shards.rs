@@ -14,8 +14,8 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::doubles::{Collector, Settled, hour, limiter};
-use super::flaky::{DEADLINE, Flaky, PATIENT};
+use super::flaky_store::{DEADLINE, Flaky, PATIENT};
+use super::test_doubles::{Collector, Settled, hour, limiter};
 use crate::requests::request;
 
 /// Even numbers are with the first, odd ones with the second; each can be away by itself.

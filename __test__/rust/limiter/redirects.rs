@@ -12,8 +12,8 @@ use tokio::runtime::Handle;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::doubles::{Recording, limiter};
-use super::flaky::{DEADLINE, PATIENT};
+use super::flaky_store::{DEADLINE, PATIENT};
+use super::test_doubles::{Recording, limiter};
 use crate::requests::request;
 
 /// Ready at any time. What is asked or told of 0 is sent on, and hangs there.

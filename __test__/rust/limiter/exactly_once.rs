@@ -7,7 +7,7 @@ use huntaze_rate_limit::store::{ErrorKind, Op};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::doubles::{Collector, Failing, Panicking, Recording, Settled, Silent, limiter};
+use super::test_doubles::{Collector, Failing, Panicking, Recording, Settled, Silent, limiter};
 use crate::requests::request;
 
 /// Longer than any test here runs.

@@ -1,5 +1,10 @@
 //! A limiter with a denied cache, and what reaches the store behind it. Both go by Tokio's clock, paused.
 
+mod coalescing;
+mod denial_counts;
+mod invalidation;
+mod lookup;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +14,9 @@ use huntaze_rate_limit::store::{MAX_MEMORY_IDS, MemoryStore, Op};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::doubles::{Collector, Logged, Settled, TokioClock, collector, fallback, meter};
+use crate::limiter::test_doubles::{
+    Collector, Logged, Settled, TokioClock, collector, fallback, meter,
+};
 use crate::requests::{request, scope};
 
 /// A limiter over a store in memory that logs what it is asked.

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::doubles::{Collector, Recording, Settled, limiter};
+use super::test_doubles::{Collector, Recording, Settled, limiter};
 use crate::requests::request;
 
 /// The deadline of its limiter.

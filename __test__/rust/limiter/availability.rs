@@ -12,8 +12,8 @@ use huntaze_rate_limit::store::{Op, Replay, Request, Scope, Store, StoreError};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
-use super::doubles::{hour, meter};
-use super::flaky::{DEADLINE, Flaky, PATIENT};
+use super::flaky_store::{DEADLINE, Flaky, PATIENT};
+use super::test_doubles::{hour, meter};
 use crate::requests::{request, scope};
 
 /// Keeps what it is told of the store.
