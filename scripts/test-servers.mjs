@@ -18,16 +18,17 @@ import { serverNamed, serverNames } from './servers.mjs';
 /** The contract over every store but the memory, the scripts beside the pure log, what a server's faults and refusals turn
  *  into, replay, users, and the cluster. How TLS, names and the network are used is no matter of the server's version. */
 const rust = [
-  ...['stores::anomaly::', 'stores::contract', 'stores::lua'],
+  ...['stores::contract::', 'stores::script::'],
   ...[
-    'redis::faults::',
+    'redis::connection_test::',
+    'redis::credentials::',
     'redis::keys::',
     'redis::login::',
-    'redis::passwords::',
-    'redis::recovery::',
+    'redis::reconnect::',
     'redis::replay::',
+    'redis::server_errors::',
   ],
-  ...['redis::trial::', 'cluster::', 'sharded::'],
+  ...['cluster::', 'sharded::'],
 ];
 
 /** Killed and started again, one server and all of a cluster, with replay; a primary of a cluster killed under load; and one

@@ -3,11 +3,11 @@
 //! Every node is started with the whole cluster in its `nodes.conf`, as after a restart: nobody has to meet anybody, no
 //! replica has to be assigned. What is left are the two seconds for which a primary of Redis takes no command after its start.
 
-mod changes;
-mod layout;
-mod moving;
+mod cluster_nodes;
+mod failover;
+mod nodes_conf;
 mod selfcheck;
-mod view;
+mod slot_migration;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -20,12 +20,12 @@ use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore, TlsConfig};
 use redis::{FromRedisValue, RedisResult};
 use tempfile::TempDir;
 
-use self::layout::Layout;
+use self::nodes_conf::Layout;
 use crate::acl::{ADMIN, ADMIN_PASSWORD, as_user, users};
 use crate::redis::certificates::{Authority, Files};
 use crate::server::{Port, Server, share};
 
-pub use self::layout::{SHARDS, slot_of};
+pub use self::nodes_conf::{SHARDS, slot_of};
 
 /// Far more than anything here takes, so that a busy machine is no failure.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,30 +1,30 @@
 //! One Redis: how it is found and reached, and what its faults turn into.
 
+mod auth_proxy;
 pub mod certificates;
-mod connections;
+mod connect_budget;
+mod connection_test;
+mod connector;
+mod credentials;
 mod doubtful;
 mod environment;
 mod environment_blanks;
 mod environment_host;
 mod environment_tls;
 mod environment_url;
-mod faults;
-mod frozen;
-mod gate;
+mod health_check;
 mod keys;
 mod login;
-mod network;
-mod passwords;
-mod recovery;
-mod relay;
-mod renewal;
+mod lossy_proxy;
+mod protocol_mismatch;
+mod reauthentication;
+mod reconnect;
 mod replay;
 mod secrets;
+mod server_errors;
 mod tls;
-mod tls_mistaken;
-mod tls_refused;
-mod tls_renewed;
-mod trial;
+mod tls_error;
+mod tls_renewal;
 
 use std::time::{Duration, Instant};
 

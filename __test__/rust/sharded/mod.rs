@@ -1,14 +1,14 @@
 //! The store on a Redis Cluster: how it is found, where a request goes, and what its faults turn into.
 
-mod discovery;
-mod doubts;
+mod connection_test;
+mod deployment;
 mod failover;
-mod moving;
-mod outage;
 mod redirect;
-mod routing;
+mod refresh;
+mod router;
+mod slot_migration;
+mod stopped_shard;
 mod topology;
-mod trial;
 
 use std::time::{Duration, Instant};
 

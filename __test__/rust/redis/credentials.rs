@@ -8,7 +8,7 @@ use huntaze_rate_limit::store::redis::{
 };
 use huntaze_rate_limit::store::{ErrorKind, Replay, Store, StoreError};
 
-use super::faults::connections_ever;
+use super::server_errors::connections_ever;
 use super::{HOUR, failure, left, passwords, until};
 use crate::requests::{id, scope, watched};
 use crate::server::Server;

@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
-use super::lua::Lua;
+use super::Lua;
 use crate::random_history::{Hands, IDS, Scenario, cases, forward};
 
 /// Every decision is that of the pure log, whoever asks. This version reports nothing within a window after a report; the

@@ -16,7 +16,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
 
 use super::certificates::Authority;
-use super::faults::connections_ever;
+use super::server_errors::connections_ever;
 use super::tls::config;
 use super::{PATIENT, check, failure, left, until};
 use crate::timers::Stopped;

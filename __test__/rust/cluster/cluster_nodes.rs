@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::Cluster;
-use super::layout::{Layout, SHARDS};
+use super::nodes_conf::{Layout, SHARDS};
 
 /// One line of `CLUSTER NODES`.
 #[derive(Debug, PartialEq)]

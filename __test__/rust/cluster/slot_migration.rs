@@ -1,7 +1,7 @@
 //! Slots that move from shard to shard while they are used.
 
 use super::Cluster;
-use super::layout::{Layout, SHARDS};
+use super::nodes_conf::{Layout, SHARDS};
 use crate::acl::{ADMIN, ADMIN_PASSWORD};
 
 /// Keys that travel at once.

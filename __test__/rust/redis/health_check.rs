@@ -8,8 +8,8 @@ use huntaze_rate_limit::store::redis::{ConnectionStats, RedisStore, backoff};
 use huntaze_rate_limit::store::{ErrorKind, Store};
 use tokio::time::{sleep, timeout};
 
-use super::faults::connections_ever;
-use super::relay::Relay;
+use super::lossy_proxy::Relay;
+use super::server_errors::connections_ever;
 use super::{HOUR, PATIENT, check, failure, left, until};
 use crate::requests::{quiet, scope};
 use crate::server::Server;

@@ -11,7 +11,7 @@ use huntaze_rate_limit::store::Op;
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseResult, TestRunner};
 
-use super::lua::{Keys, Lua};
+use super::{Keys, Lua};
 use crate::random_history::{Ask, Hands, IDS, Scenario, both_ways, cases};
 
 /// One admission of the script's.

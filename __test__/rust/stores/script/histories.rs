@@ -7,7 +7,7 @@ use huntaze_rate_limit::store::Op;
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseResult, TestRunner};
 
-use super::lua::{Keys, Lua};
+use super::{Keys, Lua};
 use crate::random_history::{Ask, Hands, IDS, Scenario, cases, forward, to_and_fro};
 
 /// The longest a key may outlive what it holds, as script.rs promises: a quarter of the window, a minute at most.

@@ -11,7 +11,7 @@ use huntaze_rate_limit::store::redis::RedisStore;
 use huntaze_rate_limit::store::redis::config_env::with_defaults;
 use socket2::{Domain, Socket, Type};
 
-use super::faults::connections_ever;
+use super::server_errors::connections_ever;
 use super::{PATIENT, check, failure, left, passwords};
 use crate::server::Server;
 use crate::timers::Stopped;

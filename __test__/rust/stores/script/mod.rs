@@ -4,6 +4,10 @@
 //! where the server's own clock cannot reach it. What is due by that clock is gone before the script runs, as the server
 //! would have it.
 
+mod clock_steps_back;
+mod histories;
+mod rolling_upgrade;
+
 use std::sync::Arc;
 
 use huntaze_rate_limit::quota::{Millis, Namespace, Outcome, Rules};
@@ -91,7 +95,7 @@ impl Lua {
 
     /// The script of the version before this one.
     pub fn before() -> Self {
-        Self::of(include_str!("../../fixtures/check-before.lua"))
+        Self::of(include_str!("../../../fixtures/check-before.lua"))
     }
 
     fn of(source: &str) -> Self {

@@ -8,7 +8,7 @@ use huntaze_rate_limit::quota::{Outcome, Rules};
 use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore};
 use huntaze_rate_limit::store::{MemoryStore, Op, Request, Scope, Store};
 
-use super::flavours;
+use super::servers;
 use crate::requests::{ask, scope};
 use crate::server::shared;
 
@@ -47,7 +47,7 @@ pub fn redis_many(law: &str) -> Fixture<impl Store> {
 
 /// One Redis over TLS, as a user who may do what a limiter needs.
 pub fn redis_tls_users(law: &str) -> Fixture<impl Store> {
-    let server = flavours::tls_users();
+    let server = servers::tls_users();
     on(server.config(), law.to_owned(), server)
 }
 
@@ -59,7 +59,7 @@ pub fn cluster(law: &str) -> Fixture<impl Store> {
 
 /// A Redis Cluster over TLS, as a user who may do what a limiter needs; its nodes go by names.
 pub fn cluster_tls_users(law: &str) -> Fixture<impl Store> {
-    let cluster = flavours::cluster_tls_users();
+    let cluster = servers::cluster_tls_users();
     on(cluster.config(), law.to_owned(), cluster)
 }
 
@@ -98,7 +98,7 @@ impl<S: Store> Fixture<S> {
 /// Runs each law over each store.
 macro_rules! over_every_store {
     ($($law:ident),+ $(,)?) => {
-        $crate::stores::fixture::over_each! { ($($law),+)
+        $crate::stores::contract::fixture::over_each! { ($($law),+)
             memory, redis, redis_many, redis_tls_users, cluster, cluster_tls_users
         }
     };
@@ -106,7 +106,7 @@ macro_rules! over_every_store {
 pub(super) use over_every_store;
 
 macro_rules! over_each {
-    ($laws:tt $($store:ident),+) => { $($crate::stores::fixture::over_one! { $store $laws })+ };
+    ($laws:tt $($store:ident),+) => { $($crate::stores::contract::fixture::over_one! { $store $laws })+ };
 }
 pub(super) use over_each;
 
@@ -114,7 +114,7 @@ macro_rules! over_one {
     ($store:ident ($($law:ident),+)) => {
         mod $store {
             $(#[tokio::test(flavor = "multi_thread")]
-            async fn $law() { super::$law($crate::stores::fixture::$store(stringify!($law))).await })+
+            async fn $law() { super::$law($crate::stores::contract::fixture::$store(stringify!($law))).await })+
         }
     };
 }

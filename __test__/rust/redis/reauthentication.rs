@@ -11,8 +11,8 @@ use huntaze_rate_limit::store::redis::{
 use huntaze_rate_limit::store::{ErrorKind, StoreError};
 use tokio::time::sleep;
 
-use super::faults::tell;
-use super::gate::Gate;
+use super::auth_proxy::Gate;
+use super::server_errors::tell;
 use super::{PATIENT, check, left, passwords, until};
 use crate::server::Server;
 use crate::starvation::{SIGN_OF_LIFE, retry_if_starved};

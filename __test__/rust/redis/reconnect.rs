@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use huntaze_rate_limit::store::{ErrorKind, Op, Store};
 
-use super::faults::connections_ever;
+use super::server_errors::connections_ever;
 use super::{HOUR, check, failure, left, until};
 use crate::requests::{quiet, request, scope};
 use crate::server::Server;

@@ -1,0 +1,10 @@
+//! The contract suite: what every store promises, written once and run over each.
+//!
+//! The clocks here are the stores' own. A test that waits sleeps as long as the store itself told it to, never longer.
+
+mod anomaly;
+mod batch;
+mod concurrency;
+mod decisions;
+mod fixture;
+mod servers;
