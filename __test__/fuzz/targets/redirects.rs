@@ -8,8 +8,8 @@
 
 use arbitrary::Unstructured;
 use huntaze_rate_limit::store::redis::cluster::topology::Address;
-use huntaze_rate_limit::store::redis::environment::plain;
-use huntaze_rate_limit::store::redis::{Redirect, RedisConfig, reply};
+use huntaze_rate_limit::store::redis::config_env::with_defaults;
+use huntaze_rate_limit::store::redis::{Redirect, RedisConfig, error_map};
 use huntaze_rate_limit::store::{ErrorKind, StoreError};
 use libfuzzer_sys::fuzz_target;
 use redis::{RedisError, Value, parse_redis_value};
@@ -29,7 +29,7 @@ fuzz_target!(|input: &[u8]| {
     let Some((form, rest)) = input.split_first() else {
         return;
     };
-    let asked = plain(ASKED);
+    let asked = with_defaults(ASKED);
     match form % 2 {
         0 => {
             // What follows a line is another reply.
@@ -61,13 +61,13 @@ fn error(line: &str) -> Option<RedisError> {
 fn check(line: &str, asked: &RedisConfig) -> Option<Redirect> {
     let error = error(line)?;
     let code = error.code().expect("a server's error has one").to_owned();
-    let replied = reply::instead_of_reply(&error);
-    let set_up = reply::during_set_up(&error);
-    let caught = reply::from_script(line);
+    let replied = error_map::instead_of_reply(&error);
+    let set_up = error_map::during_set_up(&error);
+    let caught = error_map::from_script(line);
     for known in [&replied, &set_up, &caught] {
         check_error(known);
     }
-    assert_eq!(text(&replied), text(&reply::instead_of_reply(&error)));
+    assert_eq!(text(&replied), text(&error_map::instead_of_reply(&error)));
     // What the script has caught for one key is what the server would have said to a command of its own.
     let expected = match replied.kind() {
         ErrorKind::Protocol => ErrorKind::WrongType,

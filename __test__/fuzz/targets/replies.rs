@@ -14,15 +14,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arbitrary::{Result, Unstructured};
-use huntaze_rate_limit::limiter::meter::Meter;
+use huntaze_rate_limit::limiter::meter::Metrics;
 use huntaze_rate_limit::limiter::{Answer, Source};
 use huntaze_rate_limit::quota::{
     Count, Decision, Id, Limit, MAX_LIMIT, MAX_WINDOW_MS, Outcome, Verdict, Window,
 };
 use huntaze_rate_limit::store::redis::cluster::topology::{Address, Slots, Topology};
-use huntaze_rate_limit::store::redis::environment::plain;
+use huntaze_rate_limit::store::redis::config_env::with_defaults;
 use huntaze_rate_limit::store::redis::script::{Tag, outcome_of_one, outcomes};
-use huntaze_rate_limit::store::redis::{replay, reply};
+use huntaze_rate_limit::store::redis::{error_map, replay};
 use huntaze_rate_limit::store::{ErrorKind, Op, Request, StoreError};
 use libfuzzer_sys::fuzz_target;
 use redis::{Parser, Value};
@@ -99,10 +99,10 @@ fn check_decisions(value: &Value, number: usize, requests: &[Request]) -> Decode
     match &decoded {
         Ok(outcomes) => {
             assert_eq!(outcomes.len(), requests.len());
-            let meter = Meter::<u32>::new(window());
+            let metrics = Metrics::<u32>::new(window());
             for (outcome, request) in outcomes.iter().zip(requests) {
                 match outcome {
-                    Ok(outcome) => check_outcome(outcome, request, &meter),
+                    Ok(outcome) => check_outcome(outcome, request, &metrics),
                     Err(error) => check_error(error),
                 }
             }
@@ -135,7 +135,7 @@ fn shown(
         .map_err(|error| error.to_string())
 }
 
-fn check_outcome(outcome: &Outcome, request: &Request, meter: &Meter<u32>) {
+fn check_outcome(outcome: &Outcome, request: &Request, metrics: &Metrics<u32>) {
     let Outcome { decision, count } = outcome;
     assert!(decision.remaining <= request.limit.get(), "{outcome:?}");
     match decision.verdict {
@@ -162,7 +162,7 @@ fn check_outcome(outcome: &Outcome, request: &Request, meter: &Meter<u32>) {
         outcome: *outcome,
         source: Source::Redis,
     };
-    meter.answered(request, &0, &answer, Instant::now().into());
+    metrics.on_answer(request, &0, &answer, Instant::now().into());
 }
 
 fn check_error(error: &StoreError) {
@@ -189,7 +189,7 @@ fn check_replay(value: &Value, number: usize, count: usize) {
 
 /// Takes the table over, if it is one.
 fn check_slots(value: &Value, before: Topology<Address>) -> Topology<Address> {
-    let Some(slots) = Slots::read(value, &plain("asked.example")) else {
+    let Some(slots) = Slots::read(value, &with_defaults("asked.example")) else {
         return before;
     };
     let mut serving: Vec<Option<&Address>> = vec![None; usize::from(SLOTS)];
@@ -224,11 +224,11 @@ fn check_slots(value: &Value, before: Topology<Address>) -> Topology<Address> {
         .iter()
         .flat_map(|(_, range)| [*range.start(), *range.end()]);
     for slot in ends.flat_map(|end| [end.saturating_sub(1), end, (end + 1).min(SLOTS - 1)]) {
-        let shard = after.shard(after.part(slot));
+        let shard = after.shard(after.shard_of(slot));
         let node = shard.and_then(|shard| shard.node.as_deref());
         match serving[usize::from(slot)] {
             Some(address) => assert_eq!(node, Some(address), "slot {slot}"),
-            None => assert_eq!(after.part(slot), before.part(slot)),
+            None => assert_eq!(after.shard_of(slot), before.shard_of(slot)),
         }
     }
     let mut known: Vec<_> = after.nodes().map(|node| &**node).collect();
@@ -431,7 +431,7 @@ fn of_valid_outcomes(u: &mut Unstructured) -> Result<()> {
             Said::Failed(text, kind) => {
                 let error = decoded.as_ref().expect_err("failed");
                 assert_eq!(error.kind(), *kind);
-                assert_eq!(error.to_string(), reply::from_script(text).to_string());
+                assert_eq!(error.to_string(), error_map::from_script(text).to_string());
             }
         }
     }

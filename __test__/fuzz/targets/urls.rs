@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use arbitrary::{Result, Unstructured};
-use huntaze_rate_limit::store::redis::environment::{
+use huntaze_rate_limit::store::redis::config_env::{
     Environment, from_environment, from_url, variables,
 };
 use huntaze_rate_limit::store::redis::{Credentials, MAX_CONNECTIONS, RedisConfig, Secret};
@@ -158,7 +158,7 @@ fn check_config(config: &RedisConfig) {
         assert_eq!((&tls.ca, &tls.server_name), (&None, &None));
     }
     // Its place is printed where its store is named, and never more than once a line.
-    assert!(!config.place().contains(char::is_control));
+    assert!(!config.endpoint().contains(char::is_control));
     let shown = format!("{:?}", config.credentials);
     assert_eq!(shown, format!("{} password(s)", passwords.len()));
 }
