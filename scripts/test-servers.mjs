@@ -36,7 +36,7 @@ const rust = [
 const faults = ['F1', 'F2b', 'F3'];
 
 /** Several processes on one quota, whole and exact; and what a developer sees of the server, and of its outages. */
-const specs = ['connection/redis', 'limiter', 'process/exactness', 'store-state'];
+const specs = ['diagnostics/redis', 'limiter', 'process/exactness', 'store-state'];
 
 const START_MS = 20_000;
 

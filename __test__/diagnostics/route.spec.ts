@@ -1,5 +1,5 @@
 import type { ConnectionRouteOptions } from '@huntaze/rate-limit';
-import { HOST, PORT, VERSION, coded, failed, testing, well, type Trial } from './trials';
+import { HOST, PORT, VERSION, coded, failed, testing, well, type Trial } from './native-results';
 
 const { createConnectionRoute } = require('../../lib/diagnostics/route.js');
 

@@ -1,5 +1,5 @@
 import type { ConnectionFailure, ConnectionSuccess, TestConnectionOptions } from '@huntaze/rate-limit';
-import { HOST, PORT, VERSION, coded, failed, testing, well, type Trial } from './trials';
+import { HOST, PORT, VERSION, coded, failed, testing, well, type Trial } from './native-results';
 
 const { CODES } = require('../../lib/diagnostics/troubleshooting.js');
 const { createTester } = require('../../lib/diagnostics/test-connection.js');
