@@ -191,7 +191,7 @@ describe.each(flavours)('%s', (_, start) => {
 
   test('processes that hammer one creator at once admit exactly the limit', async () => {
     const hammers = Array.from({ length: PROCESSES }, () => {
-      const file = join(__dirname, 'fixtures/hammer.cjs');
+      const file = join(__dirname, 'fixtures/concurrent-checks.cjs');
       const child = spawn(process.execPath, [file], { env: process.env, stdio: ['pipe', 'pipe', 'inherit'] });
       return { child, answers: createInterface({ input: child.stdout })[Symbol.asyncIterator]() };
     });
@@ -239,7 +239,7 @@ describe.each(flavours)('%s', (_, start) => {
   });
 
   test('a copy of the package that nothing refers to is collected, its connections and all', async () => {
-    const fixture = join(__dirname, 'fixtures/collected.cjs');
+    const fixture = join(__dirname, 'fixtures/garbage-collection.cjs');
     const { stdout } = await promisify(execFile)(process.execPath, ['--expose-gc', fixture], { env: process.env });
     expect(stdout.trim()).toBe('collected');
   });

@@ -1,7 +1,7 @@
 // npm run build: the addon for this machine, beside index.js. cargo does nothing when nothing changed.
 
 import { join } from 'node:path';
-import { place } from './place.mjs';
+import { place } from './copy-library.mjs';
 import { addonFile, hostPlatform } from './platforms.mjs';
 import { asMain, output, root, run } from './run.mjs';
 import { needCargo } from './rust.mjs';

@@ -5,7 +5,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { targetDirectory } from './build.mjs';
 import { byVersion, glibcVersions } from './glibc.mjs';
-import { place } from './place.mjs';
+import { place } from './copy-library.mjs';
 import { OLDEST_GLIBC, addonFile, canBuild, hostPlatform, isLinux, platformNamed } from './platforms.mjs';
 import { Failure, asMain, root, run } from './run.mjs';
 import { needTarget } from './rust.mjs';

@@ -11,12 +11,20 @@ import { Failure, asMain, root } from './run.mjs';
 
 /** In `npm test` and not in `npm run check`: for their processes, compilers and clusters. Files without `.spec.ts`, or folders. */
 const long = [
-  ...['canary', 'codes', 'credentials/iam', 'credentials/packages', 'credentials/rotation', 'flavours', 'process/'],
+  ...[
+    'credentials/iam',
+    'credentials/optional-packages',
+    'credentials/rotation',
+    'error-codes',
+    'flavours',
+    'process/',
+    'secret-leaks',
+  ],
   ...['deployment-guide', 'migration', 'migration-guide', 'package/packed', 'readme'],
 ];
 
 /** In `npm run test:all` alone: slow by their nature. A million checks, logins that grow old. */
-const slow = ['credentials/live-login', 'load/'];
+const slow = ['credentials/reauthentication', 'load/'];
 
 /** One more than cores: specs wait for their servers and processes. None is decided by how many there are. */
 const WORKERS = availableParallelism() + 1;

@@ -3,10 +3,10 @@
 import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
 import { isAbsolute, join, relative } from 'node:path';
 import { root } from '../support/consumer';
-import { until } from '../support/failures/scene';
+import { until } from '../support/failures/fixture';
 import { host } from '../support/platforms';
 import { type App, built, bundlers, folderOf, startApp } from './support/app';
-import { burst } from './support/counted';
+import { burst } from './support/bursts';
 
 const addon = join('node_modules', `@huntaze/rate-limit-${host.name}`, `rate-limit.${host.name}.node`);
 

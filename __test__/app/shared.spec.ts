@@ -3,7 +3,7 @@
 import { type RedisServer, startRedis } from '../support/redis';
 import { type App, startApp } from './support/app';
 import { TOKEN } from './browser/operator';
-import { burstByRedis } from './support/counted';
+import { burstByRedis } from './support/bursts';
 import { limitsOf } from './support/headers';
 
 let redis: RedisServer;

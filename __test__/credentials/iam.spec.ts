@@ -2,8 +2,8 @@ import { inspect } from 'node:util';
 import { RateLimiter, elastiCacheIam, type AwsCredentials, type ElastiCacheIamOptions } from '@huntaze/rate-limit';
 import { Scene } from '../support/failures';
 import { freshId, pass } from '../support/stores';
-import { IamGate } from './gate';
-import { Load } from './load';
+import { IamGate } from './iam-proxy';
+import { Load } from './traffic';
 import { HANG_MS, expectDeadline, tryUntil, until } from '../support/time';
 
 // IAM tokens against a server of the tests' own that checks signature and expiry, in front of a real Redis.

@@ -1,7 +1,7 @@
 import type { RedisOptions } from '@huntaze/rate-limit';
 import { startRedis, type RedisServer } from '../support/redis';
 import { until } from '../support/time';
-import { Load } from './load';
+import { Load } from './traffic';
 
 // A password is rotated as ElastiCache does it, old and new valid first and then the new one alone, while checks go on and
 // processes come and go: each check is decided by Redis.

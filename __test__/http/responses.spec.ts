@@ -221,7 +221,7 @@ describe('a response that was fetched', () => {
 
   // Node cancels the body of a fetched response once that is collected, whoever holds the body.
   test('is read to its end, collected or not', () => {
-    const fixture = join(__dirname, '../fixtures/forwarded.cjs');
+    const fixture = join(__dirname, '../fixtures/forward-response.cjs');
     const env = { ...process.env, REDIS_URL: '' };
     const printed = execFileSync(process.execPath, ['--expose-gc', fixture], { encoding: 'utf8', env });
     expect(printed.trim()).toBe('begun ended');

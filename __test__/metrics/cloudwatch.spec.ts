@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import type { Metrics } from '@huntaze/rate-limit';
-import { idle, snapshot } from '../support/counted';
+import { idle, snapshot } from '../support/metrics-sample';
 
 const { embeddedMetricLine } = require('../../lib/metrics/cloudwatch.js') as {
   embeddedMetricLine(snapshot: Metrics, previous: Metrics | undefined, now: number): string;

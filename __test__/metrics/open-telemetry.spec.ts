@@ -1,6 +1,6 @@
 import { MeterProvider, MetricReader, type MetricData } from '@opentelemetry/sdk-metrics';
 import { observeMetrics, type Metrics, type OpenTelemetryMeter } from '@huntaze/rate-limit';
-import { idle, snapshot } from '../support/counted';
+import { idle, snapshot } from '../support/metrics-sample';
 
 const { observe } = require('../../lib/metrics/open-telemetry.js') as {
   observe(meter: OpenTelemetryMeter, read: () => Metrics[]): () => void;

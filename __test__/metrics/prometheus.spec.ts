@@ -1,6 +1,6 @@
 import type { Metrics } from '@huntaze/rate-limit';
 import { parse } from '../support/open-metrics';
-import { idle, snapshot } from '../support/counted';
+import { idle, snapshot } from '../support/metrics-sample';
 
 const { openMetricsText } = require('../../lib/metrics/prometheus.js') as {
   openMetricsText(snapshots: Metrics[]): string;

@@ -7,7 +7,7 @@ import {
   type OpenTelemetryMeter,
   observeMetrics,
 } from '@huntaze/rate-limit';
-import { counted, snapshot } from '../support/counted';
+import { counted, snapshot } from '../support/metrics-sample';
 
 // The way from what the native module counts to the public functions.
 

@@ -19,7 +19,7 @@ class Hammer {
   readonly #answers: AsyncIterator<string>;
 
   constructor(url: string) {
-    this.#child = spawn(process.execPath, [join(__dirname, '../fixtures/hammer.cjs')], {
+    this.#child = spawn(process.execPath, [join(__dirname, '../fixtures/concurrent-checks.cjs')], {
       env: { ...process.env, REDIS_URL: url },
       stdio: ['pipe', 'pipe', 'inherit'],
     });

@@ -70,7 +70,7 @@ test('copies that are thrown away with checks in flight harm nobody', async () =
 });
 
 test('a copy that nothing refers to is collected, its connection and all', () => {
-  const fixture = join(__dirname, '../fixtures/collected.cjs');
+  const fixture = join(__dirname, '../fixtures/garbage-collection.cjs');
   const env = { ...process.env, REDIS_URL: redis.url };
   expect(execFileSync(process.execPath, ['--expose-gc', fixture], { encoding: 'utf8', env }).trim()).toBe('collected');
 });

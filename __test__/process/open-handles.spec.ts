@@ -16,7 +16,7 @@ afterAll(() => redis.stop());
 
 describe.each(['main', 'worker'])('wake-up functions of a %s thread', (thread) => {
   const counted = async (...store: string[]) => {
-    const file = join(FIXTURES, 'counted.cjs');
+    const file = join(FIXTURES, 'threadsafe-functions.cjs');
     const env = { ...process.env, REDIS_URL: '' };
     const { stdout } = await run(process.execPath, [file, thread, ...store], { env, timeout: HANG_MS });
     return JSON.parse(stdout) as unknown;

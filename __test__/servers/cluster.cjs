@@ -6,13 +6,13 @@ const { mkdtempSync, readFileSync, rmSync } = require('node:fs');
 const { tmpdir } = require('node:os');
 const { join } = require('node:path');
 const { setTimeout: sleep } = require('node:timers/promises');
-const { Layout, NODES, SHARDS, SLOTS, slotOf } = require('./layout.cjs');
-const { Moving } = require('./moving.cjs');
+const { Layout, NODES, SHARDS, SLOTS, slotOf } = require('./nodes-conf.cjs');
+const { Moving } = require('./slot-migration.cjs');
 const { Node } = require('./node.cjs');
 const { freePorts, isTaken } = require('./ports.cjs');
 const { certificate: localhost, tlsOptions } = require('./tls.cjs');
 const { ADMIN, usersIn } = require('./users.cjs');
-const { claims, nodesBy, ownerOf } = require('./view.cjs');
+const { claims, nodesBy, ownerOf } = require('./cluster-nodes.cjs');
 
 /** Far more than anything here takes, so that a busy machine is no failure. */
 const PATIENCE_MS = 30_000;

@@ -2,7 +2,7 @@
 // Kinds of Redis other than one plain server, for Jest and for chaos.
 
 const { Cluster, SHARDS, SLOTS, slotOf } = require('./cluster.cjs');
-const { idOf } = require('./layout.cjs');
+const { idOf } = require('./nodes-conf.cjs');
 const { freePorts, isTaken } = require('./ports.cjs');
 const { Single } = require('./single.cjs');
 const { certificate } = require('./tls.cjs');

@@ -10,7 +10,7 @@ import { HANG_MS } from '../support/time';
 // Nothing in an option, a URL or a variable turns verification off: against a server that nobody should believe, whatever
 // looks as if it might is refused by name, or changes nothing.
 
-const ASKED = join(__dirname, '../fixtures/asked.cjs');
+const ASKED = join(__dirname, '../fixtures/check-once.cjs');
 const REFUSED = 'ERR_INVALID_ARG_VALUE';
 const UNUSABLE = 'ERR_RATE_LIMIT_CONFIG';
 

@@ -3,7 +3,7 @@
 import { open } from '../contenders/index.mjs';
 import { Control } from '../control.mjs';
 import { Traffic, idsOf } from './drive.mjs';
-import { metered } from './meter.mjs';
+import { metered } from './cpu-time.mjs';
 import { awayFromTheHour } from './window.mjs';
 
 const CREATORS = 1000;

@@ -4,7 +4,7 @@
 import { open } from '../contenders/index.mjs';
 import { Control } from '../control.mjs';
 import { Traffic, idsOf } from './drive.mjs';
-import { metered } from './meter.mjs';
+import { metered } from './cpu-time.mjs';
 import { paced } from './pace.mjs';
 
 const ADMISSIONS = 100_000;

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { Control } from '../control.mjs';
 import { idsOf } from './drive.mjs';
-import { metered } from './meter.mjs';
+import { metered } from './cpu-time.mjs';
 
 const IDS = 10_000;
 const LIMIT = 100;

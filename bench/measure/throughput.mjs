@@ -3,7 +3,7 @@
 import { open } from '../contenders/index.mjs';
 import { Servers } from '../servers.mjs';
 import { Traffic, idsOf } from './drive.mjs';
-import { metered } from './meter.mjs';
+import { metered } from './cpu-time.mjs';
 
 const CREATORS = 10_000;
 const LIMIT = 100;

@@ -4,7 +4,7 @@ import { format } from 'node:util';
 import { checkCreatorRateLimit, close, configure, RateLimitError } from '@huntaze/rate-limit';
 import { listenForAnomalies } from '@/lib/admin/anomalies';
 import { observation } from '@/lib/admin/observation';
-import { until } from '../../support/failures/scene';
+import { until } from '../../support/failures/fixture';
 
 let warn: jest.SpyInstance;
 

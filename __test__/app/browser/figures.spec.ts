@@ -4,7 +4,7 @@ import type { Metrics } from '@huntaze/rate-limit';
 import { quantile } from '../../../examples/nextjs/lib/admin/quantile';
 import { sampleBetween } from '../../../examples/nextjs/lib/admin/sample';
 import { storeKind } from '../../../examples/nextjs/lib/admin/store-kind';
-import { idle } from '../../support/counted';
+import { idle } from '../../support/metrics-sample';
 
 const sources = (of: Partial<Metrics['allowed']>) => ({ ...idle.allowed, ...of });
 

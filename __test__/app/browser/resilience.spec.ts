@@ -4,7 +4,7 @@ import type { Browser } from 'playwright-core';
 import { startRedis } from '../../support/redis';
 import { startApp } from '../support/app';
 import { figure, launch, signedIn, TOKEN, until } from './operator';
-import { startRelay } from './relay';
+import { startRelay } from './tcp-proxy';
 import { chat } from './traffic';
 
 jest.setTimeout(240_000);

@@ -12,10 +12,10 @@ const RENEWAL_MS = 50;
 const OUTAGE_MS = 300;
 
 const WRONG = {
-  'another authority': 'stranger',
+  'another authority': 'unknown-ca',
   expired: 'expired',
-  'not yet valid': 'early',
-  'another name': 'renamed',
+  'not yet valid': 'not-yet-valid',
+  'another name': 'wrong-name',
 };
 
 const file = (name) => fileURLToPath(new URL(`../../fixtures/tls/${name}`, import.meta.url));

@@ -9,7 +9,7 @@ import { Stage } from '../stage.mjs';
 
 const SICK = 1;
 const GONE = { recursive: true, force: true };
-const WRONG = { 'another authority': 'stranger', expired: 'expired', 'another name': 'renamed' };
+const WRONG = { 'another authority': 'unknown-ca', expired: 'expired', 'another name': 'wrong-name' };
 
 const fixture = (name) => fileURLToPath(new URL(`../../fixtures/${name}`, import.meta.url));
 const file = (name) => fixture(`tls/${name}`);

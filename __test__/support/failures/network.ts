@@ -1,5 +1,5 @@
 import { freePort } from '../redis';
-import { at, toGreeting, type Failure } from './scene';
+import { at, toGreeting, type Failure } from './fixture';
 
 /** On the way to the server, or with something else in its place. */
 export const network: Failure[] = [

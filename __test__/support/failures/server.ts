@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { freePort, type RedisServer } from '../redis';
-import { at, until, type Failure, type Op, type Scene } from './scene';
+import { at, until, type Failure, type Op, type Scene } from './fixture';
 
 /** Reads are served, and a reset frees memory. */
 const ADMISSIONS: Op[] = ['limit', 'check'];

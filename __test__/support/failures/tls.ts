@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { rootCertificates } from 'node:tls';
 import { freePort } from '../redis';
-import { at, type Failure, type Place, type Scene } from './scene';
+import { at, type Failure, type Place, type Scene } from './fixture';
 
 const file = (name: string) => join(__dirname, '../../fixtures/tls', name);
 

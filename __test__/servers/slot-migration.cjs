@@ -2,7 +2,7 @@
 // A slot on its way from shard to shard. Until it has arrived, who asks its old shard for keys that have left is told ASK, and
 // who asks for several of which some have left is told TRYAGAIN.
 
-const { idOf } = require('./layout.cjs');
+const { idOf } = require('./nodes-conf.cjs');
 
 /** Keys that travel at once. */
 const BATCH = 10;

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { toGreeting, type Failure, type Scene } from './scene';
+import { toGreeting, type Failure, type Scene } from './fixture';
 
 /** A server that answers each chunk with `answer(all it was sent on this connection, the chunk)`. */
 function answering(scene: Scene, answer: (all: string, chunk: string) => string) {

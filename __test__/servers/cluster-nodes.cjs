@@ -1,7 +1,7 @@
 'use strict';
 // What a node says of the cluster.
 
-const { nodeOf } = require('./layout.cjs');
+const { nodeOf } = require('./nodes-conf.cjs');
 
 /** Each line of CLUSTER NODES: `<id> <place> <flags> <primary> <ping> <pong> <epoch> <link> <slots …>`. */
 async function nodesBy(cluster, asked) {

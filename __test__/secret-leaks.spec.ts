@@ -4,13 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CANARY, FORMS, heard } from './support/canary';
 import { failures, Scene, type Op, type Place } from './support/failures';
-import { echoes } from './support/failures/echoes';
+import { echoes } from './support/failures/echo';
 import { HANG_MS, tryUntil } from './support/time';
 
 // A password is given in every way there is, every failure is met with it, and it is nowhere: not in errors and their
 // causes, not in what inspecting a limiter shows, not in what the process prints with all of Node.js's logs turned on.
 
-const FIXTURE = join(__dirname, 'fixtures/meeting.cjs');
+const FIXTURE = join(__dirname, 'fixtures/log-failures.cjs');
 
 interface Way {
   readonly way: string;

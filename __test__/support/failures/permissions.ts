@@ -1,4 +1,4 @@
-import { at, type Failure, type Scene } from './scene';
+import { at, type Failure, type Scene } from './fixture';
 
 /** A server with a user of few rights, and the place for that user. */
 async function as(scene: Scene, ...rights: string[]) {

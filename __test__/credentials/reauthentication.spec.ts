@@ -1,7 +1,7 @@
 import { RateLimiter, elastiCacheIam, type AwsCredentials, type Decision } from '@huntaze/rate-limit';
 import { Cluster, SHARDS } from '../servers/index.cjs';
 import { freshId } from '../support/stores';
-import { BEHIND, IamGate } from './gate';
+import { BEHIND, IamGate } from './iam-proxy';
 import { HANG_MS } from '../support/time';
 
 // Connections that stay for longer than their tokens hold, and than a login does: they log in again while checks go on.
