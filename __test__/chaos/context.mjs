@@ -1,17 +1,17 @@
 // What a fault is given, and what is taken away when it is over, however it ended: servers, proxies, processes.
 
-import { Caller } from './callers.mjs';
+import { Caller } from './traffic-process.mjs';
 import { ClusterServer } from './cluster-server.mjs';
 import { Proxy } from './proxy.mjs';
 import { canary } from './secrets.mjs';
 import { RedisServer } from './servers.mjs';
-import { Waits } from './waits.mjs';
+import { Waits } from './scheduling-delays.mjs';
 import { WrongClock } from './wrong-clock.mjs';
 
 export class Context {
   /** Another one each fault; see secrets.mjs. */
   password = canary();
-  /** See waits.mjs. */
+  /** See scheduling-delays.mjs. */
   waits = new Waits(() => this.#servers.flatMap(({ pids }) => pids));
   #servers = [];
   #open = [];

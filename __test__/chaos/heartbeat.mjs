@@ -19,7 +19,7 @@ export class Heartbeat {
     this.#over = true;
   }
 
-  /** The silences of each node as waits; see waits.mjs. */
+  /** The silences of each node as waits; see scheduling-delays.mjs. */
   get waits() {
     return [...this.#silences.values()];
   }

@@ -3,7 +3,7 @@
 
 import { isDeepStrictEqual } from 'node:util';
 import { admissions, byIdOf, countUpTo, grouped, mostInWindow } from './history.mjs';
-import { unionMs } from './waits.mjs';
+import { unionMs } from './scheduling-delays.mjs';
 
 /** A settled promise waits for a turn of the event loop: what the contract calls scheduling. */
 export const SCHEDULING_MS = 100;
@@ -90,7 +90,7 @@ export function noNeedlessDenial(history, limiters, wallOffset) {
 /** No process stands still for longer, unless that is the fault. */
 const STILL_MS = 1000;
 
-/** I16: settled by the deadline and 100 ms. What a process stood still, or its threads waited for a processor, is taken off, and told. `waitsOf` is of a process, as process/waits.cjs has it. */
+/** I16: settled by the deadline and 100 ms. What a process stood still, or its threads waited for a processor, is taken off, and told. `waitsOf` is of a process, as process/scheduling-delays.cjs has it. */
 export function punctual(history, limiters, waitsOf) {
   const figures = { slowestMs: 0, slowestRunningMs: 0, late: 0, longestStallMs: 0, longestQueuedMs: 0 };
   const atMost = (name, ms) => (figures[name] = Math.max(figures[name], ms));

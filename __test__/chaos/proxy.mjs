@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { createServer, connect } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { garbage } from './garbage.mjs';
-import { wholeReplies } from './replies.mjs';
+import { wholeReplies } from './resp.mjs';
 import { now, sleep } from './time.mjs';
 
 /** `{name:id}`, see src/quota/key.rs. */

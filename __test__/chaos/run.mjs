@@ -20,7 +20,7 @@ import { optionsOf } from './options.mjs';
 import { summary, writeReport } from './report.mjs';
 import { now } from './time.mjs';
 
-const ROW = fileURLToPath(new URL('row.mjs', import.meta.url));
+const ROW = fileURLToPath(new URL('run-fault.mjs', import.meta.url));
 
 /** Runs the faults and returns a row for each. A row without violations holds. */
 export async function chaos(...args) {

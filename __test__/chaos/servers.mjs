@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Control } from '../../bench/control.mjs';
 import servers from '../servers/index.cjs';
-import { endsWithUs } from './endings.mjs';
+import { endsWithUs } from './kill-on-exit.mjs';
 import { HANG_MS, eventually, until, within } from './time.mjs';
 
 const { freePorts, isTaken } = servers;

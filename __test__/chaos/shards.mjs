@@ -11,7 +11,7 @@ export const slotOfId = (limiter, id) => slotOf(`{${limiter}:${id}}`);
 
 export const shardOf = ({ limiter, id }) => Math.floor((slotOfId(limiter, id) * SHARDS) / SLOTS);
 
-/** Every decision of a stretch is Redis's, but where a processor was waited for; see settled.mjs. `of` picks some. */
+/** Every decision of a stretch is Redis's, but where a processor was waited for; see recovery.mjs. `of` picks some. */
 export function undisturbed(stage, [from, to], of = () => true) {
   const all = stage.between(from, to).filter(of);
   stage.must(all.length > 0, 'nobody asked the healthy shards');

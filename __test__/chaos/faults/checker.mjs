@@ -1,13 +1,13 @@
 // S: the checker itself, on histories made by hand: a good one passes, and each bad one fails by its invariant alone.
 
 import * as invariants from '../invariants.mjs';
-import { promisesKept } from '../promises.mjs';
+import { promisesKept } from '../retry-times.mjs';
 import { returned } from '../resources.mjs';
 import { secret } from '../secrets.mjs';
-import { unexplained } from '../settled.mjs';
+import { unexplained } from '../recovery.mjs';
 import { others, shardOf, slowToHeal } from '../shards.mjs';
-import { Stage } from '../stage.mjs';
-import { Waits, unionMs } from '../waits.mjs';
+import { Stage } from '../scenario.mjs';
+import { Waits, unionMs } from '../scheduling-delays.mjs';
 
 const limiters = {
   local: { limit: 2, windowMs: 100, timeoutMs: 50, onStoreError: 'local' },
@@ -114,7 +114,7 @@ export default {
   },
 };
 
-/** A stage of one process, that has waited: see waits.mjs. */
+/** A stage of one process, that has waited: see scheduling-delays.mjs. */
 function stageThat({ stalls = [], queued = [], queuedMain = [], suite = [], servers = [], nodes = [] }) {
   const waits = new Waits(() => [], { stalls: suite, queuedMain: [] });
   waits.close();

@@ -1,7 +1,7 @@
 // F23: clocks that are wrong: the server's jumps, the clients' are set an hour apart.
 
 import { replayed } from '../invariants.mjs';
-import { Stage } from '../stage.mjs';
+import { Stage } from '../scenario.mjs';
 
 const HOUR = 3600;
 

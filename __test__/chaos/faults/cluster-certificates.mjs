@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { healed, others, undisturbed } from '../shards.mjs';
-import { Stage } from '../stage.mjs';
+import { Stage } from '../scenario.mjs';
 
 const SICK = 1;
 const GONE = { recursive: true, force: true };

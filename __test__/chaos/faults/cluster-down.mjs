@@ -1,7 +1,7 @@
 // F6: a shard of a cluster without its primary and without its replica.
 
 import { healed, others, shardOf, shardRecovery } from '../shards.mjs';
-import { Stage } from '../stage.mjs';
+import { Stage } from '../scenario.mjs';
 import { now } from '../time.mjs';
 
 const SICK = 1;

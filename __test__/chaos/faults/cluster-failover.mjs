@@ -1,8 +1,8 @@
 // F2: a shard of a cluster fails over: asked to, forced, taken over; and because its primary was killed.
 
-import { above, logsOf, lostWrites, soughtOf, totalOf } from '../lost.mjs';
+import { above, logsOf, lostWrites, soughtOf, totalOf } from '../lost-writes.mjs';
 import { healed, others, shardOf, shardRecovery } from '../shards.mjs';
-import { Stage } from '../stage.mjs';
+import { Stage } from '../scenario.mjs';
 import { now } from '../time.mjs';
 
 const SICK = 1;

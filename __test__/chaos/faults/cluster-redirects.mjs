@@ -2,7 +2,7 @@
 
 import servers from '../../servers/index.cjs';
 import { healed, others, shardOf, slotOfId, undisturbed } from '../shards.mjs';
-import { Stage } from '../stage.mjs';
+import { Stage } from '../scenario.mjs';
 import { eventually } from '../time.mjs';
 
 const { idOf } = servers;

@@ -1,7 +1,7 @@
 // F18 on a cluster: the password is rotated under traffic, and one shard lets the limiter in no more, or not do this.
 
 import { healed, others, undisturbed } from '../shards.mjs';
-import { Stage } from '../stage.mjs';
+import { Stage } from '../scenario.mjs';
 
 const SICK = 1;
 

@@ -1,6 +1,6 @@
 // F9: connections that end, each in another way.
 
-import { Stage } from '../stage.mjs';
+import { Stage } from '../scenario.mjs';
 
 export default {
   id: 'F9',

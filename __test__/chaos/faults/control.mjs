@@ -2,7 +2,7 @@
 // the row fails where the control does not, as well as where the addon does.
 
 import * as invariants from '../invariants.mjs';
-import { Stage } from '../stage.mjs';
+import { Stage } from '../scenario.mjs';
 
 const { CLOCKS_MS } = invariants;
 /** So long that Redis decides, however busy the machine is. */

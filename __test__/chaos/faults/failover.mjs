@@ -1,8 +1,8 @@
 // F26: a replica is promoted that lacks the last writes of its primary.
 
-import { above, logsOf, lostWrites, totalOf } from '../lost.mjs';
+import { above, logsOf, lostWrites, totalOf } from '../lost-writes.mjs';
 import { inSync } from '../servers.mjs';
-import { Stage } from '../stage.mjs';
+import { Stage } from '../scenario.mjs';
 import { now, sleep } from '../time.mjs';
 
 export default {

@@ -1,6 +1,6 @@
 // F7: a server that is back and reads its data: it accepts connections and answers LOADING.
 
-import { Stage } from '../stage.mjs';
+import { Stage } from '../scenario.mjs';
 import { eventually } from '../time.mjs';
 
 const KEYS = 3000;

@@ -2,7 +2,7 @@
 
 import { connect } from 'node:net';
 import { admissions, byIdOf, countUpTo } from '../history.mjs';
-import { Stage } from '../stage.mjs';
+import { Stage } from '../scenario.mjs';
 import { eventually, now } from '../time.mjs';
 
 export const full = {

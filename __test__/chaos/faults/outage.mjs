@@ -3,7 +3,7 @@
 
 import { replayed } from '../invariants.mjs';
 import { answered, healedEverywhere, shardOf } from '../shards.mjs';
-import { Stage } from '../stage.mjs';
+import { Stage } from '../scenario.mjs';
 import { sleep } from '../time.mjs';
 
 const RECOVERED_MS = 3000;

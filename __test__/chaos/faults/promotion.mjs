@@ -3,9 +3,9 @@
 
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { NameServer } from '../name-server.mjs';
+import { NameServer } from '../dns-server.mjs';
 import { freePort, inSync } from '../servers.mjs';
-import { Stage } from '../stage.mjs';
+import { Stage } from '../scenario.mjs';
 import { now } from '../time.mjs';
 
 /** Of each kind. */

@@ -1,6 +1,6 @@
 // F13: a script that does not end keeps the server. F14: the script cache is emptied, once and again and again.
 
-import { Stage } from '../stage.mjs';
+import { Stage } from '../scenario.mjs';
 import { eventually, now, sleep } from '../time.mjs';
 
 export const busy = {

@@ -2,12 +2,12 @@
 // A process of an application: opens limiters and asks, as the suite commands by messages. Every decision is recorded.
 
 const { RateLimiter } = require('../../..');
-const replaced = require('./replaced.cjs');
+const replaced = require('./legacy-limiter.cjs');
 const { now, wallOffset } = require('./clock.cjs');
 const { footprint } = require('./footprint.cjs');
 const { History } = require('./history.cjs');
-const { Utterances } = require('./utterances.cjs');
-const { watchWaits } = require('./waits.cjs');
+const { Utterances } = require('./logged-texts.cjs');
+const { watchWaits } = require('./scheduling-delays.cjs');
 
 const PROGRESS_MS = 25;
 

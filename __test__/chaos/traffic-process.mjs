@@ -2,7 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { endsWithUs } from './endings.mjs';
+import { endsWithUs } from './kill-on-exit.mjs';
 import { HANG_MS, within } from './time.mjs';
 
 const TRAFFIC = fileURLToPath(new URL('process/traffic.cjs', import.meta.url));

@@ -1,7 +1,7 @@
 // F5: slots move while they are used: by themselves, and held half way.
 
 import { slotOfId, undisturbed } from '../shards.mjs';
-import { Stage } from '../stage.mjs';
+import { Stage } from '../scenario.mjs';
 
 const SHARDS = 3;
 

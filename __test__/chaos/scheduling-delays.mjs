@@ -4,7 +4,7 @@
 //
 // A wait is `[from, to, ms]`: of that stretch, `ms` were spent waiting. Where in it is not known: each part has its share.
 
-import processWaits from './process/waits.cjs';
+import processWaits from './process/scheduling-delays.cjs';
 import { now } from './time.mjs';
 
 const { Thread, watchWaits } = processWaits;
@@ -21,7 +21,7 @@ export class Waits {
   #timer;
 
   /** @param pids of the servers that run: asked again and again, they are killed and started
-   *  @param own the stalls of the suite's process; see process/waits.cjs */
+   *  @param own the stalls of the suite's process; see process/scheduling-delays.cjs */
   constructor(pids, own = watchWaits()) {
     this.#own = own;
     const threads = new Map();

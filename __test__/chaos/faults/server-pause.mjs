@@ -1,6 +1,6 @@
 // F12: the server stands still, all of it or only for its clients.
 
-import { Stage } from '../stage.mjs';
+import { Stage } from '../scenario.mjs';
 import { now } from '../time.mjs';
 
 export default {

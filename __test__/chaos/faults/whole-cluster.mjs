@@ -2,7 +2,7 @@
 
 import { full } from './memory.mjs';
 import outage from './outage.mjs';
-import pauses from './pauses.mjs';
+import pauses from './server-pause.mjs';
 import { flushed } from './scripts.mjs';
 
 function everywhere(fault, id) {

@@ -2,7 +2,7 @@
 // and does not serve what may be stale.
 
 import { freePort, inSync } from '../servers.mjs';
-import { Stage } from '../stage.mjs';
+import { Stage } from '../scenario.mjs';
 
 /** Writes are held back until the server is told otherwise: longer than that takes on any machine. */
 const HOLD_MS = 120_000;

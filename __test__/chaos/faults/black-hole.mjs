@@ -1,6 +1,6 @@
 // F10: nothing comes back, on connections that live and on those that are made.
 
-import { Stage } from '../stage.mjs';
+import { Stage } from '../scenario.mjs';
 import { now } from '../time.mjs';
 
 export default {

@@ -1,6 +1,6 @@
 // F11: a network that is slow: within the deadline, beyond it, and in single bytes.
 
-import { Stage } from '../stage.mjs';
+import { Stage } from '../scenario.mjs';
 import { eventually, now, sleep } from '../time.mjs';
 
 export const latency = {

@@ -1,6 +1,6 @@
 // F21: five hundred connections come back at once.
 
-import { Stage } from '../stage.mjs';
+import { Stage } from '../scenario.mjs';
 import { sleep } from '../time.mjs';
 
 const PROCESSES = 11;

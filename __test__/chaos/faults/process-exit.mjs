@@ -2,12 +2,12 @@
 
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { endsWithUs } from '../endings.mjs';
-import { mortal } from '../keys.mjs';
+import { endsWithUs } from '../kill-on-exit.mjs';
+import { mortal } from '../key-expiry.mjs';
 import { secret } from '../secrets.mjs';
 import { HANG_MS, now } from '../time.mjs';
 
-const ENDING = fileURLToPath(new URL('../process/ending.cjs', import.meta.url));
+const ENDING = fileURLToPath(new URL('../process/exit.cjs', import.meta.url));
 /** `{ how: [code, output] }`, of a server that answers. */
 const DUE = { exit: [7, ''], natural: [0, '500'], workers: [0, 'redis'] };
 

@@ -1,8 +1,8 @@
 // F19: the name of the server does not resolve, resolves slowly, and resolves elsewhere after a failover.
 
-import { NameServer } from '../name-server.mjs';
+import { NameServer } from '../dns-server.mjs';
 import { inSync } from '../servers.mjs';
-import { Stage } from '../stage.mjs';
+import { Stage } from '../scenario.mjs';
 
 const NAME = 'redis.chaos.test';
 /** Writes are held back until the server is told otherwise: longer than that takes on any machine. */

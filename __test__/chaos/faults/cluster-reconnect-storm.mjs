@@ -2,9 +2,9 @@
 
 import servers from '../../servers/index.cjs';
 import { healed } from '../shards.mjs';
-import { Stage } from '../stage.mjs';
+import { Stage } from '../scenario.mjs';
 import { eventually, now } from '../time.mjs';
-import { apart } from './crowd.mjs';
+import { apart } from './reconnect-storm.mjs';
 
 const { SHARDS } = servers;
 

@@ -1,6 +1,6 @@
 // F20: a client that a platform freezes between requests. When it goes on, the server has closed its connections as idle.
 
-import { Stage } from '../stage.mjs';
+import { Stage } from '../scenario.mjs';
 import { eventually } from '../time.mjs';
 
 const PROCESSES = 5;

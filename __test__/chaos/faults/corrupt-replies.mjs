@@ -1,7 +1,7 @@
 // F24: what comes back is no answer. F25: what comes back answers another request.
 
 import { GARBAGE_KINDS } from '../garbage.mjs';
-import { Stage } from '../stage.mjs';
+import { Stage } from '../scenario.mjs';
 import { eventually, now } from '../time.mjs';
 
 /** Rounds after which it is no chance that nobody was told. */

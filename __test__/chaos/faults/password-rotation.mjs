@@ -1,6 +1,6 @@
 // F18: the password is rotated under traffic, and then the server lets nobody in, or allows nothing.
 
-import { Stage } from '../stage.mjs';
+import { Stage } from '../scenario.mjs';
 import { now, sleep } from '../time.mjs';
 
 export default {

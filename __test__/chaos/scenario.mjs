@@ -1,15 +1,15 @@
 // What every fault has in common: processes that ask all the while, a server that they are sure to have reached, a fault,
 // its end, the time until Redis decides again, and the invariants over all that was decided.
 
-import { fullest } from './fullest.mjs';
+import { fullest } from './peak-window.mjs';
 import { grouped, historyOf } from './history.mjs';
 import * as invariants from './invariants.mjs';
-import { mortal } from './keys.mjs';
-import { promisesKept } from './promises.mjs';
+import { mortal } from './key-expiry.mjs';
+import { promisesKept } from './retry-times.mjs';
 import { returned } from './resources.mjs';
 import { secret } from './secrets.mjs';
 import { healedEverywhere, slowToHeal } from './shards.mjs';
-import { SETTLED, SETTLED_MS, harmless, relapse, unexplained } from './settled.mjs';
+import { SETTLED, SETTLED_MS, harmless, relapse, unexplained } from './recovery.mjs';
 import { HANG_MS, eventually, now, sleep, until, wallOffset } from './time.mjs';
 
 /** A few small quotas that are used up all the time, so that denials, limits and expiry matter, and a short window, so

@@ -1,6 +1,6 @@
 // F16: the server has no room for one more client.
 
-import { Stage } from '../stage.mjs';
+import { Stage } from '../scenario.mjs';
 
 export default {
   id: 'F16',
