@@ -1,18 +1,18 @@
 // What a fault is given, and what is taken away when it is over, however it ended: servers, proxies, processes.
 
-import { Caller } from './traffic-process.mjs';
+import { TrafficProcess } from './traffic-process.mjs';
 import { ClusterServer } from './cluster-server.mjs';
 import { Proxy } from './proxy.mjs';
 import { canary } from './secrets.mjs';
 import { RedisServer } from './servers.mjs';
-import { Waits } from './scheduling-delays.mjs';
+import { SchedulingDelays } from './scheduling-delays.mjs';
 import { WrongClock } from './wrong-clock.mjs';
 
 export class Context {
   /** Another one each fault; see secrets.mjs. */
   password = canary();
   /** See scheduling-delays.mjs. */
-  waits = new Waits(() => this.#servers.flatMap(({ pids }) => pids));
+  delays = new SchedulingDelays(() => this.#servers.flatMap(({ pids }) => pids));
   #servers = [];
   #open = [];
 
@@ -54,9 +54,9 @@ export class Context {
     return this.keep(clock, () => clock.remove());
   }
 
-  caller(options) {
-    const caller = new Caller(options);
-    return this.keep(caller, () => caller.end());
+  trafficProcess(options) {
+    const child = new TrafficProcess(options);
+    return this.keep(child, () => child.end());
   }
 
   /** Anything else that has to be taken away. */
@@ -66,7 +66,7 @@ export class Context {
   }
 
   async close() {
-    this.waits.close();
+    this.delays.close();
     // What depends on others was opened after them.
     for (const close of this.#open.splice(0).reverse()) {
       try {

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 
 const [A, NXDOMAIN] = [1, 3];
 
-export class NameServer {
+export class DnsServer {
   /** Questions that came, with and without an answer. */
   asked = 0;
   /** `{ address, delayMs }`; without an address the name does not exist. */
@@ -18,7 +18,7 @@ export class NameServer {
 
   /** Port 53 is what resolv.conf takes: on an address of loopback that nobody else has. */
   static async start() {
-    const names = new NameServer();
+    const names = new DnsServer();
     names.address = `127.53.${(process.pid >> 8) & 255}.${process.pid & 255 || 1}`;
     await new Promise((resolve, reject) => {
       names.#socket.once('error', reject);

@@ -19,11 +19,11 @@ const KINDS = [
   () => Buffer.from('$13\r\n9999999999999\r\n'),
 ];
 
-let turn = 0;
+let next = 0;
 
 /** The next kind of garbage, or the one of a number. */
 export function garbage(random, like) {
-  return KINDS[(like ?? turn++) % KINDS.length](random);
+  return KINDS[(like ?? next++) % KINDS.length](random);
 }
 
 export const GARBAGE_KINDS = KINDS.length;

@@ -20,7 +20,7 @@ export class Heartbeat {
   }
 
   /** The silences of each node as waits; see scheduling-delays.mjs. */
-  get waits() {
+  get silences() {
     return [...this.#silences.values()];
   }
 

@@ -26,7 +26,7 @@ export function localBound(history, limiters) {
 }
 
 /** Nothing is admitted by `closed` and `throw` but by Redis. */
-export function nothingElse(history, limiters) {
+export function onlyRedisAdmits(history, limiters) {
   const wrong = admissions(history).filter(
     ({ limiter, source }) => source !== 'redis' && ['closed', 'throw'].includes(limiters[limiter].onStoreError),
   );
@@ -49,7 +49,7 @@ function overAdmitted(who, admitted, limiters, boundOf) {
 
 /** A decision of Redis is of this check: it was made between the call and the answer. One that answers another request
  *  need not be. `wallOffset` is the server's wall clock less the monotonic one. */
-export function itsOwn(history, wallOffset) {
+export function ownReplies(history, wallOffset) {
   const wrong = admissions(history, 'redis').filter(({ moment, calledAt, settledAt }) => {
     const at = moment - wallOffset;
     return at < calledAt - CLOCKS_MS || at > settledAt + CLOCKS_MS;
@@ -132,13 +132,13 @@ export function complete(history, calls) {
 }
 
 /** I17: the metrics say the same as who has asked: what was allowed and denied by whom, and what failed. */
-export function metered(records) {
-  return records.flatMap(({ metrics, tallies }, i) =>
+export function metricsMatch(records) {
+  return records.flatMap(({ metrics, counts }, i) =>
     Object.entries(metrics)
-      .filter(([limiter, said]) => !isDeepStrictEqual(said, tallies[limiter] ?? NOTHING))
+      .filter(([limiter, said]) => !isDeepStrictEqual(said, counts[limiter] ?? NOTHING))
       .map(
         ([limiter, said]) =>
-          `process ${i}, ${limiter}: the metrics say ${JSON.stringify(said)}, seen was ${JSON.stringify(tallies[limiter])}`,
+          `process ${i}, ${limiter}: the metrics say ${JSON.stringify(said)}, seen was ${JSON.stringify(counts[limiter])}`,
       ),
   );
 }

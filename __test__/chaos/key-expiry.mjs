@@ -6,7 +6,7 @@ export function slackOf(windowMs) {
 }
 
 /** @param moreMs what a clock that was moved adds to what a key has left */
-export async function mortal(server, limiters, moreMs = 0) {
+export async function expiryViolations(server, limiters, moreMs = 0) {
   const violations = [];
   for (const [name, { windowMs }] of Object.entries(limiters)) {
     for (const [key, ttl] of await ttls(server, `{${name}:*`)) {

@@ -3,7 +3,7 @@
 const kills = new Set();
 
 /** @returns what takes the process off the list, when it has ended */
-export function endsWithUs(child) {
+export function killOnExit(child) {
   const kill = () => child.kill('SIGKILL');
   kills.add(kill);
   return () => kills.delete(kill);

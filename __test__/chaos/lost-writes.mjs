@@ -18,9 +18,9 @@ export async function logsOf(send) {
  * How many acknowledged admissions of each id, of those that had come by `answeredAt`, are not in the logs. What had left the window
  * at `windowAt` is not missed.
  */
-export function lostWrites(stage, kept, answeredAt, of = () => true, windowAt = answeredAt) {
+export function lostWrites(scenario, kept, answeredAt, of = () => true, windowAt = answeredAt) {
   const lost = new Map();
-  for (const [key, list] of byIdOf(acknowledged(stage, answeredAt, of, windowAt))) {
+  for (const [key, list] of byIdOf(acknowledged(scenario, answeredAt, of, windowAt))) {
     const left = new Map();
     for (const moment of kept.get(key) ?? []) left.set(moment, (left.get(moment) ?? 0) + 1);
     for (const { moment } of list) {
@@ -33,8 +33,8 @@ export function lostWrites(stage, kept, answeredAt, of = () => true, windowAt = 
 }
 
 /** How many acknowledged admissions were looked for. */
-export function soughtOf(stage, answeredAt, of, windowAt = answeredAt) {
-  return acknowledged(stage, answeredAt, of, windowAt).length;
+export function acknowledgedWrites(scenario, answeredAt, of, windowAt = answeredAt) {
+  return acknowledged(scenario, answeredAt, of, windowAt).length;
 }
 
 function acknowledged({ history, wallOffset, limiters }, answeredAt, of, windowAt) {

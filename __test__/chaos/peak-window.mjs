@@ -4,7 +4,7 @@ import { admissions, byIdOf, mostInWindow } from './history.mjs';
 import { CLOCKS_MS } from './invariants.mjs';
 
 /** The fullest window of any id, by Redis alone and by all, beside what is due in it. */
-export function fullest(history, limiters, processes, wallOffset) {
+export function peakWindows(history, limiters, processes, wallOffset) {
   const result = { ofRedis: 0, dueOfRedis: 0, ofAll: 0, dueOfAll: 0 };
   const add = (name, list, bound) => {
     for (const [, admitted] of byIdOf(list)) {

@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { createServer, connect } from 'node:net';
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextTick } from 'node:timers/promises';
 import { garbage } from './garbage.mjs';
 import { wholeReplies } from './resp.mjs';
 import { now, sleep } from './time.mjs';
@@ -51,12 +51,12 @@ export class Proxy {
   set(kind, more = {}) {
     this.mode = { kind, ...more };
     this.setting++;
-    if (kind === 'hole' || kind === 'deaf') for (const link of this.links) link.silent = true;
+    if (kind === 'black-hole' || kind === 'no-reply') for (const link of this.links) link.silent = true;
   }
 
   /** What clients had sent before is read: the loop reads of every connection in a turn. */
   async drained() {
-    for (let turn = 0; turn < 3; turn++) await sleep(1);
+    for (let i = 0; i < 3; i++) await sleep(1);
   }
 
   /** Every connection ends with an RST. */
@@ -98,7 +98,7 @@ class Link {
     this.client = client;
     /** Who came when it was set already is in order. */
     this.spared = proxy.mode.kind === 'repeat' || proxy.mode.kind === 'drop' ? proxy.setting : -1;
-    this.silent = proxy.mode.kind === 'hole' || proxy.mode.kind === 'deaf';
+    this.silent = proxy.mode.kind === 'black-hole' || proxy.mode.kind === 'no-reply';
     const up = direction((chunk) => this.upstream?.writable && this.upstream.write(chunk), this);
     client.on('error', () => {});
     client.on('data', (chunk) => {
@@ -185,7 +185,7 @@ function direction(write, link) {
       after(async () => {
         for (const byte of chunk) {
           write(Buffer.of(byte));
-          await nextTurn();
+          await nextTick();
         }
       });
     } else if (waiting > 0) after(() => write(chunk));

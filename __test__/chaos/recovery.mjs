@@ -10,12 +10,12 @@ export const SETTLED = 100;
 const SHARE = 0.95;
 
 /** Who is found again is not lost again. */
-export function relapse(stage) {
-  const lost = unexplained(stage, stage.settled);
-  const share = 1 - lost.length / stage.settled.length;
+export function relapse(scenario) {
+  const lost = unexplained(scenario, scenario.settled);
+  const share = 1 - lost.length / scenario.settled.length;
   if (share >= SHARE) return [];
   return [
-    `Redis decided ${Math.round(share * 100)} % after its return, the rest ${stage.examples(lost, stage.settledFrom)}`,
+    `Redis decided ${Math.round(share * 100)} % after its return, the rest ${scenario.examples(lost, scenario.settledFrom)}`,
   ];
 }
 
@@ -28,21 +28,21 @@ const CONNECT_MS = 1000;
  * that a connection has to be made, just before. Where Redis had been given up, it is that of the one before: of the same process,
  * limiter and shard, and since Redis decided there last.
  */
-export function unexplained(stage, decisions) {
+export function unexplained(scenario, decisions) {
   if (decisions.every(byRedis)) return [];
   const wanted = new Set(decisions);
-  const shard = stage.server.cluster === undefined ? () => 0 : shardOf;
+  const shard = scenario.server.cluster === undefined ? () => 0 : shardOf;
   const found = [];
-  for (const series of grouped(stage.history, (one) => `${one.process} ${one.limiter} ${shard(one)}`).values()) {
+  for (const series of grouped(scenario.history, (one) => `${one.process} ${one.limiter} ${shard(one)}`).values()) {
     if (!series.some((one) => wanted.has(one) && !byRedis(one))) continue;
     let waited = false;
     for (const one of series.sort((a, b) => a.settledAt - b.settledAt)) {
       if (one.source === 'redis') waited = false;
       if (byRedis(one)) continue;
       const { process, limiter, calledAt, settledAt } = one;
-      const long = stage.limiters[limiter].timeoutMs / 2;
-      if (settledAt - calledAt >= long) waited = stage.waitedMs(process, calledAt, settledAt) >= long;
-      else waited ||= stage.waitedMs(process, settledAt - CONNECT_MS, settledAt) >= CONNECT_MS / 2;
+      const long = scenario.limiters[limiter].timeoutMs / 2;
+      if (settledAt - calledAt >= long) waited = scenario.waitedMs(process, calledAt, settledAt) >= long;
+      else waited ||= scenario.waitedMs(process, settledAt - CONNECT_MS, settledAt) >= CONNECT_MS / 2;
       if (wanted.has(one) && !waited) found.push(one);
     }
   }

@@ -30,7 +30,7 @@ export function writeReport(directory, rows, { command, seconds }) {
 }
 
 function readme({ command, date, seconds, machine, rows }) {
-  const told = rows.filter(({ notes, violations }) => notes.length + violations.length > 0);
+  const withText = rows.filter(({ notes, violations }) => notes.length + violations.length > 0);
   return `${[
     '# Chaos',
     `\`${command}\`, ${date.slice(0, 10)}, ${Math.round(seconds)} s. Several processes ask all the while, under the policies \`local\`, \`closed\` and \`throw\`; what they were answered is judged by the invariants in [invariants.mjs](../invariants.mjs). The raw figures are in [results.json](results.json).`,
@@ -38,7 +38,7 @@ function readme({ command, date, seconds, machine, rows }) {
     rowTable(rows),
     ...LEGEND,
     '## Row by row',
-    ...told.map(({ id, title, notes, violations }) =>
+    ...withText.map(({ id, title, notes, violations }) =>
       [
         `**${id} ${title}**`,
         '',

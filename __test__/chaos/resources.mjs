@@ -8,7 +8,7 @@ const THREADS = 3;
 const MEMORY = 48 * 2 ** 20;
 
 /** @param before, after one footprint a process */
-export function returned(before, after) {
+export function resourceLeaks(before, after) {
   return after.flatMap((now, i) => {
     const was = before[i];
     return [

@@ -15,22 +15,22 @@ const REPLAYED_MS = 4000;
  * later than Redis's by as long as that answer was under way: as its slowest, or as it stood still. And it repeats what that
  * process was told, up to `denyCacheMs` ago: what another one has heard since, after a replay, it cannot know.
  */
-export function promisesKept(history, stallsOf = () => []) {
+export function brokenRetryTimes(history, stallsOf = () => []) {
   let broken = 0;
   let example;
   for (const [key, list] of byIdOf(history)) {
     const decided = list.filter(({ source }) => source === 'redis' || source === 'deny-cache');
     const denials = decided.filter(({ outcome }) => outcome === 'denied').sort((a, b) => a.settledAt - b.settledAt);
     const promises = promisesOf(denials, stallsOf);
-    const heardOf = new Map();
+    const byProcess = new Map();
     const ofProcess = (process) => {
-      if (!heardOf.has(process)) {
-        const own = new Heard(promises.filter(({ by }) => by.process === process));
+      if (!byProcess.has(process)) {
+        const own = new LatestPromise(promises.filter(({ by }) => by.process === process));
         // What was first is certain only as far as the clocks of two processes agree.
-        const [ofRedis, ofCache] = [CLOCKS_MS, REMEMBERED_MS].map((ms) => new Heard(promises, ms));
-        heardOf.set(process, { own, ofRedis, ofCache });
+        const [ofRedis, ofCache] = [CLOCKS_MS, REMEMBERED_MS].map((ms) => new LatestPromise(promises, ms));
+        byProcess.set(process, { own, ofRedis, ofCache });
       }
-      return heardOf.get(process);
+      return byProcess.get(process);
     };
     for (const later of decided.sort((a, b) => a.calledAt - b.calledAt)) {
       const { own, ofRedis, ofCache } = ofProcess(later.process);
@@ -59,7 +59,7 @@ export function promisesKept(history, stallsOf = () => []) {
 }
 
 /** The latest of the promises that were made some ms before a moment at the least; asked for later and later moments. */
-class Heard {
+class LatestPromise {
   #promises;
   #before;
   #next = 0;
@@ -86,11 +86,11 @@ function latestOf(a, b) {
 
 /** What each denial promises, at the earliest: the store's moment lies between call and answer. */
 function promisesOf(denials, stallsOf) {
-  const underWay = slowestDenials(denials);
+  const inFlight = slowestDenials(denials);
   return denials.map((by) => {
     const { process, source, calledAt, settledAt, retryAfterMs } = by;
     const stood = stallsOf(process).filter(([, end]) => end <= settledAt && end > calledAt - REMEMBERED_MS);
-    const late = Math.max(underWay.get(process) ?? 0, ...stood.map(([start, end]) => end - start));
+    const late = Math.max(inFlight.get(process) ?? 0, ...stood.map(([start, end]) => end - start));
     return { at: calledAt + retryAfterMs - (source === 'deny-cache' ? late : 0), by };
   });
 }

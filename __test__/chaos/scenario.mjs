@@ -1,14 +1,14 @@
 // What every fault has in common: processes that ask all the while, a server that they are sure to have reached, a fault,
 // its end, the time until Redis decides again, and the invariants over all that was decided.
 
-import { fullest } from './peak-window.mjs';
+import { peakWindows } from './peak-window.mjs';
 import { grouped, historyOf } from './history.mjs';
 import * as invariants from './invariants.mjs';
-import { mortal } from './key-expiry.mjs';
-import { promisesKept } from './retry-times.mjs';
-import { returned } from './resources.mjs';
-import { secret } from './secrets.mjs';
-import { healedEverywhere, slowToHeal } from './shards.mjs';
+import { expiryViolations } from './key-expiry.mjs';
+import { brokenRetryTimes } from './retry-times.mjs';
+import { resourceLeaks } from './resources.mjs';
+import { secretLeaks } from './secrets.mjs';
+import { waitForAllShards, slowShardRecoveries } from './shards.mjs';
 import { SETTLED, SETTLED_MS, harmless, relapse, unexplained } from './recovery.mjs';
 import { HANG_MS, eventually, now, sleep, until, wallOffset } from './time.mjs';
 
@@ -21,15 +21,15 @@ const FEW = 2;
 /** I18: seconds. */
 const RECOVERY_MS = 5000;
 /** What a process holds is looked at after so many checks, until it holds no more than before. */
-const LOOK = 50;
+const MEASURE_EVERY = 50;
 /** And when there are none any more, so often until it holds what it held. */
-const LOOK_MS = 150;
+const MEASURE_EVERY_MS = 150;
 
-export class Stage {
+export class Scenario {
   recoveries = [];
   outages = [];
   /** Shards that were waited for; see shards.mjs. */
-  healings = [];
+  shardRecoveries = [];
   violations = [];
   notes = [];
   ended = false;
@@ -45,14 +45,14 @@ export class Stage {
    * @param disruptive whether each outage must have cost Redis decisions: else it has not happened
    * @param redis what differs in the options of the connection; `redisBy`, in those of one policy
    * @param streams what differs from the callers of each policy
-   * @param callerOf what process `i` is started with
+   * @param processOptions what process `i` is started with
    */
   static async open(context, { server, through = server, processes = 3, policies = POLICIES, ...more }) {
-    const stage = new Stage(context, server, through, policies, more);
-    stage.callers = Array.from({ length: processes }, (_, i) => context.caller(more.callerOf?.(i)));
-    await Promise.all(stage.callers.map((caller) => caller.ask('open', stage.#opened())));
-    await stage.#baseline();
-    return stage;
+    const scenario = new Scenario(context, server, through, policies, more);
+    scenario.processes = Array.from({ length: processes }, (_, i) => context.trafficProcess(more.processOptions?.(i)));
+    await Promise.all(scenario.processes.map((child) => child.ask('open', scenario.#opened())));
+    await scenario.#baseline();
+    return scenario;
   }
 
   constructor(
@@ -115,15 +115,15 @@ export class Stage {
       if (complete !== undefined) return complete();
       const more = (now, i) => now.descriptors > earlier[i].descriptors || now.threads > earlier[i].threads;
       same = earlier === undefined || this.#before.some(more) ? 0 : same + 1;
-      await this.asked(LOOK);
+      await this.asked(MEASURE_EVERY);
       return same >= 2;
     });
   }
 
-  /** Waits until every process has settled so many more checks. */
+  /** SchedulingDelays until every process has settled so many more checks. */
   async asked(count) {
-    const before = this.callers.map(({ progress }) => progress.settled);
-    const more = () => this.callers.every(({ progress }, i) => progress.settled - before[i] >= count);
+    const before = this.processes.map(({ progress }) => progress.settled);
+    const more = () => this.processes.every(({ progress }, i) => progress.settled - before[i] >= count);
     await eventually('traffic goes on', more, 10);
   }
 
@@ -141,7 +141,7 @@ export class Stage {
   }
 
   all(command, argument) {
-    return Promise.all(this.callers.map((caller) => caller.ask(command, argument)));
+    return Promise.all(this.processes.map((child) => child.ask(command, argument)));
   }
 
   /**
@@ -175,30 +175,30 @@ export class Stage {
   }
 
   /** Whether a check that was asked for since then was decided without Redis. */
-  decidedWithoutRedis = (since) => this.callers.some(({ progress }) => latestOf(progress.latest.other) >= since);
+  decidedWithoutRedis = (since) => this.processes.some(({ progress }) => latestOf(progress.latest.other) >= since);
 
   /** Whether a check that was asked for since then has failed with the code; for `until`. */
-  told = (code) => (since) => this.callers.some(({ progress }) => progress.latest.codes[code] >= since);
+  hasFailedWith = (code) => (since) => this.processes.some(({ progress }) => progress.latest.codes[code] >= since);
 
   /** Whether Redis has decided a check that was asked for since then. */
-  hasDecided = (since) => this.callers.some(({ progress }) => latestOf(progress.latest.redis) >= since);
+  hasDecided = (since) => this.processes.some(({ progress }) => latestOf(progress.latest.redis) >= since);
 
-  /** Waits until every process has settled what was asked for until now: answers on their way have come. */
+  /** SchedulingDelays until every process has settled what was asked for until now: answers on their way have come. */
   async settledUntilNow() {
     const moment = now();
     await eventually('what is under way settles', () =>
-      this.callers.every(({ progress: { at, oldest } }) => at > moment && oldest > moment),
+      this.processes.every(({ progress: { at, oldest } }) => at > moment && oldest > moment),
     );
   }
 
-  /** Waits until no limiter asks Redis any more: each has decided at once without, since then, in every process. */
-  async givenUp(since) {
+  /** SchedulingDelays until no limiter asks Redis any more: each has decided at once without, since then, in every process. */
+  async breakersOpen(since) {
     const all = ({ progress }) => this.names.every((policy) => progress.latest.atOnce[policy] >= since);
-    await eventually('every process knows', () => this.callers.every(all));
+    await eventually('every process knows', () => this.processes.every(all));
     await this.settledUntilNow();
   }
 
-  /** Waits until Redis has decided checks that were asked for after `since`, in every process and by every policy. */
+  /** SchedulingDelays until Redis has decided checks that were asked for after `since`, in every process and by every policy. */
   async recovered(since) {
     const took = await this.#decidedSince(since);
     if (took === undefined) this.must(false, `I18: no decision of Redis within ${HANG_MS} ms`);
@@ -216,7 +216,7 @@ export class Stage {
 
   async #decidedSince(since) {
     const asked = ({ progress }) => this.names.every((policy) => progress.latest.redis[policy] >= since);
-    const all = await until(HANG_MS, () => this.callers.every(asked), 10);
+    const all = await until(HANG_MS, () => this.processes.every(asked), 10);
     return all && now() - since;
   }
 
@@ -230,11 +230,11 @@ export class Stage {
   }
 
   /** Traffic ends; everything that was decided until then. */
-  async quiet() {
+  async stopTraffic() {
     if (this.ended) return;
     this.ended = true;
     // What made one shard sick may have made the others open their breakers, too: each is asked about once a second.
-    await healedEverywhere(this);
+    await waitForAllShards(this);
     this.settledFrom = now();
     await Promise.all([sleep(SETTLED_MS), this.asked(SETTLED)]);
     this.afterwards = await this.all('stop');
@@ -258,7 +258,7 @@ export class Stage {
       if (settledAt < (first.get(key)?.settledAt ?? Infinity)) first.set(key, { process, settledAt });
     }
     const answered = new Set([...first.values()].map(({ process }) => process));
-    if (answered.size < this.callers.length) return { took: Infinity, running: Infinity };
+    if (answered.size < this.processes.length) return { took: Infinity, running: Infinity };
     return this.#slowest([...first.values()].map(({ process, settledAt }) => [process, since, settledAt]));
   }
 
@@ -274,8 +274,8 @@ export class Stage {
   /** For how much of a stretch the process, the suite or a server waited for a processor or stood still. */
   waitedMs(process, from, to) {
     const { stalls, queued, queuedMain } = this.records[process];
-    const nodes = this.server.heartbeat?.waits;
-    return this.context.waits.within(from, to, { process: [stalls, queued, queuedMain], nodes });
+    const nodes = this.server.heartbeat?.silences;
+    return this.context.delays.within(from, to, { process: [stalls, queued, queuedMain], nodes });
   }
 
   /** The decisions of a stretch that Redis did not make, and for which nothing that was waited for is the reason. */
@@ -325,32 +325,32 @@ export class Stage {
    * @param moreTtlMs what a moved clock adds to TTLs
    */
   async finish({ lost, except = [], moreTtlMs = 0, recoveryMs = RECOVERY_MS, keys = true, still = false } = {}) {
-    await this.quiet();
+    await this.stopTraffic();
     const { history, limiters, wallOffset, records, disruptive } = this;
     const calls = records.reduce((sum, record) => sum + record.calls, 0);
     const { violations: late, figures } = invariants.punctual(history, limiters, (i) => records[i]);
     const found = {
       I1: invariants.exact(history, limiters, lost),
       local: invariants.localBound(history, limiters),
-      policy: invariants.nothingElse(history, limiters),
-      own: invariants.itsOwn(history, wallOffset),
+      policy: invariants.onlyRedisAdmits(history, limiters),
+      own: invariants.ownReplies(history, wallOffset),
       I5: invariants.noNeedlessDenial(history, limiters, wallOffset),
-      I9: keys ? await mortal(this.server, limiters, moreTtlMs) : [],
+      I9: keys ? await expiryViolations(this.server, limiters, moreTtlMs) : [],
       I16: late,
-      I17: [...invariants.complete(history, calls), ...invariants.metered(records)],
+      I17: [...invariants.complete(history, calls), ...invariants.metricsMatch(records)],
       I18: this.recoveries
         .filter(({ running }) => running > recoveryMs && running < Infinity)
         .map(
           ({ took, running }) =>
             `Redis decided again after ${Math.round(took)} ms, ${Math.round(running)} ms of running`,
         )
-        .concat(slowToHeal(this)),
+        .concat(slowShardRecoveries(this)),
       relapse: relapse(this),
       disruptive: disruptive ? harmless(history, this.outages, this.recoveries) : [],
-      still: still ? [] : invariants.unblocked(records, (from, to) => this.context.waits.ownStalls(from, to)),
+      still: still ? [] : invariants.unblocked(records, (from, to) => this.context.delays.ownStalls(from, to)),
       I20: await this.#resources(),
       I21: this.#secrets(),
-      I22: promisesKept(history, (i) => records[i].stalls),
+      I22: brokenRetryTimes(history, (i) => records[i].stalls),
       codes: invariants.codes(history, limiters),
       escaped: this.#escaped(),
     };
@@ -358,7 +358,7 @@ export class Stage {
       if (except.includes(name)) continue;
       for (const text of list.slice(0, 2)) this.violations.push(`${name}: ${text}`);
     }
-    await Promise.all(this.callers.map((caller) => this.#ends(caller)));
+    await Promise.all(this.processes.map((child) => this.#end(child)));
     return this.#row(calls, figures);
   }
 
@@ -375,7 +375,7 @@ export class Stage {
       longestStallMs: figures.longestStallMs,
       longestQueuedMs: figures.longestQueuedMs,
       bySource,
-      ...fullest(history, limiters, this.callers.length, this.wallOffset),
+      ...peakWindows(history, limiters, this.processes.length, this.wallOffset),
       recoveries: this.recoveries.map(({ took }) => took),
       before: sum(this.#before),
       after: sum(this.after),
@@ -391,18 +391,18 @@ export class Stage {
       HANG_MS,
       async () => {
         this.after = await this.all('footprint');
-        left = returned(this.#before, this.after);
+        left = resourceLeaks(this.#before, this.after);
         return left.length === 0;
       },
-      LOOK_MS,
+      MEASURE_EVERY_MS,
     );
     return left;
   }
 
   #secrets() {
     const texts = this.records.flatMap(({ texts }, i) => texts.map((text) => [`what process ${i} could log`, text]));
-    const printed = this.callers.map(({ printed }, i) => [`what process ${i} printed`, printed]);
-    return secret(this.context.password, [...texts, ...printed]);
+    const printed = this.processes.map(({ printed }, i) => [`what process ${i} printed`, printed]);
+    return secretLeaks(this.context.password, [...texts, ...printed]);
   }
 
   #escaped() {
@@ -411,9 +411,9 @@ export class Stage {
     );
   }
 
-  async #ends(caller) {
-    const code = await caller.end();
-    this.must(code === 0, `a process ended with ${code}: ${caller.printed.slice(-300)}`);
+  async #end(child) {
+    const code = await child.end();
+    this.must(code === 0, `a process ended with ${code}: ${child.printed.slice(-300)}`);
   }
 }
 

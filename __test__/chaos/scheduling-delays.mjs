@@ -4,17 +4,17 @@
 //
 // A wait is `[from, to, ms]`: of that stretch, `ms` were spent waiting. Where in it is not known: each part has its share.
 
-import processWaits from './process/scheduling-delays.cjs';
+import processDelays from './process/scheduling-delays.cjs';
 import { now } from './time.mjs';
 
-const { Thread, watchWaits } = processWaits;
+const { Thread, measureSchedulingDelays } = processDelays;
 
 const TICK_MS = 10;
 /** Less is what any thread waits for. */
 const QUEUED_MS = 1;
 
 /** What the servers of a fault, and the suite's own process with the proxies in it, waited for. */
-export class Waits {
+export class SchedulingDelays {
   /** The waits of each server, by pid. */
   servers = new Map();
   #own;
@@ -22,7 +22,7 @@ export class Waits {
 
   /** @param pids of the servers that run: asked again and again, they are killed and started
    *  @param own the stalls of the suite's process; see process/scheduling-delays.cjs */
-  constructor(pids, own = watchWaits()) {
+  constructor(pids, own = measureSchedulingDelays()) {
     this.#own = own;
     const threads = new Map();
     let last = now();

@@ -8,7 +8,7 @@ export function canary() {
 }
 
 /** @param texts `[where, text]` */
-export function secret(password, texts) {
+export function secretLeaks(password, texts) {
   const forms = [
     password,
     Buffer.from(password).toString('base64').replace(/=+$/, ''),

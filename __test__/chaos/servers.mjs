@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Control } from '../../bench/control.mjs';
 import servers from '../servers/index.cjs';
-import { endsWithUs } from './kill-on-exit.mjs';
+import { killOnExit } from './kill-on-exit.mjs';
 import { HANG_MS, eventually, until, within } from './time.mjs';
 
 const { freePorts, isTaken } = servers;
@@ -62,7 +62,7 @@ export class RedisServer {
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream.setEncoding('utf8').on('data', (text) => (this.#printed = (this.#printed + text).slice(-4000)));
     }
-    this.#child.once('exit', endsWithUs(this.#child));
+    this.#child.once('exit', killOnExit(this.#child));
     const answers = async () => {
       if (this.#child.exitCode !== null) throw new Error(`redis-server ended:\n${this.#printed}`);
       const said = await this.send('PING').catch((error) => error.message);

@@ -12,16 +12,16 @@ export const slotOfId = (limiter, id) => slotOf(`{${limiter}:${id}}`);
 export const shardOf = ({ limiter, id }) => Math.floor((slotOfId(limiter, id) * SHARDS) / SLOTS);
 
 /** Every decision of a stretch is Redis's, but where a processor was waited for; see recovery.mjs. `of` picks some. */
-export function undisturbed(stage, [from, to], of = () => true) {
-  const all = stage.between(from, to).filter(of);
-  stage.must(all.length > 0, 'nobody asked the healthy shards');
+export function allByRedis(scenario, [from, to], of = () => true) {
+  const all = scenario.between(from, to).filter(of);
+  scenario.must(all.length > 0, 'no check went to the healthy shards');
   const without = all.filter((decision) => !byRedis(decision));
-  const others = stage.unexplained(all);
+  const others = scenario.unexplained(all);
   if (without.length > 0)
-    stage.note(`${without.length} not decided by Redis, all but ${others.length} for want of a processor`);
-  stage.must(
+    scenario.note(`${without.length} not decided by Redis, all but ${others.length} for want of a processor`);
+  scenario.must(
     others.length === 0,
-    `healthy: ${others.length} of ${all.length} were not decided by Redis: ${stage.examples(others, from)}`,
+    `healthy: ${others.length} of ${all.length} were not decided by Redis: ${scenario.examples(others, from)}`,
   );
   return all;
 }
@@ -35,23 +35,23 @@ const SLOWER = 20;
 const FAST_MS = 1;
 
 /** The shards other than `sick` decide all the while, and about as fast as before the first fault. */
-export function others(stage, [from, to], sick) {
-  const healthy = (decision) => shardOf(decision) !== sick;
-  const meanwhile = undisturbed(stage, [from, to], healthy);
-  const before = stage.between(stage.startedAt, stage.outages[0][0]).filter(healthy);
-  const [took, tookBefore] = [meanwhile, before].map((decisions) => latencies(stage, decisions));
+export function otherShardsUnaffected(scenario, [from, to], faulty) {
+  const healthy = (decision) => shardOf(decision) !== faulty;
+  const meanwhile = allByRedis(scenario, [from, to], healthy);
+  const before = scenario.between(scenario.startedAt, scenario.outages[0][0]).filter(healthy);
+  const [took, tookBefore] = [meanwhile, before].map((decisions) => latencies(scenario, decisions));
   const figures = (latencies) =>
     `p50 ${quantile(latencies, 0.5).toFixed(1)}, p99 ${quantile(latencies, 0.99).toFixed(1)} ms`;
-  const told = `${figures(took)}, before ${figures(tookBefore)}`;
-  stage.note(`the other shards: ${meanwhile.length} decisions; ${told}`);
+  const latencyText = `${figures(took)}, before ${figures(tookBefore)}`;
+  scenario.note(`the other shards: ${meanwhile.length} decisions; ${latencyText}`);
   const asFast = quantile(took, 0.5) <= SLOWER * Math.max(FAST_MS, quantile(tookBefore, 0.5));
-  stage.must(asFast, `healthy: more than ${SLOWER} times as slow as before at the median: ${told}`);
+  scenario.must(asFast, `healthy: more than ${SLOWER} times as slow as before at the median: ${latencyText}`);
 }
 
 /** How long checks took that went to a shard, without what was waited for; sorted. */
-function latencies(stage, decisions) {
+function latencies(scenario, decisions) {
   const running = ({ process, calledAt, settledAt }) =>
-    settledAt - calledAt - stage.waitedMs(process, calledAt, settledAt);
+    settledAt - calledAt - scenario.waitedMs(process, calledAt, settledAt);
   return Float64Array.from(
     decisions.filter(({ source }) => source !== 'deny-cache'),
     running,
@@ -63,41 +63,41 @@ function quantile(sorted, share) {
 }
 
 /** I18: seconds. */
-const HEALED_MS = 5000;
+const RECOVERY_MS = 5000;
 
-/** Waits until that shard decides again in every process and for every policy; the others may have done so all the while. How long it
- *  took is judged at the end: see `slowToHeal`. */
-export async function healed(stage, shard) {
+/** SchedulingDelays until that shard decides again in every process and for every policy; the others may have done so all the while. How long it
+ *  took is judged at the end: see `slowShardRecoveries`. */
+export async function waitForShard(scenario, shard) {
   const since = now();
-  const process = async (caller, i) => {
-    for (const limiter of stage.names) await answered(caller, limiter, shard);
-    stage.healings.push({ shard, process: i, from: since, to: now() });
+  const process = async (child, i) => {
+    for (const limiter of scenario.names) await answered(child, limiter, shard);
+    scenario.shardRecoveries.push({ shard, process: i, from: since, to: now() });
   };
-  await Promise.all(stage.callers.map(process));
-  stage.context.step(`shard ${shard} decides again after ${Math.round(now() - since)} ms`);
+  await Promise.all(scenario.processes.map(process));
+  scenario.context.step(`shard ${shard} decides again after ${Math.round(now() - since)} ms`);
 }
 
-/** Waits until the shard decides for a limiter in a process. */
-export function answered(caller, limiter, shard) {
+/** SchedulingDelays until the shard decides for a limiter in a process. */
+export function answered(child, limiter, shard) {
   return eventually(`shard ${shard} decides again`, async () => {
-    const { source } = await caller.ask('check', { limiter, id: freshId(limiter, shard) });
+    const { source } = await child.ask('check', { limiter, id: freshId(limiter, shard) });
     return source === 'redis';
   });
 }
 
 /** I18 of every shard that was waited for. */
-export function slowToHeal(stage) {
-  return stage.healings.flatMap(({ shard, process, from, to }) => {
-    const running = to - from - stage.waitedMs(process, from, to);
+export function slowShardRecoveries(scenario) {
+  return scenario.shardRecoveries.flatMap(({ shard, process, from, to }) => {
+    const running = to - from - scenario.waitedMs(process, from, to);
     const ms = [to - from, running].map(Math.round);
-    return running > HEALED_MS ? [`shard ${shard} decided again after ${ms[0]} ms, ${ms[1]} ms of running`] : [];
+    return running > RECOVERY_MS ? [`shard ${shard} decided again after ${ms[0]} ms, ${ms[1]} ms of running`] : [];
   });
 }
 
 /** The same for every shard, where there are shards. */
-export async function healedEverywhere(stage) {
-  if (stage.server.cluster === undefined) return;
-  for (let shard = 0; shard < SHARDS; shard++) await healed(stage, shard);
+export async function waitForAllShards(scenario) {
+  if (scenario.server.cluster === undefined) return;
+  for (let shard = 0; shard < SHARDS; shard++) await waitForShard(scenario, shard);
 }
 
 let fresh = 0;
@@ -109,8 +109,8 @@ function freshId(limiter, shard) {
   }
 }
 
-/** How long it took after `since` until every process had been answered by that shard, as `stage.decided` says it. */
-export function shardRecovery(stage, shard, since) {
+/** How long it took after `since` until every process had been answered by that shard, as `scenario.decided` says it. */
+export function shardRecovery(scenario, shard, since) {
   const asked = (decision) => decision.calledAt >= since && shardOf(decision) === shard;
-  return stage.decided(since, asked, ({ process }) => process);
+  return scenario.decided(since, asked, ({ process }) => process);
 }

@@ -23,7 +23,7 @@ export async function within(ms, what, promise) {
   }
 }
 
-/** Waits until the answer is truthy, and returns it; an error that says what did not happen when it hangs. */
+/** SchedulingDelays until the answer is truthy, and returns it; an error that says what did not happen when it hangs. */
 export async function eventually(what, ask, every) {
   const answer = await until(HANG_MS, ask, every);
   if (answer === undefined) throw new Error(`not within ${HANG_MS} ms: ${what}`);

@@ -2,12 +2,12 @@
 
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { endsWithUs } from './kill-on-exit.mjs';
+import { killOnExit } from './kill-on-exit.mjs';
 import { HANG_MS, within } from './time.mjs';
 
 const TRAFFIC = fileURLToPath(new URL('process/traffic.cjs', import.meta.url));
 
-export class Caller {
+export class TrafficProcess {
   /** Everything it printed. */
   printed = '';
   progress = { at: 0, calls: 0, settled: 0, latest: { redis: {}, other: {}, atOnce: {}, codes: {} }, oldest: 0 };
@@ -31,8 +31,8 @@ export class Caller {
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
       stream.setEncoding('utf8').on('data', (text) => (this.printed += text));
     }
-    this.#child.on('message', (message) => this.#heard(message));
-    const ended = endsWithUs(this.#child);
+    this.#child.on('message', (message) => this.#onMessage(message));
+    const ended = killOnExit(this.#child);
     this.ended = new Promise((resolve) => {
       this.#child.once('exit', (code, signal) => {
         ended();
@@ -72,7 +72,7 @@ export class Caller {
     }
   }
 
-  #heard({ number, result, error, progress }) {
+  #onMessage({ number, result, error, progress }) {
     if (progress) {
       this.progress = progress;
       return;

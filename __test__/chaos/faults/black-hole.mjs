@@ -1,6 +1,6 @@
 // F10: nothing comes back, on connections that live and on those that are made.
 
-import { Stage } from '../scenario.mjs';
+import { Scenario } from '../scenario.mjs';
 import { now } from '../time.mjs';
 
 export default {
@@ -10,19 +10,19 @@ export default {
   async run(context) {
     const server = await context.server();
     const proxy = await context.proxy(server);
-    const stage = await Stage.open(context, { server, through: proxy });
+    const scenario = await Scenario.open(context, { server, through: proxy });
     const holes = {
-      'established connections go silent': () => proxy.set('hole'),
-      'nobody answers who connects': () => {
-        proxy.set('deaf');
+      'established connections go silent': () => proxy.set('black-hole'),
+      'new connections get no reply': () => {
+        proxy.set('no-reply');
         proxy.reset();
       },
     };
     for (const [what, begin] of Object.entries(holes)) {
-      await stage.outage(what, {
+      await scenario.outage(what, {
         begin: async () => {
           begin();
-          await stage.givenUp(now());
+          await scenario.breakersOpen(now());
           // What they had sent until then has come, and is read.
           await proxy.drained();
           proxy.asked = 0;
@@ -30,11 +30,11 @@ export default {
         lastMs: context.quick ? 500 : 2000,
         end: () => {
           // I18: an open breaker sends no user traffic.
-          stage.must(proxy.asked === 0, `I18: ${what}: ${proxy.asked} packets with checks although nobody answers`);
+          scenario.must(proxy.asked === 0, `I18: ${what}: ${proxy.asked} packets with checks although no server answers`);
           proxy.set('pass');
         },
       });
     }
-    return stage.finish();
+    return scenario.finish();
   },
 };

@@ -4,7 +4,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { freePort } from '../servers.mjs';
-import { Stage } from '../scenario.mjs';
+import { Scenario } from '../scenario.mjs';
 import { now, sleep } from '../time.mjs';
 
 const RENEWALS = 20;
@@ -35,7 +35,7 @@ export default {
     const encrypted = { host: server.host, port };
     const proxy = await context.proxy(encrypted);
     const tls = { ca: pem('ca') + pem('next-ca'), servername: 'redis.test' };
-    const stage = await Stage.open(context, { server, through: proxy, redis: { tls } });
+    const scenario = await Scenario.open(context, { server, through: proxy, redis: { tls } });
     context.step('renewed under load');
     const renewed = now();
     for (let i = 0; i < RENEWALS; i++) {
@@ -45,19 +45,19 @@ export default {
     const renewals = [renewed, now()];
     const outages = [];
     for (const [what, name] of Object.entries(WRONG)) {
-      const outage = await stage.outage(what, {
+      const outage = await scenario.outage(what, {
         begin: async () => {
           await show(name);
           // Those that are connected are not asked again: they would go on.
           await server.killClients();
         },
         lastMs: OUTAGE_MS,
-        until: stage.told('TLS'),
+        until: scenario.hasFailedWith('TLS'),
         end: () => show('renewed'),
       });
       outages.push([what, outage]);
     }
-    await stage.outage('plain', {
+    await scenario.outage('plain', {
       begin: () => {
         proxy.target = server;
         proxy.reset();
@@ -68,21 +68,21 @@ export default {
         proxy.reset();
       },
     });
-    await stage.quiet();
-    const meanwhile = stage.between(...renewals).filter(({ settledAt }) => settledAt < renewals[1]);
-    const without = stage.unexplained(meanwhile);
-    stage.must(
+    await scenario.stopTraffic();
+    const meanwhile = scenario.between(...renewals).filter(({ settledAt }) => settledAt < renewals[1]);
+    const without = scenario.unexplained(meanwhile);
+    scenario.must(
       without.length === 0,
       `${without.length} checks were decided without Redis while certificates were renewed`,
     );
-    stage.note(`${RENEWALS} renewals, ${meanwhile.length} checks meanwhile: ${stage.share(meanwhile)}`);
+    scenario.note(`${RENEWALS} renewals, ${meanwhile.length} checks meanwhile: ${scenario.share(meanwhile)}`);
     for (const [what, [from, to]] of outages) {
-      const failed = stage.between(from, to).filter(({ outcome }) => outcome === 'failed');
+      const failed = scenario.between(from, to).filter(({ outcome }) => outcome === 'failed');
       const named = failed.filter(({ source }) => source === 'TLS');
-      stage.must(named.length > 0, `${what}: nobody was told TLS`);
-      stage.note(`${what}: ${named.length} of ${failed.length} failures under throw are TLS`);
+      scenario.must(named.length > 0, `${what}: no check failed with TLS`);
+      scenario.note(`${what}: ${named.length} of ${failed.length} failures under throw are TLS`);
     }
-    stage.noteCodes();
-    return stage.finish();
+    scenario.noteCodes();
+    return scenario.finish();
   },
 };

@@ -1,13 +1,13 @@
 // S: the checker itself, on histories made by hand: a good one passes, and each bad one fails by its invariant alone.
 
 import * as invariants from '../invariants.mjs';
-import { promisesKept } from '../retry-times.mjs';
-import { returned } from '../resources.mjs';
-import { secret } from '../secrets.mjs';
+import { brokenRetryTimes } from '../retry-times.mjs';
+import { resourceLeaks } from '../resources.mjs';
+import { secretLeaks } from '../secrets.mjs';
 import { unexplained } from '../recovery.mjs';
-import { others, shardOf, slowToHeal } from '../shards.mjs';
-import { Stage } from '../scenario.mjs';
-import { Waits, unionMs } from '../scheduling-delays.mjs';
+import { otherShardsUnaffected, shardOf, slowShardRecoveries } from '../shards.mjs';
+import { Scenario } from '../scenario.mjs';
+import { SchedulingDelays, unionMs } from '../scheduling-delays.mjs';
 
 const limiters = {
   local: { limit: 2, windowMs: 100, timeoutMs: 50, onStoreError: 'local' },
@@ -35,10 +35,10 @@ const good = [decision(1000), decision(1010), denial(1050, 50), decision(1100), 
 const allInvariants = {
   exact: (history) => invariants.exact(history, limiters),
   localBound: (history) => invariants.localBound(history, limiters),
-  nothingElse: (history) => invariants.nothingElse(history, limiters),
-  itsOwn: (history) => invariants.itsOwn(history, 0),
+  onlyRedisAdmits: (history) => invariants.onlyRedisAdmits(history, limiters),
+  ownReplies: (history) => invariants.ownReplies(history, 0),
   noNeedlessDenial: (history) => invariants.noNeedlessDenial(history, limiters, 0),
-  promisesKept: (history) => promisesKept(history),
+  brokenRetryTimes: (history) => brokenRetryTimes(history),
   punctual: (history) => invariants.punctual(history, limiters, () => RUNNING).violations,
   codes: (history) => invariants.codes(history, limiters),
   replayed: (history) => invariants.replayed(history, limiters, 0, [[1000, 1500]]),
@@ -47,10 +47,10 @@ const allInvariants = {
 const bad = {
   exact: [decision(1000), decision(1050), decision(1099)],
   localBound: [1000, 1050, 1099].map((at) => decision(at, { source: 'local' })),
-  nothingElse: [decision(1000, { limiter: 'closed', source: 'local' })],
-  itsOwn: [decision(1000, { calledAt: 1200, settledAt: 1201 })],
+  onlyRedisAdmits: [decision(1000, { limiter: 'closed', source: 'local' })],
+  ownReplies: [decision(1000, { calledAt: 1200, settledAt: 1201 })],
   noNeedlessDenial: [decision(1000), denial(1010, 90)],
-  promisesKept: [decision(800), decision(801), denial(850, 400), decision(950)],
+  brokenRetryTimes: [decision(800), decision(801), denial(850, 400), decision(950)],
   punctual: [decision(1000, { settledAt: 1200 })],
   codes: [decision(1000, { outcome: 'failed', source: 'undefined', moment: 0, limiter: 'local' })],
   replayed: [
@@ -75,10 +75,10 @@ export default {
     }
     must(invariants.complete(good, good.length + 1).length > 0, 'a promise that never settled is not missed');
     const counted = { allowed: { redis: 2 }, denied: { 'deny-cache': 1 }, failed: 0 };
-    const metered = (metrics) => invariants.metered([{ tallies: { x: counted }, metrics: { x: metrics } }]);
-    must(metered({ ...counted }).length === 0, 'metrics that are right are not believed');
-    must(metered({ ...counted, failed: 1 }).length > 0, 'metrics that say too much are believed');
-    must(metered({ ...counted, denied: {} }).length > 0, 'metrics that say too little are believed');
+    const metricsMatch = (metrics) => invariants.metricsMatch([{ counts: { x: counted }, metrics: { x: metrics } }]);
+    must(metricsMatch({ ...counted }).length === 0, 'metrics that are right are not believed');
+    must(metricsMatch({ ...counted, failed: 1 }).length > 0, 'metrics that say too much are believed');
+    must(metricsMatch({ ...counted, denied: {} }).length > 0, 'metrics that say too little are believed');
     must(invariants.exact(bad.exact, limiters, () => 1).length === 0, 'a lost write is not allowed for');
     must(
       invariants.exact([decision(1000), decision(1050), decision(1100)], limiters).length === 0,
@@ -98,31 +98,31 @@ export default {
     farEdge(must);
     healthyShards(must);
     // Redis's absence has a reason in a process that waited, until Redis decides again.
-    const stage = { server: {}, limiters, waitedMs: (_, from, to) => (from < 1000 && to > 950 ? 40 : 0) };
+    const scenario = { server: {}, limiters, waitedMs: (_, from, to) => (from < 1000 && to > 950 ? 40 : 0) };
     const away = (at, took) => decision(at, { source: 'local', calledAt: at - took, settledAt: at });
-    const unexplainedOf = (...list) => unexplained({ ...stage, history: list }, list).length;
+    const unexplainedOf = (...list) => unexplained({ ...scenario, history: list }, list).length;
     must(unexplainedOf(away(990, 50), away(2100, 0)) === 0, 'a machine that was busy is no reason');
     must(unexplainedOf(away(2100, 50)) === 1, 'a check that waited for nothing has a reason');
     must(unexplainedOf(away(2100, 0)) === 1, 'a check that was decided at once has a reason');
     must(unexplainedOf(away(990, 50), decision(1500), away(2100, 0)) === 1, 'a reason outlasts a decision of Redis');
     const size = { descriptors: 20, threads: 8, memory: 2 ** 26 };
     for (const name of Object.keys(size)) {
-      must(returned([size], [{ ...size, [name]: size[name] * 3 }]).length > 0, `a leak of ${name} is not found`);
+      must(resourceLeaks([size], [{ ...size, [name]: size[name] * 3 }]).length > 0, `a leak of ${name} is not found`);
     }
-    must(secret('hidden', [['a log', 'AUTH hidden']]).length > 0, 'a secret in a log is not found');
+    must(secretLeaks('hidden', [['a log', 'AUTH hidden']]).length > 0, 'a secret in a log is not found');
     return { violations, notes: [`${Object.keys(bad).length + 32} histories and measurements`] };
   },
 };
 
-/** A stage of one process, that has waited: see scheduling-delays.mjs. */
-function stageThat({ stalls = [], queued = [], queuedMain = [], suite = [], servers = [], nodes = [] }) {
-  const waits = new Waits(() => [], { stalls: suite, queuedMain: [] });
+/** A scenario of one process, that has waited: see scheduling-delays.mjs. */
+function scenarioWith({ stalls = [], queued = [], queuedMain = [], suite = [], servers = [], nodes = [] }) {
+  const waits = new SchedulingDelays(() => [], { stalls: suite, queuedMain: [] });
   waits.close();
   servers.forEach((list, pid) => waits.servers.set(pid, list));
-  return new Judged({ waits }, { heartbeat: { waits: nodes } }, [{ stalls, queued, queuedMain }]);
+  return new Judged({ delays: waits }, { heartbeat: { silences: nodes } }, [{ stalls, queued, queuedMain }]);
 }
 
-class Judged extends Stage {
+class Judged extends Scenario {
   constructor(context, server, records) {
     super(context, server, undefined, ['local'], {});
     this.records = records;
@@ -135,11 +135,11 @@ function overlapping(must) {
   /** In each tick of 20 s, 3 of 10 ms. */
   const third = Array.from({ length: 2000 }, (_, i) => [from + 10 * i, from + 10 * (i + 1), 3]);
   const half = third.map(([began, ended]) => [began, ended, 5]);
-  const healing = { shard: 1, process: 0, from, to: from + 20_000 };
+  const shardRecovery = { shard: 1, process: 0, from, to: from + 20_000 };
   const late = (waits) => {
-    const stage = stageThat(waits);
-    stage.healings.push(healing);
-    return slowToHeal(stage).length > 0;
+    const scenario = scenarioWith(waits);
+    scenario.shardRecoveries.push(shardRecovery);
+    return slowShardRecoveries(scenario).length > 0;
   };
   const stall = [[from, from + 16_000, 16_000, 0]];
   const halves = [[[from, from + 8000, 8000, 0]], [[from + 8000, from + 16_000, 8000]]];
@@ -155,10 +155,10 @@ function overlapping(must) {
   );
   const fifth = third.map(([began, ended]) => [began, ended, 2]);
   const excused = (waits, took) => {
-    const stage = stageThat({ queued: waits, queuedMain: waits, servers: [waits] });
+    const scenario = scenarioWith({ queued: waits, queuedMain: waits, servers: [waits] });
     const at = from + 2000;
-    stage.history = [decision(at, { source: 'local', calledAt: at - took, settledAt: at })];
-    return stage.unexplained(stage.history).length === 0;
+    scenario.history = [decision(at, { source: 'local', calledAt: at - took, settledAt: at })];
+    return scenario.unexplained(scenario.history).length === 0;
   };
   for (const took of [250, 0]) {
     must(
@@ -194,19 +194,19 @@ function farEdge(must) {
 
 /** The median of the shards that are not sick. */
 function healthyShards(must) {
-  const sick = 1;
+  const faulty = 1;
   const ids = Array.from({ length: 99 }, (_, i) => `id-${i}`).filter(
-    (id) => shardOf({ limiter: 'local', id }) !== sick,
+    (id) => shardOf({ limiter: 'local', id }) !== faulty,
   );
   const violations = (ms, waits = {}) => {
-    const stage = stageThat(waits);
+    const scenario = scenarioWith(waits);
     const checks = (from, took) =>
       ids.map((id, i) => decision(from, { id, calledAt: from + i, settledAt: from + i + took }));
-    Object.assign(stage, { startedAt: 0, outages: [[1000, 2000]], history: [...checks(0, 2), ...checks(1000, ms)] });
-    others(stage, stage.outages[0], sick);
-    return stage.violations.length;
+    Object.assign(scenario, { startedAt: 0, outages: [[1000, 2000]], history: [...checks(0, 2), ...checks(1000, ms)] });
+    otherShardsUnaffected(scenario, scenario.outages[0], faulty);
+    return scenario.violations.length;
   };
   must(violations(4) === 0, 'a shard that takes twice as long is found slow');
-  must(violations(250) > 0, 'a shard that waits for the sick one is not found slow');
+  must(violations(250) > 0, 'a shard that waits for the faulty one is not found slow');
   must(violations(250, { queued: [[1000, 1400, 400]] }) === 0, 'a shard is slow where its checks wait for a processor');
 }

@@ -1,7 +1,7 @@
 // F23: clocks that are wrong: the server's jumps, the clients' are set an hour apart.
 
 import { replayed } from '../invariants.mjs';
-import { Stage } from '../scenario.mjs';
+import { Scenario } from '../scenario.mjs';
 
 const HOUR = 3600;
 
@@ -12,31 +12,31 @@ export const serverClock = {
   async run(context) {
     const clock = context.clock(0);
     const server = await context.server({ clock });
-    const stage = await Stage.open(context, { server, disruptive: false });
+    const scenario = await Scenario.open(context, { server, disruptive: false });
     const moved = async (seconds) => {
       clock.set(seconds);
-      await stage.asked(100);
+      await scenario.asked(100);
     };
-    const [forward, back] = await stage.outage('forward, then back', {
+    const [forward, back] = await scenario.outage('forward, then back', {
       begin: () => moved(HOUR),
       lastMs: 1000,
       end: () => clock.set(0),
     });
-    await stage.outage('an hour behind, then right', {
+    await scenario.outage('an hour behind, then right', {
       begin: () => moved(-HOUR),
       lastMs: 1000,
       end: () => clock.set(0),
     });
-    await stage.quiet();
-    const admitted = stage
+    await scenario.stopTraffic();
+    const admitted = scenario
       .between(forward, back)
       .filter(({ source, outcome }) => source === 'redis' && outcome === 'allowed');
-    const ahead = admitted.filter(({ moment }) => moment - stage.wallOffset - forward > (HOUR * 1000) / 2);
-    stage.must(ahead.length > 0, 'the clock of the server did not move');
+    const ahead = admitted.filter(({ moment }) => moment - scenario.wallOffset - forward > (HOUR * 1000) / 2);
+    scenario.must(ahead.length > 0, 'the clock of the server did not move');
     // The window is on the store's clock, and I1 is judged by it. A promised time is a duration: a clock that jumps over
     // it breaks it (I22), a decision is not at the moment the machine has (own), and a log of the hour ahead is full for
     // that hour (I5: stricter, never looser). What was to expire before the jump back has that hour more (I9).
-    return stage.finish({ except: ['own', 'I5', 'I22'], moreTtlMs: HOUR * 1000 });
+    return scenario.finish({ except: ['own', 'I5', 'I22'], moreTtlMs: HOUR * 1000 });
   },
 };
 
@@ -47,18 +47,18 @@ export const clientClocks = {
   async run(context) {
     const server = await context.server({ options: ['--appendonly', 'yes', '--appendfsync', 'always'] });
     const skews = [HOUR, -HOUR, 0];
-    const callerOf = (i) => ({ env: context.clock(skews[i]).env });
-    const stage = await Stage.open(context, { server, callerOf, quota: { windowMs: 8000 } });
-    await stage.outage('killed', {
+    const processOptions = (i) => ({ env: context.clock(skews[i]).env });
+    const scenario = await Scenario.open(context, { server, processOptions, quota: { windowMs: 8000 } });
+    await scenario.outage('killed', {
       begin: () => server.kill(),
       lastMs: 1000,
       returns: () => server.restart(),
     });
-    await stage.quiet();
-    const offsets = stage.records.map(({ wallOffset }) => Math.round((wallOffset - stage.wallOffset) / 1000));
-    stage.must(`${offsets}` === `${skews}`, `the clients' clocks are ${offsets} s off, not ${skews}`);
-    for (const text of replayed(stage.history, stage.limiters, stage.wallOffset, stage.outages))
-      stage.must(false, text);
-    return stage.finish();
+    await scenario.stopTraffic();
+    const offsets = scenario.records.map(({ wallOffset }) => Math.round((wallOffset - scenario.wallOffset) / 1000));
+    scenario.must(`${offsets}` === `${skews}`, `the clients' clocks are ${offsets} s off, not ${skews}`);
+    for (const text of replayed(scenario.history, scenario.limiters, scenario.wallOffset, scenario.outages))
+      scenario.must(false, text);
+    return scenario.finish();
   },
 };

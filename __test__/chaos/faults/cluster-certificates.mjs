@@ -4,10 +4,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { healed, others, undisturbed } from '../shards.mjs';
-import { Stage } from '../scenario.mjs';
+import { waitForShard, otherShardsUnaffected, allByRedis } from '../shards.mjs';
+import { Scenario } from '../scenario.mjs';
 
-const SICK = 1;
+const FAULTY = 1;
 const GONE = { recursive: true, force: true };
 const WRONG = { 'another authority': 'unknown-ca', expired: 'expired', 'another name': 'wrong-name' };
 
@@ -31,36 +31,36 @@ export default {
     const server = await context.cluster({ secure: true, certificate, options, hostNames: undefined });
     const redis = { host: '127.0.0.1', tls: { ca: pem('ca') + pem('next-ca') } };
     // The renewal costs nothing.
-    const stage = await Stage.open(context, { server, redis, disruptive: false });
-    const sick = [await server.cluster.primary(SICK)];
-    const show = (name) => server.sendAll(sick, 'CONFIG', 'SET', 'tls-cert-file', file(`${name}.pem`));
-    await stage.outage('renewed while connected', {
+    const scenario = await Scenario.open(context, { server, redis, disruptive: false });
+    const faulty = [await server.cluster.primary(FAULTY)];
+    const show = (name) => server.sendAll(faulty, 'CONFIG', 'SET', 'tls-cert-file', file(`${name}.pem`));
+    await scenario.outage('renewed while connected', {
       begin: () => show('renewed'),
       lastMs: 1000,
       end: () => show('server'),
     });
     for (const [what, name] of Object.entries(WRONG)) {
-      await stage.outage(what, {
+      await scenario.outage(what, {
         begin: async () => {
           await show(name);
           // Those that are connected are not asked again: they would go on.
-          await server.killClients(sick);
+          await server.killClients(faulty);
         },
         lastMs: 300,
-        until: stage.told('TLS'),
+        until: scenario.hasFailedWith('TLS'),
         end: () => show('server'),
       });
-      await healed(stage, SICK);
+      await waitForShard(scenario, FAULTY);
     }
-    await stage.quiet();
-    const [renewal, ...wrong] = stage.outages;
-    undisturbed(stage, renewal);
+    await scenario.stopTraffic();
+    const [renewal, ...wrong] = scenario.outages;
+    allByRedis(scenario, renewal);
     for (const [i, outage] of wrong.entries()) {
-      others(stage, outage, SICK);
-      const named = stage.between(...outage).filter(({ source }) => source === 'TLS').length;
-      stage.must(named > 0, `${Object.keys(WRONG)[i]}: nobody was told TLS`);
+      otherShardsUnaffected(scenario, outage, FAULTY);
+      const named = scenario.between(...outage).filter(({ source }) => source === 'TLS').length;
+      scenario.must(named > 0, `${Object.keys(WRONG)[i]}: no check failed with TLS`);
     }
-    stage.noteCodes();
-    return stage.finish();
+    scenario.noteCodes();
+    return scenario.finish();
   },
 };

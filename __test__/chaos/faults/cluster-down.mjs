@@ -1,10 +1,10 @@
 // F6: a shard of a cluster without its primary and without its replica.
 
-import { healed, others, shardOf, shardRecovery } from '../shards.mjs';
-import { Stage } from '../scenario.mjs';
+import { waitForShard, otherShardsUnaffected, shardOf, shardRecovery } from '../shards.mjs';
+import { Scenario } from '../scenario.mjs';
 import { now } from '../time.mjs';
 
-const SICK = 1;
+const FAULTY = 1;
 const RECOVERED_MS = 5000;
 /** Every write is with the kernel before it is acknowledged, and the kernel goes on: nothing that Redis admitted is lost. */
 const DURABLE = ['--appendonly', 'yes', '--appendfsync', 'no'];
@@ -16,17 +16,17 @@ export const gone = {
   title: 'cluster: a shard without primary and replica',
   quick: false,
   async run(context) {
-    const { server, stage } = await opened(context);
-    const ended = await dies(server, stage, { lastMs: context.quick ? 500 : 2000 });
-    await stage.quiet();
-    const [outage] = stage.outages;
-    others(stage, outage, SICK);
-    const meanwhile = stage.between(...outage).filter((decision) => shardOf(decision) === SICK);
-    stage.note(`its own ids meanwhile: ${stage.share(meanwhile)}`);
-    const { took, running } = shardRecovery(stage, SICK, ended.at);
-    stage.note(`it decided again after ${Math.round(took)} ms`);
-    stage.must(running <= RECOVERED_MS, `I18: the shard decided again after ${Math.round(running)} ms of running`);
-    return stage.finish();
+    const { server, scenario } = await opened(context);
+    const ended = await killShard(server, scenario, { lastMs: context.quick ? 500 : 2000 });
+    await scenario.stopTraffic();
+    const [outage] = scenario.outages;
+    otherShardsUnaffected(scenario, outage, FAULTY);
+    const meanwhile = scenario.between(...outage).filter((decision) => shardOf(decision) === FAULTY);
+    scenario.note(`its own ids meanwhile: ${scenario.share(meanwhile)}`);
+    const { took, running } = shardRecovery(scenario, FAULTY, ended.at);
+    scenario.note(`it decided again after ${Math.round(took)} ms`);
+    scenario.must(running <= RECOVERED_MS, `I18: the shard decided again after ${Math.round(running)} ms of running`);
+    return scenario.finish();
   },
 };
 
@@ -35,26 +35,26 @@ export const down = {
   title: 'CLUSTERDOWN: no shard serves while one is away',
   quick: false,
   async run(context) {
-    const { server, stage } = await opened(context, { nodeTimeoutMs: NODE_TIMEOUT_MS });
+    const { server, scenario } = await opened(context, { nodeTimeoutMs: NODE_TIMEOUT_MS });
     await server.sendAll(server.cluster.ports, 'CONFIG', 'SET', 'cluster-require-full-coverage', 'yes');
-    await dies(server, stage, { until: stage.told('CLUSTERDOWN') });
-    await stage.quiet();
-    stage.must(stage.failedWith('CLUSTERDOWN') > 0, 'nobody was told CLUSTERDOWN');
-    stage.noteCodes();
-    return stage.finish();
+    await killShard(server, scenario, { until: scenario.hasFailedWith('CLUSTERDOWN') });
+    await scenario.stopTraffic();
+    scenario.must(scenario.failedWith('CLUSTERDOWN') > 0, 'no check failed with CLUSTERDOWN');
+    scenario.noteCodes();
+    return scenario.finish();
   },
 };
 
 async function opened(context, options) {
   const server = await context.cluster({ options: DURABLE, ...options });
-  return { server, stage: await Stage.open(context, { server }) };
+  return { server, scenario: await Scenario.open(context, { server }) };
 }
 
 /** Both nodes are killed and come back; when the shard served again is `at`. */
-async function dies({ cluster }, stage, how) {
-  const [primary, replica] = [await cluster.primary(SICK), await cluster.replica(SICK)];
+async function killShard({ cluster }, scenario, how) {
+  const [primary, replica] = [await cluster.primary(FAULTY), await cluster.replica(FAULTY)];
   const ended = {};
-  await stage.outage('both are killed', {
+  await scenario.outage('both are killed', {
     begin: async () => {
       // A replica that is there would take over, and may lack the last writes.
       await cluster.kill(replica);
@@ -66,7 +66,7 @@ async function dies({ cluster }, stage, how) {
       ended.at = now();
     },
   });
-  await healed(stage, SICK);
+  await waitForShard(scenario, FAULTY);
   await cluster.restart(replica);
   return ended;
 }

@@ -1,12 +1,12 @@
 // F2: a shard of a cluster fails over: asked to, forced, taken over; and because its primary was killed.
 
-import { above, logsOf, lostWrites, soughtOf, totalOf } from '../lost-writes.mjs';
-import { healed, others, shardOf, shardRecovery } from '../shards.mjs';
-import { Stage } from '../scenario.mjs';
+import { above, logsOf, lostWrites, acknowledgedWrites, totalOf } from '../lost-writes.mjs';
+import { waitForShard, otherShardsUnaffected, shardOf, shardRecovery } from '../shards.mjs';
+import { Scenario } from '../scenario.mjs';
 import { now } from '../time.mjs';
 
-const SICK = 1;
-const ofSick = (decision) => shardOf(decision) === SICK;
+const FAULTY = 1;
+const ofFaulty = (decision) => shardOf(decision) === FAULTY;
 /** Longer than a failover and the recovery from it: what was admitted before counts afterwards. */
 const QUOTA = { windowMs: 8000 };
 const STREAMS = { cold: 150 };
@@ -24,12 +24,12 @@ export const asked = {
   async run(context) {
     const server = await context.cluster();
     // A shard that hands over may do so between two checks.
-    const stage = await Stage.open(context, { server, quota: QUOTA, streams: STREAMS, disruptive: false });
+    const scenario = await Scenario.open(context, { server, quota: QUOTA, streams: STREAMS, disruptive: false });
     const snapshots = [];
     for (const how of [[], ['FORCE'], ['TAKEOVER']]) {
-      await stage.outage(['failover', ...how].join(' '), {
+      await scenario.outage(['failover', ...how].join(' '), {
         begin: async () => {
-          const port = await server.cluster.failOver(SICK, ...how);
+          const port = await server.cluster.failOver(FAULTY, ...how);
           const takenAt = now();
           const kept = await logsOf((...command) => server.cluster.send(port, ...command));
           snapshots.push({ how, takenAt, kept, readAt: now() });
@@ -37,24 +37,24 @@ export const asked = {
         lastMs: 300,
       });
     }
-    await stage.quiet();
+    await scenario.stopTraffic();
     const lost = new Map();
     for (const [i, { how, takenAt, kept, readAt }] of snapshots.entries()) {
       // What an earlier failover has lost is missing still, and is counted there.
       const since = snapshots[i - 1]?.takenAt ?? 0;
-      const own = (decision) => ofSick(decision) && decision.settledAt > since;
-      const gone = lostWrites(stage, kept, takenAt, own);
+      const own = (decision) => ofFaulty(decision) && decision.settledAt > since;
+      const gone = lostWrites(scenario, kept, takenAt, own);
       for (const [key, count] of gone) lost.set(key, (lost.get(key) ?? 0) + count);
-      const sought = soughtOf(stage, takenAt, own);
-      stage.note(`${['failover', ...how].join(' ')}: ${totalOf(gone)} of ${sought} acknowledged admissions lost`);
+      const sought = acknowledgedWrites(scenario, takenAt, own);
+      scenario.note(`${['failover', ...how].join(' ')}: ${totalOf(gone)} of ${sought} acknowledged admissions lost`);
       // What left the window while the logs were read may be there no more.
-      const missed = lostWrites(stage, kept, takenAt, own, readAt);
-      stage.must(how.length > 0 || missed.size === 0, 'a failover with the primary’s word lost writes');
+      const missed = lostWrites(scenario, kept, takenAt, own, readAt);
+      scenario.must(how.length > 0 || missed.size === 0, 'a failover with the primary’s word lost writes');
     }
-    for (const [from, to] of stage.outages) others(stage, [from, to], SICK);
-    stage.note(`${above(stage)} admissions above due`);
+    for (const [from, to] of scenario.outages) otherShardsUnaffected(scenario, [from, to], FAULTY);
+    scenario.note(`${above(scenario)} admissions above due`);
     // A log that is lost keeps no promise.
-    return stage.finish({ lost: (key) => lost.get(key) ?? 0, except: lost.size > 0 ? ['I22'] : [] });
+    return scenario.finish({ lost: (key) => lost.get(key) ?? 0, except: lost.size > 0 ? ['I22'] : [] });
   },
 };
 
@@ -66,46 +66,46 @@ export const killed = {
   async run(context) {
     const server = await context.cluster({ nodeTimeoutMs: NODE_TIMEOUT_MS, options: READABLE });
     const { cluster } = server;
-    const stage = await Stage.open(context, { server, quota: QUOTA, streams: STREAMS });
+    const scenario = await Scenario.open(context, { server, quota: QUOTA, streams: STREAMS });
     const rounds = [];
     for (let i = 0; i < (context.quick ? 1 : 2); i++) {
       const round = {};
-      await stage.outage('killed', {
+      await scenario.outage('killed', {
         begin: async () => {
-          const replica = await cluster.replica(SICK);
-          const dead = await cluster.killPrimary(SICK);
+          const replica = await cluster.replica(FAULTY);
+          const dead = await cluster.killPrimary(FAULTY);
           round.at = now();
           // Answers of the dead on their way come. Nobody else answers so soon.
-          await stage.settledUntilNow();
+          await scenario.settledUntilNow();
           round.answeredAt = now();
           // Nobody writes to a replica until it is the primary.
           await cluster.send(replica, 'READONLY');
           round.kept = await logsOf((...command) => cluster.send(replica, ...command));
-          await cluster.taken(SICK, replica);
+          await cluster.taken(FAULTY, replica);
           round.promotedAt = now();
           await cluster.restart(dead);
         },
       });
-      await healed(stage, SICK);
+      await waitForShard(scenario, FAULTY);
       rounds.push(round);
     }
-    await stage.quiet();
+    await scenario.stopTraffic();
     const lost = new Map();
     for (const { at, answeredAt, kept, promotedAt } of rounds) {
-      const gone = lostWrites(stage, kept, answeredAt, ofSick, at);
+      const gone = lostWrites(scenario, kept, answeredAt, ofFaulty, at);
       for (const [key, count] of gone) lost.set(key, (lost.get(key) ?? 0) + count);
-      const { took, running } = shardRecovery(stage, SICK, promotedAt);
+      const { took, running } = shardRecovery(scenario, FAULTY, promotedAt);
       const promoted = Math.round(promotedAt - at);
-      stage.note(
-        `${totalOf(gone)} of ${soughtOf(stage, answeredAt, ofSick, at)} acknowledged admissions lost; promoted after ${promoted} ms, and decided again ${Math.round(took)} ms after that`,
+      scenario.note(
+        `${totalOf(gone)} of ${acknowledgedWrites(scenario, answeredAt, ofFaulty, at)} acknowledged admissions lost; promoted after ${promoted} ms, and decided again ${Math.round(took)} ms after that`,
       );
-      stage.must(
+      scenario.must(
         running <= RECOVERED_MS,
         `I18: the shard decided again after ${Math.round(running)} ms of running from its promotion on`,
       );
     }
-    for (const outage of stage.outages) others(stage, outage, SICK);
-    stage.note(`${above(stage)} admissions above due`);
-    return stage.finish({ lost: (key) => lost.get(key) ?? 0, except: lost.size > 0 ? ['I22'] : [] });
+    for (const outage of scenario.outages) otherShardsUnaffected(scenario, outage, FAULTY);
+    scenario.note(`${above(scenario)} admissions above due`);
+    return scenario.finish({ lost: (key) => lost.get(key) ?? 0, except: lost.size > 0 ? ['I22'] : [] });
   },
 };

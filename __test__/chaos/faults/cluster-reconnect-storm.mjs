@@ -1,8 +1,8 @@
 // F21 on a cluster: five hundred connections come back at once.
 
 import servers from '../../servers/index.cjs';
-import { healed } from '../shards.mjs';
-import { Stage } from '../scenario.mjs';
+import { waitForShard } from '../shards.mjs';
+import { Scenario } from '../scenario.mjs';
 import { eventually, now } from '../time.mjs';
 import { apart } from './reconnect-storm.mjs';
 
@@ -20,7 +20,7 @@ export default {
   slow: 3,
   async run(context) {
     const server = await context.cluster();
-    const stage = await Stage.open(context, {
+    const scenario = await Scenario.open(context, {
       server,
       processes: PROCESSES,
       redis: { connections: CONNECTIONS },
@@ -29,27 +29,27 @@ export default {
       disruptive: false,
     });
     // They are opened one after the other, as traffic asks for them.
-    await stage.measure(async () => (await server.clients()) >= ALL);
+    await scenario.measure(async () => (await server.clients()) >= ALL);
     const before = await server.clients();
-    await stage.outage('all connections closed', { begin: () => server.killClients() });
-    await whole(stage);
-    await stage.outage('all nodes stand still', {
+    await scenario.outage('all connections closed', { begin: () => server.killClients() });
+    await whole(scenario);
+    await scenario.outage('all nodes stand still', {
       begin: () => server.freeze(),
       lastMs: 700,
       end: () => server.thaw(),
     });
-    await whole(stage);
+    await whole(scenario);
     const took = await again(server, ALL);
-    await stage.quiet();
+    await scenario.stopTraffic();
     const since = `the last of them ${Math.round(took)} ms after all shards had decided again`;
-    stage.note(`${before} connections before, ${await server.clients()} after; ${since}`);
-    return stage.finish();
+    scenario.note(`${before} connections before, ${await server.clients()} after; ${since}`);
+    return scenario.finish();
   },
 };
 
 /** Every shard decides again, in every process and for every policy: a process that one shard answers has not recovered. */
-async function whole(stage) {
-  await Promise.all(Array.from({ length: SHARDS }, (_, shard) => healed(stage, shard)));
+async function whole(scenario) {
+  await Promise.all(Array.from({ length: SHARDS }, (_, shard) => waitForShard(scenario, shard)));
 }
 
 /** How long it takes until so many connections are there. */

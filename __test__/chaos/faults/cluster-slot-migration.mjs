@@ -1,7 +1,7 @@
 // F5: slots move while they are used: by themselves, and held half way.
 
-import { slotOfId, undisturbed } from '../shards.mjs';
-import { Stage } from '../scenario.mjs';
+import { slotOfId, allByRedis } from '../shards.mjs';
+import { Scenario } from '../scenario.mjs';
 
 const SHARDS = 3;
 
@@ -12,26 +12,26 @@ export const live = {
   async run(context) {
     const server = await context.cluster();
     const { cluster } = server;
-    const stage = await Stage.open(context, { server, disruptive: false });
+    const scenario = await Scenario.open(context, { server, disruptive: false });
     // Those of the ids that are asked for most, and some of the others.
-    const hot = Object.keys(stage.limiters).flatMap((limiter) => [0, 1, 2].map((n) => slotOfId(limiter, `hot-${n}`)));
+    const hot = Object.keys(scenario.limiters).flatMap((limiter) => [0, 1, 2].map((n) => slotOfId(limiter, `hot-${n}`)));
     const cold = Array.from({ length: context.quick ? 10 : 40 }, (_, n) => slotOfId('local', `cold-${n}`));
     const slots = [...new Set([...hot, ...cold])];
     for (const [what, by] of [
       ['to the next shard', 1],
       ['and back', SHARDS - 1],
     ]) {
-      await stage.outage(`${slots.length} slots move ${what}`, {
+      await scenario.outage(`${slots.length} slots move ${what}`, {
         begin: async () => {
           for (const slot of slots) await cluster.migrate(slot, ((await cluster.shardOf(slot)) + by) % SHARDS);
         },
       });
     }
-    await stage.quiet();
-    const [[from], [, to]] = [stage.outages[0], stage.outages.at(-1)];
-    const all = undisturbed(stage, [from, to]);
-    stage.note(`${all.length} checks while ${2 * slots.length} slots moved`);
-    return stage.finish();
+    await scenario.stopTraffic();
+    const [[from], [, to]] = [scenario.outages[0], scenario.outages.at(-1)];
+    const all = allByRedis(scenario, [from, to]);
+    scenario.note(`${all.length} checks while ${2 * slots.length} slots moved`);
+    return scenario.finish();
   },
 };
 
@@ -44,7 +44,7 @@ export const halfWay = {
     const { cluster } = server;
     // Four ids of one slot for each limiter: asked for together, they are told TRYAGAIN while some of them have left.
     const ids = Object.fromEntries(['local', 'closed', 'throw'].map((limiter) => [limiter, ofOneSlot(limiter, 4)]));
-    const stage = await Stage.open(context, { server, streams: { ids }, disruptive: false });
+    const scenario = await Scenario.open(context, { server, streams: { ids }, disruptive: false });
     const slots = Object.entries(ids).map(([limiter, [id]]) => slotOfId(limiter, id));
     for (const [what, count] of [
       ['none of their keys has left', 0],
@@ -52,7 +52,7 @@ export const halfWay = {
       ['all of their keys have left', 4],
     ]) {
       let moving;
-      await stage.outage(what, {
+      await scenario.outage(what, {
         begin: async () => {
           const to = async (slot) => ((await cluster.shardOf(slot)) + 1) % SHARDS;
           moving = await Promise.all(slots.map(async (slot) => cluster.importing(slot, await to(slot))));
@@ -64,16 +64,16 @@ export const halfWay = {
         },
       });
     }
-    await stage.quiet();
+    await scenario.stopTraffic();
     const held = new Set(Object.values(ids).flat());
     // Other slots of the same shards have nothing to do with it.
-    for (const outage of stage.outages) undisturbed(stage, outage, ({ id }) => !held.has(id));
-    const meanwhile = stage.outages.map(([from, to]) =>
-      stage.share(stage.between(from, to).filter(({ id }) => held.has(id))),
+    for (const outage of scenario.outages) allByRedis(scenario, outage, ({ id }) => !held.has(id));
+    const meanwhile = scenario.outages.map(([from, to]) =>
+      scenario.share(scenario.between(from, to).filter(({ id }) => held.has(id))),
     );
-    stage.note(`the ids on their way: ${meanwhile.join('; ')}`);
-    stage.noteCodes();
-    return stage.finish();
+    scenario.note(`the ids on their way: ${meanwhile.join('; ')}`);
+    scenario.noteCodes();
+    return scenario.finish();
   },
 };
 

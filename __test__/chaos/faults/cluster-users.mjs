@@ -1,9 +1,9 @@
 // F18 on a cluster: the password is rotated under traffic, and one shard lets the limiter in no more, or not do this.
 
-import { healed, others, undisturbed } from '../shards.mjs';
-import { Stage } from '../scenario.mjs';
+import { waitForShard, otherShardsUnaffected, allByRedis } from '../shards.mjs';
+import { Scenario } from '../scenario.mjs';
 
-const SICK = 1;
+const FAULTY = 1;
 
 export default {
   id: 'F18c',
@@ -15,50 +15,50 @@ export default {
     const { username = 'default', password } = server.access;
     const next = `${password}next`;
     const redis = { password: [next, password] };
-    const stage = await Stage.open(context, { server, redis, disruptive: false });
+    const scenario = await Scenario.open(context, { server, redis, disruptive: false });
     const grant = (ports, ...rules) => server.sendAll(ports, 'ACL', 'SETUSER', username, ...rules);
 
     // As ElastiCache has it: the new one besides, then the new one alone. Connections that are there stay.
-    await stage.outage('the new password is valid, too', {
+    await scenario.outage('the new password is valid, too', {
       begin: () => grant(cluster.ports, `>${next}`),
       lastMs: 500,
     });
-    await stage.outage('the old password ends', {
+    await scenario.outage('the old password ends', {
       begin: () => grant(cluster.ports, `<${password}`),
       lastMs: 500,
     });
-    const rotation = stage.outages.length;
-    await stage.outage('everybody has to come again', {
+    const rotation = scenario.outages.length;
+    await scenario.outage('everybody has to come again', {
       begin: () => server.killClients(),
     });
 
-    await healed(stage, SICK);
-    const sick = [await cluster.primary(SICK), await cluster.replica(SICK)];
-    await stage.outage('one shard runs no scripts for it', {
-      begin: () => grant(sick, '-eval', '-evalsha'),
+    await waitForShard(scenario, FAULTY);
+    const faulty = [await cluster.primary(FAULTY), await cluster.replica(FAULTY)];
+    await scenario.outage('one shard runs no scripts for it', {
+      begin: () => grant(faulty, '-eval', '-evalsha'),
       lastMs: 500,
-      until: stage.told('NOPERM'),
-      end: () => grant(sick, '+eval', '+evalsha'),
+      until: scenario.hasFailedWith('NOPERM'),
+      end: () => grant(faulty, '+eval', '+evalsha'),
     });
-    await healed(stage, SICK);
-    await stage.outage('one shard knows another password', {
+    await waitForShard(scenario, FAULTY);
+    await scenario.outage('one shard knows another password', {
       begin: async () => {
-        await grant(sick, 'resetpass', '>another');
-        await server.killClients(sick);
+        await grant(faulty, 'resetpass', '>another');
+        await server.killClients(faulty);
       },
       lastMs: 500,
-      until: stage.told('WRONGPASS'),
-      end: () => grant(sick, 'resetpass', `>${next}`),
+      until: scenario.hasFailedWith('WRONGPASS'),
+      end: () => grant(faulty, 'resetpass', `>${next}`),
     });
-    await healed(stage, SICK);
-    await stage.quiet();
-    for (const outage of stage.outages.slice(0, rotation)) {
-      const all = undisturbed(stage, outage);
-      stage.note(`${all.length} checks while the password was rotated`);
+    await waitForShard(scenario, FAULTY);
+    await scenario.stopTraffic();
+    for (const outage of scenario.outages.slice(0, rotation)) {
+      const all = allByRedis(scenario, outage);
+      scenario.note(`${all.length} checks while the password was rotated`);
     }
-    for (const outage of stage.outages.slice(rotation + 1)) others(stage, outage, SICK);
-    for (const code of ['NOPERM', 'WRONGPASS']) stage.must(stage.failedWith(code) > 0, `nobody was told ${code}`);
-    stage.noteCodes();
-    return stage.finish();
+    for (const outage of scenario.outages.slice(rotation + 1)) otherShardsUnaffected(scenario, outage, FAULTY);
+    for (const code of ['NOPERM', 'WRONGPASS']) scenario.must(scenario.failedWith(code) > 0, `no check failed with ${code}`);
+    scenario.noteCodes();
+    return scenario.finish();
   },
 };

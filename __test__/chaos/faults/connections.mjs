@@ -1,6 +1,6 @@
 // F9: connections that end, each in another way.
 
-import { Stage } from '../scenario.mjs';
+import { Scenario } from '../scenario.mjs';
 
 export default {
   id: 'F9',
@@ -10,7 +10,7 @@ export default {
     const server = await context.server();
     const proxy = await context.proxy(server);
     // A connection that ends while nothing is under way on it costs nothing.
-    const stage = await Stage.open(context, { server, through: proxy, disruptive: false });
+    const scenario = await Scenario.open(context, { server, through: proxy, disruptive: false });
     const pass = () => proxy.set('pass');
     const ends = {
       'CLIENT KILL': () => server.killClients(),
@@ -22,9 +22,9 @@ export default {
       const { accepted } = proxy;
       const links = [...proxy.links];
       const ended = () => links.every((link) => !proxy.links.has(link));
-      await stage.outage(what, { begin, until: ended, end: pass });
-      stage.must(proxy.accepted > accepted, `${what}: no new connection`);
+      await scenario.outage(what, { begin, until: ended, end: pass });
+      scenario.must(proxy.accepted > accepted, `${what}: no new connection`);
     }
-    return stage.finish();
+    return scenario.finish();
   },
 };

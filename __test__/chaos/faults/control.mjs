@@ -2,7 +2,7 @@
 // the row fails where the control does not, as well as where the addon does.
 
 import * as invariants from '../invariants.mjs';
-import { Stage } from '../scenario.mjs';
+import { Scenario } from '../scenario.mjs';
 
 const { CLOCKS_MS } = invariants;
 /** So long that Redis decides, however busy the machine is. */
@@ -10,7 +10,7 @@ const PATIENT_MS = 20_000;
 
 const SUBJECTS = [
   { name: 'the addon', algorithm: undefined, due: 'holds' },
-  { name: 'the module being replaced', algorithm: 'replaced', due: 'fails' },
+  { name: 'the module being replaced', algorithm: 'legacy', due: 'fails' },
 ];
 
 /** Each resolves to what it found wrong, in a text, or undefined. */
@@ -26,10 +26,10 @@ export default {
     const judge = async (what, { name, algorithm, due }) => {
       const wrong = await checks[what](context, algorithm);
       const seen = wrong === undefined ? 'holds' : 'fails';
-      const told = `${what}: ${name} ${seen}${wrong ? `: ${wrong}` : ''}`;
-      context.step(told);
-      if (wrong) result.notes.push(told);
-      if (seen !== due) result.violations.push(wrong ? told : `${told}, and so the check shows nothing`);
+      const line = `${what}: ${name} ${seen}${wrong ? `: ${wrong}` : ''}`;
+      context.step(line);
+      if (wrong) result.notes.push(line);
+      if (seen !== due) result.violations.push(wrong ? line : `${line}, and so the check shows nothing`);
     };
     await Promise.all(Object.keys(checks).flatMap((what) => SUBJECTS.map((subject) => judge(what, subject))));
     return result;
@@ -43,7 +43,7 @@ async function races(context, algorithm) {
   const proxy = await context.proxy(server);
   const policies = ['local'];
   const [streams, quota] = [{ asking: 1 }, { limit: 1, windowMs: 60_000, timeoutMs: PATIENT_MS }];
-  const stage = await Stage.open(context, {
+  const scenario = await Scenario.open(context, {
     server,
     through: proxy,
     policies,
@@ -54,12 +54,12 @@ async function races(context, algorithm) {
   });
   proxy.set('slices');
   for (let round = 0; round < (context.quick ? 10 : 30); round++) {
-    await stage.all('burst', { limiter: 'local', id: `race-${round}`, count: 2 });
+    await scenario.all('burst', { limiter: 'local', id: `race-${round}`, count: 2 });
   }
   proxy.set('pass');
-  await stage.quiet();
-  await Promise.all(stage.callers.map((caller) => caller.end()));
-  const [first, ...others] = invariants.exact(stage.history, stage.limiters);
+  await scenario.stopTraffic();
+  await Promise.all(scenario.processes.map((child) => child.end()));
+  const [first, ...others] = invariants.exact(scenario.history, scenario.limiters);
   return first && `${first}, and ${others.length} other ids`;
 }
 
@@ -83,16 +83,16 @@ async function steady(context, algorithm) {
 async function retried(context, algorithm) {
   const [limit, windowMs, times] = [3, 500, 120];
   const answers = await alone(context, { algorithm, limit, windowMs, everyMs: 10, times });
-  let told;
+  let promised;
   for (const { outcome, calledAt, settledAt, retryAfterMs } of answers) {
     if (outcome === 1) {
-      if (told !== undefined && settledAt < told.earliest - CLOCKS_MS)
-        return `admitted ${Math.round(told.earliest - settledAt)} ms before the promised time`;
-      told = undefined;
+      if (promised !== undefined && settledAt < promised.earliest - CLOCKS_MS)
+        return `admitted ${Math.round(promised.earliest - settledAt)} ms before the promised time`;
+      promised = undefined;
     } else {
-      if (told !== undefined && calledAt > told.latest + CLOCKS_MS)
-        return `denied ${Math.round(calledAt - told.latest)} ms after the promised time`;
-      told ??= { earliest: calledAt + retryAfterMs, latest: settledAt + retryAfterMs };
+      if (promised !== undefined && calledAt > promised.latest + CLOCKS_MS)
+        return `denied ${Math.round(calledAt - promised.latest)} ms after the promised time`;
+      promised ??= { earliest: calledAt + retryAfterMs, latest: settledAt + retryAfterMs };
     }
   }
   return answers.some(({ outcome }) => outcome === 0) ? undefined : 'it was never denied';
@@ -110,28 +110,28 @@ async function readOnly(context, algorithm) {
 
 async function refused(context, algorithm, refuse) {
   const [limit, count] = [5, 20];
-  const { server, caller } = await lone(context, { algorithm, limit, windowMs: 60_000 });
+  const { server, child } = await lone(context, { algorithm, limit, windowMs: 60_000 });
   await refuse(server);
-  const admitted = await caller.ask('burst', { limiter: 'local', id: 'refused', count });
-  await caller.end();
+  const admitted = await child.ask('burst', { limiter: 'local', id: 'refused', count });
+  await child.end();
   return admitted > limit ? `${admitted} of ${count} admitted at a limit of ${limit}` : undefined;
 }
 
 async function alone(context, { algorithm, limit, windowMs, everyMs, times }) {
-  const { caller } = await lone(context, { algorithm, limit, windowMs });
-  const answers = await caller.ask('alone', { limiter: 'local', id: 'alone', everyMs, times });
-  await caller.end();
+  const { child } = await lone(context, { algorithm, limit, windowMs });
+  const answers = await child.ask('alone', { limiter: 'local', id: 'alone', everyMs, times });
+  await child.end();
   return answers;
 }
 
 /** One process on a server of its own. */
 async function lone(context, { algorithm, limit, windowMs }) {
   const server = await context.server();
-  const caller = context.caller();
+  const child = context.trafficProcess();
   const redis = { host: server.host, port: server.port, password: context.password };
   const options = { name: 'local', limit, windowMs, timeoutMs: PATIENT_MS, redis };
-  await caller.ask('open', [{ key: 'local', algorithm, options }]);
-  const { source } = await caller.ask('check', { limiter: 'local', id: 'first' });
+  await child.ask('open', [{ key: 'local', algorithm, options }]);
+  const { source } = await child.ask('check', { limiter: 'local', id: 'first' });
   if (source !== 'redis') throw new Error(`the first check was decided by ${source}`);
-  return { server, caller };
+  return { server, child };
 }

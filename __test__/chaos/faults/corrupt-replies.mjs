@@ -1,7 +1,7 @@
 // F24: what comes back is no answer. F25: what comes back answers another request.
 
 import { GARBAGE_KINDS } from '../garbage.mjs';
-import { Stage } from '../scenario.mjs';
+import { Scenario } from '../scenario.mjs';
 import { eventually, now } from '../time.mjs';
 
 /** Rounds after which it is no chance that nobody was told. */
@@ -15,20 +15,20 @@ export const garbage = {
   async run(context) {
     const server = await context.server();
     const proxy = await context.proxy(server);
-    const stage = await Stage.open(context, { server, through: proxy });
+    const scenario = await Scenario.open(context, { server, through: proxy });
     // Each kind meets connections that were in order, as well as those that are made meanwhile.
     for (let like = 0; like < GARBAGE_KINDS; like++) {
       const [begin, end] = [() => proxy.set('garbage', { like }), () => proxy.set('pass')];
-      if (!context.quick) await stage.outage(`garbage ${like + 1} of ${GARBAGE_KINDS}`, { begin, end });
+      if (!context.quick) await scenario.outage(`garbage ${like + 1} of ${GARBAGE_KINDS}`, { begin, end });
     }
-    await stage.outage('garbage of every kind', {
+    await scenario.outage('garbage of every kind', {
       begin: () => proxy.set('garbage'),
       lastMs: 500,
       end: () => proxy.set('pass'),
     });
-    await stage.quiet();
-    stage.noteCodes();
-    return stage.finish();
+    await scenario.stopTraffic();
+    scenario.noteCodes();
+    return scenario.finish();
   },
 };
 
@@ -40,14 +40,14 @@ export const outOfStep = {
     const server = await context.server();
     const proxy = await context.proxy(server);
     // One reply too many, while none is due, costs nothing.
-    const stage = await Stage.open(context, { server, through: proxy, disruptive: false });
+    const scenario = await Scenario.open(context, { server, through: proxy, disruptive: false });
     const from = now();
     // Until a check under `throw` was among those that were answered wrongly.
-    for (let i = 0; i < (context.quick ? 2 : 4) || (i < MOST && !stage.told('PROTOCOL')(from)); i++) {
+    for (let i = 0; i < (context.quick ? 2 : 4) || (i < MOST && !scenario.hasFailedWith('PROTOCOL')(from)); i++) {
       for (const kind of ['repeat', 'drop']) {
         const links = [...proxy.links];
         const [put, gone] = [(link) => link.applied === proxy.setting, (link) => !proxy.links.has(link)];
-        await stage.outage(kind, {
+        await scenario.outage(kind, {
           begin: () => proxy.set(kind),
           until: () => links.every((link) => put(link) || gone(link)),
           // Only connections that were in order are put out of step; they stay so.
@@ -57,9 +57,9 @@ export const outOfStep = {
         if (kind === 'drop') await eventually('connections out of step are given up', () => links.every(gone));
       }
     }
-    await stage.quiet();
-    stage.must(stage.failedWith('PROTOCOL') > 0, 'nobody was told PROTOCOL');
-    stage.noteCodes();
-    return stage.finish();
+    await scenario.stopTraffic();
+    scenario.must(scenario.failedWith('PROTOCOL') > 0, 'no check failed with PROTOCOL');
+    scenario.noteCodes();
+    return scenario.finish();
   },
 };

@@ -2,7 +2,7 @@
 // and does not serve what may be stale.
 
 import { freePort, inSync } from '../servers.mjs';
-import { Stage } from '../scenario.mjs';
+import { Scenario } from '../scenario.mjs';
 
 /** Writes are held back until the server is told otherwise: longer than that takes on any machine. */
 const HOLD_MS = 120_000;
@@ -15,8 +15,8 @@ export const demoted = {
     const server = await context.server();
     // It has to be in sync: a demoted primary takes over the data of the other.
     const other = await context.server({ options: ['--replicaof', server.host, server.port] });
-    const stage = await Stage.open(context, { server });
-    await stage.outage('demoted', {
+    const scenario = await Scenario.open(context, { server });
+    await scenario.outage('demoted', {
       begin: async () => {
         await server.send('CLIENT', 'PAUSE', HOLD_MS, 'WRITE');
         await inSync(server, other);
@@ -24,16 +24,16 @@ export const demoted = {
         await server.send('REPLICAOF', other.host, other.port);
         await server.send('CLIENT', 'UNPAUSE');
       },
-      until: stage.told('READONLY'),
+      until: scenario.hasFailedWith('READONLY'),
       end: async () => {
         // Promoted while it takes over what the other has, it would have lost what it had itself.
         await inSync(other, server);
         await server.send('REPLICAOF', 'NO', 'ONE');
       },
     });
-    await stage.quiet();
-    stage.must(stage.failedWith('READONLY') > 0, 'nobody was told READONLY');
-    return stage.finish();
+    await scenario.stopTraffic();
+    scenario.must(scenario.failedWith('READONLY') > 0, 'no check failed with READONLY');
+    return scenario.finish();
   },
 };
 
@@ -43,15 +43,15 @@ export const masterDown = {
   quick: false,
   async run(context) {
     const server = await context.server({ options: ['--replica-serve-stale-data', 'no'] });
-    const nobody = await freePort();
-    const stage = await Stage.open(context, { server });
-    await stage.outage('its primary is not there', {
-      begin: () => server.send('REPLICAOF', '127.0.0.1', nobody),
+    const unusedPort = await freePort();
+    const scenario = await Scenario.open(context, { server });
+    await scenario.outage('its primary is not there', {
+      begin: () => server.send('REPLICAOF', '127.0.0.1', unusedPort),
       lastMs: 1000,
       end: () => server.send('REPLICAOF', 'NO', 'ONE'),
     });
-    await stage.quiet();
-    stage.noteCodes();
-    return stage.finish();
+    await scenario.stopTraffic();
+    scenario.noteCodes();
+    return scenario.finish();
   },
 };

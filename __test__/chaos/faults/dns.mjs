@@ -1,8 +1,8 @@
 // F19: the name of the server does not resolve, resolves slowly, and resolves elsewhere after a failover.
 
-import { NameServer } from '../dns-server.mjs';
+import { DnsServer } from '../dns-server.mjs';
 import { inSync } from '../servers.mjs';
-import { Stage } from '../scenario.mjs';
+import { Scenario } from '../scenario.mjs';
 
 const NAME = 'redis.chaos.test';
 /** Writes are held back until the server is told otherwise: longer than that takes on any machine. */
@@ -16,36 +16,36 @@ export const unresolved = {
     const server = await context.server();
     const names = await named(context, server);
     // The connections there are need no name.
-    const stage = await opened(context, { names, server, disruptive: false });
+    const scenario = await opened(context, { names, server, disruptive: false });
     const { address } = names.answer;
     const outages = [
       ['the name is not there', {}, 'ENOTFOUND'],
       ['answers take 3 s', { address, delayMs: 3000 }, 'ETIMEDOUT'],
     ];
     for (const [what, answer, code] of outages) {
-      await stage.outage(what, {
+      await scenario.outage(what, {
         begin: async () => {
           names.answer = answer;
           await server.killClients();
         },
         lastMs: 1000,
-        until: stage.told(code),
+        until: scenario.hasFailedWith(code),
         end: () => {
           names.answer = { address };
         },
       });
     }
     // Slower than a check may take, but not than a connect may: Redis is found all the same.
-    await stage.outage('answers take 400 ms', {
+    await scenario.outage('answers take 400 ms', {
       begin: async () => {
         names.answer = { address, delayMs: 400 };
         await server.killClients();
       },
     });
-    await stage.quiet();
-    stage.must(stage.failedWith('ENOTFOUND') > 0, 'nobody was told ENOTFOUND');
-    stage.noteCodes();
-    return stage.finish();
+    await scenario.stopTraffic();
+    scenario.must(scenario.failedWith('ENOTFOUND') > 0, 'no check failed with ENOTFOUND');
+    scenario.noteCodes();
+    return scenario.finish();
   },
 };
 
@@ -60,8 +60,8 @@ export const elsewhere = {
     const second = await context.server({ host: '127.0.0.2', port, options: ['--replicaof', first.host, port] });
     await inSync(first, second);
     const names = await named(context, first);
-    const stage = await opened(context, { names, server: second, port });
-    await stage.outage('the primary is gone', {
+    const scenario = await opened(context, { names, server: second, port });
+    await scenario.outage('the primary is gone', {
       begin: async () => {
         await handOver(first, second);
         await first.kill();
@@ -75,7 +75,7 @@ export const elsewhere = {
     await first.restart({ options: ['--replicaof', second.host, port] });
     await inSync(second, first);
     // The old connections live on, to what is now a replica.
-    await stage.outage('the primary is demoted', {
+    await scenario.outage('the primary is demoted', {
       begin: async () => {
         await handOver(second, first);
         await first.send('REPLICAOF', 'NO', 'ONE');
@@ -87,9 +87,9 @@ export const elsewhere = {
         names.answer = { address: first.host };
       },
     });
-    await stage.quiet();
-    stage.noteCodes();
-    return stage.finish();
+    await scenario.stopTraffic();
+    scenario.noteCodes();
+    return scenario.finish();
   },
 };
 
@@ -100,17 +100,17 @@ async function handOver(from, to) {
 }
 
 async function named(context, server) {
-  const names = await NameServer.start();
+  const names = await DnsServer.start();
   context.keep(names, () => names.close());
   names.answer = { address: server.host };
   return names;
 }
 
 function opened(context, { names, server, port = server.port, ...more }) {
-  return Stage.open(context, {
+  return Scenario.open(context, {
     ...more,
     server,
     through: { host: NAME, port },
-    callerOf: () => ({ inside: names.inside }),
+    processOptions: () => ({ inside: names.inside }),
   });
 }

@@ -1,6 +1,6 @@
 // F20: a client that a platform freezes between requests. When it goes on, the server has closed its connections as idle.
 
-import { Stage } from '../scenario.mjs';
+import { Scenario } from '../scenario.mjs';
 import { eventually } from '../time.mjs';
 
 const PROCESSES = 5;
@@ -12,7 +12,7 @@ export default {
   async run(context) {
     const server = await context.server({ options: ['--timeout', 1] });
     // Its own timers stood still, not Redis.
-    const stage = await Stage.open(context, {
+    const scenario = await Scenario.open(context, {
       server,
       processes: PROCESSES,
       streams: { asking: 6 },
@@ -20,35 +20,35 @@ export default {
     });
     const firsts = [];
     for (let round = 0; round < 2; round++) {
-      await stage.all('stop');
-      stage.callers.forEach((caller) => caller.freeze());
+      await scenario.all('stop');
+      scenario.processes.forEach((child) => child.freeze());
       context.step(`${PROCESSES} processes stopped`);
       // Only the suite's own connection is left; a suite that is slow to ask is idle, too, and comes again.
       const alone = async () => (await server.info('clients')).connected_clients === '1';
       await eventually('the server closes what is idle', () => alone().catch(() => false), 100);
-      const answers = stage.callers.map((caller) =>
+      const answers = scenario.processes.map((child) =>
         Promise.all(
-          Object.keys(stage.limiters).map((limiter) => caller.ask('check', { limiter, id: `after-${round}` })),
+          Object.keys(scenario.limiters).map((limiter) => child.ask('check', { limiter, id: `after-${round}` })),
         ),
       );
-      stage.callers.forEach((caller) => caller.thaw());
+      scenario.processes.forEach((child) => child.thaw());
       firsts.push(...(await Promise.all(answers)).flat());
-      await stage.resume();
+      await scenario.resume();
     }
     // And with checks in flight.
-    await stage.outage('stopped with checks in flight', {
-      begin: () => stage.callers.forEach((caller) => caller.freeze()),
+    await scenario.outage('stopped with checks in flight', {
+      begin: () => scenario.processes.forEach((child) => child.freeze()),
       lastMs: 2000,
-      end: () => stage.callers.forEach((caller) => caller.thaw()),
+      end: () => scenario.processes.forEach((child) => child.thaw()),
     });
-    await stage.quiet();
+    await scenario.stopTraffic();
     // In time as all the others are: I16.
     const asked = new Set(firsts.map(({ calledAt }) => calledAt));
-    const decisions = stage.history.filter(({ id, calledAt }) => id.startsWith('after-') && asked.has(calledAt));
-    const other = stage.unexplained(decisions);
-    stage.must(other.length === 0, `${other.length} of ${firsts.length} first checks decided by ${other[0]?.source}`);
+    const decisions = scenario.history.filter(({ id, calledAt }) => id.startsWith('after-') && asked.has(calledAt));
+    const other = scenario.unexplained(decisions);
+    scenario.must(other.length === 0, `${other.length} of ${firsts.length} first checks decided by ${other[0]?.source}`);
     const slowest = Math.max(...firsts.map(({ calledAt, settledAt }) => settledAt - calledAt));
-    stage.note(`the first check of ${2 * PROCESSES} thawed processes took ${Math.round(slowest)} ms at the most`);
-    return stage.finish({ still: true });
+    scenario.note(`the first check of ${2 * PROCESSES} thawed processes took ${Math.round(slowest)} ms at the most`);
+    return scenario.finish({ still: true });
   },
 };

@@ -4,7 +4,7 @@ import certificates from './certificates.mjs';
 import checker from './checker.mjs';
 import { clientClocks, serverClock } from './clocks.mjs';
 import clusterCertificates from './cluster-certificates.mjs';
-import clusterCrowd from './cluster-reconnect-storm.mjs';
+import clusterReconnectStorm from './cluster-reconnect-storm.mjs';
 import { down, gone } from './cluster-down.mjs';
 import { asked, killed } from './cluster-failover.mjs';
 import { halfWay, live } from './cluster-slot-migration.mjs';
@@ -12,23 +12,23 @@ import { circular, unroutable } from './cluster-redirects.mjs';
 import clusterUsers from './cluster-users.mjs';
 import connections from './connections.mjs';
 import control from './control.mjs';
-import crowd from './reconnect-storm.mjs';
-import endings from './process-exit.mjs';
+import reconnectStorm from './reconnect-storm.mjs';
+import processExit from './process-exit.mjs';
 import { flushedEverywhere, fullEverywhere, killedEverywhere, pausedEverywhere } from './whole-cluster.mjs';
 import failover from './failover.mjs';
-import frozen from './frozen-client.mjs';
+import frozenClient from './frozen-client.mjs';
 import loading from './loading.mjs';
-import login from './password-rotation.mjs';
+import passwordRotation from './password-rotation.mjs';
 import { evicted, full } from './memory.mjs';
 import { elsewhere, unresolved } from './dns.mjs';
 import outage from './outage.mjs';
-import pauses from './server-pause.mjs';
-import refusal from './maxclients.mjs';
+import serverPause from './server-pause.mjs';
+import maxclients from './maxclients.mjs';
 import { promoted, promotedOverTls } from './promotion.mjs';
 import { garbage, outOfStep } from './corrupt-replies.mjs';
 import { demoted, masterDown } from './demotion.mjs';
 import { busy, flushed } from './scripts.mjs';
-import silence from './black-hole.mjs';
+import blackHole from './black-hole.mjs';
 import { latency, slices } from './latency.mjs';
 
 /** Each `{ id, title, quick, slow, run(context) }`: whether it is one of the quick run, and how slow it is beside others: what is slow begins
@@ -50,10 +50,10 @@ export const faults = [
   loading,
   masterDown,
   connections,
-  silence,
+  blackHole,
   latency,
   slices,
-  pauses,
+  serverPause,
   pausedEverywhere,
   busy,
   flushed,
@@ -61,19 +61,19 @@ export const faults = [
   full,
   evicted,
   fullEverywhere,
-  refusal,
+  maxclients,
   certificates,
   clusterCertificates,
-  login,
+  passwordRotation,
   clusterUsers,
   unresolved,
   elsewhere,
   promoted,
   promotedOverTls,
-  frozen,
-  crowd,
-  clusterCrowd,
-  endings,
+  frozenClient,
+  reconnectStorm,
+  clusterReconnectStorm,
+  processExit,
   serverClock,
   clientClocks,
   garbage,

@@ -1,6 +1,6 @@
 // F11: a network that is slow: within the deadline, beyond it, and in single bytes.
 
-import { Stage } from '../scenario.mjs';
+import { Scenario } from '../scenario.mjs';
 import { eventually, now, sleep } from '../time.mjs';
 
 export const latency = {
@@ -10,25 +10,25 @@ export const latency = {
   async run(context) {
     const server = await context.server();
     const proxy = await context.proxy(server);
-    const stage = await Stage.open(context, { server, through: proxy });
+    const scenario = await Scenario.open(context, { server, through: proxy });
     // Each way.
     proxy.set('latency', { ms: 40 });
     await sleep(300);
     const slow = [now()];
     await sleep(700);
-    await eventually('Redis decides at 80 ms a round trip', () => stage.hasDecided(slow[0]));
+    await eventually('Redis decides at 80 ms a round trip', () => scenario.hasDecided(slow[0]));
     slow.push(now());
-    await stage.outage('400 ms each way', {
+    await scenario.outage('400 ms each way', {
       begin: () => proxy.set('latency', { ms: 400 }),
       lastMs: context.quick ? 600 : 1500,
       end: () => proxy.set('pass'),
     });
-    await stage.quiet();
-    const meanwhile = stage.between(...slow);
+    await scenario.stopTraffic();
+    const meanwhile = scenario.between(...slow);
     const byRedis = meanwhile.filter(({ source }) => source === 'redis').length;
-    stage.must(byRedis > 0, 'nothing was decided by Redis at 80 ms a round trip');
-    stage.note(`at 80 ms a round trip ${stage.share(meanwhile)}`);
-    return stage.finish();
+    scenario.must(byRedis > 0, 'nothing was decided by Redis at 80 ms a round trip');
+    scenario.note(`at 80 ms a round trip ${scenario.share(meanwhile)}`);
+    return scenario.finish();
   },
 };
 
@@ -40,26 +40,26 @@ export const slices = {
     const server = await context.server();
     const proxy = await context.proxy(server);
     // A byte costs the proxy a system call: few ask. All of it is in time, where the machine is not too busy.
-    const stage = await Stage.open(context, {
+    const scenario = await Scenario.open(context, {
       server,
       through: proxy,
       streams: { asking: 3, thinkMs: 100 },
       disruptive: false,
     });
     const from = now();
-    await stage.outage('slices', {
+    await scenario.outage('slices', {
       begin: () => proxy.set('slices'),
       lastMs: 2000,
-      until: (since) => stage.hasDecided(since),
+      until: (since) => scenario.hasDecided(since),
       end: () => proxy.set('pass'),
     });
-    await stage.quiet();
-    const sliced = stage.between(from, stage.outages[0][1]);
-    stage.must(
+    await scenario.stopTraffic();
+    const sliced = scenario.between(from, scenario.outages[0][1]);
+    scenario.must(
       sliced.some(({ source }) => source === 'redis'),
       'nothing was decided by Redis from single bytes',
     );
-    stage.note(`from single bytes ${stage.share(sliced)}`);
-    return stage.finish();
+    scenario.note(`from single bytes ${scenario.share(sliced)}`);
+    return scenario.finish();
   },
 };

@@ -1,6 +1,6 @@
 // F7: a server that is back and reads its data: it accepts connections and answers LOADING.
 
-import { Stage } from '../scenario.mjs';
+import { Scenario } from '../scenario.mjs';
 import { eventually } from '../time.mjs';
 
 const KEYS = 3000;
@@ -15,22 +15,22 @@ export default {
     const server = await context.server();
     const fill = `for i = 1, ${KEYS} do redis.call('SET', 'filler:' .. i, string.rep('x', 200)) end`;
     await server.send('EVAL', fill, 0);
-    const stage = await Stage.open(context, { server });
-    await stage.outage('shut down and started', {
+    const scenario = await Scenario.open(context, { server });
+    await scenario.outage('shut down and started', {
       begin: async () => {
         await server.shutDown();
         await server.restart({ options: SLOWLY, loading: true });
         const { loading } = await server.info('persistence');
-        stage.must(loading === '1', 'the server was not LOADING');
+        scenario.must(loading === '1', 'the server was not LOADING');
       },
-      until: stage.told('LOADING'),
+      until: scenario.hasFailedWith('LOADING'),
       end: async () => {
         await server.config('key-load-delay', 0);
         await eventually('it is loaded', async () => (await server.info('persistence')).loading === '0');
       },
     });
-    await stage.quiet();
-    stage.must(stage.failedWith('LOADING') > 0, 'nobody was told LOADING');
-    return stage.finish();
+    await scenario.stopTraffic();
+    scenario.must(scenario.failedWith('LOADING') > 0, 'no check failed with LOADING');
+    return scenario.finish();
   },
 };

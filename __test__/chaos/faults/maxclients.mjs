@@ -1,6 +1,6 @@
 // F16: the server has no room for one more client.
 
-import { Stage } from '../scenario.mjs';
+import { Scenario } from '../scenario.mjs';
 
 export default {
   id: 'F16',
@@ -8,18 +8,18 @@ export default {
   quick: false,
   async run(context) {
     const server = await context.server();
-    const stage = await Stage.open(context, { server });
-    await stage.outage('all have to come again, and none is let in', {
+    const scenario = await Scenario.open(context, { server });
+    await scenario.outage('all have to come again, and none is let in', {
       begin: async () => {
         // The suite's own connection is the one.
         await server.config('maxclients', 1);
         await server.killClients();
       },
-      until: stage.told('MAXCLIENTS'),
+      until: scenario.hasFailedWith('MAXCLIENTS'),
       end: () => server.config('maxclients', 10_000),
     });
-    await stage.quiet();
-    stage.must(stage.failedWith('MAXCLIENTS') > 0, 'nobody was told MAXCLIENTS');
-    return stage.finish();
+    await scenario.stopTraffic();
+    scenario.must(scenario.failedWith('MAXCLIENTS') > 0, 'no check failed with MAXCLIENTS');
+    return scenario.finish();
   },
 };

@@ -2,7 +2,7 @@
 
 import { connect } from 'node:net';
 import { admissions, byIdOf, countUpTo } from '../history.mjs';
-import { Stage } from '../scenario.mjs';
+import { Scenario } from '../scenario.mjs';
 import { eventually, now } from '../time.mjs';
 
 export const full = {
@@ -11,22 +11,22 @@ export const full = {
   quick: true,
   async run(context) {
     const server = await context.server();
-    const stage = await Stage.open(context, { server });
-    const [from, to] = await stage.outage('maxmemory reached', {
+    const scenario = await Scenario.open(context, { server });
+    const [from, to] = await scenario.outage('maxmemory reached', {
       begin: () => server.config('maxmemory', '1'),
       lastMs: context.quick ? 300 : 1000,
-      until: stage.told('OOM'),
+      until: scenario.hasFailedWith('OOM'),
       end: () => server.config('maxmemory', '0'),
     });
-    await stage.quiet();
-    stage.must(stage.failedWith('OOM') > 0, 'nobody was told OOM');
-    const meanwhile = stage.between(from, to);
+    await scenario.stopTraffic();
+    scenario.must(scenario.failedWith('OOM') > 0, 'nobody was evictedAt OOM');
+    const meanwhile = scenario.between(from, to);
     // A full log denies without a write: the breaker has no reason to open.
     const denied = meanwhile.filter(({ outcome, source }) => outcome === 'denied' && source === 'redis').length;
-    stage.note(`meanwhile ${stage.share(meanwhile)}; ${denied} denials by Redis`);
+    scenario.note(`meanwhile ${scenario.share(meanwhile)}; ${denied} denials by Redis`);
     // A script that has freed an expired log may go on writing: such an admission is recorded, and I1 judges it.
-    stage.note(`${admissions(meanwhile, 'redis').length} admissions that Redis had room for`);
-    return stage.finish();
+    scenario.note(`${admissions(meanwhile, 'redis').length} admissions that Redis had room for`);
+    return scenario.finish();
   },
 };
 
@@ -38,10 +38,10 @@ export const evicted = {
     const server = await context.server({ options: ['--notify-keyspace-events', 'Ee'] });
     const evictions = await listen(context, server);
     // Few ids: those that are asked for all the time go as well.
-    const stage = await Stage.open(context, { server, streams: { cold: 40 }, disruptive: false });
+    const scenario = await Scenario.open(context, { server, streams: { cold: 40 }, disruptive: false });
     // The default of ElastiCache. What has no TTL stays, so that there is always something to make room for.
     await server.config('maxmemory-policy', 'volatile-lru');
-    await stage.outage('pressure', {
+    await scenario.outage('pressure', {
       begin: async () => {
         const { used_memory: used } = await server.info('memory');
         await server.config('maxmemory', Number(used) + 2 ** 20);
@@ -55,14 +55,14 @@ export const evicted = {
         await server.config('maxmemory', '0');
       },
     });
-    await stage.quiet();
-    const { above, violations } = overBy(stage, evictions);
-    stage.must(evictions.size > 0, 'no log was evicted');
-    for (const text of violations.slice(0, 2)) stage.must(false, text);
+    await scenario.stopTraffic();
+    const { above, violations } = overBy(scenario, evictions);
+    scenario.must(evictions.size > 0, 'no log was evicted');
+    for (const text of violations.slice(0, 2)) scenario.must(false, text);
     const logs = [...evictions.values()].reduce((sum, moments) => sum + moments.length, 0);
-    stage.note(`${logs} logs evicted; ${above} admissions above due, at most one limit a log`);
+    scenario.note(`${logs} logs evicted; ${above} admissions above due, at most one limit a log`);
     // A log that is forgotten keeps no promise; I1 is judged above, by the evictions within each window.
-    return stage.finish({ except: ['I1', 'I22'] });
+    return scenario.finish({ except: ['I1', 'I22'] });
   },
 };
 
@@ -83,7 +83,7 @@ async function listen(context, server) {
       evictions.set(key, [...(evictions.get(key) ?? []), now()]);
     }
   });
-  await eventually('evictions are told', () => listening);
+  await eventually('the server notifies of evictions', () => listening);
   return evictions;
 }
 
@@ -93,8 +93,8 @@ function overBy({ context, history, limiters, wallOffset }, evictions) {
   // A notice comes a moment after the eviction, and later where the suite or the server waited for a processor.
   const NOTICE_MS = 50;
   const momentsOf = (key) => {
-    const told = evictions.get(key) ?? [];
-    return told.map((at) => [at - NOTICE_MS - context.waits.within(at - 2 * windowMs, at), at]);
+    const evictedAt = evictions.get(key) ?? [];
+    return evictedAt.map((at) => [at - NOTICE_MS - context.delays.within(at - 2 * windowMs, at), at]);
   };
   let above = 0;
   const violations = [];

@@ -2,8 +2,8 @@
 // process admits by itself is bounded over several outages.
 
 import { replayed } from '../invariants.mjs';
-import { answered, healedEverywhere, shardOf } from '../shards.mjs';
-import { Stage } from '../scenario.mjs';
+import { answered, waitForAllShards, shardOf } from '../shards.mjs';
+import { Scenario } from '../scenario.mjs';
 import { sleep } from '../time.mjs';
 
 const RECOVERED_MS = 3000;
@@ -30,75 +30,75 @@ export default {
     const quota = { windowMs };
     const streams = { asking: ASKING, thinkMs: 100, cold: 20_000 };
     const besides = { outlasting: { onStoreError: 'local', windowMs: OUTLASTING_MS, timeoutMs: PATIENT_MS } };
-    const stage = await Stage.open(context, { server, processes: PROCESSES, quota, besides, streams });
+    const scenario = await Scenario.open(context, { server, processes: PROCESSES, quota, besides, streams });
     for (const [i, lastMs] of outages.entries()) {
-      await stage.outage(`killed for ${lastMs} ms`, {
+      await scenario.outage(`killed for ${lastMs} ms`, {
         begin: () => server.kill(),
         lastMs: lastMs / 2,
         end: async () => {
-          await admittedAlone(stage, i);
+          await admittedAlone(scenario, i);
           await sleep(lastMs / 2);
         },
         returns: () => server.restart(),
       });
-      await healedEverywhere(stage);
-      await remembered(stage, i);
+      await waitForAllShards(scenario);
+      await remembered(scenario, i);
     }
-    await stage.quiet();
-    const { history, limiters, wallOffset } = stage;
-    for (const text of replayed(history, limiters, wallOffset, stage.outages, server.cluster && shardOf))
-      stage.must(false, text);
-    const median = (name) => stage.recoveries.map((one) => one[name]).sort((a, b) => a - b)[outages.length >> 1];
-    const list = stage.recoveries.map(({ took }) => Math.round(took)).join(', ');
-    stage.note(
+    await scenario.stopTraffic();
+    const { history, limiters, wallOffset } = scenario;
+    for (const text of replayed(history, limiters, wallOffset, scenario.outages, server.cluster && shardOf))
+      scenario.must(false, text);
+    const median = (name) => scenario.recoveries.map((one) => one[name]).sort((a, b) => a - b)[outages.length >> 1];
+    const list = scenario.recoveries.map(({ took }) => Math.round(took)).join(', ');
+    scenario.note(
       `Redis decided again, in every process and for every policy, after ${list} ms; median ${Math.round(median('took'))}`,
     );
     const running = median('running');
-    stage.must(
+    scenario.must(
       running <= RECOVERED_MS,
       `I18: Redis decided again after ${Math.round(running)} ms of running at the median`,
     );
-    return stage.finish();
+    return scenario.finish();
   },
 };
 
 /** Each process admits a few of one id, and as many as it can of another. */
-async function admittedAlone(stage, i) {
-  const mild = await stage.all('burst', { limiter: 'outlasting', id: `mild-${i}`, count: MILD });
-  const greedy = await stage.all('burst', { limiter: 'outlasting', id: `greedy-${i}`, count: 30 });
-  const { limit } = stage.limiters.outlasting;
-  stage.must(
+async function admittedAlone(scenario, i) {
+  const mild = await scenario.all('burst', { limiter: 'outlasting', id: `mild-${i}`, count: MILD });
+  const greedy = await scenario.all('burst', { limiter: 'outlasting', id: `greedy-${i}`, count: 30 });
+  const { limit } = scenario.limiters.outlasting;
+  scenario.must(
     mild.every((count) => count === MILD),
     `local: ${mild} admitted of ${MILD} asked for in each process`,
   );
-  stage.must(
+  scenario.must(
     greedy.every((count) => count === limit),
     `local: ${greedy} admitted, with ${limit} due in each process`,
   );
 }
 
 /** Every process sees what all of them have admitted. */
-async function remembered(stage, i) {
-  const { limit } = stage.limiters.outlasting;
+async function remembered(scenario, i) {
+  const { limit } = scenario.limiters.outlasting;
   // By where the ids are: what a process has admitted by itself is known there from its first answer on.
   for (const id of [`mild-${i}`, `greedy-${i}`]) {
     const shard = shardOf({ limiter: 'outlasting', id });
-    await Promise.all(stage.callers.map((caller) => answered(caller, 'outlasting', shard)));
+    await Promise.all(scenario.processes.map((child) => answered(child, 'outlasting', shard)));
   }
-  const seen = await stage.all('status', { limiter: 'outlasting', ids: [`mild-${i}`, `greedy-${i}`] });
+  const seen = await scenario.all('status', { limiter: 'outlasting', ids: [`mild-${i}`, `greedy-${i}`] });
   const left = seen.map(([mild, greedy]) => `${mild.remaining} and ${greedy.remaining}`);
   const due = `${limit - PROCESSES * MILD} and 0`;
-  stage.must(
+  scenario.must(
     left.every((text) => text === due),
     `replay: remaining ${left.join(', ')}; due ${due} in each process`,
   );
-  const again = await stage.all('burst', { limiter: 'outlasting', id: `greedy-${i}`, count: 1 });
+  const again = await scenario.all('burst', { limiter: 'outlasting', id: `greedy-${i}`, count: 1 });
   const more = again.reduce((sum, count) => sum + count, 0);
-  stage.note(
+  scenario.note(
     `outage ${i + 1}, admitted of one id under local: ${PROCESSES * limit} by ${PROCESSES} processes while Redis was away ` +
       `(at most ${limit} each), ${more} after the replay; of another ${PROCESSES * MILD}, and ${seen[0][0].remaining} of ${limit} left`,
   );
-  stage.must(
+  scenario.must(
     again.every((count) => count === 0),
     'replay: an id that used up its quota during the outage is admitted after it',
   );

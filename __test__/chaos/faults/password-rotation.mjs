@@ -1,6 +1,6 @@
 // F18: the password is rotated under traffic, and then the server lets nobody in, or allows nothing.
 
-import { Stage } from '../scenario.mjs';
+import { Scenario } from '../scenario.mjs';
 import { now, sleep } from '../time.mjs';
 
 export default {
@@ -12,7 +12,7 @@ export default {
     // The old one is in it: what looks for a secret finds either.
     const [old, next] = [context.password, `${context.password}next`];
     // Connections may be killed while nothing is under way on them.
-    const stage = await Stage.open(context, { server, redis: { password: [next, old] }, disruptive: false });
+    const scenario = await Scenario.open(context, { server, redis: { password: [next, old] }, disruptive: false });
     const user = (...rules) => server.send('ACL', 'SETUSER', 'default', ...rules);
     const lastMs = context.quick ? 300 : 1000;
 
@@ -24,29 +24,29 @@ export default {
     }
     const to = now();
     // What was asked until then is answered before its connection is killed.
-    await stage.settledUntilNow();
+    await scenario.settledUntilNow();
     server.password = next;
 
-    await stage.outage('all have to come again, with the new one', {
+    await scenario.outage('all have to come again, with the new one', {
       begin: () => server.killClients(),
     });
-    await stage.outage('none of their passwords is right', {
+    await scenario.outage('none of their passwords is right', {
       begin: async () => {
         await user('resetpass', '>another');
         await server.killClients();
       },
-      until: stage.told('WRONGPASS'),
+      until: scenario.hasFailedWith('WRONGPASS'),
       end: () => user('resetpass', `>${next}`),
     });
-    await stage.outage('the user may run no script', {
+    await scenario.outage('the user may run no script', {
       begin: () => user('-eval', '-evalsha'),
-      until: stage.told('NOPERM'),
+      until: scenario.hasFailedWith('NOPERM'),
       end: () => user('+@all'),
     });
-    await stage.quiet();
-    const lost = stage.unexplained(stage.between(from, to));
-    stage.must(lost.length === 0, `${lost.length} checks were not decided by Redis while the password was rotated`);
-    for (const code of ['WRONGPASS', 'NOPERM']) stage.must(stage.failedWith(code) > 0, `nobody was told ${code}`);
-    return stage.finish();
+    await scenario.stopTraffic();
+    const lost = scenario.unexplained(scenario.between(from, to));
+    scenario.must(lost.length === 0, `${lost.length} checks were not decided by Redis while the password was rotated`);
+    for (const code of ['WRONGPASS', 'NOPERM']) scenario.must(scenario.failedWith(code) > 0, `no check failed with ${code}`);
+    return scenario.finish();
   },
 };

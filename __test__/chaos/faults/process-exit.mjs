@@ -2,12 +2,12 @@
 
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { endsWithUs } from '../kill-on-exit.mjs';
-import { mortal } from '../key-expiry.mjs';
-import { secret } from '../secrets.mjs';
+import { killOnExit } from '../kill-on-exit.mjs';
+import { expiryViolations } from '../key-expiry.mjs';
+import { secretLeaks } from '../secrets.mjs';
 import { HANG_MS, now } from '../time.mjs';
 
-const ENDING = fileURLToPath(new URL('../process/exit.cjs', import.meta.url));
+const SCRIPT = fileURLToPath(new URL('../process/exit.cjs', import.meta.url));
 /** `{ how: [code, output] }`, of a server that answers. */
 const DUE = { exit: [7, ''], natural: [0, '500'], workers: [0, 'redis'] };
 
@@ -23,10 +23,10 @@ export default {
     const [times, workers] = context.quick ? [2, 6] : [4, 20];
     for (const silent of [false, true]) {
       // A process that ends naturally waits for its deadlines, and no longer.
-      proxy.set(silent ? 'deaf' : 'pass');
+      proxy.set(silent ? 'no-reply' : 'pass');
       for (const [how, [code, output]] of Object.entries(DUE)) {
         const due = `${code} and "${silent && how === 'workers' ? 'local' : output}"`;
-        const ends = await inTwos(times, () =>
+        const ends = await twoAtATime(times, () =>
           ended({ how, silent, workers, port: proxy.port, password: context.password }),
         );
         const wrong = ends.filter((end) => `${end.code} and "${end.output}"` !== due || end.errors !== '');
@@ -36,25 +36,25 @@ export default {
           );
         }
         violations.push(
-          ...secret(
+          ...secretLeaks(
             context.password,
             ends.map(({ output, errors }) => [how, output + errors]),
           ),
         );
         const slowest = Math.round(Math.max(...ends.map(({ ms }) => ms)));
-        const told = `${how}, the server ${silent ? 'silent' : 'answering'}: ${ends.length - wrong.length} of ${ends.length} clean, within ${slowest} ms`;
-        notes.push(told);
-        context.step(told);
+        const line = `${how}, the server ${silent ? 'silent' : 'answering'}: ${ends.length - wrong.length} of ${ends.length} clean, within ${slowest} ms`;
+        notes.push(line);
+        context.step(line);
       }
     }
     proxy.set('pass');
-    violations.push(...(await mortal(server, { ending: { windowMs: 2000 } })).map((text) => `I9: ${text}`));
+    violations.push(...(await expiryViolations(server, { exiting: { windowMs: 2000 } })).map((text) => `I9: ${text}`));
     return { notes, violations };
   },
 };
 
 /** As many at a time as the smallest machine has cores. */
-async function inTwos(times, run) {
+async function twoAtATime(times, run) {
   const results = [];
   for (let i = 0; i < times; i += 2) results.push(...(await Promise.all([run(), run()])));
   return results;
@@ -62,8 +62,8 @@ async function inTwos(times, run) {
 
 function ended(options) {
   const start = now();
-  const child = spawn(process.execPath, [ENDING, JSON.stringify(options)], { stdio: ['ignore', 'pipe', 'pipe'] });
-  const gone = endsWithUs(child);
+  const child = spawn(process.execPath, [SCRIPT, JSON.stringify(options)], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const gone = killOnExit(child);
   const late = setTimeout(() => child.kill('SIGKILL'), HANG_MS);
   let [output, errors] = ['', ''];
   child.stdout.setEncoding('utf8').on('data', (text) => (output += text));

@@ -3,9 +3,9 @@
 
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { NameServer } from '../dns-server.mjs';
+import { DnsServer } from '../dns-server.mjs';
 import { freePort, inSync } from '../servers.mjs';
-import { Stage } from '../scenario.mjs';
+import { Scenario } from '../scenario.mjs';
 import { now } from '../time.mjs';
 
 /** Of each kind. */
@@ -58,21 +58,21 @@ async function run(context, { control, port, options, redis }) {
   let primary = await server('127.0.0.1');
   let replica = await server('127.0.0.2', '--replicaof', primary.host, control);
   await inSync(primary, replica);
-  const names = await NameServer.start();
+  const names = await DnsServer.start();
   context.keep(names, () => names.close());
   names.answer = { address: primary.host };
   const through = { host: NAME, port };
-  const stage = await Stage.open(context, {
+  const scenario = await Scenario.open(context, {
     server: primary,
     through,
     redis,
-    callerOf: () => ({ inside: names.inside }),
+    processOptions: () => ({ inside: names.inside }),
   });
   const promotions = { 'a replica': [], 'a black hole': [] };
   for (let i = 0; i < 2 * TIMES; i++) {
     const hole = i % 2 === 1;
     const old = hole ? 'a black hole' : 'a replica';
-    await stage.outage(`promotion ${i + 1}: the old primary is ${old}`, {
+    await scenario.outage(`promotion ${i + 1}: the old primary is ${old}`, {
       begin: async () => {
         // No write is acknowledged that the other does not have.
         await primary.send('CLIENT', 'PAUSE', HOLD_MS, 'WRITE');
@@ -88,29 +88,29 @@ async function run(context, { control, port, options, redis }) {
       },
     });
     [primary, replica] = [replica, primary];
-    stage.server = primary;
+    scenario.server = primary;
     if (hole) {
       replica.thaw();
       await demote(replica, primary);
     }
     await inSync(primary, replica);
     // The next promotion meets what is well: every breaker is closed, after checks that Redis has decided.
-    await stage.decides(now());
+    await scenario.decides(now());
   }
-  await stage.quiet();
+  await scenario.stopTraffic();
   for (const [old, moments] of Object.entries(promotions)) {
-    const decided = moments.map((since) => stage.decided(since));
+    const decided = moments.map((since) => scenario.decided(since));
     const [took, running] = ['took', 'running'].map((name) => decided.map((one) => one[name]).sort((a, b) => a - b));
-    stage.must(
+    scenario.must(
       running.at(-1) <= DECIDES_MS,
       `the new primary decided after ${Math.round(running.at(-1))} ms of running from its promotion on`,
     );
-    stage.note(
+    scenario.note(
       `the old primary ${old}: decided by the new one ${took.map(Math.round).join(', ')} ms after its promotion, the name having moved after ${NAME_MS}`,
     );
   }
-  stage.noteCodes();
-  return stage.finish();
+  scenario.noteCodes();
+  return scenario.finish();
 }
 
 /** The server becomes a replica, and takes up what it was told to hold back: to refuse it. */

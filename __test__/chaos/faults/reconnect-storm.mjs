@@ -1,6 +1,6 @@
 // F21: five hundred connections come back at once.
 
-import { Stage } from '../scenario.mjs';
+import { Scenario } from '../scenario.mjs';
 import { sleep } from '../time.mjs';
 
 const PROCESSES = 11;
@@ -24,7 +24,7 @@ export default {
   slow: 3,
   async run(context) {
     const server = await context.server({ options: ['--appendonly', 'yes', '--appendfsync', 'always'] });
-    const stage = await Stage.open(context, {
+    const scenario = await Scenario.open(context, {
       server,
       processes: PROCESSES,
       redis: { connections: CONNECTIONS },
@@ -35,22 +35,22 @@ export default {
     });
     const connected = async () => Number((await server.info('clients')).connected_clients);
     // They are opened one after the other, as traffic asks for them.
-    await stage.measure(async () => (await connected()) >= ALL);
+    await scenario.measure(async () => (await connected()) >= ALL);
     const before = await connected();
-    await stage.outage('killed', {
+    await scenario.outage('killed', {
       begin: () => server.kill(),
       lastMs: 1000,
-      until: stage.decidedWithoutRedis,
+      until: scenario.decidedWithoutRedis,
       returns: () => server.restart(),
     });
-    await stage.outage('all connections closed', { begin: () => server.killClients() });
+    await scenario.outage('all connections closed', { begin: () => server.killClients() });
     // They come back one after the other, as traffic asks for them: how many more do is no matter of who decides.
     let last;
     do {
       last = await connected();
       await sleep(SETTLES_MS);
     } while ((await connected()) !== last);
-    stage.note(`${before} connections before, ${await connected()} after`);
-    return stage.finish();
+    scenario.note(`${before} connections before, ${await connected()} after`);
+    return scenario.finish();
   },
 };

@@ -1,6 +1,6 @@
 // F13: a script that does not end keeps the server. F14: the script cache is emptied, once and again and again.
 
-import { Stage } from '../scenario.mjs';
+import { Scenario } from '../scenario.mjs';
 import { eventually, now, sleep } from '../time.mjs';
 
 export const busy = {
@@ -9,10 +9,10 @@ export const busy = {
   quick: false,
   async run(context) {
     const server = await context.server({ options: ['--busy-reply-threshold', '100'] });
-    const stage = await Stage.open(context, { server });
+    const scenario = await Scenario.open(context, { server });
     const busy = await server.connect();
     context.keep(busy, () => busy.close());
-    await stage.outage('an endless script', {
+    await scenario.outage('an endless script', {
       begin: async () => {
         busy.send('EVAL', 'while true do end', 0).catch(() => {});
         // A script that has not begun cannot be killed.
@@ -20,12 +20,12 @@ export const busy = {
         await eventually('the server is busy', async () => (await answer()).startsWith('BUSY'));
       },
       lastMs: 500,
-      until: stage.told('BUSY'),
+      until: scenario.hasFailedWith('BUSY'),
       end: () => server.send('SCRIPT', 'KILL'),
     });
-    await stage.quiet();
-    stage.must(stage.failedWith('BUSY') > 0, 'nobody was told BUSY');
-    return stage.finish();
+    await scenario.stopTraffic();
+    scenario.must(scenario.failedWith('BUSY') > 0, 'no check failed with BUSY');
+    return scenario.finish();
   },
 };
 
@@ -37,11 +37,11 @@ export const flushed = {
     const server = await context.server();
     // Long enough that only a flush could keep a decision from being Redis's, and no slow moment of the machine. Nobody is to notice: the
     // script is sent again in the same check.
-    const stage = await Stage.open(context, { server, quota: { timeoutMs: 20_000 }, disruptive: false });
+    const scenario = await Scenario.open(context, { server, quota: { timeoutMs: 20_000 }, disruptive: false });
     const from = now();
-    await stage.outage('once', { begin: () => server.send('SCRIPT', 'FLUSH'), lastMs: 300 });
+    await scenario.outage('once', { begin: () => server.send('SCRIPT', 'FLUSH'), lastMs: 300 });
     let flushes = 0;
-    await stage.outage('a storm', {
+    await scenario.outage('a storm', {
       begin: async () => {
         for (const end = now() + (context.quick ? 500 : 1500); now() < end; flushes++) {
           await server.send('SCRIPT', 'FLUSH');
@@ -49,10 +49,10 @@ export const flushed = {
         }
       },
     });
-    await stage.quiet();
-    const other = stage.between(from).filter(({ source }) => source !== 'redis' && source !== 'deny-cache');
-    stage.must(other.length === 0, `${other.length} decided by ${other[0]?.source}: a flush is no outage`);
-    stage.note(`${flushes} flushes in the storm`);
-    return stage.finish();
+    await scenario.stopTraffic();
+    const other = scenario.between(from).filter(({ source }) => source !== 'redis' && source !== 'deny-cache');
+    scenario.must(other.length === 0, `${other.length} decided by ${other[0]?.source}: a flush is no outage`);
+    scenario.note(`${flushes} flushes in the storm`);
+    return scenario.finish();
   },
 };

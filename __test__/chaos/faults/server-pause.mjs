@@ -1,6 +1,6 @@
 // F12: the server stands still, all of it or only for its clients.
 
-import { Stage } from '../scenario.mjs';
+import { Scenario } from '../scenario.mjs';
 import { now } from '../time.mjs';
 
 export default {
@@ -9,10 +9,10 @@ export default {
   quick: false,
   async run(context) {
     const server = await context.server();
-    const stage = await Stage.open(context, { server });
+    const scenario = await Scenario.open(context, { server });
     const lastMs = context.quick ? 600 : 1500;
-    await stage.outage('SIGSTOP', { begin: () => server.freeze(), lastMs, end: () => server.thaw() });
-    await stage.outage('CLIENT PAUSE', {
+    await scenario.outage('SIGSTOP', { begin: () => server.freeze(), lastMs, end: () => server.thaw() });
+    await scenario.outage('CLIENT PAUSE', {
       // It keeps everybody waiting, who would end it too: it ends by itself, as the answer to PING shows. A machine that ran nobody
       // meanwhile has shown nothing.
       begin: async () => {
@@ -20,9 +20,9 @@ export default {
         do {
           await server.send('CLIENT', 'PAUSE', lastMs);
           await server.send('PING');
-        } while (!stage.decidedWithoutRedis(since));
+        } while (!scenario.decidedWithoutRedis(since));
       },
     });
-    return stage.finish();
+    return scenario.finish();
   },
 };

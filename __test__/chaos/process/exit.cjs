@@ -11,7 +11,7 @@ const { RateLimiter } = require('../../..');
 const { how, silent, workers, port, password } = isMainThread ? JSON.parse(process.argv[2]) : workerData;
 
 const limiter = new RateLimiter({
-  name: 'ending',
+  name: 'exiting',
   limit: 20,
   windowMs: 2000,
   // An anomaly is logged where nobody listens, and what is printed is judged.
@@ -25,7 +25,7 @@ function ask(count) {
   return Promise.all(Array.from({ length: count }, (_, i) => limiter.limit(i % 50)));
 }
 
-const ways = {
+const ends = {
   exit() {
     void ask(500);
     setImmediate(() => process.exit(7));
@@ -54,4 +54,4 @@ const ways = {
   },
 };
 
-ways[how]();
+ends[how]();

@@ -8,7 +8,7 @@ const { inspect } = require('node:util');
  *  their own. */
 const MOST = 400;
 
-class Utterances {
+class LoggedTexts {
   #errors = new Set();
   #values = new Set();
 
@@ -43,4 +43,4 @@ function json(value) {
   }
 }
 
-module.exports = { Utterances };
+module.exports = { LoggedTexts };

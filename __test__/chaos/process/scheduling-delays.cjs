@@ -12,7 +12,7 @@ const QUEUED_MS = 5;
 /** The addon's own thread, which does the I/O. */
 const IO_THREAD = 'rate-limit-io';
 /** A thread that is started is found within this. */
-const LOOK_MS = 200;
+const SEARCH_EVERY_MS = 200;
 
 /**
  * Watches this process, until it ends:
@@ -21,11 +21,11 @@ const LOOK_MS = 200;
  *   queued   `[from, to, ms]`: for so long the addon's thread waited for a processor in that stretch
  *   queuedMain  the same of the thread that runs JavaScript, outside of stalls
  */
-function watchWaits() {
+function measureSchedulingDelays() {
   const waits = { stalls: [], queued: [], queuedMain: [] };
   const main = new Thread('/proc/thread-self');
   let io;
-  let lookAt = 0;
+  let searchAt = 0;
   let last = now();
   setInterval(() => {
     const at = now();
@@ -33,9 +33,9 @@ function watchWaits() {
     const lateMs = at - last - TICK_MS;
     if (lateMs > STALL_MS) waits.stalls.push([last + TICK_MS, at, lateMs, ownMs]);
     else if (ownMs > QUEUED_MS) waits.queuedMain.push([last, at, ownMs]);
-    if (io === undefined && at > lookAt) {
+    if (io === undefined && at > searchAt) {
       io = ioThread();
-      lookAt = at + LOOK_MS;
+      searchAt = at + SEARCH_EVERY_MS;
     }
     const queuedMs = io?.queuedMs() ?? 0;
     if (queuedMs > QUEUED_MS) waits.queued.push([last, at, queuedMs]);
@@ -82,4 +82,4 @@ class Thread {
   }
 }
 
-module.exports = { Thread, watchWaits };
+module.exports = { Thread, measureSchedulingDelays };

@@ -2,45 +2,45 @@
 // A process of an application: opens limiters and asks, as the suite commands by messages. Every decision is recorded.
 
 const { RateLimiter } = require('../../..');
-const replaced = require('./legacy-limiter.cjs');
+const legacy = require('./legacy-limiter.cjs');
 const { now, wallOffset } = require('./clock.cjs');
 const { footprint } = require('./footprint.cjs');
 const { History } = require('./history.cjs');
-const { Utterances } = require('./logged-texts.cjs');
-const { watchWaits } = require('./scheduling-delays.cjs');
+const { LoggedTexts } = require('./logged-texts.cjs');
+const { measureSchedulingDelays } = require('./scheduling-delays.cjs');
 
 const PROGRESS_MS = 25;
 
 let history = new History();
-const utterances = new Utterances();
-const waits = watchWaits();
+const loggedTexts = new LoggedTexts();
+const waits = measureSchedulingDelays();
 const limiters = new Map();
 const escaped = { unhandledRejection: 0, uncaughtException: 0 };
 for (const name of Object.keys(escaped)) {
   process.on(name, (error) => {
     escaped[name]++;
-    utterances.error(error);
+    loggedTexts.error(error);
   });
 }
 
 let calls = 0;
 let settled = 0;
 /** What has been answered since the start, by limiter and then as its metrics have it. */
-const tallies = {};
+const counts = {};
 let asking = [];
 let stopping = false;
 /** What the suite is told while traffic goes on: by limiter, when the latest decision of Redis was asked for, and when the latest of
  *  anybody else; the latest that was made at once, and not at the end of a deadline. By code, when the latest failed with it. */
 const latest = { redis: {}, other: {}, atOnce: {}, codes: {} };
 /** When the checks under way were asked for, the oldest first. */
-const underWay = new Set();
+const inFlight = new Set();
 
 const commands = {
-  /** Each `{ key, algorithm, options }`; `algorithm: 'replaced'` is the module that this package replaces. */
+  /** Each `{ key, algorithm, options }`; `algorithm: 'legacy'` is the module that this package replaces. */
   async open(list) {
     for (const { key, algorithm, options } of list) {
-      const limiter = algorithm === 'replaced' ? await replaced.open(options) : new RateLimiter(options);
-      limiter.onAnomaly?.((anomaly) => utterances.value(anomaly));
+      const limiter = algorithm === 'legacy' ? await legacy.open(options) : new RateLimiter(options);
+      limiter.onAnomaly?.((anomaly) => loggedTexts.value(anomaly));
       limiters.set(key, { limiter, options });
     }
   },
@@ -94,7 +94,7 @@ const commands = {
 
   /** All that was recorded since the last time. */
   records() {
-    for (const { limiter } of limiters.values()) utterances.value(limiter);
+    for (const { limiter } of limiters.values()) loggedTexts.value(limiter);
     const record = {
       ...history.packed(),
       calls,
@@ -102,8 +102,8 @@ const commands = {
       queued: waits.queued.splice(0),
       queuedMain: waits.queuedMain.splice(0),
       escaped,
-      texts: [...utterances.texts],
-      tallies,
+      texts: [...loggedTexts.texts],
+      counts,
       metrics: metrics(),
       wallOffset: wallOffset(),
     };
@@ -127,11 +127,11 @@ function metrics() {
 }
 
 function count(key, outcome, source) {
-  const tally = (tallies[key] ??= { allowed: {}, denied: {}, failed: 0 });
-  if (outcome === 2) tally.failed++;
+  const own = (counts[key] ??= { allowed: {}, denied: {}, failed: 0 });
+  if (outcome === 2) own.failed++;
   else {
-    const counts = outcome === 1 ? tally.allowed : tally.denied;
-    counts[source] = (counts[source] ?? 0) + 1;
+    const bySource = outcome === 1 ? own.allowed : own.denied;
+    bySource[source] = (bySource[source] ?? 0) + 1;
   }
 }
 
@@ -151,7 +151,7 @@ async function check(key, id) {
   calls++;
   const calledAt = now();
   const asked = { calledAt };
-  underWay.add(asked);
+  inFlight.add(asked);
   let answer;
   try {
     const { allowed, source, reset, retryAfterMs } = await limiter.limit(id);
@@ -160,9 +160,9 @@ async function check(key, id) {
     answer = { outcome: allowed ? 1 : 0, source, moment, retryAfterMs, calledAt, settledAt: now() };
   } catch (error) {
     answer = { outcome: 2, source: `${error?.code}`, moment: 0, retryAfterMs: 0, calledAt, settledAt: now() };
-    utterances.error(error);
+    loggedTexts.error(error);
   }
-  underWay.delete(asked);
+  inFlight.delete(asked);
   settled++;
   note(key, answer, options.timeoutMs ?? Infinity);
   count(key, answer.outcome, answer.source);
@@ -181,7 +181,7 @@ function note(key, { outcome, source, calledAt, settledAt }, timeoutMs) {
 }
 
 function progress() {
-  const [oldest] = underWay;
+  const [oldest] = inFlight;
   return { at: now(), calls, settled, latest, oldest: oldest?.calledAt ?? Infinity };
 }
 
@@ -199,7 +199,7 @@ process.on('message', async ({ number, command, argument }) => {
   try {
     process.send({ number, result: await commands[command](argument) });
   } catch (error) {
-    utterances.error(error);
+    loggedTexts.error(error);
     process.send({ number, error: `${error?.stack}` });
   }
 });
