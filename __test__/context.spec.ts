@@ -27,7 +27,7 @@ describe.each(stores)('the listeners on $name', (store) => {
     context.run('first', listen);
     context.run('second', listen);
     listen();
-    await context.run('stranger', async () => {
+    await context.run('other', async () => {
       for (let i = 0; i < 6; i++) await limiter.limit('id');
     });
     await until(() => seen.length >= 3);
@@ -45,7 +45,7 @@ describe.each(stores)('the listeners on $name', (store) => {
       configure({ plans: { starter: 1 }, redis: store.redis(), timeoutMs: HANG_MS });
     });
     const id = freshId();
-    await context.run('stranger', async () => {
+    await context.run('other', async () => {
       for (let i = 0; i < 6; i++) await checkCreatorRateLimit(id, 'starter').catch(() => {});
     });
     await until(() => seen.length > 0);
@@ -71,7 +71,7 @@ describe('a password function', () => {
       'made here',
       () => new RateLimiter({ name: freshId(), limit: 1, windowMs: 60_000, timeoutMs: HANG_MS, redis: options }),
     );
-    const decision = await context.run('stranger', () => limiter.limit('id'));
+    const decision = await context.run('other', () => limiter.limit('id'));
     expect(decision.source).toBe('redis');
     expect(new Set(seen)).toEqual(new Set(['made here']));
     await limiter.close();

@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
 import { RateLimitError, RateLimiter } from '@huntaze/rate-limit';
-import { at, failures, Scene, type Failure, type Op, type Place } from './support/failures';
+import { at, failures, Fixture, type Failure, type Op, type Endpoint } from './support/failures';
 import { freePort } from './support/redis';
 import { freshId } from './support/stores';
 import { HANG_MS, within } from './support/time';
@@ -10,16 +10,16 @@ import { HANG_MS, within } from './support/time';
 const PASSWORD = 'correct-horse-battery-staple';
 const OPS: Op[] = ['limit', 'check', 'status', 'reset'];
 
-let scene: Scene;
+let fixture: Fixture;
 const open: RateLimiter[] = [];
 afterEach(async () => {
   await Promise.all(open.splice(0).map((l) => l.close()));
-  await scene.end();
+  await fixture.end();
 });
 
-function limiter(place: Place, timeoutMs = HANG_MS, name = freshId(), connectTimeoutMs = HANG_MS): RateLimiter {
-  const { password } = scene;
-  const redis = { ...place, password, connectTimeoutMs };
+function limiter(endpoint: Endpoint, timeoutMs = HANG_MS, name = freshId(), connectTimeoutMs = HANG_MS): RateLimiter {
+  const { password } = fixture;
+  const redis = { ...endpoint, password, connectTimeoutMs };
   const made = new RateLimiter({ name, limit: 5, windowMs: 60_000, onStoreError: 'throw', timeoutMs, redis });
   open.push(made);
   return made;
@@ -42,8 +42,8 @@ async function failing(call: Promise<unknown>): Promise<Error & { code?: string 
  * Asks over a connection of its own, which another budget of the connect makes sure of: what a limiter remembers of its last failure
  * is no other's.
  */
-async function failingAfresh(place: Place, op: Op, { timeoutMs, connectTimeoutMs = HANG_MS }: Failure) {
-  const asked = limiter(place, timeoutMs, freshId(), connectTimeoutMs - OPS.indexOf(op));
+async function failingAfresh(endpoint: Endpoint, op: Op, { timeoutMs, connectTimeoutMs = HANG_MS }: Failure) {
+  const asked = limiter(endpoint, timeoutMs, freshId(), connectTimeoutMs - OPS.indexOf(op));
   const error = await failing(asked[op]('id'));
   await asked.close();
   return error;
@@ -56,12 +56,12 @@ for (const failure of failures) {
     if (given === undefined ? password === 'needed' : password === 'absent') continue;
 
     test(`${code}: ${name}${given === undefined ? '' : ', with a password'}`, async () => {
-      scene = new Scene(given);
-      const place = await arrange(scene);
-      const meet = async (op: Op) => {
-        let error = await failingAfresh(place, op, failure);
+      fixture = new Fixture(given);
+      const endpoint = await arrange(fixture);
+      const provoke = async (op: Op) => {
+        let error = await failingAfresh(endpoint, op, failure);
         for (let i = 0; orElse !== undefined && error.code === orElse && i < 50; i++) {
-          error = await failingAfresh(place, op, failure);
+          error = await failingAfresh(endpoint, op, failure);
         }
         expect({ op, code: error.code }).toEqual({ op, code });
         if (caused) {
@@ -69,17 +69,17 @@ for (const failure of failures) {
           expect((error.cause as Error).message).not.toBe('');
         }
       };
-      await Promise.all(ops.map(meet));
+      await Promise.all(ops.map(provoke));
     });
   }
 }
 
 test('the code stays while the limiter waits to connect again', async () => {
-  scene = new Scene();
-  const place = at(await freePort());
+  fixture = new Fixture();
+  const endpoint = at(await freePort());
   // Within the second after which the server is looked for again: that may end otherwise.
   const errors = await within(1000, async () => {
-    const asked = limiter(place);
+    const asked = limiter(endpoint);
     const all: (Error & { code?: string })[] = [];
     for (let i = 0; i < 20; i++) all.push(await failing(asked.check('id')));
     return all;
@@ -93,8 +93,8 @@ test('the code stays while the limiter waits to connect again', async () => {
 describe('a server that was well', () => {
   /** Connected before anything happens: a patient limiter at the same place shares its connection. */
   async function wellBefore(timeoutMs?: number) {
-    scene = new Scene();
-    const server = await scene.redis();
+    fixture = new Fixture();
+    const server = await fixture.redis();
     const name = freshId();
     await limiter(at(server.port)).check('before');
     return { server, name, asked: limiter(at(server.port), timeoutMs, name) };

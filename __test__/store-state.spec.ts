@@ -242,12 +242,12 @@ test('a limiter opened while what another decided awaits replay counts its break
 
 test('what comes and goes within ten seconds of a pair is held back, and each change is data all the same', async () => {
   const shared = options();
-  const [quiet, told] = [limiter(shared), limiter(shared)];
-  const heard = listen(told);
+  const [quiet, listening] = [limiter(shared), limiter(shared)];
+  const heard = listen(listening);
   const begun = performance.now();
   for (let round = 1; round <= 3; round++) {
     await redis?.stop();
-    const both = { limit: (id: string) => Promise.all([quiet.limit(id), told.limit(id)]).then(([d]) => d) };
+    const both = { limit: (id: string) => Promise.all([quiet.limit(id), listening.limit(id)]).then(([d]) => d) };
     await askUntil(both, () => heard.length === 2 * round - 1 && quiet.getMetrics().breaker.openings >= 2 * round);
     redis = await startRedisOn(port);
     await askUntil(both, () => heard.length === 2 * round && quiet.getMetrics().breaker.state === 'closed');

@@ -47,9 +47,9 @@ async function startNode(dir, i) {
 
 /** Each node gets its slots and an epoch of its own, and meets the first. */
 async function introduce(nodes) {
-  const border = (i) => Math.round((i * SLOTS) / nodes.length);
+  const firstSlot = (i) => Math.round((i * SLOTS) / nodes.length);
   for (const [i, { control }] of nodes.entries()) {
-    await control.send('CLUSTER', 'ADDSLOTSRANGE', border(i), border(i + 1) - 1);
+    await control.send('CLUSTER', 'ADDSLOTSRANGE', firstSlot(i), firstSlot(i + 1) - 1);
     await control.send('CLUSTER', 'SET-CONFIG-EPOCH', i + 1);
     if (i > 0) await control.send('CLUSTER', 'MEET', '127.0.0.1', nodes[0].port, nodes[0].bus);
   }

@@ -1,7 +1,7 @@
 // npm run build: the addon for this machine, beside index.js. cargo does nothing when nothing changed.
 
 import { join } from 'node:path';
-import { place } from './copy-library.mjs';
+import { copyLibrary } from './copy-library.mjs';
 import { addonFile, hostPlatform } from './platforms.mjs';
 import { asMain, output, root, run } from './run.mjs';
 import { needCargo } from './rust.mjs';
@@ -11,7 +11,7 @@ export function build() {
   const platform = hostPlatform();
   run('cargo', ['build', '--release', '--locked', '--lib']);
   const file = join(root, addonFile(platform));
-  if (!place(join(targetDirectory(), 'release', platform.library), file))
+  if (!copyLibrary(join(targetDirectory(), 'release', platform.library), file))
     console.log(`${addonFile(platform)} is up to date`);
 }
 

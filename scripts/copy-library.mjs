@@ -5,7 +5,7 @@ import { dirname, relative } from 'node:path';
 import { root } from './run.mjs';
 
 /** Copies `from` to `to` where they differ. Returns whether it did. */
-export function place(from, to) {
+export function copyLibrary(from, to) {
   if (same(from, to)) return false;
   mkdirSync(dirname(to), { recursive: true });
   // By a new file and a rename: a process that has the old library mapped keeps its old pages. Written in place, the

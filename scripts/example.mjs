@@ -84,7 +84,7 @@ async function serve(folder, port) {
   }
   const url = `http://${HOST}:${port}`;
   const ready = await answers(url, child);
-  if (ready) tell(url, given ? 'the one in RATE_LIMIT_OPERATOR_TOKEN' : token);
+  if (ready) printAddress(url, given ? 'the one in RATE_LIMIT_OPERATOR_TOKEN' : token);
   else child.kill();
   const [code, signal] = await ended;
   if (!ending) throw new Failure(ready ? `the server ended with ${signal ?? code}` : 'the server did not start');
@@ -104,7 +104,7 @@ async function answers(url, child) {
   return false;
 }
 
-function tell(url, token) {
+function printAddress(url, token) {
   console.log(`
 The application   ${url}
 For operators     ${url}/admin/rate-limits

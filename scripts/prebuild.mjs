@@ -5,7 +5,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { targetDirectory } from './build.mjs';
 import { byVersion, glibcVersions } from './glibc.mjs';
-import { place } from './copy-library.mjs';
+import { copyLibrary } from './copy-library.mjs';
 import { OLDEST_GLIBC, addonFile, canBuild, hostPlatform, isLinux, platformNamed } from './platforms.mjs';
 import { Failure, asMain, root, run } from './run.mjs';
 import { needTarget } from './rust.mjs';
@@ -24,7 +24,7 @@ export function prebuild(...platforms) {
   });
   for (const platform of platforms) {
     const file = addonPath(platform);
-    place(join(targetDirectory(), platform.target, 'release', platform.library), file);
+    copyLibrary(join(targetDirectory(), platform.target, 'release', platform.library), file);
     if (isLinux(platform)) checkGlibc(platform.name, file);
   }
 }

@@ -100,10 +100,10 @@ test('a Redis that is away is a 503, to be asked again in a minute, and then wel
     },
   });
   try {
-    const stranger = await ask(app);
-    expect([stranger.status, stranger.headers.get('Retry-After')]).toEqual([503, '60']);
-    expect(stranger.headers.get('Cache-Control')).toBe('no-store');
-    expect(stranger.report).toMatchObject({
+    const anonymous = await ask(app);
+    expect([anonymous.status, anonymous.headers.get('Retry-After')]).toEqual([503, '60']);
+    expect(anonymous.headers.get('Cache-Control')).toBe('no-store');
+    expect(anonymous.report).toMatchObject({
       success: false,
       errorType: 'connection',
       code: 'ECONNREFUSED',
@@ -113,7 +113,7 @@ test('a Redis that is away is a 503, to be asked again in a minute, and then wel
     const operator = await ask(app, as(TOKEN));
     expect(operator.status).toBe(503);
     expect(operator.report.connection).toMatchObject({ host: '127.0.0.1', port: `${port}`, redisVersion: 'unknown' });
-    for (const { report } of [stranger, operator]) expect(JSON.stringify(report)).not.toContain('a-secret');
+    for (const { report } of [anonymous, operator]) expect(JSON.stringify(report)).not.toContain('a-secret');
     expect(app.output()).not.toContain('a-secret');
     // Creators are served meanwhile.
     expect((await app.chat('served', 'starter')).status).toBe(200);

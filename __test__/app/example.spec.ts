@@ -8,7 +8,7 @@ import { freePort } from '../support/redis';
 import { until } from './browser/operator';
 
 /** A process, as Linux tells of it: its state and who started it; undefined where there is none. */
-function look(pid: number): { state: string; parent: number } | undefined {
+function processInfo(pid: number): { state: string; parent: number } | undefined {
   try {
     // Its name may hold anything, a parenthesis too.
     const [, state, parent] = /.*\) (\w) (\d+)/s.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'))!;
@@ -19,11 +19,11 @@ function look(pid: number): { state: string; parent: number } | undefined {
 }
 
 /** Not a zombie: the first process of a container may reap nobody. */
-const runs = (pid: number) => /^[^Z]/.test(look(pid)?.state ?? '');
+const runs = (pid: number) => /^[^Z]/.test(processInfo(pid)?.state ?? '');
 
 function childOf(parent: number): number | undefined {
   const pids = readdirSync('/proc').map(Number).filter(Boolean);
-  return pids.find((pid) => look(pid)?.parent === parent && runs(pid));
+  return pids.find((pid) => processInfo(pid)?.parent === parent && runs(pid));
 }
 
 test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('the build ends with it, by %s', async (signal) => {

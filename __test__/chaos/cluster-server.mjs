@@ -50,13 +50,13 @@ export class ClusterServer {
   }
 
   /** Their connections other than the suite's own are closed. */
-  async killClients(ports = this.cluster.speaking()) {
+  async killClients(ports = this.cluster.reachable()) {
     await this.sendAll(ports, 'CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
   }
 
   /** How many connections all nodes have, but for those of the suite. */
   async clients() {
-    const lists = await this.sendAll(this.cluster.speaking(), 'CLIENT', 'LIST', 'TYPE', 'normal');
+    const lists = await this.sendAll(this.cluster.reachable(), 'CLIENT', 'LIST', 'TYPE', 'normal');
     return lists.flatMap((list) => list.trim().split('\n')).filter((line) => !/ flags=\w*U/.test(line)).length;
   }
 

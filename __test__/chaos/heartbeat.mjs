@@ -29,7 +29,7 @@ export class Heartbeat {
     this.#silences.set(port, silences);
     for (; !this.#over; await sleep(EVERY_MS)) {
       const at = now();
-      const meant = () => cluster.speaking().includes(port);
+      const meant = () => cluster.reachable().includes(port);
       if (!meant()) continue;
       const answered = await cluster.send(port, 'PING').then(
         () => true,

@@ -7,12 +7,12 @@ import { startRedis } from '../support/redis';
 import { refusal, type Key } from './signature';
 
 /** What the user has for a password behind the gate: nobody outside knows it. */
-export const BEHIND = 'known-to-the-gate-alone';
+export const BACKEND_PASSWORD = 'known-to-the-proxy-alone';
 
 const read = (name: string) => readFileSync(join(dirname(caFile), name), 'utf8');
 const CERTIFICATE = { cert: read('server.pem'), key: read('server.key') };
 
-export interface GateOptions {
+export interface ProxyOptions {
   readonly cache: string;
   readonly username: string;
   readonly region: string;
@@ -22,7 +22,7 @@ export interface GateOptions {
 }
 
 /** The real server. */
-interface Behind {
+interface Backend {
   readonly port: number;
   stop(): Promise<unknown>;
 }
@@ -32,7 +32,7 @@ interface Behind {
  * be, and ends connections that do not log in again. It speaks TLS alone, as 127.0.0.1. What a refused client is told is the
  * real server's.
  */
-export class IamGate {
+export class IamProxy {
   /** Who signed its certificate. */
   readonly ca = read('ca.pem');
   /** The keys that are valid now. */
@@ -42,37 +42,37 @@ export class IamGate {
   /** Each token that was let in, once. */
   readonly tokens = new Set<string>();
   /** How often each connection was let in. */
-  readonly letIn: number[] = [];
+  readonly accepted: number[] = [];
   connections = 0;
   /** Those that have ended for being too old. */
   expired = 0;
   /** How far its clock is ahead of this machine's, in ms. */
   aheadMs = 0;
 
-  readonly #options: GateOptions;
-  readonly #redis: Behind;
+  readonly #options: ProxyOptions;
+  readonly #redis: Backend;
   readonly #sockets = new Set<Socket>();
   readonly #expiries = new Set<() => void>();
   readonly #server = createServer(CERTIFICATE, (socket) => this.#serve(socket));
 
-  private constructor(options: GateOptions, redis: Behind) {
+  private constructor(options: ProxyOptions, redis: Backend) {
     this.#options = options;
     this.#redis = redis;
   }
 
-  static async start(options: GateOptions): Promise<IamGate> {
-    const redis = await startRedis('--requirepass', BEHIND);
-    const admin = ['-a', BEHIND, '--no-auth-warning'];
-    const added = redis.cli(...admin, 'acl', 'setuser', options.username, 'on', '~*', '+@all', `>${BEHIND}`);
+  static async start(options: ProxyOptions): Promise<IamProxy> {
+    const redis = await startRedis('--requirepass', BACKEND_PASSWORD);
+    const admin = ['-a', BACKEND_PASSWORD, '--no-auth-warning'];
+    const added = redis.cli(...admin, 'acl', 'setuser', options.username, 'on', '~*', '+@all', `>${BACKEND_PASSWORD}`);
     if (added !== 'OK') throw new Error(added);
-    return IamGate.before(redis, options);
+    return IamProxy.before(redis, options);
   }
 
   /** In front of a server where the user is known already, and which goes with it. */
-  static async before(redis: Behind, options: GateOptions): Promise<IamGate> {
-    const gate = new IamGate(options, redis);
-    await new Promise<void>((resolve) => gate.#server.listen(0, '127.0.0.1', resolve));
-    return gate;
+  static async before(redis: Backend, options: ProxyOptions): Promise<IamProxy> {
+    const proxy = new IamProxy(options, redis);
+    await new Promise<void>((resolve) => proxy.#server.listen(0, '127.0.0.1', resolve));
+    return proxy;
   }
 
   get port(): number {
@@ -98,7 +98,7 @@ export class IamGate {
 
   #serve(client: Socket): void {
     const number = this.connections++;
-    this.letIn[number] = 0;
+    this.accepted[number] = 0;
     const server = connect(this.#redis.port, '127.0.0.1');
     const end = () => {
       clearTimeout(timer);
@@ -124,15 +124,15 @@ export class IamGate {
     client.on('data', (chunk) => {
       for (const words of commands.read(chunk)) {
         if (words[0]!.toString().toUpperCase() === 'AUTH') {
-          const right = this.#letsIn(words.slice(1).map(String));
+          const right = this.#accepts(words.slice(1).map(String));
           if (right) {
-            this.letIn[number]!++;
+            this.accepted[number]!++;
             clearTimeout(timer);
             timer = setTimeout(expire, life);
           }
           // The real server answers, in its turn.
           server.write(
-            resp(['AUTH', this.#options.username, right ? BEHIND : 'refused'].map((word) => Buffer.from(word))),
+            resp(['AUTH', this.#options.username, right ? BACKEND_PASSWORD : 'refused'].map((word) => Buffer.from(word))),
           );
         } else {
           server.write(resp(words));
@@ -141,7 +141,7 @@ export class IamGate {
     });
   }
 
-  #letsIn(words: string[]): boolean {
+  #accepts(words: string[]): boolean {
     const [username, token] = words as [string, string];
     const reason = username === this.#options.username ? this.refuses(token) : 'username';
     this.logins.push(reason);

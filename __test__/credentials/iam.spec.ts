@@ -1,9 +1,9 @@
 import { inspect } from 'node:util';
 import { RateLimiter, elastiCacheIam, type AwsCredentials, type ElastiCacheIamOptions } from '@huntaze/rate-limit';
-import { Scene } from '../support/failures';
+import { Fixture } from '../support/failures';
 import { freshId, pass } from '../support/stores';
-import { IamGate } from './iam-proxy';
-import { Load } from './traffic';
+import { IamProxy } from './iam-proxy';
+import { Traffic } from './traffic';
 import { HANG_MS, expectDeadline, tryUntil, until } from '../support/time';
 
 // IAM tokens against a server of the tests' own that checks signature and expiry, in front of a real Redis.
@@ -16,27 +16,27 @@ const KEY = { accessKeyId: 'AKIAIOSFODNN7EXAMPLE', secretAccessKey: 'wJalrXUtnFE
 /** A connection that has been quiet for a second is asked whether it is alive. */
 const QUIET_MS = 1100;
 
-let gate: IamGate;
+let proxy: IamProxy;
 const limiters: RateLimiter[] = [];
 
 async function open(options: { serverless?: boolean } = {}): Promise<void> {
-  gate = await IamGate.start({ cache: CACHE, username: USER, region: REGION, ...options });
-  gate.keys.set(KEY.accessKeyId, KEY);
+  proxy = await IamProxy.start({ cache: CACHE, username: USER, region: REGION, ...options });
+  proxy.keys.set(KEY.accessKeyId, KEY);
 }
 
 afterEach(async () => {
   for (const limiter of limiters.splice(0)) await limiter.close();
-  await gate?.stop();
-  gate = undefined!;
+  await proxy?.stop();
+  proxy = undefined!;
 });
 
 const redis = (password: () => Promise<string>, username = USER) =>
   ({
     host: '127.0.0.1',
-    port: gate.port,
+    port: proxy.port,
     username,
     password,
-    tls: { ca: gate.ca },
+    tls: { ca: proxy.ca },
     connectTimeoutMs: HANG_MS,
   }) as const;
 
@@ -58,21 +58,21 @@ async function failure(made: RateLimiter): Promise<Error & { code?: string }> {
 }
 
 /** How logins ended, each way once: who is refused tries again in the background. */
-const reasons = () => [...new Set(gate.logins)];
+const reasons = () => [...new Set(proxy.logins)];
 
 describe('a token', () => {
   test('lets in', async () => {
     await open();
     expect(await limiter(iam()).limit(1)).toMatchObject({ allowed: true, source: 'redis' });
-    expect(gate.logins).toEqual([undefined]);
-    const [token] = gate.tokens;
+    expect(proxy.logins).toEqual([undefined]);
+    const [token] = proxy.tokens;
     expect(token).toMatch(/^limits-of-creators\/\?Action=connect&User=limiter%2B1%40%26%3D%3F&/);
   });
 
   test('of temporary credentials', async () => {
     await open();
     const session = { ...KEY, sessionToken: "IQoJb3JpZ2lu//+=!'()*~" };
-    gate.keys.set(KEY.accessKeyId, session);
+    proxy.keys.set(KEY.accessKeyId, session);
     expect(await limiter(iam({ credentials: session })).limit(1)).toMatchObject({ source: 'redis' });
     expect((await failure(limiter(iam()))).code).toBe('WRONGPASS');
     expect(reasons()).toEqual([undefined, 'X-Amz-Security-Token']);
@@ -108,7 +108,7 @@ describe('a token', () => {
     [-310, 'of the future'],
   ])('whose signer’s clock is %d s behind: %s', async (seconds, reason) => {
     await open();
-    gate.aheadMs = seconds * 1000;
+    proxy.aheadMs = seconds * 1000;
     const outcome = limiter(iam()).limit(1);
     if (reason === undefined) expect(await outcome).toMatchObject({ source: 'redis' });
     else await expect(outcome).rejects.toMatchObject({ code: 'WRONGPASS' });
@@ -122,7 +122,7 @@ test('several connects at once share one token', async () => {
   const token = iam({ credentials: async () => (asked++, KEY) });
   const answers = await Promise.all(Array.from({ length: 8 }, () => limiter(token).limit(freshId())));
   expect(answers.map(({ source }) => source)).toEqual(Array(8).fill('redis'));
-  expect([gate.connections, gate.tokens.size, asked]).toEqual([8, 1, 1]);
+  expect([proxy.connections, proxy.tokens.size, asked]).toEqual([8, 1, 1]);
 });
 
 test('tokens are renewed and keys rotated while checks go on: Redis decides each', async () => {
@@ -131,24 +131,24 @@ test('tokens are renewed and keys rotated while checks go on: Redis decides each
   let made = 0;
   const credentials = async (): Promise<AwsCredentials> => {
     const key = { accessKeyId: `ASIA${made++}`, secretAccessKey: `secret-${made}`, sessionToken: `session-${made}` };
-    gate.keys.set(key.accessKeyId, key);
+    proxy.keys.set(key.accessKeyId, key);
     return { ...key, expiration: new Date(Date.now() + 61_000) };
   };
   const token = iam({ credentials });
-  const load = new Load(() => redis(token));
+  const traffic = new Traffic(() => redis(token));
   try {
-    await until(() => gate.tokens.size >= 3);
+    await until(() => proxy.tokens.size >= 3);
     for (let rotations = 0; rotations < 3; rotations++) {
       // What was signed until now is no good any more: whoever connects hears of it, and asks once more.
-      gate.keys.clear();
-      await load.more(10);
+      proxy.keys.clear();
+      await traffic.more(10);
     }
   } finally {
-    await load.end();
+    await traffic.end();
   }
-  expect(Object.keys(load.sources)).toEqual(['redis']);
-  expect(gate.logins).toContain('key');
-  expect(gate.tokens.size).toBeLessThanOrEqual(made);
+  expect(Object.keys(traffic.sources)).toEqual(['redis']);
+  expect(proxy.logins).toContain('key');
+  expect(proxy.tokens.size).toBeLessThanOrEqual(made);
 });
 
 test('a token that the server refuses is not kept', async () => {
@@ -157,10 +157,10 @@ test('a token that the server refuses is not kept', async () => {
   const token = iam({ credentials: async () => key });
   expect(await limiter(token).limit(1)).toMatchObject({ source: 'redis' });
   key = { accessKeyId: 'AKIANEXT', secretAccessKey: 'next' };
-  gate.keys.clear();
-  gate.keys.set(key.accessKeyId, key);
+  proxy.keys.clear();
+  proxy.keys.set(key.accessKeyId, key);
   expect(await limiter(token).limit(1)).toMatchObject({ source: 'redis' });
-  expect(gate.logins).toEqual([undefined, 'key', undefined]);
+  expect(proxy.logins).toEqual([undefined, 'key', undefined]);
 });
 
 test('a connection that the server ends for its age, while nobody asks, costs no check', async () => {
@@ -168,11 +168,11 @@ test('a connection that the server ends for its age, while nobody asks, costs no
   const made = limiter(iam());
   for (const connections of [1, 2]) {
     expect(await made.limit(1)).toMatchObject({ source: 'redis', remaining: 5 - connections });
-    expect(gate.connections).toBe(connections);
+    expect(proxy.connections).toBe(connections);
     // For so long that it is asked for a sign of life: the end itself may still be on its way.
     await pass(QUIET_MS);
-    gate.expire();
-    expect(gate.expired).toBe(connections);
+    proxy.expire();
+    expect(proxy.expired).toBe(connections);
   }
 });
 
@@ -180,24 +180,24 @@ test.each<[string, object]>([
   ['a host and nothing about TLS', {}],
   ['a URL of plain text', { url: true }],
 ])('with %s, no token goes over a way without TLS', async (_, { url }: { url?: true }) => {
-  const scene = new Scene();
+  const fixture = new Fixture();
   const heard: Buffer[] = [];
   try {
-    const { host, port } = await scene.listen((socket, chunk) => {
+    const { host, port } = await fixture.listen((socket, chunk) => {
       if (chunk) heard.push(chunk);
       if (chunk?.includes('AUTH')) socket.write('+OK\r\n');
     });
-    const place = url ? { url: `redis://${encodeURIComponent(USER)}@${host}:${port}` } : { host, port, username: USER };
+    const endpoint = url ? { url: `redis://${encodeURIComponent(USER)}@${host}:${port}` } : { host, port, username: USER };
     const options = { name: 'iam', limit: 5, windowMs: 60_000, onStoreError: 'throw' } as const;
     // Until its first words have come within the deadline: they get no answer.
     const asked = async () => {
-      const made = new RateLimiter({ ...options, redis: { ...place, password: iam() } });
+      const made = new RateLimiter({ ...options, redis: { ...endpoint, password: iam() } });
       await expect(made.limit(1)).rejects.toBeInstanceOf(Error);
       await made.close();
     };
     await tryUntil(asked, () => heard.length > 0);
   } finally {
-    await scene.end();
+    await fixture.end();
   }
   expect(Buffer.concat(heard).includes('Action=connect')).toBe(false);
 });
@@ -254,7 +254,7 @@ describe('a source that fails', () => {
       // oxlint-disable-next-line typescript/no-base-to-string, typescript/restrict-template-expressions -- however it shows
       return `${all} ${String(one)} ${JSON.stringify(one)} ${one instanceof Error ? `${one.stack} ${one.cause}` : ''}`;
     });
-    expect(gate.logins.length).toBeGreaterThan(0);
+    expect(proxy.logins.length).toBeGreaterThan(0);
     const [signature] = /X-Amz-Signature=[0-9a-f]{64}/.exec(await token())!;
     for (const text of shown) {
       expect(text).not.toContain(SECRET);

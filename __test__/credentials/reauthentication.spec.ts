@@ -1,7 +1,7 @@
 import { RateLimiter, elastiCacheIam, type AwsCredentials, type Decision } from '@huntaze/rate-limit';
 import { Cluster, SHARDS } from '../servers/index.cjs';
 import { freshId } from '../support/stores';
-import { BEHIND, IamGate } from './iam-proxy';
+import { BACKEND_PASSWORD, IamProxy } from './iam-proxy';
 import { HANG_MS } from '../support/time';
 
 // Connections that stay for longer than their tokens hold, and than a login does: they log in again while checks go on.
@@ -34,23 +34,23 @@ const PATIENCE_MS = 100_000;
 
 const WHO = { cache: 'limits', username: 'limiter', region: 'eu-west-1' };
 
-let gates: IamGate[];
+let proxies: IamProxy[];
 let limiters: RateLimiter[];
 let signed: number;
 
-/** `count` limiters with one source of tokens, which begin at the first of the gates. */
+/** `count` limiters with one source of tokens, which begin at the first of the proxies. */
 function open(count: number, serverless = false): void {
   signed = 0;
   // To a clock that is that far ahead, a quarter of an hour is over so soon.
-  for (const gate of gates) gate.aheadMs = 900_000 - TOKEN_MS;
+  for (const proxy of proxies) proxy.aheadMs = 900_000 - TOKEN_MS;
   const credentials = async (): Promise<AwsCredentials> => {
     const id = `ASIA${signed++}`;
     const key = { accessKeyId: id, secretAccessKey: `secret of ${id}`, sessionToken: `session of ${id}` };
-    for (const gate of gates) gate.keys.set(id, key);
+    for (const proxy of proxies) proxy.keys.set(id, key);
     // A minute of it is not used.
     return { ...key, expiration: new Date(Date.now() + 61_000) };
   };
-  const [{ port, ca }] = gates as [IamGate];
+  const [{ port, ca }] = proxies as [IamProxy];
   const password = elastiCacheIam({ ...WHO, serverless, credentials });
   const redis = {
     host: 'localhost',
@@ -68,7 +68,7 @@ function open(count: number, serverless = false): void {
 
 afterEach(async () => {
   for (const limiter of limiters) await limiter.close();
-  for (const gate of gates) await gate.stop();
+  for (const proxy of proxies) await proxy.stop();
 });
 
 /** Checks by each of the limiters, several at a time, until `done`; who decided, or why nobody did, and how often. */
@@ -93,42 +93,42 @@ async function load(done: () => boolean): Promise<Record<string, number>> {
 }
 
 /** So many connections through `gate` have logged in, and twice again. */
-const renewedTwice = (gate: IamGate, count: number) => gate.letIn.filter((times) => times >= 3).length >= count;
+const renewedTwice = (proxy: IamProxy, count: number) => proxy.accepted.filter((times) => times >= 3).length >= count;
 
 /** Each login was looked at, and let in; none became too old; and what the first ones came with lets nobody in any more. */
-function expectEachLetIn(gate: IamGate): void {
-  expect(gate.expired).toBe(0);
-  expect(gate.logins.length).toBe(gate.letIn.reduce((sum, times) => sum + times));
-  expect(new Set(gate.logins)).toEqual(new Set([undefined]));
-  expect(gate.tokens.size).toBeGreaterThanOrEqual(3);
-  const [first] = gate.tokens;
-  expect(gate.refuses(first!)).toBe('expired');
+function expectEachAccepted(proxy: IamProxy): void {
+  expect(proxy.expired).toBe(0);
+  expect(proxy.logins.length).toBe(proxy.accepted.reduce((sum, times) => sum + times));
+  expect(new Set(proxy.logins)).toEqual(new Set([undefined]));
+  expect(proxy.tokens.size).toBeGreaterThanOrEqual(3);
+  const [first] = proxy.tokens;
+  expect(proxy.refuses(first!)).toBe('expired');
 }
 
 test('they log in again, with another token each time, and no check fails', async () => {
   mockLifeMs = LIFE_MS;
-  gates = [await IamGate.start({ ...WHO, lifeMs: ENOUGH_MS })];
+  proxies = [await IamProxy.start({ ...WHO, lifeMs: ENOUGH_MS })];
   open(CLIENTS);
-  const [gate] = gates as [IamGate];
+  const [proxy] = proxies as [IamProxy];
   // They are older by then than the server lets a login become.
   const enough = performance.now() + ENOUGH_MS;
-  const outcomes = await load(() => performance.now() > enough && renewedTwice(gate, CLIENTS));
+  const outcomes = await load(() => performance.now() > enough && renewedTwice(proxy, CLIENTS));
   expect(Object.keys(outcomes)).toEqual(['redis']);
-  expectEachLetIn(gate);
-  expect(signed).toBeLessThanOrEqual(gate.logins.length);
+  expectEachAccepted(proxy);
+  expect(signed).toBeLessThanOrEqual(proxy.logins.length);
 });
 
 test('nor does one on a cluster, as a serverless cache is, where each node is logged in to', async () => {
   mockLifeMs = LIFE_MS;
-  const cluster = await Cluster.start({ username: WHO.username, password: BEHIND, ...STEADY });
+  const cluster = await Cluster.start({ username: WHO.username, password: BACKEND_PASSWORD, ...STEADY });
   const primaries = cluster.nodes.slice(0, SHARDS);
   const before = ({ port }: { port: number }, i: number) => {
     const stop = async () => void (i === 0 && (await cluster.stop()));
-    return IamGate.before({ port, stop }, { ...WHO, serverless: true, lifeMs: ENOUGH_MS });
+    return IamProxy.before({ port, stop }, { ...WHO, serverless: true, lifeMs: ENOUGH_MS });
   };
-  gates = await Promise.all(primaries.map(before));
+  proxies = await Promise.all(primaries.map(before));
   // Whoever is sent from one to another, or asks for all, comes to a gate.
-  const ports = gates.map(({ port }) => port);
+  const ports = proxies.map(({ port }) => port);
   for (const [i, node] of primaries.entries()) await node.send('CONFIG', 'SET', 'cluster-announce-port', ports[i]!);
   const known = async (node: (typeof primaries)[number]) => {
     const rows = (await node.send('CLUSTER', 'SLOTS')) as [number, number, [string, number]][];
@@ -136,21 +136,21 @@ test('nor does one on a cluster, as a serverless cache is, where each node is lo
   };
   const end = performance.now() + PATIENCE_MS;
   while (!(await Promise.all(primaries.map(known))).every(Boolean)) {
-    if (performance.now() > end) throw new Error('not every node knows the gates of the others');
+    if (performance.now() > end) throw new Error('not every node knows the proxies of the others');
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   open(1, true);
   const enough = performance.now() + ENOUGH_MS;
-  const outcomes = await load(() => performance.now() > enough && gates.every((gate) => renewedTwice(gate, 1)));
+  const outcomes = await load(() => performance.now() > enough && proxies.every((proxy) => renewedTwice(proxy, 1)));
   expect(Object.keys(outcomes)).toEqual(['redis']);
-  for (const gate of gates) expectEachLetIn(gate);
+  for (const proxy of proxies) expectEachAccepted(proxy);
 });
 
 test('the control: who does not log in again is disconnected in the midst of it', async () => {
   mockLifeMs = undefined;
-  gates = [await IamGate.start({ ...WHO, lifeMs: 1500 })];
+  proxies = [await IamProxy.start({ ...WHO, lifeMs: 1500 })];
   open(CLIENTS);
-  const [gate] = gates as [IamGate];
-  await load(() => gate.expired >= CLIENTS);
-  expect(Math.max(...gate.letIn)).toBe(1);
+  const [proxy] = proxies as [IamProxy];
+  await load(() => proxy.expired >= CLIENTS);
+  expect(Math.max(...proxy.accepted)).toBe(1);
 });

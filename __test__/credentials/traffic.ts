@@ -8,50 +8,50 @@ const PATIENT = { timeoutMs: HANG_MS, denyCacheMs: 0 } as const;
  * Checks that never stop, over a connection that stays, and over one after another that is made for a single check: processes
  * that are deployed meanwhile.
  */
-export class Load {
+export class Traffic {
   /** Who decided, and how often. */
   readonly sources: Partial<Record<Decision['source'], number>> = {};
-  newcomers = 0;
+  shortLived = 0;
   readonly #redis: () => RedisOptions;
-  readonly #stays: RateLimiter;
+  readonly #longLived: RateLimiter;
   readonly #loops: Promise<void>[];
   #done = false;
 
   /** `redis` is what each new limiter is told. */
   constructor(redis: () => RedisOptions) {
     this.#redis = redis;
-    this.#stays = this.#limiter();
-    this.#loops = [this.#stay(), this.#stay(), this.#comeAndGo()];
+    this.#longLived = this.#limiter();
+    this.#loops = [this.#checkForever(), this.#checkForever(), this.#connectAndClose()];
   }
 
   /** Resolves when so many more have come, checked and gone. */
-  async more(newcomers: number): Promise<void> {
-    const wanted = this.newcomers + newcomers;
-    await until(() => this.newcomers >= wanted);
+  async more(shortLived: number): Promise<void> {
+    const wanted = this.shortLived + shortLived;
+    await until(() => this.shortLived >= wanted);
   }
 
   async end(): Promise<void> {
     this.#done = true;
     await Promise.all(this.#loops);
-    await this.#stays.close();
+    await this.#longLived.close();
   }
 
   #limiter(): RateLimiter {
     // Limiters with the same options share a connection, and these are to be strangers.
-    const redis = { ...this.#redis(), connectTimeoutMs: HANG_MS - this.newcomers };
+    const redis = { ...this.#redis(), connectTimeoutMs: HANG_MS - this.shortLived };
     return new RateLimiter({ name: 'load', limit: 1_000_000, windowMs: 60_000, redis, ...PATIENT });
   }
 
-  async #stay(): Promise<void> {
-    while (!this.#done) await this.#check(this.#stays);
+  async #checkForever(): Promise<void> {
+    while (!this.#done) await this.#check(this.#longLived);
   }
 
-  async #comeAndGo(): Promise<void> {
+  async #connectAndClose(): Promise<void> {
     while (!this.#done) {
       const limiter = this.#limiter();
       await this.#check(limiter);
       await limiter.close();
-      this.newcomers++;
+      this.shortLived++;
     }
   }
 

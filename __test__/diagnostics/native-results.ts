@@ -1,7 +1,7 @@
 import type { ConnectionReport, TestConnectionOptions } from '@huntaze/rate-limit';
 
 /** What the native side says of one try. */
-export interface Trial {
+export interface NativeResult {
   readonly host?: string;
   readonly port?: number;
   readonly version?: string | undefined;
@@ -20,7 +20,7 @@ export const HOST = 'zaunkoenig.finken.euw1.cache.amazonaws.com';
 export const PORT = 47_113;
 export const VERSION = '7.1.987';
 
-export const well: Trial = {
+export const success: NativeResult = {
   host: HOST,
   port: PORT,
   version: VERSION,
@@ -33,17 +33,19 @@ export const well: Trial = {
 };
 
 /** `testConnection`, with this for an outcome of every try: a trial, or an error to reject with. */
-export function testing(outcome: Trial | Error): (options?: TestConnectionOptions) => Promise<ConnectionReport> {
+export function testConnectionWith(
+  outcome: NativeResult | Error,
+): (options?: TestConnectionOptions) => Promise<ConnectionReport> {
   return createTester(async () => {
     if (outcome instanceof Error) throw outcome;
     return outcome;
   });
 }
 
-export function failed(code: string, message = `no answer from ${HOST}:${PORT}, a Redis ${VERSION}`): Trial {
+export function failure(code: string, message = `no answer from ${HOST}:${PORT}, a Redis ${VERSION}`): NativeResult {
   return { host: HOST, port: PORT, version: VERSION, error: { code, message } };
 }
 
-export function coded(code: string, message: string): Error {
+export function codedError(code: string, message: string): Error {
   return Object.assign(new Error(message), { code });
 }

@@ -1,19 +1,32 @@
 import type { ConnectionRouteOptions } from '@huntaze/rate-limit';
-import { HOST, PORT, VERSION, coded, failed, testing, well, type Trial } from './native-results';
+import {
+  HOST,
+  PORT,
+  VERSION,
+  codedError,
+  failure,
+  testConnectionWith,
+  success,
+  type NativeResult,
+} from './native-results';
 
 const { createConnectionRoute } = require('../../lib/diagnostics/route.js');
 
 const UUID = /^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$/;
 const TOKEN = 'Zaunkoenig7Fink.-_~+/=';
 
-async function get(outcome: Trial | Error, headers: Record<string, string> = {}, options?: ConnectionRouteOptions) {
-  const { GET } = createConnectionRoute(testing(outcome))(options);
+async function get(
+  outcome: NativeResult | Error,
+  headers: Record<string, string> = {},
+  options?: ConnectionRouteOptions,
+) {
+  const { GET } = createConnectionRoute(testConnectionWith(outcome))(options);
   const response: Response = await GET(new Request('http://localhost/api/health/redis', { headers }));
   return { response, headers: response.headers, body: (await response.json()) as any };
 }
 
 test('200 where Redis answers', async () => {
-  const { response, headers, body } = await get(well);
+  const { response, headers, body } = await get(success);
   expect(response.status).toBe(200);
   expect(body).toMatchObject({ success: true, ping: 'PONG', tests: { get: { value: 'value-1' } } });
   expect(headers.get('content-type')).toMatch('application/json');
@@ -26,7 +39,7 @@ test('200 where Redis answers', async () => {
 });
 
 test('503 and Retry-After where it does not', async () => {
-  const { response, headers, body } = await get(failed('ETIMEDOUT'));
+  const { response, headers, body } = await get(failure('ETIMEDOUT'));
   expect(response.status).toBe(503);
   expect(headers.get('retry-after')).toBe('60');
   expect(headers.get('cache-control')).toBe('no-store');
@@ -34,7 +47,7 @@ test('503 and Retry-After where it does not', async () => {
 });
 
 test('500, and nothing to wait for, where the configuration cannot work', async () => {
-  const { response, headers, body } = await get(coded('ERR_RATE_LIMIT_CONFIG', 'no Redis is configured'));
+  const { response, headers, body } = await get(codedError('ERR_RATE_LIMIT_CONFIG', 'no Redis is configured'));
   expect(response.status).toBe(500);
   expect(headers.get('retry-after')).toBeNull();
   expect(headers.get('cache-control')).toBe('no-store');
@@ -43,13 +56,13 @@ test('500, and nothing to wait for, where the configuration cannot work', async 
 });
 
 test.each(['a', 'order 66/7 ~', 'x'.repeat(128)])('the correlation id of the caller is told again: %s', async (id) => {
-  const { headers, body } = await get(well, { 'X-Correlation-Id': id });
+  const { headers, body } = await get(success, { 'X-Correlation-Id': id });
   expect(headers.get('x-correlation-id')).toBe(id);
   expect(body.meta.correlationId).toBe(id);
 });
 
 test.each(['', ' ', 'x'.repeat(129), 'ä', 'a\tb'])('an unusable one is replaced: %j', async (id) => {
-  const { headers, body } = await get(well, { 'X-Correlation-Id': id });
+  const { headers, body } = await get(success, { 'X-Correlation-Id': id });
   expect(headers.get('x-correlation-id')).toMatch(UUID);
   expect(body.meta.correlationId).toBe(headers.get('x-correlation-id'));
 });
@@ -58,7 +71,7 @@ describe('details', () => {
   const options = { operatorToken: TOKEN };
 
   test.each([`Bearer ${TOKEN}`, `bearer   ${TOKEN}`])('are for who sends the token: %s', async (authorization) => {
-    for (const outcome of [well, failed('ECONNREFUSED')]) {
+    for (const outcome of [success, failure('ECONNREFUSED')]) {
       const { body } = await get(outcome, { authorization }, options);
       expect(body.connection).toEqual({ host: HOST, port: `${PORT}`, redisVersion: VERSION });
       expect(JSON.stringify(body)).not.toContain(TOKEN);
@@ -68,30 +81,34 @@ describe('details', () => {
   const wrong = ['', 'Bearer', 'Bearer ', TOKEN, `Basic ${TOKEN}`, `Bearer ${TOKEN}x`, `Bearer ${TOKEN} x`];
   const wronger = [`Bearer ${TOKEN.slice(1)}`, `Bearer ${TOKEN.toLowerCase()}`, 'Bearer undefined', 'Bearer null'];
   test.each([...wrong, ...wronger])('and for nobody else: %j', async (authorization) => {
-    for (const outcome of [well, failed('ECONNREFUSED'), coded('ERR_RATE_LIMIT_CONFIG', `${HOST} ${PORT}`)]) {
+    for (const outcome of [success, failure('ECONNREFUSED'), codedError('ERR_RATE_LIMIT_CONFIG', `${HOST} ${PORT}`)]) {
       await expectHidden(outcome, { authorization }, options);
     }
   });
 
-  test('without a header nobody is told', () => expectHidden(well, {}, options));
+  test('without a header nobody is told', () => expectHidden(success, {}, options));
 
   test.each([undefined, ''])('without a token nobody is told: %j', async (operatorToken) => {
     for (const authorization of ['Bearer ', 'Bearer undefined', 'Bearer x']) {
-      await expectHidden(well, { authorization }, { operatorToken });
-      await expectHidden(well, { authorization });
+      await expectHidden(success, { authorization }, { operatorToken });
+      await expectHidden(success, { authorization });
     }
   });
 
-  async function expectHidden(outcome: Trial | Error, headers: Record<string, string>, route?: ConnectionRouteOptions) {
+  async function expectHidden(
+    outcome: NativeResult | Error,
+    headers: Record<string, string>,
+    route?: ConnectionRouteOptions,
+  ) {
     const { response, body } = await get(outcome, { 'X-Correlation-Id': 'mine', ...headers }, route);
-    const told = JSON.stringify([body, [...response.headers]]);
+    const text = JSON.stringify([body, [...response.headers]]);
     expect(body.connection).toEqual({ host: 'hidden', port: 'hidden', redisVersion: 'hidden' });
-    for (const secret of [HOST, `${PORT}`, VERSION]) expect(told).not.toContain(secret);
+    for (const secret of [HOST, `${PORT}`, VERSION]) expect(text).not.toContain(secret);
   }
 });
 
 test('OPTIONS names the methods, and opens nothing to other origins', () => {
-  const response: Response = createConnectionRoute(testing(well))().OPTIONS();
+  const response: Response = createConnectionRoute(testConnectionWith(success))().OPTIONS();
   expect(response.status).toBe(204);
   expect(response.body).toBeNull();
   expect([...response.headers]).toEqual([['allow', 'GET, OPTIONS']]);
@@ -101,7 +118,7 @@ test('the time-out is passed on', async () => {
   const asked: unknown[] = [];
   const route = createConnectionRoute(async (options: object) => {
     asked.push(options);
-    return testing(well)(options);
+    return testConnectionWith(success)(options);
   });
   await route({ timeoutMs: 5 }).GET(new Request('http://localhost', { headers: { 'X-Correlation-Id': 'c' } }));
   await route().GET(new Request('http://localhost', { headers: { 'X-Correlation-Id': 'c' } }));
@@ -122,7 +139,7 @@ test.each<[string, unknown, string]>([
 ])('throws for %s, when the route is made', (_, options, code) => {
   let thrown: (Error & { code?: string }) | undefined;
   try {
-    createConnectionRoute(testing(well))(options);
+    createConnectionRoute(testConnectionWith(success))(options);
   } catch (error) {
     thrown = error as Error;
   }
@@ -133,7 +150,7 @@ test.each<[string, unknown, string]>([
 
 test('a Response without static functions will do; where there is none, nothing is tried', async () => {
   const own = globalThis.Response;
-  const test = jest.fn(testing(well));
+  const test = jest.fn(testConnectionWith(success));
   const { GET, OPTIONS } = createConnectionRoute(test)();
   try {
     class Older extends own {}
@@ -156,7 +173,7 @@ test('a Response without static functions will do; where there is none, nothing 
 test('the Response is that of the realm of the call', async () => {
   const own = globalThis.Response;
   class Mine extends own {}
-  const { GET, OPTIONS } = createConnectionRoute(testing(well))();
+  const { GET, OPTIONS } = createConnectionRoute(testConnectionWith(success))();
   try {
     globalThis.Response = Mine;
     expect(OPTIONS()).toBeInstanceOf(Mine);

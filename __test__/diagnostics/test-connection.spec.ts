@@ -1,5 +1,14 @@
 import type { ConnectionFailure, ConnectionSuccess, TestConnectionOptions } from '@huntaze/rate-limit';
-import { HOST, PORT, VERSION, coded, failed, testing, well, type Trial } from './native-results';
+import {
+  HOST,
+  PORT,
+  VERSION,
+  codedError,
+  failure,
+  testConnectionWith,
+  success,
+  type NativeResult,
+} from './native-results';
 
 const { CODES } = require('../../lib/diagnostics/troubleshooting.js');
 const { createTester } = require('../../lib/diagnostics/test-connection.js');
@@ -10,7 +19,7 @@ const ISO = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/;
 const hidden = { host: 'hidden', port: 'hidden', redisVersion: 'hidden' };
 
 test('a report of success has the shape of ConnectionSuccess, durations rounded up', async () => {
-  const report = (await testing(well)({ correlationId: 'abc' })) as ConnectionSuccess;
+  const report = (await testConnectionWith(success)({ correlationId: 'abc' })) as ConnectionSuccess;
   expect(report).toEqual({
     success: true,
     message: expect.any(String),
@@ -31,12 +40,12 @@ test('a report of success has the shape of ConnectionSuccess, durations rounded 
 });
 
 test('what is not known is unknown', async () => {
-  const { connection } = await testing({ ...well, version: undefined })();
+  const { connection } = await testConnectionWith({ ...success, version: undefined })();
   expect(connection).toEqual({ host: HOST, port: `${PORT}`, redisVersion: 'unknown' });
 });
 
 test('a report of failure has the shape of ConnectionFailure, and speaks of the place', async () => {
-  const report = (await testing(failed('ECONNREFUSED', 'cannot connect'))()) as ConnectionFailure;
+  const report = (await testConnectionWith(failure('ECONNREFUSED', 'cannot connect'))()) as ConnectionFailure;
   expect(report).toEqual({
     success: false,
     error: 'cannot connect',
@@ -53,13 +62,13 @@ test('a report of failure has the shape of ConnectionFailure, and speaks of the 
 });
 
 test('the port to open is the one that was tried', async () => {
-  const report = (await testing(failed('ETIMEDOUT'))()) as ConnectionFailure;
+  const report = (await testConnectionWith(failure('ETIMEDOUT'))()) as ConnectionFailure;
   expect(report.troubleshooting.nextSteps[0]).toMatch(new RegExp(`TCP on port ${PORT} in the security group`));
 });
 
 test('an unusable environment is a failure of the configuration, of which nothing was tried', async () => {
-  const error = coded('ERR_RATE_LIMIT_CONFIG', 'REDIS_PORT must be a number from 1 to 65535');
-  const report = await testing(error)();
+  const error = codedError('ERR_RATE_LIMIT_CONFIG', 'REDIS_PORT must be a number from 1 to 65535');
+  const report = await testConnectionWith(error)();
   expect(report).toMatchObject({
     success: false,
     error: 'REDIS_PORT must be a number from 1 to 65535',
@@ -72,7 +81,7 @@ test('an unusable environment is a failure of the configuration, of which nothin
 
 test('what throws instead of rejecting is reported all the same', async () => {
   const thrown = createTester(() => {
-    throw coded('ERR_RATE_LIMIT_CONFIG', 'no Redis');
+    throw codedError('ERR_RATE_LIMIT_CONFIG', 'no Redis');
   });
   expect(await thrown()).toMatchObject({ success: false, errorType: 'configuration', error: 'no Redis' });
 });
@@ -82,10 +91,10 @@ describe('an error that nobody foresaw', () => {
   beforeEach(() => (warned = jest.spyOn(console, 'warn').mockImplementation(() => {})));
   afterEach(() => warned.mockRestore());
 
-  test.each([new TypeError('x is not a function'), coded('ECANARY', 'y'), coded('constructor', 'z')])(
+  test.each([new TypeError('x is not a function'), codedError('ECANARY', 'y'), codedError('constructor', 'z')])(
     'is reported in fixed words, and logged: %s',
     async (error) => {
-      expect(await testing(error)()).toMatchObject({
+      expect(await testConnectionWith(error)()).toMatchObject({
         success: false,
         errorType: 'connection',
         code: 'UNKNOWN',
@@ -100,7 +109,7 @@ test('the time-out is passed on; 2000 when left out', async () => {
   const asked: number[] = [];
   const test = createTester(async (timeoutMs: number) => {
     asked.push(timeoutMs);
-    return well;
+    return success;
   });
   await test({ timeoutMs: 60_000 });
   await test();
@@ -108,7 +117,7 @@ test('the time-out is passed on; 2000 when left out', async () => {
 });
 
 test('each report has a correlation id of its own', async () => {
-  const ask = testing(well);
+  const ask = testConnectionWith(success);
   const ids = [(await ask()).meta.correlationId, (await ask()).meta.correlationId];
   for (const id of ids) expect(id).toMatch(UUID);
   expect(ids[0]).not.toBe(ids[1]);
@@ -131,22 +140,22 @@ test.each<[string, unknown, string, string]>([
   ['a line break at its end', { correlationId: 'a\n' }, 'TypeError', 'ERR_INVALID_ARG_VALUE'],
   ['a letter beyond ASCII', { correlationId: 'ä' }, 'TypeError', 'ERR_INVALID_ARG_VALUE'],
 ])('rejects for %s', async (_, options, name, code) => {
-  const asked = testing(well)(options as TestConnectionOptions);
+  const asked = testConnectionWith(success)(options as TestConnectionOptions);
   await expect(asked).rejects.toMatchObject({ name, code, message: expect.stringContaining('options') });
 });
 
 describe('without details', () => {
-  const trials: [string, Trial | Error][] = [
-    ['success', well],
-    ...CODES.map((code: string): [string, Trial] => [code, failed(code)]),
-    ['a code to come', failed('ETOCOME')],
-    ['the configuration', coded('ERR_RATE_LIMIT_CONFIG', `REDIS_URL: ${HOST}:${PORT} is no URL`)],
-    ['a rejection with a store error', coded('ENOTFOUND', `${HOST} does not resolve`)],
+  const results: [string, NativeResult | Error][] = [
+    ['success', success],
+    ...CODES.map((code: string): [string, NativeResult] => [code, failure(code)]),
+    ['a code to come', failure('ETOCOME')],
+    ['the configuration', codedError('ERR_RATE_LIMIT_CONFIG', `REDIS_URL: ${HOST}:${PORT} is no URL`)],
+    ['a rejection with a store error', codedError('ENOTFOUND', `${HOST} does not resolve`)],
   ];
 
-  test.each(trials)('%s: no field names host, port or version', async (_, outcome) => {
-    const open = JSON.stringify(await testing(outcome)());
-    const report = await testing(outcome)({ details: false, correlationId: 'mine' });
+  test.each(results)('%s: no field names host, port or version', async (_, outcome) => {
+    const open = JSON.stringify(await testConnectionWith(outcome)());
+    const report = await testConnectionWith(outcome)({ details: false, correlationId: 'mine' });
     expect(report.connection).toEqual(hidden);
     for (const secret of [HOST, 'zaunkoenig', 'cache.amazonaws', `${PORT}`, VERSION, 'REDIS_URL:']) {
       expect(JSON.stringify(report)).not.toContain(secret);
@@ -156,15 +165,15 @@ describe('without details', () => {
   });
 
   test('it says as much as helps a stranger: code, causes and steps', async () => {
-    const report = (await testing(failed('OOM'))({ details: false })) as ConnectionFailure;
+    const report = (await testConnectionWith(failure('OOM'))({ details: false })) as ConnectionFailure;
     expect(report).toMatchObject({ code: 'OOM', error: 'The node is out of memory.', meta: { retryable: true } });
     expect(report.troubleshooting.nextSteps.length).toBeGreaterThan(0);
   });
 });
 
 test('advice is a copy: who changes a report changes no other', async () => {
-  const first = (await testing(failed('OOM'))()) as ConnectionFailure;
+  const first = (await testConnectionWith(failure('OOM'))()) as ConnectionFailure;
   (first.troubleshooting.possibleCauses as string[]).length = 0;
-  const second = (await testing(failed('OOM'))()) as ConnectionFailure;
+  const second = (await testConnectionWith(failure('OOM'))()) as ConnectionFailure;
   expect(second.troubleshooting.possibleCauses.length).toBeGreaterThan(0);
 });

@@ -1,5 +1,5 @@
 import type { RedisOptions } from '@huntaze/rate-limit';
-import { alone, figures, megabytes, TwoLanes, type Held } from '../support/load';
+import { alone, figures, megabytes, TwoAtATime, type Held } from '../support/load';
 import { freePort, startRedis, type RedisServer } from '../support/redis';
 
 // An attacker chooses ids: a million of them must not fill the memory of the process, whoever decides.
@@ -41,11 +41,11 @@ let runs: Record<'redis' | 'memory' | 'away', Promise<Flood>>;
 beforeAll(async () => {
   redis = await startRedis();
   const away = { host: '127.0.0.1', port: await freePort() };
-  const lanes = new TwoLanes();
+  const queue = new TwoAtATime();
   runs = {
-    redis: lanes.run(() => flood('Redis', { url: redis.url })),
-    memory: lanes.run(() => flood('memory')),
-    away: lanes.run(() => flood('local', away)),
+    redis: queue.run(() => flood('Redis', { url: redis.url })),
+    memory: queue.run(() => flood('memory')),
+    away: queue.run(() => flood('local', away)),
   };
 });
 afterAll(() => redis.stop());

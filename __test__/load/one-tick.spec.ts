@@ -1,6 +1,6 @@
 import type { RedisOptions } from '@huntaze/rate-limit';
 import type { Server } from 'node:net';
-import { alone, blackHole, figures, megabytes, TwoLanes, type Held } from '../support/load';
+import { alone, blackHole, figures, megabytes, TwoAtATime, type Held } from '../support/load';
 import { startRedis, type RedisServer } from '../support/redis';
 import { HANG_MS } from '../support/time';
 
@@ -45,12 +45,12 @@ beforeAll(async () => {
   redis = await startRedis();
   hole = await blackHole();
   const away = { host: '127.0.0.1', port: hole.port };
-  const lanes = new TwoLanes();
+  const queue = new TwoAtATime();
   runs = {
-    patient: lanes.run(() => patient({ url: redis.url })),
-    away: lanes.run(() => oneTick('a black hole', away, 250)),
-    inTime: lanes.run(() => oneTick('Redis, 250 ms', { url: redis.url }, 250)),
-    memory: lanes.run(() => oneTick('memory', undefined, 250)),
+    patient: queue.run(() => patient({ url: redis.url })),
+    away: queue.run(() => oneTick('a black hole', away, 250)),
+    inTime: queue.run(() => oneTick('Redis, 250 ms', { url: redis.url }, 250)),
+    memory: queue.run(() => oneTick('memory', undefined, 250)),
   };
 });
 afterAll(async () => {

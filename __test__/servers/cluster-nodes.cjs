@@ -4,17 +4,17 @@
 const { nodeOf } = require('./nodes-conf.cjs');
 
 /** Each line of CLUSTER NODES: `<id> <place> <flags> <primary> <ping> <pong> <epoch> <link> <slots …>`. */
-async function nodesBy(cluster, asked) {
+async function nodesSeenBy(cluster, asked) {
   const text = await cluster.send(asked, 'CLUSTER', 'NODES');
   return text
     .trim()
     .split('\n')
     .map((line) => line.split(' '))
-    .map(([id, place, flags, primary, , , epoch, link, ...slots]) => ({
+    .map(([id, address, flags, primary, , , epoch, link, ...slots]) => ({
       index: nodeOf(id),
       /** Empty where it announces none, or has not told the one that is asked: after a start Redis from 7.2 on and Valkey hear it
        *  from the node alone, and say `?` until then. */
-      name: place.split(',')[1] ?? '',
+      name: address.split(',')[1] ?? '',
       // One that has failed may be called a primary still, beside the one that took over.
       isPrimary: flags.split(',').includes('master') && slots.length > 0,
       /** Of a replica, the index of its primary. */
@@ -45,4 +45,4 @@ function range(text) {
   return [first, last];
 }
 
-module.exports = { claims, nodesBy, ownerOf };
+module.exports = { claims, nodesSeenBy, ownerOf };

@@ -6,19 +6,19 @@ const { mkdtempSync, readFileSync, rmSync } = require('node:fs');
 const { tmpdir } = require('node:os');
 const { join } = require('node:path');
 const { setTimeout: sleep } = require('node:timers/promises');
-const { Layout, NODES, SHARDS, SLOTS, slotOf } = require('./nodes-conf.cjs');
-const { Moving } = require('./slot-migration.cjs');
+const { NodesConf, NODES, SHARDS, SLOTS, slotOf } = require('./nodes-conf.cjs');
+const { SlotMigration } = require('./slot-migration.cjs');
 const { Node } = require('./node.cjs');
 const { freePorts, isTaken } = require('./ports.cjs');
 const { certificate: localhost, tlsOptions } = require('./tls.cjs');
 const { ADMIN, usersIn } = require('./users.cjs');
-const { claims, nodesBy, ownerOf } = require('./cluster-nodes.cjs');
+const { claims, nodesSeenBy, ownerOf } = require('./cluster-nodes.cjs');
 
 /** Far more than anything here takes, so that a busy machine is no failure. */
 const PATIENCE_MS = 30_000;
 const ATTEMPTS = 5;
 /** What nodes tell each other is under way for a millisecond or two. */
-const HEARD_MS = 2;
+const GOSSIP_MS = 2;
 /** A node that is silent for so long counts as failed, which changes who serves what. No machine is so busy; a test of what the
  *  nodes do then says a shorter time. What is not urgent, a name for one, nodes tell each other within half of it. */
 const NODE_TIMEOUT_MS = 5000;
@@ -27,7 +27,7 @@ const FAILOVER_MS = 6000;
 
 class Cluster {
   /** Who was killed or frozen, and is not to be asked. */
-  #silent = new Set();
+  #unreachable = new Set();
 
   /**
    * @param tls whether TLS is all that is spoken; `certificate` then, the files `{ ca, cert, key }` that all show
@@ -59,13 +59,13 @@ class Cluster {
     const ports = await freePorts(2 * NODES);
     this.ports = ports.slice(0, NODES);
     const names = typeof hostNames === 'string' ? this.ports.map(() => hostNames) : hostNames;
-    const layout = new Layout({ ports: this.ports, buses: ports.slice(NODES), hostNames: names });
+    const nodesConf = new NodesConf({ ports: this.ports, buses: ports.slice(NODES), hostNames: names });
     this.nodes = this.ports.map((port, i) => {
       const own = [
-        ...layout.options(i, this.folder),
+        ...nodesConf.options(i, this.folder),
         ...['--cluster-node-timeout', nodeTimeoutMs],
         ...(this.tls ? tlsOptions(port, this.certificate) : []),
-        ...this.#locks(),
+        ...this.#accessOptions(),
         ...options,
       ];
       return new Node({ port, folder: this.folder, options: own, admin: this.admin });
@@ -74,7 +74,7 @@ class Cluster {
     await this.settled();
   }
 
-  #locks() {
+  #accessOptions() {
     const { username, password } = this;
     if (username !== undefined) return usersIn(this.folder, { username, password });
     return password === undefined ? [] : ['--requirepass', password, '--masterauth', password];
@@ -112,8 +112,8 @@ class Cluster {
 
   /** The port of a shard's primary, as the nodes that can be asked have it. */
   async primary(shard) {
-    const port = await this.#primaryBy(this.speaking()[0], shard);
-    if (port === undefined) throw new Error(`nobody is the primary of shard ${shard}`);
+    const port = await this.#primaryBy(this.reachable()[0], shard);
+    if (port === undefined) throw new Error(`no node is the primary of shard ${shard}`);
     return port;
   }
 
@@ -125,16 +125,16 @@ class Cluster {
 
   /** The shard that serves a slot. */
   async shardOf(slot) {
-    return ownerOf(slot, await nodesBy(this, this.speaking()[0])).index % SHARDS;
+    return ownerOf(slot, await nodesSeenBy(this, this.reachable()[0])).index % SHARDS;
   }
 
   /** The nodes that were neither killed nor frozen. */
-  speaking() {
-    return this.ports.filter((port) => !this.#silent.has(port));
+  reachable() {
+    return this.ports.filter((port) => !this.#unreachable.has(port));
   }
 
   async kill(port) {
-    this.#silent.add(port);
+    this.#unreachable.add(port);
     await this.node(port).kill();
   }
 
@@ -148,18 +148,18 @@ class Cluster {
   /** Starts what was killed again, and waits until it is part of the cluster. */
   async restart(...ports) {
     await Promise.all(ports.map((port) => this.node(port).start()));
-    for (const port of ports) this.#silent.delete(port);
+    for (const port of ports) this.#unreachable.delete(port);
     await this.settled();
   }
 
   freeze(port) {
-    this.#silent.add(port);
+    this.#unreachable.add(port);
     this.node(port).freeze();
   }
 
   thaw(port) {
     this.node(port).thaw();
-    this.#silent.delete(port);
+    this.#unreachable.delete(port);
   }
 
   /** A shard's replica becomes its primary: as an operator asks for it, without the primary's word (`FORCE`), or without
@@ -192,13 +192,13 @@ class Cluster {
     const [from, there] = [await this.primary(await this.shardOf(slot)), await this.primary(to)];
     // A node that has not heard yet that the slot is its own refuses to give it away.
     await this.owned(slot, from);
-    return Moving.begin(this, { slot, from, to: there });
+    return SlotMigration.begin(this, { slot, from, to: there });
   }
 
   /** Moves a slot and its keys to a shard, while it is being used. */
   async migrate(slot, to) {
-    const moving = await this.importing(slot, to);
-    await moving.finish();
+    const migration = await this.importing(slot, to);
+    await migration.finish();
   }
 
   /** Waits until every node that can be asked has heard the same of who serves what. */
@@ -206,7 +206,7 @@ class Cluster {
     await this.#until(
       'the nodes do not agree',
       async () => new Set((await this.#views()).map(claims)).size === 1,
-      HEARD_MS,
+      GOSSIP_MS,
     );
   }
 
@@ -216,7 +216,7 @@ class Cluster {
     await this.#until(
       `not every node hears that slot ${slot} is at ${port}`,
       async () => (await this.#views()).every((nodes) => ownerOf(slot, nodes)?.index === index),
-      HEARD_MS,
+      GOSSIP_MS,
     );
   }
 
@@ -227,12 +227,12 @@ class Cluster {
       (await says(port, 'cluster_state:ok', 'CLUSTER', 'INFO')) &&
       ((await says(port, 'role:master', 'INFO', 'replication')) ||
         (await says(port, 'master_link_status:up', 'INFO', 'replication')));
-    const ofSpeaking = (nodes) => this.speaking().map((port) => nodes[this.ports.indexOf(port)]);
-    const reaches = (nodes) => ofSpeaking(nodes).every((node) => node?.isReached);
-    const names = (nodes) => ofSpeaking(nodes).map((node) => node?.name);
+    const ofReachable = (nodes) => this.reachable().map((port) => nodes[this.ports.indexOf(port)]);
+    const reaches = (nodes) => ofReachable(nodes).every((node) => node?.isReached);
+    const names = (nodes) => ofReachable(nodes).map((node) => node?.name);
     const agree = (views, by) => new Set(views.map((nodes) => by(nodes).toString())).size === 1;
     await this.#until('the cluster does not settle', async () => {
-      const all = await Promise.all(this.speaking().map((port) => serves(port).catch(() => false)));
+      const all = await Promise.all(this.reachable().map((port) => serves(port).catch(() => false)));
       if (!all.every(Boolean)) return false;
       const views = (await this.#views()).map((nodes) => nodes.sort((a, b) => a.index - b.index));
       return views.every(reaches) && agree(views, claims) && agree(views, names);
@@ -246,16 +246,16 @@ class Cluster {
 
   /** What every node that can be asked says of the cluster. One that has just been killed may say nothing any more. */
   #views() {
-    return Promise.all(this.speaking().map((asked) => nodesBy(this, asked).catch(() => [])));
+    return Promise.all(this.reachable().map((asked) => nodesSeenBy(this, asked).catch(() => [])));
   }
 
   async #isTaken(shard, port) {
-    const said = await Promise.all(this.speaking().map((asked) => this.#primaryBy(asked, shard)));
+    const said = await Promise.all(this.reachable().map((asked) => this.#primaryBy(asked, shard)));
     return said.every((primary) => primary === port);
   }
 
   async #primaryBy(asked, shard) {
-    const nodes = await nodesBy(this, asked).catch(() => []);
+    const nodes = await nodesSeenBy(this, asked).catch(() => []);
     const found = nodes.find(({ index, isPrimary }) => isPrimary && index % SHARDS === shard);
     return found && this.ports[found.index];
   }

@@ -17,7 +17,7 @@ const nodeOf = (id) => Number.parseInt(id, 16) - 1;
 /** The first slot that a shard has at the start. */
 const firstOf = (shard) => Math.ceil((shard * SLOTS) / SHARDS);
 
-class Layout {
+class NodesConf {
   /** @param ports of the nodes, the primaries first, then the replica of each; and where they speak to each other
    *  @param hostNames what each says it is called, or nothing: then it is its address */
   constructor({ ports, buses, hostNames }) {
@@ -39,16 +39,16 @@ class Layout {
     ];
   }
 
-  #file(myself) {
+  #file(self) {
     const lines = this.ports.map((port, node) => {
       const shard = node % SHARDS;
-      const place = `127.0.0.1:${port}@${this.buses[node]},${this.hostNames?.[node] ?? ''}`;
-      const me = node === myself ? 'myself,' : '';
+      const address = `127.0.0.1:${port}@${this.buses[node]},${this.hostNames?.[node] ?? ''}`;
+      const me = node === self ? 'myself,' : '';
       const role =
         node < SHARDS
           ? `${me}master - 0 0 ${shard + 1} connected ${firstOf(shard)}-${firstOf(shard + 1) - 1}`
           : `${me}slave ${idOf(shard)} 0 0 ${shard + 1} connected`;
-      return `${idOf(node)} ${place} ${role}`;
+      return `${idOf(node)} ${address} ${role}`;
     });
     return `${lines.join('\n')}\nvars currentEpoch ${SHARDS} lastVoteEpoch 0\n`;
   }
@@ -66,4 +66,4 @@ function slotOf(key) {
   return crc % SLOTS;
 }
 
-module.exports = { Layout, NODES, SHARDS, SLOTS, idOf, nodeOf, slotOf };
+module.exports = { NodesConf, NODES, SHARDS, SLOTS, idOf, nodeOf, slotOf };

@@ -37,8 +37,8 @@ class Single {
   async #start({ options = [] }) {
     const [port] = this.ports;
     const { folder, admin, certificate } = this;
-    const locks = usersIn(folder, { username: this.username, password: this.password });
-    this.nodes = [new Node({ port, folder, options: [...tlsOptions(port, certificate), ...locks, ...options], admin })];
+    const access = usersIn(folder, { username: this.username, password: this.password });
+    this.nodes = [new Node({ port, folder, options: [...tlsOptions(port, certificate), ...access, ...options], admin })];
     await this.nodes[0].start();
   }
 

@@ -7,15 +7,15 @@ const { idOf } = require('./nodes-conf.cjs');
 /** Keys that travel at once. */
 const BATCH = 10;
 /** How long they may take: far more than they do, so that a busy machine is no failure. */
-const TRAVEL_MS = 30_000;
+const MIGRATE_MS = 30_000;
 
-class Moving {
+class SlotMigration {
   static async begin(cluster, { slot, from, to }) {
     if (from === to) throw new Error(`slot ${slot} is there already`);
-    const moving = new Moving(cluster, { slot, from, to });
-    await moving.#set(to, 'IMPORTING', from);
-    await moving.#set(from, 'MIGRATING', to);
-    return moving;
+    const migration = new SlotMigration(cluster, { slot, from, to });
+    await migration.#set(to, 'IMPORTING', from);
+    await migration.#set(from, 'MIGRATING', to);
+    return migration;
   }
 
   /** @param from the port of the primary that had it; `to`, of the one that gets it */
@@ -34,8 +34,8 @@ class Moving {
   async send(...keys) {
     const { username, password } = this.cluster.admin;
     const login = username ? ['AUTH2', username, password] : password ? ['AUTH', password] : [];
-    const place = ['127.0.0.1', this.to, '', 0, TRAVEL_MS];
-    await this.cluster.send(this.from, 'MIGRATE', ...place, ...login, 'KEYS', ...keys);
+    const address = ['127.0.0.1', this.to, '', 0, MIGRATE_MS];
+    await this.cluster.send(this.from, 'MIGRATE', ...address, ...login, 'KEYS', ...keys);
   }
 
   /** Moves the rest, and tells the primaries where the slot is now; waits until the replicas have heard of it from them. */
@@ -57,4 +57,4 @@ class Moving {
   }
 }
 
-module.exports = { Moving };
+module.exports = { SlotMigration };

@@ -24,13 +24,13 @@ export async function alone<T>(fixture: string, options: object): Promise<T> {
 }
 
 /** Runs two at a time, in the order in which they come: one waits for Redis while the other settles promises. */
-export class TwoLanes {
-  readonly #lanes: Promise<unknown>[] = [Promise.resolve(), Promise.resolve()];
+export class TwoAtATime {
+  readonly #slots: Promise<unknown>[] = [Promise.resolve(), Promise.resolve()];
 
   run<T>(process: () => Promise<T>): Promise<T> {
-    const report = this.#lanes.shift()!.then(process);
+    const report = this.#slots.shift()!.then(process);
     // Its test says that it failed.
-    this.#lanes.push(report.catch(() => {}));
+    this.#slots.push(report.catch(() => {}));
     return report;
   }
 }

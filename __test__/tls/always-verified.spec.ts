@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { RateLimiter, type RedisOptions } from '@huntaze/rate-limit';
-import { Scene } from '../support/failures';
+import { Fixture } from '../support/failures';
 import { ca, caFile, speaksTls } from '../support/failures/tls';
 import { freshId } from '../support/stores';
 import { HANG_MS } from '../support/time';
@@ -14,14 +14,14 @@ const ASKED = join(__dirname, '../fixtures/check-once.cjs');
 const REFUSED = 'ERR_INVALID_ARG_VALUE';
 const UNUSABLE = 'ERR_RATE_LIMIT_CONFIG';
 
-const scene = new Scene();
+const fixture = new Fixture();
 let port: number;
 let rediss: string;
 beforeAll(async () => {
-  ({ port } = await speaksTls(scene));
+  ({ port } = await speaksTls(fixture));
   rediss = `rediss://127.0.0.1:${port}`;
 });
-afterAll(() => scene.end());
+afterAll(() => fixture.end());
 
 /** What a limiter with these options comes to: who decided, or the code of the error. */
 async function withOptions(redis: unknown): Promise<string | undefined> {

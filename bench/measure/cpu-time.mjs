@@ -1,7 +1,7 @@
 // What a stretch costs: the processor time of this whole process, and that of the server.
 
 /** Runs a stretch and returns its result with rates and costs a check. Without `redis`, the server costs nothing. */
-export async function metered(redis, stretch) {
+export async function withCost(redis, stretch) {
   const server = await redis?.cpuSeconds();
   const scripts = await redis?.scripts();
   const process_ = process.cpuUsage();

@@ -3,7 +3,7 @@
 import { open } from '../contenders/index.mjs';
 import { Control } from '../control.mjs';
 import { Traffic, idsOf } from './drive.mjs';
-import { metered } from './cpu-time.mjs';
+import { withCost } from './cpu-time.mjs';
 import { awayFromTheHour } from './window.mjs';
 
 const CREATORS = 1000;
@@ -20,7 +20,7 @@ export async function measure({ contender, port, inFlight, seconds }) {
   const filling = await traffic.counted({ inFlight, ms: Infinity, most: CREATORS * LIMIT });
   if (filling.denied > 0) throw new Error(`${filling.denied} checks of an unused quota were denied`);
   const warmUp = await traffic.counted({ inFlight, ms: WARM_UP_MS });
-  const figures = await metered(redis, () => traffic.counted({ inFlight, ms: seconds * 1000 }));
+  const figures = await withCost(redis, () => traffic.counted({ inFlight, ms: seconds * 1000 }));
   const admitted = warmUp.checks + figures.checks - warmUp.denied - figures.denied;
   if (admitted > 0) throw new Error(`${admitted} checks of a used-up quota were admitted`);
   await close();

@@ -3,7 +3,7 @@
 import { open } from '../contenders/index.mjs';
 import { Control } from '../control.mjs';
 import { Traffic, idsOf } from './drive.mjs';
-import { metered } from './cpu-time.mjs';
+import { withCost } from './cpu-time.mjs';
 
 const LIMIT = 100;
 const PER_CREATOR = 95;
@@ -19,7 +19,7 @@ export async function measure({ contender, port, creators, seconds }) {
   // Everybody once: every log is there, and the code is compiled.
   const once = await traffic.timed({ inFlight: IN_FLIGHT, ms: Infinity, most: creators });
   const bytesPerCreator = ((await usedMemory(redis)) - usedBefore) / creators;
-  const { latencies, ...figures } = await metered(redis, () =>
+  const { latencies, ...figures } = await withCost(redis, () =>
     traffic.timed({ inFlight: IN_FLIGHT, ms: seconds * 1000 }),
   );
   if (once.denied + figures.denied > 0) throw new Error('a check of an unused quota was denied');

@@ -4,7 +4,7 @@
 import { open } from '../contenders/index.mjs';
 import { Control } from '../control.mjs';
 import { Traffic, idsOf } from './drive.mjs';
-import { metered } from './cpu-time.mjs';
+import { withCost } from './cpu-time.mjs';
 import { paced } from './pace.mjs';
 
 const ADMISSIONS = 100_000;
@@ -25,7 +25,7 @@ export async function measure({ contender, port, limit, traffic, seconds }) {
   const { check, close } = await open(contender, { port, limit, windowMs, denyCacheMs: 0 });
   if (traffic === 'allowed') await paced(check, ids, { perSecond: PER_SECOND, checks: ADMISSIONS });
   else await new Traffic(check, ids).counted({ inFlight: 200, ms: Infinity, most: ADMISSIONS });
-  const { latencies, ...figures } = await metered(redis, () =>
+  const { latencies, ...figures } = await withCost(redis, () =>
     paced(check, ids, { perSecond: PER_SECOND, checks: Math.round(PER_SECOND * seconds) }),
   );
   if (traffic === 'denied' && figures.denied < figures.checks)

@@ -17,7 +17,7 @@ export class Latencies {
     this.count += 1;
   }
 
-  /** Percentiles in ms: the smallest latency that as many are not above. Sorts: not for a stretch that is metered. */
+  /** Percentiles in ms: the smallest latency that as many are not above. Sorts: not for a stretch that is measured with withCost(). */
   percentiles() {
     const sorted = this.#sorted();
     const at = (share) => sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)];

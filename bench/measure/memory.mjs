@@ -3,7 +3,7 @@
 
 import { open } from '../contenders/index.mjs';
 import { Traffic, idsOf } from './drive.mjs';
-import { metered } from './cpu-time.mjs';
+import { withCost } from './cpu-time.mjs';
 
 const CREATORS = 10_000;
 const LIMIT = 100;
@@ -23,7 +23,7 @@ export async function measure({ contender, traffic, inFlight, seconds }) {
 
 async function allowed(check, stretch) {
   const traffic = new Traffic(check, idsOf(CREATORS), PER_CREATOR);
-  const figures = await metered(undefined, () => traffic.counted(stretch));
+  const figures = await withCost(undefined, () => traffic.counted(stretch));
   if (figures.denied > 0) throw new Error(`${figures.denied} checks of an unused quota were denied`);
   return figures;
 }
@@ -32,7 +32,7 @@ async function denied(check, stretch) {
   const traffic = new Traffic(check, idsOf(CREATORS));
   await traffic.counted({ inFlight: 200, ms: Infinity, most: CREATORS * LIMIT });
   await traffic.counted({ inFlight: stretch.inFlight, ...WARM_UP });
-  const figures = await metered(undefined, () => traffic.counted(stretch));
+  const figures = await withCost(undefined, () => traffic.counted(stretch));
   if (figures.denied < figures.checks) throw new Error(`${figures.checks - figures.denied} checks were admitted`);
   return figures;
 }

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { Control } from '../control.mjs';
 import { idsOf } from './drive.mjs';
-import { metered } from './cpu-time.mjs';
+import { withCost } from './cpu-time.mjs';
 
 const IDS = 10_000;
 const LIMIT = 100;
@@ -35,7 +35,7 @@ export async function measure({ contender: { calls, keys }, ports: [port], secon
   // An id is asked for no more often than its quota has room.
   const rounds = (share) => Math.floor(batches.length * LIMIT * share);
   await stretch(WARM_UP_MS, rounds(0.2));
-  const figures = await metered(redis, async () => {
+  const figures = await withCost(redis, async () => {
     const { sent, ms } = await stretch(seconds * 1000, rounds(0.75));
     return { checks: sent * calls * keys, ms };
   });

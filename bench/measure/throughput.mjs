@@ -3,7 +3,7 @@
 import { open } from '../contenders/index.mjs';
 import { Servers } from '../servers.mjs';
 import { Traffic, idsOf } from './drive.mjs';
-import { metered } from './cpu-time.mjs';
+import { withCost } from './cpu-time.mjs';
 
 const CREATORS = 10_000;
 const LIMIT = 100;
@@ -19,7 +19,7 @@ export async function measure({ contender, ports, inFlight, seconds }) {
   const { check, close } = await open(contender, { port: ports[0], limit: LIMIT, windowMs: WINDOW_MS });
   const traffic = new Traffic(check, idsOf(CREATORS), PER_CREATOR);
   const warmUp = await traffic.timed({ ...WARM_UP, inFlight: Math.max(inFlight, WARM_UP.inFlight) });
-  const { latencies, ...figures } = await metered(redis, () => traffic.timed({ inFlight, ms: seconds * 1000 }));
+  const { latencies, ...figures } = await withCost(redis, () => traffic.timed({ inFlight, ms: seconds * 1000 }));
   const denied = warmUp.denied + figures.denied;
   if (denied > 0) throw new Error(`${denied} checks of an unused quota were denied`);
   await close();

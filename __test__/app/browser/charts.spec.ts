@@ -62,8 +62,8 @@ describe('of 90 seconds that are known', () => {
   }));
 
   beforeAll(async () => {
-    const told = await historyOf(app);
-    const known: StreamEvents['history'] = { ...told, samples, facts: { ...told.facts, store: 'redis' } };
+    const received = await historyOf(app);
+    const known: StreamEvents['history'] = { ...received, samples, facts: { ...received.facts, store: 'redis' } };
     const body = `event: history\ndata: ${JSON.stringify(known)}\n\n`;
     // It ends at once, and with each new one the page is given the same.
     await page.route('**/stream', (route) => route.fulfill({ contentType: 'text/event-stream', body }));

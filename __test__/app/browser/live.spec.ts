@@ -195,13 +195,13 @@ test('a slow answer does not take the place of a later one', async () => {
     await freed;
     await route.continue();
   });
-  const look = async (id: string) => {
+  const lookUp = async (id: string) => {
     await page.getByLabel('Creator id').fill(id);
     await page.getByRole('button', { name: 'Look up', exact: true }).click();
   };
   const said = () => page.locator('.said').innerText();
-  await look('slow');
-  await look('quick');
+  await lookUp('slow');
+  await lookUp('quick');
   await until(said, (text) => text.startsWith('quick on '));
   const answered = page.waitForResponse(/creatorId=slow/);
   free();

@@ -4,7 +4,7 @@ import type { Browser } from 'playwright-core';
 import { startRedis } from '../../support/redis';
 import { startApp } from '../support/app';
 import { figure, launch, signedIn, TOKEN, until } from './operator';
-import { startRelay } from './tcp-proxy';
+import { startTcpProxy } from './tcp-proxy';
 import { chat } from './traffic';
 
 jest.setTimeout(240_000);
@@ -32,12 +32,12 @@ test('a page whose server ends says that it reconnects, and the server does not 
 
 test('a connection that breaks is made again, without a reload', async () => {
   const app = await startApp({ env });
-  const relay = await startRelay(app);
-  const page = await signedIn(await browser.newContext(), relay);
+  const proxy = await startTcpProxy(app);
+  const page = await signedIn(await browser.newContext(), proxy);
   await page.evaluate('window.loadedOnce = true');
-  relay.cut();
+  proxy.cut();
   await page.locator('.link[data-link=reconnecting]').waitFor();
-  relay.mend();
+  proxy.restore();
   await page.locator('.link[data-link=live]').waitFor();
   await chat(app, 'back', 'pro');
   await until(
@@ -46,7 +46,7 @@ test('a connection that breaks is made again, without a reload', async () => {
   );
   expect(await page.evaluate('window.loadedOnce')).toBe(true);
   await page.context().close();
-  await relay.stop();
+  await proxy.stop();
   await app.stop();
 });
 
@@ -70,18 +70,18 @@ test('a connection that falls silent is noticed and comes back', async () => {
 
 test('a session that is over is said, and figures are gone with it', async () => {
   const app = await startApp({ env });
-  const relay = await startRelay(app);
+  const proxy = await startTcpProxy(app);
   const context = await browser.newContext();
-  const page = await signedIn(context, relay);
+  const page = await signedIn(context, proxy);
   await context.clearCookies();
-  relay.cut();
-  relay.mend();
+  proxy.cut();
+  proxy.restore();
   await page.locator('.link[data-link=ended]').waitFor();
   expect(await page.locator('[data-figure]').count()).toBe(0);
   await page.getByRole('button', { name: 'Sign in again' }).click();
   await page.getByLabel('Operator token').waitFor();
   await context.close();
-  await relay.stop();
+  await proxy.stop();
   await app.stop();
 });
 

@@ -86,7 +86,7 @@ test('a page says that its session is over when it is, and shows nothing any mor
 test('signing out in one tab ends the others', async () => {
   const context = await browser.newContext();
   const other = await browser.newContext();
-  const [page, stranger] = [await signedIn(context, app), await signedIn(other, app)];
+  const [page, otherBrowser] = [await signedIn(context, app), await signedIn(other, app)];
   const beside = await context.newPage();
   await beside.goto(app.url + PAGE);
   await beside.locator('[data-figure=allowed]').waitFor();
@@ -97,7 +97,7 @@ test('signing out in one tab ends the others', async () => {
   expect(await beside.locator('[data-figure]').count()).toBe(0);
   // Of another browser it is no business.
   await until(streams, (n) => n === 1);
-  expect(await stranger.locator('.link').getAttribute('data-link')).toBe('live');
+  expect(await otherBrowser.locator('.link').getAttribute('data-link')).toBe('live');
   await context.close();
   await other.close();
 });

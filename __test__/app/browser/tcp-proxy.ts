@@ -2,15 +2,15 @@ import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import type { App } from '../support/app';
 
 /** A way to the app that can break: the browser's own emulation of it leaves open streams alone. */
-export interface Relay {
+export interface TcpProxy {
   readonly url: string;
-  /** Breaks every connection, and each new one, until `mend`. */
+  /** Breaks every connection, and each new one, until `restore`. */
   cut(): void;
-  mend(): void;
+  restore(): void;
   stop(): Promise<void>;
 }
 
-export async function startRelay(app: App): Promise<Relay> {
+export async function startTcpProxy(app: App): Promise<TcpProxy> {
   const { port, hostname } = new URL(app.url);
   const sockets = new Set<Socket>();
   let broken = false;
@@ -38,7 +38,7 @@ export async function startRelay(app: App): Promise<Relay> {
       broken = true;
       breakAll();
     },
-    mend: () => void (broken = false),
+    restore: () => void (broken = false),
     async stop() {
       const closed = new Promise((resolve) => server.close(resolve));
       breakAll();

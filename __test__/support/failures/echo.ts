@@ -1,10 +1,10 @@
 import type { Socket } from 'node:net';
-import { toGreeting, type Failure, type Scene } from './fixture';
+import { toGreeting, type Failure, type Fixture } from './fixture';
 
 /** A server that answers each chunk with `answer(all it was sent on this connection, the chunk)`. */
-function answering(scene: Scene, answer: (all: string, chunk: string) => string) {
+function answering(fixture: Fixture, answer: (all: string, chunk: string) => string) {
   const sent = new WeakMap<Socket, string>();
-  return scene.listen((socket, bytes) => {
+  return fixture.listen((socket, bytes) => {
     if (bytes === undefined) return;
     const chunk = bytes.toString('latin1');
     const all = (sent.get(socket) ?? '') + chunk;
@@ -21,37 +21,37 @@ function afterwards(name: string, code: string, answer: (all: string) => string)
   return {
     name,
     code,
-    arrange: (scene) => answering(scene, (all, chunk) => (isScript(chunk) ? answer(all) : toGreeting(chunk))),
+    arrange: (fixture) => answering(fixture, (all, chunk) => (isScript(chunk) ? answer(all) : toGreeting(chunk))),
   };
 }
 
 /** Servers that give back what they are sent, the password with it. */
-export const echoes: Failure[] = [
+export const echoingServers: Failure[] = [
   {
     name: 'a server that knows no AUTH and says with which arguments',
     code: 'PROTOCOL',
-    arrange: (scene) =>
-      answering(scene, () => `-ERR unknown command 'AUTH', with args beginning with: '${bytesOf(scene)}' \r\n`),
+    arrange: (fixture) =>
+      answering(fixture, () => `-ERR unknown command 'AUTH', with args beginning with: '${bytesOf(fixture)}' \r\n`),
   },
   {
     name: 'a server that calls the password wrong and quotes it',
     code: 'WRONGPASS',
-    arrange: (scene) => answering(scene, () => `-WRONGPASS invalid password '${bytesOf(scene)}'\r\n`),
+    arrange: (fixture) => answering(fixture, () => `-WRONGPASS invalid password '${bytesOf(fixture)}'\r\n`),
   },
   {
     name: 'a server that makes the password the code',
     code: 'PROTOCOL',
-    arrange: (scene) => answering(scene, () => `-${bytesOf(scene)}\r\n`),
+    arrange: (fixture) => answering(fixture, () => `-${bytesOf(fixture)}\r\n`),
   },
   {
-    name: 'a server that echoes everything',
+    name: 'a server that echoingServers everything',
     code: 'PROTOCOL',
-    arrange: (scene) => answering(scene, (_, chunk) => chunk),
+    arrange: (fixture) => answering(fixture, (_, chunk) => chunk),
   },
   {
-    name: 'a server that echoes everything as one line of garbage',
+    name: 'a server that echoingServers everything as one line of garbage',
     code: 'PROTOCOL',
-    arrange: (scene) => answering(scene, (_, chunk) => `?${oneLine(chunk)}\r\n`),
+    arrange: (fixture) => answering(fixture, (_, chunk) => `?${oneLine(chunk)}\r\n`),
   },
   afterwards('a server that greets, and then quotes all it was sent in an error', 'PROTOCOL', (all) => {
     return `-ERR ${oneLine(all)}\r\n`;
@@ -73,6 +73,6 @@ export const echoes: Failure[] = [
 ];
 
 /** The password as it stands in the bytes of a connection. */
-function bytesOf({ password = '' }: Scene): string {
+function bytesOf({ password = '' }: Fixture): string {
   return Buffer.from(password).toString('latin1');
 }

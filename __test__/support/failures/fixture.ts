@@ -6,7 +6,7 @@ export { until } from '../time';
 export type Op = 'limit' | 'check' | 'status' | 'reset';
 
 /** Where a failing Redis is, and who asks there: the `redis` option but for the password. */
-export interface Place {
+export interface Endpoint {
   readonly host: string;
   readonly port: number;
   readonly username?: string;
@@ -38,15 +38,15 @@ export interface Failure {
    * second and cannot be changed there; a client that takes options has a longer one.
    */
   readonly orElseFromEnvironment?: string;
-  arrange(scene: Scene): Promise<Place>;
+  arrange(fixture: Fixture): Promise<Endpoint>;
 }
 
-/** What one failure needs around it, gone when the scene ends. */
-export class Scene {
+/** What one failure needs around it, gone when the fixture ends. */
+export class Fixture {
   /** The last one arranged is the first to go. */
   readonly #ends: (() => unknown)[] = [];
 
-  /** @param password what the client gives, and what a server of this scene asks for. */
+  /** @param password what the client gives, and what a server of this fixture asks for. */
   constructor(readonly password?: string) {}
 
   atEnd(end: () => unknown): void {
@@ -74,7 +74,7 @@ export class Scene {
   }
 
   /** A server of the test's own; `heard` gets each chunk, and nothing for the connection itself. */
-  async listen(heard: (socket: Socket, chunk?: Buffer) => void): Promise<Place> {
+  async listen(heard: (socket: Socket, chunk?: Buffer) => void): Promise<Endpoint> {
     const sockets = new Set<Socket>();
     const server = createServer((socket) => {
       sockets.add(socket);
@@ -92,7 +92,7 @@ export class Scene {
   }
 }
 
-export function at(port: number): Place {
+export function at(port: number): Endpoint {
   return { host: '127.0.0.1', port };
 }
 

@@ -7,23 +7,23 @@ export const network: Failure[] = [
     name: 'a server that accepts and never answers',
     code: 'ETIMEDOUT',
     timeoutMs: 100,
-    arrange: (scene) => scene.listen(() => {}),
+    arrange: (fixture) => fixture.listen(() => {}),
   },
   {
     name: 'a server that is paused',
     code: 'ETIMEDOUT',
     timeoutMs: 100,
-    async arrange(scene) {
-      const server = await scene.redis();
+    async arrange(fixture) {
+      const server = await fixture.redis();
       const pid = Number(/process_id:(\d+)/.exec(server.cli('info', 'server'))?.[1]);
       process.kill(pid, 'SIGSTOP');
       // A stopped process does not heed the signal that ends it.
-      scene.atEnd(() => process.kill(pid, 'SIGCONT'));
+      fixture.atEnd(() => process.kill(pid, 'SIGCONT'));
       return at(server.port);
     },
   },
   {
-    name: 'a port nobody listens on',
+    name: 'a closed port',
     code: 'ECONNREFUSED',
     caused: true,
     arrange: async () => at(await freePort()),
@@ -38,13 +38,13 @@ export const network: Failure[] = [
   {
     name: 'a server that closes without a word',
     code: 'ECONNRESET',
-    arrange: (scene) => scene.listen((socket) => void socket.end()),
+    arrange: (fixture) => fixture.listen((socket) => void socket.end()),
   },
   {
-    name: 'a server that resets the connection with a request under way',
+    name: 'a server that resets the connection with a request in flight',
     code: 'ECONNRESET',
-    arrange: (scene) =>
-      scene.listen((socket, chunk) => {
+    arrange: (fixture) =>
+      fixture.listen((socket, chunk) => {
         if (chunk === undefined) return;
         if (/EVAL/.test(chunk.toString('latin1'))) socket.resetAndDestroy();
         else socket.write(toGreeting(chunk.toString('latin1')));
@@ -53,16 +53,16 @@ export const network: Failure[] = [
   {
     name: 'a web server',
     code: 'PROTOCOL',
-    arrange: (scene) =>
-      scene.listen((socket, chunk) => {
+    arrange: (fixture) =>
+      fixture.listen((socket, chunk) => {
         if (chunk !== undefined) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
       }),
   },
   {
     name: 'a server that greets and then talks nonsense',
     code: 'PROTOCOL',
-    arrange: (scene) =>
-      scene.listen((socket, chunk) => {
+    arrange: (fixture) =>
+      fixture.listen((socket, chunk) => {
         if (chunk === undefined) return;
         const said = chunk.toString('latin1');
         socket.write(/EVAL/.test(said) ? '\0\x01 nonsense\r\n' : toGreeting(said));
@@ -71,6 +71,6 @@ export const network: Failure[] = [
   {
     name: 'a server whose answer is not the one of the script',
     code: 'PROTOCOL',
-    arrange: (scene) => scene.listen((socket, chunk) => void (chunk && socket.write('+OK\r\n'))),
+    arrange: (fixture) => fixture.listen((socket, chunk) => void (chunk && socket.write('+OK\r\n'))),
   },
 ];

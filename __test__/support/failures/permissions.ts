@@ -1,9 +1,9 @@
-import { at, type Failure, type Scene } from './fixture';
+import { at, type Failure, type Fixture } from './fixture';
 
 /** A server with a user of few rights, and the place for that user. */
-async function as(scene: Scene, ...rights: string[]) {
-  const server = await scene.redis();
-  server.cli('acl', 'setuser', 'few', 'on', scene.password === undefined ? 'nopass' : `>${scene.password}`, ...rights);
+async function as(fixture: Fixture, ...rights: string[]) {
+  const server = await fixture.redis();
+  server.cli('acl', 'setuser', 'few', 'on', fixture.password === undefined ? 'nopass' : `>${fixture.password}`, ...rights);
   return { ...at(server.port), username: 'few' };
 }
 
@@ -13,39 +13,39 @@ export const rights: Failure[] = [
     name: 'no password where one is asked for',
     code: 'NOAUTH',
     password: 'absent',
-    arrange: async (scene) => at((await scene.redisWith('asked-for')).port),
+    arrange: async (fixture) => at((await fixture.redisWith('asked-for')).port),
   },
   {
     name: 'another password',
     code: 'WRONGPASS',
     password: 'needed',
-    arrange: async (scene) => at((await scene.redisWith('another')).port),
+    arrange: async (fixture) => at((await fixture.redisWith('another')).port),
   },
   {
     name: 'a password where none is asked for',
     code: 'WRONGPASS',
     password: 'needed',
-    arrange: async (scene) => at((await scene.redisWith(undefined)).port),
+    arrange: async (fixture) => at((await fixture.redisWith(undefined)).port),
   },
   {
-    name: 'a user nobody knows',
+    name: 'an unknown user',
     code: 'WRONGPASS',
     password: 'needed',
-    arrange: async (scene) => ({ ...at((await scene.redis()).port), username: 'nobody' }),
+    arrange: async (fixture) => ({ ...at((await fixture.redis()).port), username: 'unknown' }),
   },
   {
     name: 'a user without the commands',
     code: 'NOPERM',
-    arrange: (scene) => as(scene, '~*', '+ping'),
+    arrange: (fixture) => as(fixture, '~*', '+ping'),
   },
   {
     name: 'a user who may run scripts, but no command inside',
     code: 'NOPERM',
-    arrange: (scene) => as(scene, '~*', '+eval', '+evalsha'),
+    arrange: (fixture) => as(fixture, '~*', '+eval', '+evalsha'),
   },
   {
     name: 'a user without the keys',
     code: 'NOPERM',
-    arrange: (scene) => as(scene, '~others:*', '+@all'),
+    arrange: (fixture) => as(fixture, '~others:*', '+@all'),
   },
 ];

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { rootCertificates } from 'node:tls';
 import { freePort } from '../redis';
-import { at, type Failure, type Place, type Scene } from './fixture';
+import { at, type Failure, type Endpoint, type Fixture } from './fixture';
 
 const file = (name: string) => join(__dirname, '../../fixtures/tls', name);
 
@@ -11,11 +11,11 @@ export const caFile = file('ca.pem');
 export const ca = readFileSync(caFile, 'utf8');
 
 /** A real server that speaks TLS as `redis.test`. */
-export async function speaksTls(scene: Scene): Promise<Place> {
+export async function speaksTls(fixture: Fixture): Promise<Endpoint> {
   const port = await freePort();
   const pem = ['--tls-cert-file', file('server.pem'), '--tls-key-file', file('server.key')];
   const authority = ['--tls-ca-cert-file', file('ca.pem'), '--tls-auth-clients', 'no'];
-  await scene.redis('--tls-port', `${port}`, ...pem, ...authority);
+  await fixture.redis('--tls-port', `${port}`, ...pem, ...authority);
   return at(port);
 }
 
@@ -25,8 +25,8 @@ export const tls: Failure[] = [
     name: 'a certificate of another authority',
     code: 'TLS',
     caused: true,
-    arrange: async (scene) => ({
-      ...(await speaksTls(scene)),
+    arrange: async (fixture) => ({
+      ...(await speaksTls(fixture)),
       tls: { ca: rootCertificates[0], servername: 'redis.test' },
     }),
   },
@@ -34,20 +34,20 @@ export const tls: Failure[] = [
     name: 'a certificate that the public roots do not know',
     code: 'TLS',
     caused: true,
-    arrange: async (scene) => ({ ...(await speaksTls(scene)), tls: { servername: 'redis.test' } }),
+    arrange: async (fixture) => ({ ...(await speaksTls(fixture)), tls: { servername: 'redis.test' } }),
   },
   {
     name: 'a certificate of another name',
     code: 'TLS',
     caused: true,
-    arrange: async (scene) => ({ ...(await speaksTls(scene)), tls: { ca, servername: 'elsewhere.test' } }),
+    arrange: async (fixture) => ({ ...(await speaksTls(fixture)), tls: { ca, servername: 'elsewhere.test' } }),
   },
   {
     name: 'TLS to a plain port that answers',
     code: 'TLS',
     caused: true,
-    arrange: async (scene) => ({
-      ...(await scene.listen((socket, chunk) => void (chunk && socket.write('-ERR Protocol error\r\n')))),
+    arrange: async (fixture) => ({
+      ...(await fixture.listen((socket, chunk) => void (chunk && socket.write('-ERR Protocol error\r\n')))),
       tls: { ca },
     }),
   },
@@ -58,14 +58,14 @@ export const tls: Failure[] = [
     code: 'ETIMEDOUT',
     timeoutMs: 100,
     orElseFromEnvironment: 'TLS',
-    arrange: async (scene) => ({ ...at((await scene.redis()).port), tls: { ca } }),
+    arrange: async (fixture) => ({ ...at((await fixture.redis()).port), tls: { ca } }),
   },
   {
     name: 'TLS to a plain port of Redis, which waits for more',
     code: 'TLS',
     connectTimeoutMs: 600,
     orElse: 'ETIMEDOUT',
-    arrange: async (scene) => ({ ...at((await scene.redis()).port), tls: { ca } }),
+    arrange: async (fixture) => ({ ...at((await fixture.redis()).port), tls: { ca } }),
   },
   {
     name: 'plain text to a TLS port',
@@ -79,7 +79,7 @@ export const tls: Failure[] = [
     code: 'TLS',
     connectTimeoutMs: 600,
     orElse: 'ETIMEDOUT',
-    arrange: (scene) =>
-      scene.listen((socket, chunk) => void (chunk?.[0] === 0x16 && socket.write(Buffer.of(0x16, 3, 3, 0, 122)))),
+    arrange: (fixture) =>
+      fixture.listen((socket, chunk) => void (chunk?.[0] === 0x16 && socket.write(Buffer.of(0x16, 3, 3, 0, 122)))),
   },
 ];
