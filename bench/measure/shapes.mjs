@@ -22,7 +22,7 @@ const UNDER_WAY = 4;
 const REPLY = /^(\$14\r\n\d{13}@\r\n)*$/;
 const REPLY_BYTES = 21;
 
-const script = readFileSync(new URL('../../src/store/redis/check.lua', import.meta.url), 'utf8');
+const script = readFileSync(new URL('../../src/store/redis/script/check.lua', import.meta.url), 'utf8');
 
 export async function measure({ contender: { calls, keys }, ports: [port], seconds }) {
   const redis = await Control.connect(port);

@@ -116,7 +116,7 @@ fn each_offence_is_found() {
             "{path}: {text}: {found:?}"
         );
     }
-    for path in ["src/napi/mod.rs", "src/store/redis/check.lua"] {
+    for path in ["src/napi/mod.rs", "src/store/redis/script/check.lua"] {
         let long = complaints(path, &"\n".repeat(MAX_LINES + 1));
         assert_eq!(long, [format!("{path}:501: is longer than 500 lines")]);
     }

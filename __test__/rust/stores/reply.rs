@@ -4,7 +4,8 @@
 use std::iter;
 
 use huntaze_rate_limit::quota::{Limit, MAX_WINDOW_MS, Outcome, Verdict};
-use huntaze_rate_limit::store::redis::script::{Tag, outcomes};
+use huntaze_rate_limit::store::redis::script::Tag;
+use huntaze_rate_limit::store::redis::script::check::outcomes;
 use huntaze_rate_limit::store::{ErrorKind, StoreError};
 use redis::Value;
 

@@ -7,7 +7,7 @@ use redis::{Cmd, FromRedisValue, Value};
 use super::error_map;
 use super::live::Live;
 use super::node::exchange;
-use super::script::{self, Tag};
+use super::script::{Tag, check};
 use crate::quota::{Id, Limit};
 use crate::store::{ErrorKind, Op, Request, Scope, StoreError};
 
@@ -79,12 +79,12 @@ async fn decide(live: &Live, scope: &Scope) -> Result<(), StoreError> {
     });
     let tag = Tag::of(fastrand::usize(..));
     let asked: Vec<_> = requests.iter().collect();
-    let command = |by, _| script::command(by, tag, scope, &asked);
+    let command = |by, _| check::command(by, tag, scope, &asked);
     let reply = exchange(live, 1, false, command).await?.swap_remove(0);
     let reply = reply.map_err(|error| error_map::instead_of_reply(&error))?;
     let window = scope.rules.window;
     let limits = requests.iter().map(|request| request.limit);
-    let outcomes = script::outcomes(&reply, tag, window, limits)?;
+    let outcomes = check::outcomes(&reply, tag, window, limits)?;
     outcomes
         .into_iter()
         .try_for_each(|outcome| outcome.map(drop))

@@ -2,8 +2,7 @@
 
 use redis::{Cmd, Value};
 
-use super::replay;
-use super::script::{self, ScriptRef, Tag};
+use super::script::{ScriptRef, Tag, check, replay};
 use crate::quota::{Limit, Outcome};
 use crate::store::{Op, Replay, Request, Scope, StoreError};
 
@@ -48,16 +47,16 @@ impl Errand for Ask<'_> {
     }
 
     fn command(&self, by: ScriptRef, tag: Tag, requests: &[&Request]) -> Cmd {
-        script::command(by, tag, self.0, requests)
+        check::command(by, tag, self.0, requests)
     }
 
     fn read(&self, value: &Value, tag: Tag, requests: &[&Request]) -> Answers<Outcome> {
         let limits = requests.iter().map(|request| request.limit);
-        script::outcomes(value, tag, self.0.rules.window, limits)
+        check::outcomes(value, tag, self.0.rules.window, limits)
     }
 
     fn read_one(&self, value: &Value, tag: Tag, request: &Request) -> Answer<Outcome> {
-        script::outcome_of_one(value, tag, self.0.rules.window, request.limit)
+        check::outcome_of_one(value, tag, self.0.rules.window, request.limit)
     }
 }
 
@@ -110,11 +109,11 @@ impl Errand for Probe<'_> {
     fn command(&self, by: ScriptRef, tag: Tag, _: &[&()]) -> Cmd {
         let kinds = [(Op::Reset, LIMIT)];
         let write_key = |_, key: &mut String| key.push_str(&self.key);
-        script::call(by, tag, self.scope.rules, write_key, kinds.into_iter())
+        check::call(by, tag, self.scope.rules, write_key, kinds.into_iter())
     }
 
     fn read(&self, value: &Value, tag: Tag, probes: &[&()]) -> Answers<Outcome> {
         let limits = probes.iter().map(|()| LIMIT);
-        script::outcomes(value, tag, self.scope.rules.window, limits)
+        check::outcomes(value, tag, self.scope.rules.window, limits)
     }
 }

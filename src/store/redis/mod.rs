@@ -26,7 +26,6 @@ pub mod login;
 mod node;
 mod overhear;
 mod pulse;
-pub mod replay;
 mod resolver;
 pub mod script;
 mod tls;

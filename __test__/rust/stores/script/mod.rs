@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use huntaze_rate_limit::quota::{Millis, Namespace, Outcome, Rules};
 use huntaze_rate_limit::store::StoreError;
-use huntaze_rate_limit::store::redis::script::{self, Tag};
+use huntaze_rate_limit::store::redis::script::{Tag, check};
 use redis::{Connection, Script};
 
 use crate::random_history::Ask;
@@ -90,7 +90,7 @@ pub struct Answer {
 
 impl Lua {
     pub fn new() -> Self {
-        Self::of(script::SOURCE)
+        Self::of(check::SOURCE)
     }
 
     /// The script of the version before this one.
@@ -127,7 +127,7 @@ impl Lua {
         }
         let kinds = requests.iter().map(|request| (request.op, request.limit));
         let mut arguments: Vec<Vec<u8>> = Vec::new();
-        script::arguments(rules, Tag::of(self.namespaces), kinds, &mut arguments);
+        check::arguments(rules, Tag::of(self.namespaces), kinds, &mut arguments);
         for argument in arguments {
             call.arg(argument);
         }
@@ -136,7 +136,7 @@ impl Lua {
             call.invoke(&mut self.connection).unwrap();
         let tag = Tag::of(self.namespaces);
         let limits = requests.iter().map(|request| request.limit);
-        script::outcomes(&reply, tag, rules.window, limits)
+        check::outcomes(&reply, tag, rules.window, limits)
             .unwrap()
             .into_iter()
             .zip(deadlines)

@@ -1,24 +1,20 @@
 //! The batch script on the wire: its command, and its reply.
 
 use std::cell::RefCell;
-use std::fmt;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::LazyLock;
 
 use redis::{Cmd, RedisWrite, Script, ToRedisArgs, Value};
 
+use super::{ScriptRef, Tag, slack};
 use crate::quota::{
     Count, Decision, Limit, MAX_WINDOW_MS, Millis, Outcome, Rules, Verdict, Window,
 };
+use crate::store::redis::error_map;
 use crate::store::{ErrorKind, Op, Request, Scope, StoreError};
-
-use super::error_map;
 
 /// The source of the script.
 pub const SOURCE: &str = include_str!("check.lua");
-
-/// The most a log's key outlives its newest admission, so that most admissions need not touch its TTL.
-const MAX_SLACK_MS: Millis = 60_000;
 
 /// The last moment that a `Date` of JavaScript holds (ECMAScript, "Time Values and Time Range").
 const LATEST: Millis = 8_640_000_000_000_000;
@@ -26,58 +22,8 @@ const LATEST: Millis = 8_640_000_000_000_000;
 /// Values the script returns for each request that is no plain admission.
 const FIELDS: usize = 6;
 
-/// How the script is named in a command.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum ScriptRef {
-    /// Its SHA-1: the server has it already, but for the time after a restart or failover.
-    Hash,
-    /// The text itself, which the server then keeps.
-    Source,
-}
-
-impl ScriptRef {
-    /// The beginning of a command that runs the script, with room for so many arguments more, and so many bytes of them.
-    pub(super) fn script(
-        self,
-        script: &Script,
-        source: &str,
-        (arguments, bytes): (usize, usize),
-    ) -> Cmd {
-        let (name, script) = match self {
-            ScriptRef::Hash => ("EVALSHA", script.get_hash()),
-            ScriptRef::Source => ("EVAL", source),
-        };
-        let mut cmd = Cmd::with_capacity(2 + arguments, name.len() + script.len() + bytes);
-        cmd.arg(name).arg(script);
-        cmd
-    }
-}
-
-/// What a batch is known by in its reply: one printable character, so that replies that are out of step on a connection are
-/// not taken for one another's. Batches that are under way together differ in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tag(u8);
-
-impl Tag {
-    /// The tag of the batch of that number.
-    pub fn of(number: usize) -> Self {
-        Self(b'@' + (number % 63) as u8)
-    }
-}
-
-impl fmt::Display for Tag {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", char::from(self.0))
-    }
-}
-
 /// Hashed once: hashing copies the text.
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(SOURCE));
-
-/// How much longer than its window a log's key of that window may live.
-pub(super) fn slack(window: Window) -> Millis {
-    (window.ms() / 4).clamp(1, MAX_SLACK_MS)
-}
 
 /// The most requests of one call: what is a byte of each is to be text.
 const MOST: usize = 128;
@@ -94,14 +40,19 @@ thread_local! {
 }
 
 /// The command that asks `requests`.
-pub(super) fn command(by: ScriptRef, tag: Tag, scope: &Scope, requests: &[&Request]) -> Cmd {
+pub(in crate::store::redis) fn command(
+    by: ScriptRef,
+    tag: Tag,
+    scope: &Scope,
+    requests: &[&Request],
+) -> Cmd {
     let write_key = |at: usize, key: &mut String| scope.name.write_key(&requests[at].id, key);
     let kinds = requests.iter().map(|request| (request.op, request.limit));
     call(by, tag, scope.rules, write_key, kinds)
 }
 
 /// The command that asks for something under a limit, about the log of each of the keys that `write_key` appends.
-pub(super) fn call(
+pub(in crate::store::redis) fn call(
     by: ScriptRef,
     tag: Tag,
     rules: Rules,

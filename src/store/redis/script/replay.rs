@@ -4,11 +4,10 @@ use std::sync::LazyLock;
 
 use redis::{Cmd, Script, Value};
 
+use super::{ScriptRef, Tag, slack};
 use crate::quota::Rules;
+use crate::store::redis::error_map;
 use crate::store::{ErrorKind, Replay, Scope, StoreError};
-
-use super::error_map;
-use super::script::{ScriptRef, Tag, slack};
 
 /// The source of the script.
 const SOURCE: &str = include_str!("replay.lua");
@@ -16,7 +15,12 @@ const SOURCE: &str = include_str!("replay.lua");
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(SOURCE));
 
 /// The command that enters `replays`.
-pub(super) fn command(by: ScriptRef, tag: Tag, scope: &Scope, replays: &[&Replay]) -> Cmd {
+pub(in crate::store::redis) fn command(
+    by: ScriptRef,
+    tag: Tag,
+    scope: &Scope,
+    replays: &[&Replay],
+) -> Cmd {
     let mut cmd = by.script(&SCRIPT, SOURCE, (0, 0));
     cmd.arg(replays.len());
     for replay in replays {
