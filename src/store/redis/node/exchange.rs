@@ -32,7 +32,7 @@ pub(in crate::store::redis) async fn exchange(
     let mut connection = live.connection.clone();
     let waiting = Waiting(live);
     live.pulse.sent();
-    let commands = (0..count).map(|n| command(ScriptRef::Hash, n));
+    let commands = (0..count).map(|n| command(ScriptRef::Sha, n));
     let mut replies = send(&mut connection, commands, asking).await;
     for _ in 0..SENDINGS {
         let Ok(known) = &mut replies else { break };
@@ -44,7 +44,7 @@ pub(in crate::store::redis) async fn exchange(
         live.pulse.heard();
         live.pulse.sent();
         // With the first of them; the server has it for the others.
-        let by = iter::once(ScriptRef::Source).chain(iter::repeat(ScriptRef::Hash));
+        let by = iter::once(ScriptRef::Source).chain(iter::repeat(ScriptRef::Sha));
         let commands = unknown.iter().zip(by).map(|(&n, by)| command(by, n));
         match send(&mut connection, commands, asking).await {
             Ok(again) => unknown

@@ -16,7 +16,7 @@ const MAX_SLACK_MS: Millis = 60_000;
 #[derive(Debug, Clone, Copy)]
 pub(super) enum ScriptRef {
     /// Its SHA-1: the server has it already, but for the time after a restart or failover.
-    Hash,
+    Sha,
     /// The text itself, which the server then keeps.
     Source,
 }
@@ -30,7 +30,7 @@ impl ScriptRef {
         (arguments, bytes): (usize, usize),
     ) -> Cmd {
         let (name, script) = match self {
-            ScriptRef::Hash => ("EVALSHA", script.get_hash()),
+            ScriptRef::Sha => ("EVALSHA", script.get_hash()),
             ScriptRef::Source => ("EVAL", source),
         };
         let mut cmd = Cmd::with_capacity(2 + arguments, name.len() + script.len() + bytes);
