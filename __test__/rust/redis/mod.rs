@@ -6,7 +6,6 @@ mod connect_budget;
 mod connection_test;
 mod connector;
 mod credentials;
-mod doubtful;
 mod environment;
 mod environment_blanks;
 mod environment_host;

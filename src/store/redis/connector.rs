@@ -16,12 +16,11 @@ use tokio::net::TcpStream;
 
 use super::config::{Credentials, RedisConfig, Secret};
 use super::credentials::retry_with_fresh;
-use super::doubtful::AddressHealth;
 use super::driver::Driver;
 use super::greet::greet;
 use super::language::{mistaken, tls_server};
 use super::overhear::{Overheard, Signs};
-use super::resolver::Resolver;
+use super::resolver::{AddressHealth, Resolver};
 use super::{error_map, tls};
 use crate::store::budget::Budget;
 use crate::store::{ErrorKind, StoreError};

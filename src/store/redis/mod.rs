@@ -13,7 +13,6 @@ mod connection_test;
 mod connector;
 mod credentials;
 mod deployment;
-pub mod doubtful;
 mod driver;
 mod errand;
 pub mod error_map;
