@@ -3,7 +3,11 @@
 //!
 //! Time is passed in.
 
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
+
+use napi_derive::napi;
+use parking_lot::{Mutex, MutexGuard};
 
 /// Lines in any second.
 const LINES: usize = 10;
@@ -86,6 +90,47 @@ impl AnomalyLog {
 
 fn since(earlier: Instant, now: Instant) -> Duration {
     now.saturating_duration_since(earlier)
+}
+
+/// Who hears of a limiter's anomalies: set by JavaScript, read where they are reported.
+#[derive(Debug, Default)]
+pub(super) struct Audience(pub(super) AtomicU8);
+
+impl Audience {
+    /// Nobody: it only tries the connection out.
+    pub(super) const NOBODY: u8 = 0;
+    /// The log, as far as it has room.
+    pub(super) const LOG: u8 = 1;
+    /// A listener.
+    pub(super) const LISTENER: u8 = 2;
+
+    /// Whether somebody `listens`; else they are logged.
+    pub(super) fn set(&self, listens: bool) {
+        let heard_by = if listens { Self::LISTENER } else { Self::LOG };
+        self.0.store(heard_by, Ordering::Relaxed);
+    }
+}
+
+static ANOMALY_LOG: Mutex<AnomalyLog> = Mutex::new(AnomalyLog::new());
+
+/// The process's, for all threads and all copies of the face.
+pub(super) fn anomaly_log() -> MutexGuard<'static, AnomalyLog> {
+    ANOMALY_LOG.lock()
+}
+
+/// How many anomalies have not been logged, to be logged now, and in how many ms to ask again.
+#[napi]
+pub fn more_anomalies() -> Vec<f64> {
+    let (more, wait) = anomaly_log().more(Instant::now());
+    // Rounded up: no wait means that there is nothing left.
+    vec![more as f64, (wait.as_secs_f64() * 1000.0).ceil()]
+}
+
+/// Takes an anomaly into the log that was reported to a listener who has gone since. As [`Entry`],
+/// by its position.
+#[napi]
+pub fn enter_anomaly() -> u32 {
+    anomaly_log().enter(Instant::now()) as u32
 }
 
 #[cfg(test)]

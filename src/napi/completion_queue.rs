@@ -3,21 +3,28 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use napi::bindgen_prelude::{Float64Array, Function, FunctionRef, Unknown};
-use napi::{Env, Result, sys};
+use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
+use napi::{Env, Result, Status, sys};
 use napi_derive::napi;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use super::anomaly_log::{Audience, Entry, anomaly_log};
+use super::credentials::PasswordResult;
 use super::io_thread::IoThread;
 use super::native_fn::{Arguments, NativeFn, to_js};
 use super::record::{Event, RECORD_FIELDS, write};
-use super::wake::{Wake, WakeOnDrop};
+use crate::limiter::{Completion, CompletionSink, StoreChange};
+use crate::metrics::Label;
+use crate::quota::{Plan, Rules};
 use crate::store::redis::Secret;
+use crate::store::{Op, Request};
 
 /// Between two turns of JavaScript that drain, while there is more: a timer can do no less.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(1);
@@ -29,9 +36,6 @@ const RETAINED_CAPACITY: usize = 1024;
 pub struct CompletionQueue {
     state: Mutex<State>,
 }
-
-/// What a password function gave, or why it gave nothing, where that may be told.
-pub(super) type PasswordResult = std::result::Result<Secret, Option<String>>;
 
 #[derive(Default)]
 struct State {
@@ -93,6 +97,53 @@ impl CompletionQueue {
             refused,
         }]);
         receiver
+    }
+}
+
+// (wake)
+// What wakes one copy of the JavaScript face: there while somebody may have something to tell it, and no longer.
+//
+// A test runner that looks for open handles takes each of these for one, even if it keeps no process alive. Who may tell
+// something holds it: a limiter over Redis with its tasks, and the requests in flight. The last to let go releases it, on
+// whatever thread; Node makes the calls that were queued before that.
+
+/// A call without arguments. Weak: it does not keep the process alive by itself.
+pub(super) struct Wake(ThreadsafeFunction<(), (), (), Status, false, true>);
+
+impl Wake {
+    /// What calls `function`.
+    pub(super) fn new(function: &Function<(), ()>) -> Result<Arc<Self>> {
+        let function = function.build_threadsafe_function();
+        Ok(Arc::new(Self(function.weak::<true>().build()?)))
+    }
+
+    /// Has JavaScript called, in a turn of its loop.
+    pub(super) fn call(&self) {
+        // Refused only while the environment goes down, and then nobody waits any more.
+        self.0.call((), ThreadsafeFunctionCallMode::NonBlocking);
+    }
+
+    /// Changes whether it keeps the process alive. Refused only while the environment goes down, and then nothing does. The
+    /// lock held meanwhile keeps the function from being released.
+    pub(super) fn hold(
+        &self,
+        change: impl FnOnce(sys::napi_threadsafe_function) -> sys::napi_status,
+    ) {
+        let handle = &self.0.handle;
+        handle.with_read_aborted(|aborted| {
+            if !aborted {
+                change(handle.get_raw());
+            }
+        });
+    }
+}
+
+/// Wakes JavaScript when dropped: also by a thread that ends before it gets round to it.
+pub(super) struct WakeOnDrop(pub(super) Arc<Wake>);
+
+impl Drop for WakeOnDrop {
+    fn drop(&mut self) {
+        self.0.call();
     }
 }
 
@@ -284,5 +335,95 @@ impl CompletionBuffer {
 impl CompletionBuffer {
     pub(super) fn post(&self) -> &Rc<JsEnd> {
         &self.post
+    }
+}
+
+/// What tells one request from another on its way back.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestId {
+    /// The face's number for the promise.
+    pub(super) slot: u32,
+    /// The creator's plan, for the creators' limiter.
+    pub(super) plan: Option<Plan>,
+}
+
+/// Where the answers of one limiter go.
+pub struct JsSink {
+    pub(super) completions: Arc<CompletionQueue>,
+    pub(super) limiter: u32,
+    pub(super) rules: Rules,
+    /// Held alone: what delivers over it may have something to tell.
+    pub(super) _wake: Option<Arc<Wake>>,
+    /// Where its anomalies go.
+    pub(super) audience: Arc<Audience>,
+}
+
+impl JsSink {
+    /// The anomaly that `request` reports, if it does.
+    pub(super) fn anomaly_event(
+        &self,
+        request: &Request,
+        plan: Option<Plan>,
+        requests: u32,
+    ) -> Option<Event> {
+        let rule = self.rules.anomaly?;
+        let logged = match self.audience.0.load(Ordering::Relaxed) {
+            Audience::NOBODY => return None,
+            Audience::LISTENER => false,
+            // What is not logged costs no more than this: a flood of ids may report thousands a second.
+            _ => match anomaly_log().enter(Instant::now()) {
+                Entry::Line => true,
+                Entry::First => return Some(Event::MoreAnomalies),
+                Entry::Counted => return None,
+            },
+        };
+        Some(Event::Anomaly {
+            limiter: self.limiter,
+            id: request.id.clone(),
+            plan,
+            requests,
+            threshold: rule.threshold(request.limit),
+            logged,
+        })
+    }
+}
+
+impl CompletionSink for Arc<JsSink> {
+    type RequestId = RequestId;
+
+    fn label(request: &RequestId) -> Label {
+        request.plan.map_or(0, |plan| plan as Label + 1)
+    }
+
+    fn complete(&self, answers: Vec<Completion<'_, RequestId>>) {
+        let mut events = Vec::with_capacity(answers.len());
+        for (request, RequestId { slot, plan }, answer) in answers {
+            // Nobody waits for a count of denials; only what it reports is of interest.
+            let awaited = !matches!(request.op, Op::Denied(_));
+            match answer {
+                Ok(answer) => {
+                    if awaited {
+                        events.push(Event::Decided { slot, answer });
+                    }
+                    let anomaly = answer.outcome.count.anomaly();
+                    events.extend(anomaly.and_then(|n| self.anomaly_event(request, plan, n)));
+                }
+                Err(error) if awaited => events.push(Event::Failed { slot, error }),
+                Err(_) => {}
+            }
+        }
+        self.completions.push(events);
+    }
+
+    fn flushed(&self, ticket: RequestId) {
+        self.completions
+            .push([Event::Counted { slot: ticket.slot }]);
+    }
+
+    fn store_changed(&self, change: StoreChange) {
+        self.completions.push([Event::StoreChanged {
+            limiter: self.limiter,
+            change,
+        }]);
     }
 }

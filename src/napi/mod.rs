@@ -3,17 +3,14 @@
 
 mod anomaly_log;
 pub mod completion_queue;
-mod connection_test;
 pub mod constants;
+mod credentials;
 pub mod io_thread;
 pub mod limiter;
 pub mod metrics;
 mod native_fn;
 pub mod options;
 mod outage_log;
-pub mod outages;
 pub mod record;
 pub mod registry;
-mod sink;
 mod submit;
-pub mod wake;

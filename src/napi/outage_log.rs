@@ -4,8 +4,15 @@
 //! Time is passed in.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use parking_lot::{Mutex, MutexGuard};
+
+use super::completion_queue::JsSink;
+use super::io_thread::IoThread;
+use super::record::Event;
 use crate::quota::Namespace;
 
 /// What begins so soon after the last pair of lines is held back. A store that comes and goes each second gives two lines in
@@ -178,6 +185,75 @@ impl<W> Name<W> {
             .map(|last| last + QUIET)
             .filter(|&until| until > now)
     }
+}
+
+static OUTAGES: Mutex<OutageLog<Arc<JsSink>>> = Mutex::new(OutageLog::new());
+
+static WRITERS: AtomicU64 = AtomicU64::new(0);
+
+/// One open limiter's part in the log. Dropped, it logs nothing more.
+pub(super) struct OutageWriter {
+    key: Key,
+    number: u64,
+    way: Arc<JsSink>,
+    io: Arc<IoThread>,
+}
+
+impl OutageWriter {
+    pub(super) fn new(key: Key, way: Arc<JsSink>, io: Arc<IoThread>) -> Self {
+        let number = WRITERS.fetch_add(1, Ordering::Relaxed);
+        Self {
+            key,
+            number,
+            way,
+            io,
+        }
+    }
+
+    /// The store has gone away. Whether that is to be logged now.
+    pub(super) fn away(&self, away: Away) -> bool {
+        let way = Arc::clone(&self.way);
+        let line = outages().away(&self.key, self.number, way, away, Instant::now());
+        if let Line::At(due) = line {
+            let key = self.key.clone();
+            // A timer of the I/O thread, which goes with the last limiter: it holds no process.
+            self.io.handle().spawn(async move {
+                tokio::time::sleep_until(due.into()).await;
+                log_if_due(&key);
+            });
+        }
+        line == Line::Now
+    }
+
+    /// The store is back. As [`OutageLog::back`].
+    pub(super) fn back(&self, lasted: Duration, decided: u64) -> Option<(Duration, u64)> {
+        outages().back(&self.key, self.number, lasted, decided, Instant::now())
+    }
+
+    /// What has changed is not logged.
+    pub(super) fn leave(&self) {
+        outages().leave(&self.key, self.number, Instant::now());
+    }
+}
+
+impl Drop for OutageWriter {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+fn log_if_due(key: &Key) {
+    let due = outages().due(key, Instant::now());
+    if let Some((way, away)) = due {
+        way.completions.push([Event::StillAway {
+            limiter: way.limiter,
+            text: [away.code, away.shard],
+        }]);
+    }
+}
+
+fn outages() -> MutexGuard<'static, OutageLog<Arc<JsSink>>> {
+    OUTAGES.lock()
 }
 
 #[cfg(test)]

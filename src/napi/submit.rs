@@ -9,16 +9,13 @@ use napi::sys;
 use once_cell::unsync::OnceCell;
 use tokio::time::Instant;
 
-use super::completion_queue::JsEnd;
-use super::connection_test;
+use super::completion_queue::{JsEnd, JsSink, RequestId, Wake};
+use super::limiter::{TestReport, start_connection_test};
 use super::native_fn::{Arguments, NativeFn};
 use super::options::Settings;
-use super::outage_log::Away;
-use super::outages::OutageWriter;
+use super::outage_log::{Away, OutageWriter};
 use super::record::{Event, write_answer};
 use super::registry::{self, Lease, Purpose, SharedRedis};
-use super::sink::{JsSink, RequestId};
-use super::wake::Wake;
 use crate::limiter::{CompletionSink, Fallback, Limiter};
 use crate::metrics::{self, Entry, Metrics};
 use crate::quota::{Id, Limit, MAX_ID_BYTES, Plan};
@@ -133,7 +130,7 @@ impl Submitter {
     /// Tries the way to Redis out, within `budget`. `true`: the report comes for `slot`. `false`: there is no Redis to try.
     pub(super) fn test_connection(&self, env: sys::napi_env, slot: u32, budget: Duration) -> bool {
         let running = self.running.borrow();
-        let report = connection_test::TestReport::new(Arc::clone(&self.way.completions), slot);
+        let report = TestReport::new(Arc::clone(&self.way.completions), slot);
         match self.started(env, &running) {
             Ok(Started { redis: None, .. }) => {
                 report.withdraw();
@@ -143,7 +140,7 @@ impl Submitter {
                 redis: Some(redis), ..
             }) => {
                 let scope = self.settings.scope.clone();
-                connection_test::start(Arc::clone(redis), scope, budget, report);
+                start_connection_test(Arc::clone(redis), scope, budget, report);
             }
             Err(error) => report.failed(&error),
         }

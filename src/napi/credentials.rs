@@ -1,0 +1,43 @@
+//! Passwords that a JavaScript function gives.
+
+use std::sync::Arc;
+
+use super::completion_queue::CompletionQueue;
+use crate::store::redis::{PasswordAnswer, PasswordSource, Secret};
+use crate::store::{ErrorKind, StoreError};
+
+/// What a password function gave, or why it gave nothing, where that may be told.
+pub(super) type PasswordResult = std::result::Result<Secret, Option<String>>;
+
+/// Asks the limiter's JavaScript function for a password.
+pub(super) struct JsPasswordSource {
+    pub(super) completions: Arc<CompletionQueue>,
+    pub(super) limiter: u32,
+}
+
+impl PasswordSource for JsPasswordSource {
+    fn password(&self) -> PasswordAnswer {
+        self.ask(false)
+    }
+
+    fn after_rejection(&self) -> PasswordAnswer {
+        self.ask(true)
+    }
+}
+
+impl JsPasswordSource {
+    fn ask(&self, refused: bool) -> PasswordAnswer {
+        let answer = self.completions.ask_password(self.limiter, refused);
+        Box::pin(async move {
+            answer.await.unwrap_or(Err(None)).map_err(|reason| {
+                let message = "the password function gave no password";
+                match reason {
+                    Some(reason) => {
+                        StoreError::new(ErrorKind::NoAuth, format!("{message}: {reason}"))
+                    }
+                    None => StoreError::new(ErrorKind::NoAuth, message),
+                }
+            })
+        })
+    }
+}
