@@ -10,14 +10,14 @@ use napi_derive::napi;
 use parking_lot::{Mutex, MutexGuard};
 
 /// Lines in any second.
-const LINES: usize = 10;
+const MAX_PER_SECOND: usize = 10;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// What becomes of an anomaly that nobody listens for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entry {
     /// It is logged.
-    Line,
+    Logged,
     /// It is counted, and whoever reported it has to see to it that the count is logged, a second later.
     First,
     /// It is counted.
@@ -28,63 +28,65 @@ pub(super) enum Entry {
 #[derive(Debug)]
 pub(super) struct AnomalyLog {
     /// When the last lines were, the oldest at `next`.
-    lines: [Option<Instant>; LINES],
+    logged: [Option<Instant>; MAX_PER_SECOND],
     next: usize,
     /// Anomalies without a line.
-    more: u64,
+    unlogged: u64,
     /// When somebody was last asked to log their number.
-    asked: Option<Instant>,
+    scheduled: Option<Instant>,
     /// When their number was last logged.
-    told: Option<Instant>,
+    count_logged: Option<Instant>,
 }
 
 impl AnomalyLog {
     pub(super) const fn new() -> Self {
         Self {
-            lines: [None; LINES],
+            logged: [None; MAX_PER_SECOND],
             next: 0,
-            more: 0,
-            asked: None,
-            told: None,
+            unlogged: 0,
+            scheduled: None,
+            count_logged: None,
         }
     }
 
     /// An anomaly has been reported.
-    pub(super) fn enter(&mut self, now: Instant) -> Entry {
-        let oldest = &mut self.lines[self.next];
+    pub(super) fn record(&mut self, now: Instant) -> Entry {
+        let oldest = &mut self.logged[self.next];
         if oldest.is_none_or(|oldest| since(oldest, now) >= SECOND) {
             *oldest = Some(now);
-            self.next = (self.next + 1) % LINES;
-            return Entry::Line;
+            self.next = (self.next + 1) % MAX_PER_SECOND;
+            return Entry::Logged;
         }
-        self.more += 1;
+        self.unlogged += 1;
         // Asked anew after a while: the thread that was asked may have ended.
         if self
-            .asked
-            .is_some_and(|asked| since(asked, now) < 2 * SECOND)
+            .scheduled
+            .is_some_and(|scheduled| since(scheduled, now) < 2 * SECOND)
         {
             return Entry::Counted;
         }
-        self.asked = Some(now);
+        self.scheduled = Some(now);
         Entry::First
     }
 
     /// How many anomalies have no line, to be logged now. Nothing where that was logged less than a second ago: then how long
     /// to wait. So a limiter that is opened, flooded and closed each time logs no more than one that stays open.
-    pub(super) fn more(&mut self, now: Instant) -> (u64, Duration) {
-        let told = self.told.map_or(SECOND, |told| since(told, now));
-        let wait = SECOND.saturating_sub(told);
-        if self.more == 0 {
-            self.asked = None;
+    pub(super) fn take_unlogged(&mut self, now: Instant) -> (u64, Duration) {
+        let elapsed = self
+            .count_logged
+            .map_or(SECOND, |logged| since(logged, now));
+        let wait = SECOND.saturating_sub(elapsed);
+        if self.unlogged == 0 {
+            self.scheduled = None;
             return (0, Duration::ZERO);
         }
         if !wait.is_zero() {
-            self.asked = Some(now);
+            self.scheduled = Some(now);
             return (0, wait);
         }
-        self.asked = None;
-        self.told = Some(now);
-        (std::mem::take(&mut self.more), Duration::ZERO)
+        self.scheduled = None;
+        self.count_logged = Some(now);
+        (std::mem::take(&mut self.unlogged), Duration::ZERO)
     }
 }
 
@@ -94,20 +96,24 @@ fn since(earlier: Instant, now: Instant) -> Duration {
 
 /// Who hears of a limiter's anomalies: set by JavaScript, read where they are reported.
 #[derive(Debug, Default)]
-pub(super) struct Audience(pub(super) AtomicU8);
+pub(super) struct AnomalyTarget(pub(super) AtomicU8);
 
-impl Audience {
+impl AnomalyTarget {
     /// Nobody: it only tries the connection out.
-    pub(super) const NOBODY: u8 = 0;
+    pub(super) const NONE: u8 = 0;
     /// The log, as far as it has room.
     pub(super) const LOG: u8 = 1;
     /// A listener.
     pub(super) const LISTENER: u8 = 2;
 
     /// Whether somebody `listens`; else they are logged.
-    pub(super) fn set(&self, listens: bool) {
-        let heard_by = if listens { Self::LISTENER } else { Self::LOG };
-        self.0.store(heard_by, Ordering::Relaxed);
+    pub(super) fn set(&self, has_listener: bool) {
+        let target = if has_listener {
+            Self::LISTENER
+        } else {
+            Self::LOG
+        };
+        self.0.store(target, Ordering::Relaxed);
     }
 }
 
@@ -121,16 +127,16 @@ pub(super) fn anomaly_log() -> MutexGuard<'static, AnomalyLog> {
 /// How many anomalies have not been logged, to be logged now, and in how many ms to ask again.
 #[napi]
 pub fn more_anomalies() -> Vec<f64> {
-    let (more, wait) = anomaly_log().more(Instant::now());
+    let (count, wait) = anomaly_log().take_unlogged(Instant::now());
     // Rounded up: no wait means that there is nothing left.
-    vec![more as f64, (wait.as_secs_f64() * 1000.0).ceil()]
+    vec![count as f64, (wait.as_secs_f64() * 1000.0).ceil()]
 }
 
 /// Takes an anomaly into the log that was reported to a listener who has gone since. As [`Entry`],
 /// by its position.
 #[napi]
 pub fn enter_anomaly() -> u32 {
-    anomaly_log().enter(Instant::now()) as u32
+    anomaly_log().record(Instant::now()) as u32
 }
 
 #[cfg(test)]
@@ -145,13 +151,13 @@ mod tests {
         let mut log = AnomalyLog::new();
         let lines: Vec<_> = (0..5000)
             .map(|n| begun + n * MS)
-            .filter(|&now| log.enter(now) == Entry::Line)
+            .filter(|&now| log.record(now) == Entry::Logged)
             .collect();
         assert_eq!(lines.len(), 50);
-        for pair in lines.windows(LINES + 1) {
-            assert!(pair[LINES] - pair[0] >= SECOND);
+        for pair in lines.windows(MAX_PER_SECOND + 1) {
+            assert!(pair[MAX_PER_SECOND] - pair[0] >= SECOND);
         }
-        assert_eq!(log.more(begun + 5 * SECOND).0, 4950);
+        assert_eq!(log.take_unlogged(begun + 5 * SECOND).0, 4950);
     }
 
     #[test]
@@ -159,44 +165,47 @@ mod tests {
         let begun = Instant::now();
         let mut log = AnomalyLog::new();
         for n in 0..100 {
-            assert_eq!(log.enter(begun + n * 100 * MS), Entry::Line);
+            assert_eq!(log.record(begun + n * 100 * MS), Entry::Logged);
         }
-        assert_eq!(log.more(begun + 100 * SECOND), (0, Duration::ZERO));
+        assert_eq!(log.take_unlogged(begun + 100 * SECOND), (0, Duration::ZERO));
     }
 
     #[test]
-    fn the_rest_is_told_once_and_once_a_second() {
+    fn the_rest_is_logged_once_and_once_a_second() {
         let begun = Instant::now();
         let mut log = AnomalyLog::new();
-        let entries: Vec<_> = (0..100).map(|_| log.enter(begun)).collect();
-        assert_eq!(entries[9..12], [Entry::Line, Entry::First, Entry::Counted]);
-        assert_eq!(log.more(begun + SECOND), (90, Duration::ZERO));
-        assert_eq!(log.more(begun + SECOND), (0, Duration::ZERO));
-        (0..30).for_each(|_| _ = log.enter(begun + SECOND));
-        assert_eq!(log.more(begun + 1200 * MS), (0, 800 * MS));
-        assert_eq!(log.more(begun + 2000 * MS), (20, Duration::ZERO));
+        let entries: Vec<_> = (0..100).map(|_| log.record(begun)).collect();
+        assert_eq!(
+            entries[9..12],
+            [Entry::Logged, Entry::First, Entry::Counted]
+        );
+        assert_eq!(log.take_unlogged(begun + SECOND), (90, Duration::ZERO));
+        assert_eq!(log.take_unlogged(begun + SECOND), (0, Duration::ZERO));
+        (0..30).for_each(|_| _ = log.record(begun + SECOND));
+        assert_eq!(log.take_unlogged(begun + 1200 * MS), (0, 800 * MS));
+        assert_eq!(log.take_unlogged(begun + 2000 * MS), (20, Duration::ZERO));
     }
 
     #[test]
     fn limiters_that_are_opened_flooded_and_closed_log_eleven_lines_a_second() {
         let begun = Instant::now();
         let mut log = AnomalyLog::new();
-        let (mut lines, mut more) = (0, 0);
+        let (mut lines, mut counts) = (0, 0);
         for n in 0..5000 {
             let now = begun + n * MS;
-            lines += u32::from(log.enter(now) == Entry::Line);
+            lines += u32::from(log.record(now) == Entry::Logged);
             // It closes.
-            more += u32::from(log.more(now).0 > 0);
+            counts += u32::from(log.take_unlogged(now).0 > 0);
         }
-        assert_eq!((lines, more), (50, 5));
+        assert_eq!((lines, counts), (50, 5));
     }
 
     #[test]
-    fn somebody_else_is_asked_where_the_first_has_gone() {
+    fn a_lost_timer_is_scheduled_anew() {
         let begun = Instant::now();
         let mut log = AnomalyLog::new();
-        let entries = (0..4000).map(|n| (n, log.enter(begun + n * MS)));
-        let asked: Vec<_> = entries.filter(|(_, e)| *e == Entry::First).collect();
-        assert_eq!(asked, [(10, Entry::First), (2010, Entry::First)]);
+        let entries = (0..4000).map(|n| (n, log.record(begun + n * MS)));
+        let scheduled: Vec<_> = entries.filter(|(_, e)| *e == Entry::First).collect();
+        assert_eq!(scheduled, [(10, Entry::First), (2010, Entry::First)]);
     }
 }

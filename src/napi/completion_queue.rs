@@ -15,7 +15,7 @@ use napi_derive::napi;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::anomaly_log::{Audience, Entry, anomaly_log};
+use super::anomaly_log::{AnomalyTarget, Entry, anomaly_log};
 use super::credentials::PasswordResult;
 use super::io_thread::IoThread;
 use super::native_fn::{Arguments, NativeFn, to_js};
@@ -44,12 +44,12 @@ struct State {
     texts: VecDeque<Vec<String>>,
     /// A wake-up is under way. It is cleared before the buffer is emptied, under the same lock: an event that comes
     /// after that wakes JavaScript anew, one that came before is in the buffer.
-    woken: bool,
+    wake_pending: bool,
     /// What wakes JavaScript, while somebody holds it. Where nobody does, events wait for the next one.
     wake: Weak<Wake>,
     /// The connects that wait for a password from JavaScript.
-    passwords: HashMap<u32, oneshot::Sender<PasswordResult>>,
-    next_password: u32,
+    password_requests: HashMap<u32, oneshot::Sender<PasswordResult>>,
+    next_password_request: u32,
 }
 
 impl CompletionQueue {
@@ -57,9 +57,9 @@ impl CompletionQueue {
     pub(super) fn push(&self, events: impl IntoIterator<Item = Event>) {
         let mut state = self.state.lock();
         state.events.extend(events);
-        let due = !state.woken && !state.events.is_empty();
+        let due = !state.wake_pending && !state.events.is_empty();
         let wake = if due { state.wake.upgrade() } else { None };
-        state.woken |= wake.is_some();
+        state.wake_pending |= wake.is_some();
         drop(state);
         if let Some(wake) = wake {
             wake.call();
@@ -69,12 +69,12 @@ impl CompletionQueue {
     /// Says that a wake-up is under way, if there is something left to drain: what comes meanwhile rides along.
     fn continue_draining(&self) -> bool {
         let mut state = self.state.lock();
-        state.woken = !state.events.is_empty();
-        state.woken
+        state.wake_pending = !state.events.is_empty();
+        state.wake_pending
     }
 
     /// Asks JavaScript for the password of limiter `limiter`; `refused`: the server has just refused the last one.
-    pub(super) fn ask_password(
+    pub(super) fn request_password(
         &self,
         limiter: u32,
         refused: bool,
@@ -86,14 +86,16 @@ impl CompletionQueue {
             return receiver;
         }
         // Connects that gave up meanwhile.
-        state.passwords.retain(|_, waiting| !waiting.is_closed());
-        let ticket = state.next_password;
-        state.next_password = ticket.wrapping_add(1);
-        state.passwords.insert(ticket, sender);
+        state
+            .password_requests
+            .retain(|_, waiting| !waiting.is_closed());
+        let request = state.next_password_request;
+        state.next_password_request = request.wrapping_add(1);
+        state.password_requests.insert(request, sender);
         drop(state);
-        self.push([Event::PasswordAsked {
+        self.push([Event::PasswordRequested {
             limiter,
-            ticket,
+            request,
             refused,
         }]);
         receiver
@@ -125,7 +127,7 @@ impl Wake {
 
     /// Changes whether it keeps the process alive. Refused only while the environment goes down, and then nothing does. The
     /// lock held meanwhile keeps the function from being released.
-    pub(super) fn hold(
+    pub(super) fn change_reference(
         &self,
         change: impl FnOnce(sys::napi_threadsafe_function) -> sys::napi_status,
     ) {
@@ -169,7 +171,7 @@ pub(super) struct JsEnd {
     /// Requests that JavaScript waits for. While there are any, the process stays alive.
     in_flight: Cell<u32>,
     /// Held while there are any.
-    held: RefCell<Option<Arc<Wake>>>,
+    keep_alive: RefCell<Option<Arc<Wake>>>,
 }
 
 impl JsEnd {
@@ -193,8 +195,8 @@ impl JsEnd {
             return Ok(other);
         }
         state.wake = Arc::downgrade(&wake);
-        let due = !state.woken && !state.events.is_empty();
-        state.woken |= due;
+        let due = !state.wake_pending && !state.events.is_empty();
+        state.wake_pending |= due;
         drop(state);
         if due {
             wake.call();
@@ -203,27 +205,27 @@ impl JsEnd {
     }
 
     /// One more request is in flight.
-    pub(super) fn started(&self, env: sys::napi_env) {
+    pub(super) fn request_started(&self, env: sys::napi_env) {
         let before = self.in_flight.replace(self.in_flight.get() + 1);
         // Refused only while the environment goes down, and then nobody waits.
         if before == 0
             && let Ok(wake) = self.wake(env)
         {
-            // SAFETY: this is the environment's own thread, see `Wake::hold`.
-            wake.hold(|raw| unsafe { sys::napi_ref_threadsafe_function(env, raw) });
-            self.held.replace(Some(wake));
+            // SAFETY: this is the environment's own thread, see `Wake::change_reference`.
+            wake.change_reference(|raw| unsafe { sys::napi_ref_threadsafe_function(env, raw) });
+            self.keep_alive.replace(Some(wake));
         }
     }
 
-    fn finished(&self, env: sys::napi_env, count: u32) {
+    fn requests_finished(&self, env: sys::napi_env, count: u32) {
         let left = self.in_flight.get().saturating_sub(count);
         let before = self.in_flight.replace(left);
         if before > 0
             && left == 0
-            && let Some(wake) = self.held.take()
+            && let Some(wake) = self.keep_alive.take()
         {
             // SAFETY: as in `started`.
-            wake.hold(|raw| unsafe { sys::napi_unref_threadsafe_function(env, raw) });
+            wake.change_reference(|raw| unsafe { sys::napi_unref_threadsafe_function(env, raw) });
         }
     }
 }
@@ -232,7 +234,7 @@ impl NativeFn for JsEnd {
     /// Writes as many records as the mailbox holds, oldest first, and returns how many. Fewer than it holds: that is all.
     fn call(&self, call: &Arguments) -> u32 {
         let mut state = self.completions.state.lock();
-        state.woken = false;
+        state.wake_pending = false;
         let mut finished = 0;
         let written = self.mailbox.fill(|mailbox| {
             let mut written = 0;
@@ -240,7 +242,7 @@ impl NativeFn for JsEnd {
                 let Some(event) = state.events.pop_front() else {
                     break;
                 };
-                finished += u32::from(event.settles());
+                finished += u32::from(event.completes_request());
                 if let Some(text) = write(event, record) {
                     state.texts.push_back(text);
                 }
@@ -254,7 +256,7 @@ impl NativeFn for JsEnd {
             state.texts.shrink_to(RETAINED_CAPACITY);
         }
         drop(state);
-        self.finished(call.env(), finished);
+        self.requests_finished(call.env(), finished);
         written
     }
 }
@@ -262,7 +264,7 @@ impl NativeFn for JsEnd {
 /// One copy of the JavaScript face: what finished for it, and whether it keeps the process alive.
 #[napi]
 pub struct CompletionBuffer {
-    post: Rc<JsEnd>,
+    js_end: Rc<JsEnd>,
 }
 
 #[napi]
@@ -272,14 +274,14 @@ impl CompletionBuffer {
     #[napi(constructor)]
     pub fn new(mailbox: Float64Array, wake: Function<(), ()>) -> Result<Self> {
         Ok(Self {
-            post: Rc::new(JsEnd {
+            js_end: Rc::new(JsEnd {
                 completions: Arc::new(CompletionQueue {
                     state: Mutex::default(),
                 }),
                 mailbox: Mailbox(RefCell::new(mailbox)),
                 callback: wake.create_ref()?,
                 in_flight: Cell::new(0),
-                held: RefCell::default(),
+                keep_alive: RefCell::default(),
             }),
         })
     }
@@ -287,28 +289,28 @@ impl CompletionBuffer {
     /// The function that drains: without arguments, it writes as many records as the mailbox holds and returns how many.
     #[napi]
     pub fn drainer(&self, env: Env) -> Result<Unknown<'static>> {
-        to_js(env, Rc::clone(&self.post))
+        to_js(env, Rc::clone(&self.js_end))
     }
 
     /// Wakes JavaScript in a later turn of its loop, if there is something left to drain. From another thread and a moment
     /// later: a wake-up that comes before this turn is over is served in it.
     #[napi]
     pub fn wake_again(&self, env: Env) -> Result<()> {
-        if !self.post.completions.continue_draining() {
+        if !self.js_end.completions.continue_draining() {
             return Ok(());
         }
-        let again = WakeOnDrop(self.post.wake(env.raw())?);
+        let wake = WakeOnDrop(self.js_end.wake(env.raw())?);
         match IoThread::current() {
             Some(io) => {
                 io.handle().spawn(async move {
                     tokio::time::sleep(DRAIN_INTERVAL).await;
-                    drop(again);
+                    drop(wake);
                 });
             }
             // The embedded store has none. Where the system grants no thread either, it is in this turn.
             None => drop(thread::Builder::new().spawn(move || {
                 thread::sleep(DRAIN_INTERVAL);
-                drop(again);
+                drop(wake);
             })),
         }
         Ok(())
@@ -317,14 +319,20 @@ impl CompletionBuffer {
     /// The text of the next record that has one, in the order of the records.
     #[napi]
     pub fn take_text(&self) -> Vec<String> {
-        let mut state = self.post.completions.state.lock();
+        let mut state = self.js_end.completions.state.lock();
         state.texts.pop_front().unwrap_or_default()
     }
 
     /// The answer to a password record; `null` when the function failed, and then perhaps why: words without a secret.
     #[napi]
-    pub fn answer_password(&self, ticket: u32, password: Option<String>, reason: Option<String>) {
-        let waiting = self.post.completions.state.lock().passwords.remove(&ticket);
+    pub fn answer_password(&self, request: u32, password: Option<String>, reason: Option<String>) {
+        let waiting = self
+            .js_end
+            .completions
+            .state
+            .lock()
+            .password_requests
+            .remove(&request);
         if let Some(waiting) = waiting {
             // The connect may have given up meanwhile.
             let _ = waiting.send(password.map(Secret::new).ok_or(reason));
@@ -333,8 +341,8 @@ impl CompletionBuffer {
 }
 
 impl CompletionBuffer {
-    pub(super) fn post(&self) -> &Rc<JsEnd> {
-        &self.post
+    pub(super) fn js_end(&self) -> &Rc<JsEnd> {
+        &self.js_end
     }
 }
 
@@ -355,7 +363,7 @@ pub struct JsSink {
     /// Held alone: what delivers over it may have something to tell.
     pub(super) _wake: Option<Arc<Wake>>,
     /// Where its anomalies go.
-    pub(super) audience: Arc<Audience>,
+    pub(super) anomaly_target: Arc<AnomalyTarget>,
 }
 
 impl JsSink {
@@ -367,13 +375,13 @@ impl JsSink {
         requests: u32,
     ) -> Option<Event> {
         let rule = self.rules.anomaly?;
-        let logged = match self.audience.0.load(Ordering::Relaxed) {
-            Audience::NOBODY => return None,
-            Audience::LISTENER => false,
+        let logged = match self.anomaly_target.0.load(Ordering::Relaxed) {
+            AnomalyTarget::NONE => return None,
+            AnomalyTarget::LISTENER => false,
             // What is not logged costs no more than this: a flood of ids may report thousands a second.
-            _ => match anomaly_log().enter(Instant::now()) {
-                Entry::Line => true,
-                Entry::First => return Some(Event::MoreAnomalies),
+            _ => match anomaly_log().record(Instant::now()) {
+                Entry::Logged => true,
+                Entry::First => return Some(Event::UnloggedAnomalies),
                 Entry::Counted => return None,
             },
         };
@@ -399,25 +407,25 @@ impl CompletionSink for Arc<JsSink> {
         let mut events = Vec::with_capacity(answers.len());
         for (request, RequestId { slot, plan }, answer) in answers {
             // Nobody waits for a count of denials; only what it reports is of interest.
-            let awaited = !matches!(request.op, Op::Denied(_));
+            let has_waiter = !matches!(request.op, Op::Denied(_));
             match answer {
                 Ok(answer) => {
-                    if awaited {
+                    if has_waiter {
                         events.push(Event::Decided { slot, answer });
                     }
                     let anomaly = answer.outcome.count.anomaly();
                     events.extend(anomaly.and_then(|n| self.anomaly_event(request, plan, n)));
                 }
-                Err(error) if awaited => events.push(Event::Failed { slot, error }),
+                Err(error) if has_waiter => events.push(Event::Failed { slot, error }),
                 Err(_) => {}
             }
         }
         self.completions.push(events);
     }
 
-    fn flushed(&self, ticket: RequestId) {
+    fn flushed(&self, request: RequestId) {
         self.completions
-            .push([Event::Counted { slot: ticket.slot }]);
+            .push([Event::Flushed { slot: request.slot }]);
     }
 
     fn store_changed(&self, change: StoreChange) {

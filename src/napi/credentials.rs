@@ -17,19 +17,19 @@ pub(super) struct JsPasswordSource {
 
 impl PasswordSource for JsPasswordSource {
     fn password(&self) -> PasswordAnswer {
-        self.ask(false)
+        self.request(false)
     }
 
     fn after_rejection(&self) -> PasswordAnswer {
-        self.ask(true)
+        self.request(true)
     }
 }
 
 impl JsPasswordSource {
-    fn ask(&self, refused: bool) -> PasswordAnswer {
-        let answer = self.completions.ask_password(self.limiter, refused);
+    fn request(&self, refused: bool) -> PasswordAnswer {
+        let response = self.completions.request_password(self.limiter, refused);
         Box::pin(async move {
-            answer.await.unwrap_or(Err(None)).map_err(|reason| {
+            response.await.unwrap_or(Err(None)).map_err(|reason| {
                 let message = "the password function gave no password";
                 match reason {
                     Some(reason) => {

@@ -24,7 +24,7 @@ use crate::store::{ErrorKind, Scope, StoreError};
 /// A limiter of one copy of the JavaScript face.
 #[napi]
 pub struct NativeLimiter {
-    desk: Rc<Submitter>,
+    submitter: Rc<Submitter>,
 }
 
 #[napi]
@@ -40,24 +40,24 @@ impl NativeLimiter {
         environment: Vec<Vec<String>>,
     ) -> Result<Self> {
         let settings = options::settings(options).map_err(Error::from_reason)?;
-        let post = buffer.post();
-        let source = || {
+        let js_end = buffer.js_end();
+        let password_source = || {
             Arc::new(JsPasswordSource {
-                completions: Arc::clone(post.completions()),
+                completions: Arc::clone(js_end.completions()),
                 limiter: number,
             }) as Arc<dyn PasswordSource>
         };
-        let redis = options::redis_config(redis, environment, source)
+        let redis = options::redis_config(redis, environment, password_source)
             .map_err(|e| Error::from_reason(e.to_string()))?;
-        let way = JsSink {
-            completions: Arc::clone(post.completions()),
+        let sink = JsSink {
+            completions: Arc::clone(js_end.completions()),
             limiter: number,
             rules: settings.scope.rules,
             _wake: None,
-            audience: Arc::default(),
+            anomaly_target: Arc::default(),
         };
         Ok(Self {
-            desk: Rc::new(Submitter::new(settings, redis, way, Rc::clone(post))),
+            submitter: Rc::new(Submitter::new(settings, redis, sink, Rc::clone(js_end))),
         })
     }
 
@@ -65,14 +65,14 @@ impl NativeLimiter {
     /// call nobody hears of them: a limiter that only tries the connection out has nothing to say.
     #[napi]
     pub fn set_listened(&self, listened: bool) {
-        self.desk.way.audience.set(listened);
+        self.submitter.sink.anomaly_target.set(listened);
     }
 
     /// The store has gone away for this limiter, and nobody listens: whether that is to be logged now. Where it is to be later,
     /// a record comes then.
     #[napi(catch_unwind)]
     pub fn log_away(&self, code: String, shard: String) -> bool {
-        self.desk.log_away(Away { code, shard })
+        self.submitter.log_away(Away { code, shard })
     }
 
     /// The store is back for this limiter, and nobody listens: for how many ms it was away and how many checks were decided,
@@ -80,34 +80,34 @@ impl NativeLimiter {
     #[napi(catch_unwind)]
     pub fn log_back(&self, lasted_ms: f64, decided: f64) -> Option<Vec<f64>> {
         let lasted = Duration::from_millis(lasted_ms as u64);
-        let (lasted, decided) = self.desk.log_back(lasted, decided as u64)?;
+        let (lasted, decided) = self.submitter.log_back(lasted, decided as u64)?;
         Some(vec![lasted.as_millis() as f64, decided as f64])
     }
 
     /// A listener has heard of a change: it is not logged.
     #[napi(catch_unwind)]
     pub fn log_nothing(&self) {
-        self.desk.stop_logging();
+        self.submitter.stop_logging();
     }
 
     /// Whether the embedded store decides.
     #[napi(getter)]
     pub fn is_embedded(&self) -> bool {
-        self.desk.redis.is_none()
+        self.submitter.redis.is_none()
     }
 
     /// The function that asks: (kind, id, limit, slot), see [`Desk`]. Returns whether the answer is there already or will
     /// come for the slot.
     #[napi]
     pub fn submitter(&self, env: Env) -> Result<Unknown<'static>> {
-        to_js(env, Rc::clone(&self.desk))
+        to_js(env, Rc::clone(&self.submitter))
     }
 
     /// Sends on its way what was decided in a call and is still to be counted for anomalies. `true`: the answer comes for
     /// `slot`. `false`: there is nothing to wait for.
     #[napi(catch_unwind)]
     pub fn flush(&self, env: Env, slot: u32) -> bool {
-        self.desk.flush(env.raw(), slot)
+        self.submitter.flush(env.raw(), slot)
     }
 
     /// Tries the way to Redis out, within `budget_ms`. `true`: the report comes for `slot`. `false`: the embedded store
@@ -115,27 +115,27 @@ impl NativeLimiter {
     #[napi(catch_unwind)]
     pub fn try_out(&self, env: Env, slot: u32, budget_ms: u32) -> bool {
         let budget = Duration::from_millis(u64::from(budget_ms));
-        self.desk.test_connection(env.raw(), slot, budget)
+        self.submitter.test_connection(env.raw(), slot, budget)
     }
 
     /// Host and port of the Redis; empty for the embedded store.
     #[napi(getter)]
     pub fn place(&self) -> Vec<String> {
-        let redis = self.desk.redis.as_ref();
+        let redis = self.submitter.redis.as_ref();
         redis.map_or_else(Vec::new, |c| vec![c.host.clone(), c.port.to_string()])
     }
 
     /// Up to `count` of those who ask most for their limit, first who asks most.
     #[napi(catch_unwind)]
     pub fn top(&self, count: u32) -> Vec<TopCandidate> {
-        let top = self.desk.top(count as usize);
+        let top = self.submitter.top(count as usize);
         top.into_iter().map(top_candidate).collect()
     }
 
     /// Drops the connections and forgets local state. What is in flight settles all the same; nothing may be asked after.
     #[napi(catch_unwind)]
     pub fn close(&self) {
-        self.desk.close();
+        self.submitter.close();
     }
 }
 
@@ -145,13 +145,13 @@ pub fn config_problem(
     redis: Option<RedisOptions>,
     environment: Vec<Vec<String>>,
 ) -> Option<String> {
-    struct Unasked;
-    impl PasswordSource for Unasked {
+    struct NoPassword;
+    impl PasswordSource for NoPassword {
         fn password(&self) -> PasswordAnswer {
             Box::pin(async { Err(StoreError::new(ErrorKind::NoAuth, "no password")) })
         }
     }
-    options::redis_config(redis, environment, || Arc::new(Unasked))
+    options::redis_config(redis, environment, || Arc::new(NoPassword))
         .err()
         .map(|e| e.to_string())
 }
@@ -165,10 +165,12 @@ pub(super) fn start_connection_test(
 ) {
     let io = Arc::clone(&redis.io);
     io.handle().spawn(async move {
-        let late = || StoreError::new(ErrorKind::Timeout, "the trial was not over in time");
-        let tried = Budget::new(budget).within(redis.try_out(&scope)).await;
-        match tried.unwrap_or_else(|| Err(late())) {
-            Ok(trial) => report.succeeded(trial),
+        let timeout = || StoreError::new(ErrorKind::Timeout, "the trial was not over in time");
+        let result = Budget::new(budget)
+            .within(redis.test_connection(&scope))
+            .await;
+        match result.unwrap_or_else(|| Err(timeout())) {
+            Ok(test) => report.succeeded(test),
             Err(error) => report.failed(&error),
         }
     });
@@ -199,32 +201,32 @@ impl TestReport {
     }
 
     /// Version (empty: unknown), key, value and the milliseconds of the four steps, after an empty code.
-    fn succeeded(mut self, trial: ConnectionTest) {
+    fn succeeded(mut self, test: ConnectionTest) {
         let ms = |time: Duration| (time.as_secs_f64() * 1000.0).to_string();
         let ConnectionTest {
             version,
             key,
             value,
             ..
-        } = trial;
-        let steps = [trial.ping, trial.set, trial.get, trial.delete].map(ms);
+        } = test;
+        let steps = [test.ping, test.set, test.get, test.delete].map(ms);
         let texts = [String::new(), version.unwrap_or_default(), key, value];
         self.report(texts.into_iter().chain(steps).collect());
     }
 
     fn report(&mut self, report: Vec<String>) {
         if let Some(slot) = self.slot.take() {
-            self.completions.push([Event::Tried { slot, report }]);
+            self.completions.push([Event::Tested { slot, report }]);
         }
     }
 }
 
 impl Drop for TestReport {
     fn drop(&mut self) {
-        let gone = StoreError::new(ErrorKind::Disconnected, "the trial was given up");
+        let error = StoreError::new(ErrorKind::Disconnected, "the trial was given up");
         self.report(vec![
-            gone.code().to_owned(),
-            gone.to_string(),
+            error.code().to_owned(),
+            error.to_string(),
             String::new(),
         ]);
     }

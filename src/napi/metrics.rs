@@ -53,15 +53,15 @@ pub struct TopCandidate {
 #[napi(catch_unwind)]
 pub fn metrics() -> Vec<LimiterMetrics> {
     let all = registry::all().into_iter();
-    all.map(|(name, meter)| limiter_metrics(name.into(), meter.snapshot()))
+    all.map(|(name, metrics)| limiter_metrics(name.into(), metrics.snapshot()))
         .collect()
 }
 
 /// What the limiters called `limiter` have counted.
 #[napi(catch_unwind)]
 pub fn metrics_of(limiter: String) -> LimiterMetrics {
-    let read = registry::read(&limiter);
-    limiter_metrics(limiter, read)
+    let snapshot = registry::read(&limiter);
+    limiter_metrics(limiter, snapshot)
 }
 
 /// What the limiters called `limiter` had counted the last time that somebody in this process called this, if anybody has,
@@ -69,35 +69,35 @@ pub fn metrics_of(limiter: String) -> LimiterMetrics {
 #[napi(catch_unwind)]
 pub fn news_of(limiter: String) -> Vec<LimiterMetrics> {
     let (before, now) = registry::delta(&limiter);
-    let readings = before.into_iter().chain([now]);
-    readings
-        .map(|read| limiter_metrics(limiter.clone(), read))
+    let snapshots = before.into_iter().chain([now]);
+    snapshots
+        .map(|snapshot| limiter_metrics(limiter.clone(), snapshot))
         .collect()
 }
 
-fn limiter_metrics(limiter: String, read: MetricsSnapshot) -> LimiterMetrics {
-    let (error_codes, error_counts) = errors(&read).into_iter().unzip();
+fn limiter_metrics(limiter: String, snapshot: MetricsSnapshot) -> LimiterMetrics {
+    let (error_codes, error_counts) = errors(&snapshot).into_iter().unzip();
     let connections = registry::connections();
     LimiterMetrics {
         limiter,
-        allowed: numbers(read.allowed),
-        denied: numbers(read.denied),
-        failed: read.failed as f64,
-        anomalies: read.anomalies as f64,
-        in_flight: read.in_flight as f64,
+        allowed: numbers(snapshot.allowed),
+        denied: numbers(snapshot.denied),
+        failed: snapshot.failed as f64,
+        anomalies: snapshot.anomalies as f64,
+        in_flight: snapshot.in_flight as f64,
         error_codes,
         error_counts,
-        latency_bounds_ms: milliseconds(read.latency.bounds),
-        latency_counts: numbers(read.latency.counts),
-        latency_sum_ms: read.latency.sum as f64 / 1000.0,
-        batch_bounds: numbers(read.batches.bounds),
-        batch_counts: numbers(read.batches.counts),
-        batch_sum: read.batches.sum as f64,
-        breaker: read.breaker as u32,
-        breaker_openings: read.openings as f64,
-        store_away: read.away,
-        store_outages: read.outages as f64,
-        store_away_ms: read.away_time.as_millis() as f64,
+        latency_bounds_ms: milliseconds(snapshot.latency.bounds),
+        latency_counts: numbers(snapshot.latency.counts),
+        latency_sum_ms: snapshot.latency.sum as f64 / 1000.0,
+        batch_bounds: numbers(snapshot.batches.bounds),
+        batch_counts: numbers(snapshot.batches.counts),
+        batch_sum: snapshot.batches.sum as f64,
+        breaker: snapshot.breaker as u32,
+        breaker_openings: snapshot.openings as f64,
+        store_away: snapshot.away,
+        store_outages: snapshot.outages as f64,
+        store_away_ms: snapshot.away_time.as_millis() as f64,
         connections_open: connections.open() as f64,
         connections_opened: connections.made() as f64,
         reconnects: connections.replacements() as f64,
@@ -106,9 +106,9 @@ fn limiter_metrics(limiter: String, read: MetricsSnapshot) -> LimiterMetrics {
 }
 
 /// The errors that there were, by code: two kinds may share one.
-fn errors(read: &MetricsSnapshot) -> Vec<(String, f64)> {
+fn errors(snapshot: &MetricsSnapshot) -> Vec<(String, f64)> {
     let mut errors: Vec<(String, f64)> = Vec::new();
-    for (kind, &count) in ErrorKind::ALL.iter().zip(&read.errors) {
+    for (kind, &count) in ErrorKind::ALL.iter().zip(&snapshot.errors) {
         match errors.iter_mut().find(|(code, _)| code == kind.code()) {
             _ if count == 0 => {}
             Some((_, sum)) => *sum += count as f64,
@@ -118,12 +118,12 @@ fn errors(read: &MetricsSnapshot) -> Vec<(String, f64)> {
     errors
 }
 
-pub(super) fn top_candidate(asker: Entry) -> TopCandidate {
+pub(super) fn top_candidate(entry: Entry) -> TopCandidate {
     TopCandidate {
-        id: asker.id.as_str().to_owned(),
-        plan: asker.label as i32 - 1,
-        limit: asker.limit.get(),
-        requests: asker.requests as f64,
+        id: entry.id.as_str().to_owned(),
+        plan: entry.label as i32 - 1,
+        limit: entry.limit.get(),
+        requests: entry.requests as f64,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The only room that knows JavaScript. It converts and nothing else: promises, classes and errors are the face's
 //! (`index.js`), since a test runner's realm has its own `Promise` and `Error`.
 
-mod anomaly_log;
+pub mod anomaly_log;
 pub mod completion_queue;
 pub mod constants;
 mod credentials;

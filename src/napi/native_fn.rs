@@ -26,24 +26,24 @@ impl Arguments {
         self.env
     }
 
-    /// The argument at `place`, a whole number of 32 bits. Anything else is converted as JavaScript does, or 0.
-    pub(super) fn number(&self, place: usize) -> u32 {
+    /// The argument at `index`, a whole number of 32 bits. Anything else is converted as JavaScript does, or 0.
+    pub(super) fn number(&self, index: usize) -> u32 {
         let mut number = 0;
         // SAFETY: the environment and the argument are those of the call under way, and `number` outlives it. A refusal
         // leaves `number` as it is.
-        unsafe { sys::napi_get_value_uint32(self.env, self.arguments[place], &mut number) };
+        unsafe { sys::napi_get_value_uint32(self.env, self.arguments[index], &mut number) };
         number
     }
 
-    /// The argument at `place`, a text: as UTF-8 in `buffer`, cut where it does not fit. Anything else is empty.
-    pub(super) fn text<'a>(&self, place: usize, buffer: &'a mut [u8]) -> &'a str {
+    /// The argument at `index`, a text: as UTF-8 in `buffer`, cut where it does not fit. Anything else is empty.
+    pub(super) fn text<'a>(&self, index: usize, buffer: &'a mut [u8]) -> &'a str {
         let mut length = 0;
         // SAFETY: as in `number`; at most `buffer.len()` bytes are written, the last of them a NUL, and `length` is
         // without it.
         unsafe {
             sys::napi_get_value_string_utf8(
                 self.env,
-                self.arguments[place],
+                self.arguments[index],
                 buffer.as_mut_ptr().cast(),
                 buffer.len(),
                 &mut length,
@@ -60,10 +60,10 @@ pub(super) trait NativeFn: 'static {
     fn call(&self, call: &Arguments) -> u32;
 }
 
-/// A function that calls `callee` for as long as JavaScript holds it.
-pub(super) fn to_js<T: NativeFn>(env: Env, callee: Rc<T>) -> Result<Unknown<'static>> {
-    let data = Rc::into_raw(callee).cast_mut().cast::<c_void>();
-    let mut function = ptr::null_mut();
+/// A function that calls `function` for as long as JavaScript holds it.
+pub(super) fn to_js<T: NativeFn>(env: Env, function: Rc<T>) -> Result<Unknown<'static>> {
+    let data = Rc::into_raw(function).cast_mut().cast::<c_void>();
+    let mut value = ptr::null_mut();
     // SAFETY: `data` is an `Rc<T>` given away, which `release::<T>` takes back when the function is collected or the
     // environment ends; until then `enter::<T>` may borrow it.
     unsafe {
@@ -73,12 +73,12 @@ pub(super) fn to_js<T: NativeFn>(env: Env, callee: Rc<T>) -> Result<Unknown<'sta
             0,
             Some(enter::<T>),
             data,
-            &mut function,
+            &mut value,
         );
         let owned = match created {
             sys::Status::napi_ok => sys::napi_add_finalizer(
                 env.raw(),
-                function,
+                value,
                 data,
                 Some(release::<T>),
                 ptr::null_mut(),
@@ -90,17 +90,17 @@ pub(super) fn to_js<T: NativeFn>(env: Env, callee: Rc<T>) -> Result<Unknown<'sta
             drop(Rc::from_raw(data.cast::<T>()));
         }
         check_status!(owned, "the function could not be made")?;
-        Unknown::from_napi_value(env.raw(), function)
+        Unknown::from_napi_value(env.raw(), value)
     }
 }
 
-// SAFETY: called by Node alone, as a finalizer, with what `bind` gave it.
+// SAFETY: called by Node alone, as a finalizer, with what `to_js` gave it.
 unsafe extern "C" fn release<T>(_: sys::napi_env, data: *mut c_void, _: *mut c_void) {
-    // SAFETY: the `Rc` that `bind` gave away, taken back once.
+    // SAFETY: the `Rc` that `to_js` gave away, taken back once.
     drop(unsafe { Rc::from_raw(data.cast::<T>()) });
 }
 
-// SAFETY: called by Node alone, as a callback, with what `bind` gave it.
+// SAFETY: called by Node alone, as a callback, with what `to_js` gave it.
 unsafe extern "C" fn enter<T: NativeFn>(
     env: sys::napi_env,
     info: sys::napi_callback_info,
@@ -120,11 +120,11 @@ unsafe extern "C" fn enter<T: NativeFn>(
             &mut data,
         );
     }
-    // SAFETY: the `Rc<T>` that `bind` tied to this function, which is alive while it is being called.
-    let callee = unsafe { &*data.cast::<T>() };
+    // SAFETY: the `Rc<T>` that `to_js` tied to this function, which is alive while it is being called.
+    let function = unsafe { &*data.cast::<T>() };
     let call = Arguments { env, arguments };
     // A panic must not cross the border.
-    match catch_unwind(AssertUnwindSafe(|| callee.call(&call))) {
+    match catch_unwind(AssertUnwindSafe(|| function.call(&call))) {
         Ok(number) => {
             let mut value = ptr::null_mut();
             // SAFETY: as above; a refusal leaves null, which JavaScript sees as undefined.

@@ -17,7 +17,7 @@ use crate::quota::Namespace;
 
 /// What begins so soon after the last pair of lines is held back. A store that comes and goes each second gives two lines in
 /// that time.
-pub(super) const QUIET: Duration = Duration::from_secs(10);
+pub(super) const QUIET_PERIOD: Duration = Duration::from_secs(10);
 
 /// A limiter's name and the place of its store.
 pub(super) type Key = (Namespace, Box<str>);
@@ -44,10 +44,10 @@ pub(super) enum Line {
 
 /// The outages that are logged. `W` is what a limiter logs through.
 pub(super) struct OutageLog<W> {
-    names: Option<HashMap<Key, Name<W>>>,
+    stores: Option<HashMap<Key, StoreState<W>>>,
 }
 
-struct Name<W> {
+struct StoreState<W> {
     /// The limiters that it is away for.
     limiters: HashMap<u64, W>,
     outage: Option<Outage>,
@@ -56,7 +56,7 @@ struct Name<W> {
 }
 
 struct Outage {
-    begun: Instant,
+    began: Instant,
     away: Away,
     logged: bool,
     /// What limiters have decided that it is no longer away for.
@@ -66,7 +66,7 @@ struct Outage {
     several: bool,
 }
 
-impl<W> Default for Name<W> {
+impl<W> Default for StoreState<W> {
     fn default() -> Self {
         Self {
             limiters: HashMap::new(),
@@ -78,7 +78,7 @@ impl<W> Default for Name<W> {
 
 impl<W: Clone> OutageLog<W> {
     pub(super) const fn new() -> Self {
-        Self { names: None }
+        Self { stores: None }
     }
 
     /// The store has gone away for `limiter`, which logs its changes.
@@ -90,21 +90,21 @@ impl<W: Clone> OutageLog<W> {
         away: Away,
         now: Instant,
     ) -> Line {
-        let names = self.names.get_or_insert_default();
+        let stores = self.stores.get_or_insert_default();
         // Names may come and go.
-        names.retain(|_, name| name.outage.is_some() || name.quiet_until(now).is_some());
-        let name = names.entry(key.clone()).or_default();
-        let first = name.limiters.is_empty();
-        name.limiters.insert(limiter, writer);
+        stores.retain(|_, store| store.outage.is_some() || store.quiet_until(now).is_some());
+        let store = stores.entry(key.clone()).or_default();
+        let first = store.limiters.is_empty();
+        store.limiters.insert(limiter, writer);
         if !first {
-            if let Some(outage) = &mut name.outage {
+            if let Some(outage) = &mut store.outage {
                 outage.several = true;
             }
             return Line::Known;
         }
-        let quiet = name.quiet_until(now);
-        name.outage = Some(Outage {
-            begun: now,
+        let quiet = store.quiet_until(now);
+        store.outage = Some(Outage {
+            began: now,
             away,
             logged: quiet.is_none(),
             decided: 0,
@@ -116,12 +116,12 @@ impl<W: Clone> OutageLog<W> {
 
     /// What was held back, and who logs it, if it is still true and its time has come.
     pub(super) fn due(&mut self, key: &Key, now: Instant) -> Option<(W, Away)> {
-        let name = self.names.as_mut()?.get_mut(key)?;
-        if name.quiet_until(now).is_some() {
+        let store = self.stores.as_mut()?.get_mut(key)?;
+        if store.quiet_until(now).is_some() {
             return None;
         }
-        let outage = name.outage.as_mut().filter(|outage| !outage.logged)?;
-        let writer = name.limiters.values().next()?.clone();
+        let outage = store.outage.as_mut().filter(|outage| !outage.logged)?;
+        let writer = store.limiters.values().next()?.clone();
         outage.logged = true;
         Some((writer, outage.away.clone()))
     }
@@ -136,84 +136,84 @@ impl<W: Clone> OutageLog<W> {
         decided: u64,
         now: Instant,
     ) -> Option<(Duration, u64)> {
-        let names = self.names.get_or_insert_default();
-        let name = names.entry(key.clone()).or_default();
-        if name.limiters.remove(&limiter).is_none() {
+        let stores = self.stores.get_or_insert_default();
+        let store = stores.entry(key.clone()).or_default();
+        if store.limiters.remove(&limiter).is_none() {
             // A listener heard that it went, and has left since.
-            let alone = name.outage.is_none() && name.quiet_until(now).is_none();
-            return alone.then(|| {
-                name.last = Some(now);
+            let unlogged = store.outage.is_none() && store.quiet_until(now).is_none();
+            return unlogged.then(|| {
+                store.last = Some(now);
                 (lasted, decided)
             });
         }
-        let outage = name.outage.as_mut()?;
+        let outage = store.outage.as_mut()?;
         outage.decided += decided;
         outage.longest = outage.longest.max(lasted);
-        if !name.limiters.is_empty() {
+        if !store.limiters.is_empty() {
             return None;
         }
-        let outage = name.outage.take().filter(|outage| outage.logged)?;
-        name.last = Some(now);
+        let outage = store.outage.take().filter(|outage| outage.logged)?;
+        store.last = Some(now);
         // The moments here are those of an event loop, which may have been busy.
         let lasted = match outage.several {
             false => outage.longest,
             true => outage
                 .longest
-                .max(now.saturating_duration_since(outage.begun)),
+                .max(now.saturating_duration_since(outage.began)),
         };
         Some((lasted, outage.decided))
     }
 
     /// `limiter` is closed, or somebody listens to it by now: it logs nothing more of this outage.
     pub(super) fn leave(&mut self, key: &Key, limiter: u64, now: Instant) {
-        let name = self.names.as_mut().and_then(|names| names.get_mut(key));
-        let Some(name) = name else { return };
-        if name.limiters.remove(&limiter).is_some()
-            && name.limiters.is_empty()
-            && name.outage.take().is_some_and(|outage| outage.logged)
+        let store = self.stores.as_mut().and_then(|stores| stores.get_mut(key));
+        let Some(store) = store else { return };
+        if store.limiters.remove(&limiter).is_some()
+            && store.limiters.is_empty()
+            && store.outage.take().is_some_and(|outage| outage.logged)
         {
             // Limiters that are made for one check each would otherwise log a line each.
-            name.last = Some(now);
+            store.last = Some(now);
         }
     }
 }
 
-impl<W> Name<W> {
+impl<W> StoreState<W> {
     /// The end of the time in which nothing is logged, while it is to come.
     fn quiet_until(&self, now: Instant) -> Option<Instant> {
         self.last
-            .map(|last| last + QUIET)
+            .map(|last| last + QUIET_PERIOD)
             .filter(|&until| until > now)
     }
 }
 
 static OUTAGES: Mutex<OutageLog<Arc<JsSink>>> = Mutex::new(OutageLog::new());
 
-static WRITERS: AtomicU64 = AtomicU64::new(0);
+static NEXT_WRITER: AtomicU64 = AtomicU64::new(0);
 
 /// One open limiter's part in the log. Dropped, it logs nothing more.
 pub(super) struct OutageWriter {
     key: Key,
-    number: u64,
-    way: Arc<JsSink>,
+    limiter: u64,
+    sink: Arc<JsSink>,
     io: Arc<IoThread>,
 }
 
 impl OutageWriter {
-    pub(super) fn new(key: Key, way: Arc<JsSink>, io: Arc<IoThread>) -> Self {
-        let number = WRITERS.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn new(key: Key, sink: Arc<JsSink>, io: Arc<IoThread>) -> Self {
+        let limiter = NEXT_WRITER.fetch_add(1, Ordering::Relaxed);
         Self {
             key,
-            number,
-            way,
+            limiter,
+            sink,
             io,
         }
     }
 
     /// The store has gone away. Whether that is to be logged now.
     pub(super) fn away(&self, away: Away) -> bool {
-        let way = Arc::clone(&self.way);
-        let line = outages().away(&self.key, self.number, way, away, Instant::now());
+        let sink = Arc::clone(&self.sink);
+        let line = outages().away(&self.key, self.limiter, sink, away, Instant::now());
         if let Line::At(due) = line {
             let key = self.key.clone();
             // A timer of the I/O thread, which goes with the last limiter: it holds no process.
@@ -227,12 +227,12 @@ impl OutageWriter {
 
     /// The store is back. As [`OutageLog::back`].
     pub(super) fn back(&self, lasted: Duration, decided: u64) -> Option<(Duration, u64)> {
-        outages().back(&self.key, self.number, lasted, decided, Instant::now())
+        outages().back(&self.key, self.limiter, lasted, decided, Instant::now())
     }
 
     /// What has changed is not logged.
     pub(super) fn leave(&self) {
-        outages().leave(&self.key, self.number, Instant::now());
+        outages().leave(&self.key, self.limiter, Instant::now());
     }
 }
 
@@ -244,9 +244,9 @@ impl Drop for OutageWriter {
 
 fn log_if_due(key: &Key) {
     let due = outages().due(key, Instant::now());
-    if let Some((way, away)) = due {
-        way.completions.push([Event::StillAway {
-            limiter: way.limiter,
+    if let Some((sink, away)) = due {
+        sink.completions.push([Event::StillAway {
+            limiter: sink.limiter,
             text: [away.code, away.shard],
         }]);
     }
@@ -278,19 +278,19 @@ mod tests {
 
     struct Test {
         log: OutageLog<u64>,
-        begun: Instant,
+        began: Instant,
     }
 
     impl Test {
         fn new() -> Self {
             Self {
                 log: OutageLog::new(),
-                begun: Instant::now(),
+                began: Instant::now(),
             }
         }
 
         fn at(&self, seconds: u32) -> Instant {
-            self.begun + seconds * SECOND
+            self.began + seconds * SECOND
         }
 
         fn away(&mut self, limiter: u64, seconds: u32) -> Line {
@@ -321,18 +321,18 @@ mod tests {
     }
 
     #[test]
-    fn names_and_places_are_apart() {
+    fn names_and_endpoints_are_apart() {
         let mut test = Test::new();
         assert_eq!(test.away(1, 0), Line::Now);
         let now = test.at(0);
         let mut away = |key: &Key, limiter| test.log.away(key, limiter, 0, refused(), now);
         assert_eq!(away(&key("b"), 2), Line::Now);
-        let elsewhere = (key("a").0, "127.0.0.1:6380/0".into());
-        assert_eq!(away(&elsewhere, 3), Line::Now);
+        let other_endpoint = (key("a").0, "127.0.0.1:6380/0".into());
+        assert_eq!(away(&other_endpoint, 3), Line::Now);
     }
 
     #[test]
-    fn soon_after_a_pair_it_is_held_back_and_logged_if_it_is_still_true() {
+    fn soon_after_a_pair_an_outage_is_delayed_and_logged_if_it_lasts() {
         let mut test = Test::new();
         assert_eq!(test.away(1, 0), Line::Now);
         assert_eq!(
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn another_limiter_of_the_name_logs_what_was_held_back() {
+    fn another_limiter_of_the_name_logs_a_delayed_outage() {
         let mut test = Test::new();
         test.away(1, 0);
         test.back(1, 0, 1);
@@ -385,14 +385,14 @@ mod tests {
     }
 
     #[test]
-    fn back_is_logged_where_a_listener_heard_that_it_went() {
+    fn back_is_logged_where_a_listener_was_called_for_its_beginning() {
         let mut test = Test::new();
         assert_eq!(test.back(1, 8, 3), Some((SECOND, 8)));
         assert_eq!(test.back(1, 8, 4), None, "soon after that");
     }
 
     #[test]
-    fn names_that_are_past_are_forgotten() {
+    fn names_without_an_outage_are_forgotten() {
         let mut test = Test::new();
         for name in 0..1000_u32 {
             let key = key(&format!("n{name}"));
@@ -400,7 +400,7 @@ mod tests {
             test.log.away(&key, 1, 1, refused(), now);
             test.log.back(&key, 1, SECOND, 0, now);
         }
-        let names = test.log.names.as_ref().map_or(0, HashMap::len);
+        let names = test.log.stores.as_ref().map_or(0, HashMap::len);
         assert!(names <= 11, "{names} are kept");
     }
 }

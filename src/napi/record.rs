@@ -24,12 +24,12 @@ pub enum Event {
         error: StoreError,
     },
     /// The flush in `slot` is over.
-    Counted {
+    Flushed {
         /// The face's number for the promise.
         slot: u32,
     },
     /// The trial in `slot` is over.
-    Tried {
+    Tested {
         /// The face's number for the promise.
         slot: u32,
         /// What it showed: see `tryConnection` in face/session.js.
@@ -51,7 +51,7 @@ pub enum Event {
         logged: bool,
     },
     /// Anomalies have been reported that nobody listens for and that are not logged one by one: their number is to be logged.
-    MoreAnomalies,
+    UnloggedAnomalies,
     /// The store has gone away for a limiter, or is back.
     StoreChanged {
         /// The face's number for the limiter.
@@ -67,11 +67,11 @@ pub enum Event {
         text: [String; 2],
     },
     /// A connect wants the password from the limiter's function.
-    PasswordAsked {
+    PasswordRequested {
         /// The face's number for the limiter.
         limiter: u32,
         /// What to answer it with.
-        ticket: u32,
+        request: u32,
         /// Whether the server has just refused the last one.
         refused: bool,
     },
@@ -79,10 +79,10 @@ pub enum Event {
 
 impl Event {
     /// Whether it is what a request waits for.
-    pub(super) fn settles(&self) -> bool {
+    pub(super) fn completes_request(&self) -> bool {
         matches!(
             self,
-            Self::Decided { .. } | Self::Failed { .. } | Self::Counted { .. } | Self::Tried { .. }
+            Self::Decided { .. } | Self::Failed { .. } | Self::Flushed { .. } | Self::Tested { .. }
         )
     }
 }
@@ -92,7 +92,7 @@ const FAILED: f64 = 1.0;
 const ANOMALY: f64 = 2.0;
 const PASSWORD: f64 = 3.0;
 const TESTED: f64 = 4.0;
-const MORE_ANOMALIES: f64 = 5.0;
+const UNLOGGED_ANOMALIES: f64 = 5.0;
 const STORE_AWAY: f64 = 6.0;
 const STORE_BACK: f64 = 7.0;
 const STILL_AWAY: f64 = 8.0;
@@ -114,8 +114,8 @@ pub(super) fn write(event: Event, record: &mut [f64]) -> Option<Vec<String>> {
             ),
         ),
         // As a decision of which nothing is read.
-        Event::Counted { slot } => ([DECIDED, f64::from(slot)], None),
-        Event::Tried { slot, report } => ([TESTED, f64::from(slot)], Some(report)),
+        Event::Flushed { slot } => ([DECIDED, f64::from(slot)], None),
+        Event::Tested { slot, report } => ([TESTED, f64::from(slot)], Some(report)),
         Event::Anomaly {
             limiter,
             id,
@@ -133,7 +133,7 @@ pub(super) fn write(event: Event, record: &mut [f64]) -> Option<Vec<String>> {
                 u8::from(logged).to_string(),
             ]),
         ),
-        Event::MoreAnomalies => ([MORE_ANOMALIES, 0.0], Some(Vec::new())),
+        Event::UnloggedAnomalies => ([UNLOGGED_ANOMALIES, 0.0], Some(Vec::new())),
         Event::StoreChanged { limiter, change } => {
             let (kind, text) = match change {
                 StoreChange::Away { code, shard } => {
@@ -149,13 +149,13 @@ pub(super) fn write(event: Event, record: &mut [f64]) -> Option<Vec<String>> {
         Event::StillAway { limiter, text } => {
             ([STILL_AWAY, f64::from(limiter)], Some(text.to_vec()))
         }
-        Event::PasswordAsked {
+        Event::PasswordRequested {
             limiter,
-            ticket,
+            request,
             refused,
         } => (
             [PASSWORD, f64::from(limiter)],
-            Some(vec![ticket.to_string(), u8::from(refused).to_string()]),
+            Some(vec![request.to_string(), u8::from(refused).to_string()]),
         ),
     };
     record[..2].copy_from_slice(&head);

@@ -80,11 +80,11 @@ impl Store for SharedRedis {
 }
 
 impl SharedRedis {
-    /// As [`RedisStore::try_out`].
+    /// As [`RedisStore::test_connection`].
     ///
     /// # Errors
     /// Likewise.
-    pub async fn try_out(&self, scope: &Scope) -> Result<ConnectionTest, StoreError> {
+    pub async fn test_connection(&self, scope: &Scope) -> Result<ConnectionTest, StoreError> {
         self.store.test_connection(scope).await
     }
 }
@@ -155,25 +155,25 @@ pub struct Lease {
 
 impl Lease {
     /// Takes hold of the logs of `name`, whose admissions count for `window`.
-    pub fn new(purpose: Purpose, name: Namespace, window: Window, face: usize) -> Self {
-        let user = (std::thread::current().id(), face);
+    pub fn new(purpose: Purpose, name: Namespace, window: Window, js_instance: usize) -> Self {
+        let owner = (std::thread::current().id(), js_instance);
         let window = Duration::from_millis(window.ms());
-        let mut shelves = lock(&MEMORY);
+        let mut entries = lock(&MEMORY);
         // Names may come and go, too: what is past is dropped by whoever comes next.
-        shelves.retain(|_, shelf| !shelf.is_expired());
-        let shelf = shelves
+        entries.retain(|_, entry| !entry.is_expired());
+        let entry = entries
             .entry((purpose.clone(), name.clone()))
             .or_insert_with(|| Entry {
                 local: Local::default(),
                 owners: HashMap::new(),
                 released: (Instant::now(), Duration::ZERO),
             });
-        *shelf.owners.entry(user).or_insert(0) += 1;
+        *entry.owners.entry(owner).or_insert(0) += 1;
         Self {
             key: (purpose, name),
-            owner: user,
+            owner,
             window,
-            local: shelf.local.clone(),
+            local: entry.local.clone(),
         }
     }
 
@@ -185,13 +185,13 @@ impl Lease {
     /// Forgets the logs of this name, unless another limiter is open on them, and returns whether it has. Other copies of the face in this thread do
     /// not count: a test runner leaves them behind, one a file, and they would keep every quota for the files after.
     pub fn forget(&self) -> bool {
-        let shelves = lock(&MEMORY);
-        let last = shelves.get(&self.key).is_some_and(|shelf| {
-            let (thread, face) = self.owner;
-            shelf
+        let entries = lock(&MEMORY);
+        let last = entries.get(&self.key).is_some_and(|entry| {
+            let (thread, js_instance) = self.owner;
+            entry
                 .owners
                 .iter()
-                .all(|(&(t, f), &count)| t == thread && (f != face || count == 1))
+                .all(|(&(t, other), &count)| t == thread && (other != js_instance || count == 1))
         });
         if last {
             self.local.journal.clear(&self.local.logs);
@@ -202,17 +202,17 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let mut shelves = lock(&MEMORY);
-        if let Some(shelf) = shelves.get_mut(&self.key) {
-            if let Some(count) = shelf.owners.get_mut(&self.owner) {
+        let mut entries = lock(&MEMORY);
+        if let Some(entry) = entries.get_mut(&self.key) {
+            if let Some(count) = entry.owners.get_mut(&self.owner) {
                 *count -= 1;
                 if *count == 0 {
-                    shelf.owners.remove(&self.owner);
+                    entry.owners.remove(&self.owner);
                 }
             }
-            shelf.released = (Instant::now(), shelf.released.1.max(self.window));
+            entry.released = (Instant::now(), entry.released.1.max(self.window));
         }
-        shelves.retain(|_, shelf| !shelf.is_expired());
+        entries.retain(|_, entry| !entry.is_expired());
     }
 }
 

@@ -39,15 +39,15 @@ const OPS: [Op; 4] = [Op::Check, Op::Limit, Op::Status, Op::Reset];
 pub(super) struct Submitter {
     pub(super) settings: Settings,
     pub(super) redis: Option<RedisConfig>,
-    pub(super) way: Arc<JsSink>,
-    pub(super) post: Rc<JsEnd>,
+    pub(super) sink: Arc<JsSink>,
+    pub(super) js_end: Rc<JsEnd>,
     // Started by the first request: an import or a build opens no thread and no connection.
-    running: RefCell<OnceCell<Started>>,
+    started: RefCell<OnceCell<Started>>,
 }
 
 struct Started {
     limiter: Limiter<Arc<JsSink>>,
-    memory: Lease,
+    lease: Lease,
     redis: Option<Arc<SharedRedis>>,
     outages: Option<OutageWriter>,
 }
@@ -57,13 +57,14 @@ impl NativeFn for Submitter {
         // One more for the NUL, and room enough to see that an id is too long.
         let mut buffer = [0; MAX_ID_BYTES + 5];
         let id = call.text(1, &mut buffer);
-        let Some((request, ticket)) = request(call.number(0), id, call.number(2), call.number(3))
+        let Some((request, request_id)) =
+            request(call.number(0), id, call.number(2), call.number(3))
         else {
             return REFUSED;
         };
-        let outcome = self.submit(call.env(), request, ticket);
+        let outcome = self.submit(call.env(), request, request_id);
         if outcome == PENDING {
-            self.post.started(call.env());
+            self.js_end.request_started(call.env());
         }
         outcome
     }
@@ -90,48 +91,48 @@ impl Submitter {
     pub(super) fn new(
         settings: Settings,
         redis: Option<RedisConfig>,
-        way: JsSink,
-        post: Rc<JsEnd>,
+        sink: JsSink,
+        js_end: Rc<JsEnd>,
     ) -> Self {
         Self {
             settings,
             redis,
-            way: Arc::new(way),
-            post,
-            running: RefCell::default(),
+            sink: Arc::new(sink),
+            js_end,
+            started: RefCell::default(),
         }
     }
 
-    fn submit(&self, env: sys::napi_env, request: Request, ticket: RequestId) -> u32 {
-        let running = self.running.borrow();
-        let running = match self.started(env, &running) {
-            Ok(running) => running,
-            Err(error) => return self.answer_alone(&request, ticket, error),
+    fn submit(&self, env: sys::napi_env, request: Request, request_id: RequestId) -> u32 {
+        let started = self.started.borrow();
+        let started = match self.get_or_start(env, &started) {
+            Ok(started) => started,
+            Err(error) => return self.answer_without_store(&request, request_id, error),
         };
-        match running.limiter.submit(request, ticket) {
+        match started.limiter.submit(request, request_id) {
             None => PENDING,
-            Some((request, answer)) => self.decided(&request, ticket, answer),
+            Some((request, answer)) => self.answer_in_call(&request, request_id, answer),
         }
     }
 
-    /// Sends on its way what was decided here and is still to be counted. `true`: the answer comes for `slot`.
+    /// Sends what was decided here and is still to be counted. `true`: the answer comes for `slot`.
     pub(super) fn flush(&self, env: sys::napi_env, slot: u32) -> bool {
-        let running = self.running.borrow();
-        let ticket = RequestId { slot, plan: None };
-        let pending = running
+        let started = self.started.borrow();
+        let request_id = RequestId { slot, plan: None };
+        let pending = started
             .get()
-            .is_some_and(|running| running.limiter.flush(ticket));
+            .is_some_and(|started| started.limiter.flush(request_id));
         if pending {
-            self.post.started(env);
+            self.js_end.request_started(env);
         }
         pending
     }
 
-    /// Tries the way to Redis out, within `budget`. `true`: the report comes for `slot`. `false`: there is no Redis to try.
+    /// Tests the connection to Redis, within `budget`. `true`: the report comes for `slot`. `false`: there is no Redis to try.
     pub(super) fn test_connection(&self, env: sys::napi_env, slot: u32, budget: Duration) -> bool {
-        let running = self.running.borrow();
-        let report = TestReport::new(Arc::clone(&self.way.completions), slot);
-        match self.started(env, &running) {
+        let started = self.started.borrow();
+        let report = TestReport::new(Arc::clone(&self.sink.completions), slot);
+        match self.get_or_start(env, &started) {
             Ok(Started { redis: None, .. }) => {
                 report.withdraw();
                 return false;
@@ -144,26 +145,26 @@ impl Submitter {
             }
             Err(error) => report.failed(&error),
         }
-        self.post.started(env);
+        self.js_end.request_started(env);
         true
     }
 
     /// Up to `count` of those who ask most.
     pub(super) fn top(&self, count: usize) -> Vec<Entry> {
-        self.meter().top(count)
+        self.metrics().top(count)
     }
 
-    fn meter(&self) -> Arc<Metrics> {
+    fn metrics(&self) -> Arc<Metrics> {
         let Scope { name, rules } = &self.settings.scope;
         metrics::registry::metrics_of(name, rules.window)
     }
 
     /// Drops the connections and forgets local state. What is in flight settles all the same; nothing may be asked after.
     pub(super) fn close(&self) {
-        if let Some(running) = self.running.take().into_inner()
-            && running.memory.forget()
+        if let Some(started) = self.started.take().into_inner()
+            && started.lease.forget()
         {
-            self.meter().clear_top();
+            self.metrics().clear_top();
         }
     }
 
@@ -184,115 +185,120 @@ impl Submitter {
 
     /// `None`: it is closed, or has no store that can be away.
     fn logging<R>(&self, log: impl FnOnce(&OutageWriter) -> R) -> Option<R> {
-        let running = self.running.borrow();
-        running.get()?.outages.as_ref().map(log)
+        let started = self.started.borrow();
+        started.get()?.outages.as_ref().map(log)
     }
 
     /// What tells this copy of the face from others.
     fn js_instance(&self) -> usize {
-        Arc::as_ptr(&self.way.completions) as usize
+        Arc::as_ptr(&self.sink.completions) as usize
     }
 
-    fn decided(&self, request: &Request, ticket: RequestId, answer: Answer) -> u32 {
-        let RequestId { slot, plan } = ticket;
-        self.post
+    fn answer_in_call(&self, request: &Request, request_id: RequestId, answer: Answer) -> u32 {
+        let RequestId { slot, plan } = request_id;
+        self.js_end
             .mailbox()
             .fill(|mailbox| write_answer(slot, answer, mailbox));
         let anomaly = answer.outcome.count.anomaly();
-        match anomaly.and_then(|n| self.way.anomaly_event(request, plan, n)) {
+        match anomaly.and_then(|n| self.sink.anomaly_event(request, plan, n)) {
             None => DECIDED,
             Some(event) => {
-                self.way.completions.push([event]);
+                self.sink.completions.push([event]);
                 DECIDED_AND_MORE
             }
         }
     }
 
     /// Answers where there is no thread to ask Redis from: as the policy says, like any other failure of the store.
-    fn answer_alone(&self, request: &Request, ticket: RequestId, error: StoreError) -> u32 {
+    fn answer_without_store(
+        &self,
+        request: &Request,
+        request_id: RequestId,
+        error: StoreError,
+    ) -> u32 {
         let Scope { name, rules } = &self.settings.scope;
-        let purpose = self.redis.as_ref().map_or(Purpose::Embedded, local_to);
-        let memory = Lease::new(purpose, name.clone(), rules.window, self.js_instance());
-        let local = memory.local().clone();
-        let meter = self.meter();
-        meter.on_store_error(request, &error);
+        let purpose = self.redis.as_ref().map_or(Purpose::Embedded, local_purpose);
+        let lease = Lease::new(purpose, name.clone(), rules.window, self.js_instance());
+        let local = lease.local().clone();
+        let metrics = self.metrics();
+        metrics.on_store_error(request, &error);
         match Fallback::new(self.settings.policy, *rules, local).answer(0, request, error) {
             Ok(answer) => {
-                meter.on_answer(
+                metrics.on_answer(
                     request,
-                    <Arc<JsSink>>::label(&ticket),
+                    <Arc<JsSink>>::label(&request_id),
                     &answer,
                     Instant::now(),
                 );
-                self.decided(request, ticket, answer)
+                self.answer_in_call(request, request_id, answer)
             }
             Err(error) => {
-                meter.on_failure(request);
-                let slot = ticket.slot;
-                self.way.completions.push([Event::Failed { slot, error }]);
+                metrics.on_failure(request);
+                let slot = request_id.slot;
+                self.sink.completions.push([Event::Failed { slot, error }]);
                 PENDING
             }
         }
     }
 
-    fn started<'a>(
+    fn get_or_start<'a>(
         &self,
         env: sys::napi_env,
-        running: &'a OnceCell<Started>,
+        started: &'a OnceCell<Started>,
     ) -> std::result::Result<&'a Started, StoreError> {
-        if let Some(running) = running.get() {
-            return Ok(running);
+        if let Some(started) = started.get() {
+            return Ok(started);
         }
         // Before the cell is being filled: it may run the application's async_hooks, and these may ask.
         let wake = match &self.redis {
             None => None,
-            Some(_) => Some(self.post.wake(env).map_err(|_| {
+            Some(_) => Some(self.js_end.wake(env).map_err(|_| {
                 let message = "the environment is going down";
                 StoreError::new(ErrorKind::Disconnected, message)
             })?),
         };
-        running.get_or_try_init(|| self.start(wake))
+        started.get_or_try_init(|| self.start(wake))
     }
 
     fn start(&self, wake: Option<Arc<Wake>>) -> std::result::Result<Started, StoreError> {
         let name = self.settings.scope.name.clone();
         let rules = self.settings.scope.rules;
         let Some(config) = &self.redis else {
-            let memory = Lease::new(Purpose::Embedded, name, rules.window, self.js_instance());
+            let lease = Lease::new(Purpose::Embedded, name, rules.window, self.js_instance());
             return Ok(Started {
-                limiter: Limiter::memory(rules, Arc::clone(&memory.local().logs), self.meter()),
-                memory,
+                limiter: Limiter::memory(rules, Arc::clone(&lease.local().logs), self.metrics()),
+                lease,
                 redis: None,
                 outages: None,
             });
         };
-        let purpose = local_to(config);
+        let purpose = local_purpose(config);
         let shared = registry::redis(config.clone()).map_err(|e| {
             let message = "the system grants no I/O thread";
             StoreError::new(ErrorKind::Disconnected, message).with_source(e)
         })?;
-        let memory = Lease::new(purpose, name, rules.window, self.js_instance());
+        let lease = Lease::new(purpose, name, rules.window, self.js_instance());
         let limiter = Limiter::remote(
             shared.io.handle(),
             Arc::clone(&shared),
             self.settings.scope.clone(),
             self.settings.times,
-            Fallback::new(self.settings.policy, rules, memory.local().clone()),
+            Fallback::new(self.settings.policy, rules, lease.local().clone()),
             Arc::new(JsSink {
-                completions: Arc::clone(&self.way.completions),
-                audience: Arc::clone(&self.way.audience),
+                completions: Arc::clone(&self.sink.completions),
+                anomaly_target: Arc::clone(&self.sink.anomaly_target),
                 _wake: wake,
-                ..*self.way
+                ..*self.sink
             }),
-            self.meter(),
+            self.metrics(),
         );
-        let place = config.endpoint().into();
+        let endpoint = config.endpoint().into();
         Ok(Started {
             limiter,
-            memory,
+            lease,
             outages: Some(OutageWriter::new(
-                (self.settings.scope.name.clone(), place),
-                Arc::clone(&self.way),
+                (self.settings.scope.name.clone(), endpoint),
+                Arc::clone(&self.sink),
                 Arc::clone(&shared.io),
             )),
             redis: Some(shared),
@@ -300,6 +306,6 @@ impl Submitter {
     }
 }
 
-fn local_to(config: &RedisConfig) -> Purpose {
+fn local_purpose(config: &RedisConfig) -> Purpose {
     Purpose::Local(config.endpoint().into())
 }
