@@ -56,13 +56,13 @@ export declare class RateLimiter {
   /**
    * As the function {@link onAnomaly}, for this limiter. Returns an unsubscribe function.
    *
-   * @throws TypeError (`ERR_INVALID_ARG_TYPE`) if `listener` is no function.
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`) if `listener` is not a function.
    */
   onAnomaly(listener: (anomaly: Anomaly) => void): () => void;
   /**
    * As the function {@link onStoreStateChange}, for this limiter. Returns an unsubscribe function.
    *
-   * @throws TypeError (`ERR_INVALID_ARG_TYPE`) if `listener` is no function.
+   * @throws TypeError (`ERR_INVALID_ARG_TYPE`) if `listener` is not a function.
    */
   onStoreStateChange(listener: (change: StoreStateChange) => void): () => void;
   /** As the function {@link close}, for this limiter. */
@@ -306,7 +306,7 @@ export declare function configure(options: CreatorRateLimitOptions): void;
  * says), instead of the line that is logged otherwise. The call comes once, at most a second after the request that crossed the
  * threshold. For the next five minutes that creator is not counted. Returns an unsubscribe function.
  *
- * @throws TypeError (`ERR_INVALID_ARG_TYPE`) if `listener` is no function.
+ * @throws TypeError (`ERR_INVALID_ARG_TYPE`) if `listener` is not a function.
  * @example
  * const off = onAnomaly(({ creatorId, requestsIn5Min }) => alert(creatorId, requestsIn5Min));
  */
@@ -318,7 +318,7 @@ export declare function onAnomaly(listener: (anomaly: Anomaly) => void): () => v
  * half of the recent batches fail; on a cluster, for any shard. A single failed check is no change. Changes while the limiter is
  * not open, before its first check or after {@link close}, are not reported. Returns an unsubscribe function.
  *
- * @throws TypeError (`ERR_INVALID_ARG_TYPE`) if `listener` is no function.
+ * @throws TypeError (`ERR_INVALID_ARG_TYPE`) if `listener` is not a function.
  * @example
  * const off = onStoreStateChange(({ state, code, durationMs }) => status.update(state, code ?? durationMs));
  */

@@ -127,7 +127,7 @@ export interface OpenTelemetryMeter {
  * `rate_limit.breaker_state`. OpenTelemetry has no observable histogram, so each histogram is three counters: `.bucket` (cumulative,
  * by `le`), `.count` and `.sum`. Returns a function that removes the observables.
  *
- * @throws TypeError if `meter` is no `Meter`.
+ * @throws TypeError if `meter` is not a `Meter`.
  * @example
  * const stop = observeMetrics(metrics.getMeter('@huntaze/rate-limit'));
  */
