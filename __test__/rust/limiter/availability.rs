@@ -1,4 +1,4 @@
-//! When the store is away for a limiter, and when it is back, as its sink is told.
+//! When the store counts as away for a limiter, and when as back: the changes that its sink receives.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,11 +12,11 @@ use huntaze_rate_limit::store::{Op, Replay, Request, Scope, Store, StoreError};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
-use super::flaky_store::{DEADLINE, Flaky, PATIENT};
-use super::test_doubles::{hour, meter};
+use super::flaky_store::{DEADLINE, FlakyStore, PATIENT};
+use super::test_doubles::{hour, metrics};
 use crate::requests::{request, scope};
 
-/// Keeps what it is told of the store.
+/// A sink that keeps the changes of the store's state.
 #[derive(Clone, Default)]
 struct Changes(Arc<Mutex<Vec<StoreChange>>>);
 
@@ -40,7 +40,7 @@ impl Changes {
 
 /// Two primaries, each with the ids of one parity.
 #[derive(Clone, Default)]
-struct Shards([Flaky; 2]);
+struct Shards([FlakyStore; 2]);
 
 fn shard_of(id: &Id) -> usize {
     id.as_str().parse::<usize>().unwrap() % 2
@@ -51,8 +51,8 @@ impl Store for Shards {
         shard_of(id)
     }
 
-    fn primary_of(&self, part: usize) -> Option<String> {
-        Some(format!("shard-{part}:6379"))
+    fn primary_of(&self, shard: usize) -> Option<String> {
+        Some(format!("shard-{shard}:6379"))
     }
 
     async fn run(
@@ -63,8 +63,8 @@ impl Store for Shards {
         self.0[shard_of(&requests[0].id)].run(scope, requests).await
     }
 
-    async fn probe(&self, scope: &Scope, part: usize) -> Result<(), StoreError> {
-        self.0[part].probe(scope, part).await
+    async fn probe(&self, scope: &Scope, shard: usize) -> Result<(), StoreError> {
+        self.0[shard].probe(scope, shard).await
     }
 
     async fn replay(
@@ -78,20 +78,20 @@ impl Store for Shards {
     }
 }
 
-struct Watched {
+struct Fixture {
     shards: Shards,
     changes: Changes,
-    meter: Arc<Metrics>,
+    metrics: Arc<Metrics>,
     limiter: Limiter<Changes>,
 }
 
-impl Watched {
+impl Fixture {
     fn new(policy: OnStoreError) -> Self {
         Self::over(Shards::default(), policy, Local::default())
     }
 
     fn over(shards: Shards, policy: OnStoreError, local: Local) -> Self {
-        let (changes, meter) = (Changes::default(), meter());
+        let (changes, metrics) = (Changes::default(), metrics());
         let limiter = Limiter::remote(
             &Handle::current(),
             Arc::new(shards.clone()),
@@ -99,17 +99,17 @@ impl Watched {
             DEADLINE,
             Fallback::new(policy, hour(), local),
             changes.clone(),
-            Arc::clone(&meter),
+            Arc::clone(&metrics),
         );
         Self {
             shards,
             changes,
-            meter,
+            metrics,
             limiter,
         }
     }
 
-    /// Asks about `who`, and waits until that has been answered.
+    /// Submits a request of `who`, and waits until it has been answered.
     async fn ask(&self, op: Op, who: &str) {
         let _ = self.limiter.submit(request(op, who, 5), 0);
         sleep(Duration::from_millis(1)).await;
@@ -140,23 +140,23 @@ fn away(shard: usize) -> StoreChange {
 
 #[tokio::test(start_paused = true)]
 async fn checks_that_fail_by_themselves_change_nothing() {
-    let it = Watched::new(OnStoreError::Local);
+    let it = Fixture::new(OnStoreError::Local);
     for _ in 0..4 {
         it.fail("0", 2).await;
         it.shards.0[0].set_away(false);
         it.ask(Op::Check, "2").await;
     }
     assert_eq!(it.changes.seen(), []);
-    assert!(!it.meter.snapshot().away);
+    assert!(!it.metrics.snapshot().away);
 }
 
 #[tokio::test(start_paused = true)]
 async fn away_when_the_breaker_opens_and_back_when_it_closes_with_what_was_decided() {
     for policy in OnStoreError::ALL {
-        let it = Watched::new(policy);
+        let it = Fixture::new(policy);
         it.fail("0", 3).await;
         assert_eq!(it.changes.seen(), [away(0)], "{policy:?}");
-        let (begun, read) = (Instant::now(), it.meter.snapshot());
+        let (begun, read) = (Instant::now(), it.metrics.snapshot());
         assert_eq!((read.away, read.outages), (true, 1), "{policy:?}");
         it.fail("0", 20).await;
         // None of these is a check.
@@ -172,15 +172,15 @@ async fn away_when_the_breaker_opens_and_back_when_it_closes_with_what_was_decid
         assert_eq!(decided, 21, "{policy:?}");
         let since = begun.elapsed();
         assert!(lasted >= since && lasted < since + Duration::from_millis(5));
-        let read = it.meter.snapshot();
+        let read = it.metrics.snapshot();
         assert_eq!((read.away, read.outages), (false, 1), "{policy:?}");
         assert_eq!(read.away_time, lasted);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_several_shards_the_first_that_goes_and_the_last_that_is_back_change_it() {
-    let it = Watched::new(OnStoreError::Closed);
+async fn the_first_shard_to_go_and_the_last_to_return_change_the_state() {
+    let it = Fixture::new(OnStoreError::Closed);
     it.fail("1", 3).await;
     it.fail("0", 3).await;
     it.shards.0[1].set_away(false);
@@ -197,25 +197,25 @@ async fn of_several_shards_the_first_that_goes_and_the_last_that_is_back_change_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limiter_that_is_closed_meanwhile_tells_nothing_more() {
-    let it = Watched::new(OnStoreError::Local);
+async fn a_closed_limiter_reports_no_more_changes() {
+    let it = Fixture::new(OnStoreError::Local);
     it.fail("0", 3).await;
     drop(it.limiter);
     it.shards.0[0].set_away(false);
     sleep(Duration::from_secs(60)).await;
     assert_eq!(it.changes.seen(), [away(0)]);
-    assert!(!it.meter.snapshot().away);
+    assert!(!it.metrics.snapshot().away);
 }
 
-/// Another limiter of the name has decided without the store: this one asks it first.
+/// Another limiter of the name has decided without the store: this one has to replay first.
 #[tokio::test(start_paused = true)]
-async fn a_store_that_is_to_be_told_first_is_away_only_if_it_does_not_answer() {
+async fn a_store_with_pending_replays_is_away_only_if_it_does_not_answer() {
     for gone in [false, true] {
         let local = Local::default();
-        let first = Watched::over(Shards::default(), OnStoreError::Local, local.clone());
+        let first = Fixture::over(Shards::default(), OnStoreError::Local, local.clone());
         first.fail("0", 3).await;
         first.shards.0[0].set_away(gone);
-        let second = Watched::over(first.shards.clone(), OnStoreError::Local, local);
+        let second = Fixture::over(first.shards.clone(), OnStoreError::Local, local);
         sleep(Duration::from_secs(5)).await;
         let expected = if gone { vec![away(0)] } else { Vec::new() };
         assert_eq!(second.changes.seen(), expected);

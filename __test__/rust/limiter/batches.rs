@@ -1,4 +1,4 @@
-//! What travels together.
+//! Batches: which requests leave together.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,24 +6,24 @@ use std::time::Duration;
 use huntaze_rate_limit::limiter::{Limiter, MAX_BATCH, Source};
 use huntaze_rate_limit::store::{MemoryStore, Op};
 
-use super::test_doubles::{Collector, hour, meter, recorded};
+use super::test_doubles::{Collector, hour, metrics, recorded};
 use crate::requests::request;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// What had gathered when the task looked goes in batches of the largest size, in order, each request once.
+/// Requests that have gathered before the worker runs leave in batches of the largest size, in order, each once.
 #[tokio::test]
 async fn a_batch_is_at_most_the_largest() {
     let (store, limiter, mut answers) = recorded(DEADLINE);
-    for ticket in 0..1000 {
-        limiter.submit(request(Op::Check, &ticket.to_string(), 5), ticket);
+    for request_id in 0..1000 {
+        limiter.submit(request(Op::Check, &request_id.to_string(), 5), request_id);
     }
     for _ in 0..1000 {
-        let (ticket, answer) = answers.recv().await.unwrap();
+        let (request_id, answer) = answers.recv().await.unwrap();
         let answer = answer.unwrap();
         assert_eq!(
             (answer.source, answer.outcome.decision.reset),
-            (Source::Redis, u64::from(ticket))
+            (Source::Redis, u64::from(request_id))
         );
     }
     let batches = store.0.lock().unwrap();
@@ -40,14 +40,14 @@ async fn a_batch_is_at_most_the_largest() {
     assert_eq!(ids, (0..1000).collect::<Vec<_>>());
 }
 
-/// An idle limiter waits for nobody: the clock stands still, and the answer comes.
+/// An idle limiter waits for no further requests: the clock stands still, and the answer comes.
 #[tokio::test(start_paused = true)]
 async fn a_lone_request_leaves_at_once() {
     let (store, limiter, mut answers) = recorded(DEADLINE);
-    for ticket in 0..3 {
+    for request_id in 0..3 {
         let begun = tokio::time::Instant::now();
-        limiter.submit(request(Op::Check, "1", 5), ticket);
-        assert_eq!(answers.recv().await.unwrap().0, ticket);
+        limiter.submit(request(Op::Check, "1", 5), request_id);
+        assert_eq!(answers.recv().await.unwrap().0, request_id);
         assert_eq!(begun.elapsed(), Duration::ZERO);
     }
     assert_eq!(store.0.lock().unwrap().len(), 3);
@@ -55,7 +55,7 @@ async fn a_lone_request_leaves_at_once() {
 
 #[test]
 fn a_limiter_in_memory_answers_in_the_call() {
-    let limiter = Limiter::<Collector>::memory(hour(), Arc::new(MemoryStore::new()), meter());
+    let limiter = Limiter::<Collector>::memory(hour(), Arc::new(MemoryStore::new()), metrics());
     for allowed in [true, true, false] {
         let asked = request(Op::Check, "a", 2);
         let (request, answer) = limiter.submit(asked.clone(), 1).unwrap();

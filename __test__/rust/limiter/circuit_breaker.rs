@@ -1,4 +1,4 @@
-//! While the store is away: who decides, and who asks whether it is back.
+//! The open circuit breaker: the policy decides, and only probes reach the store.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use super::flaky_store::Outage;
 
 #[tokio::test(start_paused = true)]
-async fn an_open_breaker_sends_nobody() {
+async fn an_open_breaker_sends_no_request() {
     for policy in [OnStoreError::Local, OnStoreError::Throw] {
         let mut outage = Outage::new(policy);
         outage.go_away().await;
@@ -29,12 +29,12 @@ async fn an_open_breaker_sends_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_probes_of_nobodys_find_it_again() {
+async fn two_probes_find_the_store_without_a_request() {
     let mut outage = Outage::new(OnStoreError::Throw);
     outage.go_away().await;
     let sent = outage.store.sent();
     outage.store.set_away(false);
-    // Nobody asks, and it is found within the longest of the first waits.
+    // Without a request it is found within the longest of the first delays.
     sleep(Duration::from_millis(1500)).await;
     assert_eq!(outage.store.0.probes.load(Ordering::SeqCst), 2);
     assert_eq!(outage.store.sent(), sent);

@@ -8,7 +8,7 @@ use huntaze_rate_limit::store::{ErrorKind, Op};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use super::test_doubles::{Late, Logged, Silent, limiter, recorded, stand_still};
+use super::test_doubles::{Late, Logged, Silent, block_thread, limiter, recorded};
 use crate::requests::request;
 
 const DEADLINE: Duration = Duration::from_millis(250);
@@ -29,8 +29,8 @@ async fn a_store_that_never_answers_is_not_waited_for() {
     for ((limiter, mut answers), source) in limiters {
         let begun = Instant::now();
         assert!(limiter.submit(request(Op::Check, "1", 5), 7).is_none());
-        let (ticket, answer) = answers.recv().await.unwrap();
-        assert_eq!((ticket, answer.unwrap().source), (7, source));
+        let (request_id, answer) = answers.recv().await.unwrap();
+        assert_eq!((request_id, answer.unwrap().source), (7, source));
         assert_eq!(begun.elapsed(), DEADLINE);
     }
 }
@@ -46,7 +46,7 @@ async fn under_throw_a_missed_deadline_is_a_time_out() {
     );
 }
 
-/// What comes after the deadline is nobody's answer any more.
+/// The policy has answered the request by then.
 #[tokio::test(start_paused = true)]
 async fn a_late_answer_is_dropped() {
     let late = Late(DEADLINE * 4);
@@ -58,7 +58,7 @@ async fn a_late_answer_is_dropped() {
     );
     tokio::time::sleep(DEADLINE * 8).await;
     drop(limiter);
-    assert!(answers.recv().await.is_none(), "one answer a ticket");
+    assert!(answers.recv().await.is_none(), "one answer a request");
 }
 
 #[tokio::test(start_paused = true)]
@@ -72,7 +72,7 @@ async fn an_answer_in_time_is_the_stores() {
     );
 }
 
-/// Who comes later may wait longer, also for a batch that others have waited for long enough.
+/// A later request may wait longer, also for a batch in which an earlier one has reached its deadline.
 #[tokio::test(start_paused = true)]
 async fn each_request_of_a_batch_has_its_own_deadline() {
     let deadline = DEADLINE * 4;
@@ -84,28 +84,32 @@ async fn each_request_of_a_batch_has_its_own_deadline() {
         deadline,
     );
     limiter.submit(request(Op::Check, "1", 5), 1);
-    // Nothing leaves before the second has come.
-    stand_still(deadline / 2);
+    // The batch does not leave before the second request.
+    block_thread(deadline / 2);
     limiter.submit(request(Op::Check, "2", 5), 2);
     for expected in [(1, Source::Open), (2, Source::Redis)] {
-        let (ticket, answer) = answers.recv().await.unwrap();
-        assert_eq!((ticket, answer.unwrap().source), expected);
+        let (request_id, answer) = answers.recv().await.unwrap();
+        assert_eq!((request_id, answer.unwrap().source), expected);
     }
     assert_eq!(slow.batches(), [[Op::Check; 2]]);
 }
 
-/// What nobody waits for any more is not asked: it would take a slot from somebody who was told otherwise.
+/// A request past its deadline is not sent: it would take a slot for a caller who has another answer already.
 #[tokio::test(start_paused = true)]
-async fn what_is_late_before_it_leaves_is_not_asked() {
+async fn a_request_past_its_deadline_is_not_sent() {
     let (store, limiter, mut answers) = recorded(DEADLINE);
-    for ticket in 0..200 {
-        limiter.submit(request(Op::Check, "1", 5), ticket);
+    for request_id in 0..200 {
+        limiter.submit(request(Op::Check, "1", 5), request_id);
     }
-    stand_still(DEADLINE * 2);
+    block_thread(DEADLINE * 2);
     limiter.submit(request(Op::Check, "1", 5), 200);
     for _ in 0..200 {
-        let (ticket, answer) = answers.recv().await.unwrap();
-        assert_eq!(answer.unwrap_err().kind(), ErrorKind::Timeout, "{ticket}");
+        let (request_id, answer) = answers.recv().await.unwrap();
+        assert_eq!(
+            answer.unwrap_err().kind(),
+            ErrorKind::Timeout,
+            "{request_id}"
+        );
     }
     assert_eq!(
         answers.recv().await.unwrap().1.unwrap().source,
@@ -114,13 +118,13 @@ async fn what_is_late_before_it_leaves_is_not_asked() {
     assert_eq!(store.0.lock().unwrap().concat().len(), 1);
 }
 
-/// A batch that hangs holds up nobody behind it.
+/// A batch that hangs does not delay the next ones.
 #[tokio::test(start_paused = true)]
 async fn batches_do_not_wait_for_each_other() {
     let (limiter, mut answers) = limiter(&Handle::current(), Silent, OnStoreError::Open, DEADLINE);
     let begun = Instant::now();
-    for ticket in 0..10 {
-        limiter.submit(request(Op::Check, "1", 5), ticket);
+    for request_id in 0..10 {
+        limiter.submit(request(Op::Check, "1", 5), request_id);
         // Lets the batch leave before the next request comes.
         tokio::task::yield_now().await;
     }

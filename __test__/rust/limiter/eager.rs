@@ -1,4 +1,4 @@
-//! A store that is ready: an idle limiter's request leaves in the call, and is settled like any other.
+//! The eager send: where the store is ready, a request of an idle limiter leaves in the caller's call, and settles like any other.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,76 +19,90 @@ fn runtime() -> Runtime {
     builder.enable_all().start_paused(true).build().unwrap()
 }
 
-/// Nothing has run the runtime yet, and the store has been asked.
+/// The runtime has not run yet, and the store has the request.
 #[test]
-fn it_leaves_before_the_call_returns() {
+fn the_request_leaves_before_the_call_returns() {
     let runtime = runtime();
     let store = Logged::over(Arc::new(MemoryStore::new()));
     let ready = Ready(store.clone());
     let (limiter, mut answers) = limiter(runtime.handle(), ready, OnStoreError::Throw, FAR);
-    for ticket in 0..5 {
-        assert!(limiter.submit(request(Op::Check, "a", 5), ticket).is_none());
-        assert_eq!(store.ops().len(), ticket as usize + 1);
+    for request_id in 0..5 {
+        assert!(
+            limiter
+                .submit(request(Op::Check, "a", 5), request_id)
+                .is_none()
+        );
+        assert_eq!(store.ops().len(), request_id as usize + 1);
         // This store answers at once, too.
         let (answered, answer) = answers.try_recv().unwrap();
-        assert_eq!((answered, answer.unwrap().source), (ticket, Source::Redis));
+        assert_eq!(
+            (answered, answer.unwrap().source),
+            (request_id, Source::Redis)
+        );
     }
 }
 
-/// A connection may break between the look at it and the first step.
+/// A connection may break between the check of its state and the first poll.
 #[test]
-fn a_store_that_is_ready_no_more_connects_anew() {
+fn a_store_that_is_no_longer_ready_reconnects() {
     let runtime = runtime();
     let ready = Ready(Connecting);
     let (limiter, mut answers) = limiter(runtime.handle(), ready, OnStoreError::Throw, FAR);
-    for ticket in 0..3 {
-        assert!(limiter.submit(request(Op::Check, "7", 5), ticket).is_none());
+    for request_id in 0..3 {
+        assert!(
+            limiter
+                .submit(request(Op::Check, "7", 5), request_id)
+                .is_none()
+        );
         let (answered, answer) = runtime.block_on(answers.recv()).unwrap();
-        assert_eq!((answered, answer.unwrap().source), (ticket, Source::Redis));
+        assert_eq!(
+            (answered, answer.unwrap().source),
+            (request_id, Source::Redis)
+        );
     }
 }
 
 #[test]
-fn what_comes_meanwhile_waits_for_the_task() {
+fn later_requests_wait_for_the_task() {
     let runtime = runtime();
     let ready = Ready(Late(SOON));
     let (limiter, mut answers) = limiter(runtime.handle(), ready, OnStoreError::Throw, FAR);
-    for ticket in 0..300 {
-        limiter.submit(request(Op::Check, "7", 5), ticket);
+    for request_id in 0..300 {
+        limiter.submit(request(Op::Check, "7", 5), request_id);
     }
     runtime.block_on(async {
-        let mut tickets = Vec::new();
+        let mut request_ids = Vec::new();
         for _ in 0..300 {
-            let (ticket, answer) = answers.recv().await.unwrap();
+            let (request_id, answer) = answers.recv().await.unwrap();
             assert_eq!(answer.unwrap().source, Source::Redis);
-            tickets.push(ticket);
+            request_ids.push(request_id);
         }
-        tickets.sort();
-        assert_eq!(tickets, (0..300).collect::<Vec<_>>());
+        request_ids.sort();
+        assert_eq!(request_ids, (0..300).collect::<Vec<_>>());
     });
 }
 
 #[test]
-fn its_deadline_is_kept_and_the_next_one_too() {
+fn the_deadline_holds_for_one_request_after_another() {
     let runtime = runtime();
-    // For the time it has.
+    // For its paused clock.
     let _entered = runtime.enter();
     let (limiter, mut answers) =
         limiter(runtime.handle(), Ready(Silent), OnStoreError::Throw, SOON);
-    for ticket in 0..3 {
+    for request_id in 0..3 {
         let begun = Instant::now();
-        limiter.submit(request(Op::Check, "a", 5), ticket);
+        limiter.submit(request(Op::Check, "a", 5), request_id);
         let (answered, answer) = runtime.block_on(answers.recv()).unwrap();
         assert_eq!(
             (answered, answer.unwrap_err().kind()),
-            (ticket, ErrorKind::Timeout)
+            (request_id, ErrorKind::Timeout)
         );
         assert_eq!(begun.elapsed(), SOON);
     }
 }
 
 #[test]
-fn it_is_settled_when_the_runtime_ends_or_has_ended() {
+fn the_request_settles_when_the_runtime_ends_or_has_ended() {
     for ended_before in [false, true] {
         let runtime = runtime();
         let handle = runtime.handle().clone();
@@ -101,7 +115,7 @@ fn it_is_settled_when_the_runtime_ends_or_has_ended() {
         drop(runtime);
         drop(limiter);
         let later = answers.blocking_recv();
-        // One of the two: in the call, if there is nobody left to ask.
+        // In the call where there is no runtime left, and later otherwise.
         assert_eq!(
             (at_once.is_some(), later.is_some()),
             (ended_before, !ended_before)
@@ -118,22 +132,22 @@ fn a_store_that_fails_at_once_fails_one_request() {
     let runtime = runtime();
     let failing = Ready(Failing(ErrorKind::Refused));
     let (limiter, mut answers) = limiter(runtime.handle(), failing, OnStoreError::Throw, FAR);
-    for ticket in 0..3 {
-        limiter.submit(request(Op::Check, "a", 5), ticket);
+    for request_id in 0..3 {
+        limiter.submit(request(Op::Check, "a", 5), request_id);
         let (_, answer) = answers.try_recv().unwrap();
         assert_eq!(answer.unwrap_err().kind(), ErrorKind::Refused);
     }
 }
 
-/// The panic reaches the caller, who is at the border and holds it there; the request is settled all the same.
+/// The panic reaches the caller: the N-API layer, which catches it. The request settles all the same.
 #[test]
-fn a_store_that_panics_at_once_leaves_nothing_open() {
+fn a_store_that_panics_at_once_leaves_no_request_open() {
     let runtime = runtime();
     let panicking = Ready(Panicking { at_once: true });
     let (limiter, mut answers) = limiter(runtime.handle(), panicking, OnStoreError::Local, FAR);
-    for ticket in 0..3 {
+    for request_id in 0..3 {
         let asked = std::panic::AssertUnwindSafe(|| {
-            limiter.submit(request(Op::Check, "a", 5), ticket);
+            limiter.submit(request(Op::Check, "a", 5), request_id);
         });
         assert!(std::panic::catch_unwind(asked).is_err());
         let (_, answer) = answers.try_recv().unwrap();

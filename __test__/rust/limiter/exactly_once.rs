@@ -1,4 +1,4 @@
-//! Every ticket is answered exactly once, also when something goes away under it.
+//! Every request completes exactly once, also when the runtime, the store or the limiter goes away.
 
 use std::time::Duration;
 
@@ -18,28 +18,28 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// Asks for each ticket. Returns what was answered in the call.
+/// Submits a request for each request id. Returns those that were answered in the call.
 fn submit_all(limiter: &Limiter<Collector>) -> Vec<Settled> {
-    let asked = (0..COUNT).map(|ticket| {
-        let answered = limiter.submit(request(Op::Check, &ticket.to_string(), 5), ticket);
-        answered.map(|(_, answer)| (ticket, Ok(answer)))
+    let asked = (0..COUNT).map(|request_id| {
+        let answered = limiter.submit(request(Op::Check, &request_id.to_string(), 5), request_id);
+        answered.map(|(_, answer)| (request_id, Ok(answer)))
     });
     asked.flatten().collect()
 }
 
-/// All that was answered, in the call or later, once the limiter and its tasks are gone: each ticket once.
+/// All completions, in the call or later, once the limiter and its tasks are gone: each request id once.
 fn each_once(mut all: Vec<Settled>, mut answers: UnboundedReceiver<Settled>) -> Vec<Settled> {
     while let Some(settled) = answers.blocking_recv() {
         all.push(settled);
     }
-    all.sort_by_key(|(ticket, _)| *ticket);
-    let tickets: Vec<u32> = all.iter().map(|(ticket, _)| *ticket).collect();
-    assert_eq!(tickets, (0..COUNT).collect::<Vec<_>>());
+    all.sort_by_key(|(request_id, _)| *request_id);
+    let request_ids: Vec<u32> = all.iter().map(|(request_id, _)| *request_id).collect();
+    assert_eq!(request_ids, (0..COUNT).collect::<Vec<_>>());
     all
 }
 
 #[test]
-fn the_runtime_ends_before_it_has_looked() {
+fn the_runtime_ends_before_the_worker_has_run() {
     let runtime = runtime();
     let (limiter, answers) = limiter(runtime.handle(), Silent, OnStoreError::Throw, FAR);
     let at_once = submit_all(&limiter);
@@ -51,7 +51,7 @@ fn the_runtime_ends_before_it_has_looked() {
 }
 
 #[test]
-fn the_runtime_ends_with_batches_at_the_store() {
+fn the_runtime_ends_with_batches_in_flight() {
     let runtime = runtime();
     let (limiter, answers) = limiter(runtime.handle(), Silent, OnStoreError::Local, FAR);
     let at_once = submit_all(&limiter);
@@ -79,7 +79,7 @@ fn the_runtime_has_ended_already() {
     }
 }
 
-/// The same from another thread, over and over: whichever comes first, nothing is lost between the two.
+/// The requests come from another thread, a hundred times over: none is lost, in whichever order the two happen.
 #[test]
 fn the_runtime_ends_while_requests_arrive() {
     for _ in 0..100 {
@@ -124,16 +124,19 @@ fn the_store_panics() {
 async fn the_limiter_outlives_a_panic() {
     let store = Panicking { at_once: false };
     let (limiter, mut answers) = limiter(&Handle::current(), store, OnStoreError::Open, FAR);
-    for ticket in 0..3 {
-        limiter.submit(request(Op::Check, "1", 5), ticket);
-        // A ticket that is lost would be waited for for ever.
+    for request_id in 0..3 {
+        limiter.submit(request(Op::Check, "1", 5), request_id);
+        // A lost request would be waited for for ever.
         let settled = tokio::time::timeout(Duration::from_secs(10), answers.recv()).await;
         let (settled, answer) = settled.unwrap().unwrap();
-        assert_eq!((settled, answer.unwrap().source), (ticket, Source::Open));
+        assert_eq!(
+            (settled, answer.unwrap().source),
+            (request_id, Source::Open)
+        );
     }
 }
 
-/// Closing a limiter lets what is queued settle: by the store, not by the fallback.
+/// After a limiter is dropped its queued requests still settle: by the store, not by the fallback.
 #[test]
 fn the_limiter_goes_with_requests_queued() {
     let runtime = runtime();
@@ -154,12 +157,12 @@ fn the_limiter_goes_with_requests_queued() {
         });
         settled.join().unwrap()
     });
-    for (ticket, answer) in settled {
+    for (request_id, answer) in settled {
         let answer = answer.unwrap();
         // Its own answer, not a neighbour's.
         assert_eq!(
             (answer.source, answer.outcome.decision.reset),
-            (Source::Redis, u64::from(ticket))
+            (Source::Redis, u64::from(request_id))
         );
     }
 }

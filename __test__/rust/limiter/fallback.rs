@@ -1,4 +1,4 @@
-//! Who decides when the store did not.
+//! The fallback: the policy that decides when the store did not.
 
 use std::num::{NonZeroU32, NonZeroU64};
 
@@ -35,9 +35,9 @@ fn local_decides_exactly_and_says_so() {
     assert_eq!((ask(Op::Reset, "a").1, ask(Op::Limit, "a")), (3, (true, 2)));
 }
 
-/// An anomaly of the store's, or a pause after one that another process has reported.
+/// The store has reported an anomaly, or a pause after one that another process has reported.
 #[test]
-fn what_the_store_has_reported_is_not_reported_here_too() {
+fn an_anomaly_reported_by_the_store_is_not_reported_locally() {
     let rules = watched(3_600_000, 1.0, 300_000);
     let pause = NonZeroU64::new(60_000).unwrap();
     let counts = [
@@ -47,7 +47,7 @@ fn what_the_store_has_reported_is_not_reported_here_too() {
         (Count::Paused(pause), 0),
     ];
     for (count, due) in counts {
-        // With a log of its own by then, and without.
+        // With a local log by then, and without.
         for before in [0, 2] {
             let fallback = Fallback::new(OnStoreError::Local, rules, Local::default());
             let request = request(Op::Check, "a", 3);
@@ -105,7 +105,7 @@ fn throw_hands_the_error_on() {
     }
 }
 
-/// Nothing was reset, and nobody may think so.
+/// Nothing was reset, and the caller must not believe it was.
 #[test]
 fn a_reset_without_a_log_fails() {
     for policy in [OnStoreError::Open, OnStoreError::Closed] {
@@ -116,7 +116,7 @@ fn a_reset_without_a_log_fails() {
     }
 }
 
-/// The face knows policies and sources by their place in these lists.
+/// JavaScript knows policies and sources by their index in these lists.
 #[test]
 fn names_are_the_public_interfaces() {
     let policies = OnStoreError::ALL.map(OnStoreError::name);

@@ -20,18 +20,18 @@ pub const DEADLINE: Duration = Duration::from_millis(100);
 /// Longer than anything here takes.
 pub const PATIENT: Duration = Duration::from_secs(20);
 
-/// A store that can be taken away, and what reached it.
+/// A store that can be taken away, and the calls that reached it.
 #[derive(Clone, Default)]
-pub struct Flaky(pub Arc<State>);
+pub struct FlakyStore(pub Arc<State>);
 
 #[derive(Default)]
 pub struct State {
     pub away: AtomicBool,
     /// No memory left for a replay.
     pub full: AtomicBool,
-    /// It takes replays, and nobody hears of it.
-    pub deaf: AtomicBool,
-    /// A replay waits on its way until it may go on, and then arrives.
+    /// It enters replays, and its reply is lost.
+    pub loses_replies: AtomicBool,
+    /// A replay waits in flight for `go_on`, and then arrives.
     pub held: AtomicBool,
     pub go_on: Notify,
     pub replaying: AtomicUsize,
@@ -41,7 +41,7 @@ pub struct State {
     pub answers: Recording,
 }
 
-impl Flaky {
+impl FlakyStore {
     pub fn set_away(&self, away: bool) {
         self.0.away.store(away, Ordering::SeqCst);
     }
@@ -53,13 +53,13 @@ impl Flaky {
     /// What has been replayed: the id, and how many admissions.
     pub fn replayed(&self) -> Vec<(String, usize)> {
         let replayed = self.0.replayed.lock().unwrap();
-        let told = replayed
+        let entries = replayed
             .iter()
             .map(|r| (r.id.as_str().to_owned(), r.ages.len()));
-        told.collect()
+        entries.collect()
     }
 
-    fn fails(&self) -> Result<(), StoreError> {
+    fn available(&self) -> Result<(), StoreError> {
         match self.0.away.load(Ordering::SeqCst) {
             true => Err(StoreError::new(ErrorKind::Refused, "away")),
             false => Ok(()),
@@ -67,10 +67,10 @@ impl Flaky {
     }
 }
 
-impl Store for Flaky {
+impl Store for FlakyStore {
     async fn run(&self, scope: &Scope, requests: &[Request]) -> Vec<Result<Outcome, StoreError>> {
         self.0.sent.fetch_add(1, Ordering::SeqCst);
-        match self.fails() {
+        match self.available() {
             Err(error) => vec![Err(error); requests.len()],
             Ok(()) => self.0.answers.run(scope, requests).await,
         }
@@ -78,7 +78,7 @@ impl Store for Flaky {
 
     async fn probe(&self, _: &Scope, _: usize) -> Result<(), StoreError> {
         self.0.probes.fetch_add(1, Ordering::SeqCst);
-        self.fails()
+        self.available()
     }
 
     async fn replay(
@@ -90,13 +90,13 @@ impl Store for Flaky {
         if self.0.held.load(Ordering::SeqCst) {
             self.0.go_on.notified().await;
         }
-        self.fails()?;
+        self.available()?;
         if self.0.full.load(Ordering::SeqCst) {
             let full = StoreError::new(ErrorKind::Oom, "full");
             return Ok(vec![Err(full); replays.len()]);
         }
         self.0.replayed.lock().unwrap().extend_from_slice(replays);
-        if self.0.deaf.load(Ordering::SeqCst) {
+        if self.0.loses_replies.load(Ordering::SeqCst) {
             return Err(StoreError::new(
                 ErrorKind::Disconnected,
                 "gone before it answered",
@@ -108,14 +108,14 @@ impl Store for Flaky {
 
 /// A limiter over a store, and its answers.
 pub struct Outage {
-    pub store: Flaky,
+    pub store: FlakyStore,
     pub limiter: Limiter<Collector>,
     pub answers: UnboundedReceiver<Settled>,
 }
 
 impl Outage {
     pub fn new(policy: OnStoreError) -> Self {
-        let store = Flaky::default();
+        let store = FlakyStore::default();
         let (limiter, answers) = limiter(&Handle::current(), store.clone(), policy, DEADLINE);
         Self {
             store,
@@ -146,7 +146,7 @@ impl Outage {
         }
     }
 
-    /// Asks until the store decides.
+    /// Checks until the store decides.
     pub async fn come_back(&mut self) {
         self.store.set_away(false);
         let begun = Instant::now();

@@ -1,4 +1,4 @@
-//! What is noted while the store is away, and how often it is told.
+//! The journal of local decisions while the store is away, and how often they are replayed.
 
 use std::thread::sleep;
 use std::time::Duration;
@@ -11,18 +11,18 @@ use super::test_doubles::hour;
 use crate::requests::{request, watched};
 
 #[derive(Default)]
-struct Noted {
+struct Fixture {
     journal: Journal,
     logs: MemoryStore,
 }
 
-impl Noted {
+impl Fixture {
     fn ask(&self, op: Op, who: &str) {
         let request = request(op, who, 1000);
         self.journal.answer(&self.logs, hour(), 0, &request);
     }
 
-    /// Sends what is noted, and `error` comes of it. How many admissions of each id were sent, and how long ago a reset was.
+    /// Replays the journal, which fails with `error`. How many admissions of each id were sent, and how long ago a reset was.
     fn fail(&self, error: ErrorKind) -> Vec<(String, usize, Option<Millis>)> {
         let replaying = self.journal.replay(0).unwrap();
         let mut call = replaying.take(&self.logs);
@@ -43,18 +43,18 @@ impl Noted {
     }
 }
 
-/// Once an id, however often the store does not take it; a reset makes it void.
+/// One report an id, however often the store does not take it. A reset makes it void.
 #[test]
-fn a_report_is_told_and_kept_until_it_is_taken() {
-    let noted = Noted::default();
+fn a_report_is_replayed_until_the_store_takes_it() {
+    let fixture = Fixture::default();
     let ask = |op| {
         let request = request(op, "a", 2);
         let rules = watched(3_600_000, 1.0, 300_000);
-        noted.journal.answer(&noted.logs, rules, 0, &request)
+        fixture.journal.answer(&fixture.logs, rules, 0, &request)
     };
-    let told = |error| {
-        let replaying = noted.journal.replay(0).unwrap();
-        let mut call = replaying.take(&noted.logs);
+    let replay = |error| {
+        let replaying = fixture.journal.replay(0).unwrap();
+        let mut call = replaying.take(&fixture.logs);
         let replays = call.replays().to_vec();
         call.keep(&vec![error; replays.len()]);
         replays
@@ -63,34 +63,34 @@ fn a_report_is_told_and_kept_until_it_is_taken() {
     let reports = (0..20).filter_map(|_| ask(Op::Check).count.anomaly());
     assert_eq!(reports.collect::<Vec<_>>(), [3]);
     for _ in 0..2 {
-        let replays = told(busy());
+        let replays = replay(busy());
         assert_eq!(replays.len(), 1);
         assert!(replays[0].reported.is_some());
     }
-    assert!(told(Ok(()))[0].reported.is_some());
-    assert!(told(Ok(())).is_empty());
+    assert!(replay(Ok(()))[0].reported.is_some());
+    assert!(replay(Ok(())).is_empty());
     // Another report, and no admission.
     ask(Op::Reset);
     for _ in 0..20 {
         ask(Op::Check);
     }
-    let replays = told(Ok(()));
+    let replays = replay(Ok(()));
     assert!(replays[0].reset.is_some() && replays[0].reported.is_some());
     for _ in 0..20 {
         ask(Op::Check);
     }
     ask(Op::Reset);
-    assert_eq!(told(Ok(()))[0].reported, None);
+    assert_eq!(replay(Ok(()))[0].reported, None);
 }
 
-/// What others were admitted after a reset must not go with it.
+/// Admissions by other processes after the reset must not be deleted with the log before it.
 #[test]
-fn a_reset_stays_where_it_was() {
-    let noted = Noted::default();
-    noted.ask(Op::Reset, "a");
+fn a_reset_keeps_its_moment() {
+    let fixture = Fixture::default();
+    fixture.ask(Op::Reset, "a");
     let ages = [0, 1, 2].map(|_| {
         sleep(Duration::from_millis(10));
-        noted.fail(ErrorKind::Busy)[0].2.unwrap()
+        fixture.fail(ErrorKind::Busy)[0].2.unwrap()
     });
     assert!(
         ages[1] >= ages[0] + 10 && ages[2] >= ages[1] + 10,
@@ -99,49 +99,49 @@ fn a_reset_stays_where_it_was() {
 }
 
 #[test]
-fn what_may_have_been_told_is_sent_twice_each() {
-    let noted = Noted::default();
-    noted.ask(Op::Check, "a");
-    assert_eq!(noted.counts(ErrorKind::Timeout), [1]);
+fn admissions_that_may_have_been_entered_are_sent_twice_each() {
+    let fixture = Fixture::default();
+    fixture.ask(Op::Check, "a");
+    assert_eq!(fixture.counts(ErrorKind::Timeout), [1]);
     for _ in 0..4 {
-        noted.ask(Op::Check, "a");
+        fixture.ask(Op::Check, "a");
     }
-    // The one for the second time, the others for the first.
-    assert_eq!(noted.counts(ErrorKind::Timeout), [5]);
-    assert_eq!(noted.counts(ErrorKind::Timeout), [4]);
-    assert!(noted.journal.is_empty(0));
+    // One of them for the second time, the others for the first.
+    assert_eq!(fixture.counts(ErrorKind::Timeout), [5]);
+    assert_eq!(fixture.counts(ErrorKind::Timeout), [4]);
+    assert!(fixture.journal.is_empty(0));
 }
 
 #[test]
-fn what_has_been_refused_is_sent_as_often_as_it_takes() {
-    let noted = Noted::default();
-    noted.ask(Op::Check, "a");
+fn refused_admissions_are_sent_until_they_are_taken() {
+    let fixture = Fixture::default();
+    fixture.ask(Op::Check, "a");
     for kind in [
         ErrorKind::Oom,
         ErrorKind::ReadOnly,
         ErrorKind::Busy,
         ErrorKind::Oom,
     ] {
-        assert_eq!(noted.counts(kind), [1]);
+        assert_eq!(fixture.counts(kind), [1]);
     }
-    // A key of somebody else's never takes it.
-    assert_eq!(noted.counts(ErrorKind::WrongType), [1]);
-    assert!(noted.journal.is_empty(0));
+    // A key of another type never takes it.
+    assert_eq!(fixture.counts(ErrorKind::WrongType), [1]);
+    assert!(fixture.journal.is_empty(0));
 }
 
 /// A call takes 500 admissions and 64 ids at most: the oldest of the id that was used longest ago first.
 #[test]
 fn a_call_is_bounded() {
-    let noted = Noted::default();
+    let fixture = Fixture::default();
     for _ in 0..700 {
-        noted.ask(Op::Check, "much");
+        fixture.ask(Op::Check, "much");
     }
     for n in 0..100 {
-        noted.ask(Op::Check, &n.to_string());
+        fixture.ask(Op::Check, &n.to_string());
     }
-    let replaying = noted.journal.replay(0).unwrap();
+    let replaying = fixture.journal.replay(0).unwrap();
     let sizes = [0, 1, 2].map(|_| {
-        let mut call = replaying.take(&noted.logs);
+        let mut call = replaying.take(&fixture.logs);
         let admissions: usize = call.replays().iter().map(|r| r.ages.len()).sum();
         let ids = call.replays().len();
         call.keep(&vec![Ok(()); ids]);
@@ -149,39 +149,39 @@ fn a_call_is_bounded() {
     });
     assert_eq!(sizes, [(1, 500), (64, 263), (37, 37)]);
     drop(replaying);
-    assert!(noted.journal.is_empty(0));
+    assert!(fixture.journal.is_empty(0));
 }
 
-/// What is forgotten does not come back with a call that was under way.
+/// Cleared entries do not come back with a replay in flight.
 #[test]
-fn what_is_cleared_stays_so() {
-    let noted = Noted::default();
-    noted.ask(Op::Check, "a");
-    let replaying = noted.journal.replay(0).unwrap();
-    let call = replaying.take(&noted.logs);
-    assert!(!noted.journal.is_empty(0));
-    noted.journal.clear(&noted.logs);
+fn a_cleared_journal_stays_empty() {
+    let fixture = Fixture::default();
+    fixture.ask(Op::Check, "a");
+    let replaying = fixture.journal.replay(0).unwrap();
+    let call = replaying.take(&fixture.logs);
+    assert!(!fixture.journal.is_empty(0));
+    fixture.journal.clear(&fixture.logs);
     drop(call);
     drop(replaying);
-    assert!(noted.journal.is_empty(0));
+    assert!(fixture.journal.is_empty(0));
 }
 
 /// A client that was admitted here up to its limit is not admitted again by the store because many others have come since.
 #[test]
-fn what_a_denied_id_was_admitted_is_told_however_many_others_come() {
-    let noted = Noted::default();
+fn the_admissions_of_a_denied_id_are_replayed_however_many_ids_come() {
+    let fixture = Fixture::default();
     let ask = |who: &str, limit| {
         let request = request(Op::Check, who, limit);
-        noted.journal.answer(&noted.logs, hour(), 0, &request)
+        fixture.journal.answer(&fixture.logs, hour(), 0, &request)
     };
     while ask("denied", 5).decision.is_allowed() {}
     for i in 0..=MAX_MEMORY_IDS {
         ask(&i.to_string(), 5);
     }
-    let replaying = noted.journal.replay(0).unwrap();
+    let replaying = fixture.journal.replay(0).unwrap();
     let mut admissions = Vec::new();
     loop {
-        let mut call = replaying.take(&noted.logs);
+        let mut call = replaying.take(&fixture.logs);
         let replays = call.replays().to_vec();
         call.keep(&vec![Ok(()); replays.len()]);
         if replays.is_empty() {

@@ -8,8 +8,8 @@ use huntaze_rate_limit::metrics::{BreakerState, Histogram, Metrics};
 use huntaze_rate_limit::store::{ErrorKind, MemoryStore, Op, StoreError};
 use tokio::runtime::Handle;
 
-use super::flaky_store::{DEADLINE, Flaky};
-use super::test_doubles::{Collector, collector, fallback, hour, meter};
+use super::flaky_store::{DEADLINE, FlakyStore as Flaky};
+use super::test_doubles::{Collector, collector, fallback, hour, metrics as meter};
 use crate::requests::{request, scope};
 
 fn of(source: Source, counts: [u64; 6]) -> u64 {

@@ -1,4 +1,4 @@
-//! One check's way: batches, deadlines, and what decides when the store is away.
+//! The limiter: batches, deadlines, the deny cache, and what decides when the store is away.
 
 mod availability;
 mod batches;

@@ -1,4 +1,4 @@
-//! Requests that one part of the store has sent on to another, which says nothing: they are settled in time all the same.
+//! Requests that one shard has redirected to another, which does not answer: they settle in time all the same.
 
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,16 +16,16 @@ use super::flaky_store::{DEADLINE, PATIENT};
 use super::test_doubles::{Recording, limiter};
 use crate::requests::request;
 
-/// Ready at any time. What is asked or told of 0 is sent on, and hangs there.
+/// Ready at any time. Requests and replays of id 0 are redirected, and hang at the other shard.
 #[derive(Clone, Default)]
 struct Redirecting {
     answers: Recording,
-    told: Arc<Mutex<Vec<String>>>,
+    replayed: Arc<Mutex<Vec<String>>>,
     away: Arc<AtomicBool>,
 }
 
 impl Redirecting {
-    fn fails(&self) -> Result<(), StoreError> {
+    fn available(&self) -> Result<(), StoreError> {
         match self.away.load(Ordering::SeqCst) {
             true => Err(StoreError::new(ErrorKind::Refused, "away")),
             false => Ok(()),
@@ -35,7 +35,7 @@ impl Redirecting {
 
 impl Store for Redirecting {
     async fn run(&self, scope: &Scope, requests: &[Request]) -> Vec<Result<Outcome, StoreError>> {
-        match self.fails() {
+        match self.available() {
             Err(error) => vec![Err(error); requests.len()],
             Ok(()) => self.answers.run(scope, requests).await,
         }
@@ -45,20 +45,20 @@ impl Store for Redirecting {
         &self,
         scope: &Scope,
         requests: &[Request],
-        land: impl Fn(&[usize], Vec<Result<Outcome, StoreError>>) + Send + Sync,
+        on_results: impl Fn(&[usize], Vec<Result<Outcome, StoreError>>) + Send + Sync,
     ) {
         yield_now().await;
         let away = self.away.load(Ordering::SeqCst);
         if !away && requests.iter().any(|request| request.id.as_str() == "0") {
-            land(&[], Vec::new());
+            on_results(&[], Vec::new());
             pending::<()>().await;
         }
-        let places: Vec<_> = (0..requests.len()).collect();
-        land(&places, self.run(scope, requests).await);
+        let indices: Vec<_> = (0..requests.len()).collect();
+        on_results(&indices, self.run(scope, requests).await);
     }
 
     async fn probe(&self, _: &Scope, _: usize) -> Result<(), StoreError> {
-        self.fails()
+        self.available()
     }
 
     async fn replay(
@@ -66,22 +66,22 @@ impl Store for Redirecting {
         _: &Scope,
         _: &[Replay],
     ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
-        unreachable!("it is told in pieces")
+        unreachable!("the limiter replays by streaming")
     }
 
     async fn replay_streaming(
         &self,
         _: &Scope,
         replays: &[Replay],
-        land: impl Fn(&[usize], Vec<Result<(), StoreError>>) + Send + Sync,
+        on_results: impl Fn(&[usize], Vec<Result<(), StoreError>>) + Send + Sync,
     ) -> Result<(), StoreError> {
-        self.fails()?;
+        self.available()?;
         let who = replays.iter().map(|replay| replay.id.as_str().to_owned());
-        self.told.lock().unwrap().extend(who);
+        self.replayed.lock().unwrap().extend(who);
         let here = |&at: &usize| replays[at].id.as_str() != "0";
-        let places: Vec<_> = (0..replays.len()).filter(here).collect();
-        land(&places, vec![Ok(()); places.len()]);
-        if places.len() < replays.len() {
+        let indices: Vec<_> = (0..replays.len()).filter(here).collect();
+        on_results(&indices, vec![Ok(()); indices.len()]);
+        if indices.len() < replays.len() {
             pending::<()>().await;
         }
         Ok(())
@@ -92,9 +92,9 @@ impl Store for Redirecting {
     }
 }
 
-/// The lane is free for the next one, which leaves in the call as well.
+/// The shard is idle again for the next request, which leaves in the caller's call as well.
 #[tokio::test(start_paused = true)]
-async fn one_that_left_in_the_call_is_settled_in_time_whatever_leaves_after_it() {
+async fn an_eager_request_settles_in_time_whatever_leaves_after_it() {
     let store = Redirecting::default();
     let (limiter, mut answers) = limiter(&Handle::current(), store, OnStoreError::Throw, DEADLINE);
     for round in 0..5 {
@@ -103,10 +103,17 @@ async fn one_that_left_in_the_call_is_settled_in_time_whatever_leaves_after_it()
         for _ in 0..5 {
             yield_now().await;
         }
-        for ticket in 1..4 {
-            assert!(limiter.submit(request(Op::Check, "1", 5), ticket).is_none());
+        for request_id in 1..4 {
+            assert!(
+                limiter
+                    .submit(request(Op::Check, "1", 5), request_id)
+                    .is_none()
+            );
             let (answered, answer) = timeout(PATIENT, answers.recv()).await.unwrap().unwrap();
-            assert_eq!((answered, answer.unwrap().source), (ticket, Source::Redis));
+            assert_eq!(
+                (answered, answer.unwrap().source),
+                (request_id, Source::Redis)
+            );
         }
         assert_eq!(begun.elapsed(), Duration::ZERO, "round {round}");
         let late = timeout(PATIENT, answers.recv()).await;
@@ -117,9 +124,9 @@ async fn one_that_left_in_the_call_is_settled_in_time_whatever_leaves_after_it()
     }
 }
 
-/// It was away, and while it is told, a slot is on its way from it to a part that hangs.
+/// The shard was away. During its replay a slot moves from it to a shard that hangs.
 #[tokio::test(start_paused = true)]
-async fn what_one_part_has_been_told_waits_for_no_other() {
+async fn entries_that_one_shard_has_taken_do_not_wait_for_another() {
     let store = Redirecting::default();
     let (limiter, mut answers) = limiter(
         &Handle::current(),
@@ -144,8 +151,12 @@ async fn what_one_part_has_been_told_waits_for_no_other() {
         assert!(begun.elapsed() < PATIENT);
         sleep(Duration::from_millis(10)).await;
     }
-    let told = store.told.lock().unwrap();
-    let times = |who: &str| told.iter().filter(|told| *told == who).count();
-    // What nobody has heard of is told once more, and no more.
-    assert_eq!((times("2"), times("3"), times("0")), (1, 1, 2), "{told:?}");
+    let replayed = store.replayed.lock().unwrap();
+    let times = |who: &str| replayed.iter().filter(|id| *id == who).count();
+    // A replay without a reply is sent once more, and not again.
+    assert_eq!(
+        (times("2"), times("3"), times("0")),
+        (1, 1, 2),
+        "{replayed:?}"
+    );
 }

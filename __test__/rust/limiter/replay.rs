@@ -1,4 +1,4 @@
-//! What was decided while the store was away is told to it, before it decides again.
+//! Decisions made while the store was away are replayed to it, before it decides again.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,12 +9,12 @@ use huntaze_rate_limit::store::Op;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 
-use super::flaky_store::{DEADLINE, Flaky, Outage, PATIENT};
-use super::test_doubles::{collector, hour, meter};
+use super::flaky_store::{DEADLINE, FlakyStore, Outage, PATIENT};
+use super::test_doubles::{collector, hour, metrics};
 use crate::requests::{request, scope};
 
 #[tokio::test(start_paused = true)]
-async fn what_was_admitted_meanwhile_is_told_before_anything_is_asked() {
+async fn local_admissions_are_replayed_before_the_first_check() {
     let mut outage = Outage::new(OnStoreError::Local);
     outage.go_away().await;
     for _ in 0..7 {
@@ -22,17 +22,17 @@ async fn what_was_admitted_meanwhile_is_told_before_anything_is_asked() {
     }
     let sent = outage.store.sent();
     outage.come_back().await;
-    // Three of id 1, five of the seven of id 7, and perhaps some of id 2 that asked until it was back.
+    // Three of id 1, five of the seven of id 7, and perhaps some of id 2, which checked until the store was back.
     let replayed = outage.store.replayed();
     assert_eq!(replayed[..2], [("1".to_owned(), 3), ("7".to_owned(), 5)]);
     assert_eq!(outage.store.sent(), sent + 1);
-    // Told once.
+    // Each is replayed once.
     sleep(Duration::from_millis(50)).await;
     assert_eq!(outage.store.replayed(), replayed);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reset_is_told_and_what_was_before_it_is_not() {
+async fn a_reset_is_replayed_and_the_admissions_before_it_are_not() {
     let mut outage = Outage::new(OnStoreError::Local);
     outage.go_away().await;
     for op in [Op::Check, Op::Check, Op::Reset, Op::Check] {
@@ -40,14 +40,14 @@ async fn a_reset_is_told_and_what_was_before_it_is_not() {
     }
     outage.come_back().await;
     let replayed = outage.store.0.replayed.lock().unwrap();
-    let told = replayed.iter().find(|r| r.id.as_str() == "7").unwrap();
-    assert!(told.reset.is_some());
-    assert_eq!(told.ages.len(), 1);
+    let entry = replayed.iter().find(|r| r.id.as_str() == "7").unwrap();
+    assert!(entry.reset.is_some());
+    assert_eq!(entry.ages.len(), 1);
 }
 
-/// A check that was late once, with the store well otherwise.
+/// One check fails, and the store is well otherwise.
 #[tokio::test(start_paused = true)]
-async fn what_was_decided_here_in_between_is_told_soon() {
+async fn a_lone_local_decision_is_replayed_soon() {
     let mut outage = Outage::new(OnStoreError::Local);
     outage.store.set_away(true);
     assert_eq!(outage.ask(Op::Check, "1").await, Ok(Source::Local));
@@ -61,9 +61,9 @@ async fn what_was_decided_here_in_between_is_told_soon() {
     assert_eq!(outage.store.0.probes.load(Ordering::SeqCst), 0);
 }
 
-/// A replay that is under way when the breaker opens, and arrives over a new connection, is a sign of the store.
+/// A replay in flight when the breaker opens, which arrives over a new connection, shows that the store is back.
 #[tokio::test(start_paused = true)]
-async fn who_has_just_taken_a_replay_is_asked_at_once() {
+async fn a_store_that_has_just_taken_a_replay_is_used_at_once() {
     let mut outage = Outage::new(OnStoreError::Local);
     let store = outage.store.clone();
     store.0.held.store(true, Ordering::SeqCst);
@@ -80,7 +80,7 @@ async fn who_has_just_taken_a_replay_is_asked_at_once() {
     store.0.go_on.notify_one();
     let begun = Instant::now();
     while outage.ask(Op::Check, "2").await != Ok(Source::Redis) {
-        // A store that gives no sign is asked after a second at the earliest.
+        // Without that replay the first probe comes after a second at the earliest.
         assert!(begun.elapsed() < Duration::from_secs(1));
         sleep(Duration::from_millis(10)).await;
     }
@@ -109,7 +109,7 @@ async fn the_local_logs_outlive_a_recovery() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_store_does_not_take_is_kept() {
+async fn entries_that_the_store_refuses_are_kept() {
     let mut outage = Outage::new(OnStoreError::Local);
     outage.go_away().await;
     outage.store.0.full.store(true, Ordering::SeqCst);
@@ -124,7 +124,7 @@ async fn what_the_store_does_not_take_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn other_policies_tell_nothing() {
+async fn other_policies_replay_nothing() {
     for policy in [OnStoreError::Open, OnStoreError::Closed] {
         let mut outage = Outage::new(policy);
         outage.go_away().await;
@@ -133,27 +133,27 @@ async fn other_policies_tell_nothing() {
     }
 }
 
-/// Counted twice at most, which is strict; not with each attempt.
+/// An admission counts twice at most, which errs on the strict side, and not once for each attempt.
 #[tokio::test(start_paused = true)]
-async fn what_may_have_been_told_is_told_once_more_and_no_more() {
+async fn a_replay_without_a_reply_is_sent_once_more_and_not_again() {
     let mut outage = Outage::new(OnStoreError::Local);
     outage.go_away().await;
-    outage.store.0.deaf.store(true, Ordering::SeqCst);
+    outage.store.0.loses_replies.store(true, Ordering::SeqCst);
     outage.come_back().await;
     let of_one = || {
         let replayed = outage.store.replayed();
         replayed
             .into_iter()
-            .filter(|told| *told == ("1".to_owned(), 3))
+            .filter(|entry| *entry == ("1".to_owned(), 3))
             .count()
     };
     assert_eq!(of_one(), 2);
 }
 
-/// Nobody may trust a store that another limiter of the name is still telling.
+/// A limiter must not use a store while another limiter of its name is still replaying to it.
 #[tokio::test(start_paused = true)]
 async fn two_limiters_of_one_name_wait_for_each_other() {
-    let store = Flaky::default();
+    let store = FlakyStore::default();
     let local = Local::default();
     let (sink, mut answers) = collector();
     let make = || {
@@ -166,7 +166,7 @@ async fn two_limiters_of_one_name_wait_for_each_other() {
             DEADLINE,
             fallback,
             sink,
-            meter(),
+            metrics(),
         )
     };
     let limiters = [make(), make()];
@@ -179,7 +179,7 @@ async fn two_limiters_of_one_name_wait_for_each_other() {
             }
         }
     }
-    // One is at it, and takes its time.
+    // One replay session is open, and takes its time.
     let replaying = local.journal.replay(0).unwrap();
     assert!(local.journal.replay(0).is_none());
     assert!(local.journal.replay(0).is_none());
@@ -196,8 +196,8 @@ async fn two_limiters_of_one_name_wait_for_each_other() {
     drop(taken);
     drop(replaying);
     sleep(Duration::from_millis(500)).await;
-    let told: usize = store.replayed().iter().map(|(_, count)| count).sum();
-    assert_eq!(told, 8);
+    let replayed: usize = store.replayed().iter().map(|(_, count)| count).sum();
+    assert_eq!(replayed, 8);
     for limiter in &limiters {
         assert!(limiter.submit(request(Op::Check, "1", 50), 0).is_none());
         let (_, answer) = answers.recv().await.unwrap();
@@ -205,9 +205,9 @@ async fn two_limiters_of_one_name_wait_for_each_other() {
     }
 }
 
-/// A reset that the store has done holds here, too.
+/// A reset done by the store holds for the local log, too.
 #[tokio::test(start_paused = true)]
-async fn a_reset_by_the_store_forgets_what_was_decided_here() {
+async fn a_reset_by_the_store_forgets_local_decisions() {
     let mut outage = Outage::new(OnStoreError::Local);
     for _ in 0..2 {
         outage.go_away().await;
@@ -223,7 +223,7 @@ async fn a_reset_by_the_store_forgets_what_was_decided_here() {
     }
 }
 
-/// A store without memory that goes away and comes back with some: nobody waits for the pause between two replays.
+/// A store out of memory goes away and comes back with some: the pause between two replays does not delay the recovery.
 #[tokio::test(start_paused = true)]
 async fn an_outage_during_a_pause_is_noticed() {
     let mut outage = Outage::new(OnStoreError::Local);

@@ -1,4 +1,4 @@
-//! A store of several parts: what is sick holds up nothing else.
+//! A store of several shards: one that fails does not delay the others.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -14,29 +14,29 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::flaky_store::{DEADLINE, Flaky, PATIENT};
+use super::flaky_store::{DEADLINE, FlakyStore, PATIENT};
 use super::test_doubles::{Collector, Settled, hour, limiter};
 use crate::requests::request;
 
-/// Even numbers are with the first, odd ones with the second; each can be away by itself.
+/// Ids of even numbers are in the first shard, odd ones in the second. Each shard can be away by itself.
 #[derive(Clone, Default)]
-struct Halves {
-    halves: [Flaky; 2],
-    /// Nobody knows yet that there are two.
+struct TwoShards {
+    shards: [FlakyStore; 2],
+    /// The shard map does not yet show that there are two.
     unknown: Arc<AtomicBool>,
-    /// The first hangs, where both are asked together.
+    /// The first shard hangs, where a batch asks both.
     hangs: Arc<AtomicBool>,
 }
 
-fn half(id: &Id) -> usize {
+fn shard_of(id: &Id) -> usize {
     id.as_str().parse::<usize>().unwrap() % 2
 }
 
-impl Store for Halves {
+impl Store for TwoShards {
     fn shard_of(&self, _: &Scope, id: &Id) -> usize {
         match self.unknown.load(Ordering::SeqCst) {
             true => 0,
-            false => half(id),
+            false => shard_of(id),
         }
     }
 
@@ -48,34 +48,35 @@ impl Store for Halves {
         &self,
         scope: &Scope,
         requests: &[Request],
-        land: impl Fn(&[usize], Vec<Result<Outcome, StoreError>>) + Send + Sync,
+        on_results: impl Fn(&[usize], Vec<Result<Outcome, StoreError>>) + Send + Sync,
     ) {
         let hangs = self.hangs.load(Ordering::SeqCst);
-        let of = |wanted| (0..requests.len()).filter(move |&at| half(&requests[at].id) == wanted);
+        let of =
+            |wanted| (0..requests.len()).filter(move |&at| shard_of(&requests[at].id) == wanted);
         for wanted in [1, 0] {
-            let places: Vec<_> = of(wanted).collect();
-            let asked: Vec<_> = places.iter().map(|&at| requests[at].clone()).collect();
+            let indices: Vec<_> = of(wanted).collect();
+            let asked: Vec<_> = indices.iter().map(|&at| requests[at].clone()).collect();
             if asked.is_empty() {
                 continue;
             }
             if wanted == 0 && hangs && asked.len() < requests.len() {
                 pending::<()>().await;
             }
-            land(&places, self.run(scope, &asked).await);
+            on_results(&indices, self.run(scope, &asked).await);
         }
     }
 
     async fn run(&self, scope: &Scope, requests: &[Request]) -> Vec<Result<Outcome, StoreError>> {
         let mut results = Vec::new();
         for request in requests {
-            let half = &self.halves[half(&request.id)];
-            results.extend(half.run(scope, std::slice::from_ref(request)).await);
+            let shard = &self.shards[shard_of(&request.id)];
+            results.extend(shard.run(scope, std::slice::from_ref(request)).await);
         }
         results
     }
 
-    async fn probe(&self, scope: &Scope, part: usize) -> Result<(), StoreError> {
-        self.halves[part].probe(scope, part).await
+    async fn probe(&self, scope: &Scope, shard: usize) -> Result<(), StoreError> {
+        self.shards[shard].probe(scope, shard).await
     }
 
     async fn replay(
@@ -85,22 +86,22 @@ impl Store for Halves {
     ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
         let mut results = Vec::new();
         for replay in replays {
-            let half = &self.halves[half(&replay.id)];
-            results.extend(half.replay(scope, std::slice::from_ref(replay)).await?);
+            let shard = &self.shards[shard_of(&replay.id)];
+            results.extend(shard.replay(scope, std::slice::from_ref(replay)).await?);
         }
         Ok(results)
     }
 }
 
-struct Sides {
-    store: Halves,
+struct Fixture {
+    store: TwoShards,
     limiter: Limiter<Collector>,
     answers: UnboundedReceiver<Settled>,
 }
 
-impl Sides {
+impl Fixture {
     fn new(policy: OnStoreError) -> Self {
-        let store = Halves::default();
+        let store = TwoShards::default();
         let (limiter, answers) = limiter(&Handle::current(), store.clone(), policy, DEADLINE);
         Self {
             store,
@@ -122,7 +123,7 @@ impl Sides {
         next.unwrap().unwrap()
     }
 
-    /// Asks about `who` until the answer comes from the store.
+    /// Asks for the status of `who` until the store answers.
     async fn until_back(&mut self, who: &str) {
         let begun = Instant::now();
         while self.ask(Op::Status, who).await != Ok(Source::Redis) {
@@ -133,120 +134,120 @@ impl Sides {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_is_away_opens_its_own_breaker_only() {
-    let mut sides = Sides::new(OnStoreError::Local);
-    sides.store.halves[0].set_away(true);
+async fn a_shard_that_is_away_opens_its_own_breaker_only() {
+    let mut fixture = Fixture::new(OnStoreError::Local);
+    fixture.store.shards[0].set_away(true);
     for _ in 0..3 {
-        assert_eq!(sides.ask(Op::Check, "0").await, Ok(Source::Local));
-        assert_eq!(sides.ask(Op::Check, "1").await, Ok(Source::Redis));
+        assert_eq!(fixture.ask(Op::Check, "0").await, Ok(Source::Local));
+        assert_eq!(fixture.ask(Op::Check, "1").await, Ok(Source::Redis));
     }
-    let sent = sides.store.halves.each_ref().map(Flaky::sent);
+    let sent = fixture.store.shards.each_ref().map(FlakyStore::sent);
     for _ in 0..20 {
-        assert_eq!(sides.ask(Op::Status, "0").await, Ok(Source::Local));
-        assert_eq!(sides.ask(Op::Status, "1").await, Ok(Source::Redis));
+        assert_eq!(fixture.ask(Op::Status, "0").await, Ok(Source::Local));
+        assert_eq!(fixture.ask(Op::Status, "1").await, Ok(Source::Redis));
     }
-    let since = sides.store.halves.each_ref().map(Flaky::sent);
+    let since = fixture.store.shards.each_ref().map(FlakyStore::sent);
     assert_eq!([since[0] - sent[0], since[1] - sent[1]], [0, 20]);
-    sides.store.halves[0].set_away(false);
-    sides.until_back("0").await;
-    // Probed was the one that had been away.
-    let probes = sides.store.halves.each_ref();
-    let probes = probes.map(|half| half.0.probes.load(Ordering::SeqCst));
+    fixture.store.shards[0].set_away(false);
+    fixture.until_back("0").await;
+    // Only the shard that had been away was probed.
+    let probes = fixture.store.shards.each_ref();
+    let probes = probes.map(|shard| shard.0.probes.load(Ordering::SeqCst));
     assert_eq!((probes[0] > 0, probes[1]), (true, 0));
 }
 
-/// Both have something to hear, and the one that is there hears it.
+/// Both shards have pending replays, and the one that is back gets its own.
 #[tokio::test(start_paused = true)]
-async fn what_was_decided_here_is_told_to_each_by_itself() {
-    let mut sides = Sides::new(OnStoreError::Local);
-    sides
+async fn local_decisions_are_replayed_to_each_shard_by_itself() {
+    let mut fixture = Fixture::new(OnStoreError::Local);
+    fixture
         .store
-        .halves
+        .shards
         .iter()
-        .for_each(|half| half.set_away(true));
+        .for_each(|shard| shard.set_away(true));
     for who in ["0", "1", "0", "1", "0", "1", "1"] {
-        assert_eq!(sides.ask(Op::Check, who).await, Ok(Source::Local));
+        assert_eq!(fixture.ask(Op::Check, who).await, Ok(Source::Local));
     }
-    sides.store.halves[1].set_away(false);
-    sides.until_back("1").await;
-    assert_eq!(sides.store.halves[1].replayed(), [("1".to_owned(), 4)]);
-    assert_eq!(sides.ask(Op::Status, "0").await, Ok(Source::Local));
-    assert_eq!(sides.store.halves[0].replayed(), []);
-    sides.store.halves[0].set_away(false);
-    sides.until_back("0").await;
-    assert_eq!(sides.store.halves[0].replayed(), [("0".to_owned(), 3)]);
+    fixture.store.shards[1].set_away(false);
+    fixture.until_back("1").await;
+    assert_eq!(fixture.store.shards[1].replayed(), [("1".to_owned(), 4)]);
+    assert_eq!(fixture.ask(Op::Status, "0").await, Ok(Source::Local));
+    assert_eq!(fixture.store.shards[0].replayed(), []);
+    fixture.store.shards[0].set_away(false);
+    fixture.until_back("0").await;
+    assert_eq!(fixture.store.shards[0].replayed(), [("0".to_owned(), 3)]);
 }
 
-/// Both sides have something to tell, and cannot yet.
+/// Both shards have pending replays, and do not take them yet.
 #[tokio::test(start_paused = true)]
-async fn a_flush_waits_for_every_part_and_is_told_once() {
-    let mut sides = Sides::new(OnStoreError::Local);
-    for half in &sides.store.halves {
-        half.0.full.store(true, Ordering::SeqCst);
-        half.set_away(true);
+async fn a_flush_waits_for_every_shard_and_completes_once() {
+    let mut fixture = Fixture::new(OnStoreError::Local);
+    for shard in &fixture.store.shards {
+        shard.0.full.store(true, Ordering::SeqCst);
+        shard.set_away(true);
     }
     for who in ["0", "1"] {
-        assert_eq!(sides.ask(Op::Check, who).await, Ok(Source::Local));
+        assert_eq!(fixture.ask(Op::Check, who).await, Ok(Source::Local));
     }
-    for half in &sides.store.halves {
-        half.set_away(false);
+    for shard in &fixture.store.shards {
+        shard.set_away(false);
     }
     for who in ["0", "1"] {
-        assert_eq!(sides.ask(Op::Check, who).await, Ok(Source::Redis));
+        assert_eq!(fixture.ask(Op::Check, who).await, Ok(Source::Redis));
     }
-    assert!(sides.limiter.flush(9));
+    assert!(fixture.limiter.flush(9));
     // At the deadline: once for both.
-    assert_eq!(sides.next().await.0, 9);
+    assert_eq!(fixture.next().await.0, 9);
     sleep(2 * DEADLINE).await;
-    assert!(sides.answers.try_recv().is_err());
+    assert!(fixture.answers.try_recv().is_err());
 }
 
-/// The store is found to have two parts only after it was away: the second hears of what was decided before it is asked.
+/// Only after the outage is the store known to have two shards: the second gets its replay before its first check.
 #[tokio::test(start_paused = true)]
-async fn a_part_that_is_found_later_is_told_before_it_is_asked() {
-    let mut sides = Sides::new(OnStoreError::Local);
-    sides.store.unknown.store(true, Ordering::SeqCst);
-    for half in &sides.store.halves {
-        half.set_away(true);
+async fn a_shard_that_is_found_later_gets_its_replay_before_a_check() {
+    let mut fixture = Fixture::new(OnStoreError::Local);
+    fixture.store.unknown.store(true, Ordering::SeqCst);
+    for shard in &fixture.store.shards {
+        shard.set_away(true);
     }
     for who in ["0", "1", "1", "0", "1", "1", "1"] {
-        assert_eq!(sides.ask(Op::Check, who).await, Ok(Source::Local));
+        assert_eq!(fixture.ask(Op::Check, who).await, Ok(Source::Local));
     }
-    for half in &sides.store.halves {
-        half.set_away(false);
+    for shard in &fixture.store.shards {
+        shard.set_away(false);
     }
-    sides.store.unknown.store(false, Ordering::SeqCst);
-    let sent = sides.store.halves[1].sent();
-    sides.until_back("1").await;
-    assert_eq!(sides.store.halves[1].replayed(), [("1".to_owned(), 5)]);
-    assert_eq!(sides.store.halves[1].sent(), sent + 1);
-    sides.until_back("0").await;
-    assert_eq!(sides.store.halves[0].replayed(), [("0".to_owned(), 2)]);
+    fixture.store.unknown.store(false, Ordering::SeqCst);
+    let sent = fixture.store.shards[1].sent();
+    fixture.until_back("1").await;
+    assert_eq!(fixture.store.shards[1].replayed(), [("1".to_owned(), 5)]);
+    assert_eq!(fixture.store.shards[1].sent(), sent + 1);
+    fixture.until_back("0").await;
+    assert_eq!(fixture.store.shards[0].replayed(), [("0".to_owned(), 2)]);
 }
 
-/// A batch that was sent before the parts were known: the other half hangs.
+/// The batch was sent before the shards were known, and the other shard hangs.
 #[tokio::test(start_paused = true)]
-async fn what_has_been_answered_waits_for_nobody_else_of_its_batch() {
-    let mut sides = Sides::new(OnStoreError::Local);
-    sides.store.unknown.store(true, Ordering::SeqCst);
-    sides.store.hangs.store(true, Ordering::SeqCst);
+async fn an_answered_request_waits_for_no_other_of_its_batch() {
+    let mut fixture = Fixture::new(OnStoreError::Local);
+    fixture.store.unknown.store(true, Ordering::SeqCst);
+    fixture.store.hangs.store(true, Ordering::SeqCst);
     for round in 0..10 {
         let begun = Instant::now();
         // The first leaves alone, and the others together after it.
         let asked = ["1", "0", "1", "1"];
-        for (ticket, who) in (0..).zip(asked) {
+        for (request_id, who) in (0..).zip(asked) {
             let request = request(Op::Check, who, 1000);
-            assert!(sides.limiter.submit(request, ticket).is_none());
+            assert!(fixture.limiter.submit(request, request_id).is_none());
         }
         let mut sources = Vec::new();
         for _ in asked {
-            let (ticket, answer) = sides.next().await;
-            sources.push((ticket, answer.unwrap().source));
-            if ticket != 1 {
+            let (request_id, answer) = fixture.next().await;
+            sources.push((request_id, answer.unwrap().source));
+            if request_id != 1 {
                 assert_eq!(begun.elapsed(), Duration::ZERO, "round {round}");
             }
         }
-        sources.sort_by_key(|&(ticket, _)| ticket);
+        sources.sort_by_key(|&(request_id, _)| request_id);
         let sources: Vec<_> = sources.into_iter().map(|(_, source)| source).collect();
         // The breaker stays closed: the store has answered each of the batches.
         let expected = [Source::Redis, Source::Local, Source::Redis, Source::Redis];
@@ -254,21 +255,21 @@ async fn what_has_been_answered_waits_for_nobody_else_of_its_batch() {
     }
 }
 
-/// Its log has moved, and the two parts must not tell of the same admissions.
+/// Its log has moved to another shard, and the two must not both replay its admissions.
 #[test]
-fn an_id_is_noted_where_it_was_first() {
+fn an_id_is_replayed_to_the_shard_of_its_first_admission() {
     let (journal, logs) = (Journal::default(), MemoryStore::default());
-    let ask = |part| journal.answer(&logs, hour(), part, &request(Op::Check, "7", 5));
+    let ask = |shard| journal.answer(&logs, hour(), shard, &request(Op::Check, "7", 5));
     ask(2);
     ask(0);
     assert!(journal.is_empty(0) && !journal.is_empty(2));
     let replaying = journal.replay(2).unwrap();
     let call = replaying.take(&logs);
     assert_eq!(call.replays()[0].ages.len(), 2);
-    // Also while it is being told.
+    // Also during a replay.
     ask(0);
     assert!(journal.is_empty(0));
-    // It was not taken.
+    // The store did not take it.
     drop(call);
     let call = replaying.take(&logs);
     assert_eq!(call.replays()[0].ages.len(), 3);

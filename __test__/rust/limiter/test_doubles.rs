@@ -1,4 +1,4 @@
-//! Stores that misbehave, and a sink that keeps what it is given.
+//! Test doubles: stores that misbehave, and a sink that collects completions.
 
 use std::future::{Future, pending};
 use std::pin::pin;
@@ -20,10 +20,10 @@ use tokio::time::Instant;
 use crate::random_history::EPOCH;
 use crate::requests::{quiet, scope};
 
-/// What came back for one ticket.
+/// A completed request: its request id, and the result.
 pub type Settled = (u32, Result<Answer, StoreError>);
 
-/// Passes on everything it is given.
+/// A sink that sends every completion to a channel.
 #[derive(Clone)]
 pub struct Collector {
     sender: UnboundedSender<Settled>,
@@ -33,25 +33,25 @@ impl CompletionSink for Collector {
     type RequestId = u32;
 
     fn complete(&self, answers: Vec<Completion<u32>>) {
-        for (_, ticket, answer) in answers {
+        for (_, request_id, answer) in answers {
             // The test may have seen enough.
-            let _ = self.sender.send((ticket, answer));
+            let _ = self.sender.send((request_id, answer));
         }
     }
 
-    fn flushed(&self, ticket: u32) {
-        let nothing = StoreError::new(ErrorKind::Protocol, "counted");
-        let _ = self.sender.send((ticket, Err(nothing)));
+    fn flushed(&self, request_id: u32) {
+        let flushed = StoreError::new(ErrorKind::Protocol, "counted");
+        let _ = self.sender.send((request_id, Err(flushed)));
     }
 }
 
-/// A sink, and where its answers arrive.
+/// A sink, and the receiver of its completions.
 pub fn collector() -> (Collector, UnboundedReceiver<Settled>) {
     let (sender, receiver) = unbounded_channel();
     (Collector { sender }, receiver)
 }
 
-/// A limiter over `store` with a quota of an hour, and where its answers arrive.
+/// A limiter over `store` with a window of an hour, and the receiver of its answers.
 pub fn limiter<S: Store>(
     runtime: &Handle,
     store: S,
@@ -66,12 +66,12 @@ pub fn limiter<S: Store>(
         deadline,
         fallback(policy),
         sink,
-        meter(),
+        metrics(),
     );
     (limiter, receiver)
 }
 
-/// A limiter over a store that keeps what it is asked, and where its answers arrive.
+/// A limiter over a store that records its requests, and the receiver of its answers.
 pub fn recorded(deadline: Duration) -> (Recording, Limiter<Collector>, UnboundedReceiver<Settled>) {
     let store = Recording::default();
     let runtime = Handle::current();
@@ -79,7 +79,7 @@ pub fn recorded(deadline: Duration) -> (Recording, Limiter<Collector>, Unbounded
     (store, limiter, answers)
 }
 
-pub fn meter() -> Arc<Metrics> {
+pub fn metrics() -> Arc<Metrics> {
     Arc::new(Metrics::new(hour().window))
 }
 
@@ -106,20 +106,20 @@ impl Clock for TokioClock {
     }
 }
 
-/// Moves the paused clock on and lets no task run meanwhile, as a thread that stands still for so long.
-pub fn stand_still(span: Duration) {
-    let moved = pin!(tokio::time::advance(span));
-    // It has moved at the first step; what is left of it lets others run.
-    let _ = moved.poll(&mut Context::from_waker(Waker::noop()));
+/// Advances the paused clock by `span` and lets no task run meanwhile, as a blocked thread does.
+pub fn block_thread(span: Duration) {
+    let advance = pin!(tokio::time::advance(span));
+    // The clock moves at the first poll; the rest of the future would let other tasks run.
+    let _ = advance.poll(&mut Context::from_waker(Waker::noop()));
 }
 
-/// Another store, and what it was asked. It may take its time.
+/// Wraps a store and logs its requests. It can delay the answers.
 pub struct Logged<S> {
     store: Arc<S>,
     batches: Arc<Mutex<Vec<Vec<Op>>>>,
     delay: Arc<Mutex<Duration>>,
-    /// With which everybody is.
-    pub part: Arc<AtomicUsize>,
+    /// The shard of every id.
+    pub shard: Arc<AtomicUsize>,
 }
 
 impl<S> Clone for Logged<S> {
@@ -128,7 +128,7 @@ impl<S> Clone for Logged<S> {
             store: Arc::clone(&self.store),
             batches: Arc::clone(&self.batches),
             delay: Arc::clone(&self.delay),
-            part: Arc::clone(&self.part),
+            shard: Arc::clone(&self.shard),
         }
     }
 }
@@ -139,7 +139,7 @@ impl<S> Logged<S> {
             store,
             batches: Arc::default(),
             delay: Arc::default(),
-            part: Arc::default(),
+            shard: Arc::default(),
         }
     }
 
@@ -156,7 +156,7 @@ impl<S> Logged<S> {
         self.batches().concat()
     }
 
-    /// The store itself, as another process knows it.
+    /// The wrapped store, as another process uses it.
     pub fn store(&self) -> &S {
         &self.store
     }
@@ -164,7 +164,7 @@ impl<S> Logged<S> {
 
 impl<S: Store> Store for Logged<S> {
     fn shard_of(&self, _: &Scope, _: &Id) -> usize {
-        self.part.load(Ordering::SeqCst)
+        self.shard.load(Ordering::SeqCst)
     }
 
     async fn run(&self, scope: &Scope, requests: &[Request]) -> Vec<Result<Outcome, StoreError>> {
@@ -178,7 +178,7 @@ impl<S: Store> Store for Logged<S> {
     }
 }
 
-/// Another store that lets a request leave at once.
+/// Wraps a store so that a request can leave in the caller's call.
 pub struct Ready<S>(pub S);
 
 impl<S: Store> Store for Ready<S> {
@@ -210,7 +210,7 @@ impl Store for Late {
     }
 }
 
-/// Panics, before or after its first wait.
+/// Panics, before or after its first `await`.
 pub struct Panicking {
     pub at_once: bool,
 }
@@ -224,7 +224,7 @@ impl Store for Panicking {
     }
 }
 
-/// Fails, always.
+/// Always fails.
 pub struct Failing(pub ErrorKind);
 
 impl Store for Failing {
@@ -233,7 +233,7 @@ impl Store for Failing {
     }
 }
 
-/// Begins a task and waits for it, as one that has to connect first.
+/// Spawns a task and waits for it, as a store does that has to connect first.
 pub struct Connecting;
 
 impl Store for Connecting {
@@ -245,7 +245,7 @@ impl Store for Connecting {
     }
 }
 
-/// Admits everybody, and keeps the batches it was asked.
+/// Admits every request, and keeps the batches.
 #[derive(Clone, Default)]
 pub struct Recording(pub Arc<Mutex<Vec<Vec<Request>>>>);
 
@@ -256,7 +256,7 @@ impl Store for Recording {
     }
 }
 
-/// Everybody admitted; `reset` is the number of the id, so that an answer can be told from its neighbours.
+/// Admits every request. `reset` is the number of the id, which distinguishes an answer from its neighbours'.
 fn allowed(requests: &[Request]) -> Vec<Result<Outcome, StoreError>> {
     let outcome = |request: &Request| Outcome {
         decision: Decision {

@@ -1,4 +1,4 @@
-//! A denial and the promise with it are not remembered where the store was told of admissions meanwhile: it may free later.
+//! A denial is not cached across a replay: with the admissions that the store gets, the slot may free later than promised.
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -14,24 +14,24 @@ use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use crate::limiter::flaky_store::PATIENT;
-use crate::limiter::test_doubles::{collector, fallback, hour, meter};
+use crate::limiter::test_doubles::{collector, fallback, hour, metrics};
 use crate::requests::{request, scope};
 
 const DENIED: &str = "7";
 const FAILING: &str = "1";
 
-/// Denies one id, when it is let, and fails for the other.
+/// Denies one id, once for each permit, and fails for the other.
 #[derive(Clone)]
-struct Sluggish(Arc<State>);
+struct GatedStore(Arc<State>);
 
 struct State {
-    /// Denials that may leave.
+    /// How many denials may leave.
     denials: Semaphore,
     asked: AtomicUsize,
     replays: Semaphore,
 }
 
-impl Sluggish {
+impl GatedStore {
     fn new() -> Self {
         Self(Arc::new(State {
             denials: Semaphore::new(0),
@@ -44,13 +44,13 @@ impl Sluggish {
         self.0.asked.load(Ordering::SeqCst)
     }
 
-    async fn told(&self) {
-        let told = timeout(PATIENT, self.0.replays.acquire()).await;
-        told.unwrap().unwrap().forget();
+    async fn replayed(&self) {
+        let replay = timeout(PATIENT, self.0.replays.acquire()).await;
+        replay.unwrap().unwrap().forget();
     }
 }
 
-impl Store for Sluggish {
+impl Store for GatedStore {
     async fn run(&self, _: &Scope, requests: &[Request]) -> Vec<Result<Outcome, StoreError>> {
         let mut answers = Vec::new();
         for request in requests {
@@ -89,8 +89,8 @@ fn denied() -> Outcome {
 }
 
 #[tokio::test]
-async fn a_denial_that_was_under_way_while_the_store_was_told() {
-    let store = Sluggish::new();
+async fn a_denial_in_flight_during_a_replay_is_not_cached() {
+    let store = GatedStore::new();
     let (sink, mut answers) = collector();
     let times = Times {
         deadline: PATIENT,
@@ -103,7 +103,7 @@ async fn a_denial_that_was_under_way_while_the_store_was_told() {
         times,
         fallback(OnStoreError::Local),
         sink,
-        meter(),
+        metrics(),
     );
     let ask = |who| limiter.submit(request(Op::Check, who, 5), 0);
     let mut answer = async || {
@@ -111,16 +111,16 @@ async fn a_denial_that_was_under_way_while_the_store_was_told() {
         answer.1.unwrap().source
     };
 
-    // Nothing is told meanwhile: the second is known.
+    // Without a replay in between the second request is a hit.
     store.0.denials.add_permits(1);
     assert!(ask(DENIED).is_none());
     assert_eq!(answer().await, Source::Redis);
     assert_eq!(ask(DENIED).unwrap().1.source, Source::DenyCache);
 
-    // What was remembered is not after a replay.
+    // A replay invalidates the cache.
     assert!(ask(FAILING).is_none());
     assert_eq!(answer().await, Source::Local);
-    store.told().await;
+    store.replayed().await;
     let again = ask(DENIED);
     assert!(again.is_none(), "{again:?}");
     let asked = async {
@@ -130,10 +130,10 @@ async fn a_denial_that_was_under_way_while_the_store_was_told() {
     };
     timeout(PATIENT, asked).await.unwrap();
 
-    // That one is still under way when the store is told once more.
+    // That request is still in flight during the next replay.
     assert!(ask(FAILING).is_none());
     assert_eq!(answer().await, Source::Local);
-    store.told().await;
+    store.replayed().await;
     store.0.denials.add_permits(2);
     assert_eq!(answer().await, Source::Redis);
     let again = ask(DENIED);

@@ -1,4 +1,4 @@
-//! A limiter with a denied cache, and what reaches the store behind it. Both go by Tokio's clock, paused.
+//! The deny cache: a limiter with one, and the requests that reach the store behind it. Both use Tokio's clock, paused.
 
 mod coalescing;
 mod denial_counts;
@@ -15,19 +15,19 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::limiter::test_doubles::{
-    Collector, Logged, Settled, TokioClock, collector, fallback, meter,
+    Collector, Logged, Settled, TokioClock, collector, fallback, metrics,
 };
 use crate::requests::{request, scope};
 
-/// A limiter over a store in memory that logs what it is asked.
-pub struct Way {
+/// A limiter over a store in memory that logs its requests.
+pub struct CachedLimiter {
     pub limiter: Limiter<Collector>,
     pub answers: UnboundedReceiver<Settled>,
     pub store: Logged<MemoryStore<TokioClock>>,
     asked: u32,
 }
 
-impl Way {
+impl CachedLimiter {
     pub fn new(rules: Rules, deny_cache_ms: u64) -> Self {
         Self::with_deadline(rules, deny_cache_ms, Duration::from_secs(60))
     }
@@ -50,7 +50,7 @@ impl Way {
             times,
             fallback,
             sink,
-            meter(),
+            metrics(),
         );
         Self {
             limiter,
@@ -62,37 +62,37 @@ impl Way {
 
     pub async fn ask(&mut self, op: Op, who: &str, limit: u32) -> Answer {
         self.asked += 1;
-        let ticket = self.asked;
-        if let Some((_, answer)) = self.limiter.submit(request(op, who, limit), ticket) {
+        let request_id = self.asked;
+        if let Some((_, answer)) = self.limiter.submit(request(op, who, limit), request_id) {
             return answer;
         }
-        // What was counted ahead of it has the ticket of an earlier denial.
+        // Denials that are counted ahead of it have the request id of an earlier denial.
         loop {
             let (answered, answer) = self.answers.recv().await.unwrap();
-            if answered == ticket {
+            if answered == request_id {
                 return answer.unwrap();
             }
         }
     }
 
-    /// Asks `count` times and says how many were allowed and how many answered from the cache.
-    pub async fn storm(&mut self, who: &str, limit: u32, count: u32) -> (u32, u32) {
-        let (mut allowed, mut cached) = (0, 0);
+    /// Checks `count` times. Returns how many were allowed, and how many were answered from the cache.
+    pub async fn burst(&mut self, who: &str, limit: u32, count: u32) -> (u32, u32) {
+        let (mut allowed, mut hits) = (0, 0);
         for _ in 0..count {
             let answer = self.ask(Op::Check, who, limit).await;
             allowed += u32::from(answer.outcome.decision.is_allowed());
-            cached += u32::from(answer.source == Source::DenyCache);
+            hits += u32::from(answer.source == Source::DenyCache);
         }
-        (allowed, cached)
+        (allowed, hits)
     }
 
-    /// How many requests of `op` the store has seen.
+    /// How many requests whose operation `is` the one in question have reached the store.
     pub fn asked(&self, is: impl Fn(Op) -> bool) -> usize {
         self.store.ops().into_iter().filter(|&op| is(op)).count()
     }
 
-    /// The denials that the store was told of.
-    pub fn told(&self) -> u32 {
+    /// The denials that the store has counted.
+    pub fn counted(&self) -> u32 {
         let count = |op| match op {
             Op::Denied(count) => count,
             _ => 0,
