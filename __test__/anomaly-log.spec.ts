@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { startRedis, type RedisServer } from './support/redis';
 import { HANG_MS } from './support/time';
 
-// What the log has of anomalies that nobody listens for. Each in a process of its own: the bound is the process's.
+// The log lines for anomalies without a listener. Each test runs in its own process, because the bound is per process.
 
 const PACKAGE = JSON.stringify(join(__dirname, '..'));
 
@@ -13,12 +13,14 @@ beforeAll(async () => {
 });
 afterAll(() => redis.stop());
 
-/** Runs the body of an async function with `limits` and `flood` in it; the lines it printed, and those of its log. */
+/**
+ * Runs `body` as an async function with `limits` and `flood`; returns the lines it printed and the lines of its log.
+ */
 async function run(script: string): Promise<{ out: string[]; log: string[] }> {
   const head = `
     const limits = require(${PACKAGE});
     const options = { limit: 1, windowMs: 600000, timeoutMs: ${HANG_MS}, denyCacheMs: 0 };
-    /** Each of so many ids asks once more than is ordinary. */
+    /** Each id makes one request more than the anomaly threshold. */
     async function flood(limiter, ids, first = 0) {
       for (let round = 0; round < 3; round++)
         await Promise.all(Array.from({ length: ids }, (_, i) => limiter.limit('id-' + (first + i))));
@@ -44,7 +46,7 @@ const sum = (numbers: number[]) => numbers.reduce((a, b) => a + b, 0);
 describe.each(['memory', 'redis'])('on %s', (store) => {
   const server = () => (store === 'redis' ? `redis: ${JSON.stringify({ url: redis.url })}` : '');
 
-  test('a flood is ten lines, and one at close() that says how many more', async () => {
+  test('a flood logs ten lines, and at close() one with the number of the others', async () => {
     const { out, log } = await run(`
       const limiter = new limits.RateLimiter({ name: 'flood', ...options, ${server()} });
       await flood(limiter, 3000);
@@ -55,11 +57,11 @@ describe.each(['memory', 'redis'])('on %s', (store) => {
     expect(detected(log).length).toBeGreaterThanOrEqual(10);
     expect(detected(log).length).toBeLessThan(1000);
     expect(detected(log).length + sum(more(log))).toBe(3000);
-    // Nothing else, and each of them is one line.
+    // No other output, and each anomaly is one line.
     expect(detected(log).length + more(log).length).toBe(log.length);
   });
 
-  test('with a listener each is told, and none logged', async () => {
+  test('with a listener every anomaly is reported, and none logged', async () => {
     const { out, log } = await run(`
       const limiter = new limits.RateLimiter({ name: 'heard', ...options, ${server()} });
       let heard = 0;
@@ -73,7 +75,7 @@ describe.each(['memory', 'redis'])('on %s', (store) => {
   });
 });
 
-test('while the limiter stays open, the number comes by a timer, which fake timers do not reach', async () => {
+test('while the limiter stays open, a timer logs the number, and fake timers do not affect it', async () => {
   const { log } = await run(`
     const limiter = new limits.RateLimiter({ name: 'open', ...options });
     const { setTimeout } = globalThis;
@@ -83,12 +85,12 @@ test('while the limiter stays open, the number comes by a timer, which fake time
     console.warn = (...line) => { said ||= / more /.test(line[0]); warn(...line); };
     await flood(limiter, 50);
     while (!said) await new Promise((resolve) => setTimeout(resolve, 5));`);
-  // A pause of a second makes room for more of them.
+  // After a second the bound allows more lines.
   expect(detected(log).length).toBeGreaterThanOrEqual(10);
   expect(detected(log).length + more(log).reduce((sum, n) => sum + n, 0)).toBe(50);
 });
 
-test('the bound is that of all limiters, threads and copies of the module, and nothing is lost', async () => {
+test('all limiters, threads and copies of the module share the bound, and no anomaly is lost', async () => {
   const { log } = await run(`
     const { Worker } = require('node:worker_threads');
     const limiters = ['a', 'b'].map((name) => new limits.RateLimiter({ name, ...options }));
@@ -108,7 +110,7 @@ test('the bound is that of all limiters, threads and copies of the module, and n
   expect(detected(log).length).toBeLessThan(100);
 });
 
-test('an id of any length and kind is one line, and forges none', async () => {
+test('an id of any length and kind is one line, and cannot forge another', async () => {
   const { log } = await run(String.raw`
     const limiter = new limits.RateLimiter({ name: 'lines', ...options });
     for (const id of ['7\n[AI Rate Limit] forged', 'x'.repeat(256), '\u001b[2J', "'\u2028"])
@@ -120,7 +122,7 @@ test('an id of any length and kind is one line, and forges none', async () => {
   expect(log[1]).toContain(`creatorId: '${'x'.repeat(256)}', requestsIn5Min: 3, threshold: 2, timestamp: '2`);
 });
 
-test('a console that throws, or is none, breaks nothing', async () => {
+test('a console that throws, or a missing one, breaks nothing', async () => {
   const { out, log } = await run(`
     const { console } = globalThis;
     const { warn } = console;
@@ -138,7 +140,7 @@ test('a console that throws, or is none, breaks nothing', async () => {
   expect(log).toEqual([]);
 });
 
-test('a listener that has gone by the time it would hear: the log has it, within its bound', async () => {
+test('a listener removed before it is called: the anomaly is logged, within the bound', async () => {
   const { log } = await run(`
     const limiter = new limits.RateLimiter({ name: 'gone', ...options });
     const off = limiter.onAnomaly(() => { throw new Error('it has gone'); });

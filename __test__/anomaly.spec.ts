@@ -31,8 +31,8 @@ describe.each(stores)('anomalies on $name', (store) => {
   });
 
   /**
-   * Waits for `count` anomalies of this id, and for the next answer of the same limiter, with which another one would come. A
-   * denial from the cache may be counted a second later.
+   * Waits for `count` anomalies of this id and for the next answer of the same limiter, which would deliver another
+   * one. A denial from the cache may be counted a second later.
    */
   async function expectAnomalies(id: string, count: number, heardOf: () => number = () => heard.length) {
     await until(() => heardOf() >= count);
@@ -41,13 +41,13 @@ describe.each(stores)('anomalies on $name', (store) => {
     expect(heardOf()).toBe(count);
   }
 
-  /** Asks `count` times and lets the listeners run. */
+  /** Makes `count` requests and lets the listeners run. */
   async function ask(id: string | number, count: number, plan: CreatorPlan = 'starter') {
     for (let i = 0; i < count; i++) await checkCreatorRateLimit(id, plan).catch(ignore);
     await new Promise((resolve) => setImmediate(resolve));
   }
 
-  test('2 × limit requests report none, 2 × limit + 1 one, and any number more none', async () => {
+  test('2 × limit requests report no anomaly, 2 × limit + 1 one, and further requests none', async () => {
     const off = onAnomaly((a) => heard.push(a));
     const id = freshId();
     await ask(id, 10);
@@ -79,7 +79,7 @@ describe.each(stores)('anomalies on $name', (store) => {
     off();
   });
 
-  test('with no listener it is logged, the id escaped', async () => {
+  test('without a listener it is logged, with the id escaped', async () => {
     const id = '7\n[AI Rate Limit] forged';
     await ask(id, 11);
     await expectAnomalies(id, 1, () => warn.mock.calls.length);
@@ -97,7 +97,7 @@ describe.each(stores)('anomalies on $name', (store) => {
     ]);
   });
 
-  test('a listener that throws, or rejects, breaks nothing, and the others still hear', async () => {
+  test('a listener that throws, or rejects, breaks nothing, and the other listeners are called', async () => {
     const offs = [
       onAnomaly(() => {
         throw new Error('listener');
@@ -126,7 +126,7 @@ describe.each(stores)('anomalies on $name', (store) => {
     expect(heard).toHaveLength(1);
   });
 
-  test('a crowd at once: exactly one', async () => {
+  test('many concurrent requests: exactly one', async () => {
     const off = onAnomaly((a) => heard.push(a));
     const id = freshId();
     await Promise.allSettled(Array.from({ length: 35 }, () => checkCreatorRateLimit(id, 'starter')));
@@ -134,7 +134,7 @@ describe.each(stores)('anomalies on $name', (store) => {
     off();
   });
 
-  test('a limiter of another kind: its own factor, no plan, off when false', async () => {
+  test('a RateLimiter: its own factor, no plan, disabled by false', async () => {
     const options = { name: 'anomaly', limit: 4, windowMs: 60_000, redis: store.redis(), timeoutMs: HANG_MS };
     const strict = new RateLimiter({ ...options, anomaly: { factor: 1.5 } });
     const blind = new RateLimiter({ ...options, anomaly: false });

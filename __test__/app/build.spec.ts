@@ -1,4 +1,5 @@
-// Both bundlers make of the application a folder that runs by itself, the addon in it, and nothing connects meanwhile.
+// Both bundlers build the application into a standalone folder that contains the addon, and nothing connects during the
+// build.
 
 import { existsSync, readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
 import { isAbsolute, join, relative } from 'node:path';
@@ -10,7 +11,7 @@ import { burst } from './support/bursts';
 
 const addon = join('node_modules', `@huntaze/rate-limit-${host.name}`, `rate-limit.${host.name}.node`);
 
-/** All that is in a folder, by its path there. */
+/** All entries of a folder, by relative path. */
 function entries(folder: string) {
   return readdirSync(folder, { recursive: true, withFileTypes: true }).map((entry) => ({
     path: relative(folder, join(entry.parentPath, entry.name)),
@@ -33,7 +34,7 @@ test('a build connects to no Redis', () => {
   expect(built('turbopack')).toMatchObject({ connections: 0, counted: true });
 });
 
-test('a build does without a Redis that is configured and away', () => {
+test('a build works while the configured Redis is unavailable', () => {
   expect(built('webpack').printed).toContain('/api/ai/chat');
 });
 
@@ -50,7 +51,7 @@ describe.each(bundlers)('%s', (bundler) => {
     expect(built(bundler).printed).not.toMatch(/⚠|warning|failed/i);
   });
 
-  test('asked the limiter for the plans while it built the home page', async () => {
+  test('asked the limiter for the plans while building the home page', async () => {
     const page = readFileSync(join(folder, '.next', 'server', 'app', 'index.html'), 'utf8').replaceAll('<!-- -->', '');
     for (const words of ['starter: 50 ', 'pro: 100 ', 'business: 500 ']) expect(page).toContain(words);
     expect(await (await fetch(app.url)).text()).toContain('business');
@@ -61,7 +62,7 @@ describe.each(bundlers)('%s', (bundler) => {
     expect(addons).toEqual([{ path: addon, isLink: false }]);
   });
 
-  test('leads to nothing outside of its folder', () => {
+  test('contains no link out of its folder', () => {
     for (const { path } of entries(folder).filter(({ isLink }) => isLink)) {
       expect(isAbsolute(readlinkSync(join(folder, path)))).toBe(false);
       const target = relative(folder, realpathSync(join(folder, path)));
@@ -69,7 +70,7 @@ describe.each(bundlers)('%s', (bundler) => {
     }
   });
 
-  test('runs on the addon of its folder', async () => {
+  test('loads the addon of its folder', async () => {
     await (await app.chat('of-a-build')).arrayBuffer();
     process.kill(app.pid, 'SIGUSR2');
     await until(() => existsSync(report) && readFileSync(report, 'utf8').endsWith('}\n'));

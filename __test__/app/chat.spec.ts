@@ -1,4 +1,4 @@
-// What a client of the chat gets: answers and denials with the headers it goes by, and words for what it did wrong.
+// The chat as its client sees it: answers and denials with the rate-limit headers, and error messages for bad requests.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type RedisServer, startRedis } from '../support/redis';
@@ -18,7 +18,7 @@ afterAll(async () => {
   await redis?.stop();
 });
 
-/** Seconds of the clock, whole. */
+/** Whole seconds of the clock. */
 const now = () => Math.floor(Date.now() / 1000);
 
 test('fifty calls on starter are answered, the next is denied, and the headers say so', async () => {
@@ -39,7 +39,7 @@ test('fifty calls on starter are answered, the next is denied, and the headers s
   expect({ status: denied.status, limit, remaining }).toEqual({ status: 429, limit: 50, remaining: 0 });
   expect(retryAfter).toBeGreaterThanOrEqual(1);
   expect(retryAfter).toBeLessThanOrEqual(3600);
-  // All of them name the moment when a lone caller is admitted.
+  // All of them name the moment at which a lone caller is admitted.
   expect(reset! - retryAfter!).toBeGreaterThanOrEqual(asked - 2);
   expect(reset! - retryAfter!).toBeLessThanOrEqual(answered + 2);
   expect(policy).toEqual({ name: standing!.name, q: 50, w: 3600 });
@@ -47,7 +47,7 @@ test('fifty calls on starter are answered, the next is denied, and the headers s
   expect(await denied.json()).toMatchObject({ code: 'RATE_LIMITED', retryAfter, error: expect.any(String) });
 });
 
-test('pro is the plan of who names none, and a larger plan lets more through', async () => {
+test('pro is the default plan, and a larger plan admits more', async () => {
   for (let used = 1; used <= 50; used++) await (await app.chat('upgraded', 'starter')).arrayBuffer();
   expect((await app.chat('upgraded', 'starter')).status).toBe(429);
   const pro = await app.chat('upgraded');
@@ -56,7 +56,7 @@ test('pro is the plan of who names none, and a larger plan lets more through', a
 });
 
 describe('a client that is denied and asks again', () => {
-  /** Uses up a quota whose oldest request is to leave the window in `ms`. */
+  /** Uses up a quota whose oldest request leaves the window in `ms`. */
   async function usedUp(creatorId: string, ms: number): Promise<{ leaves: number }> {
     for (let used = 1; used <= 50; used++) await (await app.chat(creatorId, 'starter')).arrayBuffer();
     const leaves = Date.now() + ms;
@@ -64,15 +64,15 @@ describe('a client that is denied and asks again', () => {
     return { leaves };
   }
 
-  /** Times until the oldest request leaves, in ms: a busy machine may need longer than the first to be denied. */
+  /** Times in ms until the oldest request leaves: a busy machine may need longer than the first to be denied. */
   const LEAVES = [3000, 10_000, 40_000];
 
-  test('is admitted when it waits as it is told', async () => {
+  test('is admitted when it waits for Retry-After', async () => {
     for (const [i, ms] of LEAVES.entries()) {
       const id = `obedient-${i}`;
       const { leaves } = await usedUp(id, ms);
       const denied = await app.chat(id, 'starter');
-      // It has left already: the machine was too slow for this one.
+      // It has already left: the machine was too slow for this attempt.
       if (denied.status === 200 && Date.now() >= leaves && i + 1 < LEAVES.length) continue;
       const { retryAfter } = limitsOf(denied);
       expect([denied.status, retryAfter]).toEqual([429, expect.any(Number)]);
@@ -84,7 +84,7 @@ describe('a client that is denied and asks again', () => {
     }
   });
 
-  test('is admitted as soon when it does not: a denial costs nothing', async () => {
+  test('is admitted at the same time when it does not wait: a denial costs nothing', async () => {
     for (const [i, ms] of LEAVES.entries()) {
       const id = `insistent-${i}`;
       const { leaves } = await usedUp(id, ms);
@@ -105,7 +105,7 @@ describe('a client that is denied and asks again', () => {
   });
 });
 
-describe('a request that cannot be understood takes nothing, and says what would mend it', () => {
+describe('an invalid request takes nothing from the quota, and its error says how to correct it', () => {
   const long = 'x'.repeat(4001);
   const mendable: [string, string, string, RegExp][] = [
     ['bad JSON', '{"creatorId": 7,', 'body', /JSON/],
@@ -129,7 +129,7 @@ describe('a request that cannot be understood takes nothing, and says what would
     expect(await response.json()).toEqual({ field, error: expect.stringMatching(mend) });
   });
 
-  test('a body without end is not read to its end', async () => {
+  test('an endless body is not read to its end', async () => {
     const { status } = await post(app.url, `{"message": "${'x'.repeat(20_000)}"}`);
     expect(status).toBe(413);
   });

@@ -1,4 +1,4 @@
-// What a monitor and an operator learn of the application's Redis at /api/test-redis.
+// The response of /api/test-redis to a monitor and to an operator.
 
 import type { ConnectionReport } from '@huntaze/rate-limit';
 import { freePort, type RedisServer, startRedis } from '../support/redis';
@@ -26,7 +26,7 @@ describe('Redis answers', () => {
     await redis?.stop();
   });
 
-  test('a stranger learns that, and not where it is', async () => {
+  test('an anonymous caller learns only that', async () => {
     for (const headers of [{}, as('a-guess'), as('')]) {
       const { status, report } = await ask(app, headers);
       expect(status).toBe(200);
@@ -36,7 +36,7 @@ describe('Redis answers', () => {
     }
   });
 
-  test('an operator learns where it is', async () => {
+  test('an operator also sees host and port', async () => {
     const { status, report } = await ask(app, as(TOKEN));
     expect(status).toBe(200);
     expect(report.connection).toEqual({
@@ -51,13 +51,13 @@ describe('Redis answers', () => {
     const statuses = [];
     for (let i = 0; i < 12; i++) statuses.push((await from(`guess-${i}`)).status);
     expect(statuses).toEqual([...Array(10).fill(200), 429, 429]);
-    // Past the limit not even the token is looked at; others are not touched by it.
+    // Beyond the limit the token itself is refused, too; other addresses are unaffected.
     expect((await from(TOKEN)).status).toBe(429);
     expect((await ask(app, as(TOKEN))).report.connection.host).toBe('127.0.0.1');
     redis.cli('del', '{operator-address:192.0.2.7}');
   });
 
-  test('the answer is of this moment, and can be found again', async () => {
+  test('the report is fresh, and has a correlation id', async () => {
     const { headers, report } = await ask(app, { 'X-Correlation-Id': 'of-this-test' });
     expect(report.meta.correlationId).toBe('of-this-test');
     expect(headers.get('X-Correlation-Id')).toBe('of-this-test');
@@ -77,7 +77,7 @@ describe('Redis answers', () => {
   });
 });
 
-test('without a token, everybody is a stranger', async () => {
+test('without a token, every caller is anonymous', async () => {
   const redis = await startRedis();
   const app = await startApp({ env: { REDIS_URL: redis.url } });
   try {
@@ -90,7 +90,7 @@ test('without a token, everybody is a stranger', async () => {
   }
 });
 
-test('a Redis that is away is a 503, to be asked again in a minute, and then well', async () => {
+test('an unavailable Redis is a 503 with Retry-After of a minute, and a 200 once it is back', async () => {
   const port = await freePort();
   const app = await startApp({
     bundler: 'webpack',
@@ -122,7 +122,7 @@ test('a Redis that is away is a 503, to be asked again in a minute, and then wel
   }
 });
 
-test('no Redis in the configuration is a 500, which asking again does not mend', async () => {
+test('a missing Redis configuration is a 500 that is not retryable', async () => {
   const app = await startApp({ env: { RATE_LIMIT_OPERATOR_TOKEN: TOKEN } });
   try {
     for (const headers of [{}, as(TOKEN)]) {

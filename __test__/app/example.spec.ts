@@ -1,4 +1,4 @@
-// npm run example, until it serves: a build that is under way ends with it.
+// npm run example before it serves: its build in progress ends with it.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -7,10 +7,10 @@ import { root } from '../support/consumer';
 import { freePort } from '../support/redis';
 import { until } from './browser/operator';
 
-/** A process, as Linux tells of it: its state and who started it; undefined where there is none. */
+/** A process as /proc describes it: its state and its parent; undefined if there is none. */
 function processInfo(pid: number): { state: string; parent: number } | undefined {
   try {
-    // Its name may hold anything, a parenthesis too.
+    // The name may contain any character, a parenthesis too.
     const [, state, parent] = /.*\) (\w) (\d+)/s.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'))!;
     return { state: state!, parent: Number(parent) };
   } catch {
@@ -18,7 +18,7 @@ function processInfo(pid: number): { state: string; parent: number } | undefined
   }
 }
 
-/** Not a zombie: the first process of a container may reap nobody. */
+/** Not a zombie: the first process of a container may not reap its children. */
 const runs = (pid: number) => /^[^Z]/.test(processInfo(pid)?.state ?? '');
 
 function childOf(parent: number): number | undefined {
@@ -26,7 +26,7 @@ function childOf(parent: number): number | undefined {
   return pids.find((pid) => processInfo(pid)?.parent === parent && runs(pid));
 }
 
-test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('the build ends with it, by %s', async (signal) => {
+test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('%s ends the build with it', async (signal) => {
   const script = spawn(process.execPath, ['scripts/example.mjs', '--no-build', `--port=${await freePort()}`], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -36,12 +36,12 @@ test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('the build ends with it, by 
   try {
     let printed = '';
     script.stdout.setEncoding('utf8').on('data', (text) => (printed += text));
-    // What comes before it is a child, too.
+    // Earlier commands are children, too.
     const begun = async () => printed.includes('Building the application') && (build = childOf(script.pid!));
     await until(begun, Boolean);
     script.kill(signal);
     expect(await ended).toEqual([null, signal]);
-    // Not later, at the first word for which it finds nobody.
+    // At once, not at the first output that has no reader.
     expect(runs(build!)).toBe(false);
   } finally {
     for (const pid of [script.pid!, build]) if (pid !== undefined && runs(pid)) process.kill(pid, 'SIGKILL');

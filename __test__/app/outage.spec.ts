@@ -1,4 +1,4 @@
-// Redis ends and comes back, empty, while two processes of the application serve.
+// Redis stops and restarts empty while two processes of the application serve.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type RedisServer, startRedis, startRedisOn } from '../support/redis';
@@ -8,13 +8,14 @@ import { burst, burstByRedis } from './support/bursts';
 import { limitsOf } from './support/headers';
 
 /**
- * A check settles within its deadline of 250 ms, which is 25 turns of a control that asks no limiter: one request after
- * another, 10 ms apart. Counted in turns, a machine that is busy delays the check and its control alike.
+ * A check settles within its deadline of 250 ms, which is 25 iterations of a control that asks no limiter: one request
+ * after another, 10 ms apart. A busy machine delays the check and its control alike, so iterations are counted and not
+ * milliseconds.
  */
 const CONTROL_PAUSE_MS = 10;
 const MOST_TURNS = 75;
 
-/** Decisions come from Redis again within seconds, which chaos holds: this bound only ends a wait without end. */
+/** Redis decides again within seconds, which chaos verifies: this bound only ends an endless wait. */
 const RETURN_TIMEOUT_MS = 120_000;
 
 let redis: RedisServer;
@@ -31,11 +32,11 @@ afterAll(async () => {
 
 interface Call {
   readonly status: number;
-  /** How many turns the control had while it was in flight. */
+  /** The iterations of the control while the check was in flight. */
   readonly turns: number;
 }
 
-/** Asks, and counts the turns of a control at the same application until the answer is there. */
+/** Sends a request, and counts the control's iterations at the same application until the response arrives. */
 async function beside(app: App, ask: () => Promise<Response>): Promise<Call> {
   let status: number | undefined;
   const asked = ask().then(async (response) => {
@@ -53,7 +54,7 @@ async function beside(app: App, ask: () => Promise<Response>): Promise<Call> {
   return { status, turns };
 }
 
-/** Asks without a pause, as several clients do, until it is told to end; returns every answer. */
+/** Sends requests without a pause, as several clients do, until it is stopped; returns every response. */
 function traffic(): () => Promise<Call[]> {
   const calls: Call[] = [];
   let ending = false;
@@ -63,7 +64,7 @@ function traffic(): () => Promise<Call[]> {
       await sleep(5);
     }
   };
-  // One creator who is soon denied, and many of whom each call is the first.
+  // One creator who is soon denied, and many creators with a single call each.
   const clients = apps.flatMap((app, i) => [client(app, () => 'busy'), client(app, (call) => `calm-${i}-${call}`)]);
   return async () => {
     ending = true;
@@ -72,14 +73,14 @@ function traffic(): () => Promise<Call[]> {
   };
 }
 
-test('every call is answered, and what was admitted meanwhile counts afterwards', async () => {
+test('every call is answered, and admissions during the outage count afterwards', async () => {
   const [one, other] = apps;
   expect(await burstByRedis(apps, 'before', 60)).toEqual({ 200: 50, 429: 10 });
   const ended = traffic();
   await sleep(500);
   await redis.stop();
 
-  // One process decides for itself, by the same rules.
+  // One process decides locally, by the same rules.
   for (let used = 1; used <= 30; used++) {
     const response = await one.chat('meanwhile', 'starter');
     await response.arrayBuffer();
@@ -88,7 +89,7 @@ test('every call is answered, and what was admitted meanwhile counts afterwards'
   expect(await burst([one], 'used-up-meanwhile', 60)).toEqual({ 200: 50, 429: 10 });
 
   redis = await startRedisOn(redis.port);
-  // Of a creator of whom nobody has heard, two processes admit more than the limit unless Redis decides for both.
+  // For a creator without earlier requests two processes admit more than the limit, unless Redis decides for both.
   let admitted: number | undefined;
   const start = Date.now();
   for (let i = 0; admitted !== 50 && Date.now() - start < RETURN_TIMEOUT_MS; i++) {
@@ -96,7 +97,7 @@ test('every call is answered, and what was admitted meanwhile counts afterwards'
   }
   expect(await burstByRedis(apps, 'again', 60)).toEqual({ 200: 50, 429: 10 });
 
-  // The other process has never seen them: what it knows, it knows from Redis.
+  // The other process never served these requests: it knows of them from Redis alone.
   const known = await other.chat('meanwhile', 'starter');
   expect([known.status, limitsOf(known)]).toMatchObject([200, { limit: 50, remaining: 19 }]);
   expect((await other.chat('used-up-meanwhile', 'starter')).status).toBe(429);

@@ -1,5 +1,5 @@
-// Builds the application once with each bundler, and puts each where it must run by itself: outside the repository, beside
-// a folder that is to be its whole PATH. While they build, a Redis is configured that must not be asked.
+// Builds the application once with each bundler and copies each build out of the repository, where it must run by
+// itself, next to a folder that is its whole PATH. During the builds a Redis is configured that must not be contacted.
 
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -22,7 +22,7 @@ export default async function setup() {
     const connections = redis.connections();
     const counted = await redis.countsOne();
     await redis.close();
-    // Now nobody listens there.
+    // From now on the port is closed.
     const webpack = await build('webpack', redis.port, join(folder, 'webpack'));
     const builds = { turbopack: { ...turbopack, connections, counted }, webpack };
     writeFileSync(join(folder, 'builds.json'), JSON.stringify(builds));
@@ -39,7 +39,9 @@ async function build(bundler, redisPort, folder) {
   return { printed };
 }
 
-/** What Jest and npm tell their children of this repository stays behind, and so does a Redis of the machine's. */
+/**
+ * The environment without the variables that npm and Jest set for their children, and without a Redis of this machine.
+ */
 function withoutRedis() {
   const foreign = /^(npm_(package|lifecycle|command)|JEST_|NEXT_|REDIS|ELASTICACHE|RATE_LIMIT)/;
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !foreign.test(name)));
@@ -54,7 +56,7 @@ async function listener() {
   return {
     port,
     connections: () => sockets.length,
-    /** Whether it would have seen one. */
+    /** Whether it would have counted one. */
     async countsOne() {
       const before = sockets.length;
       const own = connect(port, '127.0.0.1');

@@ -1,4 +1,4 @@
-// Two processes of the application, of one bundler each, with one Redis: one quota.
+// Two processes of the application, one of each bundler, share one Redis: one quota.
 
 import { type RedisServer, startRedis } from '../support/redis';
 import { type App, startApp } from './support/app';
@@ -22,14 +22,14 @@ test('of 120 calls at once, 50 are admitted', async () => {
   expect(await burstByRedis(apps, 'shared', 120)).toEqual({ 200: 50, 429: 70 });
 });
 
-test('what one has admitted, the other knows', async () => {
+test('admissions of one process count in the other', async () => {
   const [one, other] = apps as [App, App];
   expect(limitsOf(await one.chat('seen', 'pro'))).toMatchObject({ limit: 100, remaining: 99 });
   expect(limitsOf(await other.chat('seen', 'pro'))).toMatchObject({ limit: 100, remaining: 98 });
   expect(limitsOf(await one.chat('seen', 'business'))).toMatchObject({ limit: 500, remaining: 497 });
 });
 
-test('no key lives forever', () => {
+test('every key has a TTL', () => {
   const ttls = Object.values(redis.ttls());
   expect(ttls.length).toBeGreaterThan(0);
   for (const ttl of ttls) expect(ttl).toBeGreaterThan(0);

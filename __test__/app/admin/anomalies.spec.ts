@@ -1,4 +1,4 @@
-// What the application does with an anomaly: it keeps so many, and logs each as text that does nothing.
+// The application's anomaly list: its bound, and each anomaly logged as harmless text.
 
 import { format } from 'node:util';
 import { checkCreatorRateLimit, close, configure, RateLimitError } from '@huntaze/rate-limit';
@@ -9,7 +9,7 @@ import { until } from '../../support/failures/fixture';
 let warn: jest.SpyInstance;
 
 beforeAll(() => {
-  // A Redis of the machine's stays out of it.
+  // A Redis of this machine must not be used.
   for (const name of Object.keys(process.env)) if (/REDIS|ELASTICACHE/.test(name)) delete process.env[name];
   warn = jest.spyOn(console, 'warn').mockImplementation(() => {});
   configure({ plans: { starter: 1 } });
@@ -27,7 +27,7 @@ beforeEach(() => {
   observation.anomalyCount = 0;
 });
 
-/** One more than twice the limit, and the listener has heard of it. */
+/** One request more than twice the limit; resolves when the listener was called. */
 async function anomalyOf(creatorId: string): Promise<void> {
   const before = observation.anomalyCount;
   await checkCreatorRateLimit(creatorId, 'starter');
@@ -39,7 +39,7 @@ test('the newest 100 are kept, the newest first, each with a number of its own',
   for (let i = 1; i <= 103; i++) await anomalyOf(`eager-${i}`);
   const kept = observation.anomalies.map(({ creatorId, number }) => ({ creatorId, number }));
   expect(kept).toEqual(Array.from({ length: 100 }, (_, i) => ({ creatorId: `eager-${103 - i}`, number: 103 - i })));
-  // The others are in the log.
+  // The older ones are in the log.
   expect(warn).toHaveBeenCalledTimes(103);
 });
 
@@ -48,13 +48,13 @@ test.each([
   ['steers a terminal', '7\u001b[2J\u009b2J'],
   ['turns the text behind it', '7\u202e\u2066'],
   ['hides', '7\u200b\u00ad\u{e0041}'],
-])('an id that %s is escaped in the log, and kept as it is', async (_, creatorId) => {
+])('an id that %s is escaped in the log, and stored unchanged', async (_, creatorId) => {
   await anomalyOf(creatorId);
   expect(warn).toHaveBeenCalledTimes(1);
   const [message, ...details] = warn.mock.calls[0];
   expect(message).toBe('[AI Rate Limit] Anomaly detected');
   expect(details).toEqual([expect.objectContaining({ creatorId: encodeURIComponent(creatorId), plan: 'starter' })]);
-  // Line ends between the fields are the console's own.
+  // The console itself ends lines between the fields.
   expect(format(message, ...details).replaceAll('\n', ' ')).toMatch(/^[\x20-\x7e]+$/);
   expect(observation.anomalies).toMatchObject([{ creatorId }]);
 });

@@ -1,18 +1,18 @@
-// What is kept of the past: 15 minutes, a sample a second, on the server and on the page, however long either runs.
+// The history: 15 minutes with a sample a second, on the server and on the page, however long either runs.
 
 import { type LiveState, liveState } from '@/app/admin/rate-limits/live-state';
 import type { Sample, SeenAnomaly, SeenChange, StreamEvents } from '@/lib/admin/figures';
 import { observation } from '@/lib/admin/observation';
 import { startSampler } from '@/lib/admin/sampler';
 
-/** As the charts say in words. */
+/** In the format of the charts' descriptions. */
 const MINUTES = 15;
 const SECONDS = MINUTES * 60;
 
 test('the server reads once a second and keeps the newest 15 minutes', () => {
   jest.useFakeTimers();
   try {
-    // A stream starts it, too: that must not make two readings a second.
+    // A stream starts the sampler, too: that must not make two readings a second.
     startSampler();
     startSampler();
     jest.advanceTimersByTime(2000);

@@ -1,4 +1,4 @@
-// What the application keeps of an outage, and logs: when the store went away and when it was back.
+// The application's record of an outage, and its log lines: when the store became unavailable and when it was back.
 
 import { checkCreatorRateLimit, close, configure } from '@huntaze/rate-limit';
 import { observation } from '@/lib/admin/observation';
@@ -24,7 +24,7 @@ afterAll(async () => {
   warn.mockRestore();
 });
 
-/** Asks until it has seen so many changes. */
+/** Makes requests until it has seen `count` changes. */
 async function changes(count: number): Promise<void> {
   await until(() => {
     void checkCreatorRateLimit(freshId());
@@ -32,7 +32,7 @@ async function changes(count: number): Promise<void> {
   });
 }
 
-test('an outage is two entries of the history, the newest first, and a line each', async () => {
+test('an outage is two entries of the history, newest first, and two log lines', async () => {
   await changes(1);
   redis = await startRedisOn(port);
   await changes(2);

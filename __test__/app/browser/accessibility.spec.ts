@@ -1,4 +1,4 @@
-// Who sees it how: colours, a phone, the keyboard alone, assistive technology.
+// Accessibility: colour schemes, a phone, keyboard only, assistive technology.
 
 import axe from 'axe-core';
 import type { Browser, Page } from 'playwright-core';
@@ -33,7 +33,7 @@ async function violationsOn(page: Page) {
     .map(({ id, nodes }) => ({ id, nodes: nodes.map(({ html, failureSummary }) => ({ html, failureSummary })) }));
 }
 
-test('the embedded store is said, and nothing of a Redis is drawn', async () => {
+test('the embedded store is named, and no chart of Redis is drawn', async () => {
   const page = await signedIn(await browser.newContext(), app);
   expect(await page.locator('[data-fact=store]').innerText()).toBe('embedded store');
   expect(await page.locator('[data-chart=latency]').count()).toBe(0);
@@ -42,7 +42,7 @@ test('the embedded store is said, and nothing of a Redis is drawn', async () => 
   await page.context().close();
 });
 
-test('dark and light are two sets of colours, in the charts, too', async () => {
+test('dark and light have different colours, in the charts, too', async () => {
   const context = await browser.newContext({ colorScheme: 'light' });
   const page = await signedIn(context, app);
   const colours = () =>
@@ -60,7 +60,7 @@ test('dark and light are two sets of colours, in the charts, too', async () => {
   await context.close();
 });
 
-test.each(SCHEMES)('no serious violation of accessibility in %s', async (colorScheme) => {
+test.each(SCHEMES)('no serious accessibility violation in %s', async (colorScheme) => {
   const context = await browser.newContext({ colorScheme });
   const gate = await context.newPage();
   await gate.goto(app.url + PAGE);
@@ -76,7 +76,7 @@ test.each(SCHEMES)('no serious violation of accessibility in %s', async (colorSc
   await context.close();
 });
 
-test('on a phone nothing is wider than the screen', async () => {
+test('on a phone no element is wider than the screen', async () => {
   const context = await browser.newContext({ viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true });
   const page = await signedIn(context, app);
   await page.locator('[data-creator=second]').waitFor();
@@ -89,21 +89,24 @@ test('on a phone nothing is wider than the screen', async () => {
   await context.close();
 });
 
-test.each([390, 641, 800, 1099, 1100, 1200, 1600])('what a panel holds stays inside it, %i px wide', async (width) => {
-  const context = await browser.newContext({ viewport: { width, height: 900 } });
-  const page = await signedIn(context, app);
-  await page.locator('[data-creator=second]').waitFor();
-  const sticksOut = `[...document.querySelectorAll('.panel')].flatMap((panel) => {
+test.each([390, 641, 800, 1099, 1100, 1200, 1600])(
+  'the content of a panel stays inside it, %i px wide',
+  async (width) => {
+    const context = await browser.newContext({ viewport: { width, height: 900 } });
+    const page = await signedIn(context, app);
+    await page.locator('[data-creator=second]').waitFor();
+    const sticksOut = `[...document.querySelectorAll('.panel')].flatMap((panel) => {
     const edge = panel.getBoundingClientRect().right;
     return [...panel.querySelectorAll('table, td, th, button, li, input, .of')]
       .filter((part) => part.getBoundingClientRect().right > edge)
       .map((part) => part.outerHTML.slice(0, 80));
   })`;
-  expect(await page.evaluate(sticksOut)).toEqual([]);
-  await context.close();
-});
+    expect(await page.evaluate(sticksOut)).toEqual([]);
+    await context.close();
+  },
+);
 
-test('signing in and a reset need the keyboard alone', async () => {
+test('signing in and a reset work with the keyboard alone', async () => {
   const context = await browser.newContext();
   const page = await context.newPage();
   const complaints = complaintsOf(page);
@@ -127,7 +130,7 @@ test('signing in and a reset need the keyboard alone', async () => {
   await page.keyboard.press('Enter');
   await page.locator('.link[data-link=live]').waitFor();
 
-  // The first stop jumps over the head, and can be seen.
+  // The first tab stop skips the header, and is visible.
   await page.keyboard.press('Tab');
   while ((await focused()) !== 'Skip to the figures') await page.keyboard.press('Shift+Tab');
   expect((await page.locator('.skip').boundingBox())!.y).toBeGreaterThanOrEqual(0);
@@ -150,7 +153,7 @@ test('signing in and a reset need the keyboard alone', async () => {
   await page.keyboard.press('Tab');
   await focuses('Reset the quota…');
   await page.keyboard.press('Enter');
-  // The dialog keeps the focus; Escape leaves it, and the focus is where it was.
+  // The dialog keeps the focus; Escape closes it and restores the focus.
   await focuses('Cancel');
   for (let i = 0; i < 6; i++) {
     await page.keyboard.press('Tab');
@@ -177,7 +180,7 @@ test('signing in and a reset need the keyboard alone', async () => {
   await context.close();
 });
 
-test('who wants no motion gets none', async () => {
+test('prefers-reduced-motion disables animations', async () => {
   const context = await browser.newContext({ reducedMotion: 'reduce' });
   const page = await signedIn(context, app);
   await page.locator('[data-creator=second], .creators .meter i').first().waitFor();

@@ -21,7 +21,7 @@ afterAll(async () => {
 
 const QUOTA = `${API}/quota?creatorId=someone-secret&plan=starter`;
 
-/** From an address of its own, so that one test does not use up the guesses of another. */
+/** From its own address, so that no test uses up the sign-in attempts of another. */
 let address = 0;
 function send(path: string, headers: Record<string, string> = {}, init: RequestInit = {}): Promise<Response> {
   const from = headers['X-Forwarded-For'] ?? `192.0.2.${++address}`;
@@ -54,7 +54,7 @@ test('without a session the APIs answer 401 and the page names no creator', asyn
   expect(page.headers.get('cache-control')).toContain('no-store');
 });
 
-test('a wrong token is refused on the page, in words', async () => {
+test('a wrong token shows an error on the page', async () => {
   const page = await browser.newPage({ extraHTTPHeaders: { 'X-Forwarded-For': '192.0.2.200' } });
   await page.goto(app.url + PAGE);
   await page.getByLabel('Operator token').fill('guess');
@@ -77,7 +77,7 @@ test('signing in works without JavaScript', async () => {
   await context.close();
 });
 
-test('the cookie is shut away from scripts, other sites and other paths, and is not the token', async () => {
+test('the cookie is HttpOnly, same-site and path-bound, and is not the token', async () => {
   const response = await signIn(TOKEN);
   expect(response.status).toBe(204);
   const cookies = response.headers.getSetCookie();
@@ -91,10 +91,10 @@ test('the cookie is shut away from scripts, other sites and other paths, and is 
   expect((await send(QUOTA, { Cookie: cookieOf(response) })).status).toBe(200);
 });
 
-test('a cookie that is forged, changed, over or of another token opens nothing', async () => {
+test('a forged, changed or expired cookie, or one of another token, is refused', async () => {
   const [name, value] = cookieOf(await signIn(TOKEN)).split('=') as [string, string];
   const [until, nonce, mac] = value.split('.') as [string, string, string];
-  // The forger of this test can sign: with the right token it opens, so that the refusals below mean something.
+  // The test can sign cookies: with the right token the cookie is accepted, which makes the refusals below meaningful.
   expect((await send(QUOTA, { Cookie: `${name}=${signed(`${until}.${nonce}`)}` })).status).toBe(200);
   const forgeries = {
     longer: `${Number(until) + 1000}.${nonce}.${mac}`,
@@ -108,21 +108,21 @@ test('a cookie that is forged, changed, over or of another token opens nothing',
   }
 });
 
-test('nobody else signs an operator out', async () => {
+test('only the operator can sign the operator out', async () => {
   const signOut = (headers: Record<string, string>) =>
     fetch(`${app.url}/api/admin/session`, { method: 'DELETE', headers });
   expect((await signOut({ Origin: 'https://evil.example' })).status).toBe(403);
   expect((await signOut({ Origin: app.url })).status).toBe(204);
 });
 
-test('no other page shows this one in a frame', async () => {
+test('no other page can frame this one', async () => {
   const { headers } = await fetch(app.url + PAGE);
   expect(headers.get('Content-Security-Policy')).toBe("frame-ancestors 'none'");
   expect(headers.get('X-Frame-Options')).toBe('DENY');
   expect(headers.get('X-Powered-By')).toBeNull();
 });
 
-test('a reset comes from this site, or with the token', async () => {
+test('a reset needs the origin of this site, or the token', async () => {
   const Cookie = cookieOf(await signIn(TOKEN));
   const outside: Record<string, string>[] = [
     { Origin: 'https://evil.example' },
@@ -142,11 +142,11 @@ test('a reset comes from this site, or with the token', async () => {
   expect((await resetOf({ Authorization: `Bearer ${TOKEN}` })).status).toBe(200);
 });
 
-test('a sign-in from another site is not one', async () => {
+test('a sign-in from another site is refused', async () => {
   expect((await signIn(TOKEN, { Origin: 'https://evil.example' })).status).toBe(403);
 });
 
-test('the token as a bearer opens the APIs, as often as it likes; another one does not', async () => {
+test('the token as a bearer is accepted without a limit; a wrong one is refused', async () => {
   const from = { 'X-Forwarded-For': '192.0.2.210' };
   for (let i = 0; i < 25; i++) {
     expect((await send(QUOTA, { ...from, Authorization: `Bearer ${TOKEN}` })).status).toBe(200);
@@ -154,22 +154,22 @@ test('the token as a bearer opens the APIs, as often as it likes; another one do
   expect((await send(QUOTA, { ...from, Authorization: 'Bearer guess' })).status).toBe(401);
 });
 
-test('the eleventh wrong token of a minute is not looked at, and then not even the right one', async () => {
+test('after ten wrong tokens in a minute every token is refused, the right one included', async () => {
   const from = { 'X-Forwarded-For': '192.0.2.220' };
   const first = performance.now();
   for (let i = 0; i < 10; i++) expect((await signIn(`guess ${i}`, from)).status).toBe(401);
   const eleventh = await signIn('guess 10', from);
   expect(eleventh.status).toBe(429);
-  // The minute began with the first guess.
+  // The minute began with the first attempt.
   const passed = Math.ceil((performance.now() - first) / 1000);
   expect(Number(eleventh.headers.get('retry-after'))).toBeGreaterThanOrEqual(60 - passed);
   expect((await signIn(TOKEN, from)).status).toBe(429);
-  // A bearer is a guess as well; another address is another matter.
+  // A bearer token counts as an attempt as well; another address has its own limit.
   expect((await send(QUOTA, { ...from, Authorization: `Bearer ${TOKEN}` })).status).toBe(429);
   expect((await signIn(TOKEN, { 'X-Forwarded-For': '192.0.2.221' })).status).toBe(204);
 });
 
-test('an id or plan that cannot be is answered with 400', async () => {
+test('an invalid id or plan is answered with 400', async () => {
   const Authorization = `Bearer ${TOKEN}`;
   for (const query of ['creatorId=', 'creatorId=7&plan=gold', `creatorId=${'x'.repeat(257)}`]) {
     expect((await send(`${API}/quota?${query}`, { Authorization })).status).toBe(400);
@@ -194,7 +194,7 @@ describe('without a token on the server', () => {
   });
   afterAll(() => closed?.stop());
 
-  test('the page says how to set one, and nothing opens', async () => {
+  test('the page says how to set one, and every API is closed', async () => {
     const page = await browser.newPage();
     await page.goto(closed.url + PAGE);
     expect(await page.locator('main').innerText()).toContain('RATE_LIMIT_OPERATOR_TOKEN=');

@@ -1,4 +1,4 @@
-// What the charts say, drawn and in words: of seconds that are known, and of traffic that was sent.
+// The charts, drawn and as text: from known samples, and from real traffic.
 
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import type { Sample, StreamEvents } from '@/lib/admin/figures';
@@ -26,29 +26,29 @@ afterAll(async () => {
   await app?.stop();
 });
 
-test('the areas are as large as what was let in and what was denied', async () => {
+test('the areas match the admitted and the denied requests', async () => {
   const label = () => page.locator('[data-chart=traffic]').getAttribute('aria-label');
   expect(await chats(app, 'drawn', 'starter', 80)).toBe(50);
   const drawn = async () => {
     const [allowed, asked] = await curvesOf(page, 'traffic');
-    // On a machine that took long to get here, the chart shows more time than it does at first.
+    // On a slow machine the chart covers more time by now than at first.
     const { samples } = await historyOf(app);
     const scale = Math.max(1, (samples.at(-1)!.t - samples[0]!.t) / SHOWN);
     // The chart may not have been drawn yet.
     return { allowed: areaOf(allowed ?? []) * scale, asked: areaOf(asked ?? []) * scale };
   };
   await until(drawn, ({ asked }) => asked > 79);
-  // All of it is drawn once a second without any is.
+  // All of it is drawn once a second passes without a request.
   await until(label, (text) => text!.startsWith('Allowed 0/s, denied 0/s'));
   const { allowed, asked } = await drawn();
-  // A rate is told to a tenth.
+  // A rate has one decimal.
   expect(Math.abs(allowed - 50)).toBeLessThan(1.5);
   expect(Math.abs(asked - 80)).toBeLessThan(1.5);
 });
 
-describe('of 90 seconds that are known', () => {
+describe('with 90 known seconds', () => {
   const START = Date.UTC(2026, 0, 5, 12, 0, 30);
-  // No two lines alike, and every tenth second without a question to Redis.
+  // All lines differ, and every tenth second has no request to Redis.
   const samples: Sample[] = Array.from({ length: 90 }, (_, i) => ({
     t: START + i * 1000,
     allowed: 30 + (i % 7),
@@ -65,13 +65,13 @@ describe('of 90 seconds that are known', () => {
     const received = await historyOf(app);
     const known: StreamEvents['history'] = { ...received, samples, facts: { ...received.facts, store: 'redis' } };
     const body = `event: history\ndata: ${JSON.stringify(known)}\n\n`;
-    // It ends at once, and with each new one the page is given the same.
+    // The stream ends at once, and each new one sends the page the same history.
     await page.route('**/stream', (route) => route.fulfill({ contentType: 'text/event-stream', body }));
     await page.goto(app.url + PAGE);
     await page.locator('[data-chart=latency] .recharts-line-curve').nth(2).waitFor({ state: 'attached' });
   });
 
-  /** Where the points of a line must be; none where there is no value. */
+  /** The expected points of a line; none where there is no value. */
   const pointsOf = (of: (sample: Sample) => number | null): Point[] =>
     samples.flatMap((sample) => {
       const value = of(sample);
@@ -82,9 +82,9 @@ describe('of 90 seconds that are known', () => {
   const rounded = (points: readonly Point[]) =>
     points.map(({ after, value }) => [Math.round(after / 100) / 10, Math.round(value * 100) / 100 + 0]);
 
-  test('the lines are where the axes say that these figures are', async () => {
+  test('the lines match the axes', async () => {
     const traffic = await curvesOf(page, 'traffic');
-    // Allowed and denied on top of each other: what was asked.
+    // Allowed and denied stacked: all requests.
     const asked = pointsOf(({ allowed, denied }) => allowed + denied);
     const lines = [pointsOf(({ allowed }) => allowed), asked, pointsOf(({ degraded }) => degraded)];
     expect(traffic.map(rounded)).toEqual(lines.map(rounded));
@@ -93,12 +93,12 @@ describe('of 90 seconds that are known', () => {
     expect(latency.map(rounded)).toEqual(quantiles.map(rounded));
   });
 
-  test('a second without an answer is a gap in the latency', async () => {
+  test('a second without a reply is a gap in the latency', async () => {
     const d = await page.locator('[data-chart=latency] .recharts-line-curve').first().getAttribute('d');
     expect(d!.match(/M/g)).toHaveLength(samples.filter(({ p50 }) => p50 === null).length + 1);
   });
 
-  test('the sentences say what is drawn', async () => {
+  test('the descriptions match the drawing', async () => {
     const said = (chart: string) => page.locator(`[data-chart=${chart}]`).getAttribute('aria-label');
     expect(await said('traffic')).toBe(
       'Allowed 35.0/s, denied 13.0/s, degraded 1.0/s now. Most denials: 25.5/s at 12:01:10. The last 15 minutes.',
@@ -108,7 +108,7 @@ describe('of 90 seconds that are known', () => {
     );
   });
 
-  test('the tables say it by minute, the newest first', async () => {
+  test('the tables have a row a minute, newest first', async () => {
     const table = async (name: string) => {
       const region = page.locator('section.chart').filter({ hasText: name });
       return region.locator('tr').evaluateAll((rows) => rows.map((row) => [...row.children].map((c) => c.textContent)));
@@ -129,8 +129,8 @@ describe('of 90 seconds that are known', () => {
     ]);
   });
 
-  test('a pointer is told the figures of the second it is at', async () => {
-    // The second at the tick of 12:01, as its line says where that is.
+  test('the tooltip has the figures of the second under the pointer', async () => {
+    // The second at the tick of 12:01, at the position of its line.
     const box = await page.locator('[data-chart=traffic] svg').first().boundingBox();
     const tick = page.locator('[data-chart=traffic] .recharts-xAxis-tick-labels text').getByText('12:01');
     const x = box!.x + Number(await tick.locator('xpath=ancestor-or-self::*[@x][last()]').getAttribute('x'));

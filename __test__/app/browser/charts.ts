@@ -1,27 +1,28 @@
-// What a chart says, read from its drawing: lines by the axes beside them, not by the data they were drawn from.
+// Reads a chart from its drawing: lines by the axes beside them, not by the data they were drawn from.
 
 import type { Page } from 'playwright-core';
 
-/** A point of a line: how long after the left edge, in ms, and its value. */
+/** A point of a line: its distance from the left edge, in ms, and its value. */
 export interface Point {
   readonly after: number;
   readonly value: number;
 }
 
-/** How much time a chart shows of a process that is younger, in ms; of an older one it would be more. */
+/** The time span that a chart shows of a young process, in ms; with an older process it would be longer. */
 export const SHOWN = 120_000;
 
 interface Drawing {
   readonly left: number;
   readonly width: number;
-  /** The lines of the grid, with what stands beside each. */
+  /** The grid lines, with their labels. */
   readonly grid: (readonly [text: string, y: number])[];
   readonly curves: string[];
 }
 
-/** The points of the curves of a chart, in the order they are drawn in: areas by their upper edge, then lines. */
+/** The points of a chart's curves, in drawing order: areas by their upper edge, then lines. */
 export async function curvesOf(page: Page, chart: 'traffic' | 'latency'): Promise<Point[][]> {
-  // In one go: the next second redraws all of it. By the grid, since a label at the edge is moved to be inside.
+  // In one evaluation, because the next second redraws everything. By the grid, because a label at the edge is moved
+  // inside.
   const { left, width, grid, curves } = (await page.evaluate(`(() => {
     const chart = document.querySelector('[data-chart=${chart}]');
     const number = (of, name) => Number(of.getAttribute(name));
@@ -45,7 +46,7 @@ export async function curvesOf(page: Page, chart: 'traffic' | 'latency'): Promis
   );
 }
 
-/** How many requests a line of rates stands for: each of its seconds as long as it is drawn. */
+/** The number of requests that a line of rates stands for: the sum over its seconds, each with its drawn width. */
 export function areaOf(points: readonly Point[]): number {
   return points.slice(1).reduce((sum, { after, value }, i) => sum + (value * (after - points[i]!.after)) / 1000, 0);
 }

@@ -1,4 +1,4 @@
-// What the page is told, computed from two readings of the counters.
+// The page's figures, computed from two readings of the counters.
 
 import type { Metrics } from '@huntaze/rate-limit';
 import { quantile } from '../../../examples/nextjs/lib/admin/quantile';
@@ -27,7 +27,7 @@ test('a quantile lies inside its bucket, and in the last one at its lower bound'
   expect(quantile([1, 2], [0, 0], 0.5)).toBeNull();
 });
 
-test('rates are by the time that has passed, of what was counted since', () => {
+test('rates are new counts divided by the elapsed time', () => {
   const before = metrics({ allowed: sources({ redis: 100 }), denials: 7 });
   const after = metrics({
     allowed: sources({ redis: 110, local: 10 }),
@@ -50,7 +50,7 @@ test('rates are by the time that has passed, of what was counted since', () => {
   });
 });
 
-test('latency is that of the second, not of the whole past', () => {
+test('latency covers the last second, not the whole past', () => {
   const histogram = (counts: number[]) => ({ bounds: [1, 2, 4, Infinity], counts, sum: 0, count: 0 });
   const before = metrics({ storeLatencyMs: histogram([1000, 0, 0, 0]) });
   const after = metrics({ storeLatencyMs: histogram([1000, 0, 2, 0]) });
@@ -58,7 +58,7 @@ test('latency is that of the second, not of the whole past', () => {
   expect(sample.p50).toBe(3);
 });
 
-test('where quotas live is told by what has happened, and by the environment before that', () => {
+test('the store comes from past decisions, and before the first from the environment', () => {
   expect(storeKind(metrics(), {} as NodeJS.ProcessEnv)).toBe('embedded');
   expect(storeKind(metrics(), { REDIS_URL: 'redis://cache' } as unknown as NodeJS.ProcessEnv)).toBe('redis');
   expect(storeKind(metrics({ allowed: sources({ redis: 1 }) }), {} as NodeJS.ProcessEnv)).toBe('redis');

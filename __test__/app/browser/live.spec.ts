@@ -29,7 +29,7 @@ afterAll(async () => {
   await redis?.stop();
 });
 
-test('figures move without a reload', async () => {
+test('figures update without a reload', async () => {
   await page.evaluate('window.loadedOnce = true');
   expect(await figure(page, 'allowed')).toBe(0);
   const sending = traffic(app);
@@ -41,7 +41,7 @@ test('figures move without a reload', async () => {
     () => figure(page, 'denied'),
     (n) => n > 5,
   );
-  // The drawing moves with them.
+  // The charts update with them.
   const path = () => page.locator('[data-chart=traffic] .recharts-area-curve').first().getAttribute('d');
   const earlier = await path();
   await until(path, (now) => now !== null && now !== earlier);
@@ -53,7 +53,7 @@ test('figures move without a reload', async () => {
   expect(await page.evaluate('window.loadedOnce')).toBe(true);
 });
 
-test('the drawing is told in words, too: a sentence and a table', async () => {
+test('a chart has a text alternative: a sentence and a table', async () => {
   const sentence = await page.locator('[data-chart=traffic]').getAttribute('aria-label');
   expect(sentence).toMatch(
     /^Allowed [\d.,]+\/s, denied [\d.,]+\/s, degraded 0\/s now\. Most denials: [\d.,]+\/s at [\d:]{8}\./,
@@ -76,7 +76,7 @@ test('the latency of Redis is drawn', async () => {
   expect(await page.locator('[data-fact=store]').innerText()).toBe('Redis');
 });
 
-test('creators come in the order of what they have used', async () => {
+test('creators are sorted by usage', async () => {
   await chats(app, 'half', 'starter', 25);
   await chats(app, 'tenth', 'pro', 10);
   await chats(app, 'over', 'starter', 52);
@@ -97,7 +97,8 @@ test('creators come in the order of what they have used', async () => {
 });
 
 test('an anomaly appears as it happens', async () => {
-  // A check that the machine holds up beyond its deadline may be counted by Redis and by the process: then another creator asks.
+  // A check that the machine delays beyond its deadline may be counted by Redis and by the process: then another
+  // creator is used.
   let eager = '';
   for (let attempt = 0, before = -1; (await degraded([app])) !== before; attempt++) {
     before = await degraded([app]);
@@ -105,7 +106,7 @@ test('an anomaly appears as it happens', async () => {
     await chats(app, eager, 'starter', 100);
   }
   const entry = page.locator('.anomalies li').first();
-  // One that comes after it is there, and it is not.
+  // A later anomaly is listed, and this one is not.
   await chats(app, 'later', 'starter', 101);
   await until(
     () => entry.innerText(),
@@ -120,7 +121,7 @@ test('an anomaly appears as it happens', async () => {
   expect(await entry.innerText()).toMatch(/101 in 5 min, 100 is ordinary/);
 });
 
-test('a creator who is denied is looked up, reset and let in again', async () => {
+test('a denied creator is looked up, reset and admitted again', async () => {
   await chats(app, 'stuck', 'starter', 50);
   expect(await chat(app, 'stuck', 'starter')).toBe(429);
   await page.getByLabel('Creator id').fill('stuck');
@@ -132,7 +133,7 @@ test('a creator who is denied is looked up, reset and let in again', async () =>
     (text) => text.startsWith('stuck on starter: 50 of 50 used, nothing left.'),
   );
 
-  // Not without a second word.
+  // A reset needs confirmation.
   await page.getByRole('button', { name: 'Reset the quota…' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Cancel' }).click();
   expect(await chat(app, 'stuck', 'starter')).toBe(429);
@@ -147,7 +148,7 @@ test('a creator who is denied is looked up, reset and let in again', async () =>
   expect(await chat(app, 'stuck', 'starter')).toBe(200);
 });
 
-test('an id is text and nothing else, and shows what it hides', async () => {
+test('an id is rendered as text, with its invisible characters shown', async () => {
   const id = '<img src=x onerror=alert(1)>\u202e7';
   await chats(app, id, 'starter', 49);
   await until(
@@ -156,7 +157,7 @@ test('an id is text and nothing else, and shows what it hides', async () => {
   );
 });
 
-test('a stream that is left is taken down', async () => {
+test('a stream is closed when its page is left', async () => {
   const watching = async () => Number(await page.locator('[data-fact=watching]').innerText());
   expect(await watching()).toBe(1);
   const second = await context.newPage();
@@ -166,12 +167,12 @@ test('a stream that is left is taken down', async () => {
   await until(watching, (n) => n === 1);
 });
 
-test('a page that nobody sees lets go of its stream, and takes it up again at once', async () => {
+test('a hidden page closes its stream, and reopens it when it is visible', async () => {
   const watching = async () => Number(await page.locator('[data-fact=watching]').innerText());
   const second = await context.newPage();
   await second.goto(page.url());
   await until(watching, (n) => n === 2);
-  // Chromium without a screen takes every page for visible.
+  // Headless Chromium reports every page as visible.
   const show = (state: string) =>
     second.evaluate(
       `Object.defineProperty(document, 'visibilityState', { value: '${state}', configurable: true });
@@ -186,7 +187,7 @@ test('a page that nobody sees lets go of its stream, and takes it up again at on
   await until(watching, (n) => n === 1);
 });
 
-test('a slow answer does not take the place of a later one', async () => {
+test('a slow answer does not replace a later one', async () => {
   await chats(app, 'slow', 'pro', 1);
   await chats(app, 'quick', 'pro', 2);
   let free = () => {};
@@ -206,26 +207,26 @@ test('a slow answer does not take the place of a later one', async () => {
   const answered = page.waitForResponse(/creatorId=slow/);
   free();
   await (await answered).finished();
-  // What the answer changes is drawn by the second frame after it.
+  // A change by the answer is drawn by the second frame after it.
   await page.evaluate('new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))');
   expect(await said()).toMatch(/^quick on /);
   await page.unroute('**/quota?creatorId=slow&*');
 });
 
-test('who signs in is at the heading', async () => {
+test('after signing in the focus is on the heading', async () => {
   const other = await browser.newContext();
   const fresh = await signedIn(other, app);
   await fresh.locator('h1:focus').waitFor();
   await other.close();
 });
 
-test('a refusal that the page does not know is none', async () => {
+test('an unknown refusal reason shows no message', async () => {
   for (const refused of ['__proto__', 'constructor', 'toString', 'nonsense']) {
     const response = await fetch(`${app.url}${PAGE}?refused=${refused}`);
     expect([refused, response.status]).toEqual([refused, 200]);
   }
 });
 
-test('nothing was complained of', () => {
+test('the browser reported no error', () => {
   expect(complaints).toEqual([]);
 });

@@ -7,7 +7,7 @@ export const TOKEN = 'c2VjcmV0IG9mIHRoZSBvcGVyYXRvcg';
 export const PAGE = '/admin/rate-limits';
 export const API = '/api/admin/rate-limits';
 
-/** Debian's Chromium; CHROMIUM names another. Without one the tests fail, as they should. */
+/** Debian's Chromium, or the one in CHROMIUM. Without a browser the tests fail, as they should. */
 export function launch(): Promise<Browser> {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
@@ -16,7 +16,7 @@ export function launch(): Promise<Browser> {
   });
 }
 
-/** What the browser complains of; a test ends with none. */
+/** Errors and warnings of the browser; no test may leave any. */
 export function complaintsOf(page: Page): string[] {
   const complaints: string[] = [];
   page.on('console', (message) => {
@@ -26,10 +26,10 @@ export function complaintsOf(page: Page): string[] {
   return complaints;
 }
 
-/** Ends a wait without end, and decides nothing else: a busy machine may take long to draw a page. */
+/** Ends an endless wait and decides nothing else: a busy machine may take long to render a page. */
 const PATIENT_MS = 90_000;
 
-/** A page of a signed-in operator, live. */
+/** A live page of a signed-in operator. */
 export async function signedIn(context: BrowserContext, { url }: Pick<App, 'url'>): Promise<Page> {
   context.setDefaultTimeout(PATIENT_MS);
   const page = await context.newPage();
@@ -40,7 +40,7 @@ export async function signedIn(context: BrowserContext, { url }: Pick<App, 'url'
   return page;
 }
 
-/** What a stream begins with, as an API client is told that opens one. */
+/** The first event of a stream, as an API client receives it. */
 export async function historyOf({ url }: Pick<App, 'url'>): Promise<StreamEvents['history']> {
   const response = await fetch(`${url}${API}/stream`, { headers: { Authorization: `Bearer ${TOKEN}` } });
   const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
@@ -54,7 +54,9 @@ export async function historyOf({ url }: Pick<App, 'url'>): Promise<StreamEvents
   return JSON.parse(/^data: (.*)$/m.exec(text)![1]!);
 }
 
-/** A session such as the server makes: `claim` is when it ends, in Unix ms, and a nonce of 16 characters behind a dot. */
+/**
+ * A session cookie as the server makes it: `claim` is the end in Unix ms and, after a dot, a nonce of 16 characters.
+ */
 export function signed(claim: string, token = TOKEN): string {
   const key = createHmac('sha256', token).update('rate-limit operator session, version 1').digest();
   return `${claim}.${createHmac('sha256', key).update(claim).digest('base64url')}`;
@@ -66,7 +68,7 @@ export async function figure(page: Page, name: string): Promise<number> {
   return Number.parseFloat(text.replaceAll(',', ''));
 }
 
-/** Asks `again` until `holds` likes the answer; fails with the last one. */
+/** Calls `again` until `holds` accepts the answer; fails with the last one. */
 export async function until<T>(
   again: () => Promise<T>,
   holds: (value: T) => boolean,

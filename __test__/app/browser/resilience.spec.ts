@@ -1,4 +1,4 @@
-// When the server or its Redis goes away while somebody watches.
+// The server or its Redis becomes unavailable while a page is open.
 
 import type { Browser } from 'playwright-core';
 import { startRedis } from '../../support/redis';
@@ -17,20 +17,20 @@ afterAll(() => browser?.close());
 
 const env = { RATE_LIMIT_OPERATOR_TOKEN: TOKEN };
 
-test('a page whose server ends says that it reconnects, and the server does not wait for the page', async () => {
+test('the page shows that it reconnects when the server stops, and the server does not wait for the page', async () => {
   const app = await startApp({ env });
   const page = await signedIn(await browser.newContext(), app);
   const stopped = app.stop();
   await page.locator('.link[data-link=reconnecting]').waitFor();
   expect(await page.locator('.link').innerText()).toBe('Reconnecting…');
-  // An open stream would be waited for without end: stop() fails where the server has to be killed.
+  // stop() fails if the server has to be killed: the server would wait for an open stream without end.
   await stopped;
-  // What was known stays to be read.
+  // The last figures stay readable.
   expect(await page.locator('[data-figure=allowed]').count()).toBe(1);
   await page.context().close();
 });
 
-test('a connection that breaks is made again, without a reload', async () => {
+test('a broken connection is re-established without a reload', async () => {
   const app = await startApp({ env });
   const proxy = await startTcpProxy(app);
   const page = await signedIn(await browser.newContext(), proxy);
@@ -50,10 +50,10 @@ test('a connection that breaks is made again, without a reload', async () => {
   await app.stop();
 });
 
-test('a connection that falls silent is noticed and comes back', async () => {
+test('a silent connection is detected and replaced', async () => {
   const app = await startApp({ env });
   const page = await signedIn(await browser.newContext(), app);
-  // What was asked of a network that swallows everything is never answered, not even once it is there again.
+  // A network that drops every packet never answers earlier requests, not even after it works again.
   let swallowed = 0;
   await page.route('**/api/admin/session', () => void swallowed++);
   process.kill(app.pid, 'SIGSTOP');
@@ -68,7 +68,7 @@ test('a connection that falls silent is noticed and comes back', async () => {
   await app.stop();
 });
 
-test('a session that is over is said, and figures are gone with it', async () => {
+test('an expired session is shown, and the figures disappear', async () => {
   const app = await startApp({ env });
   const proxy = await startTcpProxy(app);
   const context = await browser.newContext();
@@ -85,7 +85,7 @@ test('a session that is over is said, and figures are gone with it', async () =>
   await app.stop();
 });
 
-test('a Redis that goes away shows in the breaker, the errors and the degraded decisions', async () => {
+test('an unavailable Redis shows in the breaker, the errors and the degraded decisions', async () => {
   const redis = await startRedis();
   const app = await startApp({ env: { ...env, REDIS_URL: redis.url } });
   const page = await signedIn(await browser.newContext(), app);
@@ -109,7 +109,7 @@ test('a Redis that goes away shows in the breaker, the errors and the degraded d
     .first()
     .waitFor();
 
-  // What this process knows by itself is not given out as the store's word.
+  // The page does not present this process's own counts as the store's.
   await page.locator('.creators').getByText('Redis is away: this process’s own admissions').waitFor();
   await page.getByLabel('Creator id').fill('outage');
   await page.getByRole('button', { name: 'Look up', exact: true }).click();

@@ -1,4 +1,4 @@
-// The pictures of the documentation: SCREENSHOTS=1 writes them, and takes its time for a chart worth looking at.
+// The screenshots of the documentation: SCREENSHOTS=1 writes them, and waits for a meaningful chart.
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -40,12 +40,12 @@ afterAll(async () => {
   await redis?.stop();
 });
 
-test.each(Object.keys(VIEWS))('a picture under traffic, %s', async (name) => {
+test.each(Object.keys(VIEWS))('a screenshot under traffic, %s', async (name) => {
   const context = await browser.newContext(VIEWS[name]);
   const page = await signedIn(context, app);
   await page.locator('.anomalies li').first().waitFor();
   await page.locator('.creators tbody tr').nth(9).waitFor();
-  // The pointer, left where it signed in, would open what a chart says at one second.
+  // The pointer is still where it signed in and would open a tooltip.
   await page.mouse.move(0, 0);
   const picture = await page.screenshot();
   expect(picture.byteLength).toBeLessThan(LARGEST);

@@ -1,4 +1,4 @@
-// What an operator has open ends with the session: by its time, and by signing out.
+// Pages and streams end with the session: at its expiry, and by signing out.
 
 import type { Browser } from 'playwright-core';
 import { type App, startApp } from '../support/app';
@@ -22,7 +22,7 @@ afterAll(async () => {
 const NAME = 'rate_limit_operator';
 const sessionUntil = (end: number) => signed(`${end}.nonce-of-a-test-`);
 
-/** Lives of a session in ms: a busy machine may need longer than the first to use it at all. */
+/** Lifetimes of a session in ms: a busy machine may need longer than the first to use it at all. */
 const LIVES = [5000, 15_000, 60_000];
 
 async function streamOf(headers: Record<string, string>) {
@@ -36,19 +36,19 @@ async function streamOf(headers: Record<string, string>) {
   };
 }
 
-/** What `open` opens with a session that lasts for long enough to do so. */
+/** Opens a resource by `open`, with a session that lasts long enough for it. */
 async function untilOpen<T>(open: (end: number) => Promise<T | undefined>): Promise<{ end: number; opened: T }> {
   for (const life of LIVES) {
     const end = Date.now() + life;
     const opened = await open(end);
     if (opened !== undefined) return { end, opened };
-    // Refused for its time, and for nothing else.
+    // Refused as expired, and for no other reason.
     expect(Date.now()).toBeGreaterThanOrEqual(end);
   }
   throw new Error(`nothing opens within ${LIVES.at(-1)} ms`);
 }
 
-/** How many streams the server has open, as an API client is told that opens one more. */
+/** The number of open streams, as reported to an API client that opens one more. */
 async function streams(): Promise<number> {
   return (await historyOf(app)).facts.watching - 1;
 }
@@ -57,14 +57,14 @@ test('a stream ends when its session does, and the others go on', async () => {
   const { end, opened: brief } = await untilOpen(async (end) => streamOf({ Cookie: `${NAME}=${sessionUntil(end)}` }));
   const long = (await streamOf({ Cookie: `${NAME}=${sessionUntil(end + 3_600_000)}` }))!;
   while (!(await brief.next()).done);
-  // A timer of Node.js may be a millisecond early.
+  // A timer of Node.js may fire a millisecond early.
   expect(Date.now()).toBeGreaterThanOrEqual(end - 5);
   await until(streams, (n) => n === 1);
   await long.leave();
   await until(streams, (n) => n === 0);
 });
 
-test('a page says that its session is over when it is, and shows nothing any more', async () => {
+test('a page reports an expired session, and shows no figures any more', async () => {
   const context = await browser.newContext();
   context.setDefaultTimeout(90_000);
   const { end, opened: page } = await untilOpen(async (end) => {
@@ -95,7 +95,7 @@ test('signing out in one tab ends the others', async () => {
   await page.getByLabel('Operator token').waitFor();
   await beside.locator('.link[data-link=ended]').waitFor();
   expect(await beside.locator('[data-figure]').count()).toBe(0);
-  // Of another browser it is no business.
+  // The session of another browser is unaffected.
   await until(streams, (n) => n === 1);
   expect(await otherBrowser.locator('.link').getAttribute('data-link')).toBe('live');
   await context.close();

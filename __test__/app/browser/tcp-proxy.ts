@@ -1,10 +1,12 @@
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import type { App } from '../support/app';
 
-/** A way to the app that can break: the browser's own emulation of it leaves open streams alone. */
+/**
+ * A TCP proxy to the app whose connections can be cut: the browser's own offline emulation leaves open streams alone.
+ */
 export interface TcpProxy {
   readonly url: string;
-  /** Breaks every connection, and each new one, until `restore`. */
+  /** Breaks every connection and each new one, until `restore`. */
   cut(): void;
   restore(): void;
   stop(): Promise<void>;

@@ -2,7 +2,7 @@ import type { App } from '../support/app';
 
 export type Plan = 'starter' | 'pro' | 'business';
 
-/** Sends one message as a creator does; its status is 200, or 429 where it was denied. */
+/** Sends one message as a creator; the status is 200, or 429 after a denial. */
 export async function chat({ url }: App, creatorId: string | number, plan: Plan): Promise<number> {
   const response = await fetch(`${url}/api/ai/chat`, {
     method: 'POST',
@@ -13,7 +13,7 @@ export async function chat({ url }: App, creatorId: string | number, plan: Plan)
   return response.status;
 }
 
-/** As many messages of one creator, one after another, and how many were let in. */
+/** Sends `count` messages of one creator, one after another; returns how many were admitted. */
 export async function chats(app: App, creatorId: string | number, plan: Plan, count: number): Promise<number> {
   let allowed = 0;
   for (let i = 0; i < count; i++) if ((await chat(app, creatorId, plan)) === 200) allowed++;
@@ -22,7 +22,7 @@ export async function chats(app: App, creatorId: string | number, plan: Plan, co
 
 const PLANS: Plan[] = ['starter', 'pro', 'business'];
 
-/** Creators of every plan who ask in waves until told to stop: the first of them the most. */
+/** Creators of every plan send messages in waves until stopped: the first creator the most. */
 export function traffic(app: App, creators = 24): { stop(): Promise<void> } {
   let going = true;
   const done = (async () => {

@@ -5,20 +5,20 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from '../../support/redis';
 
-/** Where setup.mjs has put the applications. */
+/** The folder in which setup.mjs has put the applications. */
 const APPS = process.env.RATE_LIMIT_APPS!;
 
-/** A server starts and ends in seconds; a busy machine may take long. */
+/** A server starts and stops in seconds; a busy machine may take long. */
 const START_TIMEOUT_MS = 120_000;
 const END_TIMEOUT_MS = 60_000;
 
 export type Bundler = 'turbopack' | 'webpack';
 export const bundlers: readonly Bundler[] = ['turbopack', 'webpack'];
 
-/** What a build printed. */
+/** The output of a build. */
 export interface Build {
   readonly printed: string;
-  /** How often it connected to its Redis, and whether one more would have been counted; for one of them. */
+  /** The connections made to its Redis, and whether the counter works; for one of them. */
   readonly connections?: number;
   readonly counted?: boolean;
 }
@@ -32,13 +32,13 @@ export function folderOf(bundler: Bundler): string {
   return join(APPS, bundler);
 }
 
-/** The application in a process of its own, with nothing in its environment but what it is given. */
+/** The application in its own process, with only the given environment. */
 export interface App {
   readonly url: string;
   readonly pid: number;
-  /** What it has printed so far. */
+  /** Its output so far. */
   output(): string;
-  /** Asks the chat, as a creator does. */
+  /** Posts to the chat as a creator does. */
   chat(creatorId: unknown, plan?: unknown, message?: unknown): Promise<Response>;
   stop(): Promise<void>;
 }
@@ -57,7 +57,7 @@ export async function startApp({ bundler = 'turbopack', env = {} }: AppOptions =
     env: { PATH: bin, NODE_ENV: 'production', HOSTNAME: '127.0.0.1', PORT: `${port}`, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  // Whatever ends this process, the server goes with it.
+  // The server is killed when this process exits for any reason.
   const kill = () => child.kill('SIGKILL');
   process.once('exit', kill);
   let printed = '';

@@ -2,7 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { historyOf } from '../browser/operator';
 import type { App } from './app';
 
-/** Asks `times` times for a creator on starter, all at once, of all applications in turn; how many were answered how. */
+/**
+ * Makes `times` concurrent requests for a creator on starter, to all applications in turn; returns the number of each
+ * status.
+ */
 export async function burst(apps: readonly App[], creatorId: string, times: number): Promise<Record<number, number>> {
   const asked = Array.from({ length: times }, async (_, i) => {
     const response = await apps[i % apps.length]!.chat(creatorId, 'starter');
@@ -16,8 +19,9 @@ export async function burst(apps: readonly App[], creatorId: string, times: numb
 const ATTEMPTS = 20;
 
 /**
- * The same for a creator of its own, where Redis has decided every call. A machine that is busy may hold a check up for longer than its
- * deadline, and the process then decides alone: the applications count such decisions, and a burst with one of them shows nothing.
+ * The same for a new creator, repeated until Redis has decided every call. A busy machine may delay a call beyond its
+ * deadline, and the process then decides alone: the applications count such decisions, and a burst with one of them is
+ * repeated.
  */
 export async function burstByRedis(apps: readonly App[], name: string, times: number): Promise<Record<number, number>> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
@@ -28,7 +32,7 @@ export async function burstByRedis(apps: readonly App[], name: string, times: nu
   throw new Error(`in each of ${ATTEMPTS} bursts a call was decided without Redis`);
 }
 
-/** Decisions without Redis, by counters that each application has read since this was called. */
+/** The decisions without Redis since this call, from the counters of each application. */
 export async function degraded(apps: readonly App[]): Promise<number> {
   const asked = Date.now();
   const totals = apps.map(async (app) => {

@@ -1,11 +1,11 @@
-/** The numbers of the rate-limit headers, parsed; what is absent is undefined, what is no number NaN. */
+/** The rate-limit headers as numbers; an absent one is undefined, an invalid one NaN. */
 export interface Limits {
   readonly limit?: number;
   readonly remaining?: number;
   /** Unix seconds. */
   readonly reset?: number;
   readonly retryAfter?: number;
-  /** The IETF fields: quota and window of the policy; what remains, and for how many seconds. */
+  /** The IETF fields: quota and window of the policy; the remaining requests, and for how many seconds. */
   readonly policy?: { readonly name: string; readonly q: number; readonly w: number };
   readonly standing?: { readonly name: string; readonly r: number; readonly t: number };
 }
@@ -23,7 +23,7 @@ export function limitsOf({ headers }: Response): Limits {
   };
 }
 
-/** A list of one string with whole numbers for parameters, as of RFC 9651. */
+/** A list of one string with integer parameters, after RFC 9651. */
 function field(text: string | null): Record<string, string | undefined> {
   const [, name, parameters] = /^"([\w.-]+)"((?:;[a-z]+=\d+)*)$/.exec(text ?? '') ?? [];
   if (name === undefined) return {};
