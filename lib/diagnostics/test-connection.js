@@ -8,7 +8,7 @@
 const { randomUUID } = require('node:crypto');
 const { warn } = require('../events.js');
 const { boolean, integer, record } = require('../validate.js');
-const creators = require('../creators.js');
+const { testCreatorConnection } = require('../creators.js');
 const { wrongType, wrongValue } = require('../errors.js');
 const { CODES, troubleshootingFor } = require('./troubleshooting.js');
 
@@ -18,7 +18,7 @@ const CONFIG = 'ERR_RATE_LIMIT_CONFIG';
 /** @typedef {{ details: boolean, correlationId: string, totalMs: number }} ReportRequest */
 
 /**
- * `testConnection` over a function that makes the result.
+ * Creates `testConnection` from a function that runs the test.
  *
  * @param {RunTest} runTest
  * @returns {typeof Public.testConnection}
@@ -43,7 +43,7 @@ function createTester(runTest) {
 }
 
 /**
- * Its message may hold anything, so it goes to the log and not into a report.
+ * An error without a code of this package. Its message may contain a secret: it goes to the log, not into the report.
  *
  * @param {unknown} error
  */
@@ -53,7 +53,7 @@ function unexpected(error) {
 }
 
 /**
- * The report of a result: what Redis did, in the words of types/connection.d.ts.
+ * The report of a completed test: types/connection.d.ts describes it.
  *
  * @param {ConnectionTestResult} result
  * @param {ReportRequest} request
@@ -64,7 +64,7 @@ function reportResult(result, request) {
 }
 
 /**
- * The report where it never came to a result.
+ * The report of a test that could not run.
  *
  * @param {{ code: string, message: string }} error
  * @param {ReportRequest} request
@@ -111,7 +111,7 @@ function failure({ code, message, reason }, result, request) {
   const configuration = code === CONFIG;
   return {
     success: false,
-    // The message of an error may name the host: a stranger gets fixed words in its place.
+    // The message of an error may name the host: without `details`, a fixed text replaces it.
     error: request.details ? message : meaning,
     errorType: configuration ? 'configuration' : 'connection',
     code,
@@ -136,7 +136,7 @@ function connectionDetails({ host, port, version }, { details }) {
 }
 
 /**
- * The place as the advice may speak of it.
+ * The endpoint as the troubleshooting steps may name it.
  *
  * @param {Endpoint} result
  * @param {ReportRequest} request
@@ -150,7 +150,7 @@ function endpointText({ host, port }, { details }) {
 }
 
 /**
- * Rounded up: a test that took some time did not take none.
+ * Rounded up, so that no duration is 0 ms.
  *
  * @param {number} ms
  */
@@ -169,7 +169,7 @@ function checkCorrelationId(what, id) {
 }
 
 /**
- * What may go into a header and a log line as it is.
+ * Whether the id can be used in a header and a log line without escaping.
  *
  * @param {string} id
  */
@@ -177,12 +177,12 @@ function isCorrelationId(id) {
   return id.length <= 128 && /^[\x20-\x7e]+$/.test(id);
 }
 
-/** How long strangers are told of the same result. */
+/** How long requests without the token get the same result. */
 const SHARED_MS = 1000;
 
 /**
- * `runTest`, but for all who ask while it is under way, and within a second of its beginning, only once: whoever may
- * ask without a token must not make Redis work, nor wait, however often.
+ * Wraps `runTest` so that all calls during a test, and within a second of its start, share its result: requests without
+ * a token must not be able to put load on Redis, however many there are.
  *
  * @param {RunTest} runTest
  * @returns {RunTest}
@@ -202,11 +202,8 @@ function singleFlight(runTest) {
   };
 }
 
-// Looked up at each call: the creators' limiter may have been configured anew.
-/** @type {RunTest} */
-const testCreatorConnection = (timeoutMs) => creators.testCreatorConnection(timeoutMs);
 const testConnection = createTester(testCreatorConnection);
-/** One that many may call. */
+/** Creates a test for requests without the token. */
 const createPublicTest = () => createTester(singleFlight(testCreatorConnection));
 
 module.exports = { testConnection, createPublicTest, createTester, testTimeout, isCorrelationId };
