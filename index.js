@@ -1,18 +1,24 @@
 'use strict';
 
-// The face: promises, classes and argument checks, in the caller's realm. One check's way through it:
+// The public API: promises, classes and argument checks, in the caller's realm. The path of a check:
 //
-//   lib/creators.js, lib/limiter.js   the public functions and the class
-//   lib/validate.js, lib/options.js, lib/errors.js   what may come in, and the errors if not
-//   lib/lazy-limiter.js     a limiter from its first request to its close; answers become decisions and errors
-//   lib/bridge.js      slots and the mailbox; over there: src/node/limiter.rs, completions.rs, record.rs
-//   lib/events.js   listeners, and the lines that are logged where there are none
-//   lib/http/          what a route answers: the headers of a decision, and the check in front of a handler
-//   lib/metrics/       what has been counted: snapshot.js reads it, the others write it for Prometheus, CloudWatch and
-//                       OpenTelemetry
-//   lib/diagnostics/    whether Redis can be reached, for people and for a route: advice, report, the test, the handlers
-//   lib/credentials/   the function that gives a password, and the one that makes it an IAM token of ElastiCache
-//   lib/native.js     finds the binary; lib/elf.js   refuses a part of one
+//   lib/creators.js, lib/limiter.js          the public functions and the class
+//   lib/validate.js, options.js, errors.js   arguments and options are checked; every error is created here
+//   lib/lazy-limiter.js                      opened by the first request; turns answers into decisions and errors
+//   lib/bridge.js                            a slot for each promise in flight; reads answers from the mailbox
+//     src/napi/submit.rs                     Rust takes the request, and decides at once if it can
+//     src/limiter/                           deny cache, circuit breaker, queue, fallback; then src/store/
+//     src/napi/completion_queue.rs           collects answers and wakes JavaScript
+//
+// Beside it:
+//
+//   lib/native.js, elf.js    find the binary, and refuse a truncated one
+//   lib/events.js            listeners of anomalies and store states, and the log lines if there is none
+//   lib/context.js           callbacks run in the asynchronous context that registered them
+//   lib/http/                rate limit headers, and a check in front of a route handler
+//   lib/metrics/             snapshot.js reads the counters; exports to Prometheus, OpenTelemetry and CloudWatch
+//   lib/diagnostics/         the connection test, its report with troubleshooting steps, and its route
+//   lib/credentials/         password functions, and IAM tokens of ElastiCache as passwords
 
 const { RateLimitError } = require('./lib/errors.js');
 const { RateLimiter } = require('./lib/limiter.js');

@@ -1,4 +1,4 @@
-// What src/node/*.rs exports to JavaScript. Written by hand, for the type checker alone: it is not shipped.
+// The exports of the addon, src/napi/*.rs. Written by hand for the type checker; not shipped.
 
 import type { CreatorPlan, Decision, RateLimiterOptions } from '../index.d.ts';
 
@@ -9,7 +9,7 @@ export interface Binding {
   metrics(): LimiterMetrics[];
   metricsOf(limiter: string): LimiterMetrics;
   newsOf(limiter: string): LimiterMetrics[];
-  /** How many anomalies have no line, to be logged now, and in how many ms to ask again. */
+  /** How many anomalies without a line to log now, and in how many ms to call again (0: not at all). */
   moreAnomalies(): [more: number, waitMs: number];
   /** Returns LOGGED, FIRST or COUNTED: lib/events.js. */
   enterAnomaly(): number;
@@ -55,14 +55,14 @@ export interface NativeLimiter {
   tryOut(slot: number, budgetMs: number): boolean;
   top(count: number): TopCandidate[];
   setListened(listened: boolean): void;
-  /** Whether to log it now. */
+  /** Returns whether to log the outage now. */
   logAway(code: string, shard: string): boolean;
   logBack(lastedMs: number, decided: number): [lastedMs: number, decided: number] | null;
   logNothing(): void;
   close(): void;
 }
 
-/** Returns PENDING, DECIDED, DECIDED_AND_MORE or REFUSED: src/node/desk.rs. */
+/** Returns PENDING, DECIDED, DECIDED_AND_MORE or REFUSED: src/napi/submit.rs. */
 export type Submit = (kind: number, id: string, limit: number, slot: number) => number;
 
 export interface NativeLimiterOptions {
@@ -75,7 +75,7 @@ export interface NativeLimiterOptions {
 }
 
 export interface NativeRedisOptions {
-  /** Rust reads what a prototype brings along, too. */
+  /** None: Rust would also read the properties of a prototype. */
   readonly __proto__: null;
   readonly url?: string | undefined;
   readonly host?: string | undefined;

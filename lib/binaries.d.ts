@@ -1,4 +1,4 @@
-// What native.js requires: the addon that was built here, and the packages that carry the prebuilt ones.
+// The modules that native.js requires: the locally built addon, and the packages with prebuilt ones.
 
 declare module '*.node' {
   const binding: import('./addon.d.ts').Binding;

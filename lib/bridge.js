@@ -25,15 +25,17 @@ const KIND = {
 };
 
 const FIELDS = constants.recordFields;
-/** Records fetched in one call: as many as the largest batch has requests. */
+/** Records read in one call of Rust: as many as the largest batch has requests. */
 const RECORDS = 64;
-/** Fetches in one turn of the event loop: some thousand answers, a few milliseconds. Others want their turn, too. */
+/**
+ * Fetches in one tick of the event loop: some thousand answers, a few milliseconds. Other callbacks must run as well.
+ */
 const FETCHES = 32;
-/** Slots that are kept for the next burst. */
+/** Slots retained for the next burst: with more, all are released once no request is in flight. */
 const RETAINED_SLOTS = 1024;
 
 /**
- * Whose request it is.
+ * The limiter that a request or an event belongs to.
  *
  * @typedef {object} Owner
  * @property {() => void} started
@@ -46,19 +48,19 @@ const RETAINED_SLOTS = 1024;
  */
 
 /**
- * Makes the answer of the record at `at` of the mailbox.
+ * Reads the record at index `at` of the mailbox.
  *
  * @template T
  * @typedef {(mailbox: Float64Array, at: number, limit: number) => T} ReadRecord
  */
 
-/** A request whose answer has not come. */
+/** A request in flight. */
 class Pending {
   /**
    * @param {Owner} owner
    * @param {ReadRecord<unknown>} read
    * @param {number} limit
-   * @param {(answer: any) => void} resolve Each slot has an answer of its own type.
+   * @param {(answer: any) => void} resolve `any`: the answers of different slots have different types.
    * @param {(error: Error) => void} reject
    */
   constructor(owner, read, limit, resolve, reject) {
@@ -71,8 +73,8 @@ class Pending {
 }
 
 /**
- * The bridge between promises and native code, one for each copy of this module. A request takes a slot and crosses as
- * primitives; the answers that have gathered come back in one wake-up, as numbers in a mailbox shared with Rust.
+ * Connects promises to native code. Each copy of this module has one. A request takes a slot and is passed to Rust as
+ * primitives. One wake-up delivers all answers that are ready, as numbers in a mailbox that Rust shares.
  */
 class Bridge {
   #mailbox = new Float64Array(RECORDS * FIELDS);
@@ -92,7 +94,9 @@ class Bridge {
   #owners = new Map();
   #collected = new FinalizationRegistry((/** @type {number} */ ownerId) => this.#owners.delete(ownerId));
   #lastOwnerId = 0;
-  /** A drain is due after the calls of this turn: one, or a flood of anomalies would take a whole turn. */
+  /**
+   * A drain runs as a microtask after the current calls. One at most: a flood of anomalies would fill the whole tick.
+   */
   #drainScheduled = false;
   #drain = () => {
     this.#drainScheduled = false;
@@ -105,7 +109,8 @@ class Bridge {
   }
 
   /**
-   * A native limiter. Its anomalies go to `owner.onAnomaly`, and its password comes from `owner.requestPassword`.
+   * Creates a native limiter. Its anomalies go to `owner.onAnomaly`, and its password comes from
+   * `owner.requestPassword`.
    *
    * @param {Owner} owner
    * @param {NativeLimiterOptions} options
@@ -121,9 +126,9 @@ class Bridge {
   }
 
   /**
-   * Asks through the `submit` of one of `owner`'s native limiters. The promise gets what `read(mailbox, at, limit)` makes
-   * of the record at `at`: a RateLimitError rejects it, anything else resolves it. Where the answer comes later, the
-   * owner's `started` and `finished` are called.
+   * Submits a request through `submit`, the function of a native limiter of `owner`. `read(mailbox, at, limit)` turns
+   * the record of the answer into a value: a RateLimitError rejects the promise, any other value resolves it. If the
+   * answer comes later, `owner.started` and `owner.finished` are called.
    *
    * @template T
    * @param {Owner} owner
@@ -140,13 +145,13 @@ class Bridge {
     try {
       outcome = submit(kind, id, limit, slot);
     } catch (panic) {
-      // The request may have been on its way already: its answer must not meet another promise.
+      // The request may have been sent already: its answer must not settle the promise of another request.
       this.#leak(slot);
       throw panic;
     }
     if (outcome === PENDING) return this.#wait(owner, slot, limit, read);
     if (outcome === REFUSED) throw new Error('@huntaze/rate-limit: the binary refused a request');
-    // Not queueMicrotask: test runners replace that one with a clock of their own.
+    // Not queueMicrotask: the fake timers of test runners replace it.
     if (outcome === DECIDED_AND_MORE && !this.#drainScheduled) {
       this.#drainScheduled = true;
       void DONE.then(this.#drain);
@@ -156,8 +161,8 @@ class Bridge {
   }
 
   /**
-   * Has the denials counted that `native` has decided by itself. Returns a promise that resolves when they are, or after
-   * the deadline of a check; undefined where there are none.
+   * Writes the denials that `native` answered from its deny cache to the store, where they are counted. Returns a
+   * promise that resolves when they are counted, or after the deadline of a check; undefined if there are none.
    *
    * @param {Owner} owner
    * @param {NativeLimiter} native
@@ -168,8 +173,8 @@ class Bridge {
   }
 
   /**
-   * Tries out the way to the Redis of `native`, within `budgetMs`. Returns a promise of the report; undefined where the
-   * embedded store decides.
+   * Tests the connection of `native` to Redis within `budgetMs`. Returns a promise of the report; undefined for the
+   * embedded store.
    *
    * @param {Owner} owner
    * @param {NativeLimiter} native
@@ -184,7 +189,7 @@ class Bridge {
    * @template T
    * @param {Owner} owner
    * @param {(slot: number) => boolean} begin
-   * @param {ReadRecord<T>} [read] Left out where the answer is the text of the record.
+   * @param {ReadRecord<T>} [read] Omitted if the answer is the text of the record.
    * @returns {Promise<T> | undefined}
    */
   #begin(owner, begin, read) {
@@ -204,7 +209,7 @@ class Bridge {
   }
 
   /**
-   * Never uses a slot again.
+   * Leaks a slot: no later request may use it.
    *
    * @param {number} slot
    */
@@ -227,15 +232,18 @@ class Bridge {
       if (slot < this.#slots.length) this.#free.pop();
       this.#slots[slot] = new Pending(owner, read, limit, resolve, reject);
       owner.started();
-      // A check in flight keeps this object alive, and Rust the process; an idle limiter neither.
+      // While a check is in flight, this reference keeps the object alive and Rust keeps the process alive. An idle
+      // limiter keeps neither.
       if (this.#inFlight++ === 0) this.#strongReference.bridge = this;
     });
   }
 
-  /** Settles what has been answered; where that is much, the rest in turns to come. */
+  /**
+   * Settles answered requests, at most FETCHES * RECORDS of them. The rest is settled in later ticks of the event loop.
+   */
   drain() {
-    // Listeners and password functions are the application's code, and may call back into this object: they run when
-    // the mailbox has been read.
+    // Listeners and password functions are code of the application and may call this object again: they run after the
+    // mailbox has been read.
     /** @type {(() => unknown)[]} */
     const callbacks = [];
     let count = RECORDS;
@@ -244,7 +252,7 @@ class Bridge {
       for (let i = 0; i < count; i++) this.#deliver(i * FIELDS, callbacks);
     }
     for (const call of callbacks) call();
-    // After them: a wake-up that comes while they take their time would be served in this turn.
+    // After the callbacks: a wake-up requested before them could be served in the same tick.
     if (count === RECORDS) this.#buffer.wakeAgain();
   }
 
@@ -291,7 +299,7 @@ class Bridge {
   }
 
   /**
-   * The request of a slot, which is free again. `undefined`: a wasted one.
+   * Frees a slot and returns its request; undefined for a leaked slot.
    *
    * @param {number} slot
    */
@@ -324,8 +332,9 @@ class Bridge {
 const DONE = Promise.resolve();
 
 /**
- * Rejects once the caller has had its turn to listen. A promise that is rejected while nobody listens is reported to the
- * process as unhandled, and taken back a moment later: that costs more than the rest of a denial.
+ * Rejects in a microtask, when the caller has had time to attach a handler. Without a handler, Node.js reports the
+ * rejection as unhandled and revokes the report as soon as a handler is attached: that costs more than the rest of a
+ * denial.
  *
  * @param {Error} error
  * @returns {Promise<never>}
@@ -335,8 +344,9 @@ function rejectLater(error) {
 }
 
 /**
- * What Rust calls. Rust holds it for as long as it holds anything of the bridge, so it must not hold the bridge: a module
- * that a test runner has discarded could never be collected. While checks are in flight the strongReference does.
+ * The function that Rust calls to wake JavaScript. Rust holds it for as long as the completion buffer lives, so it
+ * refers to the bridge weakly: otherwise a module that a test runner has discarded could never be collected. While
+ * checks are in flight, `strongReference` holds the bridge.
  *
  * @param {WeakRef<Bridge>} bridge
  * @param {{ bridge: Bridge | undefined }} strongReference

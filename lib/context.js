@@ -7,19 +7,19 @@ let hooks;
 try {
   hooks = require('node:async_hooks');
 } catch {
-  // A host without it has no contexts.
+  // A host without the module has no asynchronous contexts.
 }
 
 /**
- * What calls a function in the asynchronous context (AsyncLocalStorage) of now. Answers come in the context of some
- * request; what the application has registered must not run in that of a stranger.
+ * Captures the current asynchronous context (AsyncLocalStorage). Returns a function that calls another in it. Answers
+ * arrive in the context of some request; a callback of the application must not run in the context of an unrelated one.
  *
  * @returns {InContext}
  */
 function contextOfNow() {
   if (hooks === undefined) return (call) => call();
   const resource = new hooks.AsyncResource('RATELIMITCALLBACK', { requireManualDestroy: true });
-  // It holds nothing open, and a test runner that looks for open handles counts what is not destroyed.
+  // The resource holds nothing open, but a test runner that looks for open handles counts it until it is destroyed.
   resource.emitDestroy();
   return (call) => resource.runInAsyncScope(call);
 }

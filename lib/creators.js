@@ -9,7 +9,7 @@ const { metricsOf, metricsDelta } = require('./metrics/snapshot.js');
 const { creatorOptions } = require('./options.js');
 const { LazyLimiter, operations, NO_PLAN } = require('./lazy-limiter.js');
 
-// The creators' limiter: one for the module, as in the file it replaces.
+// One creators' limiter for the module, as in the application file that this package replaces.
 let options = creatorOptions();
 let limiter = new LazyLimiter(options);
 
@@ -19,7 +19,7 @@ function checkCreatorRateLimit(creatorId, plan = 'pro') {
 }
 
 /**
- * As {@link checkCreatorRateLimit}, but resolves to the Decision. Not public: RateLimiter has that already.
+ * As {@link checkCreatorRateLimit}, but resolves to the Decision. Not public: RateLimiter.limit does the same.
  *
  * @param {Public.CreatorId} creatorId
  * @param {Public.CreatorPlan} [plan]
@@ -34,7 +34,7 @@ function getRateLimitStatus(creatorId, plan = 'pro') {
 }
 
 /**
- * What an argument is refused with rejects the promise.
+ * Submits a request of a creator. An invalid argument rejects the promise.
  *
  * @template T
  * @param {Operation<T>} operation
@@ -60,13 +60,13 @@ function resetCreatorRateLimit(creatorId) {
   }
 }
 
-/** The window of the checks that start now: `configure` may change it after a close. */
+/** The window of checks that start now. `configure` can change it after a close. */
 function creatorWindowMs() {
   return options.windowMs;
 }
 
 /**
- * Tries out the way to the creators' Redis.
+ * Tests the connection to the creators' Redis.
  *
  * @param {number} budgetMs
  */
@@ -75,13 +75,13 @@ async function testCreatorConnection(budgetMs) {
 }
 
 /**
- * Up to `count` candidates for the creators nearest to their quota, each with where the store sees them, now.
+ * Up to `count` candidates for the creators nearest to their quota, each with its current status in the store.
  *
  * @param {number} count
  */
 function topCandidates(count) {
   const asked = limiter.topCandidates(count).map(async ({ id, plan, limit: asked, requests }) => {
-    // The plan's limit may have been configured anew since.
+    // `configure` may have changed the limit of the plan since.
     const limit = options.planLimits[plan] ?? asked;
     return { id, plan, requests, ...(await limiter.submit(operations.statusWithSource, id, limit, plan)) };
   });
@@ -96,7 +96,7 @@ function configure(wanted) {
   options = creatorOptions(wanted);
   const { listeners } = limiter;
   limiter = new LazyLimiter(options);
-  // Who listens, listens to the creators, whatever their limiter's options.
+  // Listeners are those of the creators: new options leave them subscribed.
   limiter.listeners = listeners;
 }
 
@@ -104,7 +104,7 @@ function getMetrics() {
   return metricsOf(options.name);
 }
 
-/** What has been counted since somebody in this process last asked for it: `{ before, now }`. */
+/** What was counted since the last call in this process: `{ before, now }`. */
 function creatorMetricsDelta() {
   return metricsDelta(options.name);
 }

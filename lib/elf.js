@@ -1,9 +1,9 @@
 'use strict';
 
-// Whether a library of Linux is whole. The system maps the file and does not ask: where a copy, a download or a disk that was
-// full has left a part of it, the process ends by SIGBUS or SIGSEGV as soon as it reads what is not there. The loaders of macOS
-// and Windows refuse such a file themselves. The file is held against what it says of itself (elf(5), ELF64), not against a
-// size written down beside it: a distribution may strip or patch it.
+// Whether a shared library of Linux is complete. The system maps the file without a check: if an interrupted copy or
+// download, or a full disk, has truncated it, the process ends by SIGBUS or SIGSEGV when it reads a missing page. The
+// loaders of macOS and Windows refuse such a file themselves. The file is compared with its own headers (elf(5), ELF64)
+// and not with a size recorded beside it: a distribution may strip or patch it.
 
 const { closeSync, fstatSync, openSync, readSync } = require('node:fs');
 
@@ -12,7 +12,7 @@ const HEADER_BYTES = 64;
 const STRING_TABLE = 3;
 
 /**
- * What is wrong with it, or undefined: also for what is no ELF file at all, which the system does refuse.
+ * Describes the damage of a file. Undefined if there is none, and for a file that is not ELF: the system refuses that.
  *
  * @param {string} file
  */
@@ -22,7 +22,7 @@ function damageOf(file) {
     const { size } = fstatSync(descriptor);
     return damage(size, (at, length) => {
       const bytes = Buffer.alloc(length);
-      // Zeros in place of what is not there.
+      // Bytes beyond the end of the file read as zeros.
       readSync(descriptor, bytes, 0, length, at);
       return bytes;
     });
@@ -47,7 +47,8 @@ function damage(size, read) {
     end = Math.max(end, position(table, at + 8) + position(table, at + 32));
   }
   if (end > size) return `it ends after ${size} of ${end} bytes`;
-  // The sections come last. One of them holds their names: it is of another type where zeros or shifted bytes follow.
+  // The section headers come last. One describes the table of section names: zeros or shifted bytes give it another
+  // type.
   const names = sections.at + sections.each * header.readUInt16LE(62);
   const isWhole = sections.count === 0 || read(names + 4, 4).readUInt32LE() === STRING_TABLE;
   return isWhole ? undefined : 'its bytes are not where it says';

@@ -2,7 +2,7 @@
 
 /** @import * as Public from '../index.d.ts' */
 
-// Every error is made here, in the caller's realm: one made by native code would fail `instanceof Error` under Jest.
+// All errors are created here, in the caller's realm: an error of native code would fail `instanceof Error` under Jest.
 
 /** @typedef {Public.RateLimitError} Denial */
 
@@ -14,7 +14,7 @@ class RateLimitError extends Error {
    */
   constructor(retryAfter, limit, remaining) {
     super('Rate limit exceeded');
-    // Own and enumerable, as the code of Node's own errors: a copy, or the JSON of a log, has them too.
+    // Own and enumerable, like `code` of Node's errors: a copy of the error, or its JSON in a log, has them as well.
     this.name = 'RateLimitError';
     this.code = 'RATE_LIMITED';
     this.retryAfter = retryAfter;
@@ -22,15 +22,15 @@ class RateLimitError extends Error {
     this.remaining = remaining;
   }
 }
-// The first line of a stack is written by super(), when the error has no name of its own yet. Not enumerable, as of every
-// class of errors.
+// super() writes the first line of the stack before the error has its own name. Not enumerable, as on all classes of
+// errors.
 Object.defineProperty(RateLimitError.prototype, 'name', {
   value: 'RateLimitError',
   writable: true,
   configurable: true,
 });
 
-/** With a Retry-After of 0 a client would be back before its slot is free. */
+/** With a Retry-After of 0 a client would return before its quota has room. */
 const MIN_RETRY_AFTER_MS = 1000;
 
 /**
@@ -48,8 +48,8 @@ function retryAfterSeconds(ms) {
 }
 
 /**
- * What a check is denied with. It has no stack: a denial is ordinary traffic, the stack would show the way of the
- * answer and not of the question, and to record one takes longer than everything else about a denial together.
+ * The error of a denied check. It has no stack: a denial is ordinary traffic, the stack would show where the answer
+ * arrived and not where the check was made, and capturing it takes longer than the rest of a denial.
  *
  * @param {Public.Decision} decision
  * @returns {Denial}
@@ -80,7 +80,7 @@ function limitStack(frames) {
   try {
     Error.stackTraceLimit = frames;
   } catch {
-    // Frozen, as under `node --frozen-intrinsics`: then it has a stack.
+    // Frozen, as under `node --frozen-intrinsics`: the error then has a stack.
   }
 }
 
@@ -96,7 +96,7 @@ function wrongType(what, expected, received) {
 }
 
 /**
- * An argument of the right type with a value that is none of those allowed.
+ * An argument of the right type whose value is not allowed.
  *
  * @param {string} what
  * @param {string} expected
@@ -116,7 +116,7 @@ function outOfRange(what, expected) {
 }
 
 /**
- * A callback of the caller's that gave back what it should not.
+ * A callback of the application that returned an invalid value.
  *
  * @param {string} what
  * @param {string} expected
@@ -128,7 +128,7 @@ function wrongReturn(what, expected, received) {
 }
 
 /**
- * A configuration that cannot work, or that came too late.
+ * A configuration that cannot work, or that was set too late.
  *
  * @param {string} message
  */
@@ -137,7 +137,7 @@ function configError(message) {
 }
 
 /**
- * Somebody who is asked for something has not answered.
+ * A function of the application, or a service, did not answer in time.
  *
  * @param {string} message
  */
@@ -145,7 +145,7 @@ function timedOut(message) {
   return markSafe(coded(new Error(message), 'ETIMEDOUT'));
 }
 
-// Errors whose words were all written here.
+// Errors whose messages consist of texts of this package only.
 /** @type {WeakSet<object>} */
 const safeToDisclose = new WeakSet();
 
@@ -159,7 +159,7 @@ function markSafe(error) {
 }
 
 /**
- * What an error says, if it is of this package and no secret can be in it.
+ * The message of an error of this package that cannot contain a secret. Undefined for any other error.
  *
  * @param {Error} error
  */
@@ -168,8 +168,8 @@ function disclosableMessage(error) {
 }
 
 /**
- * The store reached no decision, and the policy is to say so. `causes` are what caused it, and what caused that, in
- * words. No stack, as of a denial: while Redis is away, every request may come to this.
+ * The store reached no decision, and no fallback makes one. `causes` are the messages of the cause, of its cause, and
+ * so on. No stack, as for a denial: while Redis is away, each request may fail like this.
  *
  * @param {string} code
  * @param {string} message
@@ -196,7 +196,7 @@ function coded(error, code) {
 }
 
 /**
- * The value itself stays out of messages: it may be an id or a secret.
+ * The type of a value. The value itself stays out of messages: it may be an id or a secret.
  *
  * @param {unknown} value
  */

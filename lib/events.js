@@ -3,23 +3,23 @@
 /** @import { Anomaly, StoreStateChange } from '../index.d.ts' */
 /** @import { CheckedOptions } from './options.js' */
 
-// The machine's timers: a test that has replaced the global ones must not hold a line back, nor find one among its own.
+// Timers of the module, not the global ones: fake timers of a test must neither delay a log line nor run it.
 const { clearTimeout, setTimeout } = require('node:timers');
 const { binding, constants } = require('./native.js');
 const { contextOfNow } = require('./context.js');
 
 const TAG = '[AI Rate Limit]';
 
-/** What becomes of an anomaly that nobody listens for: Entry in src/node/anomaly_log.rs. */
+/** What happens to an anomaly without a listener: Entry in src/napi/anomaly_log.rs. */
 const ENTRY = { LOGGED: 0, FIRST: 1 };
 
 const SECOND_MS = 1000;
 
-/** Failures of listeners that are logged in a second: those that come after say the same. */
+/** Failures of listeners logged in a second. More of them would repeat the same message. */
 const MAX_LOGGED_FAILURES = 10;
 
 /**
- * Those who want to hear of what happens to a limiter. With nobody there, the log does.
+ * The listeners of one kind of event of a limiter. Events without a listener are logged by the caller of `emit`.
  *
  * @template T
  */
@@ -29,21 +29,21 @@ class Listeners {
   /** @type {Set<(listened: boolean) => void>} */
   #subscribers = new Set();
   #kind;
-  /** Since when they are counted. */
+  /** The failures of the current second. */
   #failures = { since: -Infinity, count: 0 };
 
-  /** @param {string} kind What one of them is called in the log. */
+  /** @param {string} kind The name of such a listener in the log. */
   constructor(kind) {
     this.#kind = kind;
   }
 
   /**
-   * Adds a listener and returns what removes it.
+   * Adds a listener. Returns an unsubscribe function.
    *
    * @param {(event: T) => unknown} listener
    */
   add(listener) {
-    // Its own object: the same function added twice is two listeners, and each is removed by its own return value.
+    // A new object each time: the same function added twice is two listeners, each with its own unsubscribe function.
     const inContext = contextOfNow();
     const entry = { listener: (/** @type {T} */ event) => inContext(() => listener(event)) };
     this.#listeners.add(entry);
@@ -59,7 +59,7 @@ class Listeners {
   }
 
   /**
-   * Calls `subscriber` now, and after each change, with whether anybody listens. Returns what ends that.
+   * Calls `subscriber` now and after each change with whether there is a listener. Returns an unsubscribe function.
    *
    * @param {(listened: boolean) => void} subscriber
    */
@@ -70,7 +70,7 @@ class Listeners {
   }
 
   /**
-   * Tells everyone, and returns whether there was anyone. What a listener throws, or its promise rejects with, stops here.
+   * Calls all listeners and returns whether there was one. An error that a listener throws, or rejects with, ends here.
    *
    * @param {T} event
    */
@@ -94,16 +94,16 @@ class Listeners {
   #failed = (/** @type {unknown} */ error) => {
     const now = performance.now();
     if (now - this.#failures.since >= SECOND_MS) this.#failures = { since: now, count: 0 };
-    // One that fails each time must not flood the log either.
+    // A listener that always fails must not flood the log.
     if (this.#failures.count++ < MAX_LOGGED_FAILURES) warn(`${this.#kind} failed`, error);
   };
 }
 
 /**
- * Logs an anomaly that nobody listens for, if it is one of those that are logged.
+ * Logs an anomaly without a listener, if the process's limit of lines allows it.
  *
  * @param {Anomaly} anomaly
- * @param {boolean} logged Whether that is known already: else a listener was to hear of it, and has gone.
+ * @param {boolean} logged Whether Rust has logged it. If not, a listener has been removed since.
  */
 function logAnomaly(anomaly, logged) {
   const entry = logged ? ENTRY.LOGGED : binding.enterAnomaly();
@@ -117,12 +117,12 @@ function logAnomaly(anomaly, logged) {
 /** @type {NodeJS.Timeout | undefined} */
 let timer;
 
-/** Logs in a second how many anomalies have no line. Nothing waits for that: what ends the process ends it, too. */
+/** Schedules `logRemaining` in a second. The timer does not keep the process alive. */
 function scheduleLogRemaining(waitMs = SECOND_MS) {
   timer ??= setTimeout(logRemaining, waitMs).unref();
 }
 
-/** Logs how many anomalies of the process have no line: once a second at most. */
+/** Logs how many anomalies of the process have no line of their own: once a second at most. */
 function logRemaining() {
   clearTimeout(timer);
   timer = undefined;
@@ -134,7 +134,7 @@ function logRemaining() {
 /**
  * @param {CheckedOptions} options
  * @param {string} code
- * @param {string} shard Empty: not known.
+ * @param {string} shard Empty if unknown.
  * @returns {StoreStateChange}
  */
 function awayChange({ name, onStoreError }, code, shard) {
@@ -153,7 +153,7 @@ function backChange({ name, onStoreError }, durationMs, decided) {
 }
 
 /**
- * The line for a change that nobody listens for.
+ * Logs a change of the store's state without a listener.
  *
  * @param {StoreStateChange} change
  */
@@ -172,7 +172,7 @@ function logStoreState({ state, limiter, policy, code, shard, durationMs = 0, de
 }
 
 /**
- * Makes a console write it in one line, however long: a log takes each line for an entry of its own.
+ * Makes `console` write the object on one line of any length: log services take each line as an entry.
  *
  * @template {object} T
  * @param {T} details
@@ -186,7 +186,7 @@ function onOneLine(details) {
 }
 
 /**
- * Logs where there is a console; never throws.
+ * Logs a warning if there is a console. Never throws.
  *
  * @param {string} message
  * @param {...unknown} details
@@ -195,7 +195,7 @@ function warn(message, ...details) {
   try {
     globalThis.console?.warn(`${TAG} ${message}`, ...details);
   } catch {
-    // A console that throws is no reason to fail a request.
+    // A console that throws must not fail a request.
   }
 }
 

@@ -34,7 +34,7 @@ let hasWarned = false;
 /** @typedef {RateLimitStatus & Pick<Decision, 'source'>} StatusWithSource */
 
 /**
- * A request's number in Rust, and what its answer is made with.
+ * The number of an operation in Rust, and the function that reads its answer.
  *
  * @template T
  * @typedef {{ number: number, read: ReadRecord<T | Denial> }} Operation
@@ -61,12 +61,12 @@ const operations = {
   reset: { number: OP.RESET, read: readNothing },
 };
 
-/** In place of a plan's number: of a limiter that has no plans. */
+/** The plan of a limiter without plans. */
 const NO_PLAN = -1;
 
-/** A limiter from its first request to its close; then the next request opens it afresh. */
+/** A limiter that the first request opens. After a close, the next request opens it again. */
 class LazyLimiter {
-  /** Those who hear of its anomalies, and of its store; they stay over a close. */
+  /** The listeners remain subscribed after a close. */
   listeners = { anomaly: new Listeners('An anomaly listener'), store: new Listeners('A store state listener') };
   /** @type {CheckedOptions} */
   #options;
@@ -91,13 +91,14 @@ class LazyLimiter {
   }
 
   /**
-   * Tries out the way to Redis, within `budgetMs`: see NativeHandle. It is no request: the options may still be changed after.
+   * Tests the connection to Redis within `budgetMs`: see NativeHandle. It does not open the limiter, so `configure` may
+   * still be called afterwards.
    *
    * @param {number} budgetMs
    */
   async testConnection(budgetMs) {
     if (this.#handle !== null) return this.#handle.testConnection(budgetMs);
-    // Nobody hears of it: what it finds out is its answer.
+    // No listeners, no log lines: the result says all that was found.
     const handle = new NativeHandle(this.#options, undefined);
     try {
       return await handle.testConnection(budgetMs);
@@ -107,7 +108,7 @@ class LazyLimiter {
   }
 
   /**
-   * Up to `count` of those who ask most, by what has been asked since it was opened.
+   * Up to `count` of the ids with the most requests since the limiter was opened.
    *
    * @param {number} count
    * @returns {TopCandidate[]}
@@ -121,12 +122,12 @@ class LazyLimiter {
     return this.#handle !== null;
   }
 
-  /** Resolves when what was in flight has settled and the connections are dropped. */
+  /** Resolves when all requests in flight are settled and the connections are closed. */
   close() {
     const closing = this.#handle;
     if (closing !== null) {
       this.#handle = null;
-      // Who closes while another close waits, waits too.
+      // A close during another close resolves after both.
       const earlier = this.#closing;
       this.#closing = closing.close().then(() => earlier);
     }
@@ -147,7 +148,7 @@ function kindOf(plan) {
   return 4 * (plan + 1);
 }
 
-// What an answer is made of the record at `at` of the mailbox.
+// Readers: each makes an answer from the record at index `at` of the mailbox.
 
 /** @type {ReadRecord<Denial | undefined>} */
 function readCheck(mailbox, at, limit) {
@@ -183,7 +184,7 @@ function readNothing() {}
 /** @typedef {Awaited<ReturnType<NativeHandle['testConnection']>>} ConnectionTestResult */
 
 /**
- * One opening of a session: the native limiter and what is in flight through it.
+ * The native limiter from open to close, and the number of its requests in flight.
  *
  * @implements {Owner}
  */
@@ -204,7 +205,7 @@ class NativeHandle {
 
   /**
    * @param {CheckedOptions} options
-   * @param {LazyLimiter['listeners'] | undefined} listeners `undefined`: nobody hears of it, nor does the log.
+   * @param {LazyLimiter['listeners'] | undefined} listeners `undefined`: events are neither emitted nor logged.
    */
   constructor(options, listeners) {
     this.#options = options;
@@ -235,10 +236,10 @@ class NativeHandle {
   }
 
   /**
-   * Resolves to what was tried and how long it took, with an `error` where it went wrong.
+   * Resolves to the steps and how long each took, or to an `error`.
    *
    * @param {number} budgetMs
-   * @throws Error where there is no Redis to try.
+   * @throws Error if no Redis is configured.
    */
   async testConnection(budgetMs) {
     const result = bridge.testConnection(this, this.#native, budgetMs);
@@ -285,7 +286,7 @@ class NativeHandle {
   }
 
   /**
-   * What was held back.
+   * An outage whose log line was held back, and that still lasts.
    *
    * @param {string[]} text
    */
@@ -304,7 +305,7 @@ class NativeHandle {
   }
 
   /**
-   * What the password function gives; `refused`: the server did not take the last one.
+   * Calls the password function. `refused`: the server has rejected the last password.
    *
    * @param {boolean} refused
    */
@@ -316,7 +317,8 @@ class NativeHandle {
   async close() {
     if (this.#inFlight > 0) await /** @type {Promise<void>} */ (new Promise((resolve) => (this.#onIdle = resolve)));
     try {
-      // Where there is nothing to wait for, it is closed when close() returns: the next call starts afresh.
+      // No await if there is nothing to flush: the native limiter is then closed by the time close() returns, and the
+      // next call opens a new one.
       const counted = bridge.flush(this, this.#native, readNothing);
       if (counted !== undefined) await counted;
     } finally {
@@ -325,16 +327,19 @@ class NativeHandle {
     }
   }
 
-  /** Logs how many anomalies have no line, unless that was done a moment ago: later, nobody may be there to do it. */
+  /**
+   * Logs how many anomalies have no line of their own, unless that was logged within the last second. No timer may be
+   * left to log it later.
+   */
   async #logRemaining() {
     this.#unsubscribe();
-    // What was reported in the calls before is delivered in a microtask.
+    // Anomalies reported by the preceding calls are delivered in a microtask.
     await Promise.resolve();
     logRemaining();
   }
 }
 
-/** What is set of the variables that say where Redis is, as this realm sees them. */
+/** The environment variables for Redis that are set, as `process.env` of this realm has them. */
 function redisVariables() {
   /** @type {Environment} */
   const set = [];

@@ -11,7 +11,7 @@ const { LazyLimiter, operations, NO_PLAN } = require('./lazy-limiter.js');
 /** @type {(limiter: object) => number | undefined} */
 let windowOf;
 
-/** The general limiter: one limit for every id, unless a check brings its own. */
+/** The general limiter: one limit for all ids, unless a check passes its own. */
 class RateLimiter {
   /** @type {string} */
   #name;
@@ -23,7 +23,8 @@ class RateLimiter {
   #limiter;
 
   static {
-    // Not a property: what it tells is for the http module alone. Undefined for what is no limiter of this copy.
+    // Not a property: only the http module needs it. Undefined for a value that is not a limiter of this copy of the
+    // module.
     windowOf = (limiter) => (#windowMs in limiter ? limiter.#windowMs : undefined);
   }
 
@@ -57,7 +58,7 @@ class RateLimiter {
   }
 
   /**
-   * What an argument is refused with rejects the promise.
+   * Submits a request. An invalid argument rejects the promise.
    *
    * @template T
    * @param {Operation<T>} operation

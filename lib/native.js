@@ -5,9 +5,9 @@ const { damageOf } = require('./elf.js');
 const { coded } = require('./errors.js');
 const { version } = require('../package.json');
 
-// Literal requires, one a platform: bundlers and file tracers follow nothing else. The build beside the package comes
-// first, for those who work on it. Under Linux both C libraries are tried: the wrong one fails to load.
-// Each in a `try` of its own: a bundler then leaves what is not installed to the run time, instead of failing.
+// Literal requires for each platform: bundlers and file tracers follow nothing else. A local build comes first, for
+// development of this package. On Linux the binaries of both C libraries are tried: the wrong one fails to load. Each
+// require has a `try` of its own: a bundler then defers a package that is not installed to run time and does not fail.
 /** @type {Record<string, (() => import('./addon.d.ts').Binding | undefined)[]>} */
 const binaries = {
   'linux-x64-gnu': [
@@ -125,7 +125,7 @@ const binaries = {
 };
 
 /**
- * A file that is not there is the rule; one that is there and does not load is worth telling.
+ * Returns undefined for a file that does not exist, the usual case. Throws if the file exists and does not load.
  *
  * @param {unknown} error
  */
@@ -175,8 +175,8 @@ function suffixOf(name) {
 }
 
 /**
- * Throws where the file that would be loaded is a part of one. Where it is not known, as in a bundle that has it under another
- * name, there is nothing to look at.
+ * Throws if the file that would be loaded is truncated. Does nothing if the file is unknown, as in a bundle that has it
+ * under another name.
  *
  * @param {string} path
  */
@@ -184,7 +184,7 @@ function refuseDamaged(path) {
   let file;
   let damage;
   try {
-    // Not `require.resolve`: bundlers would follow it, and put a number in its place.
+    // Not `require.resolve`: bundlers would follow it and replace it by a number.
     file = createRequire(__filename).resolve(path);
     damage = damageOf(file);
   } catch {

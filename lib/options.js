@@ -35,13 +35,13 @@ const REDIS_KEYS = [
   'connectTimeoutMs',
 ];
 
-/** The longest name of the domain name system (RFC 1035, 2.3.4, less what is not text). */
+/** The longest domain name as text: 255 bytes on the wire (RFC 1035, 2.3.4) less the first length byte and the root. */
 const MAX_HOST_LENGTH = 253;
 
-/** A user and a password of three characters to the byte, and more than the rest of a URL takes. */
+/** A user and a password of three characters a byte (percent-encoded), and ample room for the rest of the URL. */
 const MAX_URL_LENGTH = 100_000;
 
-/** Twenty times all public roots. */
+/** Twenty times the size of all public root certificates. */
 const MAX_CA_LENGTH = 4_194_304;
 
 const PASSWORD_RULE = { max: MAX_CREDENTIAL_LENGTH };
@@ -121,8 +121,8 @@ function anomalyRule(anomaly) {
 }
 
 /**
- * The `redis` option, checked. `native` is what Rust reads; `passwordFunction` the function that gives the password. The
- * password sits behind a closure: nothing that inspects or serializes a limiter comes upon it.
+ * The `redis` option, checked. `native()` returns the options for Rust; `passwordFunction` is the function that returns
+ * the password. The password is in a closure: code that inspects or serializes a limiter cannot reach it.
  *
  * @param {RedisOptions} redis
  */
@@ -135,7 +135,7 @@ function redisOptions(redis) {
   const tokenUser = usernameOf(password);
   /** @type {NativeRedisOptions} */
   const native = {
-    // Rust reads what a prototype brings along, too: an authority, say, that nobody gave.
+    // Rust also reads the properties of a prototype: `ca` on a polluted Object.prototype would be trusted.
     __proto__: null,
     url: optional(text, 'url', url, { max: MAX_URL_LENGTH }),
     host: optional(hostName, 'host', host),
@@ -173,13 +173,13 @@ function optional(check, name, value, ...bounds) {
 function hostName(what, host) {
   if (/[/@]/.test(text(what, host, { max: MAX_HOST_LENGTH })))
     throw wrongValue(what, 'a host name alone; a URL goes into options.redis.url');
-  // Two colons and more are an IPv6 address.
+  // An IPv6 address has two colons or more.
   if (host.split(':').length === 2) throw wrongValue(what, 'a host name alone; the port goes into options.redis.port');
   return host;
 }
 
 /**
- * The user in a URL that has been found usable.
+ * The user in a valid URL.
  *
  * @param {string | undefined} url
  */
@@ -188,7 +188,7 @@ function userOfUrl(url) {
   try {
     return username && decodeURIComponent(username);
   } catch {
-    // A `%` that encodes nothing stands for itself.
+    // A `%` that is not part of an escape is literal.
     return username;
   }
 }
@@ -208,7 +208,7 @@ function passwordOptions(password) {
 }
 
 /**
- * ElastiCache takes tokens of IAM over TLS alone, and who reads one on its way is let in with it.
+ * ElastiCache accepts IAM tokens over TLS only. A token sent in plain text would admit anyone who reads it.
  *
  * @param {RedisOptions['tls']} tls
  */

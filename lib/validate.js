@@ -14,11 +14,12 @@ const { outOfRange, wrongType, wrongValue } = require('./errors.js');
 function idText(id, what) {
   if (typeof id === 'number') {
     if (!Number.isSafeInteger(id) || id < 0) throw outOfRange(what, 'a whole number from 0 to 2^53 - 1');
-    // Unlike `${-0}` spelled out: -0 is 0.
+    // String(-0) is '0'.
     return String(id);
   }
   if (typeof id !== 'string') throw wrongType(what, 'a string or a number', id);
-  // A UTF-16 unit is one to three UTF-8 bytes: most ids need no counting, and one too long is not read.
+  // A UTF-16 unit is one to three UTF-8 bytes: the length alone accepts most ids, and rejects long ones without reading
+  // them.
   const { length } = id;
   if (length === 0 || length > constants.maxIdBytes || (length * 3 > constants.maxIdBytes && isTooLong(id))) {
     throw outOfRange(what, `1 to ${constants.maxIdBytes} UTF-8 bytes long`);
@@ -40,7 +41,7 @@ function isTooLong(id) {
 function planNumber(plan) {
   const number = typeof plan === 'string' ? constants.plans.indexOf(/** @type {CreatorPlan} */ (plan)) : -1;
   if (number < 0) {
-    // A slice of a string reads it all: a long one is left out.
+    // Slicing a string made of parts reads all of it: a long one stays out of the message.
     const isShort = typeof plan === 'string' && plan.length <= 256;
     const received = isShort ? ` Received '${binding.escapeId(plan.slice(0, 32).toWellFormed())}'` : '';
     throw wrongValue('plan', `one of ${constants.plans.map((name) => `'${name}'`).join(', ')}.${received}`);
@@ -49,14 +50,14 @@ function planNumber(plan) {
 }
 
 /**
- * A name that goes into keys, fields and labels as it is.
+ * A name used in keys, structured fields and labels without escaping.
  *
  * @param {string} what
  * @param {unknown} value
  */
 function plainName(what, value) {
   return text(what, value, {
-    // Anything else would need escaping there, and could then be mistaken for another name.
+    // Other characters would need escaping, and an escaped name could equal another name.
     pattern: /^[A-Za-z0-9._-]+$/,
     max: 64,
     expected: "1 to 64 letters, digits, '.', '_' or '-'",
@@ -82,7 +83,7 @@ function callable(what, value) {
 }
 
 /**
- * An object with no keys but the known ones.
+ * An object whose keys are all known.
  *
  * @template T
  * @param {string} what
@@ -119,13 +120,13 @@ function boolean(what, value) {
 }
 
 /**
- * Redis reads no longer argument of a client that has not logged in yet (networking.c, `processMultibulkBuffer`, since
- * 6.2.6): no such name or password can ever be right.
+ * Before a client has authenticated, Redis rejects longer arguments (networking.c, `processMultibulkBuffer`, since
+ * 6.2.6): no longer name or password can be correct.
  */
 const MAX_CREDENTIAL_LENGTH = 16_384;
 
 /**
- * The name of a user of Redis, which has no space and no NUL in it (acl.c, `ACLStringHasSpaces`).
+ * The name of a user of Redis: without spaces and NUL (acl.c, `ACLStringHasSpaces`).
  *
  * @type {(what: string, value: unknown) => string}
  */
@@ -138,12 +139,12 @@ function userName(what, value) {
 }
 
 /**
- * A string of 1 to `max` UTF-16 units that a `pattern` fits, where one is given. The length goes first: one too long is not
- * read.
+ * A string of 1 to `max` UTF-16 units that matches `pattern`, if there is one. The length is checked first: a string
+ * that is too long is not read.
  *
  * @param {string} what
  * @param {unknown} value
- * @param {{ max: number, pattern?: RegExp, expected?: string }} rule `expected` is what it says to a string that does not fit.
+ * @param {{ max: number, pattern?: RegExp, expected?: string }} rule `expected` goes into the message of the error.
  */
 function text(what, value, { max, pattern, expected = `a string of at most ${max} characters` }) {
   if (typeof value !== 'string') throw wrongType(what, 'a string', value);

@@ -7,15 +7,19 @@ const { configError, wrongReturn, wrongType, timedOut } = require('../errors.js'
 
 const EXPECTED = 'AWS credentials: { accessKeyId, secretAccessKey, sessionToken?, expiration? }';
 
-/** How long credentials are waited for: the metadata services of AWS answer within milliseconds, or not at all. */
+/** How long to wait for credentials: the metadata services of AWS answer within milliseconds or not at all. */
 const TIMEOUT_MS = 5000;
 
-/** Where the server goes on refusing, the services behind the chain are asked no more often than that. */
+/**
+ * The shortest time between two forced refreshes, if the server keeps rejecting tokens: the chain calls remote
+ * services.
+ */
 const REFRESH_MS = 60_000;
 
 /**
- * A function that gives the credentials that are valid now: those given, what the function given gives, or what the standard
- * chain of AWS finds. Its argument says that a token by the last ones was refused.
+ * Returns a function that resolves to the current credentials: the given ones, those of the given function, or those
+ * that the standard provider chain of AWS finds. Its argument says that the server rejected a token signed with the
+ * last ones.
  *
  * @param {ElastiCacheIamOptions['credentials']} provided
  * @returns {(refused: boolean) => Promise<AwsCredentials>}
@@ -38,7 +42,7 @@ function credentialSource(provided) {
 }
 
 /**
- * The environment, files of the developer, the container, the machine: in the order of AWS's own tools.
+ * Searches the environment, the developer's files, the container and the machine, in the order of AWS's own tools.
  *
  * @returns {(refused: boolean) => Promise<AwsCredentials>}
  */
@@ -49,7 +53,7 @@ function chain() {
   return async (refused) => {
     provider ??= library().defaultProvider();
     const current = provider;
-    // It keeps what it found, and may have found it in a file that has been written anew.
+    // The provider caches what it found, and a file that it read may have been rewritten since.
     const forceRefresh = refused && performance.now() - refreshed >= REFRESH_MS;
     if (forceRefresh) refreshed = performance.now();
     try {
@@ -58,14 +62,14 @@ function chain() {
         withoutMessage(() => current({ forceRefresh }), 'the credential provider chain of AWS'),
       );
     } catch (error) {
-      // It shares what is under way: one that hangs would hang for everybody after.
+      // A provider shares its request in flight: if that hangs, all later calls would hang as well.
       provider = undefined;
       throw error;
     }
   };
 }
 
-/** Loaded by whoever uses the chain, and by nobody else. */
+/** Loaded when the chain is used, and not before. */
 function library() {
   try {
     return require('@aws-sdk/credential-provider-node');
@@ -78,7 +82,7 @@ function library() {
 }
 
 /**
- * What of them is needed; undefined where it is not there.
+ * The fields that signing needs; undefined if they are missing or invalid.
  *
  * @param {AwsCredentials} value
  * @returns {AwsCredentials | undefined}
@@ -94,7 +98,8 @@ function validCredentials(value) {
 }
 
 /**
- * What `fetchCredentials` gives, or an error that names nothing but the class of its own: a message may quote a secret.
+ * The result of `fetchCredentials`. On failure, an error that names only the class of the original: its message may
+ * quote a secret.
  *
  * @template T
  * @param {() => Promise<T>} fetchCredentials
@@ -122,7 +127,8 @@ function withTimeout(ms, promise) {
   /** @type {Promise<never>} */
   const timeout = new Promise((_, reject) => {
     timer = setTimeout(() => reject(timedOut(`elastiCacheIam: no credentials came within ${ms} ms`)), ms);
-    // Whoever waits for a check keeps the process alive, and nobody else. In the jsdom of a test runner it is a number.
+    // A check in flight keeps the process alive, this timer does not. In the jsdom of a test runner a timer is a
+    // number.
     timer.unref?.();
   });
   return Promise.race([promise, timeout]).finally(() => clearTimeout(timer));

@@ -12,14 +12,14 @@ const { presigned } = require('./presign.js');
 const KEYS = ['cache', 'username', 'region', 'serverless', 'credentials'];
 
 /**
- * A function for `redis.password` that gives IAM tokens of ElastiCache. Nothing of AWS is loaded before it is asked.
+ * A function for `redis.password` that returns IAM tokens of ElastiCache. The first call loads the packages of AWS.
  *
  * @param {ElastiCacheIamOptions} options
  */
 function elastiCacheIam(options) {
   record('options', options, KEYS);
   const { region, serverless = false, credentials } = options;
-  // Signed as the host of a request, and hosts are lower case.
+  // The name is signed as the host of a request, and hosts are lower case.
   const cache = cacheName('options.cache', options.cache).toLowerCase();
   const username = userName('options.username', options.username);
   if (region !== undefined) regionName('options.region', region);
@@ -41,7 +41,7 @@ function elastiCacheIam(options) {
 /** @type {(what: string, name: string) => string} */
 function cacheName(what, name) {
   return text(what, name, {
-    // ElastiCache has no names with two hyphens in a row, or one at the end.
+    // ElastiCache allows neither two hyphens in a row nor one at the end.
     pattern: /^[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)*$/,
     max: 63,
     expected: 'the name of the replication group or serverless cache, not its endpoint',
@@ -57,7 +57,7 @@ function regionName(what, name) {
   });
 }
 
-/** Read when it is needed: a build may not have it. */
+/** Read when a token is signed: a build may not have the variables. */
 function regionOfEnvironment() {
   const { AWS_REGION, AWS_DEFAULT_REGION } = process.env;
   const region = AWS_REGION || AWS_DEFAULT_REGION;

@@ -1,6 +1,6 @@
 'use strict';
 
-// A password function as it is asked: the application's own, or one that this package has made.
+// Calls the password function: one of the application, or one that this package has created.
 
 /** @import { RedisOptions } from '../../index.d.ts' */
 
@@ -10,15 +10,15 @@ const { disclosableMessage } = require('../errors.js');
 /** @typedef {() => string | Promise<string>} PasswordFunction */
 
 /**
- * What is known of the functions that this package has made.
+ * The password functions that this package has created.
  *
  * @type {WeakMap<object, { username: string, invalidate: () => void }>}
  */
 const ownSources = new WeakMap();
 
 /**
- * Notes of `source` that its passwords are those of `username`, and how it is told that the server has refused what it
- * gave. Not by an argument: an application's function may take one that means something else.
+ * Records that the passwords of `source` are those of `username`, and how to invalidate a password that the server has
+ * rejected. Not by an argument of the function: a function of the application may have one of another meaning.
  *
  * @template {PasswordFunction} F
  * @param {F} source
@@ -31,7 +31,7 @@ function registerPasswordSource(source, username, invalidate) {
 }
 
 /**
- * Whose passwords they are, where that is known.
+ * The user whose passwords a function returns, if known.
  *
  * @param {RedisOptions['password']} source
  */
@@ -40,8 +40,8 @@ function usernameOf(source) {
 }
 
 /**
- * Resolves to the `password` that `source` gives, or to the `reason` why there is none. What a function throws is not
- * told, it may hold a secret; the words of this package's errors are. `refused`: the last one is no good.
+ * Resolves to the `password` that `source` returns, or to the `reason` why there is none. The reason quotes errors of
+ * this package only: any other may contain a secret. `refused`: the server has rejected the last password.
  *
  * @param {PasswordFunction | undefined} source
  * @param {boolean} refused

@@ -8,8 +8,8 @@ const { configError } = require('../errors.js');
 const { TOKEN_LIFE_S } = require('./token-cache.js');
 
 /**
- * The token: a presigned GET of `http://<cache>/?Action=connect&User=<username>`, without its scheme. (Amazon ElastiCache
- * User Guide, "Authenticating with IAM".) `now` is in Unix ms, by this machine's clock.
+ * The token: a presigned GET of `http://<cache>/?Action=connect&User=<username>`, without its scheme. (Amazon
+ * ElastiCache User Guide, "Authenticating with IAM".) `now` is in Unix ms, by this machine's clock.
  *
  * @param {{ cache: string, username: string, region: string, serverless: boolean, credentials: AwsCredentials }} connect
  * @param {number} now
@@ -32,7 +32,7 @@ async function presigned({ cache, username, region, serverless, credentials }, n
   return `${cache}/?${parameters.join('&')}`;
 }
 
-/** Loaded by whoever uses IAM, and by nobody else. */
+/** Loaded when a token is signed, and not before. */
 function library() {
   try {
     return require('@smithy/signature-v4');
@@ -44,7 +44,7 @@ function library() {
 }
 
 /**
- * As it was signed: encodeURIComponent leaves five characters as they are that RFC 3986 reserves.
+ * Escapes as the signature does: encodeURIComponent leaves five characters unescaped that RFC 3986 reserves.
  *
  * @param {string} text
  */
@@ -52,7 +52,7 @@ function escaped(text) {
   return encodeURIComponent(text).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 
-/** The hash as the library wants it: keyed where it is given a secret. */
+/** SHA-256 with the interface that the library expects: an HMAC if there is a secret. */
 class Sha256 {
   /** @type {Hash | Hmac} */
   #hash;

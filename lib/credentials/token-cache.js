@@ -1,33 +1,33 @@
 'use strict';
 
-/** How long a token is valid, in seconds: ElastiCache takes no other value. */
+/** How long a token is valid, in seconds: ElastiCache accepts no other value. */
 const TOKEN_LIFE_S = 900;
 
 /**
- * A token is renewed at two thirds of its life. The third that is left is for clocks that differ: one that is five minutes
- * behind the server's still signs what the server takes, as does one that is five minutes ahead, by AWS's own tolerance.
+ * A token is renewed at two thirds of its life. The last third allows for clock skew: a token signed by a clock five
+ * minutes behind the server's is still valid, as is one signed five minutes ahead, by AWS's own tolerance.
  */
 const RENEW_AFTER_MS = 600_000;
 
-/** Where it cannot be renewed, it is used for so long: a minute is left for its way. */
+/** The longest use of a token that cannot be renewed: a minute of its life is left for the transfer. */
 const MAX_USE_MS = 840_000;
 
-/** Credentials that expire by themselves take their tokens along; a minute is left for the way. */
+/** A token expires with the credentials that signed it; a minute is left for the transfer. */
 const MARGIN_MS = 60_000;
 
-/** Two clocks: a process that is frozen finds the one where it was, and the other may be set. */
+/** Two clocks: the steady one can stand still while a process is frozen, and the wall clock can be set. */
 const CLOCKS = { wall: () => Date.now(), steady: () => performance.now() };
 
 /**
- * Gives a token when asked at `now`, in Unix ms; `refused` says that the server did not take the last one. `expiration`,
- * in Unix ms, is that of the credentials.
+ * Signs a token at `now`, in Unix ms; `refused` says that the server rejected the last one. `expiration`, in Unix ms,
+ * is that of the credentials.
  *
  * @typedef {(now: number, refused: boolean) => Promise<{ token: string, expiration?: number | undefined }>} Sign
  */
 
 /** @typedef {{ token: string, wall: number, steady: number, until: number }} CachedToken */
 
-/** A token that those who ask share, and that is signed anew in good time, by whoever asks then: no timer is kept. */
+/** A token that all callers share. A call near the end of its life renews it: there is no timer. */
 class TokenCache {
   /** @type {Sign} */
   #sign;
@@ -54,7 +54,7 @@ class TokenCache {
     return this.#renewal;
   }
 
-  /** The server has refused it. One that is being signed is newer, and shared as before. */
+  /** The server has rejected the token. A renewal in flight is newer and stays shared. */
   invalidate() {
     this.#cached = undefined;
     this.#refused = true;
@@ -73,7 +73,8 @@ class TokenCache {
   }
 
   /**
-   * Whether it is younger than that, by either clock. A clock that was set back was wrong when it signed.
+   * Whether the token is younger than `ms` by both clocks. If the wall clock is before the signing, it was set back,
+   * and was wrong when it signed.
    *
    * @param {number} ms
    */

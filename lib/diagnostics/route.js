@@ -9,11 +9,12 @@ const { isCorrelationId, createPublicTest, testConnection, testTimeout } = requi
 
 const METHODS = 'GET, OPTIONS';
 
-/** Whoever watches asks again then: a breaker that opens waits 30 s at most. */
+/** When a monitor should repeat the request: an open breaker waits 30 s at most. */
 const RETRY_AFTER_SECONDS = '60';
 
 /**
- * `connectionRoute` over a function that tests the connection, and one that makes such for those without the token.
+ * Creates `connectionRoute` from a function that tests the connection, and from a factory of such functions for
+ * requests without the token.
  *
  * @param {typeof Public.testConnection} test
  * @param {() => typeof Public.testConnection} createPublicTest
@@ -27,7 +28,7 @@ function createConnectionRoute(test, createPublicTest = () => test) {
     const publicTest = createPublicTest();
     return {
       async GET(request) {
-        // Before Redis is tried: there would be nothing to say it with.
+        // Before the test: without a Response, its result could not be returned.
         responseClass();
         const given = request.headers.get('x-correlation-id');
         const correlationId = given !== null && isCorrelationId(given) ? given : randomUUID();
@@ -61,7 +62,7 @@ function status(report) {
 }
 
 /**
- * Whether an Authorization header holds the operator's token; without a token, none does.
+ * Returns a function that checks an Authorization header for the operator's token. Without a token, no header passes.
  *
  * @param {string | undefined} token
  * @returns {(header: string | null) => boolean}
@@ -69,8 +70,8 @@ function status(report) {
 function operatorCheck(token) {
   if (token === undefined || token === '') return () => false;
   text('options.operatorToken', token, {
-    // A header can carry nothing else unchanged, and those of a request are 16 KiB at most, as Node.js has it: such a token
-    // would never match, and its owner never know why.
+    // A header carries no other characters unchanged, and Node.js limits the headers of a request to 16 KiB: any other
+    // token would never match, and the operator would not learn why.
     pattern: /^[\x21-\x7e]+$/,
     max: 16_384,
     expected: 'printable ASCII characters without spaces or line breaks, 16384 at most',
@@ -78,7 +79,7 @@ function operatorCheck(token) {
   const expected = digest(token);
   return (header) => {
     const [, sent] = /^Bearer +([\x21-\x7e]+)$/i.exec(header ?? '') ?? [];
-    // Digests are of one length, so that how long it takes says nothing of the token.
+    // Digests have equal lengths, so that the time of the comparison reveals nothing about the token.
     return sent !== undefined && timingSafeEqual(digest(sent), expected);
   };
 }

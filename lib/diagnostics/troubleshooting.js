@@ -1,9 +1,9 @@
 'use strict';
 
-// What to do about a failed test of the connection, by its stable code: src/store/error.rs has them all, and a test sees
-// to it that none is without advice.
+// Troubleshooting texts for a failed connection test, by the stable code of its error. src/store/error.rs defines the
+// codes; a test checks that each has a text.
 //
-// A stranger may read all of this: no text names a place but by `at`, who says no more than the asker may know.
+// The texts are public: they name an endpoint only through `at`, which hides what the recipient must not see.
 
 const VPC = 'Check that the application runs in the VPC of the cache, or that its network has a route there.';
 
@@ -249,8 +249,8 @@ const BY_CODE = {
 };
 
 /**
- * Failures that share their code with another one and need other steps, by the reason that src/store/error.rs gives with
- * the code.
+ * Failures that share their code with another one and need other steps, by the reason that src/store/error.rs gives
+ * with the code.
  *
  * @type {Record<string, Troubleshooting>}
  */
@@ -283,7 +283,7 @@ const BY_REASON = {
 };
 
 /**
- * For a failure that has no code of ours: one that nobody foresaw.
+ * For a failure without a code of this package.
  *
  * @type {Troubleshooting}
  */
@@ -296,14 +296,14 @@ const UNKNOWN = {
 
 /**
  * @param {string} code
- * @param {string} [reason] what the code does not tell apart
+ * @param {string} [reason] Distinguishes failures of the same code.
  */
 function troubleshootingFor(code, reason = '') {
   if (Object.hasOwn(BY_REASON, reason)) return BY_REASON[reason];
   return Object.hasOwn(BY_CODE, code) ? BY_CODE[code] : UNKNOWN;
 }
 
-/** Every code there is advice for. */
+/** All codes with a troubleshooting text. */
 const CODES = Object.keys(BY_CODE);
 
 module.exports = { troubleshootingFor, BY_REASON, CODES };

@@ -23,9 +23,9 @@ function rateLimitHeaders(result, policy = {}) {
     policy.windowMs === undefined
       ? undefined
       : wholeSeconds(integer('policy.windowMs', policy.windowMs, 1, constants.maxWindowMs));
-  // How long it is until the window is empty, only the store can say: its clock and this machine's may be hours apart.
+  // Only the store knows how long it is until the window is empty: its clock and this machine's may be hours apart.
   const afterMs = allowed ? resetAfterMs : waitMs;
-  // For a denial, by the clock of the store as for an admission, if its time is known.
+  // The store's clock for denials as for admissions, if its time is known.
   const now = resetMs === undefined || resetAfterMs === undefined ? Date.now() : resetMs - resetAfterMs;
   const until = allowed && resetMs !== undefined ? resetMs : now + waitMs;
   const t = afterMs === undefined ? '' : `;t=${wholeSeconds(afterMs)}`;
@@ -34,7 +34,7 @@ function rateLimitHeaders(result, policy = {}) {
     'X-RateLimit-Limit': `${limit}`,
     'X-RateLimit-Remaining': `${remaining}`,
     'X-RateLimit-Reset': `${wholeSeconds(Math.max(0, until))}`,
-    // Structured fields (RFC 9651). A name holds nothing that would need escaping in a quoted string.
+    // Structured fields (RFC 9651). A policy name has no character that needs escaping in a quoted string.
     'RateLimit-Policy': `"${name}";q=${limit}${window === undefined ? '' : `;w=${window}`}`,
     RateLimit: `"${name}";r=${remaining}${t}`,
   };
@@ -43,7 +43,7 @@ function rateLimitHeaders(result, policy = {}) {
 }
 
 /**
- * What headers are made of. `resetMs` is undefined for a denial alone.
+ * The input of the headers. `resetMs` is undefined only for a denial.
  *
  * @typedef {object} QuotaState
  * @property {number} limit
@@ -55,7 +55,7 @@ function rateLimitHeaders(result, policy = {}) {
  */
 
 /**
- * What a decision and an error say alike, checked.
+ * The fields that a decision and an error have in common, checked.
  *
  * @param {Decision | RateLimitError} result
  * @returns {QuotaState}
@@ -74,7 +74,7 @@ function quotaState(result) {
 }
 
 /**
- * As {@link quotaState}, of what can be a decision alone.
+ * As {@link quotaState}, for a decision only.
  *
  * @returns {QuotaState & { resetMs: number }}
  * @param {Decision} decision
@@ -87,7 +87,7 @@ function decisionState(decision, what, expected = 'a Decision') {
     ...counts(what, limit, remaining),
     allowed,
     resetMs: inRange(`${what}.reset`, reset, 0, MAX_INTEGER),
-    // Decisions of an earlier version of this package, or of a limiter of the caller's making, may have none.
+    // Absent from decisions of earlier versions of this package, and perhaps of other limiters.
     resetAfterMs:
       resetAfterMs === undefined ? undefined : inRange(`${what}.resetAfterMs`, resetAfterMs, 0, MAX_INTEGER),
     waitMs: Math.max(MIN_RETRY_AFTER_MS, inRange(`${what}.retryAfterMs`, retryAfterMs, 0, MAX_INTEGER)),
@@ -95,7 +95,7 @@ function decisionState(decision, what, expected = 'a Decision') {
 }
 
 /**
- * By its shape: an error of another copy of this module is no instance of this copy's class.
+ * Checks the shape: an error of another copy of this module is not an instance of this copy's class.
  *
  * @param {Decision | RateLimitError} result
  * @returns {result is RateLimitError}

@@ -3,24 +3,24 @@
 const { coded } = require('../errors.js');
 
 /**
- * The response a copy was made of, for as long as the body lives. Node cancels the body of a fetched response that is
- * collected before somebody reads it, and whoever holds the copy does not hold the original.
+ * Keeps the original of a copied response alive as long as its body. Node.js cancels the unread body of a fetched
+ * response when the response is collected, and the copy does not refer to the original.
  *
  * @type {WeakMap<object, Response>}
  */
 const originalResponses = new WeakMap();
 
 /**
- * What was set here of headers that are no copy.
+ * The headers that were set on a response in place, without a copy.
  *
  * @type {WeakMap<Headers, Map<string, string>>}
  */
 const headersSet = new WeakMap();
 
 /**
- * The host's class. Looked up at each call: a test runner or a framework may bring its own later.
+ * The global Response class. Looked up at each call: a test runner or a framework may define its own later.
  *
- * @throws Error where there is none.
+ * @throws Error if there is none.
  */
 function responseClass() {
   const { Response } = globalThis;
@@ -31,7 +31,7 @@ function responseClass() {
 }
 
 /**
- * Not by `Response.json`: polyfills and hosts older than it have no such function.
+ * Not `Response.json`: older hosts and polyfills do not have it.
  *
  * @param {unknown} body
  * @param {number} status
@@ -43,7 +43,7 @@ function jsonResponse(body, status, headers = {}) {
 }
 
 /**
- * By its shape: a response of another realm, or of a library, is no instance of this realm's class.
+ * Checks the shape: a response of another realm, or of a library, is not an instance of this realm's class.
  *
  * @param {unknown} value
  * @returns {value is Response}
@@ -61,19 +61,20 @@ function isResponse(value) {
 }
 
 /**
- * The response with those of `headers` that it does not set itself. Its body goes on as the stream it is.
+ * Adds the `headers` that the response does not have. Its body remains the same stream.
  *
  * @param {Response} response
  * @param {Record<string, string>} headers
  */
 function withHeaders(response, headers) {
-  // One that a library or a polyfill has made may keep its body where a copy does not find it: only what refuses is copied.
+  // A response of a library or polyfill may keep its body where a copy cannot find it: it is copied only if its headers
+  // are immutable.
   const hidesBody = !(response instanceof globalThis.Response) || response.body === undefined;
   if (hidesBody && setInPlace(/** @type {Response} */ (response).headers, headers)) return response;
-  // Response.error() and the like: there is no second one, and its headers refuse.
+  // Response.error() and the like: cannot be copied, and their headers are immutable.
   if (response.status < 200) return response;
-  // A copy even where the headers could be set: a handler may return one object twice, and what is said of one creator
-  // must not be told to the next.
+  // A copy even if the headers are mutable: a handler may return one object twice, and headers about one creator must
+  // not reach the next.
   const copy = new globalThis.Response(response.body, {
     status: response.status,
     statusText: response.statusText,
@@ -87,7 +88,8 @@ function withHeaders(response, headers) {
 /** @type {(target: Headers, headers: Record<string, string>) => boolean} */
 function setInPlace(target, headers) {
   try {
-    // A handler may return this one twice, too: what was said of one creator is taken back, where it still stands.
+    // A handler may return this object twice as well: headers about the previous creator are removed if still
+    // unchanged.
     const earlier = headersSet.get(target) ?? new Map();
     for (const [name, value] of earlier) {
       if (target.get(name) === value) target.delete(name);
@@ -95,13 +97,13 @@ function setInPlace(target, headers) {
     headersSet.set(target, addMissing(target, headers));
     return true;
   } catch {
-    // Immutable, as those of a redirect or of a fetch.
+    // The headers are immutable, as those of a redirect or of a fetched response.
     return false;
   }
 }
 
 /**
- * Returns those that were not there.
+ * Sets the headers that are missing, and returns them.
  *
  * @param {Headers} target
  * @param {Record<string, string>} headers

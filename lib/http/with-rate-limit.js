@@ -11,7 +11,7 @@ const { rateLimitHeaders, decisionState } = require('./headers.js');
 const { isResponse, jsonResponse, responseClass, withHeaders } = require('./response.js');
 
 /**
- * A route handler with a check in front of it: types/http.d.ts says how it behaves.
+ * Wraps a route handler in a check: types/http.d.ts describes its behaviour.
  *
  * @type {typeof Public.withRateLimit}
  */
@@ -26,11 +26,11 @@ function withRateLimit(handler, options) {
   const check = limiter === undefined ? checkCreator : checkWith(limiter, plan);
 
   return async (request, ...rest) => {
-    // A denial without a Response is none: better to know before a quota is taken.
+    // A denial needs a Response: without one, fail before the check counts against the quota.
     responseClass();
     if (!countPreflight && request?.method === 'OPTIONS') return responseOf('handler', await handler(request, ...rest));
 
-    // What the callbacks throw is theirs; only what they return may be refused.
+    // Errors that the callbacks throw pass through; only invalid return values are a bad request.
     const requestedId = await id(request, ...rest);
     const requestedPlan = await planOf(request, ...rest);
     const problem = argumentError(requestedId, requestedPlan);
@@ -53,19 +53,19 @@ function withRateLimit(handler, options) {
  */
 function planReader(plan) {
   if (typeof plan === 'function') return plan;
-  // Once, where the route is made: a misspelt plan is no matter of the caller's.
+  // Once, when the route is created: a misspelt plan is not an error of the client.
   if (plan !== undefined) planNumber(plan);
   return () => plan;
 }
 
 /**
- * Takes one request, and says in which window.
+ * Counts one request. Returns the decision and its window.
  *
  * @param {CreatorId} id
  * @param {CreatorPlan | undefined} plan
  */
 async function checkCreator(id, plan) {
-  // Before the check: the next configure() is none of it.
+  // Read before the check: a later configure() does not apply to it.
   const windowMs = creatorWindowMs();
   return { decision: await limitCreator(id, plan), windowMs };
 }
@@ -76,20 +76,21 @@ async function checkCreator(id, plan) {
  */
 function checkWith(limiter, plan) {
   if (plan !== undefined) throw wrongValue('options.plan', 'left out: a limiter has one limit for all');
-  // By its shape: one of another copy of this module limits as well. Its window is not known here, and not told.
+  // By its shape: a limiter of another copy of this module works as well. Its window is unknown and stays out of the
+  // headers.
   if (typeof limiter?.limit !== 'function') throw wrongType('options.limiter', 'a RateLimiter', limiter);
   const windowMs = windowOf(limiter);
   return async (/** @type {CreatorId} */ id) => {
     const decision = await limiter.limit(id);
-    // Now: a decision of which no headers can be made is no reason to throw away what the handler has already done.
+    // Checked now: if it failed after the handler, an invalid decision would discard the work of the handler.
     decisionState(decision, "options.limiter's decision");
     return { decision, windowMs };
   };
 }
 
 /**
- * What the limiter would refuse. Asked beforehand, and not told by the code of what it rejects with: a store that
- * fails, or a limiter of the caller's making, is no bad request, whatever its code.
+ * The error of an id or plan that the limiter would reject. Checked before the call and not by the code of its
+ * rejection: a failing store, or a limiter of the application, does not make a request bad, whatever the code.
  *
  * @param {CreatorId} id
  * @param {CreatorPlan | undefined} plan

@@ -6,17 +6,17 @@ const { creatorMetricsDelta } = require('../creators.js');
 
 const NAMESPACE = 'Huntaze/AI';
 
-/** As many numbers as CloudWatch takes of one metric in one line. */
+/** The most values of one metric that CloudWatch accepts in one line. */
 const MAX_VALUES = 100;
 
-/** What the creators' limiter has counted since the last call, as one line of Embedded Metric Format. */
+/** The counts of the creators' limiter since the last call, as one line of Embedded Metric Format. */
 function cloudWatchMetrics() {
   const { before, now } = creatorMetricsDelta();
   return embeddedMetricLine(now, before, Date.now());
 }
 
 /**
- * The difference of two snapshots as one line; without a previous one, all that has been counted.
+ * The difference of two snapshots as one line. Without a previous snapshot: all counts.
  *
  * @param {Metrics} snapshot
  * @param {Metrics | undefined} previous
@@ -39,7 +39,7 @@ function embeddedMetricLine(snapshot, previous, now) {
       CloudWatchMetrics: [
         {
           Namespace: NAMESPACE,
-          // One empty set: the metric without dimensions. An empty list of sets is no metric at all to some readers.
+          // One empty set: a metric without dimensions. Some readers ignore a metric with an empty list of sets.
           Dimensions: [[]],
           Metrics: values.map(([Name, Unit]) => ({ Name, Unit })),
         },
@@ -50,7 +50,7 @@ function embeddedMetricLine(snapshot, previous, now) {
 }
 
 /**
- * What has fallen into each bucket in between. A limiter that had not counted yet has one bucket, with nothing in it.
+ * The observations of each bucket since `earlier`. A limiter without observations has one empty bucket.
  *
  * @param {Histogram} now
  * @param {Histogram | undefined} earlier
@@ -60,20 +60,20 @@ function since({ bounds, counts }, earlier) {
 }
 
 /**
- * A distribution as at most a hundred numbers, from which CloudWatch computes its statistics. In the order of their length
- * the observations are parted into a hundred equal shares, and each number is the mean of one: the percentiles up to p99
- * are those of the buckets, and the average is right, too, for no outlier counts more than once. Where there are no more
- * observations than numbers, each is one of them.
+ * A distribution as at most a hundred numbers, from which CloudWatch computes its statistics. The observations are
+ * sorted and divided into a hundred equal shares; each number is the mean of a share. The percentiles up to p99 are
+ * those of the buckets, and the average is exact as well, since no outlier counts more than once. If there are at most
+ * a hundred observations, each number is one of them.
  *
- * Within a bucket the observations are taken to lie evenly, as by Prometheus; in the last, which has no end, at its
- * beginning.
+ * The observations of a bucket are assumed to be evenly spaced, as in Prometheus. Those of the last bucket, which has
+ * no upper bound, are assumed to be at its lower bound.
  *
  * @param {Pick<Histogram, 'bounds' | 'counts'>} distribution
  */
 function latencies({ bounds, counts }) {
   const total = counts.reduce((all, count) => all + count, 0);
   const shares = Math.min(total, MAX_VALUES);
-  // An observation weighs `shares`, and so a share `total`: whole numbers, which leave no rest.
+  // An observation weighs `shares`, so that a share weighs `total`: integers, without rounding errors.
   const weights = counts.map((count) => count * shares);
   /** @type {number[]} */
   const numbers = [];
@@ -94,7 +94,7 @@ function latencies({ bounds, counts }) {
 }
 
 /**
- * The point of a bucket that lies at `fraction` of its width.
+ * The value at `fraction` of a bucket's width.
  *
  * @param {readonly number[]} bounds
  * @param {number} bucket
@@ -107,7 +107,7 @@ function at(bounds, bucket, fraction) {
 }
 
 /**
- * Milliseconds, to the microsecond: further digits are noise that is paid for by the byte.
+ * Milliseconds, rounded to the microsecond: more digits are noise, and CloudWatch charges by the byte.
  *
  * @param {number} ms
  */

@@ -3,13 +3,13 @@
 /** @import { Histogram, Metrics } from '../../index.d.ts' */
 
 /**
- * What a value is, by the kind of its family.
+ * The type of a value, by the kind of its family.
  *
  * @typedef {{ counter: number, gauge: number, histogram: Histogram, stateset: string }} Kinds
  */
 
 /**
- * What a family of each kind says beside the rest.
+ * The additional fields of a family, by its kind.
  *
  * @typedef {object} KindDetails
  * @property {{ unit: string }} counter
@@ -36,9 +36,9 @@
  */
 
 /**
- * What of a snapshot is told to Prometheus and OpenTelemetry alike, a family an entry: each gives its kind and, of one
- * snapshot, its values with their labels. What is `processWide` is alike in every snapshot, and told of one. `unit` is one of
- * UCUM's, as OpenTelemetry has it, with the things that are counted in braces; `of` is what a histogram counts.
+ * The metric families exported to Prometheus and OpenTelemetry. `values(snapshot)` returns samples with labels.
+ * Families marked `processWide` are the same in all snapshots and are exported once, not once per limiter. `unit` is a
+ * unit of UCUM, as in OpenTelemetry, with counted things in braces; `counted` is the unit of a histogram's counts.
  *
  * @type {Family[]}
  */
@@ -181,7 +181,7 @@ const families = [
 ];
 
 /**
- * The values of a family in all snapshots.
+ * The samples of a family in all snapshots.
  *
  * @template {keyof Kinds} K
  * @param {Family<K>} family
@@ -192,7 +192,7 @@ function familyValues(family, snapshots) {
 }
 
 /**
- * Buckets as both formats want them: each holds what the smaller ones hold, too, up to its bound `le`.
+ * Cumulative buckets, as both formats require: each counts all observations up to its bound `le`.
  *
  * @param {Histogram} histogram
  */
@@ -202,8 +202,8 @@ function cumulativeBuckets({ bounds, counts }) {
 }
 
 /**
- * A bound as OpenMetrics writes numbers that are labels ("Considerations: Canonical Numbers"): servers compare them as
- * text, and '1' would be another bucket than '1.0', in the next version or by way of OpenTelemetry.
+ * A bound in the canonical form of OpenMetrics ("Considerations: Canonical Numbers"). Servers compare labels as text:
+ * '1' in another version, or through OpenTelemetry, would be a different bucket from '1.0'.
  *
  * @param {number} bound
  */
@@ -231,7 +231,7 @@ function inSeconds({ bounds, counts, sum, count }) {
 }
 
 /**
- * Without the last digits, which the division alone brings in: 0.3 ms are 0.0003 s.
+ * Rounded to 15 digits, without the error of the division: 0.3 ms are 0.0003 s.
  *
  * @param {number} ms
  */

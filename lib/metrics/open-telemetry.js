@@ -17,7 +17,7 @@ const METHODS = [
 ];
 
 /**
- * Registers every limiter of the process with `meter`. Returns what takes it back.
+ * Registers the metrics of all limiters of the process with `meter`. Returns an unregister function.
  *
  * @param {OpenTelemetryMeter} meter
  */
@@ -26,7 +26,7 @@ function observeMetrics(meter) {
 }
 
 /**
- * As {@link observeMetrics}, of the snapshots that `read` returns.
+ * As {@link observeMetrics}, for the snapshots that `read` returns.
  *
  * @param {OpenTelemetryMeter} meter
  * @param {() => Metrics[]} read
@@ -36,7 +36,7 @@ function observe(meter, read) {
   for (const method of METHODS) callable(`meter.${method}`, meter[method]);
   const entries = families.map((family) => observerOf(meter, family));
   const observables = entries.flatMap((entry) => entry.observables);
-  // One callback for all: what is told at one time was read at one time.
+  // One callback for all families, so that they are read at the same time.
   const callback = (/** @type {Result} */ result) => {
     const snapshots = read();
     for (const { observeAll } of entries) observeAll(result, snapshots);
@@ -46,7 +46,7 @@ function observe(meter, read) {
 }
 
 /**
- * What of an OpenTelemetry `BatchObservableResult` is used.
+ * The part of OpenTelemetry's `BatchObservableResult` that is used.
  *
  * @typedef {{ observe(observable: unknown, value: number, attributes: Labels): void }} Result
  */
@@ -81,7 +81,7 @@ const OBSERVERS = {
   gauge: (meter, { name, help, unit }) =>
     singleObserver(meter.createObservableGauge(nameOf(name), described(help, unit))),
 
-  // There is no histogram to observe: three counters, with the bounds as Prometheus tells them.
+  // OpenTelemetry has no observable histogram: three counters instead, with the bounds of Prometheus.
   histogram(meter, { name, help, unit, counted }) {
     const [buckets, count, sum] = [
       meter.createObservableCounter(nameOf(`${name}.bucket`), described(`${help} Up to \`le\`.`, counted)),

@@ -6,7 +6,7 @@
 const { cumulativeBuckets, families, familyValues } = require('./families.js');
 const { allMetrics } = require('./snapshot.js');
 
-/** Every limiter of the process as OpenMetrics text. */
+/** The metrics of all limiters of the process as OpenMetrics text. */
 function prometheusMetrics() {
   return openMetricsText(allMetrics());
 }
@@ -37,7 +37,7 @@ function familyLines(family, snapshots) {
 }
 
 /**
- * A unit is part of the name; of counts of things OpenMetrics tells none.
+ * A unit is part of the name. OpenMetrics has none for counts of things.
  *
  * @param {{ name: string, unit?: string }} family
  */
@@ -63,7 +63,7 @@ const WRITERS = {
     sample(`${name}_count`, labels, value.count),
     sample(`${name}_sum`, labels, value.sum),
   ],
-  // The label of a state has the name of its metric: that is how the format knows it.
+  // The format requires the label of a state to have the name of its metric.
   stateset: (name, labels, value, { states }) =>
     states.map((state) => sample(name, { ...labels, [name]: state }, state === value ? 1 : 0)),
 };

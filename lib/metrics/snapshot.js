@@ -19,13 +19,13 @@ const BREAKER_STATES = ['closed', 'half-open', 'open'];
  */
 const DEGRADED = ['local', 'open', 'closed'];
 
-/** What every limiter of this process has counted. */
+/** The metrics of all limiters of this process. */
 function allMetrics() {
   return binding.metrics().map(metricsFrom);
 }
 
 /**
- * What the limiters of one name have counted; all zero where none has yet.
+ * The metrics of the limiters of one name. All zero if there are none yet.
  *
  * @param {string} name
  */
@@ -34,9 +34,8 @@ function metricsOf(name) {
 }
 
 /**
- * What the limiters of one name had counted when this was last called in the process, undefined the first time, and what
- * they have counted now. Kept by the binary: copies of this module and worker threads tell each piece of news once, all
- * together.
+ * The metrics of the limiters of one name at the previous call in this process (undefined at the first) and now. Rust
+ * keeps the previous ones: copies of this module and worker threads together report each change once.
  *
  * @param {string} name
  */
@@ -87,7 +86,7 @@ function bySource(counts) {
 }
 
 /**
- * Rust leaves out the last bound: whatever is longer than the others falls into the last bucket.
+ * Rust omits the last bound, Infinity: the last bucket counts all observations above the others.
  *
  * @param {readonly number[]} bounds
  * @param {readonly number[]} counts

@@ -6,23 +6,23 @@ const { integer } = require('../validate.js');
 const { constants } = require('../native.js');
 const { topCandidates } = require('../creators.js');
 
-/** The most that are asked about: one batch of the store's. */
+/** As many candidates as one batch to the store has requests. */
 const MAX_CANDIDATES = 64;
 
 /**
- * Those who know where a creator stands. Under `open` and `closed`, nobody does while Redis is away.
+ * The sources with a count of a creator's requests. While Redis is away, `open` and `closed` have none.
  *
  * @type {Decision['source'][]}
  */
 const AUTHORITATIVE = ['redis', 'memory', 'local'];
 
 /**
- * The creators nearest to their quota. Who asks most is this process's guess; where they stand is the store's word, and
- * their order is by that.
+ * The creators nearest to their quota. This process estimates which creators send the most requests; the store has
+ * their exact counts, and they are sorted by these.
  */
 async function topCreators(count = 10) {
   integer('count', count, 1, MAX_CANDIDATES);
-  // All candidates are asked about, however few are wanted: who asks most here may not have used most over all processes.
+  // Always all candidates: the creator with the most requests here need not have the most over all processes.
   const candidates = await topCandidates(MAX_CANDIDATES);
   return candidates
     .filter(({ source }) => AUTHORITATIVE.includes(source))
