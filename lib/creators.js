@@ -80,20 +80,20 @@ async function testCreatorConnection(budgetMs) {
  * @param {number} count
  */
 function topCandidates(count) {
-  const asked = limiter.topCandidates(count).map(async ({ id, plan, limit: asked, requests }) => {
+  const statuses = limiter.topCandidates(count).map(async ({ id, plan, limit: countedLimit, requests }) => {
     // `configure` may have changed the limit of the plan since.
-    const limit = options.planLimits[plan] ?? asked;
+    const limit = options.planLimits[plan] ?? countedLimit;
     return { id, plan, requests, ...(await limiter.submit(operations.statusWithSource, id, limit, plan)) };
   });
-  return Promise.all(asked);
+  return Promise.all(statuses);
 }
 
 /** @type {typeof Public.configure} */
-function configure(wanted) {
+function configure(newOptions) {
   if (limiter.isOpen) {
     throw configError('configure() must be called before the first check, or after close()');
   }
-  options = creatorOptions(wanted);
+  options = creatorOptions(newOptions);
   const { listeners } = limiter;
   limiter = new LazyLimiter(options);
   // Listeners are those of the creators: new options leave them subscribed.

@@ -87,43 +87,43 @@ function limitStack(frames) {
 /**
  * An argument of the wrong type.
  *
- * @param {string} what
+ * @param {string} argument
  * @param {string} expected
  * @param {unknown} received
  */
-function wrongType(what, expected, received) {
-  return coded(new TypeError(`${what} must be ${expected}. Received ${kindOf(received)}`), 'ERR_INVALID_ARG_TYPE');
+function wrongType(argument, expected, received) {
+  return coded(new TypeError(`${argument} must be ${expected}. Received ${kindOf(received)}`), 'ERR_INVALID_ARG_TYPE');
 }
 
 /**
  * An argument of the right type whose value is not allowed.
  *
- * @param {string} what
+ * @param {string} argument
  * @param {string} expected
  */
-function wrongValue(what, expected) {
-  return coded(new TypeError(`${what} must be ${expected}`), 'ERR_INVALID_ARG_VALUE');
+function wrongValue(argument, expected) {
+  return coded(new TypeError(`${argument} must be ${expected}`), 'ERR_INVALID_ARG_VALUE');
 }
 
 /**
  * A number or a length outside its range.
  *
- * @param {string} what
+ * @param {string} argument
  * @param {string} expected
  */
-function outOfRange(what, expected) {
-  return coded(new RangeError(`${what} must be ${expected}`), 'ERR_OUT_OF_RANGE');
+function outOfRange(argument, expected) {
+  return coded(new RangeError(`${argument} must be ${expected}`), 'ERR_OUT_OF_RANGE');
 }
 
 /**
  * A callback of the application that returned an invalid value.
  *
- * @param {string} what
+ * @param {string} argument
  * @param {string} expected
  * @param {unknown} received
  */
-function wrongReturn(what, expected, received) {
-  const error = new TypeError(`${what} must return ${expected}. Received ${kindOf(received)}`);
+function wrongReturn(argument, expected, received) {
+  const error = new TypeError(`${argument} must return ${expected}. Received ${kindOf(received)}`);
   return markSafe(coded(error, 'ERR_INVALID_RETURN_VALUE'));
 }
 

@@ -160,7 +160,7 @@ function redisOptions(redis) {
 /**
  * @template T
  * @template {unknown[]} B
- * @param {(what: string, value: T, ...bounds: B) => T} check
+ * @param {(argument: string, value: T, ...bounds: B) => T} check
  * @param {string} name
  * @param {T | undefined} value
  * @param {B} bounds
@@ -169,12 +169,13 @@ function optional(check, name, value, ...bounds) {
   return value === undefined ? undefined : check(`options.redis.${name}`, value, ...bounds);
 }
 
-/** @type {(what: string, host: string) => string} */
-function hostName(what, host) {
-  if (/[/@]/.test(text(what, host, { max: MAX_HOST_LENGTH })))
-    throw wrongValue(what, 'a host name alone; a URL goes into options.redis.url');
+/** @type {(argument: string, host: string) => string} */
+function hostName(argument, host) {
+  if (/[/@]/.test(text(argument, host, { max: MAX_HOST_LENGTH })))
+    throw wrongValue(argument, 'a host name alone; a URL goes into options.redis.url');
   // An IPv6 address has two colons or more.
-  if (host.split(':').length === 2) throw wrongValue(what, 'a host name alone; the port goes into options.redis.port');
+  if (host.split(':').length === 2)
+    throw wrongValue(argument, 'a host name alone; the port goes into options.redis.port');
   return host;
 }
 
@@ -195,15 +196,16 @@ function userOfUrl(url) {
 
 /** @param {RedisOptions['password']} password */
 function passwordOptions(password) {
-  const what = 'options.redis.password';
+  const argument = 'options.redis.password';
   if (password === undefined) return { passwordSource: false };
   if (typeof password === 'function') return { passwordSource: true };
-  if (typeof password === 'string') return { passwordSource: false, passwords: [text(what, password, PASSWORD_RULE)] };
-  if (!Array.isArray(password)) throw wrongType(what, 'a string, a list of strings or a function', password);
-  if (password.length === 0) throw wrongValue(what, 'a list with at least one string');
+  if (typeof password === 'string')
+    return { passwordSource: false, passwords: [text(argument, password, PASSWORD_RULE)] };
+  if (!Array.isArray(password)) throw wrongType(argument, 'a string, a list of strings or a function', password);
+  if (password.length === 0) throw wrongValue(argument, 'a list with at least one string');
   return {
     passwordSource: false,
-    passwords: Array.from(password, (one, i) => text(`${what}[${i}]`, one, PASSWORD_RULE)),
+    passwords: Array.from(password, (one, i) => text(`${argument}[${i}]`, one, PASSWORD_RULE)),
   };
 }
 
@@ -220,10 +222,10 @@ function tlsForTokens(tls = true) {
 
 /** @param {RedisOptions['tls']} tls */
 function tlsOptions(tls) {
-  const what = 'options.redis.tls';
+  const argument = 'options.redis.tls';
   if (tls === undefined || typeof tls === 'boolean') return { tls };
-  if (tls === null || typeof tls !== 'object') throw wrongType(what, 'true, false, or { ca, servername }', tls);
-  const { ca, servername } = record(what, tls, ['ca', 'servername']);
+  if (tls === null || typeof tls !== 'object') throw wrongType(argument, 'true, false, or { ca, servername }', tls);
+  const { ca, servername } = record(argument, tls, ['ca', 'servername']);
   return {
     tls: true,
     ca: optional(text, 'tls.ca', ca, { max: MAX_CA_LENGTH }),

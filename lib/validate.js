@@ -9,22 +9,22 @@ const { outOfRange, wrongType, wrongValue } = require('./errors.js');
  * The text of an id; 7 and '7' are the same.
  *
  * @param {unknown} id
- * @param {string} what
+ * @param {string} argument
  */
-function idText(id, what) {
+function idText(id, argument) {
   if (typeof id === 'number') {
-    if (!Number.isSafeInteger(id) || id < 0) throw outOfRange(what, 'a whole number from 0 to 2^53 - 1');
+    if (!Number.isSafeInteger(id) || id < 0) throw outOfRange(argument, 'a whole number from 0 to 2^53 - 1');
     // String(-0) is '0'.
     return String(id);
   }
-  if (typeof id !== 'string') throw wrongType(what, 'a string or a number', id);
+  if (typeof id !== 'string') throw wrongType(argument, 'a string or a number', id);
   // A UTF-16 unit is one to three UTF-8 bytes: the length alone accepts most ids, and rejects long ones without reading
   // them.
   const { length } = id;
   if (length === 0 || length > constants.maxIdBytes || (length * 3 > constants.maxIdBytes && isTooLong(id))) {
-    throw outOfRange(what, `1 to ${constants.maxIdBytes} UTF-8 bytes long`);
+    throw outOfRange(argument, `1 to ${constants.maxIdBytes} UTF-8 bytes long`);
   }
-  if (!id.isWellFormed()) throw wrongValue(what, 'well-formed Unicode, without a lone surrogate');
+  if (!id.isWellFormed()) throw wrongValue(argument, 'well-formed Unicode, without a lone surrogate');
   return id;
 }
 
@@ -52,11 +52,11 @@ function planNumber(plan) {
 /**
  * A name used in keys, structured fields and labels without escaping.
  *
- * @param {string} what
+ * @param {string} argument
  * @param {unknown} value
  */
-function plainName(what, value) {
-  return text(what, value, {
+function plainName(argument, value) {
+  return text(argument, value, {
     // Other characters would need escaping, and an escaped name could equal another name.
     pattern: /^[A-Za-z0-9._-]+$/,
     max: 64,
@@ -76,9 +76,9 @@ function checkLimit(options, defaultLimit) {
   return integer('options.limit', limit, 1, constants.maxLimit);
 }
 
-/** @type {<T>(what: string, value: T) => T} */
-function callable(what, value) {
-  if (typeof value !== 'function') throw wrongType(what, 'a function', value);
+/** @type {<T>(argument: string, value: T) => T} */
+function callable(argument, value) {
+  if (typeof value !== 'function') throw wrongType(argument, 'a function', value);
   return value;
 }
 
@@ -86,36 +86,37 @@ function callable(what, value) {
  * An object whose keys are all known.
  *
  * @template T
- * @param {string} what
+ * @param {string} argument
  * @param {T} value
  * @param {readonly string[]} known
  */
-function record(what, value, known) {
-  if (value === null || typeof value !== 'object' || Array.isArray(value)) throw wrongType(what, 'an object', value);
+function record(argument, value, known) {
+  if (value === null || typeof value !== 'object' || Array.isArray(value))
+    throw wrongType(argument, 'an object', value);
   for (const key of Object.keys(value)) {
     if (!known.includes(key)) {
       const name = binding.escapeId(key.slice(0, 64).toWellFormed());
-      throw wrongValue(`${what}.${name}`, `left out: the options are ${known.join(', ')}`);
+      throw wrongValue(`${argument}.${name}`, `left out: the options are ${known.join(', ')}`);
     }
   }
   return value;
 }
 
-/** @type {(what: string, value: unknown, min: number, max: number) => number} */
-function integer(what, value, min, max) {
-  return inRange(what, value, min, max, 'a whole number', Number.isInteger);
+/** @type {(argument: string, value: unknown, min: number, max: number) => number} */
+function integer(argument, value, min, max) {
+  return inRange(argument, value, min, max, 'a whole number', Number.isInteger);
 }
 
-/** @type {(what: string, value: unknown, min: number, max: number, kind?: string, fits?: typeof Number.isFinite) => number} */
-function inRange(what, value, min, max, kind = 'a number', fits = Number.isFinite) {
-  if (typeof value !== 'number') throw wrongType(what, `${kind} from ${min} to ${max}`, value);
-  if (!fits(value) || value < min || value > max) throw outOfRange(what, `${kind} from ${min} to ${max}`);
+/** @type {(argument: string, value: unknown, min: number, max: number, kind?: string, fits?: typeof Number.isFinite) => number} */
+function inRange(argument, value, min, max, kind = 'a number', fits = Number.isFinite) {
+  if (typeof value !== 'number') throw wrongType(argument, `${kind} from ${min} to ${max}`, value);
+  if (!fits(value) || value < min || value > max) throw outOfRange(argument, `${kind} from ${min} to ${max}`);
   return value;
 }
 
-/** @type {(what: string, value: unknown) => boolean} */
-function boolean(what, value) {
-  if (typeof value !== 'boolean') throw wrongType(what, 'true or false', value);
+/** @type {(argument: string, value: unknown) => boolean} */
+function boolean(argument, value) {
+  if (typeof value !== 'boolean') throw wrongType(argument, 'true or false', value);
   return value;
 }
 
@@ -128,10 +129,10 @@ const MAX_CREDENTIAL_LENGTH = 16_384;
 /**
  * The name of a user of Redis: without spaces and NUL (acl.c, `ACLStringHasSpaces`).
  *
- * @type {(what: string, value: unknown) => string}
+ * @type {(argument: string, value: unknown) => string}
  */
-function userName(what, value) {
-  return text(what, value, {
+function userName(argument, value) {
+  return text(argument, value, {
     pattern: /^[^ \t-\r\0]+$/,
     max: MAX_CREDENTIAL_LENGTH,
     expected: `the name of a user of Redis: 1 to ${MAX_CREDENTIAL_LENGTH} characters without spaces`,
@@ -142,16 +143,16 @@ function userName(what, value) {
  * A string of 1 to `max` UTF-16 units that matches `pattern`, if there is one. The length is checked first: a string
  * that is too long is not read.
  *
- * @param {string} what
+ * @param {string} argument
  * @param {unknown} value
  * @param {{ max: number, pattern?: RegExp, expected?: string }} rule `expected` goes into the message of the error.
  */
-function text(what, value, { max, pattern, expected = `a string of at most ${max} characters` }) {
-  if (typeof value !== 'string') throw wrongType(what, 'a string', value);
-  if (value === '') throw wrongValue(what, 'a string that is not empty');
-  if (value.length > max) throw wrongValue(what, expected);
-  if (!value.isWellFormed()) throw wrongValue(what, 'well-formed Unicode, without a lone surrogate');
-  if (pattern && !pattern.test(value)) throw wrongValue(what, expected);
+function text(argument, value, { max, pattern, expected = `a string of at most ${max} characters` }) {
+  if (typeof value !== 'string') throw wrongType(argument, 'a string', value);
+  if (value === '') throw wrongValue(argument, 'a string that is not empty');
+  if (value.length > max) throw wrongValue(argument, expected);
+  if (!value.isWellFormed()) throw wrongValue(argument, 'well-formed Unicode, without a lone surrogate');
+  if (pattern && !pattern.test(value)) throw wrongValue(argument, expected);
   return value;
 }
 

@@ -25,19 +25,19 @@ const REFRESH_MS = 60_000;
  * @returns {(refused: boolean) => Promise<AwsCredentials>}
  */
 function credentialSource(provided) {
-  const what = 'options.credentials';
+  const argument = 'options.credentials';
   if (provided === undefined) return chain();
   if (typeof provided === 'function') {
     return async () => {
-      const found = await withTimeout(TIMEOUT_MS, withoutMessage(provided, what));
+      const found = await withTimeout(TIMEOUT_MS, withoutMessage(provided, argument));
       const credentials = validCredentials(found);
-      if (credentials === undefined) throw wrongReturn(what, `a promise of ${EXPECTED}`, found);
+      if (credentials === undefined) throw wrongReturn(argument, `a promise of ${EXPECTED}`, found);
       return credentials;
     };
   }
   const credentials = validCredentials(provided);
   if (credentials === undefined)
-    throw wrongType(what, `${EXPECTED}, or a function that returns a promise of them`, provided);
+    throw wrongType(argument, `${EXPECTED}, or a function that returns a promise of them`, provided);
   return async () => credentials;
 }
 
@@ -53,7 +53,7 @@ function chain() {
   return async (refused) => {
     provider ??= library().defaultProvider();
     const current = provider;
-    // The provider caches what it found, and a file that it read may have been rewritten since.
+    // The provider caches its result, and a file that it read may have been rewritten since.
     const forceRefresh = refused && performance.now() - refreshed >= REFRESH_MS;
     if (forceRefresh) refreshed = performance.now();
     try {

@@ -26,9 +26,9 @@ function elastiCacheIam(options) {
   boolean('options.serverless', serverless);
   const findCredentials = credentialSource(credentials);
   const tokens = new TokenCache(async (now, refused) => {
-    const where = region ?? regionOfEnvironment();
+    const signingRegion = region ?? regionOfEnvironment();
     const found = await findCredentials(refused);
-    const token = await presigned({ cache, username, region: where, serverless, credentials: found }, now);
+    const token = await presigned({ cache, username, region: signingRegion, serverless, credentials: found }, now);
     return { token, expiration: found.expiration?.getTime() };
   });
   return registerPasswordSource(
@@ -38,9 +38,9 @@ function elastiCacheIam(options) {
   );
 }
 
-/** @type {(what: string, name: string) => string} */
-function cacheName(what, name) {
-  return text(what, name, {
+/** @type {(argument: string, name: string) => string} */
+function cacheName(argument, name) {
+  return text(argument, name, {
     // ElastiCache allows neither two hyphens in a row nor one at the end.
     pattern: /^[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)*$/,
     max: 63,
@@ -48,9 +48,9 @@ function cacheName(what, name) {
   });
 }
 
-/** @type {(what: string, name: string) => string} */
-function regionName(what, name) {
-  return text(what, name, {
+/** @type {(argument: string, name: string) => string} */
+function regionName(argument, name) {
+  return text(argument, name, {
     pattern: /^[a-z0-9-]+$/,
     max: 63,
     expected: "the name of a region, such as 'eu-west-1'",

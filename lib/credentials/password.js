@@ -51,14 +51,14 @@ function usernameOf(source) {
 async function requestPassword(source, refused, inContext = (call) => call()) {
   try {
     if (refused && source !== undefined) ownSources.get(source)?.invalidate();
-    const given = await inContext(() => source?.());
-    if (typeof given === 'string' && given !== '') {
-      if (given.length > MAX_CREDENTIAL_LENGTH)
+    const password = await inContext(() => source?.());
+    if (typeof password === 'string' && password !== '') {
+      if (password.length > MAX_CREDENTIAL_LENGTH)
         return { reason: `it returned more than ${MAX_CREDENTIAL_LENGTH} characters` };
-      if (!given.isWellFormed()) return { reason: 'it returned a string with a lone surrogate' };
-      return { password: given };
+      if (!password.isWellFormed()) return { reason: 'it returned a string with a lone surrogate' };
+      return { password };
     }
-    return { reason: given === '' ? 'it returned an empty string' : 'it returned no string' };
+    return { reason: password === '' ? 'it returned an empty string' : 'it returned no string' };
   } catch (error) {
     return { reason: disclosableMessage(/** @type {Error} */ (error)) ?? 'it failed' };
   }

@@ -30,8 +30,8 @@ function createConnectionRoute(test, createPublicTest = () => test) {
       async GET(request) {
         // Before the test: without a Response, its result could not be returned.
         responseClass();
-        const given = request.headers.get('x-correlation-id');
-        const correlationId = given !== null && isCorrelationId(given) ? given : randomUUID();
+        const requestedId = request.headers.get('x-correlation-id');
+        const correlationId = requestedId !== null && isCorrelationId(requestedId) ? requestedId : randomUUID();
         const details = isOperator(request.headers.get('authorization'));
         const chosenTest = details ? test : publicTest;
         return response(await chosenTest({ details, correlationId, timeoutMs }));

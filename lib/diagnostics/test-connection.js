@@ -162,10 +162,10 @@ function testTimeout(timeoutMs = 2000) {
   return integer('options.timeoutMs', timeoutMs, 1, 60_000);
 }
 
-/** @type {(what: string, id: string) => void} */
-function checkCorrelationId(what, id) {
-  if (typeof id !== 'string') throw wrongType(what, 'a string', id);
-  if (!isCorrelationId(id)) throw wrongValue(what, '1 to 128 printable ASCII characters');
+/** @type {(argument: string, id: string) => void} */
+function checkCorrelationId(argument, id) {
+  if (typeof id !== 'string') throw wrongType(argument, 'a string', id);
+  if (!isCorrelationId(id)) throw wrongValue(argument, '1 to 128 printable ASCII characters');
 }
 
 /**

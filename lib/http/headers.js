@@ -78,19 +78,19 @@ function quotaState(result) {
  *
  * @returns {QuotaState & { resetMs: number }}
  * @param {Decision} decision
- * @param {string} what
+ * @param {string} argument
  */
-function decisionState(decision, what, expected = 'a Decision') {
-  if (typeof decision?.allowed !== 'boolean') throw wrongType(what, expected, decision);
+function decisionState(decision, argument, expected = 'a Decision') {
+  if (typeof decision?.allowed !== 'boolean') throw wrongType(argument, expected, decision);
   const { allowed, limit, remaining, reset, resetAfterMs, retryAfterMs } = decision;
   return {
-    ...counts(what, limit, remaining),
+    ...counts(argument, limit, remaining),
     allowed,
-    resetMs: inRange(`${what}.reset`, reset, 0, MAX_INTEGER),
+    resetMs: inRange(`${argument}.reset`, reset, 0, MAX_INTEGER),
     // Absent from decisions of earlier versions of this package, and perhaps of other limiters.
     resetAfterMs:
-      resetAfterMs === undefined ? undefined : inRange(`${what}.resetAfterMs`, resetAfterMs, 0, MAX_INTEGER),
-    waitMs: Math.max(MIN_RETRY_AFTER_MS, inRange(`${what}.retryAfterMs`, retryAfterMs, 0, MAX_INTEGER)),
+      resetAfterMs === undefined ? undefined : inRange(`${argument}.resetAfterMs`, resetAfterMs, 0, MAX_INTEGER),
+    waitMs: Math.max(MIN_RETRY_AFTER_MS, inRange(`${argument}.retryAfterMs`, retryAfterMs, 0, MAX_INTEGER)),
   };
 }
 
@@ -104,11 +104,11 @@ function isDenial(result) {
   return /** @type {Partial<RateLimitError>} */ (result)?.code === 'RATE_LIMITED';
 }
 
-/** @type {(what: string, limit: number, remaining: number) => Pick<Decision, 'limit' | 'remaining'>} */
-function counts(what, limit, remaining) {
+/** @type {(argument: string, limit: number, remaining: number) => Pick<Decision, 'limit' | 'remaining'>} */
+function counts(argument, limit, remaining) {
   return {
-    limit: integer(`${what}.limit`, limit, 0, MAX_INTEGER),
-    remaining: integer(`${what}.remaining`, remaining, 0, MAX_INTEGER),
+    limit: integer(`${argument}.limit`, limit, 0, MAX_INTEGER),
+    remaining: integer(`${argument}.remaining`, remaining, 0, MAX_INTEGER),
   };
 }
 

@@ -116,9 +116,9 @@ function tooManyRequests({ retryAfterMs }) {
   return jsonResponse({ error: 'Rate limit exceeded', code: 'RATE_LIMITED', retryAfter }, 429);
 }
 
-/** @type {(what: string, value: unknown) => Response} */
-function responseOf(what, value) {
-  if (!isResponse(value)) throw wrongReturn(what, 'a Response', value);
+/** @type {(argument: string, value: unknown) => Response} */
+function responseOf(argument, value) {
+  if (!isResponse(value)) throw wrongReturn(argument, 'a Response', value);
   return value;
 }
 
