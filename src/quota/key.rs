@@ -6,6 +6,16 @@
 //!
 //! The braces are ours: they make the whole key its own hash tag, so ids spread over a cluster's slots.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// The bytes that a key or a log line could misread, and those that are not ASCII.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'@')
+    .remove(b'+');
+
 /// The longest id, in UTF-8 bytes.
 pub const MAX_ID_BYTES: usize = 256;
 
@@ -89,34 +99,13 @@ impl Namespace {
     }
 }
 
-/// `text` with every byte that a key or a log line could misread written as `%XX`.
+/// `text` with every byte of [`ESCAPED`] written as `%XX`, in upper case.
 pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     escape_into(text, &mut escaped);
     escaped
 }
 
-const HEX: &[u8; 16] = b"0123456789ABCDEF";
-
 fn escape_into(text: &str, out: &mut String) {
-    // Most ids need no escaping: what is plain is copied a stretch at a time.
-    let mut rest = text;
-    while let Some(at) = rest.bytes().position(|byte| !is_plain(byte)) {
-        // A plain byte is a whole character, so the stretch ends between two.
-        let (plain, odd) = rest.split_at(at);
-        out.push_str(plain);
-        let length = odd.chars().next().map_or(1, char::len_utf8);
-        let (odd, behind) = odd.split_at(length);
-        for byte in odd.bytes() {
-            out.push('%');
-            out.push(char::from(HEX[usize::from(byte >> 4)]));
-            out.push(char::from(HEX[usize::from(byte & 15)]));
-        }
-        rest = behind;
-    }
-    out.push_str(rest);
-}
-
-fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'@' | b'+')
+    out.extend(utf8_percent_encode(text, ESCAPED));
 }
