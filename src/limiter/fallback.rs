@@ -5,39 +5,22 @@ use std::sync::Arc;
 
 use super::Journal;
 use crate::quota::{Clock, Count, Decision, Id, Millis, Outcome, Rules, StoreClock, Verdict};
-use crate::store::{Answer, MemoryStore, Op, Request, Source, StoreError};
+use crate::store::{Answer, MemoryStore, Op, Request, Source, StoreError, named_enum};
 
-/// The policy for checks that the store does not decide.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnStoreError {
-    /// This process decides, from logs of its own: at most one quota a process and window, however often the store fails.
-    Local,
-    /// Every check is admitted.
-    Open,
-    /// Every check is denied.
-    Closed,
-    /// The check fails with the store's error.
-    Throw,
-}
-
-impl OnStoreError {
-    /// Every policy; the position is its number at the border to JavaScript.
-    pub const ALL: [OnStoreError; 4] = [
-        OnStoreError::Local,
-        OnStoreError::Open,
-        OnStoreError::Closed,
-        OnStoreError::Throw,
-    ];
-
-    /// The name of the public interface.
-    pub fn name(self) -> &'static str {
-        match self {
-            OnStoreError::Local => "local",
-            OnStoreError::Open => "open",
-            OnStoreError::Closed => "closed",
-            OnStoreError::Throw => "throw",
-        }
+named_enum! {
+    /// The policy for checks that the store does not decide.
+    pub enum OnStoreError {
+        /// This process decides, from logs of its own: at most one quota a process and window, however often the store fails.
+        Local = "local",
+        /// Every check is admitted.
+        Open = "open",
+        /// Every check is denied.
+        Closed = "closed",
+        /// The check fails with the store's error.
+        Throw = "throw",
     }
+    /// The name in the public interface.
+    => name
 }
 
 /// The retry time of a check that the policy denies: one second, the smallest `Retry-After`.

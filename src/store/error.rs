@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::error::Error;
 use std::sync::Arc;
 
+use super::named_enum::named_enum;
+
 /// A store that could not decide. It may or may not have recorded the request: never ask again for the same check.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
@@ -15,104 +17,56 @@ pub struct StoreError {
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
 
-/// What went wrong, as far as policy and people can tell one failure from another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ErrorKind {
-    /// No answer within the deadline or the connect budget.
-    Timeout,
-    /// Nobody listens at that address.
-    Refused,
-    /// The name does not resolve.
-    NotFound,
-    /// The connection broke, or the network is not reachable.
-    Disconnected,
-    /// The TLS handshake failed: certificate, name, version, or a plain server.
-    Tls,
-    /// The server wants a password and none is configured.
-    NoAuth,
-    /// The server knows none of the passwords.
-    WrongPass,
-    /// The user may not run the command or touch the key.
-    NoPerm,
-    /// The server is a replica.
-    ReadOnly,
-    /// A primary that refuses writes for now: too few replicas, or its disk fails.
-    Unwritable,
-    /// The server is starting, or has lost its primary.
-    Loading,
-    /// The server is out of memory.
-    Oom,
-    /// The server has no connection left.
-    MaxClients,
-    /// The server runs somebody's long script.
-    Busy,
-    /// The server is part of a Redis Cluster, or is not, and the configuration has it otherwise; or its nodes send a key from
-    /// one to the other.
-    Cluster,
-    /// The cluster has no primary for the key for now.
-    ClusterDown,
-    /// The reply makes no sense: not a Redis, or a reply to somebody else.
-    Protocol,
-    /// The key holds something that is not a log.
-    WrongType,
-    /// More requests wait than may.
-    Overloaded,
-    /// The server has no database of that number.
-    Database,
-    /// The server knows no password for the user, and one was given.
-    NoPassword,
-}
-
-impl ErrorKind {
-    /// Every kind, each at the position of its number.
-    pub const ALL: [ErrorKind; 21] = [
-        ErrorKind::Timeout,
-        ErrorKind::Refused,
-        ErrorKind::NotFound,
-        ErrorKind::Disconnected,
-        ErrorKind::Tls,
-        ErrorKind::NoAuth,
-        ErrorKind::WrongPass,
-        ErrorKind::NoPerm,
-        ErrorKind::ReadOnly,
-        ErrorKind::Unwritable,
-        ErrorKind::Loading,
-        ErrorKind::Oom,
-        ErrorKind::MaxClients,
-        ErrorKind::Busy,
-        ErrorKind::Cluster,
-        ErrorKind::ClusterDown,
-        ErrorKind::Protocol,
-        ErrorKind::WrongType,
-        ErrorKind::Overloaded,
-        ErrorKind::Database,
-        ErrorKind::NoPassword,
-    ];
-
-    /// The stable code of the public interface.
-    pub fn code(self) -> &'static str {
-        match self {
-            ErrorKind::Timeout => "ETIMEDOUT",
-            ErrorKind::Refused => "ECONNREFUSED",
-            ErrorKind::NotFound => "ENOTFOUND",
-            ErrorKind::Disconnected => "ECONNRESET",
-            ErrorKind::Tls => "TLS",
-            ErrorKind::NoAuth => "NOAUTH",
-            ErrorKind::WrongPass | ErrorKind::NoPassword => "WRONGPASS",
-            ErrorKind::NoPerm => "NOPERM",
-            ErrorKind::ReadOnly => "READONLY",
-            ErrorKind::Unwritable => "MISCONF",
-            ErrorKind::Loading => "LOADING",
-            ErrorKind::Oom => "OOM",
-            ErrorKind::MaxClients => "MAXCLIENTS",
-            ErrorKind::Busy => "BUSY",
-            ErrorKind::Cluster => "CLUSTER",
-            ErrorKind::ClusterDown => "CLUSTERDOWN",
-            ErrorKind::Protocol | ErrorKind::WrongType | ErrorKind::Database => "PROTOCOL",
-            ErrorKind::Overloaded => "OVERLOADED",
-        }
+named_enum! {
+    /// What went wrong, as far as policy or an operator can distinguish failures.
+    #[non_exhaustive]
+    pub enum ErrorKind {
+        /// No answer within the deadline or the connect budget.
+        Timeout = "ETIMEDOUT",
+        /// No server listens at that address.
+        Refused = "ECONNREFUSED",
+        /// The name does not resolve.
+        NotFound = "ENOTFOUND",
+        /// The connection broke, or the network is not reachable.
+        Disconnected = "ECONNRESET",
+        /// The TLS handshake failed: certificate, name, version, or a server without TLS.
+        Tls = "TLS",
+        /// The server wants a password and none is configured.
+        NoAuth = "NOAUTH",
+        /// The server accepts none of the passwords.
+        WrongPass = "WRONGPASS",
+        /// The user may not run the command or touch the key.
+        NoPerm = "NOPERM",
+        /// The server is a replica.
+        ReadOnly = "READONLY",
+        /// The server is a primary that refuses writes for now: too few replicas, or its disk fails.
+        Unwritable = "MISCONF",
+        /// The server is starting, or has lost its primary.
+        Loading = "LOADING",
+        /// The server is out of memory.
+        Oom = "OOM",
+        /// The server accepts no more connections.
+        MaxClients = "MAXCLIENTS",
+        /// The server is busy with a long script.
+        Busy = "BUSY",
+        /// The server is part of a Redis Cluster and the configuration says that it is not, or the other way round; or the
+        /// cluster's nodes redirect a key in circles.
+        Cluster = "CLUSTER",
+        /// The cluster has no primary for the key for now.
+        ClusterDown = "CLUSTERDOWN",
+        /// The reply makes no sense: the server is no Redis, or the reply belongs to another request.
+        Protocol = "PROTOCOL",
+        /// The key holds something that is not a log.
+        WrongType = "PROTOCOL",
+        /// The queue is full.
+        Overloaded = "OVERLOADED",
+        /// The server has no database of that number.
+        Database = "PROTOCOL",
+        /// A password is configured, and the server has none for the user.
+        NoPassword = "WRONGPASS",
     }
+    /// The stable code of the public interface.
+    => code
 }
 
 impl ErrorKind {

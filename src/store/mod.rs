@@ -4,6 +4,7 @@ mod answer;
 pub mod budget;
 mod error;
 mod memory;
+mod named_enum;
 pub mod redis;
 
 use std::future::Future;
@@ -13,6 +14,7 @@ use crate::quota::{Id, Limit, Millis, Namespace, Outcome, Rules};
 pub use answer::{Answer, Source};
 pub use error::{ErrorKind, StoreError};
 pub use memory::{MAX_MEMORY_IDS, MemoryStore};
+pub(crate) use named_enum::named_enum;
 
 /// What is asked about an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
