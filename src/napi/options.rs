@@ -10,12 +10,9 @@ use crate::limiter::{OnStoreError, Times};
 use crate::quota::{AnomalyRule, Namespace, Rules, Window};
 use crate::store::Scope;
 use crate::store::redis::config_env::{
-    self, ConfigError, Environment, at_host, check_cluster, check_server_name, from_environment,
-    from_url, protect_password, trust_extra_ca,
+    ConfigError, Environment, at_host, from_environment, from_url,
 };
-use crate::store::redis::{
-    Credentials, PasswordSource, RedisConfig, Secret, TlsConfig, authorities,
-};
+use crate::store::redis::{Credentials, PasswordSource, RedisConfig, Secret};
 
 /// A limiter's options.
 #[napi(object)]
@@ -123,9 +120,9 @@ fn from_options(
     env: &Environment,
     source: impl FnOnce() -> Arc<dyn PasswordSource>,
 ) -> Result<RedisConfig, ConfigError> {
-    // The face lets through what fits 16 bits, respectively 1 to 16, only.
+    // Numbers that do not fit have been refused in JavaScript.
     let database = options.database.map(|number| number as u16);
-    let (name, mut config) = match (&options.url, &options.host) {
+    let (name, server) = match (&options.url, &options.host) {
         (Some(url), _) => {
             let database = database.map(|number| ("redis.database", number));
             ("redis.url", from_url("redis.url", url, database)?)
@@ -135,56 +132,23 @@ fn from_options(
             ("redis.host", at_host("redis.host", host)?)
         }
     };
-    if let Some(port) = options.port {
-        config.port = port as u16;
-    }
-    if let Some(database) = database {
-        config.database = database;
-    }
-    if let Some(connections) = options.connections {
-        config.connections = connections as u8;
-    }
-    if let Some(ms) = options.connect_timeout_ms {
-        config.connect_timeout = Duration::from_millis(u64::from(ms));
-    }
-    if let Some(ms) = options.login_life_ms {
-        config.login_life = Duration::from_millis(u64::from(ms));
-    }
-    if let Some(username) = options.username {
-        if config.username.is_some_and(|other| other != username) {
-            return Err(config_env::other_user("redis.username"));
-        }
-        config.username = Some(username);
-    }
-    if options.password_source {
-        config.credentials = Credentials::Source(source());
-    } else if let Some(passwords) = options.passwords {
-        config.credentials =
-            Credentials::Passwords(passwords.into_iter().map(Secret::new).collect());
-    }
-    match options.tls {
-        Some(true) => {
-            let tls = config.tls.get_or_insert_with(TlsConfig::default);
-            tls.ca = options.ca;
-            // Brackets are none of an address in a certificate.
-            tls.server_name = options
-                .servername
-                .map(|name| config_env::without_brackets(&name).to_owned());
-        }
-        Some(false) if config.tls.is_some() => {
-            return Err(config_env::tls_conflict("redis.tls"));
-        }
-        Some(false) => {}
-        None => protect_password(&mut config),
-    }
-    if let Some(ca) = config.tls.as_ref().and_then(|tls| tls.ca.as_ref())
-        && authorities(ca).is_err()
-    {
-        return Err(config_env::unreadable_ca("redis.tls.ca"));
-    }
-    check_server_name(name, &config)?;
-    trust_extra_ca(&mut config, env);
-    config.cluster = options.cluster;
-    check_cluster("redis.cluster", &config)?;
-    Ok(config)
+    let credentials = match (options.password_source, options.passwords) {
+        (true, _) => Some(Credentials::Source(source())),
+        (false, passwords) => passwords
+            .map(|list| Credentials::Passwords(list.into_iter().map(Secret::new).collect())),
+    };
+    let time = |ms: Option<u32>| ms.map(|ms| Duration::from_millis(u64::from(ms)));
+    RedisConfig::builder(name, server)
+        .port(options.port.map(|port| port as u16))
+        .database(database)
+        .username("redis.username", options.username)
+        .credentials(credentials)
+        .tls("redis.tls", options.tls)
+        .verification(options.ca, options.servername)
+        .extra_ca_file(env.extra_ca_file())
+        .cluster("redis.cluster", options.cluster)
+        .connections(options.connections.map(|count| count as u8))
+        .connect_timeout(time(options.connect_timeout_ms))
+        .login_life(time(options.login_life_ms))
+        .build()
 }

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::login::LOGIN_LIFE;
 use crate::store::StoreError;
 
 /// The port of Redis where none is given.
@@ -22,6 +23,23 @@ pub const MAX_CONNECTIONS: u8 = 16;
 /// Whether `name` can be that of a user: Redis has none with a space or a NUL in it (acl.c, `ACLStringHasSpaces`).
 pub(super) fn is_user(name: &str) -> bool {
     !name.contains(|c: char| c == '\0' || (c.is_ascii() && c.is_whitespace()))
+}
+
+/// A configuration that cannot work. The message names the variable or option and the mend, never the secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{name} {problem}")]
+pub struct ConfigError {
+    name: String,
+    problem: String,
+}
+
+impl ConfigError {
+    pub(super) fn new(name: &str, problem: impl Into<String>) -> Self {
+        Self {
+            name: name.to_owned(),
+            problem: problem.into(),
+        }
+    }
 }
 
 /// A text that must never be printed.
@@ -146,5 +164,21 @@ impl RedisConfig {
             port,
             ..self.clone()
         }
+    }
+}
+
+/// A Redis at `host` with everything else as by default.
+pub fn with_defaults(host: &str) -> RedisConfig {
+    RedisConfig {
+        host: host.to_owned(),
+        port: DEFAULT_PORT,
+        username: None,
+        credentials: Credentials::Passwords(Vec::new()),
+        database: 0,
+        tls: None,
+        cluster: None,
+        connections: 1,
+        connect_timeout: DEFAULT_CONNECT_TIMEOUT,
+        login_life: LOGIN_LIFE,
     }
 }

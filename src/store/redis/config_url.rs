@@ -2,8 +2,9 @@
 
 use url::{Host, Url};
 
-use super::config::{Credentials, RedisConfig, Secret, TlsConfig, is_user};
-use super::config_env::{ConfigError, with_defaults};
+use super::config::{
+    ConfigError, Credentials, RedisConfig, Secret, TlsConfig, is_user, with_defaults,
+};
 use super::host::is_host;
 
 /// Reads `redis://[user[:password]@]host[:port][/database]`, or `rediss://` for TLS. `name` is the variable or option;

@@ -2,8 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::config::RedisConfig;
-use super::config_env::{ConfigError, with_defaults};
+use super::config::{ConfigError, RedisConfig, with_defaults};
 
 const HOST_PROBLEM: &str = "must be a host name of at most 253 bytes or an address, as in redis.example.com or [::1], \
      without blanks: a name is 1 to 63 letters, digits, '-' or '_' between dots";
@@ -56,7 +55,7 @@ fn is_name(text: &str) -> bool {
         && (!is_address || name.parse::<Ipv4Addr>().is_ok())
 }
 
-/// The same as [`plain`], of a host that may be an address of IPv6 in brackets. `name` is the variable or option.
+/// The same as [`with_defaults`], of a host that may be an address of IPv6 in brackets. `name` is the variable or option.
 ///
 /// # Errors
 /// [`ConfigError`] for what is no host.

@@ -6,6 +6,7 @@
 pub mod backoff;
 pub mod cluster;
 mod config;
+mod config_builder;
 pub mod config_env;
 mod config_url;
 mod connection_stats;
@@ -39,7 +40,6 @@ pub use config::{
 pub use connection_stats::ConnectionStats;
 pub use connection_test::ConnectionTest;
 pub use node::redirect::Redirect;
-pub(crate) use tls::authorities;
 pub use tls::certificates;
 
 use self::cluster::Cluster;
