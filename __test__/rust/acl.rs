@@ -1,15 +1,15 @@
-//! Users as a server with access control has them: nobody by default, the limiter with its rights, and the tests' own.
+//! Users of a server with access control: the default one is off, the limiter's has its rights, and the tests have their own.
 
 use std::fs;
 use std::path::Path;
 
 use huntaze_rate_limit::store::redis::{Credentials, RedisConfig, Secret};
 
-/// What docs/failure-modes.md tells an operator to grant, to a limiter of any name.
+/// The rights that docs/failure-modes.md lists, for a limiter of any name.
 const LIMITER: &str =
     "~{* +eval +evalsha +time +del +pexpire +lindex +llen +lpop +lpush +lset +ltrim";
 
-/// What a client of a Redis Cluster says besides.
+/// The commands that a client of a Redis Cluster sends besides.
 const CLUSTER: &str = "+cluster|slots +asking +ping";
 
 pub const USER: &str = "limiter";
@@ -17,11 +17,11 @@ pub const PASSWORD: &str = "pw-limiter";
 pub const ADMIN: &str = "admin";
 pub const ADMIN_PASSWORD: &str = "pw-admin";
 
-/// Writes them into `folder`; what tells a server of them, and how it logs in to its primary.
+/// Writes the users into `folder`. Returns the arguments with which a server loads them and logs in to its primary.
 pub fn users(folder: &Path) -> Vec<String> {
     let file = folder.join("users.acl");
     let users = [
-        // Its rights are for what a server reads back of its own (`appendonly`): as nobody else.
+        // It has rights, for a server replays its own `appendonly` file as the default user.
         "user default off ~* &* +@all".to_owned(),
         format!("user {USER} on >{PASSWORD} {LIMITER} {CLUSTER}"),
         format!("user {ADMIN} on >{ADMIN_PASSWORD} ~* &* +@all"),
@@ -39,7 +39,7 @@ pub fn users(folder: &Path) -> Vec<String> {
     .into()
 }
 
-/// As the limiter's user.
+/// The same configuration, logged in as the limiter's user.
 pub fn as_user(config: RedisConfig) -> RedisConfig {
     RedisConfig {
         username: Some(USER.to_owned()),

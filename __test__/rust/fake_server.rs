@@ -1,4 +1,4 @@
-//! A server of a test's own, that answers whatever it is sent as the test has it.
+//! A fake server: a test decides what it replies to the bytes that it receives.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -10,15 +10,15 @@ use std::time::Duration;
 use huntaze_rate_limit::store::redis::RedisConfig;
 use huntaze_rate_limit::store::redis::config_env::with_defaults;
 
-/// Answers with what `answer` makes of what it is sent at once on a connection: the bytes, and whether they are TLS. `None`
-/// ends the connection. Its port.
+/// Starts a server and returns its port. `answer` gets the bytes of each read, and whether they are TLS; the server sends what
+/// it returns. `None` closes the connection.
 pub fn server<A: AsRef<[u8]> + 'static>(
     answer: impl Fn(&[u8], bool) -> Option<A> + Send + Sync + 'static,
 ) -> u16 {
     counting_server(answer).0
 }
 
-/// The same, and how many connections it has had.
+/// The same, with the number of connections that it has accepted.
 pub fn counting_server<A: AsRef<[u8]> + 'static>(
     answer: impl Fn(&[u8], bool) -> Option<A> + Send + Sync + 'static,
 ) -> (u16, Arc<AtomicUsize>) {
@@ -27,7 +27,7 @@ pub fn counting_server<A: AsRef<[u8]> + 'static>(
     let answer = Arc::new(answer);
     let accepted = Arc::<AtomicUsize>::default();
     let counts = Arc::clone(&accepted);
-    // It ends with the process: nothing tells it that the test is over.
+    // The thread ends with the process: it does not learn that the test is over.
     thread::spawn(move || {
         for stream in listener.incoming() {
             let (mut stream, answer) = (stream.unwrap(), Arc::clone(&answer));
@@ -48,7 +48,7 @@ pub fn counting_server<A: AsRef<[u8]> + 'static>(
     (port, accepted)
 }
 
-/// For a store that asks it.
+/// The configuration of a store that connects to it.
 pub fn config(port: u16) -> RedisConfig {
     RedisConfig {
         port,
@@ -58,9 +58,9 @@ pub fn config(port: u16) -> RedisConfig {
     }
 }
 
-/// Whether `word` is in what was sent.
-pub fn says(bytes: &[u8], word: &str) -> bool {
+/// Whether the bytes contain `word`.
+pub fn contains(bytes: &[u8], word: &str) -> bool {
     bytes
         .windows(word.len())
-        .any(|part| part == word.as_bytes())
+        .any(|window| window == word.as_bytes())
 }

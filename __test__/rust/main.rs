@@ -1,19 +1,21 @@
-//! The Rust tests, one binary: a room each, as in `src`.
+//! The Rust tests, one binary, in modules called after those of `src`.
 //!
-//! | room | what it holds |
+//! | module | what it holds |
 //! |---|---|
 //! | `architecture` | the layers, and what each may import |
 //! | `pure` | the decision against a naive reference, on random histories |
-//! | `stores` | one contract, over every store; and the stores against the pure log |
-//! | `redis` | one Redis and its faults: passwords, TLS, replicas, restarts |
-//! | `sharded` | the store on a Redis Cluster: where requests go, slots that move, failovers |
-//! | `cluster` | a Redis Cluster of the tests' own, and what can be done to it |
-//! | `timers` | real servers, and none of the product's timers fires |
+//! | `stores` | one contract over every store; and the script and the embedded store against the pure log |
+//! | `redis` | one Redis: connecting, credentials, TLS, health checks, reconnects, errors of the server |
+//! | `sharded` | the store on a Redis Cluster: routing, slots that move, failovers |
+//! | `cluster` | a Redis Cluster that tests start, with slot migrations and failovers on demand |
+//! | `timers` | stopped timers: real servers, while no timer of the product fires |
 //! | `starvation` | tests of real-time budgets are run again where a control was starved, and that is reported |
-//! | `limiter` | batches, deadlines, and what decides when the store is away |
+//! | `limiter` | batches, deadlines, the deny cache, the circuit breaker, fallback and replay |
 //!
-//! `cargo test` runs them all. They start `redis-server` themselves; a machine without it fails, nothing is skipped. Most of them
-//! wait for others most of the time: `cargo test -- --test-threads 16` takes a third of the time, also on two cores.
+//! What they share: `server` and `fake_server`, `acl` (users), `requests` (short constructors), `random_history` (proptest).
+//!
+//! `cargo test` runs them all. They start `redis-server` themselves; a machine without it fails, nothing is skipped. Most tests
+//! wait most of the time: `cargo test -- --test-threads 16` takes a third of the time, also on two cores.
 //! `--skip cluster --skip sharded` leaves out those on a Redis Cluster, and nothing else.
 //!
 //! No test is decided by how busy the machine is: time is Tokio's and stands still (`limiter`), or is the test's (`pure`, the script in

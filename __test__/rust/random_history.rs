@@ -1,7 +1,7 @@
-//! Random histories: batches of requests, and what the clock does before each.
+//! Random histories: batches of requests, and a step of the clock before each.
 //!
 //! Steps are drawn relative to the window and to the last promised retry, so that the moments at which off-by-one errors
-//! live (exactly `t + window`, exactly the promised moment, one millisecond before each) turn up in every history.
+//! hide (exactly `t + window`, exactly the promised moment, one millisecond before each) occur in every history.
 
 use huntaze_rate_limit::quota::{MAX_WINDOW_MS, Millis, Rules};
 use huntaze_rate_limit::store::{Op, Request};
@@ -26,15 +26,15 @@ pub fn cases(n: u32) -> ProptestConfig {
 /// Any time of today. Nothing may depend on its last digits.
 pub const EPOCH: Millis = 1_753_000_000_123;
 
-/// What the clock does before a batch.
+/// The step of the clock before a batch.
 #[derive(Debug, Clone, Copy)]
 pub enum Step {
     /// Nothing: the same millisecond.
     Still,
     /// A few milliseconds.
     Tick(Millis),
-    /// So many thousandths of the window.
-    Part(u64),
+    /// This many thousandths of the window.
+    Fraction(u64),
     /// To one millisecond before the last admission leaves the window.
     AlmostWindow,
     /// To the moment the last admission leaves the window.
@@ -45,7 +45,7 @@ pub enum Step {
     Retry,
     /// Three windows.
     Far,
-    /// Back by so many thousandths of the window.
+    /// Back by this many thousandths of the window.
     Back(u64),
 }
 
@@ -65,7 +65,7 @@ impl Ask {
 
 /// A whole history.
 #[derive(Debug, Clone)]
-pub struct Scenario {
+pub struct RandomHistory {
     pub rules: Rules,
     pub batches: Vec<(Step, Vec<Ask>)>,
 }
@@ -73,18 +73,18 @@ pub struct Scenario {
 /// How many ids a history has.
 pub const IDS: usize = 3;
 
-/// The test's clock: it obeys steps.
+/// The clock of a test: it moves by steps.
 #[derive(Debug)]
-pub struct Hands {
+pub struct TestClock {
     window: Millis,
     pub now: Millis,
-    /// Time as it truly passed: as the clock, but that a step back takes none.
+    /// Time as it truly passed: as the clock has it, except that a step back takes none.
     pub true_now: Millis,
     last_admission: Millis,
     last_retry: Millis,
 }
 
-impl Hands {
+impl TestClock {
     pub fn new(rules: Rules) -> Self {
         Self {
             window: rules.window.ms(),
@@ -95,19 +95,19 @@ impl Hands {
         }
     }
 
-    pub fn obey(&mut self, step: Step) {
+    pub fn step(&mut self, step: Step) {
         // Far enough from 0 for any history here: 60 steps back of 31 days each are 5 years.
         let to = match step {
             Step::Still => self.now,
             Step::Tick(ms) => self.now + ms,
-            Step::Part(thousandths) => self.now + self.part(thousandths),
+            Step::Fraction(thousandths) => self.now + self.fraction(thousandths),
             Step::AlmostWindow => self.last_admission + self.window - 1,
             Step::Window => self.last_admission + self.window,
             Step::AlmostRetry => self.last_retry.saturating_sub(1),
             Step::Retry => self.last_retry,
             Step::Far => self.now + 3 * self.window,
             Step::Back(thousandths) => {
-                self.now -= self.part(thousandths);
+                self.now -= self.fraction(thousandths);
                 return;
             }
         };
@@ -116,8 +116,8 @@ impl Hands {
         self.true_now += step;
     }
 
-    /// Takes note of an answer, for the steps that aim at it.
-    pub fn note(&mut self, allowed: bool, retry_after: Millis) {
+    /// Records an answer, for the steps that aim at it.
+    pub fn record(&mut self, allowed: bool, retry_after: Millis) {
         if allowed {
             self.last_admission = self.now;
         } else {
@@ -125,38 +125,38 @@ impl Hands {
         }
     }
 
-    fn part(&self, thousandths: u64) -> Millis {
+    fn fraction(&self, thousandths: u64) -> Millis {
         (self.window * thousandths).div_ceil(1000)
     }
 }
 
 /// Histories whose clock never steps back.
-pub fn forward() -> impl Strategy<Value = Scenario> {
-    scenario(step().boxed())
+pub fn forward() -> impl Strategy<Value = RandomHistory> {
+    history(step().boxed())
 }
 
 /// Histories whose clock also steps back, by up to two windows.
-pub fn both_ways() -> impl Strategy<Value = Scenario> {
-    scenario(prop_oneof![4 => step(), 1 => (1..2000_u64).prop_map(Step::Back)].boxed())
+pub fn with_steps_back() -> impl Strategy<Value = RandomHistory> {
+    history(prop_oneof![4 => step(), 1 => (1..2000_u64).prop_map(Step::Back)].boxed())
 }
 
-/// Histories whose clock steps to and fro, but in which nothing ever expires.
-pub fn to_and_fro() -> impl Strategy<Value = Scenario> {
+/// Histories whose clock also steps back, but in which nothing ever expires.
+pub fn without_expiry() -> impl Strategy<Value = RandomHistory> {
     let small = prop_oneof![
         Just(Step::Still),
-        (0..10_u64).prop_map(Step::Part),
+        (0..10_u64).prop_map(Step::Fraction),
         (0..10_u64).prop_map(Step::Back),
     ];
-    scenario(small.boxed()).prop_map(|mut scenario| {
-        // Rounded up to a whole millisecond, a part of a short window would be the window.
-        scenario.rules = watched(MAX_WINDOW_MS, 1.5, MAX_WINDOW_MS);
-        scenario
+    history(small.boxed()).prop_map(|mut history| {
+        // Rounded up to a whole millisecond, a fraction of a short window would be the whole window.
+        history.rules = watched(MAX_WINDOW_MS, 1.5, MAX_WINDOW_MS);
+        history
     })
 }
 
-fn scenario(step: BoxedStrategy<Step>) -> impl Strategy<Value = Scenario> {
-    let batch = (step, vec(asked(), 1..=4));
-    (rules(), vec(batch, 1..60)).prop_map(|(rules, batches)| Scenario { rules, batches })
+fn history(step: BoxedStrategy<Step>) -> impl Strategy<Value = RandomHistory> {
+    let batch = (step, vec(ask(), 1..=4));
+    (rules(), vec(batch, 1..60)).prop_map(|(rules, batches)| RandomHistory { rules, batches })
 }
 
 pub fn rules() -> impl Strategy<Value = Rules> {
@@ -183,7 +183,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => Just(Step::Still),
         4 => (1..=3_u64).prop_map(Step::Tick),
-        3 => (0..=1300_u64).prop_map(Step::Part),
+        3 => (0..=1300_u64).prop_map(Step::Fraction),
         1 => Just(Step::AlmostWindow),
         1 => Just(Step::Window),
         2 => Just(Step::AlmostRetry),
@@ -192,7 +192,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn asked() -> impl Strategy<Value = Ask> {
+fn ask() -> impl Strategy<Value = Ask> {
     let op = prop_oneof![
         10 => Just(Op::Check),
         5 => Just(Op::Limit),

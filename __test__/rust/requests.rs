@@ -1,4 +1,4 @@
-//! Short names for what every test asks.
+//! Short constructors of the requests, rules and scopes that tests use.
 
 use huntaze_rate_limit::quota::{
     AnomalyRule, Id, Limit, Millis, Namespace, Outcome, Rules, Window,
@@ -17,7 +17,7 @@ pub fn id(text: &str) -> Id {
     Id::new(text).unwrap()
 }
 
-/// Rules over a window of `ms` in which nothing is ever reported.
+/// Rules over a window of `ms` that never report an anomaly.
 pub fn quiet(ms: Millis) -> Rules {
     Rules {
         window: window(ms),
@@ -25,7 +25,7 @@ pub fn quiet(ms: Millis) -> Rules {
     }
 }
 
-/// Rules that report more than `factor` times the limit within `anomaly_ms`.
+/// Rules that report an anomaly: more than `factor` times the limit within `anomaly_ms`.
 pub fn watched(ms: Millis, factor: f64, anomaly_ms: Millis) -> Rules {
     let rule = AnomalyRule::new(factor, window(anomaly_ms), window(ms)).unwrap();
     Rules {

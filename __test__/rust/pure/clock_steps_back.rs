@@ -1,41 +1,41 @@
 //! I12: a clock that steps back makes a log stricter, never looser.
 //!
 //! A step back takes no true time, a step forward at least as much as it shows: then every window of true time holds at
-//! most the limit, though the clock lived some moments twice. (A clock that first jumps ahead for no reason frees slots
+//! most the limit, though the clock showed some moments twice. (A clock that first jumps ahead for no reason frees slots
 //! early, and no store can know.)
 
 use huntaze_rate_limit::quota::{History, Log, Quota};
 use proptest::prelude::*;
 
-use crate::random_history::{EPOCH, Hands, both_ways, cases};
+use crate::random_history::{EPOCH, TestClock, cases, with_steps_back};
 use crate::requests::{limit, quiet, window};
 
 proptest! {
     #![proptest_config(cases(300))]
 
     #[test]
-    fn no_window_of_true_time_holds_more_than_the_limit(scenario in both_ways()) {
-        let mut hands = Hands::new(scenario.rules);
-        let span = scenario.rules.window.ms();
+    fn no_window_of_true_time_holds_more_than_the_limit(random in with_steps_back()) {
+        let mut clock = TestClock::new(random.rules);
+        let span = random.rules.window.ms();
         let mut history = History::default();
         let mut admitted = Vec::new();
-        for (step, asks) in scenario.batches {
-            hands.obey(step);
+        for (step, asks) in random.batches {
+            clock.step(step);
             for ask in asks {
-                let decision = history.check(hands.now, scenario.rules, limit(ask.limit)).decision;
-                hands.note(decision.is_allowed(), decision.retry_after_ms());
+                let decision = history.check(clock.now, random.rules, limit(ask.limit)).decision;
+                clock.record(decision.is_allowed(), decision.retry_after_ms());
                 if decision.is_allowed() {
-                    admitted.push(hands.true_now);
-                    let counted = admitted.iter().filter(|&&t| t + span > hands.true_now).count();
+                    admitted.push(clock.true_now);
+                    let counted = admitted.iter().filter(|&&t| t + span > clock.true_now).count();
                     prop_assert!(counted <= ask.limit as usize, "{counted} under a limit of {}", ask.limit);
                 }
-                // What is promised is kept also now: a lone caller is admitted then, and not before.
+                // The promise holds also after a step back: a lone caller is admitted at that moment, and not before.
                 let mut alone = history.clone();
                 let retry = decision.retry_after_ms();
                 if retry > 0 {
-                    let early = alone.check(hands.now + retry - 1, scenario.rules, limit(ask.limit));
+                    let early = alone.check(clock.now + retry - 1, random.rules, limit(ask.limit));
                     prop_assert!(!early.decision.is_allowed());
-                    let due = alone.check(hands.now + retry, scenario.rules, limit(ask.limit));
+                    let due = alone.check(clock.now + retry, random.rules, limit(ask.limit));
                     prop_assert!(due.decision.is_allowed());
                 }
             }

@@ -4,7 +4,7 @@ use huntaze_rate_limit::quota::{History, Millis, Rules};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use crate::random_history::{EPOCH, Hands, Scenario, cases, forward};
+use crate::random_history::{EPOCH, RandomHistory, TestClock, cases, forward};
 use crate::requests::{limit, quiet, watched};
 
 /// One admission: when, and under which limit.
@@ -25,28 +25,28 @@ fn replay(admissions: &[Admission], window: Millis) -> Result<(), Admission> {
     Ok(())
 }
 
-/// Runs a scenario, all of it on one id, and returns its admissions.
-fn admissions(scenario: &Scenario) -> Vec<Admission> {
-    let mut hands = Hands::new(scenario.rules);
+/// Runs a random, all of it on one id, and returns its admissions.
+fn admissions(random: &RandomHistory) -> Vec<Admission> {
+    let mut clock = TestClock::new(random.rules);
     let mut history = History::default();
     let mut admitted = Vec::new();
-    for (step, asks) in &scenario.batches {
-        hands.obey(*step);
+    for (step, asks) in &random.batches {
+        clock.step(*step);
         for ask in asks {
             let decision = history
-                .check(hands.now, scenario.rules, limit(ask.limit))
+                .check(clock.now, random.rules, limit(ask.limit))
                 .decision;
-            hands.note(decision.is_allowed(), decision.retry_after_ms());
+            clock.record(decision.is_allowed(), decision.retry_after_ms());
             if decision.is_allowed() {
-                admitted.push((hands.now, ask.limit));
+                admitted.push((clock.now, ask.limit));
             }
         }
     }
     admitted
 }
 
-/// A history after random requests, and the moment of the last.
-fn worn(rules: Rules, steps: &[Millis], n: u32) -> (History, Millis) {
+/// A history after requests at these steps of time, and the moment of the last.
+fn used(rules: Rules, steps: &[Millis], n: u32) -> (History, Millis) {
     let mut history = History::default();
     let mut now = EPOCH;
     for step in steps {
@@ -60,8 +60,8 @@ proptest! {
     #![proptest_config(cases(300))]
 
     #[test]
-    fn i1_no_window_holds_more_than_its_limit(scenario in forward()) {
-        prop_assert_eq!(replay(&admissions(&scenario), scenario.rules.window.ms()), Ok(()));
+    fn i1_no_window_holds_more_than_its_limit(random in forward()) {
+        prop_assert_eq!(replay(&admissions(&random), random.rules.window.ms()), Ok(()));
     }
 
     #[test]
@@ -69,18 +69,18 @@ proptest! {
         steps in vec(0..400_u64, 1..40), n in 1..6_u32, denials in 1..20_u32,
     ) {
         let rules = watched(1000, 2.0, 1000);
-        let (mut asked, now) = worn(rules, &steps, n);
-        while asked.check(now, rules, limit(n)).decision.is_allowed() {}
-        let mut left_alone = asked.clone();
+        let (mut denied, now) = used(rules, &steps, n);
+        while denied.check(now, rules, limit(n)).decision.is_allowed() {}
+        let mut untouched = denied.clone();
         for _ in 0..denials {
-            prop_assert!(!asked.check(now, rules, limit(n)).decision.is_allowed());
+            prop_assert!(!denied.check(now, rules, limit(n)).decision.is_allowed());
         }
-        // Without the rule there is no tally to differ in: whatever comes later, both answer alike.
-        let unwatched = quiet(1000);
+        // Without the rule there is no tally to differ in: both answer later requests alike.
+        let without_rule = quiet(1000);
         for later in (0..1200).step_by(37) {
             let (a, b) = (
-                asked.check(now + later, unwatched, limit(n)).decision,
-                left_alone.check(now + later, unwatched, limit(n)).decision,
+                denied.check(now + later, without_rule, limit(n)).decision,
+                untouched.check(now + later, without_rule, limit(n)).decision,
             );
             prop_assert_eq!(a, b);
         }
@@ -88,7 +88,7 @@ proptest! {
 
     #[test]
     fn i3_a_denial_without_a_rule_changes_nothing_at_all(steps in vec(0..400_u64, 1..40), n in 1..6_u32) {
-        let (mut history, now) = worn(quiet(1000), &steps, n);
+        let (mut history, now) = used(quiet(1000), &steps, n);
         while history.check(now, quiet(1000), limit(n)).decision.is_allowed() {}
         let before = history.clone();
         history.check(now, quiet(1000), limit(n));
@@ -97,7 +97,7 @@ proptest! {
 
     #[test]
     fn i5_an_empty_window_admits(steps in vec(0..400_u64, 1..40), n in 1..6_u32, later in 1000..5000_u64) {
-        let (mut history, now) = worn(quiet(1000), &steps, n);
+        let (mut history, now) = used(quiet(1000), &steps, n);
         prop_assert!(history.check(now + later, quiet(1000), limit(n)).decision.is_allowed());
     }
 
@@ -105,7 +105,7 @@ proptest! {
     fn i6_denied_one_millisecond_early_and_admitted_on_the_dot(
         steps in vec(0..400_u64, 1..40), n in 1..6_u32, smaller in 1..6_u32,
     ) {
-        let (mut history, now) = worn(quiet(1000), &steps, n);
+        let (mut history, now) = used(quiet(1000), &steps, n);
         while history.check(now, quiet(1000), limit(n)).decision.is_allowed() {}
         // Also after a move to a smaller plan.
         let asked = limit(smaller.min(n));
@@ -118,12 +118,12 @@ proptest! {
     }
 
     #[test]
-    fn i8_a_change_of_plan_keeps_the_history(used in 1..12_u32, larger in 1..12_u32, smaller in 1..12_u32) {
+    fn i8_a_change_of_plan_keeps_the_history(count in 1..12_u32, larger in 1..12_u32, smaller in 1..12_u32) {
         let rules = quiet(1000);
-        let (mut history, now) = worn(rules, &vec![0; used as usize], used);
-        let up = limit(used + larger);
+        let (mut history, now) = used(rules, &vec![0; count as usize], count);
+        let up = limit(count + larger);
         prop_assert_eq!(history.status(now, rules, up).remaining, larger);
-        let down = limit(smaller.min(used));
+        let down = limit(smaller.min(count));
         prop_assert_eq!(history.status(now, rules, down).remaining, 0);
         prop_assert!(!history.check(now, rules, down).decision.is_allowed());
         prop_assert_eq!(history.check(now, rules, up).decision.remaining, larger - 1);
@@ -148,7 +148,7 @@ proptest! {
 #[test]
 fn i2_an_admission_is_free_again_exactly_a_window_later() {
     for window in [1, 2, 1000, 31 * 24 * 3_600_000] {
-        let (mut history, now) = worn(quiet(window), &[0], 1);
+        let (mut history, now) = used(quiet(window), &[0], 1);
         let before = history
             .check(now + window - 1, quiet(window), limit(1))
             .decision;
@@ -160,7 +160,7 @@ fn i2_an_admission_is_free_again_exactly_a_window_later() {
     }
 }
 
-/// The control: a replay that a fixed window passes would check nothing.
+/// The control: a replay that accepts a fixed window would check nothing.
 #[test]
 fn the_replay_catches_a_fixed_window() {
     let fixed: Vec<Admission> = [900, 950, 990, 1000, 1010, 1020].map(|t| (t, 3)).to_vec();
@@ -169,12 +169,12 @@ fn the_replay_catches_a_fixed_window() {
     assert_eq!(replay(&sliding, 1000), Ok(()));
 }
 
-/// A crowd that drains gives its memory back, and is still counted right.
+/// A large log that drains gives its memory back, and still counts right.
 #[test]
 fn a_large_log_drains_and_counts_on() {
-    let (mut history, now) = worn(quiet(1000), &vec![1; 900], 900);
+    let (mut history, now) = used(quiet(1000), &vec![1; 900], 900);
     assert_eq!(history.status(now, quiet(1000), limit(900)).remaining, 0);
-    // The last admission was made at `now`: all others have left just before it does.
+    // The last admission was made at `now`: by then all others have left.
     let decision = history.check(now + 999, quiet(1000), limit(900)).decision;
     assert_eq!(decision.remaining, 898);
     assert_eq!(decision.reset, now + 1999);

@@ -5,38 +5,38 @@ use huntaze_rate_limit::store::Op;
 use proptest::prelude::*;
 
 use super::naive::{Expected, Naive};
-use crate::random_history::{Hands, IDS, Scenario, cases, forward};
+use crate::random_history::{IDS, RandomHistory, TestClock, cases, forward};
 
 proptest! {
     #![proptest_config(cases(300))]
 
     #[test]
-    fn history_answers_as_the_reference(scenario in forward()) {
-        let Scenario { rules, batches } = scenario;
-        let mut hands = Hands::new(rules);
+    fn history_answers_as_the_reference(random in forward()) {
+        let RandomHistory { rules, batches } = random;
+        let mut clock = TestClock::new(rules);
         let mut histories = vec![History::default(); IDS];
         let mut references = vec![Naive::default(); IDS];
         for (step, asks) in batches {
-            hands.obey(step);
+            clock.step(step);
             for ask in asks {
                 let limit = ask.request().limit;
                 let history = &mut histories[ask.who];
                 let outcome = match ask.op {
-                    Op::Check | Op::Limit => history.check(hands.now, rules, limit),
-                    Op::Status => plain(history.status(hands.now, rules, limit)),
+                    Op::Check | Op::Limit => history.check(clock.now, rules, limit),
+                    Op::Status => plain(history.status(clock.now, rules, limit)),
                     Op::Reset => {
                         *history = History::default();
-                        plain(history.status(hands.now, rules, limit))
+                        plain(history.status(clock.now, rules, limit))
                     }
                     Op::Denied(denials) => Outcome {
-                        count: history.count_denials(hands.now, rules, limit, denials),
-                        ..plain(history.status(hands.now, rules, limit))
+                        count: history.count_denials(clock.now, rules, limit, denials),
+                        ..plain(history.status(clock.now, rules, limit))
                     },
                 };
-                let expected = references[ask.who].answer(hands.now, rules, ask.op, limit);
-                prop_assert_eq!(seen(ask.op, outcome), expected);
+                let expected = references[ask.who].answer(clock.now, rules, ask.op, limit);
+                prop_assert_eq!(observed(ask.op, outcome), expected);
                 if expected.allowed.is_some() {
-                    hands.note(outcome.decision.is_allowed(), outcome.decision.retry_after_ms());
+                    clock.record(outcome.decision.is_allowed(), outcome.decision.retry_after_ms());
                 }
             }
         }
@@ -44,32 +44,32 @@ proptest! {
 
     /// The log alone, without a history around it.
     #[test]
-    fn log_answers_as_the_reference(scenario in forward()) {
-        let Scenario { mut rules, batches } = scenario;
+    fn log_answers_as_the_reference(random in forward()) {
+        let RandomHistory { mut rules, batches } = random;
         rules.anomaly = None;
-        let mut hands = Hands::new(rules);
+        let mut clock = TestClock::new(rules);
         let (mut log, mut reference) = (Log::default(), Naive::default());
         for (step, asks) in batches {
-            hands.obey(step);
+            clock.step(step);
             for ask in asks {
                 let limit = ask.request().limit;
                 let quota = Quota { limit, window: rules.window };
-                // I7: what is shown is what is counted, before the request and after it.
-                let shown = log.status(hands.now, quota);
-                let counted = reference.counted(hands.now, rules.window.ms()) as u32;
+                // I7: the status shows what is counted, before the request and after it.
+                let shown = log.status(clock.now, quota);
+                let counted = reference.counted(clock.now, rules.window.ms()) as u32;
                 prop_assert_eq!(shown.remaining, limit.get().saturating_sub(counted));
                 prop_assert!(shown.remaining <= limit.get());
-                let decision = log.check(hands.now, quota);
-                let expected = reference.answer(hands.now, rules, Op::Limit, limit);
-                prop_assert_eq!(seen(Op::Limit, plain(decision)), expected);
-                hands.note(decision.is_allowed(), decision.retry_after_ms());
+                let decision = log.check(clock.now, quota);
+                let expected = reference.answer(clock.now, rules, Op::Limit, limit);
+                prop_assert_eq!(observed(Op::Limit, plain(decision)), expected);
+                clock.record(decision.is_allowed(), decision.retry_after_ms());
             }
         }
     }
 }
 
-/// An outcome in the reference's words.
-pub fn seen(op: Op, outcome: Outcome) -> Expected {
+/// An outcome in the form of the reference.
+pub fn observed(op: Op, outcome: Outcome) -> Expected {
     let decision = outcome.decision;
     let takes_a_slot = matches!(op, Op::Check | Op::Limit);
     Expected {

@@ -1,4 +1,4 @@
-//! The pure decision: against a naive reference, and law by law.
+//! The pure decision: against a naive reference, and invariant by invariant.
 
 mod anomaly;
 mod clock_steps_back;

@@ -1,6 +1,6 @@
 //! The reference: everything that ever happened to one id, in plain lists, counted anew for every answer.
 //!
-//! It forgets nothing and is clever nowhere, so that it can be read against contract.md line by line. It is right for a
+//! It forgets nothing and optimizes nothing, so that it can be read against contract.md line by line. It is right for a
 //! clock that does not step back.
 
 use huntaze_rate_limit::quota::{Limit, Millis, Rules};
@@ -15,7 +15,7 @@ pub struct Naive {
     reported: Option<Millis>,
 }
 
-/// The tally of the anomaly rule, which counts denials from a place in the list of all denials.
+/// The tally of the anomaly rule. It counts denials from an index in the list of all denials.
 #[derive(Debug, Clone, Copy)]
 struct Opened {
     at: Millis,
@@ -37,10 +37,10 @@ impl Naive {
     pub fn answer(&mut self, now: Millis, rules: Rules, op: Op, limit: Limit) -> Expected {
         match op {
             Op::Check | Op::Limit => self.check(now, rules, limit.get()),
-            Op::Status => self.stands(now, rules, limit.get()),
+            Op::Status => self.status(now, rules, limit.get()),
             Op::Reset => {
                 *self = Self::default();
-                self.stands(now, rules, limit.get())
+                self.status(now, rules, limit.get())
             }
             Op::Denied(denials) => {
                 let mut anomaly = None;
@@ -50,7 +50,7 @@ impl Naive {
                 }
                 Expected {
                     anomaly,
-                    ..self.stands(now, rules, limit.get())
+                    ..self.status(now, rules, limit.get())
                 }
             }
         }
@@ -69,10 +69,10 @@ impl Naive {
         if allowed {
             self.admissions.push(now);
         } else {
-            // A slot can free only when an admission leaves; the first such moment with room is the promise.
+            // A slot can free only when an admission leaves; the first such moment with a free slot is the promise.
             let leaving = self.admissions.iter().map(|t| t + window);
-            let room = |at: &Millis| *at > now && self.counted(*at, window) < limit as usize;
-            retry_after = leaving.filter(room).min().unwrap() - now;
+            let has_slot = |at: &Millis| *at > now && self.counted(*at, window) < limit as usize;
+            retry_after = leaving.filter(has_slot).min().unwrap() - now;
             self.denials.push(now);
         }
         let anomaly = self.observe(now, rules, limit, allowed);
@@ -80,11 +80,11 @@ impl Naive {
             allowed: Some(allowed),
             retry_after,
             anomaly,
-            ..self.stands(now, rules, limit)
+            ..self.status(now, rules, limit)
         }
     }
 
-    fn stands(&self, now: Millis, rules: Rules, limit: u32) -> Expected {
+    fn status(&self, now: Millis, rules: Rules, limit: u32) -> Expected {
         let window = rules.window.ms();
         let counted = self.counted(now, window);
         let newest = self.admissions.iter().filter(|&&t| t + window > now).max();

@@ -10,7 +10,7 @@ use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore, TlsConfig};
 use super::certificates::Authority;
 use super::tls::config;
 use super::{check, left, passwords};
-use crate::fake_server::{says, server};
+use crate::fake_server::{contains, server};
 use crate::server::Server;
 use crate::starvation::retry_if_starved;
 use crate::timers::Stopped;
@@ -152,7 +152,7 @@ async fn who_has_been_understood_is_not_asked_again() {
     let hangs = AtomicBool::new(false);
     let port = server(move |bytes, tls| {
         said.send(tls).unwrap();
-        if says(bytes, "EVAL") {
+        if contains(bytes, "EVAL") {
             // The connection is given up, and the next ones stand still from their first byte on.
             hangs.store(true, Ordering::SeqCst);
             return None;
@@ -160,7 +160,7 @@ async fn who_has_been_understood_is_not_asked_again() {
         Some(match hangs.load(Ordering::SeqCst) {
             true => "",
             // One Redis, and none of a cluster.
-            false if says(bytes, "CLUSTER") => "-ERR unknown command 'CLUSTER'\r\n",
+            false if contains(bytes, "CLUSTER") => "-ERR unknown command 'CLUSTER'\r\n",
             false => "+PONG\r\n",
         })
     });

@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{PATIENT, checks, hour, id, ids_of, one_of_each, until_decided};
 use crate::cluster::{SHARDS, shared};
-use crate::fake_server::{config, says, server};
+use crate::fake_server::{config, contains, server};
 use crate::starvation::retry_if_starved;
 
 /// The answer to `CLUSTER SLOTS` of a cluster that has just been started, with these primaries.
@@ -32,7 +32,7 @@ async fn an_error_that_passes_does_not_mean_that_there_is_no_cluster() {
     let cluster = shared();
     let (asked, slots) = (AtomicUsize::new(0), slots(&cluster.primaries()));
     let port = server(move |bytes, _| {
-        Some(match says(bytes, "SLOTS") {
+        Some(match contains(bytes, "SLOTS") {
             true if asked.fetch_add(1, Ordering::SeqCst) > 0 => slots.clone(),
             true => "-ERR max number of clients reached\r\n".to_owned(),
             false => "+PONG\r\n".to_owned(),
@@ -64,13 +64,13 @@ async fn a_cluster_that_was_found_is_not_doubted_for_what_was_sent_before() {
     let slots = slots(&cluster.primaries());
     let moved = format!("-MOVED 1 127.0.0.1:{}\r\n", cluster.seed());
     let port = server(move |bytes, _| {
-        if says(bytes, "SLOTS") {
+        if contains(bytes, "SLOTS") {
             return Some(match asked.fetch_add(1, Ordering::SeqCst) {
                 0 => "-ERR This instance has cluster support disabled\r\n".to_owned(),
                 _ => slots.clone(),
             });
         }
-        if !says(bytes, "EVAL") {
+        if !contains(bytes, "EVAL") {
             return Some("+PONG\r\n".to_owned());
         }
         Some(match sent.fetch_add(1, Ordering::SeqCst) {

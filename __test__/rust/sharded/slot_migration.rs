@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 use super::{checks, hour, ids_of, key, left, request};
 use crate::acl::USER;
 use crate::cluster::{Cluster, Options, slot_of};
-use crate::fake_server::{config, counting_server, says, server};
+use crate::fake_server::{config, contains, counting_server, server};
 use crate::server::share;
 use crate::starvation::{SIGN_OF_LIFE, retry_if_starved};
 
@@ -130,10 +130,10 @@ async fn a_redirect_to_an_unknown_host_is_not_followed() {
     let (counts, known) = (Arc::clone(&sent), Arc::clone(&place));
     let port = server(move |bytes, _| {
         let port: u16 = *known.wait();
-        Some(if says(bytes, "SLOTS") {
+        Some(if contains(bytes, "SLOTS") {
             // By its own word it serves them all, at whatever address it was asked.
             format!("*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$-1\r\n:{port}\r\n")
-        } else if says(bytes, "EVAL") {
+        } else if contains(bytes, "EVAL") {
             counts.fetch_add(1, Ordering::SeqCst);
             format!("-MOVED 7 ?:{port}\r\n")
         } else {
@@ -152,7 +152,7 @@ async fn a_redirect_to_an_unknown_host_is_not_followed() {
 fn a_node_that_is_only_redirected_to_keeps_its_connection() {
     retry_if_starved(SIGN_OF_LIFE, async || {
         let (new, connections) = counting_server(|bytes, _| {
-            Some(match says(bytes, "EVAL") {
+            Some(match contains(bytes, "EVAL") {
                 true => "+OK\r\n-OOM\r\n",
                 false => "+PONG\r\n",
             })
@@ -161,12 +161,12 @@ fn a_node_that_is_only_redirected_to_keeps_its_connection() {
         let (counts, known) = (Arc::clone(&told), Arc::clone(&place));
         let port = server(move |bytes, _| {
             let port: u16 = *known.wait();
-            Some(if says(bytes, "SLOTS") {
+            Some(if contains(bytes, "SLOTS") {
                 counts.fetch_add(1, Ordering::SeqCst);
                 format!("*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$-1\r\n:{port}\r\n")
-            } else if says(bytes, &key("moves")) {
+            } else if contains(bytes, &key("moves")) {
                 format!("-ASK 7 127.0.0.1:{new}\r\n")
-            } else if says(bytes, "EVAL") {
+            } else if contains(bytes, "EVAL") {
                 "-CLUSTERDOWN\r\n".to_owned()
             } else {
                 "+PONG\r\n".to_owned()

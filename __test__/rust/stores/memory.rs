@@ -7,7 +7,7 @@ use huntaze_rate_limit::quota::{Count, Decision, History, ManualClock, Millis, O
 use huntaze_rate_limit::store::{MAX_MEMORY_IDS, MemoryStore, Op};
 use proptest::prelude::*;
 
-use crate::random_history::{Ask, EPOCH, Hands, IDS, Scenario, cases, forward};
+use crate::random_history::{Ask, EPOCH, IDS, RandomHistory, TestClock, cases, forward};
 use crate::requests::{quiet, request, watched};
 
 type Store = MemoryStore<Arc<ManualClock>>;
@@ -47,37 +47,37 @@ impl Pure {
 proptest! {
     #![proptest_config(cases(300))]
 
-    /// I15. As many ids as it holds: nothing is forgotten but what is idle, and that changes no answer.
+    /// I15. With no more ids than it holds, only idle ids are forgotten, which changes no answer.
     #[test]
-    fn the_store_agrees_with_the_pure_history(scenario in forward()) {
-        let Scenario { rules, batches } = scenario;
+    fn the_store_agrees_with_the_pure_history(history in forward()) {
+        let RandomHistory { rules, batches } = history;
         let (store, clock) = store(IDS);
-        let mut hands = Hands::new(rules);
+        let mut test_clock = TestClock::new(rules);
         let mut pure = Pure::default();
         for (step, asks) in batches {
-            hands.obey(step);
-            clock.set(hands.now);
+            test_clock.step(step);
+            clock.set(test_clock.now);
             for ask in asks {
                 let outcome = store.answer(rules, &ask.request());
-                prop_assert_eq!(outcome, pure.answer(hands.now, rules, ask), "{:?}", ask);
+                prop_assert_eq!(outcome, pure.answer(test_clock.now, rules, ask), "{:?}", ask);
                 if matches!(ask.op, Op::Check | Op::Limit) {
-                    hands.note(outcome.decision.is_allowed(), outcome.decision.retry_after_ms());
+                    test_clock.record(outcome.decision.is_allowed(), outcome.decision.retry_after_ms());
                 }
             }
             prop_assert!(store.len() <= IDS);
         }
     }
 
-    /// More ids than it holds: one makes room, of those that have used least the one unused for longest, and the others are
+    /// With more ids than it holds, one is evicted: of those that have used least, the least recently used. The others are
     /// decided exactly.
     #[test]
-    fn the_id_that_has_used_least_makes_room(
+    fn the_id_that_has_used_least_is_evicted(
         asks in proptest::collection::vec((0..8_usize, 0..120_u64), 1..200), capacity in 1..5_usize,
     ) {
         let rules = watched(3_600_000, 1.5, 3_600_000);
         let (store, clock) = store(capacity);
         let mut pure = Pure::default();
-        // What is held, with its class, in the order of the last use.
+        // The ids that it holds, with their class, in the order of their last use.
         let mut held: Vec<(usize, u32)> = Vec::new();
         let mut now = EPOCH;
         for (who, step) in asks {
@@ -106,7 +106,7 @@ proptest! {
     }
 }
 
-/// A client that is denied cannot be let in again by asking under other ids.
+/// A denied client is not admitted again after requests under other ids.
 #[test]
 fn a_denied_id_outlasts_any_number_of_fresh_ones() {
     for limit in [1, 5] {
@@ -121,7 +121,7 @@ fn a_denied_id_outlasts_any_number_of_fresh_ones() {
         }
         assert!(!check("denied"));
         assert_eq!(store.len(), 100);
-        // Its turn comes when it is idle.
+        // It leaves when it is idle.
         clock.advance(1000);
         for _ in 0..300 {
             store.answer(quiet(1000), &request(Op::Status, "none", limit));
@@ -151,17 +151,17 @@ fn remaining(store: &Store, who: &str) -> u32 {
 }
 
 #[test]
-fn of_ids_that_have_used_as_little_the_one_unused_for_longest_makes_room() {
+fn of_ids_with_equal_use_the_least_recently_used_is_evicted() {
     let (store, _clock) = store(2);
     for who in ["a", "b", "a", "c"] {
         store.answer(quiet(1000), &request(Op::Check, who, 5));
     }
-    let standing = ["a", "b", "c"].map(|who| remaining(&store, who));
-    assert_eq!((store.len(), standing), (2, [3, 5, 4]));
+    let remaining = ["a", "b", "c"].map(|who| remaining(&store, who));
+    assert_eq!((store.len(), remaining), (2, [3, 5, 4]));
 }
 
 #[test]
-fn idle_ids_leave_faster_than_they_came() {
+fn idle_ids_leave_faster_than_they_come() {
     let (store, clock) = store(1000);
     for i in 0..100 {
         store.answer(quiet(1000), &request(Op::Check, &i.to_string(), 5));
@@ -170,7 +170,7 @@ fn idle_ids_leave_faster_than_they_came() {
     clock.advance(999);
     store.answer(quiet(1000), &request(Op::Status, "none", 5));
     assert_eq!(store.len(), 100);
-    // Each request, of whatever kind, frees two.
+    // Each request, of any kind, frees two.
     clock.advance(1);
     for asked in 1..=50 {
         store.answer(quiet(1000), &request(Op::Status, "none", 5));
@@ -203,16 +203,16 @@ fn status_and_reset_make_no_history() {
 }
 
 #[test]
-fn clear_forgets_everyone() {
+fn clear_forgets_every_id() {
     let (store, _clock) = store(10);
     store.answer(quiet(1000), &request(Op::Check, "a", 5));
     store.clear();
     assert_eq!((store.len(), remaining(&store, "a")), (0, 5));
 }
 
-/// A store for no id would admit without end: each request would meet an empty log.
+/// A store of capacity 0 would admit without end: each request would find an empty log.
 #[test]
-fn there_is_room_for_one_at_least() {
+fn the_capacity_is_one_id_at_least() {
     let (store, _clock) = store(0);
     let check = || {
         store

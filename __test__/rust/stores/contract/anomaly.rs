@@ -23,7 +23,7 @@ async fn an_attack_is_reported_once<S: Store>(fixture: Fixture<S>) {
     let rules = watched(HOUR, 2.0, 300_000);
     let mut reports = Vec::new();
     for i in 1..=33 {
-        // Both ways of asking count.
+        // Both operations count.
         let op = if i % 2 == 0 { Op::Check } else { Op::Limit };
         let outcome = fixture.ask(rules, op, "a", 5).await;
         assert_eq!(outcome.decision.is_allowed(), i <= 5);

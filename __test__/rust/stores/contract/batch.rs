@@ -1,4 +1,4 @@
-//! The contract suite: requests that travel together.
+//! The contract suite: several requests in one batch.
 
 use huntaze_rate_limit::store::{Op, Store};
 
@@ -15,7 +15,7 @@ over_every_store!(
 const HOUR: u64 = 3_600_000;
 
 async fn answers_a_batch_in_its_order<S: Store>(fixture: Fixture<S>) {
-    // Each id its own limit, so that an answer in the wrong place shows.
+    // Each id has its own limit, so that an answer at the wrong index shows.
     let requests: Vec<_> = (1..=64)
         .map(|n| request(Op::Limit, &n.to_string(), n))
         .collect();

@@ -1,4 +1,4 @@
-//! The contract suite: many at once.
+//! The contract suite: many tasks at once.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ over_every_store!(
 const HOUR: u64 = 3_600_000;
 const TASKS: usize = 64;
 
-/// What a crowd of tasks got, each sending `batches` times the same requests: how many were allowed, what was reported.
+/// Many tasks send the same requests `batches` times each. How many were allowed, and the anomalies reported.
 async fn crowd<S: Store>(
     fixture: &Fixture<S>,
     rules: Rules,

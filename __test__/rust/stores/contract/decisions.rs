@@ -1,6 +1,4 @@
-//! The contract suite: what every store promises, written once and run over each.
-//!
-//! The clocks here are the stores' own. A test that waits sleeps as long as the store itself told it to, never longer.
+//! The contract suite: decisions about one id.
 
 use huntaze_rate_limit::quota::{Count, MAX_WINDOW_MS, Millis};
 use huntaze_rate_limit::store::{Op, Store};
@@ -14,7 +12,7 @@ over_every_store!(
     status_records_nothing,
     reset_gives_the_whole_quota_back,
     a_change_of_plan_keeps_the_history,
-    says_where_an_id_stands,
+    status_and_decisions_show_remaining_and_reset,
     serves_the_shortest_and_the_longest_window,
 );
 
@@ -39,18 +37,18 @@ async fn admits_the_limit_and_denies_the_next<S: Store>(fixture: Fixture<S>) {
 }
 
 async fn frees_at_the_promised_moment<S: Store>(fixture: Fixture<S>) {
-    // Each wait is as short as promised, and a denied caller loses nothing by asking.
+    // Each wait is as short as promised, and a denied request costs the caller nothing.
     frees_in_time(&fixture, "a", 2, 200).await;
 }
 
-/// Three denials, each of the last of a batch that is one too large. They leave together, and so come within one window but where
-/// the store's clock runs on between two of them.
+/// Three denials, each of the last request in a batch that exceeds the limit by one. A batch falls within one window, unless the
+/// store's clock moves on between two of its requests.
 async fn frees_in_time<S: Store>(fixture: &Fixture<S>, who: &str, limit: u32, window: Millis) {
     let batch = vec![request(Op::Check, who, limit); limit as usize + 1];
     let (mut denials, mut batches) = (0, 0);
     while denials < 3 {
         batches += 1;
-        assert!(batches < 1000, "nobody is denied");
+        assert!(batches < 1000, "no request is denied");
         let last = fixture.batch(quiet(window), &batch).await.pop().unwrap();
         if last.decision.is_allowed() {
             continue;
@@ -110,7 +108,7 @@ async fn reset_gives_the_whole_quota_back<S: Store>(fixture: Fixture<S>) {
             .decision
             .is_allowed()
     );
-    // I14: what happens to one id is nothing to another.
+    // I14: an id does not affect another.
     assert!(
         !fixture
             .ask(quiet(HOUR), Op::Check, "b", 2)
@@ -164,7 +162,7 @@ async fn a_change_of_plan_keeps_the_history<S: Store>(fixture: Fixture<S>) {
     );
 }
 
-async fn says_where_an_id_stands<S: Store>(fixture: Fixture<S>) {
+async fn status_and_decisions_show_remaining_and_reset<S: Store>(fixture: Fixture<S>) {
     let rules = quiet(HOUR);
     let unused = fixture.ask(rules, Op::Status, "a", 3).await.decision;
     let unix = std::time::SystemTime::UNIX_EPOCH
@@ -181,7 +179,7 @@ async fn says_where_an_id_stands<S: Store>(fixture: Fixture<S>) {
         assert!(decision.is_allowed());
         assert_eq!(decision.remaining, remaining);
         assert_eq!(decision.reset_after, HOUR, "from the decision on");
-        // When every admission has left: each admission moves it on.
+        // The reset is when every admission has left: each admission moves it on.
         assert!(decision.reset >= last);
         last = decision.reset;
         let status = fixture.ask(rules, Op::Status, "a", 3).await.decision;
@@ -198,13 +196,13 @@ async fn says_where_an_id_stands<S: Store>(fixture: Fixture<S>) {
 }
 
 async fn serves_the_shortest_and_the_longest_window<S: Store>(fixture: Fixture<S>) {
-    // One millisecond: whatever was admitted has left by the moment promised.
+    // One millisecond: every admission has left by the promised moment.
     frees_in_time(&fixture, "short", 1, 1).await;
     let rules = quiet(MAX_WINDOW_MS);
     let batch = [Op::Check, Op::Check, Op::Limit].map(|op| request(op, "long", 1));
     let outcomes = fixture.batch(rules, &batch).await;
     assert!(outcomes[0].decision.is_allowed());
-    // Together in one batch they share one moment, or a few on a clock that runs on.
+    // In one batch they share one moment, or a few if the clock moves on.
     let waits = outcomes[1].decision.retry_after_ms();
     assert!(
         (MAX_WINDOW_MS - 60_000..=MAX_WINDOW_MS).contains(&waits),

@@ -1,4 +1,4 @@
-//! What the contract suite runs on: each store, in a namespace of the law's own.
+//! The stores that the contract suite runs on, each in a namespace of the test's own.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -16,58 +16,58 @@ use crate::server::shared;
 pub struct Fixture<S> {
     pub store: Arc<S>,
     name: String,
-    /// What the store is on: gone with the last that holds it.
-    _place: Box<dyn Any + Send>,
+    /// The server or cluster behind the store. It stops with its last owner.
+    _server: Box<dyn Any + Send>,
 }
 
 /// The embedded store.
-pub fn memory(law: &str) -> Fixture<MemoryStore> {
+pub fn memory(test: &str) -> Fixture<MemoryStore> {
     Fixture {
         store: Arc::new(MemoryStore::new()),
-        name: law.to_owned(),
-        _place: Box::new(()),
+        name: test.to_owned(),
+        _server: Box::new(()),
     }
 }
 
 /// One Redis, over one connection.
-pub fn redis(law: &str) -> Fixture<impl Store> {
+pub fn redis(test: &str) -> Fixture<impl Store> {
     let server = shared();
-    on(server.config(), law.to_owned(), server)
+    on(server.config(), test.to_owned(), server)
 }
 
 /// The same Redis, over several connections.
-pub fn redis_many(law: &str) -> Fixture<impl Store> {
+pub fn redis_many(test: &str) -> Fixture<impl Store> {
     let server = shared();
     let config = RedisConfig {
         connections: 4,
         ..server.config()
     };
-    on(config, format!("{law}.many"), server)
+    on(config, format!("{test}.many"), server)
 }
 
-/// One Redis over TLS, as a user who may do what a limiter needs.
-pub fn redis_tls_users(law: &str) -> Fixture<impl Store> {
+/// One Redis over TLS, as a user with the rights that a limiter needs.
+pub fn redis_tls_users(test: &str) -> Fixture<impl Store> {
     let server = servers::tls_users();
-    on(server.config(), law.to_owned(), server)
+    on(server.config(), test.to_owned(), server)
 }
 
 /// A Redis Cluster.
-pub fn cluster(law: &str) -> Fixture<impl Store> {
+pub fn cluster(test: &str) -> Fixture<impl Store> {
     let cluster = crate::cluster::shared();
-    on(cluster.config(), law.to_owned(), cluster)
+    on(cluster.config(), test.to_owned(), cluster)
 }
 
-/// A Redis Cluster over TLS, as a user who may do what a limiter needs; its nodes go by names.
-pub fn cluster_tls_users(law: &str) -> Fixture<impl Store> {
+/// A Redis Cluster over TLS, as a user with the rights that a limiter needs. Its nodes announce host names.
+pub fn cluster_tls_users(test: &str) -> Fixture<impl Store> {
     let cluster = servers::cluster_tls_users();
-    on(cluster.config(), law.to_owned(), cluster)
+    on(cluster.config(), test.to_owned(), cluster)
 }
 
-fn on(config: RedisConfig, name: String, place: impl Any + Send) -> Fixture<RedisStore> {
+fn on(config: RedisConfig, name: String, server: impl Any + Send) -> Fixture<RedisStore> {
     Fixture {
         store: Arc::new(RedisStore::new(config)),
         name,
-        _place: Box::new(place),
+        _server: Box::new(server),
     }
 }
 
@@ -95,10 +95,10 @@ impl<S: Store> Fixture<S> {
     }
 }
 
-/// Runs each law over each store.
+/// Runs each test over each store.
 macro_rules! over_every_store {
-    ($($law:ident),+ $(,)?) => {
-        $crate::stores::contract::fixture::over_each! { ($($law),+)
+    ($($test:ident),+ $(,)?) => {
+        $crate::stores::contract::fixture::over_each! { ($($test),+)
             memory, redis, redis_many, redis_tls_users, cluster, cluster_tls_users
         }
     };
@@ -106,15 +106,15 @@ macro_rules! over_every_store {
 pub(super) use over_every_store;
 
 macro_rules! over_each {
-    ($laws:tt $($store:ident),+) => { $($crate::stores::contract::fixture::over_one! { $store $laws })+ };
+    ($tests:tt $($store:ident),+) => { $($crate::stores::contract::fixture::over_one! { $store $tests })+ };
 }
 pub(super) use over_each;
 
 macro_rules! over_one {
-    ($store:ident ($($law:ident),+)) => {
+    ($store:ident ($($test:ident),+)) => {
         mod $store {
             $(#[tokio::test(flavor = "multi_thread")]
-            async fn $law() { super::$law($crate::stores::contract::fixture::$store(stringify!($law))).await })+
+            async fn $test() { super::$test($crate::stores::contract::fixture::$store(stringify!($test))).await })+
         }
     };
 }

@@ -1,6 +1,6 @@
 //! The contract suite: what every store promises, written once and run over each.
 //!
-//! The clocks here are the stores' own. A test that waits sleeps as long as the store itself told it to, never longer.
+//! The clocks here are the stores' own. A test that waits sleeps until the moment that the store has promised, never longer.
 
 mod anomaly;
 mod batch;

@@ -1,4 +1,4 @@
-//! What the stores of the contract are on, shared by the tests of a kind while any of them runs.
+//! The servers with TLS and users behind the contract suite. Tests of the same kind share one while any of them runs.
 
 use std::sync::{Arc, Mutex, Weak};
 

@@ -1,7 +1,7 @@
 //! I12 for the script: on a clock that steps back it is stricter, never looser.
 //!
 //! The script prunes only when it has to, the pure log at each request. After a step back this shows: what had expired
-//! and is still there counts again. So an answer is held between two counts, over the script's own admissions: those
+//! and is still there counts again. So an answer has to lie between two counts, over the script's own admissions: those
 //! that were never seen expired, and all. Where the clock has not stepped back the two are one number.
 
 use std::cell::RefCell;
@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{TestCaseResult, TestRunner};
 
 use super::{Keys, Lua};
-use crate::random_history::{Ask, Hands, IDS, Scenario, both_ways, cases};
+use crate::random_history::{Ask, IDS, RandomHistory, TestClock, cases, with_steps_back};
 
 /// One admission of the script's.
 #[derive(Clone)]
@@ -26,7 +26,7 @@ struct Admission {
 struct Admissions(Vec<Admission>);
 
 impl Admissions {
-    /// Takes note of what has expired by now.
+    /// Marks the admissions that have expired by now.
     fn expire(&mut self, now: Millis, window: Millis) {
         for admission in &mut self.0 {
             admission.seen_expired |= admission.stamp + window <= now;
@@ -39,23 +39,23 @@ impl Admissions {
         (live().filter(|a| !a.seen_expired).count(), live().count())
     }
 
-    fn admit(&mut self, hands: &Hands, reset: Millis, window: Millis) {
+    fn admit(&mut self, clock: &TestClock, reset: Millis, window: Millis) {
         self.0.push(Admission {
-            // The script tells: `reset` is the newest admission's end.
+            // From the script's answer: `reset` is the end of the newest admission.
             stamp: reset - window,
-            true_time: hands.true_now,
+            true_time: clock.true_now,
             seen_expired: false,
         });
     }
 
-    fn judge(
+    fn check(
         &mut self,
         ask: Ask,
         outcome: Outcome,
-        hands: &Hands,
+        clock: &TestClock,
         window: Millis,
     ) -> TestCaseResult {
-        let now = hands.now;
+        let now = clock.now;
         let limit = ask.limit as usize;
         let (least, most) = self.counts(now, window);
         let decision = outcome.decision;
@@ -68,10 +68,10 @@ impl Admissions {
             }
             Op::Check | Op::Limit if decision.is_allowed() => {
                 prop_assert!(least < limit, "admitted beyond {least} of {limit}");
-                let in_true_time = |a: &&Admission| a.true_time + window > hands.true_now;
+                let in_true_time = |a: &&Admission| a.true_time + window > clock.true_now;
                 let counted = self.0.iter().filter(in_true_time).count();
                 prop_assert!(counted < limit, "looser: {counted} of {limit} in true time");
-                self.admit(hands, decision.reset, window);
+                self.admit(clock, decision.reset, window);
                 // The list stays sorted, and no stamp is earlier than the clock.
                 let last = self.0.last().map_or(0, |a| a.stamp);
                 prop_assert!(
@@ -84,28 +84,28 @@ impl Admissions {
     }
 }
 
-fn stays_strict(lua: &mut Lua, keys: &Keys, scenario: Scenario) -> TestCaseResult {
-    let Scenario { rules, batches } = scenario;
+fn stays_strict(lua: &mut Lua, keys: &Keys, history: RandomHistory) -> TestCaseResult {
+    let RandomHistory { rules, batches } = history;
     let window = rules.window.ms();
-    let mut hands = Hands::new(rules);
+    let mut clock = TestClock::new(rules);
     let mut ids = vec![Admissions::default(); IDS];
     for (step, asks) in batches {
-        hands.obey(step);
+        clock.step(step);
         for id in &mut ids {
-            id.expire(hands.now, window);
+            id.expire(clock.now, window);
         }
-        let answers = lua.ask(keys, hands.now, rules, &asks);
+        let answers = lua.ask(keys, clock.now, rules, &asks);
         for (ask, answer) in asks.iter().zip(&answers) {
             let outcome = answer.outcome.clone().unwrap();
-            ids[ask.who].judge(*ask, outcome, &hands, window)?;
+            ids[ask.who].check(*ask, outcome, &clock, window)?;
             if matches!(ask.op, Op::Check | Op::Limit) {
-                hands.note(
+                clock.record(
                     outcome.decision.is_allowed(),
                     outcome.decision.retry_after_ms(),
                 );
             }
         }
-        // What still counts for sure is still there.
+        // Admissions that certainly still count are still there.
         for (ask, answer) in asks.iter().zip(&answers) {
             let sure = ids[ask.who]
                 .0
@@ -123,10 +123,10 @@ fn stays_strict(lua: &mut Lua, keys: &Keys, scenario: Scenario) -> TestCaseResul
 #[test]
 fn the_script_is_never_looser_when_the_clock_steps_back() {
     let lua = RefCell::new(Lua::new());
-    let result = TestRunner::new(cases(250)).run(&both_ways(), |scenario| {
+    let result = TestRunner::new(cases(250)).run(&with_steps_back(), |history| {
         let mut lua = lua.borrow_mut();
-        let keys = lua.keys("both-ways");
-        stays_strict(&mut lua, &keys, scenario)
+        let keys = lua.keys("steps-back");
+        stays_strict(&mut lua, &keys, history)
     });
     if let Err(failure) = result {
         panic!("{failure}");

@@ -8,14 +8,14 @@ use proptest::prelude::*;
 use proptest::test_runner::{TestCaseResult, TestRunner};
 
 use super::{Keys, Lua};
-use crate::random_history::{Ask, Hands, IDS, Scenario, cases, forward, to_and_fro};
+use crate::random_history::{Ask, IDS, RandomHistory, TestClock, cases, forward, without_expiry};
 
-/// The longest a key may outlive what it holds, as script.rs promises: a quarter of the window, a minute at most.
+/// How much longer a key may live than its log, as script.rs promises: a quarter of the window, a minute at most.
 fn slack(rules: Rules) -> Millis {
     (rules.window.ms() / 4).clamp(1, 60_000)
 }
 
-/// One id on the pure side, and what its key's deadline is held against.
+/// One id on the pure side, and the moments that bound the deadline of its key.
 #[derive(Clone, Default)]
 struct Twin {
     history: History,
@@ -52,7 +52,12 @@ impl Twin {
 
     /// I9: a log outlives its newest admission by a window at least, so none is lost while it counts, and by a window and
     /// the slack after the last request at most.
-    fn judge(&self, now: Millis, rules: Rules, deadline: Option<Millis>) -> TestCaseResult {
+    fn check_deadline(
+        &self,
+        now: Millis,
+        rules: Rules,
+        deadline: Option<Millis>,
+    ) -> TestCaseResult {
         let window = rules.window.ms();
         if let Some(newest) = self.newest.filter(|newest| newest + window > now) {
             let kept = deadline.unwrap_or(0);
@@ -73,26 +78,26 @@ impl Twin {
     }
 }
 
-/// What can be compared: a check's `remaining` and `reset` mean nothing, nor does a count's decision.
+/// The part of an outcome that can be compared: a check's `remaining` and `reset` mean nothing, nor does a count's decision.
 fn shown(op: Op, outcome: Outcome) -> (bool, Millis, Option<u32>, Option<(u32, Millis)>) {
     let decision = outcome.decision;
-    let stands =
+    let status =
         (!matches!(op, Op::Check | Op::Denied(_))).then_some((decision.remaining, decision.reset));
     (
         decision.is_allowed(),
         decision.retry_after_ms(),
         outcome.count.anomaly(),
-        stands,
+        status,
     )
 }
 
-fn agree(lua: &mut Lua, keys: &Keys, scenario: Scenario) -> TestCaseResult {
-    let Scenario { rules, batches } = scenario;
-    let mut hands = Hands::new(rules);
+fn agree(lua: &mut Lua, keys: &Keys, history: RandomHistory) -> TestCaseResult {
+    let RandomHistory { rules, batches } = history;
+    let mut clock = TestClock::new(rules);
     let mut twins = vec![Twin::default(); IDS];
     for (step, asks) in batches {
-        hands.obey(step);
-        let now = hands.now;
+        clock.step(step);
+        let now = clock.now;
         let answers = lua.ask(keys, now, rules, &asks);
         prop_assert_eq!(answers.len(), asks.len());
         for (ask, answer) in asks.iter().zip(&answers) {
@@ -111,26 +116,26 @@ fn agree(lua: &mut Lua, keys: &Keys, scenario: Scenario) -> TestCaseResult {
                     (Count::Below(shown), Count::Below(counted)) => prop_assert!(shown <= counted),
                     (shown, counted) => prop_assert_eq!(shown, counted),
                 }
-                hands.note(
+                clock.record(
                     outcome.decision.is_allowed(),
                     outcome.decision.retry_after_ms(),
                 );
             }
         }
         for (ask, answer) in asks.iter().zip(&answers) {
-            twins[ask.who].judge(now, rules, answer.deadline)?;
+            twins[ask.who].check_deadline(now, rules, answer.deadline)?;
         }
     }
     Ok(())
 }
 
-/// Draws `count` histories and holds the script against each.
-fn over(test: &str, count: u32, histories: impl Strategy<Value = Scenario>) {
+/// Draws `count` histories and compares the script with the pure history on each.
+fn over(test: &str, count: u32, histories: impl Strategy<Value = RandomHistory>) {
     let lua = RefCell::new(Lua::new());
-    let result = TestRunner::new(cases(count)).run(&histories, |scenario| {
+    let result = TestRunner::new(cases(count)).run(&histories, |history| {
         let mut lua = lua.borrow_mut();
         let keys = lua.keys(test);
-        agree(&mut lua, &keys, scenario)
+        agree(&mut lua, &keys, history)
     });
     if let Err(failure) = result {
         panic!("{failure}");
@@ -144,6 +149,6 @@ fn the_script_agrees_while_the_clock_goes_forward() {
 
 /// As long as nothing has expired, the two agree also on a clock that steps back.
 #[test]
-fn the_script_agrees_while_the_clock_goes_to_and_fro() {
-    over("to-and-fro", 100, to_and_fro());
+fn the_script_agrees_while_the_clock_steps_back_and_nothing_expires() {
+    over("without-expiry", 100, without_expiry());
 }

@@ -1,8 +1,8 @@
-//! Runs the very text of the script, on a real server, on a clock of the test's.
+//! Runs the text of check.lua itself on a real server, with a clock of the test's.
 //!
-//! A prefix shadows `redis`: `TIME` is what the test says, and a key's deadline is kept beside it, on the same clock,
-//! where the server's own clock cannot reach it. What is due by that clock is gone before the script runs, as the server
-//! would have it.
+//! A prefix shadows `redis`: `TIME` is the test's, and a key's deadline is kept beside it, on the same clock,
+//! where the server's own clock cannot reach it. Keys past their deadline are deleted before the script runs, as the server
+//! would do it.
 
 mod clock_steps_back;
 mod histories;
@@ -108,7 +108,7 @@ impl Lua {
         }
     }
 
-    /// Keys that no other history has.
+    /// The keys of a new history.
     pub fn keys(&mut self, test: &str) -> Keys {
         self.namespaces += 1;
         let name = format!("{test}.{}", self.namespaces);
@@ -118,7 +118,7 @@ impl Lua {
         }
     }
 
-    /// Asks one batch at `now`.
+    /// Runs one batch at `now`.
     pub fn ask(&mut self, keys: &Keys, now: Millis, rules: Rules, asks: &[Ask]) -> Vec<Answer> {
         let requests: Vec<_> = asks.iter().map(|ask| ask.request()).collect();
         let mut call = self.script.prepare_invoke();
