@@ -1,7 +1,7 @@
-//! A real Redis Cluster, three primaries with a replica each, started by the tests on free ports, gone with them.
+//! A real Redis Cluster, three primaries with a replica each, that the tests start on free ports, and that ends with them.
 //!
-//! Every node is started with the whole cluster in its `nodes.conf`, as after a restart: nobody has to meet anybody, no
-//! replica has to be assigned. What is left are the two seconds for which a primary of Redis takes no command after its start.
+//! Every node is started with the whole cluster in its `nodes.conf`, as after a restart: no node has to meet another, no
+//! replica has to be assigned. The start then takes the two seconds in which a primary of Redis accepts no command.
 
 mod cluster_nodes;
 mod failover;
@@ -27,19 +27,19 @@ use crate::server::{Port, Server, share};
 
 pub use self::nodes_conf::{SHARDS, slot_of};
 
-/// Far more than anything here takes, so that a busy machine is no failure.
+/// Far longer than any step here takes, so that a busy machine is no failure.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What kind of cluster it is.
+/// The kind of a cluster.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// TLS alone, among the nodes too: there is no plain port. The certificate is for `names`.
     pub tls: bool,
     /// Users: the default one is off, the limiter's has the rights it needs.
     pub users: bool,
-    /// Every node says it is `localhost`, instead of its address.
+    /// Every node announces the host name `localhost` instead of its IP address.
     pub host_names: bool,
-    /// What the certificate is for.
+    /// The names in the certificate.
     pub names: Vec<&'static str>,
 }
 
@@ -65,25 +65,25 @@ pub struct Cluster {
     pub ca: Option<String>,
     /// Of the servers, in their order.
     pids: Vec<String>,
-    /// Who was killed or stopped, and is not to be asked.
-    silent: Mutex<BTreeSet<u16>>,
+    /// The nodes that were killed or stopped, and are not to be queried.
+    unavailable: Mutex<BTreeSet<u16>>,
     folder: TempDir,
-    /// Of the buses: the servers hold their own.
+    /// The ports of the cluster bus: the servers hold their own.
     _reserved: Vec<Port>,
 }
 
-/// After how long without an answer a node counts as failed, in ms. Longer than a machine makes a process wait: a replica
-/// takes over when a test says so.
+/// After how long without an answer a node counts as failed, in ms. Longer than a machine delays a process: a replica takes
+/// over only when a test says so.
 const NODE_TIMEOUT: &str = "120000";
 
-/// The one that tests share who leave it as it is; each keeps to a namespace or to ids of its own.
+/// The cluster shared by tests that leave it unchanged. Each uses a namespace or ids of its own.
 pub fn shared() -> Arc<Cluster> {
     static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
     share(&SHARED, Cluster::start)
 }
 
 impl Cluster {
-    /// A plain one, for everybody.
+    /// A cluster without TLS and users.
     pub fn start() -> Self {
         Self::with(Options::default())
     }
@@ -95,7 +95,7 @@ impl Cluster {
         cluster
     }
 
-    /// The port of a node to begin with.
+    /// The port of the node that a store connects to first.
     pub fn seed(&self) -> u16 {
         self.layout.ports[0]
     }
@@ -105,7 +105,7 @@ impl Cluster {
         &self.layout.ports
     }
 
-    /// Where it is, for a store.
+    /// The configuration of a store that connects to it.
     pub fn config(&self) -> RedisConfig {
         let config = RedisConfig {
             port: self.seed(),
@@ -128,7 +128,7 @@ impl Cluster {
         RedisStore::new(self.config())
     }
 
-    /// What the node on `port` answers to a command of the test's own.
+    /// Runs a command of the test's own on the node on `port`.
     pub fn command<T: FromRedisValue>(&self, port: u16, command: &[&str]) -> T {
         self.try_command(port, command)
             .unwrap_or_else(|error| panic!("{command:?} on {port}: {error}"))
@@ -140,7 +140,7 @@ impl Cluster {
             .query(&mut self.admin(port)?)
     }
 
-    /// A connection of the test's own to the node on `port`: by its socket, where neither TLS nor redirections are.
+    /// A connection of the test's own to the node on `port`: by its Unix socket, without TLS and redirects.
     pub fn admin(&self, port: u16) -> RedisResult<redis::Connection> {
         let user = if self.options.users {
             format!("?user={ADMIN}&pass={ADMIN_PASSWORD}")
@@ -189,7 +189,7 @@ impl Cluster {
             _certificate: certificate,
             ca,
             pids: Vec::new(),
-            silent: Mutex::new(BTreeSet::new()),
+            unavailable: Mutex::new(BTreeSet::new()),
             folder,
             _reserved: buses,
         }
@@ -203,27 +203,27 @@ impl Cluster {
         pid.unwrap().to_owned()
     }
 
-    /// Waits until all nodes that can be asked serve, say the same of the cluster, and follow their primaries. A node that has
-    /// not heard yet of what it is asked about refuses (`I'm not the owner of hash slot`), or does something else.
+    /// Waits until all live nodes serve, agree on the cluster, and follow their primaries. A node that has not yet heard of a
+    /// change refuses the next one (`I'm not the owner of hash slot`), or does something else.
     fn settle(&self) {
-        self.hurry("the cluster does not settle", || self.is_settled());
+        self.until_gossiped("the cluster does not settle", || self.is_settled());
     }
 
     fn is_settled(&self) -> bool {
-        let speaking = self.speaking();
+        let live = self.live();
         let serves = |&port: &u16| self.says(port, &["CLUSTER", "INFO"], "cluster_state:ok");
-        speaking.iter().all(serves) && self.agree() && speaking.iter().all(|&p| self.follows(p))
+        live.iter().all(serves) && self.agree() && live.iter().all(|&p| self.follows(p))
     }
 
-    /// Asks until it is so, and has the nodes tell each other sooner meanwhile: they do when they have not heard from each
-    /// other for half of their time-out.
-    fn hurry(&self, otherwise: &str, so: impl Fn() -> bool) {
+    /// Polls until the condition holds, with faster gossip meanwhile: nodes send it when they have not heard from each other
+    /// for half of their time-out.
+    fn until_gossiped(&self, otherwise: &str, so: impl Fn() -> bool) {
         if so() {
             return;
         }
-        let speaking = self.speaking();
+        let live = self.live();
         let time_out = |ms| {
-            for &port in &speaking {
+            for &port in &live {
                 let set = ["CONFIG", "SET", "cluster-node-timeout", ms];
                 let () = self.command(port, &set);
             }
@@ -233,13 +233,13 @@ impl Cluster {
         time_out(NODE_TIMEOUT);
     }
 
-    /// Whether that node is a primary, or has what its primary has, or has lost it.
+    /// Whether that node is a primary, is in sync with its primary, or has lost it.
     fn follows(&self, port: u16) -> bool {
         let says = |words| self.says(port, &["INFO", "replication"], words);
         let primary = self.primary_of(port);
         says("master_link_status:up") && primary.is_some()
             || says("role:master") && primary.is_none()
-            || primary.is_some_and(|primary| self.silent().contains(&primary))
+            || primary.is_some_and(|primary| self.unavailable().contains(&primary))
     }
 
     fn says(&self, port: u16, command: &[&str], words: &str) -> bool {
@@ -248,21 +248,23 @@ impl Cluster {
     }
 
     /// The nodes that were neither killed nor stopped.
-    fn speaking(&self) -> Vec<u16> {
-        let silent = self.silent();
-        let speaks = |port: &u16| !silent.contains(port);
-        self.ports().iter().copied().filter(speaks).collect()
+    fn live(&self) -> Vec<u16> {
+        let unavailable = self.unavailable();
+        let is_live = |port: &u16| !unavailable.contains(port);
+        self.ports().iter().copied().filter(is_live).collect()
     }
 
-    fn silent(&self) -> MutexGuard<'_, BTreeSet<u16>> {
-        self.silent.lock().unwrap_or_else(PoisonError::into_inner)
+    fn unavailable(&self) -> MutexGuard<'_, BTreeSet<u16>> {
+        self.unavailable
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn index(&self, port: u16) -> usize {
         self.ports().iter().position(|&one| one == port).unwrap()
     }
 
-    /// Asks until it is so: nodes tell each other by themselves, and nobody else.
+    /// Polls until the condition holds: gossip reaches all nodes by itself.
     fn until(&self, otherwise: &str, so: impl Fn() -> bool) {
         self.until_some(otherwise, || so().then_some(()));
     }

@@ -1,4 +1,4 @@
-//! Real Redis servers, started by the tests on free ports, gone with them.
+//! Real Redis servers that the tests start on free ports, and that end with them.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -21,7 +21,7 @@ const START: Duration = Duration::from_secs(60);
 const GUARD: &str =
     r#""$@" & server=$!; cat >/dev/null; kill -9 $server; wait $server 2>/dev/null"#;
 
-/// One server with its folder.
+/// A server with its folder.
 pub struct Server {
     guard: Mutex<Option<Child>>,
     folder: TempDir,
@@ -30,9 +30,9 @@ pub struct Server {
     _reserved: Port,
 }
 
-/// A port of 127.0.0.1 that nobody else is given while this lives, in this process or another: it is bound, and refuses
-/// connections until somebody listens. A number that is merely free is taken by another test before the server has
-/// started, or while it is down. (That is all there is where the system is not Linux.)
+/// A port of 127.0.0.1 that no other socket is given while this lives, in this process or another: it is bound, and refuses
+/// connections until a server listens. A port that is only known to be free may be taken by another test before the server
+/// has started, or while it is down. (Systems other than Linux allow no more than that.)
 pub struct Port {
     pub number: u16,
     bound: Option<Socket>,
@@ -41,7 +41,7 @@ pub struct Port {
 impl Port {
     pub fn reserve() -> Self {
         let bound = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        // The server sets it, too: Linux lets two sockets have a port that do so, while one of them does not listen.
+        // The server sets it, too: Linux lets two such sockets share a port while one of them does not listen.
         bound.set_reuse_address(true).unwrap();
         let any: SocketAddr = ([127, 0, 0, 1], 0).into();
         bound.bind(&any.into()).unwrap();
@@ -50,7 +50,7 @@ impl Port {
         Self { number, bound }
     }
 
-    /// From now on the test itself listens there.
+    /// From now on the test itself listens on the port.
     pub fn listen(self) -> TcpListener {
         let Some(bound) = self.bound else {
             return TcpListener::bind(("127.0.0.1", self.number)).unwrap();
@@ -60,16 +60,15 @@ impl Port {
     }
 }
 
-/// The server that tests share who do it no harm; each keeps to a namespace of its own.
+/// The server shared by tests that do it no harm. Each uses a namespace of its own.
 pub fn shared() -> Arc<Server> {
     static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
     share(&SHARED, || Server::start(&[]))
 }
 
-/// What is started for tests that share it while any of them runs. A static is never dropped: the tests hold it, and the last
-/// one takes it along.
+/// Starts what tests share while any of them runs. A static is never dropped, so the tests own it, and the last one drops it.
 pub fn share<T>(shared: &Mutex<Weak<T>>, start: impl FnOnce() -> T) -> Arc<T> {
-    // One that could not start leaves nothing half done.
+    // A failed start leaves nothing behind, so a poisoned lock is fine.
     let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
     shared.upgrade().unwrap_or_else(|| {
         let started = Arc::new(start());
@@ -79,13 +78,13 @@ pub fn share<T>(shared: &Mutex<Weak<T>>, start: impl FnOnce() -> T) -> Arc<T> {
 }
 
 impl Server {
-    /// A server with `arguments` besides those every server has.
+    /// A server with `arguments` besides the usual ones.
     pub fn start(arguments: &[&str]) -> Self {
         let arguments: Vec<_> = arguments.iter().map(|&a| a.to_owned()).collect();
         Self::start_on(Port::reserve(), arguments)
     }
 
-    /// The same on a port that others have been told of already.
+    /// The same on a port that is already in use in other configurations.
     pub fn start_on(port: Port, arguments: Vec<String>) -> Self {
         require_redis();
         let server = Self {
@@ -117,7 +116,7 @@ impl Server {
         }
     }
 
-    /// Where it is, for a store.
+    /// The configuration of a store that connects to it.
     pub fn config(&self) -> RedisConfig {
         RedisConfig {
             port: self.port,
@@ -144,7 +143,7 @@ impl Server {
 
     fn run(&self) {
         let folder = self.folder.path().to_str().unwrap();
-        // Not there at the first start; at the next one its old words would mislead.
+        // The file does not exist at the first start. At the next one its old lines would mislead.
         let _ = fs::remove_file(self.folder.path().join("server.log"));
         let port = self.port.to_string();
         let guard = Command::new("sh")
@@ -159,7 +158,7 @@ impl Server {
             .unwrap();
         *self.guard.lock().unwrap_or_else(PoisonError::into_inner) = Some(guard);
         let begun = Instant::now();
-        while !self.answers() {
+        while !self.accepts() {
             let log = self.log();
             let failed = begun.elapsed() >= START || log.contains("Failed listening");
             assert!(!failed, "redis-server does not start: {log}");
@@ -167,8 +166,8 @@ impl Server {
         }
     }
 
-    /// Whether the one that answers is this server, with or without a password, and not a stranger on the port.
-    fn answers(&self) -> bool {
+    /// Whether this server accepts connections, with or without a password, and not another process on the port.
+    fn accepts(&self) -> bool {
         let ready = self.log().contains("Ready to accept connections");
         ready && std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok()
     }

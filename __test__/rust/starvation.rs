@@ -11,23 +11,23 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Builder;
 
-/// A defect that shows in two runs of five passes three attempts one time in fifteen even where each of them is starved.
+/// A defect that shows in two runs of five passes three attempts one time in fifteen, even if each attempt is starved.
 const ATTEMPTS: usize = 3;
 
-/// A repeat begins once the control was not starved for so long; where that does not happen, after the wait at the latest.
+/// A repeat begins once the control has not been starved for this long, and after the longest wait at the latest.
 const QUIET: Duration = Duration::from_secs(2);
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
 /// How long the control sleeps between two round trips.
 const SLEEP: Duration = Duration::from_millis(1);
 
-/// The file that `scripts/cargo-test.mjs` counts repeats in, a line each.
+/// The variable with the file in which `scripts/cargo-test.mjs` counts repeats, a line each.
 const REPEATS: &str = "TEST_REPEATS";
 
-/// How long a quiet connection has for a sign of life (`SIGN_OF_LIFE` in `pulse.rs`).
-pub const SIGN_OF_LIFE: Duration = Duration::from_millis(50);
+/// How long the health check of an idle connection may take (`SIGN_OF_LIFE` in `pulse.rs`).
+pub const HEALTH_CHECK: Duration = Duration::from_millis(50);
 
-/// Two threads that send a byte to and fro, as a client and a server do, and the longest that took.
+/// Two threads that send a byte back and forth, as a client and a server do, and the longest round trip.
 struct Control {
     started: Instant,
     trips: Arc<Trips>,
@@ -38,7 +38,7 @@ struct Control {
 /// In microseconds.
 #[derive(Default)]
 struct Trips {
-    /// When the last one began, after the start.
+    /// When the last round trip began, after the start.
     last: AtomicU64,
     longest: AtomicU64,
 }
@@ -50,7 +50,7 @@ impl Control {
         let (mut server, _) = listener.accept().unwrap();
         client.set_nodelay(true).unwrap();
         server.set_nodelay(true).unwrap();
-        // It ends with the client.
+        // The thread ends with the client.
         thread::spawn(move || {
             let mut byte = [0];
             while server.read_exact(&mut byte).is_ok() && server.write_all(&byte).is_ok() {}
@@ -77,7 +77,7 @@ impl Control {
         }
     }
 
-    /// Whether a trip has taken half of `budget`: what a test does within its budget takes more than one.
+    /// Whether a round trip has taken half of `budget`: within its budget a test makes more than one.
     fn starved(&self, budget: Duration) -> bool {
         self.longest() >= budget / 2
     }
@@ -95,7 +95,7 @@ impl Drop for Control {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
         if let Some(client) = self.client.take() {
-            // It fails only where its own sockets do, and has said so.
+            // It fails only if its own sockets do, and has panicked with the error.
             let _ = client.join();
         }
     }
@@ -127,19 +127,19 @@ fn attempts(budget: Duration, test: impl AsyncFn(), before_repeat: impl Fn(Durat
     }
 }
 
-/// Past the capture of the test program, which shows what a test prints only where it fails.
+/// Bypasses the capture of the test program, which shows the output of failed tests only.
 fn report(waited: Duration) {
     let current = thread::current();
     let name = current.name().unwrap_or("a test");
     let line = format!("{name} ({} ms)\n", waited.as_millis());
-    // Without a standard error the file is left.
+    // Without a standard error there is still the file.
     let _ = write!(
         std::io::stderr(),
         "run again since the control waited: {line}"
     );
     if let Some(path) = std::env::var_os(REPEATS) {
         let mut file = OpenOptions::new().append(true).open(path).unwrap();
-        // In one piece: several tests write there.
+        // In one write: several tests append to the file.
         file.write_all(line.as_bytes()).unwrap();
     }
 }
@@ -148,8 +148,8 @@ fn wait_until_quiet(budget: Duration) {
     let begun = Instant::now();
     while begun.elapsed() < LONGEST_WAIT {
         let control = Control::start();
-        let watched = Instant::now();
-        while watched.elapsed() < QUIET && !control.starved(budget) {
+        let since = Instant::now();
+        while since.elapsed() < QUIET && !control.starved(budget) {
             thread::sleep(Duration::from_millis(50));
         }
         if !control.starved(budget) {
@@ -199,9 +199,9 @@ fn a_test_that_holds_is_not_run_again() {
     assert_eq!((runs.into_inner(), repeats.into_inner()), (2, 1));
 }
 
-/// One that never waits would let no failure be repeated.
+/// A control that never waits would let no failure be repeated.
 #[test]
-fn the_control_waits_with_everybody_else() {
+fn the_control_waits_like_any_thread() {
     let control = Control::start();
     let begun = Instant::now();
     while control.longest() == Duration::ZERO {

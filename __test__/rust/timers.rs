@@ -1,4 +1,4 @@
-//! Real servers without real-time budgets: no timer of the product fires while the timers of a test's runtime are stopped.
+//! Stopped timers: with real servers, but without real-time budgets. No timer of the product fires meanwhile.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -6,18 +6,18 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::{pause, resume};
 
-/// Where a test waits for a timer by mistake, the timers fire after so long, and it goes on.
+/// If a test waits for a timer by mistake, the timers fire after this long, and the test continues.
 const PATIENT: Duration = Duration::from_secs(60);
 
-/// The 50 ms for a sign of life, the budget of a connect and its half do not pass while this lives, however long the machine makes
-/// a test wait.
+/// The 50 ms of a health check, the budget of a connect and its half do not pass while this lives, however long the machine
+/// delays a test.
 ///
-/// Tokio moves a paused clock on by itself when there is nothing to do but to wait for the network. It does not while a blocking
-/// task runs: this is one.
-pub struct Stopped(#[expect(dead_code, reason = "its end ends the task")] Sender<()>);
+/// Tokio advances a paused clock by itself when every task waits, also if one waits for the network. It does not while a blocking
+/// task runs, and this is one.
+pub struct Stopped(#[expect(dead_code, reason = "dropping it ends the task")] Sender<()>);
 
 impl Stopped {
-    /// In the runtime of `#[tokio::test]`, of one thread.
+    /// In the runtime of `#[tokio::test]`, which has one thread.
     pub fn new() -> Self {
         let (alive, until): (_, Receiver<()>) = channel();
         spawn_blocking(move || until.recv_timeout(PATIENT));
@@ -33,10 +33,10 @@ impl Drop for Stopped {
 }
 
 #[tokio::test]
-async fn a_timer_fires_only_once_they_go_on() {
+async fn a_timer_fires_only_after_the_stop() {
     let stopped = Stopped::new();
     let timer = tokio::spawn(tokio::time::sleep(Duration::from_millis(1)));
-    // The network goes on, and real time.
+    // The network and real time continue.
     let server = crate::server::Server::start(&[]);
     let store = server.store();
     for n in ["a", "b", "c"] {

@@ -1,4 +1,4 @@
-//! What the nodes say of the cluster.
+//! `CLUSTER NODES`: the cluster as its nodes see it.
 
 use std::ops::RangeInclusive;
 
@@ -9,15 +9,15 @@ use super::nodes_conf::{Layout, SHARDS};
 #[derive(Debug, PartialEq)]
 struct Node {
     index: usize,
-    /// Empty where it announces none, or has not told the one that is asked: after a start Redis from 7.2 on and Valkey hear it
-    /// from the node alone, and say `?` until then.
+    /// Empty where the node announces none, or has not yet announced it to the node that is queried: after a start Redis from 7.2
+    /// on and Valkey learn it from the node alone, and show `?` until then.
     name: String,
-    /// Its primary's; `None`: it is one, or was one when it failed.
+    /// The index of its primary. `None`: it is one, or was one when it failed.
     follows: Option<usize>,
     epoch: u64,
     slots: Vec<RangeInclusive<u16>>,
-    /// Connected, and not held to have failed.
-    is_well: bool,
+    /// Connected, and not marked as failed.
+    is_healthy: bool,
 }
 
 impl Cluster {
@@ -26,40 +26,40 @@ impl Cluster {
         (0..SHARDS).map(|shard| self.primary(shard)).collect()
     }
 
-    /// The port of the primary of `shard`, once the nodes that can be asked agree on it.
+    /// The port of the primary of `shard`, once the live nodes agree on it.
     pub fn primary(&self, shard: usize) -> u16 {
         let otherwise = format!("the primary of shard {shard} is in dispute");
         self.agreed(&otherwise, |asked| self.primary_by(asked, shard))
     }
 
-    /// The port of the replica of `shard`: whoever is not its primary.
+    /// The port of the replica of `shard`: the node that is not its primary.
     pub fn replica(&self, shard: usize) -> u16 {
         let primary = self.primary(shard);
         let [one, other] = [shard, shard + SHARDS].map(|node| self.ports()[node]);
         if primary == one { other } else { one }
     }
 
-    /// The shard that serves `slot`, once the nodes that can be asked agree on it.
+    /// The shard that serves `slot`, once the live nodes agree on it.
     pub fn shard_of(&self, slot: u16) -> usize {
         let otherwise = format!("the shard of slot {slot} is in dispute");
         self.agreed(&otherwise, |asked| self.shard_by(asked, slot))
     }
 
-    /// The port of the primary of `shard` by the word of `asked`; `None` too if that says nothing.
+    /// The port of the primary of `shard` according to the node on `asked`. `None`, too, if that node does not answer.
     pub(super) fn primary_by(&self, asked: u16, shard: usize) -> Option<u16> {
         let is_it = |node: &Node| node.index % SHARDS == shard && !node.slots.is_empty();
         let node = self.nodes_by(asked).into_iter().find(is_it)?;
         Some(self.ports()[node.index])
     }
 
-    /// The shard that serves `slot` by the word of `asked`.
+    /// The shard that serves `slot` according to the node on `asked`.
     fn shard_by(&self, asked: u16, slot: u16) -> Option<usize> {
         let serves = |node: &Node| node.slots.iter().any(|range| range.contains(&slot));
         let node = self.nodes_by(asked).into_iter().find(serves)?;
         Some(node.index % SHARDS)
     }
 
-    /// The port of a replica's primary by its own word.
+    /// The port of a replica's primary according to the replica.
     pub(super) fn primary_of(&self, replica: u16) -> Option<u16> {
         let index = self.index(replica);
         let mut nodes = self.nodes_by(replica).into_iter();
@@ -67,39 +67,39 @@ impl Cluster {
         Some(self.ports()[primary])
     }
 
-    /// Whether the nodes that can be asked say the same of themselves and the others: their names, who serves which slots, since
-    /// which epoch, and who follows whom. Of those that cannot be asked only their slots count: some hear later than others how they are.
+    /// Whether the live nodes agree on all nodes: their names, the slots that each serves, since which epoch, and which primary
+    /// each follows. Of the unavailable ones only the slots count: some nodes learn of their state later than others.
     pub(super) fn agree(&self) -> bool {
-        let speaking = self.speaking();
+        let live = self.live();
         let view = |&port: &u16| {
             let mut nodes = self.nodes_by(port);
-            let silent = |node: &Node| !speaking.contains(&self.ports()[node.index]);
-            nodes.retain(|node| !silent(node) || !node.slots.is_empty());
+            let unavailable = |node: &Node| !live.contains(&self.ports()[node.index]);
+            nodes.retain(|node| !unavailable(node) || !node.slots.is_empty());
             for node in &mut nodes {
-                // A replica goes by the epoch of its primary.
-                if silent(node) || node.follows.is_some() {
+                // A replica has the epoch of its primary.
+                if unavailable(node) || node.follows.is_some() {
                     node.epoch = 0;
                 }
-                if silent(node) {
+                if unavailable(node) {
                     node.name.clear();
                 }
-                node.is_well |= silent(node);
+                node.is_healthy |= unavailable(node);
             }
             nodes.sort_by_key(|node| node.index);
             nodes
         };
-        let views: Vec<_> = speaking.iter().map(view).collect();
-        let well = views[0].iter().all(|node| node.is_well);
-        well && views[0].len() >= speaking.len() && views.iter().all(|view| *view == views[0])
+        let views: Vec<_> = live.iter().map(view).collect();
+        let healthy = views[0].iter().all(|node| node.is_healthy);
+        healthy && views[0].len() >= live.len() && views.iter().all(|view| *view == views[0])
     }
 
-    /// What all nodes that can be asked say.
+    /// The value on which all live nodes agree.
     fn agreed<T: PartialEq>(&self, otherwise: &str, by: impl Fn(u16) -> Option<T>) -> T {
         self.until_some(otherwise, || {
-            let said = self.speaking().into_iter().map(&by);
-            let mut said = said.collect::<Option<Vec<_>>>()?;
-            let one = said.pop()?;
-            said.iter().all(|other| *other == one).then_some(one)
+            let views = self.live().into_iter().map(&by);
+            let mut views = views.collect::<Option<Vec<_>>>()?;
+            let one = views.pop()?;
+            views.iter().all(|other| *other == one).then_some(one)
         })
     }
 
@@ -111,7 +111,7 @@ impl Cluster {
     }
 }
 
-/// `<id> <place> <flags> <primary> <ping> <pong> <epoch> <link> <slots …>`
+/// `<id> <endpoint> <flags> <primary> <ping> <pong> <epoch> <link> <slots …>`
 fn node(line: &str) -> Node {
     let words: Vec<_> = line.split(' ').collect();
     let flags: Vec<_> = words[2].split(',').collect();
@@ -121,9 +121,9 @@ fn node(line: &str) -> Node {
         name: words[1].split(',').nth(1).unwrap_or_default().to_owned(),
         follows: (words[3] != "-").then(|| Layout::node(words[3])),
         epoch: words[6].parse().unwrap(),
-        // What is on its way is in brackets, and still where it was.
+        // A slot in migration is in brackets, and still listed with its old owner.
         slots: words[8..].iter().filter_map(|text| range(text)).collect(),
-        is_well: words[7] == "connected" && !has_failed,
+        is_healthy: words[7] == "connected" && !has_failed,
     }
 }
 

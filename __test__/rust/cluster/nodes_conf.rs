@@ -1,4 +1,4 @@
-//! Who is who in the cluster at its start, and the file by which each node knows.
+//! The nodes of the cluster at its start, and the `nodes.conf` of each.
 
 use std::fmt::Write;
 use std::fs;
@@ -13,7 +13,7 @@ const SLOTS: usize = 16_384;
 pub struct Layout {
     /// The primaries first, then the replica of each.
     pub ports: Vec<u16>,
-    /// Where the nodes speak to each other, in the same order.
+    /// The ports of the cluster bus, in the same order.
     buses: Vec<u16>,
     host_names: bool,
 }
@@ -28,7 +28,7 @@ impl Layout {
         }
     }
 
-    /// What `node` is started with; its file is in `folder` then.
+    /// Writes the file of `node` into `folder`. Returns the arguments that the node is started with.
     pub fn arguments(&self, node: usize, folder: &Path) -> Vec<String> {
         let file = folder.join(format!("{}.conf", self.ports[node]));
         fs::write(&file, self.file(node)).unwrap();
@@ -40,10 +40,10 @@ impl Layout {
             &bus,
             "--cluster-config-file",
             file.to_str().unwrap(),
-            // As ElastiCache has it: a shard that is away is no matter of the others.
+            // As on ElastiCache: the others serve while a shard is away.
             "--cluster-require-full-coverage",
             "no",
-            // A replica takes over when it is told to, and at no other time.
+            // A replica takes over only on command.
             "--cluster-replica-no-failover",
             "yes",
             "--repl-diskless-sync-delay",
@@ -59,7 +59,7 @@ impl Layout {
         (from(shard), from(shard + 1) - 1)
     }
 
-    /// By which the nodes know the one with this index.
+    /// The node id of the node with this index.
     pub fn id(node: usize) -> String {
         format!("{:040x}", node + 1)
     }
@@ -76,7 +76,7 @@ impl Layout {
             let epoch = shard + 1;
             let host = if self.host_names { "localhost" } else { "" };
             let is_me = if node == myself { "myself," } else { "" };
-            let place = format!("127.0.0.1:{}@{},{host}", self.ports[node], self.buses[node]);
+            let endpoint = format!("127.0.0.1:{}@{},{host}", self.ports[node], self.buses[node]);
             let role = if node < SHARDS {
                 let (first, last) = Self::slots(shard);
                 format!("{is_me}master - 0 0 {epoch} connected {first}-{last}")
@@ -84,14 +84,14 @@ impl Layout {
                 let primary = Self::id(shard);
                 format!("{is_me}slave {primary} 0 0 {epoch} connected")
             };
-            writeln!(text, "{} {place} {role}", Self::id(node)).unwrap();
+            writeln!(text, "{} {endpoint} {role}", Self::id(node)).unwrap();
         }
         writeln!(text, "vars currentEpoch {SHARDS} lastVoteEpoch 0").unwrap();
         text
     }
 }
 
-/// The hash slot of a key: of what is between its first braces, if there is anything.
+/// The hash slot of a key: of the text between its first braces, if there is any.
 pub fn slot_of(key: &str) -> u16 {
     let tag = key
         .split_once('{')

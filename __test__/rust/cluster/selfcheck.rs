@@ -1,4 +1,4 @@
-//! The cluster does what tests ask of it: where it does not, they would show nothing.
+//! The test cluster does what tests ask of it. If it did not, they would show nothing.
 
 use redis::RedisError;
 
@@ -7,7 +7,7 @@ use super::{Cluster, Options, SHARDS, slot_of};
 const KEY: &str = "{moving}a";
 const OTHER: &str = "{moving}b";
 
-/// Over TLS, as users, by names: what a plain one does, and more. A plain one is asked for it by the tests in `sharded`.
+/// With TLS, users and host names, which includes all that a plain cluster does. The tests in `sharded` use a plain one.
 #[test]
 fn slots_move_and_replicas_take_over() {
     let cluster = Cluster::with(Options {
@@ -32,19 +32,19 @@ fn slots_move(cluster: &Cluster) {
     for key in [KEY, OTHER] {
         let () = cluster.command(cluster.primary(from), &["SET", key, "1"]);
     }
-    let moving = cluster.importing(slot, to);
-    moving.key(KEY);
-    assert_eq!(code(cluster, moving.from, &["GET", KEY]), "ASK");
+    let migration = cluster.importing(slot, to);
+    migration.key(KEY);
+    assert_eq!(code(cluster, migration.from, &["GET", KEY]), "ASK");
     assert_eq!(
-        code(cluster, moving.from, &["MGET", KEY, OTHER]),
+        code(cluster, migration.from, &["MGET", KEY, OTHER]),
         "TRYAGAIN"
     );
-    assert_eq!(code(cluster, moving.to, &["GET", KEY]), "MOVED");
-    moving.finish();
+    assert_eq!(code(cluster, migration.to, &["GET", KEY]), "MOVED");
+    migration.finish();
     assert_eq!(cluster.shard_of(slot), to);
     let values: Vec<String> = cluster.command(cluster.primary(to), &["MGET", KEY, OTHER]);
     assert_eq!(values, ["1", "1"]);
-    // To and fro, at once each time.
+    // Back and forth, whole slots each time.
     for shard in [from, to, from, to, from] {
         cluster.migrate(slot, shard);
     }
@@ -56,7 +56,7 @@ fn replicas_take_over(cluster: &Cluster) {
     let old = cluster.primary(0);
     assert_ne!(cluster.fail_over(0), old);
     assert_eq!(cluster.fail_over_by(0, &["FORCE"]), old);
-    // Of one that is dead, and of one that does not answer.
+    // The replica of a dead primary, and of one that does not answer.
     let (killed, paused) = (cluster.kill_primary(1), cluster.primary(2));
     assert_ne!(cluster.fail_over_by(1, &["TAKEOVER"]), killed);
     cluster.pause(paused);

@@ -1,18 +1,18 @@
-//! Slots that move from shard to shard while they are used.
+//! Slots that migrate from shard to shard while they are used.
 
 use super::Cluster;
 use super::nodes_conf::{Layout, SHARDS};
 use crate::acl::{ADMIN, ADMIN_PASSWORD};
 
-/// Keys that travel at once.
+/// Keys that are migrated at once.
 const BATCH: usize = 10;
 
 /// How long one batch may take, in ms.
-const TRAVEL: &str = "10000";
+const MIGRATE_TIMEOUT: &str = "10000";
 
-/// A slot on its way. Until [`Moving::finish`] who asks its old shard for keys that have left is told `ASK`, and who asks
-/// for several keys of which some have left is told `TRYAGAIN`.
-pub struct Moving<'a> {
+/// A slot that is being migrated. Until [`Migration::finish`] its old shard replies `ASK` to a request for keys that have left,
+/// and `TRYAGAIN` to one for several keys of which some have left.
+pub struct Migration<'a> {
     cluster: &'a Cluster,
     slot: String,
     /// Ports of primaries.
@@ -27,24 +27,24 @@ impl Cluster {
     }
 
     /// Begins to move `slot` to a shard, and no key yet.
-    pub fn importing(&self, slot: u16, to: usize) -> Moving<'_> {
+    pub fn importing(&self, slot: u16, to: usize) -> Migration<'_> {
         self.settle();
         let from = self.shard_of(slot);
         assert_ne!(from, to, "slot {slot} is there already");
-        let moving = Moving {
+        let migration = Migration {
             cluster: self,
             slot: slot.to_string(),
             from: self.primary(from),
             to: self.primary(to),
         };
-        moving.set(moving.to, "IMPORTING", moving.from);
-        moving.set(moving.from, "MIGRATING", moving.to);
-        moving
+        migration.set(migration.to, "IMPORTING", migration.from);
+        migration.set(migration.from, "MIGRATING", migration.to);
+        migration
     }
 }
 
-impl Moving<'_> {
-    /// Lets go as many keys as there are, at most `most`; how many went.
+impl Migration<'_> {
+    /// Migrates as many keys as there are, `most` at most. Returns how many.
     pub fn keys(&self, most: usize) -> usize {
         let most = most.to_string();
         let list = ["CLUSTER", "GETKEYSINSLOT", &self.slot, &most];
@@ -55,16 +55,16 @@ impl Moving<'_> {
         keys.len()
     }
 
-    /// Lets this key go.
+    /// Migrates this key.
     pub fn key(&self, key: &str) {
         self.send(&[key.to_owned()]);
     }
 
-    /// Moves the rest, and tells the primaries where the slot is now. The replicas hear of it from them, and the new owner of
-    /// nothing that would take it away again.
+    /// Moves the rest, and sets the new owner of the slot on the primaries. The replicas learn it from them, and no gossip takes
+    /// the slot away from the new owner again.
     pub fn finish(self) {
         while self.keys(BATCH) > 0 {}
-        // The new owner first: between the two nobody would be.
+        // The new owner first: in the other order the slot would have none in between.
         self.set(self.to, "NODE", self.to);
         self.set(self.from, "NODE", self.to);
         let others = self.cluster.primaries();
@@ -84,7 +84,7 @@ impl Moving<'_> {
 
     fn send(&self, keys: &[String]) {
         let port = self.to.to_string();
-        let mut command = vec!["MIGRATE", "127.0.0.1", &port, "", "0", TRAVEL];
+        let mut command = vec!["MIGRATE", "127.0.0.1", &port, "", "0", MIGRATE_TIMEOUT];
         if self.cluster.options.users {
             command.extend(["AUTH2", ADMIN, ADMIN_PASSWORD]);
         }

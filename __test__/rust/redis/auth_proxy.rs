@@ -1,5 +1,5 @@
-//! A way to a server that understands AUTH: it can refuse one, end a connection whose login has become too old, as
-//! ElastiCache does, and have a server forget who has logged in.
+//! A proxy to a server that understands AUTH: it can refuse one, close a connection whose login is too old, as ElastiCache
+//! does, and log a connection out.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Forwards each connection to a port of this machine.
-pub struct Gate {
+pub struct AuthProxy {
     pub port: u16,
     state: Arc<State>,
 }
@@ -19,22 +19,22 @@ struct State {
     accepted: AtomicUsize,
     auths: AtomicUsize,
     expired: AtomicUsize,
-    /// So many renewals are refused.
+    /// How many more re-authentications are refused.
     refusals: AtomicUsize,
     /// Connections before this one are to be logged out.
     logged_out: AtomicUsize,
 }
 
-impl Gate {
+impl AuthProxy {
     /// `life`: how long a login holds; `None`: for good.
     pub fn to(port: u16, life: Option<Duration>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let gate = Self {
+        let proxy = Self {
             port: listener.local_addr().unwrap().port(),
             state: Arc::default(),
         };
-        let state = Arc::clone(&gate.state);
-        // It ends with the process: nothing tells it that the test is over.
+        let state = Arc::clone(&proxy.state);
+        // The thread ends with the process: it does not learn that the test is over.
         thread::spawn(move || {
             for client in listener.incoming() {
                 let client = client.unwrap();
@@ -43,25 +43,25 @@ impl Gate {
                 let ends = (client.try_clone().unwrap(), server.try_clone().unwrap());
                 let skip = Arc::new(AtomicBool::new(false));
                 let skips = Arc::clone(&skip);
-                thread::spawn(move || answer((server, client), &skips));
+                thread::spawn(move || forward_replies((server, client), &skips));
                 let state = Arc::clone(&state);
-                thread::spawn(move || ask(ends, number, life, &state, &skip));
+                thread::spawn(move || forward_commands(ends, number, life, &state, &skip));
             }
         });
-        gate
+        proxy
     }
 
-    /// The next so many AUTHs but the first of a connection are refused.
+    /// Refuses the next `count` AUTHs, apart from the first of each connection.
     pub fn refuse(&self, count: usize) {
         self.state.refusals.store(count, Ordering::SeqCst);
     }
 
-    /// Those that are still to be refused.
+    /// How many are still to be refused.
     pub fn to_refuse(&self) -> usize {
         self.state.refusals.load(Ordering::SeqCst)
     }
 
-    /// From their next command on, nobody on the connections there are is logged in any more.
+    /// Logs out the present connections, each before its next command.
     pub fn log_out_all(&self) {
         let accepted = self.accepted();
         self.state.logged_out.store(accepted, Ordering::SeqCst);
@@ -72,19 +72,19 @@ impl Gate {
         self.state.accepted.load(Ordering::SeqCst)
     }
 
-    /// How many of them were ended for their age.
+    /// How many of them were closed because of the age of their login.
     pub fn expired(&self) -> usize {
         self.state.expired.load(Ordering::SeqCst)
     }
 
-    /// How often AUTH has been said.
+    /// How many AUTHs there have been.
     pub fn auths(&self) -> usize {
         self.state.auths.load(Ordering::SeqCst)
     }
 }
 
-/// The client's commands, one by one.
-fn ask(
+/// Forwards the client's commands, one by one.
+fn forward_commands(
     (client, mut server): (TcpStream, TcpStream),
     number: usize,
     life: Option<Duration>,
@@ -122,7 +122,7 @@ fn ask(
                 refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less)
             };
             if known && refuses().is_ok() {
-                // The server itself says so, in its turn.
+                // The server itself refuses it, in the order of the replies.
                 *words.last_mut().unwrap() = b"refused".to_vec();
             } else {
                 (known, since) = (true, Instant::now());
@@ -145,7 +145,7 @@ fn ask(
     );
 }
 
-/// A list of bulk strings; `None`: the end.
+/// A command: a list of bulk strings. `None`: the end.
 fn command(reader: &mut impl BufRead) -> Option<Vec<Vec<u8>>> {
     let count = number(reader, '*')?;
     let word = |_| {
@@ -163,16 +163,16 @@ fn number(reader: &mut impl BufRead, mark: char) -> Option<usize> {
     line.trim_end().strip_prefix(mark)?.parse().ok()
 }
 
-/// The server's answers, less that to RESET.
-fn answer((mut server, mut client): (TcpStream, TcpStream), skip: &AtomicBool) {
+/// Forwards the server's replies, except that to RESET.
+fn forward_replies((mut server, mut client): (TcpStream, TcpStream), skip: &AtomicBool) {
     let mut buffer = [0; 4096];
     while let Ok(count @ 1..) = server.read(&mut buffer) {
-        let mut answer = &buffer[..count];
+        let mut reply = &buffer[..count];
         if skip.swap(false, Ordering::SeqCst) {
-            // Nothing else is under way while a connection is logged out.
-            answer = answer.strip_prefix(b"+RESET\r\n").unwrap();
+            // Nothing else is in flight while a connection is logged out.
+            reply = reply.strip_prefix(b"+RESET\r\n").unwrap();
         }
-        if client.write_all(answer).is_err() {
+        if client.write_all(reply).is_err() {
             break;
         }
     }

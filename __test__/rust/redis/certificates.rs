@@ -1,4 +1,4 @@
-//! Certificates, made anew for each test: an authority of the test's own, and servers it vouches for.
+//! Certificates, made anew for each test: an authority of the test's own, and servers whose certificates it signs.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::server::{Port, Server};
 
-/// Who signs.
+/// A certificate authority.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     /// Its own certificate.
@@ -48,7 +48,7 @@ impl Authority {
         self.serve(params(names), options)
     }
 
-    /// The same with a certificate of long ago.
+    /// The same with a certificate that has expired.
     pub fn expired_server(&self, names: &[&str]) -> TlsServer {
         let mut params = params(names);
         params.not_before = date_time_ymd(2001, 1, 1);
@@ -61,7 +61,7 @@ impl Authority {
         self.file(self.issue(names))
     }
 
-    /// The same with one for later.
+    /// The same with a certificate that is not valid yet.
     pub fn early_server(&self, names: &[&str]) -> TlsServer {
         let mut params = params(names);
         params.not_before = date_time_ymd(4000, 1, 1);
@@ -112,7 +112,7 @@ impl Authority {
     }
 }
 
-/// A certificate and what belongs to it, in files that go with this.
+/// A certificate, its key and its authority's certificate, in files that are deleted with this.
 pub struct Files {
     /// The authority's own.
     pub ca: String,
@@ -122,7 +122,7 @@ pub struct Files {
 }
 
 impl Files {
-    /// What tells a server to show the certificate.
+    /// The arguments with which a server presents the certificate.
     pub fn arguments(&self) -> [&str; 8] {
         [
             "--tls-cert-file",
@@ -148,9 +148,9 @@ pub struct TlsServer {
 }
 
 impl TlsServer {
-    /// Shows another certificate from now on, by `CONFIG SET`, as an operator does who renews it.
-    pub fn show(&self, (certificate, key): (String, String)) {
-        // Names of their own: Redis reads the files when it is told, and might be told while they are being written.
+    /// Presents another certificate from now on, by `CONFIG SET`, as an operator does who renews it.
+    pub fn present(&self, (certificate, key): (String, String)) {
+        // New names: Redis reads the files on `CONFIG SET`, and might read others while they are being written.
         let folder = self.files.folder.path();
         let number = fs::read_dir(folder).unwrap().count();
         let write = |ending: &str, text: String| {

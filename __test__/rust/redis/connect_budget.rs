@@ -1,4 +1,5 @@
-//! A process that is stopped while it connects: its timers have expired when it goes on, and the server has answered long ago.
+//! The budget of a connect in a process that is suspended meanwhile: when it resumes, its timers have expired, and the server has
+//! answered long ago.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -20,23 +21,23 @@ use crate::starvation::retry_if_starved;
 
 const BUDGET: Duration = Duration::from_millis(500);
 
-/// A turn of the budget's clock that takes twice as long as this was a stop (`store/budget.rs`).
+/// A step of the budget's clock that takes twice as long as this was a suspension (`store/budget.rs`).
 const STEP: Duration = Duration::from_millis(50);
 
-/// Longer than the budget of a connect, whatever of it has passed.
-const STOPPED: Duration = Duration::from_millis(700);
+/// Longer than the budget of a connect, even if none of it has passed.
+const SUSPENDED: Duration = Duration::from_millis(700);
 
-/// Checks, and stops the only thread of the runtime after so many turns of the connect.
-async fn check_and_stop(mut config: RedisConfig, turns: usize) -> Result<(), String> {
+/// Checks, and blocks the only thread of the runtime after this many polls of the connect.
+async fn check_and_suspend(mut config: RedisConfig, polls: usize) -> Result<(), String> {
     config.connect_timeout = BUDGET;
     let store = Arc::new(RedisStore::new(config));
     let asked = Arc::clone(&store);
     let first = tokio::spawn(async move { check(&asked, "a").await });
-    for _ in 0..turns {
+    for _ in 0..polls {
         yield_now().await;
     }
-    thread::sleep(STOPPED);
-    // One that was asked before, and one that comes after.
+    thread::sleep(SUSPENDED);
+    // One check from before the suspension, and one from after it.
     for result in [check(&store, "b").await, first.await.unwrap()] {
         result.map_err(|error| error.to_string())?;
     }
@@ -44,45 +45,45 @@ async fn check_and_stop(mut config: RedisConfig, turns: usize) -> Result<(), Str
 }
 
 #[tokio::test]
-async fn it_is_no_verdict_on_the_server() {
+async fn a_suspension_does_not_fail_the_connect() {
     let server = Server::start(&[]);
-    for turns in [1, 3, 6, 10] {
-        let stopped = check_and_stop(server.config(), turns).await;
-        assert_eq!(stopped, Ok(()), "{turns} turns");
+    for polls in [1, 3, 6, 10] {
+        let stopped = check_and_suspend(server.config(), polls).await;
+        assert_eq!(stopped, Ok(()), "{polls} polls");
     }
 }
 
 #[tokio::test]
-async fn nor_during_a_tls_handshake() {
+async fn a_suspension_does_not_fail_the_tls_handshake() {
     let authority = Authority::new();
     let server = authority.server(&["localhost"]);
-    for turns in [1, 3, 6, 10] {
+    for polls in [1, 3, 6, 10] {
         let config = tls::config(&server, "localhost", Some(&authority.pem));
-        let stopped = check_and_stop(config, turns).await;
-        assert_eq!(stopped, Ok(()), "{turns} turns");
+        let stopped = check_and_suspend(config, polls).await;
+        assert_eq!(stopped, Ok(()), "{polls} polls");
     }
 }
 
-/// The server has hung up meanwhile, as one does that waits for a login for some time.
+/// The server has closed the connection meanwhile, as a server does that waits only some time for a login.
 #[test]
-fn an_attempt_that_broke_meanwhile_is_made_once_more() {
-    // A process that a busy machine does not let run is a stopped one, too.
+fn an_attempt_that_broke_during_a_suspension_is_made_once_more() {
+    // A process that a busy machine does not let run is suspended, too.
     retry_if_starved(STEP, async || {
         assert_eq!(attempts(true).await, 2);
         assert_eq!(attempts(false).await, 1);
     });
 }
 
-/// The connects to a server that hangs up, `stopped` meanwhile.
-async fn attempts(stopped: bool) -> usize {
+/// Connects to a server that hangs up. `suspended`: the process is, meanwhile. Returns how many connects there were.
+async fn attempts(suspended: bool) -> usize {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut config = with_defaults("127.0.0.1");
     config.port = listener.local_addr().unwrap().port();
     config.connect_timeout = BUDGET;
     config.cluster = Some(false);
     let (hang_up, hung_up) = channel::<()>();
-    let asked = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&asked);
+    let connects = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&connects);
     // It ends with the process.
     thread::spawn(move || {
         for stream in listener.incoming() {
@@ -90,20 +91,20 @@ async fn attempts(stopped: bool) -> usize {
             stream.read_exact(&mut first).unwrap();
             counted.fetch_add(1, Ordering::SeqCst);
             let _ = hung_up.recv();
-            // The beginning of an answer: the server is not asked whether it speaks TLS.
+            // The beginning of a reply: the server is not probed for TLS.
             let _ = stream.write_all(b"+");
         }
     });
     let store = RedisStore::new(config);
     let first = tokio::spawn(async move { check(&store, "a").await });
-    while asked.load(Ordering::SeqCst) == 0 {
+    while connects.load(Ordering::SeqCst) == 0 {
         yield_now().await;
     }
     drop(hang_up);
-    if stopped {
-        thread::sleep(STOPPED);
+    if suspended {
+        thread::sleep(SUSPENDED);
     }
     let error = first.await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Disconnected);
-    asked.load(Ordering::SeqCst)
+    connects.load(Ordering::SeqCst)
 }

@@ -1,4 +1,4 @@
-//! A trial of the way to the server leaves nothing behind and says what went wrong; and connections are counted.
+//! The connection test leaves nothing behind and says what failed; and connections are counted.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,12 +16,12 @@ async fn until<T>(found: impl AsyncFn() -> Option<T>) -> T {
         if let Some(it) = found().await {
             return it;
         }
-        assert!(begun.elapsed() < PATIENT, "it never came");
+        assert!(begun.elapsed() < PATIENT, "it did not happen");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
-/// Takes a right from everybody.
+/// A server whose default user lacks a right.
 fn without(right: &str) -> Server {
     let server = Server::start(&[]);
     let mut acl = redis::cmd("ACL");
@@ -56,19 +56,19 @@ async fn every_step_is_taken_and_nothing_stays() {
 }
 
 #[tokio::test]
-async fn what_the_user_may_not_do_is_named() {
+async fn a_missing_right_is_named() {
     let server = without("set");
     let error = server.store().test_connection(&t()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoPerm);
     assert!(error.to_string().contains("needs SET, too"), "{error}");
     let without_info = without("info");
-    let trial = without_info.store().test_connection(&t()).await.unwrap();
-    assert_eq!(trial.version, None);
+    let test = without_info.store().test_connection(&t()).await.unwrap();
+    assert_eq!(test.version, None);
 }
 
-/// Where it succeeds, checks do.
+/// Where the test succeeds, checks do.
 #[tokio::test]
-async fn what_the_limiter_needs_is_tried_as_well() {
+async fn the_rights_of_the_limiter_are_tested_as_well() {
     for right in ["evalsha", "lpush", "ltrim"] {
         let server = without(right);
         let error = server.store().test_connection(&t()).await.unwrap_err();
@@ -77,7 +77,7 @@ async fn what_the_limiter_needs_is_tried_as_well() {
     }
 }
 
-/// What was remembered of a server that was away is no answer to who has just mended it.
+/// A cached error of a server that was away must not be returned to the operator who has just repaired it.
 #[tokio::test]
 async fn a_server_that_has_just_come_back_is_found_at_once() {
     let server = Server::start(&[]);
@@ -97,7 +97,7 @@ async fn a_server_that_has_just_come_back_is_found_at_once() {
 }
 
 #[tokio::test]
-async fn a_replica_fails_the_trial() {
+async fn a_replica_fails_the_test() {
     let server = Server::start(&[]);
     let () = redis::cmd("REPLICAOF")
         .arg(&["127.0.0.1", "1"])

@@ -1,4 +1,4 @@
-//! Connecting: when, how often, for how long, and what it says when it fails.
+//! Connecting: when, how often, for how long, and the error when it fails.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -25,8 +25,8 @@ fn at(port: u16, budget: Duration) -> RedisStore {
 }
 
 #[tokio::test]
-async fn nobody_listens() {
-    // Bound but not listening: the port stays taken, and refuses.
+async fn a_port_without_a_listener_refuses() {
+    // Bound but not listening: the port stays reserved, and refuses.
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     let any: SocketAddr = ([127, 0, 0, 1], 0).into();
     socket.bind(&any.into()).unwrap();
@@ -39,8 +39,8 @@ async fn nobody_listens() {
 }
 
 #[tokio::test]
-async fn the_name_does_not_resolve() {
-    // Two dots in a row are in no name, so nobody is asked.
+async fn a_name_that_does_not_resolve_is_not_found() {
+    // No name has two dots in a row, so no resolver is queried.
     let mut config = with_defaults("no..such.host");
     config.connect_timeout = PATIENT;
     let error = check(&RedisStore::new(config), "a").await.unwrap_err();
@@ -50,7 +50,7 @@ async fn the_name_does_not_resolve() {
     );
 }
 
-/// The system accepts for it, and nobody ever answers: with a password to send, and with nothing to send.
+/// The kernel accepts the connection, and no reply ever comes: with a password to send, and without.
 #[tokio::test]
 async fn a_black_hole_ends_with_the_budget() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -66,7 +66,7 @@ async fn a_black_hole_ends_with_the_budget() {
             let waited = {
                 let check = check(&store, "a");
                 tokio::pin!(check);
-                // Only the first waits for an attempt; the others are made in the background.
+                // Only the first check waits for an attempt; the others are made in the background.
                 match futures_util::poll!(&mut check) {
                     Poll::Ready(result) if attempt > 0 => Ok(result),
                     Poll::Pending if attempt == 0 => tokio::time::timeout(PATIENT, check).await,
@@ -79,7 +79,7 @@ async fn a_black_hole_ends_with_the_budget() {
                 (error.kind(), error.code()),
                 (ErrorKind::Timeout, "ETIMEDOUT")
             );
-            // TLS is the likeliest reason but one.
+            // TLS is the second likeliest reason.
             let message = error.to_string();
             assert!(
                 message.starts_with("no connection within 200 ms: "),
@@ -90,7 +90,7 @@ async fn a_black_hole_ends_with_the_budget() {
     }
 }
 
-/// Each attempt that was given up is closed: no descriptor is left behind.
+/// An attempt that is given up closes its socket: no descriptor leaks.
 #[tokio::test]
 async fn an_attempt_given_up_is_closed() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -101,12 +101,12 @@ async fn an_attempt_given_up_is_closed() {
     assert_eq!(failure(&store).await, ErrorKind::Timeout);
     let (mut peer, _) = listener.accept().unwrap();
     peer.set_read_timeout(Some(PATIENT)).unwrap();
-    // Whatever was sent, then the end.
+    // The bytes that were sent, then the end.
     let closed = tokio::task::spawn_blocking(move || peer.read_to_end(&mut Vec::new()));
     closed.await.unwrap().expect("an end");
 }
 
-/// However long it may still take: nobody waits for it any more.
+/// Even if it has much time left: no check waits for it any more.
 #[tokio::test]
 async fn an_attempt_ends_with_its_store() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -140,7 +140,7 @@ fn parrot(words: &'static [u8]) -> u16 {
 }
 
 #[tokio::test]
-async fn something_else_answers() {
+async fn a_server_of_another_protocol_is_an_error() {
     let web = at(parrot(b"HTTP/1.1 400 Bad Request\r\n\r\n"), PATIENT);
     assert_eq!(failure(&web).await, ErrorKind::Protocol);
     let silent = at(parrot(b""), PATIENT);
@@ -165,7 +165,7 @@ async fn nothing_connects_before_the_first_request() {
 }
 
 #[tokio::test]
-async fn those_who_come_together_share_one_connect() {
+async fn concurrent_requests_share_one_connect() {
     let server = Server::start(&[]);
     let mut admin = server.admin();
     let before = connections_ever(&mut admin);
@@ -189,7 +189,7 @@ async fn a_connect_outlives_the_one_who_asked() {
     {
         let first = check(&store, "a");
         tokio::pin!(first);
-        // Polled once: the attempt has begun, and whoever asked goes away.
+        // Polled once: the attempt has begun, and its check is dropped.
         assert!(futures_util::poll!(&mut first).is_pending());
     }
     assert_eq!(left(&store, "a").await, 4);

@@ -1,4 +1,4 @@
-//! Who may log in, and with what.
+//! Credentials: passwords, users and their rights, and functions that return passwords.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,7 +25,7 @@ fn with(server: &Server, username: Option<&str>, credentials: Credentials) -> Re
 }
 
 #[tokio::test]
-async fn the_right_password_is_let_in_and_others_are_not() {
+async fn only_the_right_password_logs_in() {
     let server = locked();
     let right = with(&server, None, passwords(&["pw-new"]));
     assert_eq!(left(&right, "a").await, 4);
@@ -35,7 +35,7 @@ async fn the_right_password_is_let_in_and_others_are_not() {
     assert_eq!(failure(&none).await, ErrorKind::NoAuth);
 }
 
-/// While a token is rotated either may be the valid one; before and after, one of them is not.
+/// While a token is rotated either may be the valid one. Before and after, one of them is not.
 #[tokio::test]
 async fn passwords_are_tried_in_order() {
     let server = locked();
@@ -61,7 +61,7 @@ async fn a_password_that_was_changed_is_taken_up_at_the_next_connect() {
         .arg(&["KILL", "TYPE", "normal"])
         .query(&mut admin)
         .unwrap();
-    // The check that met the dead connection may be lost.
+    // The check on the dead connection may be lost.
     let _ = super::check(&store, "b").await;
     assert_eq!(left(&store, "a").await, 3);
 }
@@ -81,7 +81,7 @@ async fn a_password_where_the_server_has_none_is_no_rotation() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_not_there_is_named() {
+async fn a_database_that_does_not_exist_is_named() {
     let server = Server::start(&["--databases", "3"]);
     let () = redis::cmd("ACL")
         .arg(&["SETUSER", "few", "on", "nopass", "~*", "+@all", "-select"])
@@ -128,7 +128,7 @@ async fn a_user_needs_the_scripts_own_commands_and_the_names_keys() {
     for remaining in [4, 3, 2, 1, 0, 0, 0] {
         assert_eq!(left(&store, "a").await, remaining);
     }
-    // No more to be found again, and to be told.
+    // A probe and a replay need no other rights.
     let scope = scope("t", watched(HOUR, 2.0, 300_000));
     assert!(store.probe(&scope, 0).await.is_ok());
     let replay = |who: &str, ages: &[u64]| Replay {
@@ -147,7 +147,7 @@ async fn a_user_needs_the_scripts_own_commands_and_the_names_keys() {
 }
 
 #[tokio::test]
-async fn a_user_without_the_right_is_told_so() {
+async fn a_missing_right_is_an_error_of_permission() {
     let may_not_run_scripts = with_user(&["~*", "+@all", "-eval", "-evalsha"]);
     assert_eq!(
         failure(&as_user(&may_not_run_scripts)).await,
@@ -158,7 +158,7 @@ async fn a_user_without_the_right_is_told_so() {
         failure(&as_user(&may_not_touch_the_key)).await,
         ErrorKind::NoPerm
     );
-    // Refused inside the script, where the server says it in other words.
+    // Refused inside the script, where the server's error has another form.
     let may_not_push = with_user(&["~*", "+@all", "-lpush"]);
     assert_eq!(failure(&as_user(&may_not_push)).await, ErrorKind::NoPerm);
     let may_not_select = with_user(&["~*", "+@all", "-select"]);
@@ -169,15 +169,15 @@ async fn a_user_without_the_right_is_told_so() {
     assert_eq!(failure(&RedisStore::new(config)).await, ErrorKind::NoPerm);
 }
 
-/// Gives the passwords of a list, one at each connect, and then the last one; where there is none, fails.
+/// Returns the passwords of a list, one for each call, and then the last one again and again. Fails where the list is empty.
 struct Fresh(Vec<&'static str>, AtomicUsize);
 
 impl PasswordSource for Fresh {
     fn password(&self) -> PasswordAnswer {
-        let turn = self.1.fetch_add(1, Ordering::SeqCst);
+        let call = self.1.fetch_add(1, Ordering::SeqCst);
         let next = self
             .0
-            .get(turn)
+            .get(call)
             .or(self.0.last())
             .map(|&text| Secret::new(text));
         let gone = StoreError::new(ErrorKind::NoAuth, "no password today");
@@ -186,7 +186,7 @@ impl PasswordSource for Fresh {
 }
 
 #[tokio::test]
-async fn a_source_is_asked_at_each_connect() {
+async fn a_source_is_called_at_each_connect() {
     let server = locked();
     let mut admin = server.admin_as(":pw-new@");
     let before = connections_ever(&mut admin);
@@ -200,11 +200,11 @@ async fn a_source_is_asked_at_each_connect() {
     assert_eq!(failure(&store).await, ErrorKind::WrongPass);
     until(&store, None).await;
     assert_eq!((left(&store, "a").await, left(&store, "a").await), (4, 3));
-    // One connection each: two passwords were refused.
+    // One connection for each password: two were refused.
     let connections = (connections_ever(&mut admin) - before) as usize;
     assert_eq!(source.1.load(Ordering::SeqCst), connections);
     assert!(connections >= 3);
-    // Its own failure is the check's.
+    // The check fails with the error of the source.
     let failing = Arc::new(Fresh(Vec::new(), AtomicUsize::new(0)));
     let store = with(&server, None, Credentials::Source(failing));
     let error = super::check(&store, "a").await.unwrap_err();

@@ -1,5 +1,5 @@
-//! Connections look after themselves: one that has died unseen costs nobody a check, and one that keeps failing is made
-//! anew in the background, at its own pace.
+//! Health checks: a dead connection that was idle costs no check, and a connection that keeps failing is reconnected in the
+//! background, with growing delays.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use huntaze_rate_limit::store::redis::{ConnectionStats, RedisStore, backoff};
 use huntaze_rate_limit::store::{ErrorKind, Store};
 use tokio::time::{sleep, timeout};
 
-use super::lossy_proxy::Relay;
+use super::lossy_proxy::LossyProxy;
 use super::server_errors::connections_ever;
 use super::{HOUR, PATIENT, check, failure, left, until};
 use crate::requests::{quiet, scope};
@@ -19,73 +19,73 @@ use crate::timers::Stopped;
 /// The usual deadline of a check.
 const DEADLINE: Duration = Duration::from_millis(250);
 
-/// What is found anew. (The chaos suite holds it to the deadline.)
+/// How long a reconnect may take. (The chaos suite holds it to the deadline.)
 const SOON: Duration = Duration::from_secs(1);
 
-/// A store behind a way that can lose everything.
-fn behind_relay(server: &Server) -> (RedisStore, Relay) {
-    let relay = Relay::to(server.port);
+/// A store behind a proxy that can lose everything.
+fn behind_proxy(server: &Server) -> (RedisStore, LossyProxy) {
+    let proxy = LossyProxy::to(server.port);
     let mut config = server.config();
-    config.port = relay.port;
-    (RedisStore::new(config), relay)
+    config.port = proxy.port;
+    (RedisStore::new(config), proxy)
 }
 
 #[test]
-fn the_bound_of_the_wait_doubles_up_to_two_seconds() {
+fn the_bound_of_the_delay_doubles_up_to_two_seconds() {
     let bounds = [1, 2, 3, 4, 5, 6, 40, u32::MAX].map(|n| backoff::bound(n).as_millis());
     assert_eq!(bounds, [100, 200, 400, 800, 1600, 2000, 2000, 2000]);
 }
 
-/// What a frozen process finds when it goes on: a connection that somebody on the way has forgotten.
+/// The state after a suspended process resumes: a connection that a router in between has forgotten.
 #[test]
-fn a_quiet_connection_that_died_unseen_costs_nobody_a_check() {
+fn an_idle_connection_that_died_unseen_costs_no_check() {
     retry_if_starved(SOON, async || {
         let server = Server::start(&[]);
-        let (store, relay) = behind_relay(&server);
+        let (store, proxy) = behind_proxy(&server);
         assert_eq!(left(&store, "a").await, 4);
-        relay.lose_all();
+        proxy.lose_all();
         sleep(Duration::from_millis(1100)).await;
         let decided = timeout(SOON, left(&store, "a")).await;
         assert_eq!(decided, Ok(3));
-        assert_eq!(relay.accepted(), 2);
+        assert_eq!(proxy.accepted(), 2);
     });
 }
 
 #[tokio::test]
-async fn a_quiet_connection_that_lives_is_kept() {
+async fn an_idle_connection_that_lives_is_kept() {
     let _stopped = Stopped::new();
     let server = Server::start(&[]);
-    let (store, relay) = behind_relay(&server);
+    let (store, proxy) = behind_proxy(&server);
     assert_eq!(left(&store, "a").await, 4);
     for remaining in [3, 2] {
         std::thread::sleep(Duration::from_millis(1100));
         assert_eq!(left(&store, "a").await, remaining);
     }
-    assert_eq!(relay.accepted(), 1);
+    assert_eq!(proxy.accepted(), 1);
 }
 
 #[test]
-fn a_connection_that_is_silent_is_given_up() {
+fn a_connection_without_a_reply_is_given_up() {
     retry_if_starved(DEADLINE, async || {
         let server = Server::start(&[]);
-        let (store, relay) = behind_relay(&server);
+        let (store, proxy) = behind_proxy(&server);
         assert_eq!(left(&store, "a").await, 4);
-        relay.lose_all();
-        // It was in use a moment ago, so the first one asks on it, and gives up at its deadline.
+        proxy.lose_all();
+        // It was in use a moment ago, so the first check is sent on it, and gives up at its deadline.
         assert!(timeout(DEADLINE, check(&store, "a")).await.is_err());
         assert_eq!(timeout(SOON, left(&store, "a")).await, Ok(3));
-        assert_eq!(relay.accepted(), 2);
+        assert_eq!(proxy.accepted(), 2);
     });
 }
 
-/// A limiter in a hurry must not take the connection from the others.
+/// A limiter with a short deadline must not close the connection of the others.
 #[tokio::test]
-async fn a_short_deadline_alone_gives_up_no_connection() {
+async fn a_short_deadline_alone_closes_no_connection() {
     let _stopped = Stopped::new();
     let server = Server::start(&[]);
-    let (store, relay) = behind_relay(&server);
+    let (store, proxy) = behind_proxy(&server);
     assert_eq!(left(&store, "a").await, 4);
-    // Some before they are written, some after.
+    // Some checks are dropped before they are written, some after.
     for polls in (0..3).cycle().take(100) {
         let given_up = check(&store, "b");
         tokio::pin!(given_up);
@@ -95,10 +95,10 @@ async fn a_short_deadline_alone_gives_up_no_connection() {
         }
     }
     assert_eq!(left(&store, "a").await, 3);
-    assert_eq!(relay.accepted(), 1);
+    assert_eq!(proxy.accepted(), 1);
 }
 
-/// A replica lets everybody in and takes no writes: nobody hammers it with connects.
+/// A replica accepts connections and takes no writes: it must not be hammered with connects.
 #[tokio::test]
 async fn a_server_that_takes_no_writes_is_not_hammered() {
     let server = Server::start(&["--replicaof", "127.0.0.1", "1"]);
@@ -116,14 +116,14 @@ async fn a_server_that_takes_no_writes_is_not_hammered() {
             "{asked} asked, {connects} connects"
         );
     }
-    // Waits of 50, 100, 200, 400 and 800 ms at the mean, and of a second from then on.
+    // Delays of 50, 100, 200, 400 and 800 ms on average, and of a second from then on.
     let most = 40 + begun.elapsed().as_secs();
     assert!(connects < most, "{connects} connects, {asked} asked");
 }
 
-/// What a replica knows may be of long ago: it does not even say where an id stands.
+/// The logs of a replica may be out of date: it does not even answer a status.
 #[tokio::test]
-async fn a_replica_tells_nothing() {
+async fn a_replica_answers_nothing() {
     let server = Server::start(&["--replicaof", "127.0.0.1", "1"]);
     let status = crate::requests::request(huntaze_rate_limit::store::Op::Status, "a", 5);
     let results = server
@@ -133,7 +133,7 @@ async fn a_replica_tells_nothing() {
     assert_eq!(results[0].as_ref().unwrap_err().kind(), ErrorKind::ReadOnly);
 }
 
-/// The failure of one is nobody's loss while others work.
+/// A failed connection costs no check while others work.
 #[tokio::test]
 async fn a_connection_that_is_away_is_passed_over() {
     let server = Server::start(&[]);
@@ -143,7 +143,7 @@ async fn a_connection_that_is_away_is_passed_over() {
     let counted = Arc::<ConnectionStats>::default();
     let store = RedisStore::counting(config, Arc::clone(&counted));
     assert_eq!((left(&store, "a").await, left(&store, "a").await), (4, 3));
-    // No more than there are: whichever is killed cannot come back.
+    // No more connections than there are: the one that is killed cannot be replaced.
     let () = redis::cmd("CONFIG")
         .arg(&["SET", "maxclients", "2"])
         .query(&mut admin)
@@ -156,7 +156,7 @@ async fn a_connection_that_is_away_is_passed_over() {
         .arg(&["KILL", "ID", id])
         .query(&mut admin)
         .unwrap();
-    // Once the loss has been noticed, and that nobody takes its place.
+    // Once the loss has been noticed, and a reconnect has failed.
     let begun = Instant::now();
     while counted.open() > 1 || counted.failures() == 0 {
         assert!(begun.elapsed() < PATIENT);
@@ -168,7 +168,7 @@ async fn a_connection_that_is_away_is_passed_over() {
 }
 
 #[tokio::test]
-async fn a_probe_asks_for_a_write_and_leaves_nothing() {
+async fn a_probe_needs_a_write_and_leaves_no_key() {
     let server = Server::start(&[]);
     let (store, mut admin) = (server.store(), server.admin());
     let scope = scope("t", quiet(HOUR));
@@ -184,7 +184,7 @@ async fn a_probe_asks_for_a_write_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn whoever_waits_hears_of_a_new_connection() {
+async fn connected_resolves_with_a_new_connection() {
     let server = Server::start(&[]);
     let store = server.store();
     let known = store.connected(0, u64::MAX).await;
@@ -193,7 +193,7 @@ async fn whoever_waits_hears_of_a_new_connection() {
     server.kill();
     until(&store, Some(ErrorKind::Refused)).await;
     server.restart();
-    // Nobody asks meanwhile.
+    // No request is sent meanwhile.
     let again = timeout(PATIENT, store.connected(0, reached)).await.unwrap();
     assert!(again > reached);
 }

@@ -1,4 +1,4 @@
-//! What is left on a server after a run: the keys, where they are, and that none is immortal.
+//! The keys on a server after a run: their names, their database, and that each has a TTL.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ fn keys(admin: &mut redis::Connection) -> Vec<String> {
     keys
 }
 
-/// The time that a key has left which is not there.
+/// The TTL of a key that does not exist.
 const GONE: i64 = -2;
 
 fn ttl(admin: &mut redis::Connection, key: &str) -> i64 {
@@ -62,9 +62,9 @@ async fn every_key_lives_a_window_and_the_slack_at_most() {
     assert!(keys(&mut admin).len() >= 6);
 }
 
-/// A slot that has freed needs no key: a quiet id leaves nothing behind.
+/// Once its slots are free an id needs no key: an idle id leaves nothing behind.
 #[tokio::test]
-async fn a_quiet_id_leaves_nothing() {
+async fn an_idle_id_leaves_no_key() {
     let server = Server::start(&[]);
     let (store, mut admin) = (server.store(), server.admin());
     let scope = scope("t", watched(200, 1.0, 200));
@@ -75,7 +75,7 @@ async fn a_quiet_id_leaves_nothing() {
             .remove(0)
             .unwrap();
     }
-    // Where nobody got to asking in time, it has gone already.
+    // On a busy machine it may be gone already.
     let rest = ttl(&mut admin, "{t:a}");
     assert!(rest == GONE || (1..=250).contains(&rest), "{rest}");
     let begun = Instant::now();

@@ -1,4 +1,4 @@
-//! When a login is renewed, by two clocks that a test sets.
+//! The schedule of re-authentication, by two clocks that a test sets.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -6,7 +6,7 @@ use huntaze_rate_limit::store::redis::login::{LOGIN_LIFE, Login, Moment};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A moment, and the same with each clock so many minutes later.
+/// A moment, and the same with each clock moved by this many minutes.
 fn moments(steady: u32, wall: u32) -> (Moment, Moment) {
     let first = Moment {
         steady: Instant::now(),
@@ -35,9 +35,9 @@ fn a_login_is_renewed_after_ten_and_a_half_to_eleven_and_a_half_hours() {
     assert!((350..650).contains(&early), "{early}");
 }
 
-/// A process that is frozen for a night finds its timers where they were.
+/// A process that is suspended for a night finds its timers where they were.
 #[test]
-fn either_clock_says_that_it_is_old() {
+fn either_clock_makes_a_login_due() {
     assert!(is_due(1, 12 * 60) && is_due(12 * 60, 1));
     let (now, _) = moments(0, 0);
     let set_back = Moment {
@@ -48,7 +48,7 @@ fn either_clock_says_that_it_is_old() {
 }
 
 #[test]
-fn it_is_over_a_quarter_of_an_hour_before_its_end() {
+fn a_login_is_over_a_quarter_of_an_hour_before_its_end() {
     for (minutes, over) in [(11 * 60 + 44, false), (11 * 60 + 45, true)] {
         let (first, then) = moments(minutes, minutes);
         let login = Login::new(LOGIN_LIFE, first);
@@ -58,18 +58,18 @@ fn it_is_over_a_quarter_of_an_hour_before_its_end() {
     }
 }
 
-/// Its age is looked at so often that nothing is missed by more than that.
+/// A re-authentication is late by no more than this interval.
 #[test]
-fn its_age_is_looked_at_every_five_minutes() {
+fn its_age_is_checked_every_five_minutes() {
     let (first, then) = moments(10 * 60 + 28, 10 * 60 + 28);
     let login = Login::new(LOGIN_LIFE, first);
     assert_eq!(login.next_look(first), MINUTE * 5);
-    let look = login.next_look(then);
-    assert!(MINUTE * 2 <= look && look <= MINUTE * 5, "{look:?}");
+    let wait = login.next_look(then);
+    assert!(MINUTE * 2 <= wait && wait <= MINUTE * 5, "{wait:?}");
 }
 
 #[test]
-fn between_renewals_that_fail_it_waits_longer_and_longer() {
+fn the_delay_grows_with_each_failed_renewal() {
     let (first, then) = moments(11 * 60 + 30, 11 * 60 + 30);
     let login = Login::new(LOGIN_LIFE, first);
     assert_eq!(login.next_look(then), Duration::ZERO);

@@ -1,4 +1,4 @@
-//! A way to a server that can lose what is sent on it, without a word to either end.
+//! A proxy to a server that can lose everything sent through it, without closing either end.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 /// Forwards each connection to a port of this machine.
-pub struct Relay {
+pub struct LossyProxy {
     pub port: u16,
     state: Arc<State>,
 }
@@ -15,19 +15,19 @@ pub struct Relay {
 #[derive(Default)]
 struct State {
     accepted: AtomicUsize,
-    /// Connections before this one lead nowhere.
+    /// Connections before this one lose everything.
     lost: AtomicUsize,
 }
 
-impl Relay {
+impl LossyProxy {
     pub fn to(port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let relay = Self {
+        let proxy = Self {
             port: listener.local_addr().unwrap().port(),
             state: Arc::default(),
         };
-        let state = Arc::clone(&relay.state);
-        // It ends with the process: nothing tells it that the test is over.
+        let state = Arc::clone(&proxy.state);
+        // The thread ends with the process: it does not learn that the test is over.
         thread::spawn(move || {
             for near in listener.incoming() {
                 let near = near.unwrap();
@@ -40,10 +40,10 @@ impl Relay {
                 }
             }
         });
-        relay
+        proxy
     }
 
-    /// From now on, all there are lead nowhere. New ones do.
+    /// From now on the present connections lose everything. New ones do not.
     pub fn lose_all(&self) {
         let accepted = self.accepted();
         self.state.lost.store(accepted, Ordering::SeqCst);

@@ -1,4 +1,4 @@
-//! One Redis: how it is found and reached, and what its faults turn into.
+//! One Redis: its configuration, connections to it, and the errors that its faults turn into.
 
 mod auth_proxy;
 pub mod certificates;
@@ -40,18 +40,18 @@ async fn check(store: &RedisStore, who: &str) -> Result<Outcome, StoreError> {
     ask(store, &scope("t", quiet(HOUR)), Op::Check, who, 5).await
 }
 
-/// Takes a slot of `who`, at a limit of 5 an hour, and says how many are left.
+/// Takes a slot of `who`, at a limit of 5 an hour. Returns how many are left.
 async fn left(store: &RedisStore, who: &str) -> u32 {
     let outcome = ask(store, &scope("t", quiet(HOUR)), Op::Limit, who, 5).await;
     outcome.unwrap().decision.remaining
 }
 
-/// What went wrong with a check.
+/// The kind of error that a check fails with.
 async fn failure(store: &RedisStore) -> ErrorKind {
     check(store, "a").await.unwrap_err().kind()
 }
 
-/// Checks until one is decided, or fails as it should; what it failed with before. Attempts to connect are spaced.
+/// Checks until one is decided, or fails with the `wanted` kind. Returns the errors before. Attempts to connect are spaced.
 async fn until(store: &RedisStore, wanted: Option<ErrorKind>) -> Vec<ErrorKind> {
     let begun = Instant::now();
     let mut errors = Vec::new();
@@ -67,7 +67,7 @@ async fn until(store: &RedisStore, wanted: Option<ErrorKind>) -> Vec<ErrorKind> 
     }
 }
 
-/// More than any failure here takes that is not a time-out.
+/// Longer than any failure here takes that is not a time-out.
 const PATIENT: Duration = Duration::from_secs(60);
 
 fn passwords(list: &[&str]) -> Credentials {

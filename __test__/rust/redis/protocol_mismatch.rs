@@ -1,4 +1,4 @@
-//! TLS spoken to a plain server, and plain text to one of TLS: it is found out, and told from a server that hangs.
+//! TLS to a plain-text server, and plain text to a TLS server: the mismatch is detected, and distinguished from a hang.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -15,14 +15,14 @@ use crate::server::Server;
 use crate::starvation::retry_if_starved;
 use crate::timers::Stopped;
 
-/// Half of it is waited for, and the other half is for asking in the other language: far more than that takes.
+/// Half of it waits for a reply, and the other half probes the other protocol: far more than that takes.
 const BUDGET: Duration = Duration::from_secs(10);
 
-/// That of the tests that wait for its end, and how much later they must know.
+/// The budget of the tests that wait for its end, and how much later the error must come.
 const SHORT: Duration = Duration::from_secs(2);
 const MOMENT: Duration = Duration::from_secs(1);
 
-/// What a check fails with, within the budget of a connect and a moment.
+/// The error of a check, which has to come within the budget of a connect and a moment.
 async fn failing(mut config: RedisConfig, budget: Duration) -> (ErrorKind, String) {
     config.connect_timeout = budget;
     let begun = Instant::now();
@@ -31,7 +31,7 @@ async fn failing(mut config: RedisConfig, budget: Duration) -> (ErrorKind, Strin
     (error.kind(), error.to_string())
 }
 
-/// What a check fails with while no timer fires: none is needed to find it out.
+/// The error of a check while no timer fires: the detection needs none.
 async fn failing_at_once(mut config: RedisConfig) -> (ErrorKind, String) {
     let _stopped = Stopped::new();
     config.connect_timeout = BUDGET;
@@ -39,7 +39,7 @@ async fn failing_at_once(mut config: RedisConfig) -> (ErrorKind, String) {
     (error.kind(), error.to_string())
 }
 
-/// To a server at `port`, with TLS or without.
+/// The configuration for a server at `port`, with TLS or without.
 fn to(port: u16, tls: bool) -> RedisConfig {
     RedisConfig {
         tls: tls.then(TlsConfig::default),
@@ -47,12 +47,12 @@ fn to(port: u16, tls: bool) -> RedisConfig {
     }
 }
 
-/// Redis takes the beginning of a handshake for a line, and waits for its end.
+/// Redis takes the beginning of a handshake for an inline command, and waits for its end.
 #[tokio::test]
 async fn tls_to_a_plain_server() {
     let server = Server::start(&[]);
-    let asks = Server::start(&["--requirepass", "pw"]);
-    let failing = [&server, &asks].map(|server| failing(to(server.port, true), BUDGET));
+    let with_password = Server::start(&["--requirepass", "pw"]);
+    let failing = [&server, &with_password].map(|server| failing(to(server.port, true), BUDGET));
     for (kind, message) in join_all(failing).await {
         assert_eq!(kind, ErrorKind::Tls, "{message}");
         assert!(message.contains("speaks plain Redis"), "{message}");
@@ -62,7 +62,7 @@ async fn tls_to_a_plain_server() {
 
 /// Redis resets the connection.
 #[tokio::test]
-async fn plain_text_to_a_server_of_tls() {
+async fn plain_text_to_a_tls_server() {
     let authority = Authority::new();
     let server = authority.server(&["localhost"]);
     let mut plain = config(&server, "localhost", None);
@@ -77,19 +77,19 @@ async fn plain_text_to_a_server_of_tls() {
     }
 }
 
-/// The beginning of what a server of TLS says to a handshake.
+/// The beginning of a TLS server's reply to a handshake.
 const SERVER_HELLO: &[u8] = &[0x16, 0x03, 0x03, 0x00, 0x7a];
 
-/// As ElastiCache's port does: it waits for more of what it takes for a handshake.
+/// As ElastiCache does: it takes the plain text for a handshake, and waits for the rest.
 #[tokio::test]
-async fn plain_text_to_a_server_of_tls_that_waits() {
+async fn plain_text_to_a_tls_server_that_waits() {
     let port = server(|_, tls| Some(if tls { SERVER_HELLO } else { b"" }));
     let (kind, message) = failing(to(port, false), BUDGET).await;
     assert_eq!(kind, ErrorKind::Tls, "{message}");
     assert!(message.contains("speaks TLS"), "{message}");
 }
 
-/// As other servers of TLS do.
+/// As other TLS servers do.
 #[tokio::test]
 async fn plain_text_that_is_answered_with_an_alert() {
     let port = server(|_, _| Some(&[0x15, 0x03, 0x01, 0x00, 0x02, 0x02, 0x46]));
@@ -104,9 +104,9 @@ async fn a_plain_server_that_hangs_up_on_a_handshake() {
     assert_eq!(kind, ErrorKind::Tls, "{message}");
 }
 
-/// A server of TLS that has no connection left hangs up, too.
+/// A TLS server at its client limit hangs up, too.
 #[tokio::test]
-async fn a_server_that_hangs_up_on_everybody() {
+async fn a_server_that_hangs_up_on_either_protocol() {
     let port = server(|_, _| None::<&[u8]>);
     for tls in [true, false] {
         let (kind, message) = failing_at_once(to(port, tls)).await;
@@ -114,9 +114,9 @@ async fn a_server_that_hangs_up_on_everybody() {
     }
 }
 
-/// It may hang, or speak what nobody here does: both are named.
+/// It may hang, or speak the other protocol: the error names both.
 #[test]
-fn a_server_that_says_nothing_in_any_language() {
+fn a_server_that_replies_to_neither_protocol() {
     retry_if_starved(MOMENT, async || {
         let port = server(|_, _| Some(b""));
         let failing = [true, false].map(|tls| failing(to(port, tls), SHORT));
@@ -128,10 +128,10 @@ fn a_server_that_says_nothing_in_any_language() {
     });
 }
 
-/// Where no connection comes to be, nothing is known of languages.
+/// Without a TCP connection nothing is known of the protocol.
 #[tokio::test]
-async fn a_connect_that_nobody_takes_says_nothing_of_tls() {
-    // A backlog of none, and one that fills it: to the next, the port is a black hole.
+async fn a_connect_that_is_not_accepted_does_not_mention_tls() {
+    // A backlog of 0, and a connection that fills it: for the next one the port is a black hole.
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     let any: std::net::SocketAddr = ([127, 0, 0, 1], 0).into();
     socket.bind(&any.into()).unwrap();
@@ -145,21 +145,21 @@ async fn a_connect_that_nobody_takes_says_nothing_of_tls() {
     assert!(!error.to_string().contains("TLS"), "{error}");
 }
 
-/// A server that has been understood once is not asked in another language when it stands still.
+/// A server that has replied once is not probed for the other protocol when it hangs.
 #[tokio::test]
-async fn who_has_been_understood_is_not_asked_again() {
+async fn a_server_that_has_replied_is_not_probed_again() {
     let (said, hears) = std::sync::mpsc::channel();
     let hangs = AtomicBool::new(false);
     let port = server(move |bytes, tls| {
         said.send(tls).unwrap();
         if contains(bytes, "EVAL") {
-            // The connection is given up, and the next ones stand still from their first byte on.
+            // This connection is closed, and the next ones hang from their first byte on.
             hangs.store(true, Ordering::SeqCst);
             return None;
         }
         Some(match hangs.load(Ordering::SeqCst) {
             true => "",
-            // One Redis, and none of a cluster.
+            // A standalone Redis.
             false if contains(bytes, "CLUSTER") => "-ERR unknown command 'CLUSTER'\r\n",
             false => "+PONG\r\n",
         })
@@ -167,7 +167,7 @@ async fn who_has_been_understood_is_not_asked_again() {
     let mut config = to(port, false);
     config.connect_timeout = SHORT;
     let store = RedisStore::new(config);
-    // However slow the machine is, it is understood before half of the budget is over.
+    // However slow the machine is, the reply comes before half of the budget is over.
     let stopped = Stopped::new();
     assert_eq!(
         check(&store, "a").await.unwrap_err().kind(),
@@ -178,7 +178,7 @@ async fn who_has_been_understood_is_not_asked_again() {
     assert!(hears.try_iter().all(|tls| !tls));
 }
 
-/// A slow server is waited for to the end of the budget, whatever is asked meanwhile.
+/// The connect waits for a slow server to the end of the budget, whatever it probes meanwhile.
 #[tokio::test]
 async fn a_server_that_is_slow_to_answer_is_waited_for() {
     let server = Server::start(&[]);

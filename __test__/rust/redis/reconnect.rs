@@ -1,4 +1,4 @@
-//! After a fault, decisions come from Redis again, without anybody's help.
+//! After a fault the store reconnects by itself, and decisions come from Redis again.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::requests::{quiet, request, scope};
 use crate::server::Server;
 use crate::timers::Stopped;
 
-/// Caches of scripts are lost at each restart and failover: a normal day, and nobody notices.
+/// The script cache is lost at each restart and failover, which costs no check.
 #[tokio::test]
 async fn a_flushed_script_is_sent_again_within_the_call() {
     let _stopped = Stopped::new();
@@ -19,7 +19,7 @@ async fn a_flushed_script_is_sent_again_within_the_call() {
     let before = connections_ever(&mut admin);
     for remaining in [4, 3, 2, 1, 0] {
         let () = redis::cmd("SCRIPT").arg("FLUSH").query(&mut admin).unwrap();
-        // Exactly one slot taken: asked twice, decided once.
+        // Exactly one slot is taken: sent twice, decided once.
         assert_eq!(left(&store, "a").await, remaining);
     }
     assert_eq!(connections_ever(&mut admin), before + 1);
@@ -67,7 +67,7 @@ async fn killed_connections_are_replaced() {
             "{errors:?}"
         );
     }
-    // Nothing was counted that was not decided.
+    // No check was counted that was not decided.
     assert_eq!(left(&store, "a").await, 3);
 }
 
@@ -78,10 +78,10 @@ async fn a_server_that_crashes_and_comes_back_is_found_again() {
     assert_eq!(left(&store, "a").await, 4);
     for _ in 0..2 {
         server.kill();
-        // Once the end of the connection has been noticed, nobody listens.
+        // Once the end of the connection has been noticed, connects are refused.
         until(&store, Some(ErrorKind::Refused)).await;
         server.restart();
-        // Nobody is kept waiting meanwhile; the next attempt in the background finds it.
+        // No check waits meanwhile. The next attempt in the background connects.
         for error in until(&store, None).await {
             assert_eq!(error, ErrorKind::Refused);
         }
@@ -113,15 +113,15 @@ async fn a_demoted_primary_is_left() {
     assert_eq!(connections_ever(&mut admin), before + 1);
 }
 
-/// Whoever stops waiting takes nothing along: the answer of one is never given to the next.
+/// A check that is dropped does not shift the replies: none is given to the next check.
 #[tokio::test]
-async fn a_check_that_is_given_up_disturbs_nobody() {
+async fn a_dropped_check_does_not_affect_the_next() {
     let server = Server::start(&[]);
     let store = server.store();
     assert_eq!(left(&store, "a").await, 4);
     for n in 1..=200_u32 {
         let short = Duration::from_micros(u64::from(n));
-        let _ = tokio::time::timeout(short, check(&store, "given-up")).await;
+        let _ = tokio::time::timeout(short, check(&store, "dropped")).await;
         let scope = scope("t", quiet(HOUR));
         let results = store
             .run(&scope, &[request(Op::Limit, &n.to_string(), 1000 + n)])

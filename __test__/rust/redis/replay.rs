@@ -1,4 +1,4 @@
-//! What was decided without Redis is entered into its logs: each admission at its own place.
+//! Replay: decisions made without Redis are entered into its logs, each admission at its moment.
 
 use std::time::Duration;
 
@@ -39,9 +39,9 @@ fn time(admin: &mut Connection) -> Millis {
     seconds * 1000 + micros / 1000
 }
 
-/// The log is what it would be had the admissions come in their own time.
+/// The log is as if the admissions had come at their own moments.
 #[test]
-fn each_admission_gets_its_place() {
+fn each_admission_is_entered_at_its_moment() {
     let server = Server::start(&[]);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let store = server.store();
@@ -64,7 +64,7 @@ fn each_admission_gets_its_place() {
         if let Some(tally) = tally {
             let () = admin.lpush(key, tally).unwrap();
         }
-        // What was before the reset has not been noted.
+        // The journal has no admission from before the reset.
         coming.retain(|&age| reset.is_none_or(|reset| age <= reset));
         coming.sort_unstable();
         let results = runtime.block_on(enter(&store, &[replay("a", reset, &coming)]));
@@ -75,7 +75,7 @@ fn each_admission_gets_its_place() {
             prop_assert_eq!(log.remove(0), tally);
         }
         let log: Vec<Millis> = log.iter().map(|moment| moment.parse().unwrap()).collect();
-        // By the clock of the server, which read it somewhere in between.
+        // By the clock of the server, which was read between the two.
         let expected = |now: Millis| {
             let left = there.iter().copied();
             let left = left.filter(|&moment| reset.is_none_or(|age| moment > now - age));
@@ -99,10 +99,10 @@ fn each_admission_gets_its_place() {
 }
 
 #[tokio::test]
-async fn what_is_entered_counts_and_leaves_when_it_would_have() {
+async fn entered_admissions_count_and_expire_at_their_own_moments() {
     let server = Server::start(&[]);
     let store = server.store();
-    // More than anybody is made to wait between two of these questions.
+    // Longer than a machine delays two of these requests.
     let rest = 60_000;
     let almost = HOUR - rest;
     assert!(enter(&store, &[replay("a", None, &[1000, almost])]).await[0].is_ok());
@@ -120,7 +120,7 @@ async fn what_is_entered_counts_and_leaves_when_it_would_have() {
 }
 
 #[tokio::test]
-async fn what_is_past_is_not_entered() {
+async fn expired_admissions_are_not_entered() {
     let server = Server::start(&[]);
     let (store, mut admin) = (server.store(), server.admin());
     let results = enter(&store, &[replay("a", None, &[HOUR, HOUR * 2])]).await;
@@ -128,13 +128,13 @@ async fn what_is_past_is_not_entered() {
     assert!(!admin.exists::<_, bool>("{t:a}").unwrap());
 }
 
-/// What a process has reported while the store was away, nobody reports again.
+/// An anomaly that a process has reported while the store was away is not reported again.
 #[tokio::test]
 async fn a_report_is_entered() {
     let server = Server::start(&[]);
     let (store, mut admin) = (server.store(), server.admin());
     let within = |window| scope("t", watched(HOUR, 1.0, window));
-    // Longer than any machine holds this up.
+    // Longer than any machine delays this.
     let scope = within(600_000);
     let reports_of = async |scope: &Scope, who: &str| {
         let checks = vec![request(Op::Check, who, 3); 50];
@@ -149,7 +149,7 @@ async fn a_report_is_entered() {
         reported: Some(500),
         ..replay(who, None, ages)
     };
-    // To a log with a tally, to one without, and to none; with admissions, and without.
+    // Into a log with a tally, one without, and none; with admissions, and without.
     for (who, there, ages) in [
         ("a", 0, &[][..]),
         ("b", 0, &[300, 400]),
@@ -189,9 +189,9 @@ async fn a_report_is_entered() {
     assert_eq!(reports_of(&short, "g").await, 1);
 }
 
-/// Later than it should, never earlier.
+/// Such an admission expires late, never early.
 #[tokio::test]
-async fn behind_a_thousand_newer_ones_it_counts_as_young_as_they_are() {
+async fn an_admission_behind_a_thousand_newer_ones_counts_as_young_as_they_are() {
     let server = Server::start(&[]);
     let (store, mut admin) = (server.store(), server.admin());
     let now = time(&mut admin);
@@ -247,9 +247,9 @@ async fn a_server_that_refuses_has_entered_nothing() {
     }
 }
 
-/// Nothing that a key holds keeps the others from being told.
+/// No content of a key keeps the others from being entered.
 #[tokio::test]
-async fn a_key_with_something_foreign_in_it_is_passed_over() {
+async fn a_key_with_foreign_elements_is_passed_over() {
     let server = Server::start(&[]);
     let (store, mut admin) = (server.store(), server.admin());
     let later = time(&mut admin) + 1000;

@@ -11,7 +11,7 @@ use crate::server::Server;
 
 const SECRET: &str = "hunter2-hunter2-hunter2";
 
-/// Everything an error can be made to say.
+/// All text that an error can produce.
 fn words(error: &StoreError) -> String {
     let mut words = format!("{error} {error:?} {error:#?}");
     let mut source = error.source();
@@ -34,13 +34,13 @@ async fn failing(server: &Server, username: Option<&str>) -> StoreError {
 async fn no_error_quotes_the_password() {
     let other_password = Server::start(&["--requirepass", "other"]);
     let no_password = Server::start(&[]);
-    // Servers echo what they do not know with its arguments: AUTH's is the password.
+    // Servers echo an unknown command with its arguments: AUTH's is the password.
     let no_auth_command = Server::start(&["--rename-command", "AUTH", ""]);
     for server in [&other_password, &no_password, &no_auth_command] {
-        for username in [None, Some("somebody")] {
+        for username in [None, Some("user")] {
             let words = words(&failing(server, username).await);
             assert!(!words.contains(SECRET), "{words}");
-            // Nor a part of it long enough to be one.
+            // Nor a fragment long enough to be one.
             assert!(!words.contains("hunter2"), "{words}");
         }
     }

@@ -1,4 +1,4 @@
-//! What a server refuses is an error, never an admission.
+//! Errors of the server: a refused write is an error, never an admission.
 
 use std::thread;
 
@@ -10,8 +10,8 @@ use crate::requests::{quiet, request, scope, watched};
 use crate::server::Server;
 use crate::timers::Stopped;
 
-/// Sends `command`, which the server must accept.
-pub(super) fn tell(admin: &mut redis::Connection, command: &str) {
+/// Runs `command`, which must succeed.
+pub(super) fn execute(admin: &mut redis::Connection, command: &str) {
     let mut words = command.split(' ');
     let mut cmd = redis::cmd(words.next().unwrap());
     words.for_each(|word| {
@@ -25,29 +25,29 @@ fn kinds<T>(results: &[Result<T, StoreError>]) -> Vec<Option<ErrorKind>> {
     results.iter().map(kind).collect()
 }
 
-/// The module being replaced read this as "no request yet" and admitted everybody.
+/// The module being replaced read this as "no request yet" and admitted every request.
 #[tokio::test]
-async fn a_server_out_of_memory_admits_nobody() {
+async fn a_server_out_of_memory_admits_no_request() {
     let server = Server::start(&[]);
     let (store, mut admin) = (server.store(), server.admin());
-    tell(&mut admin, "CONFIG SET maxmemory 1");
+    execute(&mut admin, "CONFIG SET maxmemory 1");
     let batch = [request(Op::Check, "a", 5), request(Op::Limit, "b", 5)];
     // The first time the script is new to the server, the second time not.
     for _ in 0..2 {
         let results = store.run(&scope("t", quiet(HOUR)), &batch).await;
         assert_eq!(kinds(&results), [Some(ErrorKind::Oom); 2]);
     }
-    tell(&mut admin, "CONFIG SET maxmemory 0");
+    execute(&mut admin, "CONFIG SET maxmemory 0");
     assert_eq!((left(&store, "a").await, left(&store, "b").await), (4, 4));
 }
 
-/// What a script frees it may fill again: whoever is admitted all the same has been recorded.
+/// A script may fill the memory that it has freed. An admission made that way has to be recorded.
 #[tokio::test]
-async fn a_server_out_of_memory_records_whom_it_admits() {
+async fn a_server_out_of_memory_records_its_admissions() {
     let server = Server::start(&[]);
     let (store, mut admin) = (server.store(), server.admin());
     let rules = watched(HOUR, 1.0, HOUR);
-    // Each batch begins with an id that is denied and has a tally: taking that off is a write that needs no memory.
+    // Each batch begins with an id that is denied and has a tally: removing the tally is a write that needs no memory.
     let batch = ["full", "a", "b"].map(|who| request(Op::Limit, who, 5));
     for _ in 0..6 {
         store
@@ -56,7 +56,7 @@ async fn a_server_out_of_memory_records_whom_it_admits() {
             .remove(0)
             .unwrap();
     }
-    tell(&mut admin, "CONFIG SET maxmemory 1");
+    execute(&mut admin, "CONFIG SET maxmemory 1");
     let mut admitted = [0; 3];
     for _ in 0..7 {
         let results = store.run(&scope("t", rules), &batch).await;
@@ -64,7 +64,7 @@ async fn a_server_out_of_memory_records_whom_it_admits() {
             *count += u32::from(result.as_ref().is_ok_and(|o| o.decision.is_allowed()));
         }
     }
-    tell(&mut admin, "CONFIG SET maxmemory 0");
+    execute(&mut admin, "CONFIG SET maxmemory 0");
     assert_eq!(admitted[0], 0);
     for (who, admitted) in ["a", "b"].into_iter().zip(&admitted[1..]) {
         let status = store
@@ -75,7 +75,7 @@ async fn a_server_out_of_memory_records_whom_it_admits() {
     }
 }
 
-/// Reads are enough to see that a log is full: a denial stays one, and is not left to the fallback, which might admit.
+/// Reads are enough to see that a log is full: a denial stays a denial, and is not left to the fallback, which might admit.
 #[tokio::test]
 async fn a_server_out_of_memory_still_denies() {
     let server = Server::start(&[]);
@@ -85,7 +85,7 @@ async fn a_server_out_of_memory_still_denies() {
     for who in [0, 0, 0, 1, 1] {
         let _ = store.run(&scope("t", rules), &batch[who..=who]).await;
     }
-    tell(&mut admin, "CONFIG SET maxmemory 1");
+    execute(&mut admin, "CONFIG SET maxmemory 1");
     let alone = ["denied", "full"].map(|who| request(Op::Limit, who, 2));
     for requests in [&batch[..], &alone[..1], &alone[1..], &batch[1..2]] {
         let results = store.run(&scope("t", rules), requests).await;
@@ -107,25 +107,25 @@ async fn a_server_out_of_memory_still_denies() {
 }
 
 #[tokio::test]
-async fn a_replica_admits_nobody() {
+async fn a_replica_admits_no_request() {
     let server = Server::start(&[]);
     let (store, mut admin) = (server.store(), server.admin());
-    // A primary that nobody is: port 1.
-    tell(&mut admin, "REPLICAOF 127.0.0.1 1");
+    // A primary that does not exist: port 1.
+    execute(&mut admin, "REPLICAOF 127.0.0.1 1");
     for _ in 0..2 {
         assert_eq!(failure(&store).await, ErrorKind::ReadOnly);
     }
-    // It does not even serve what it has: it has lost its primary.
-    tell(&mut admin, "CONFIG SET replica-serve-stale-data no");
+    // It has lost its primary, and does not even serve its own data.
+    execute(&mut admin, "CONFIG SET replica-serve-stale-data no");
     until(&store, Some(ErrorKind::Loading)).await;
-    tell(&mut admin, "CONFIG SET replica-serve-stale-data yes");
-    tell(&mut admin, "REPLICAOF NO ONE");
+    execute(&mut admin, "CONFIG SET replica-serve-stale-data yes");
+    execute(&mut admin, "REPLICAOF NO ONE");
     until(&store, None).await;
     assert_eq!(left(&store, "a").await, 4);
 }
 
 #[tokio::test]
-async fn a_primary_without_its_replicas_admits_nobody() {
+async fn a_primary_without_its_replicas_admits_no_request() {
     let _stopped = Stopped::new();
     let server = Server::start(&["--min-replicas-to-write", "1"]);
     let store = server.store();
@@ -141,18 +141,18 @@ async fn a_primary_without_its_replicas_admits_nobody() {
     for _ in 0..20 {
         assert_eq!(failure(&store).await, ErrorKind::Unwritable);
     }
-    // The connection is kept: the server is well, but for its replicas. The one more is the question's own.
+    // The connection is kept: apart from its replicas, the server is well. The additional one is of the query itself.
     assert_eq!(connections(), before + 1);
 }
 
-/// A key that somebody else wrote fails for its own id; the neighbours in the batch are decided.
+/// A key written by another program fails for its own id. The neighbours in the batch are decided.
 #[tokio::test]
 async fn a_key_of_another_type_fails_alone() {
     let server = Server::start(&[]);
     let (store, mut admin) = (server.store(), server.admin());
-    tell(&mut admin, "SET {t:text} x");
-    tell(&mut admin, "ZADD {t:sorted} 1 x");
-    tell(&mut admin, "RPUSH {t:words} some words");
+    execute(&mut admin, "SET {t:text} x");
+    execute(&mut admin, "ZADD {t:sorted} 1 x");
+    execute(&mut admin, "RPUSH {t:words} some words");
     let ids = ["a", "text", "b", "sorted", "words", "c"];
     for op in [Op::Check, Op::Limit, Op::Status] {
         let batch = ids.map(|who| request(op, who, 5));
@@ -175,8 +175,8 @@ async fn a_key_of_another_type_fails_alone() {
     );
 }
 
-/// Elements that Lua takes for numbers, or that are as long as a moment and come before now in the order of texts.
-const NO_MOMENTS: [&str; 12] = [
+/// Elements that Lua takes for numbers, or that are as long as a timestamp and sort before now as text.
+const NO_TIMESTAMPS: [&str; 12] = [
     "1e400 nan inf",
     "nan nan",
     "-7 -9",
@@ -192,17 +192,17 @@ const NO_MOMENTS: [&str; 12] = [
     "1:99999999999999999999:0 1753000000000",
 ];
 
-/// What is no moment fails for its own id, which loses and gains nothing; alone and beside neighbours, with a log that is full
+/// An element that is no timestamp fails for its own id, and does not change its key; alone and beside neighbours, with a log that is full
 /// and with one that is not.
 #[tokio::test]
-async fn a_list_of_what_is_no_moment_fails_alone() {
+async fn a_list_of_other_elements_fails_alone() {
     let server = Server::start(&[]);
     let (store, mut admin) = (server.store(), server.admin());
     let scope = scope("t", quiet(HOUR));
     let wrong = Some(ErrorKind::WrongType);
-    for (n, elements) in NO_MOMENTS.into_iter().enumerate() {
+    for (n, elements) in NO_TIMESTAMPS.into_iter().enumerate() {
         let who = format!("odd-{n}");
-        tell(&mut admin, &format!("RPUSH {{t:{who}}} {elements}"));
+        execute(&mut admin, &format!("RPUSH {{t:{who}}} {elements}"));
         let mut length = || {
             redis::cmd("LLEN")
                 .arg(format!("{{t:{who}}}"))
@@ -229,9 +229,9 @@ async fn a_list_of_what_is_no_moment_fails_alone() {
     }
 }
 
-/// The same where the newest is a moment, and the script meets the others once it has added one.
+/// The same where the newest element is a timestamp, and the script reads the others after it has added one.
 #[tokio::test]
-async fn an_element_deep_in_a_full_log_that_is_no_moment_fails_alone() {
+async fn an_old_element_that_is_no_timestamp_fails_alone() {
     let server = Server::start(&[]);
     let (store, mut admin) = (server.store(), server.admin());
     let scope = scope("t", quiet(HOUR));
@@ -239,7 +239,7 @@ async fn an_element_deep_in_a_full_log_that_is_no_moment_fails_alone() {
     for (n, element) in ["nan", "1e400", "words", "-1"].into_iter().enumerate() {
         let who = format!("deep-{n}");
         let key = format!("{{t:{who}}}");
-        tell(
+        execute(
             &mut admin,
             &format!("RPUSH {key} 1700000000000 {element} {element}"),
         );
@@ -255,21 +255,21 @@ async fn an_element_deep_in_a_full_log_that_is_no_moment_fails_alone() {
                 assert_eq!(length, Ok(3), "{element}, {op:?}");
             }
         }
-        // One that is not full reads no further than it has to; its place is asked for, and then it does.
-        let stands = store.run(&scope, &[request(Op::Limit, &who, 1000)]).await;
-        assert_eq!(kinds(&stands), [wrong]);
+        // Of a log that is not full no more is read than needed. A limit request also needs the reset, and reads the rest.
+        let limited = store.run(&scope, &[request(Op::Limit, &who, 1000)]).await;
+        assert_eq!(kinds(&limited), [wrong]);
         let length = redis::cmd("LLEN").arg(&key).query(&mut admin);
         assert_eq!(length, Ok(3), "{element}");
     }
 }
 
-/// A wrong key is no fault of the connection, which every other id needs.
+/// A key of another type is no fault of the connection, which every other id needs.
 #[tokio::test]
 async fn a_key_of_another_type_keeps_the_connection() {
     let _stopped = Stopped::new();
     let server = Server::start(&[]);
     let (store, mut admin) = (server.store(), server.admin());
-    tell(&mut admin, "SET {t:a} x");
+    execute(&mut admin, "SET {t:a} x");
     assert_eq!(failure(&store).await, ErrorKind::WrongType);
     let before = connections_ever(&mut admin);
     assert_eq!(failure(&store).await, ErrorKind::WrongType);
@@ -277,7 +277,7 @@ async fn a_key_of_another_type_keeps_the_connection() {
 }
 
 #[tokio::test]
-async fn somebody_elses_long_script_admits_nobody() {
+async fn a_long_script_of_another_client_admits_no_request() {
     let server = Server::start(&["--busy-reply-threshold", "10"]);
     let (store, mut admin) = (server.store(), server.admin());
     assert_eq!(left(&store, "a").await, 4);
@@ -294,9 +294,9 @@ async fn somebody_elses_long_script_admits_nobody() {
     {
     }
     assert_eq!(failure(&store).await, ErrorKind::Busy);
-    tell(&mut admin, "SCRIPT KILL");
+    execute(&mut admin, "SCRIPT KILL");
     endless.join().unwrap();
-    // A connection that was quiet for a second is replaced if it gets no sign of life, which a busy server refuses, too.
+    // A connection that was idle for a second is replaced if its health check fails, and a busy server refuses that, too.
     let errors = until(&store, None).await;
     assert!(
         errors.iter().all(|&kind| kind == ErrorKind::Busy),
@@ -306,19 +306,19 @@ async fn somebody_elses_long_script_admits_nobody() {
 }
 
 #[tokio::test]
-async fn a_server_without_a_connection_left_says_so() {
+async fn a_server_at_its_client_limit_says_so() {
     let server = Server::start(&[]);
     let mut admin = server.admin();
-    tell(&mut admin, "CONFIG SET maxclients 1");
+    execute(&mut admin, "CONFIG SET maxclients 1");
     let store = server.store();
-    // Its words must not be taken for an answer to AUTH.
+    // Its error must not be taken for a reply to AUTH.
     let mut with_password = server.config();
     with_password.credentials = passwords(&["pw"]);
     for store in [&store, &RedisStore::new(with_password)] {
-        // It closes right after: now and then the end arrives before the words are read.
+        // It closes right after: sometimes the end arrives before the error is read.
         until(store, Some(ErrorKind::MaxClients)).await;
     }
-    tell(&mut admin, "CONFIG SET maxclients 100");
+    execute(&mut admin, "CONFIG SET maxclients 100");
     until(&store, None).await;
     assert_eq!(left(&store, "a").await, 4);
 }

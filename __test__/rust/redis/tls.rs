@@ -1,4 +1,4 @@
-//! TLS: the right server is believed, every other is not, and there is no way to say otherwise. (tls_refused.rs has the others.)
+//! TLS: only the right server is trusted, and no option turns that off. (The errors of the others: tls_error.rs.)
 
 use huntaze_rate_limit::store::ErrorKind;
 use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore, TlsConfig, certificates};
@@ -6,7 +6,7 @@ use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore, TlsConfig, certi
 use super::certificates::{Authority, TlsServer};
 use super::{check, failure, left, passwords};
 
-/// The configuration of a client of `server` by `host`, that trusts `ca`.
+/// The configuration of a client that connects to `server` as `host`, and trusts `ca`.
 pub(super) fn config(server: &TlsServer, host: &str, ca: Option<&str>) -> RedisConfig {
     RedisConfig {
         host: host.to_owned(),
@@ -20,7 +20,7 @@ pub(super) fn config(server: &TlsServer, host: &str, ca: Option<&str>) -> RedisC
 }
 
 #[tokio::test]
-async fn the_right_server_is_believed() {
+async fn the_right_server_is_trusted() {
     let authority = Authority::new();
     let server = authority.server(&["localhost"]);
     let config = config(&server, "localhost", Some(&authority.pem));
@@ -32,7 +32,7 @@ async fn the_right_server_is_believed() {
 }
 
 #[tokio::test]
-async fn an_address_can_be_the_name() {
+async fn a_certificate_can_name_an_ip_address() {
     let authority = Authority::new();
     let server = authority.server(&["127.0.0.1"]);
     let config = config(&server, "127.0.0.1", Some(&authority.pem));
@@ -40,7 +40,7 @@ async fn an_address_can_be_the_name() {
 }
 
 #[tokio::test]
-async fn an_address_is_not_believed_by_a_name() {
+async fn a_certificate_for_a_name_is_not_one_for_the_ip_address() {
     let authority = Authority::new();
     let server = authority.server(&["localhost"]);
     let config = config(&server, "127.0.0.1", Some(&authority.pem));
@@ -48,7 +48,7 @@ async fn an_address_is_not_believed_by_a_name() {
 }
 
 #[tokio::test]
-async fn a_server_of_another_name_is_not_believed() {
+async fn a_server_of_another_name_is_not_trusted() {
     let authority = Authority::new();
     let server = authority.server(&["elsewhere.example"]);
     let mut config = config(&server, "localhost", Some(&authority.pem));
@@ -56,7 +56,7 @@ async fn a_server_of_another_name_is_not_believed() {
         .await
         .unwrap_err();
     assert_eq!((error.kind(), error.code()), (ErrorKind::Tls, "TLS"));
-    // Unless that is the name it is expected to have.
+    // Unless the configuration expects that name.
     config.tls.as_mut().unwrap().server_name = Some("elsewhere.example".to_owned());
     assert_eq!(left(&RedisStore::new(config.clone()), "a").await, 4);
     config.tls.as_mut().unwrap().server_name = Some("no name at all".to_owned());
@@ -64,13 +64,13 @@ async fn a_server_of_another_name_is_not_believed() {
 }
 
 #[tokio::test]
-async fn an_extra_file_is_trusted_besides() {
+async fn an_extra_ca_file_is_trusted_besides() {
     let authority = Authority::new();
     let server = authority.server(&["localhost"]);
     let mut config = config(&server, "localhost", None);
     config.tls.as_mut().unwrap().extra_ca_file = Some(server.ca_file.clone());
     assert_eq!(left(&RedisStore::new(config.clone()), "a").await, 4);
-    // Like Node.js: a file that is not there is no reason to trust nobody, and none to trust anybody.
+    // As in Node.js, a missing file neither fails by itself nor adds any trust.
     config.tls.as_mut().unwrap().extra_ca_file = Some(format!("{}.gone", server.ca_file));
     let error = check(&RedisStore::new(config.clone()), "a")
         .await
@@ -87,7 +87,7 @@ async fn an_extra_file_is_trusted_besides() {
 }
 
 #[tokio::test]
-async fn an_extra_file_without_a_certificate_is_named() {
+async fn an_extra_ca_file_without_a_certificate_is_named() {
     let server = Authority::new().server(&["localhost"]);
     let path = format!("{}.empty", server.ca_file);
     let mut config = config(&server, "localhost", None);
@@ -129,7 +129,7 @@ async fn both_versions_of_tls_are_spoken() {
     }
 }
 
-/// As a resolver knows it: the dot is none of the certificate's.
+/// The trailing dot is for the resolver. A certificate has none.
 #[tokio::test]
 async fn a_name_may_end_in_a_dot() {
     let authority = Authority::new();

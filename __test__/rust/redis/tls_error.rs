@@ -1,4 +1,4 @@
-//! A handshake that fails says why, and the mend, at once.
+//! The error of a failed TLS handshake says why, with a hint, at once.
 
 use huntaze_rate_limit::store::ErrorKind;
 use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore};
@@ -7,7 +7,7 @@ use super::certificates::Authority;
 use super::check;
 use super::tls::config;
 
-/// Fails as TLS for this reason, with this mend: at once, or it would fail as one that takes too long.
+/// Fails with an error of TLS that contains the reason and the hint. If it came late, the error would be a time-out.
 async fn expect(config: RedisConfig, words: [&str; 2]) {
     let error = check(&RedisStore::new(config), "a").await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (ErrorKind::Tls, "TLS"));
@@ -19,21 +19,21 @@ async fn expect(config: RedisConfig, words: [&str; 2]) {
 }
 
 #[tokio::test]
-async fn another_authority() {
+async fn an_untrusted_authority() {
     let server = Authority::new().server(&["localhost"]);
     for ca in [None, Some(Authority::new().pem)] {
-        let stranger = config(&server, "localhost", ca.as_deref());
-        // Those of the tests have one name: to who trusts another it is the signature that is wrong.
+        let untrusted = config(&server, "localhost", ca.as_deref());
+        // The authorities of the tests have one name: to a client that trusts another the signature is wrong.
         let words = [
             "invalid peer certificate",
             "in tls.ca or NODE_EXTRA_CA_CERTS",
         ];
-        expect(stranger, words).await;
+        expect(untrusted, words).await;
     }
 }
 
 #[tokio::test]
-async fn out_of_its_time() {
+async fn a_certificate_outside_of_its_validity() {
     let authority = Authority::new();
     let ca = Some(authority.pem.as_str());
     let expired = authority.expired_server(&["localhost"]);
@@ -51,7 +51,7 @@ async fn out_of_its_time() {
 }
 
 #[tokio::test]
-async fn another_name() {
+async fn a_certificate_for_another_name() {
     let authority = Authority::new();
     let server = authority.server(&["elsewhere.example", "127.0.0.2"]);
     for host in ["localhost", "127.0.0.1"] {
@@ -60,12 +60,12 @@ async fn another_name() {
     }
 }
 
-/// What `openssl req -x509` makes is an authority, unless it is told otherwise.
+/// By default `openssl req -x509` makes a certificate of an authority.
 #[tokio::test]
-async fn an_authority_for_a_server() {
+async fn a_ca_certificate_used_by_a_server() {
     let authority = Authority::new();
     let server = authority.server(&["localhost"]);
-    server.show(authority.own());
+    server.present(authority.own());
     let config = config(&server, "localhost", Some(&authority.pem));
     expect(
         config,
@@ -74,9 +74,9 @@ async fn an_authority_for_a_server() {
     .await;
 }
 
-/// Redis asks for one by default. In TLS 1.3 it says so when the handshake is over already.
+/// Redis requires one by default. In TLS 1.3 its alert comes after the handshake.
 #[tokio::test]
-async fn a_server_that_wants_a_certificate_of_the_client() {
+async fn a_server_that_requires_a_client_certificate() {
     let authority = Authority::new();
     for version in ["TLSv1.2", "TLSv1.3"] {
         let options = ["--tls-auth-clients", "yes", "--tls-protocols", version];
@@ -87,9 +87,9 @@ async fn a_server_that_wants_a_certificate_of_the_client() {
 }
 
 #[tokio::test]
-async fn a_version_of_long_ago() {
+async fn an_old_version_of_tls() {
     let authority = Authority::new();
-    // Today's OpenSSL speaks it only where it is told that anything goes.
+    // Today's OpenSSL accepts it only at security level 0.
     let options = [
         "--tls-protocols",
         "TLSv1.1",

@@ -1,4 +1,4 @@
-//! A certificate, or what is trusted, is replaced while connections live.
+//! A certificate, or a trusted authority, is replaced while connections are open.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -32,20 +32,20 @@ async fn connections_go_on_and_new_ones_verify_the_new_certificate() {
     assert_eq!(left(&store, "a").await, 4);
     let mut admin = server.server.admin();
     let before = connections_ever(&mut admin);
-    server.show(new.issue(&["localhost"]));
+    server.present(new.issue(&["localhost"]));
     assert_eq!(left(&store, "a").await, 3);
-    // The one of `show` itself.
+    // The connection of `present` itself.
     assert_eq!(connections_ever(&mut admin), before + 1);
     assert_eq!(failure(&by(&old)).await, ErrorKind::Tls);
     assert_eq!(left(&by(&new), "a").await, 2);
     drop(stopped);
-    // Nor does a client that was believed before take the new one unseen.
+    // A client that has connected before verifies the new one as well.
     let _: u32 = redis::cmd("CLIENT")
         .arg(&["KILL", "TYPE", "normal", "SKIPME", "yes"])
         .query(&mut admin)
         .unwrap();
     until(&store, Some(ErrorKind::Tls)).await;
-    server.show(old.issue(&["localhost"]));
+    server.present(old.issue(&["localhost"]));
     until(&store, None).await;
 }
 
@@ -71,9 +71,9 @@ async fn a_certificate_renewed_under_load_costs_no_check() {
         })
         .collect();
     for n in 0..20 {
-        server.show(authority.issue(&["localhost"]));
+        server.present(authority.issue(&["localhost"]));
         left(&RedisStore::new(config.clone()), &format!("new {n}")).await;
-        // The load goes on meanwhile.
+        // The load continues meanwhile.
         let (begun, before) = (Instant::now(), decided.load(Ordering::SeqCst));
         while decided.load(Ordering::SeqCst) < before + 20 {
             assert!(begun.elapsed() < PATIENT);
@@ -86,9 +86,9 @@ async fn a_certificate_renewed_under_load_costs_no_check() {
     }
 }
 
-/// It is read at each connect.
+/// The file is read at each connect.
 #[tokio::test]
-async fn what_is_trusted_besides_may_be_renewed() {
+async fn the_extra_ca_file_may_be_renewed() {
     let (old, new) = (Authority::new(), Authority::new());
     let server = old.server(&["localhost"]);
     let mut config = config(&server, "localhost", None);
@@ -96,24 +96,24 @@ async fn what_is_trusted_besides_may_be_renewed() {
     let store = RedisStore::new(config);
     assert_eq!(left(&store, "a").await, 4);
     let mut admin = server.server.admin();
-    let mut lose = || {
+    let mut disconnect = || {
         let _: u32 = redis::cmd("CLIENT")
             .arg(&["KILL", "TYPE", "normal", "SKIPME", "yes"])
             .query(&mut admin)
             .unwrap();
     };
-    server.show(new.issue(&["localhost"]));
-    lose();
+    server.present(new.issue(&["localhost"]));
+    disconnect();
     until(&store, Some(ErrorKind::Tls)).await;
     fs::write(&server.ca_file, &new.pem).unwrap();
     until(&store, None).await;
-    // Nothing that was trusted before is any longer.
-    server.show(old.issue(&["localhost"]));
-    lose();
+    // The authority trusted before no longer is.
+    server.present(old.issue(&["localhost"]));
+    disconnect();
     until(&store, Some(ErrorKind::Tls)).await;
 }
 
-/// A server that would resume sessions, and tells how each handshake went. It greets, and closes when it is asked anything.
+/// A server that would resume sessions, and reports the kind of each handshake. It replies once, and closes at the next command.
 fn resuming(authority: &Authority) -> (u16, Receiver<Option<HandshakeKind>>) {
     let (certificate, key) = authority.issue(&["localhost"]);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -128,27 +128,27 @@ fn resuming(authority: &Authority) -> (u16, Receiver<Option<HandshakeKind>>) {
     let config = Arc::new(config);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let (tell, told) = channel();
-    // It ends with the process: nothing tells it that the test is over.
+    let (kinds, handshakes) = channel();
+    // The thread ends with the process: it does not learn that the test is over.
     thread::spawn(move || {
         for tcp in listener.incoming() {
             let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
             let mut stream = StreamOwned::new(connection, tcp.unwrap());
             let mut bytes = [0; 4096];
             if stream.read(&mut bytes).is_ok() && stream.write_all(b"+PONG\r\n").is_ok() {
-                let _ = tell.send(stream.conn.handshake_kind());
+                let _ = kinds.send(stream.conn.handshake_kind());
                 let _ = stream.read(&mut bytes);
             }
         }
     });
-    (port, told)
+    (port, handshakes)
 }
 
 /// A session that is resumed shows no certificate.
 #[tokio::test]
-async fn each_connect_sees_the_certificate() {
+async fn each_connect_verifies_the_certificate() {
     let authority = Authority::new();
-    let (port, told) = resuming(&authority);
+    let (port, handshakes) = resuming(&authority);
     let store = RedisStore::new(RedisConfig {
         host: "localhost".to_owned(),
         tls: Some(TlsConfig {
@@ -161,7 +161,7 @@ async fn each_connect_sees_the_certificate() {
     let begun = Instant::now();
     while kinds.len() < 3 {
         assert_eq!(failure(&store).await, ErrorKind::Disconnected);
-        kinds.extend(told.try_iter());
+        kinds.extend(handshakes.try_iter());
         assert!(begun.elapsed() < PATIENT, "{kinds:?}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

@@ -13,7 +13,7 @@ use crate::acl::USER;
 use crate::cluster::{Cluster, Options, slot_of};
 use crate::fake_server::{config, contains, counting_server, server};
 use crate::server::share;
-use crate::starvation::{SIGN_OF_LIFE, retry_if_starved};
+use crate::starvation::{HEALTH_CHECK, retry_if_starved};
 
 /// Where one test moves one slot, and another the next.
 fn moving() -> Arc<Cluster> {
@@ -150,7 +150,7 @@ async fn a_redirect_to_an_unknown_host_is_not_followed() {
 /// A node that is to get its first slots is none that the others tell of: it is known by their redirects alone.
 #[test]
 fn a_node_that_is_only_redirected_to_keeps_its_connection() {
-    retry_if_starved(SIGN_OF_LIFE, async || {
+    retry_if_starved(HEALTH_CHECK, async || {
         let (new, connections) = counting_server(|bytes, _| {
             Some(match contains(bytes, "EVAL") {
                 true => "+OK\r\n-OOM\r\n",
