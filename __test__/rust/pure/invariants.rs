@@ -25,7 +25,7 @@ fn replay(admissions: &[Admission], window: Millis) -> Result<(), Admission> {
     Ok(())
 }
 
-/// Runs a random, all of it on one id, and returns its admissions.
+/// Runs a random history, all of it on one id, and returns its admissions.
 fn admissions(random: &RandomHistory) -> Vec<Admission> {
     let mut clock = TestClock::new(random.rules);
     let mut history = History::default();

@@ -1,4 +1,4 @@
-//! A trial of the way to a cluster has a key: it goes to the node that serves that.
+//! The connection test of a cluster writes a key: it goes to the node that serves the key's slot.
 
 use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore};
 
@@ -7,7 +7,7 @@ use crate::cluster::shared;
 use crate::server::Server;
 
 #[tokio::test]
-async fn any_node_leads_to_the_one_that_has_the_trials_key() {
+async fn any_node_leads_to_the_node_of_the_tests_key() {
     let cluster = shared();
     // Replicas, too.
     for &port in cluster.ports() {
@@ -17,15 +17,15 @@ async fn any_node_leads_to_the_one_that_has_the_trials_key() {
         });
         // Before any check, and after.
         for _ in 0..2 {
-            let trial = store.test_connection(&hour()).await;
-            let trial = trial.unwrap_or_else(|error| panic!("by {port}: {error}"));
-            assert!(trial.key.starts_with("{t:}test:"), "{}", trial.key);
+            let test = store.test_connection(&hour()).await;
+            let test = test.unwrap_or_else(|error| panic!("by {port}: {error}"));
+            assert!(test.key.starts_with("{t:}test:"), "{}", test.key);
         }
     }
 }
 
 #[tokio::test]
-async fn what_is_not_as_configured_is_said() {
+async fn a_server_that_is_not_as_configured_fails_the_test() {
     let server = Server::start(&[]);
     let store = RedisStore::new(RedisConfig {
         cluster: Some(true),

@@ -1,9 +1,9 @@
-//! What the configured server is, is asked of it, once.
+//! Standalone or cluster: the store queries the configured server once.
 
 use huntaze_rate_limit::store::StoreError;
 use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore};
 
-use super::{checks, left, one_of_each};
+use super::{checks, left, one_id_per_shard};
 use crate::cluster::{Cluster, shared};
 use crate::server::Server;
 
@@ -13,13 +13,13 @@ async fn error(config: RedisConfig) -> StoreError {
 }
 
 #[tokio::test]
-async fn one_redis_is_asked_once() {
+async fn a_standalone_redis_is_queried_once() {
     let server = Server::start(&[]);
     let store = server.store();
     for n in (0..5).rev() {
         assert_eq!(left(&store, "a").await, n);
     }
-    let asked = |server: &Server| -> usize {
+    let queries = |server: &Server| -> usize {
         let mut admin = server.admin();
         let stats: String = redis::cmd("INFO")
             .arg("commandstats")
@@ -32,8 +32,8 @@ async fn one_redis_is_asked_once() {
             line.split(['=', ',']).nth(1).unwrap().parse().unwrap()
         })
     };
-    assert_eq!(asked(&server), 1);
-    // Nor even that, where it is said to be none.
+    assert_eq!(queries(&server), 1);
+    // And not at all where the configuration says that it is no cluster.
     let server = Server::start(&[]);
     let cluster = Some(false);
     let store = RedisStore::new(RedisConfig {
@@ -41,11 +41,11 @@ async fn one_redis_is_asked_once() {
         ..server.config()
     });
     assert_eq!(left(&store, "a").await, 4);
-    assert_eq!(asked(&server), 0);
+    assert_eq!(queries(&server), 0);
 }
 
 #[tokio::test]
-async fn a_user_who_may_not_ask_has_one_redis() {
+async fn without_the_right_to_query_a_server_counts_as_standalone() {
     let server = Server::start(&[]);
     let mut admin = server.admin();
     let rules = ["SETUSER", "default", "-cluster"];
@@ -62,7 +62,7 @@ async fn a_user_who_may_not_ask_has_one_redis() {
 }
 
 #[tokio::test]
-async fn what_is_said_to_be_a_cluster_has_to_be_one() {
+async fn a_server_configured_as_a_cluster_has_to_be_one() {
     let server = Server::start(&[]);
     let cluster = Some(true);
     let error = error(RedisConfig {
@@ -78,7 +78,7 @@ async fn what_is_said_to_be_a_cluster_has_to_be_one() {
 }
 
 #[tokio::test]
-async fn a_node_that_nobody_has_given_slots_says_so() {
+async fn a_node_of_a_cluster_without_slots_is_an_error() {
     let server = Server::start(&["--cluster-enabled", "yes"]);
     let error = error(server.config()).await;
     assert_eq!(error.code(), "CLUSTER");
@@ -101,26 +101,26 @@ async fn a_cluster_has_database_0_only() {
 }
 
 #[tokio::test]
-async fn a_cluster_that_is_said_to_be_one_redis_says_the_mend() {
+async fn a_cluster_configured_as_standalone_is_an_error_with_a_hint() {
     let cluster = shared();
     let store = RedisStore::new(RedisConfig {
         cluster: Some(false),
         ..cluster.config()
     });
-    let results = checks(&store, one_of_each("mend")).await;
+    let results = checks(&store, one_id_per_shard("hint")).await;
     let error = results.into_iter().find_map(Result::err).unwrap();
     assert_eq!(error.code(), "CLUSTER");
     assert!(error.to_string().contains("redis.cluster"), "{error}");
 }
 
-/// It has decided nothing, and is not taken for one that is refused.
+/// The connection has not decided anything, and its loss does not count as a refused connect.
 #[tokio::test]
-async fn a_connection_that_has_only_told_of_the_slots_is_replaced_at_once() {
+async fn a_connection_that_only_served_the_slots_is_replaced_at_once() {
     let cluster = Cluster::start();
-    let ids = one_of_each("id");
-    let (of_the_seed, other) = (&ids[0], &ids[1]);
+    let ids = one_id_per_shard("id");
+    let (of_seed, other) = (&ids[0], &ids[1]);
     for _ in 0..3 {
-        // By the name that the nodes know it by.
+        // The host that the nodes announce.
         let host = "127.0.0.1".to_owned();
         let store = RedisStore::new(RedisConfig {
             host,
@@ -129,9 +129,9 @@ async fn a_connection_that_has_only_told_of_the_slots_is_replaced_at_once() {
         left(&store, other).await;
         let kill = ["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"];
         let _: u32 = cluster.command(cluster.seed(), &kill);
-        // It may meet the connection that is just ending.
-        checks(&store, [of_the_seed]).await;
-        let results = checks(&store, [of_the_seed]).await;
+        // This check may be sent on the connection that is just closing.
+        checks(&store, [of_seed]).await;
+        let results = checks(&store, [of_seed]).await;
         assert!(results[0].is_ok(), "{results:?}");
     }
 }

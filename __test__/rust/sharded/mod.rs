@@ -1,4 +1,4 @@
-//! The store on a Redis Cluster: how it is found, where a request goes, and what its faults turn into.
+//! The store on a Redis Cluster: detection, routing, and the errors that its faults turn into.
 
 mod connection_test;
 mod deployment;
@@ -21,7 +21,7 @@ use crate::requests::{id, quiet, request, scope};
 
 const HOUR: Millis = 3_600_000;
 
-/// Longer than a replica takes to be promoted, and to be found.
+/// Longer than the promotion of a replica takes, with its detection.
 const PATIENT: Duration = Duration::from_secs(60);
 
 fn hour() -> Scope {
@@ -32,7 +32,7 @@ fn key(who: &str) -> String {
     hour().name.key(&id(who))
 }
 
-/// One check each, at a limit of 5 an hour, in one batch.
+/// One check of each id, at a limit of 5 an hour, in one batch.
 async fn checks(
     store: &RedisStore,
     who: impl IntoIterator<Item = impl AsRef<str>>,
@@ -44,26 +44,26 @@ async fn checks(
     store.run(&hour(), &requests).await
 }
 
-/// How many are left of an id's 5, after taking one.
+/// Takes a slot of an id. Returns how many of its 5 are left.
 async fn left(store: &RedisStore, who: &str) -> u32 {
     let outcome = store.run(&hour(), &[request(Op::Limit, who, 5)]).await;
     outcome[0].as_ref().unwrap().decision.remaining
 }
 
-/// An id of the test's own of each shard, as slots are dealt out at the start, by its number.
-fn one_of_each(test: &str) -> Vec<String> {
+/// An id of the test's own for each shard, in the order of the shards, with the slots as assigned at the start.
+fn one_id_per_shard(test: &str) -> Vec<String> {
     (0..SHARDS)
-        .map(|shard| ids_of(test, shard).next().unwrap())
+        .map(|shard| ids_of_shard(test, shard).next().unwrap())
         .collect()
 }
 
-/// Ids of the test's own whose logs are with that shard, as slots are dealt out at the start.
-fn ids_of(test: &str, shard: usize) -> impl Iterator<Item = String> {
+/// Ids of the test's own in that shard, with the slots as assigned at the start.
+fn ids_of_shard(test: &str, shard: usize) -> impl Iterator<Item = String> {
     let ids = (0..).map(move |n| format!("{test}-{n}"));
     ids.filter(move |who| usize::from(slot_of(&key(who))) * SHARDS / 16384 == shard)
 }
 
-/// Asks until it is decided, and says what was said until then.
+/// Sends status requests until one is decided. Returns the errors until then.
 async fn until_decided(store: &RedisStore, who: &str) -> Vec<StoreError> {
     let begun = Instant::now();
     let mut errors = Vec::new();

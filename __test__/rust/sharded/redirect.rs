@@ -1,4 +1,4 @@
-//! What a node says in place of a reply, and where that leads.
+//! Redirects: MOVED, ASK and TRYAGAIN, and the node that each names.
 
 use huntaze_rate_limit::store::redis::Redirect;
 use huntaze_rate_limit::store::redis::cluster::topology::Address;
@@ -34,9 +34,9 @@ fn a_redirect_names_a_node() {
     assert_eq!(redirect(busy), Some(Redirect::TryAgain));
 }
 
-/// Its host is looked up, compared and printed.
+/// The host of a redirect is resolved, compared and printed.
 #[test]
-fn what_is_no_node_leads_nowhere() {
+fn a_redirect_without_a_valid_node_is_none() {
     let long = format!("MOVED 1 {}:6379", "x".repeat(254));
     for line in [
         "MOVED",

@@ -1,4 +1,4 @@
-//! What a server says of its cluster is kept, and doubted only for a reason.
+//! Refreshing the topology: what a node has said of the cluster is kept, and replaced only for a reason.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,12 +11,12 @@ use huntaze_rate_limit::store::{ErrorKind, Store};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
-use super::{PATIENT, checks, hour, id, ids_of, one_of_each, until_decided};
+use super::{PATIENT, checks, hour, id, ids_of_shard, one_id_per_shard, until_decided};
 use crate::cluster::{SHARDS, shared};
 use crate::fake_server::{config, contains, server};
 use crate::starvation::retry_if_starved;
 
-/// The answer to `CLUSTER SLOTS` of a cluster that has just been started, with these primaries.
+/// The reply to `CLUSTER SLOTS` of a cluster that has just been started, with these primaries.
 fn slots(primaries: &[u16]) -> String {
     let from = |shard: usize| (shard * 16_384).div_ceil(primaries.len());
     let row = |(shard, port): (usize, &u16)| {
@@ -28,7 +28,7 @@ fn slots(primaries: &[u16]) -> String {
 }
 
 #[tokio::test]
-async fn an_error_that_passes_does_not_mean_that_there_is_no_cluster() {
+async fn a_transient_error_does_not_mean_that_there_is_no_cluster() {
     let cluster = shared();
     let (asked, slots) = (AtomicUsize::new(0), slots(&cluster.primaries()));
     let port = server(move |bytes, _| {
@@ -41,26 +41,26 @@ async fn an_error_that_passes_does_not_mean_that_there_is_no_cluster() {
     let store = RedisStore::new(config(port));
     let error = checks(&store, ["a"]).await.remove(0).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::MaxClients, "{error}");
-    for who in one_of_each("doubts") {
+    for who in one_id_per_shard("refresh") {
         until_decided(&store, &who).await;
     }
 }
 
-/// Of the shards.
-fn parts(store: &RedisStore) -> BTreeSet<usize> {
-    let part = |who: String| store.shard_of(&hour(), &id(&who));
-    one_of_each("doubts").into_iter().map(part).collect()
+/// The numbers of the shards.
+fn shards(store: &RedisStore) -> BTreeSet<usize> {
+    let shard = |who: String| store.shard_of(&hour(), &id(&who));
+    one_id_per_shard("refresh").into_iter().map(shard).collect()
 }
 
-/// What was sent to it while it was one server is answered when the cluster is known.
+/// A batch sent while the server counted as standalone is answered when the cluster is known.
 #[tokio::test]
-async fn a_cluster_that_was_found_is_not_doubted_for_what_was_sent_before() {
+async fn a_known_cluster_is_not_dropped_for_a_batch_sent_before() {
     let cluster = shared();
     let (asked, sent) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let (go, held) = channel::<()>();
     let held = Mutex::new(held);
     let holds = Arc::new(Notify::new());
-    let tells = Arc::clone(&holds);
+    let notifies = Arc::clone(&holds);
     let slots = slots(&cluster.primaries());
     let moved = format!("-MOVED 1 127.0.0.1:{}\r\n", cluster.seed());
     let port = server(move |bytes, _| {
@@ -74,17 +74,17 @@ async fn a_cluster_that_was_found_is_not_doubted_for_what_was_sent_before() {
             return Some("+PONG\r\n".to_owned());
         }
         Some(match sent.fetch_add(1, Ordering::SeqCst) {
-            // The connections come to be.
+            // The first check of each connection.
             0..3 => "-OOM\r\n".to_owned(),
             3 => {
-                tells.notify_one();
+                notifies.notify_one();
                 held.lock().unwrap().recv().unwrap();
                 moved.clone()
             }
             _ => moved.clone(),
         })
     });
-    // One that is held, one that is redirected, and one to ask on: they take turns.
+    // One connection that is held, one that is redirected, and one for the query: they are used round robin.
     let store = RedisStore::new(RedisConfig {
         connections: 3,
         ..config(port)
@@ -102,44 +102,44 @@ async fn a_cluster_that_was_found_is_not_doubted_for_what_was_sent_before() {
     }
     let meanwhile = async {
         holds.notified().await;
-        // It is found in the call that is redirected.
+        // The redirected call finds the cluster.
         until_decided(&store, "a").await;
-        assert_eq!(parts(&store), (0..SHARDS).collect());
+        assert_eq!(shards(&store), (0..SHARDS).collect());
         go.send(()).unwrap();
     };
     let both = async { tokio::join!(checks(&store, ["a"]), meanwhile) };
     let (late, ()) = timeout(PATIENT, both).await.unwrap();
     assert!(late[0].is_ok(), "{late:?}");
-    // Nothing is known of parts where it has to be asked anew.
-    assert_eq!(parts(&store), (0..SHARDS).collect());
+    // Without a topology there would be one shard.
+    assert_eq!(shards(&store), (0..SHARDS).collect());
 }
 
-/// Where `word` is in what was sent: several questions may come at once.
-fn place(bytes: &[u8], word: &str) -> Option<usize> {
-    let mut parts = bytes.windows(word.len());
-    parts.position(|part| part == word.as_bytes())
+/// The index of `word` in the bytes: several commands may come at once.
+fn position(bytes: &[u8], word: &str) -> Option<usize> {
+    let mut windows = bytes.windows(word.len());
+    windows.position(|window| window == word.as_bytes())
 }
 
-/// A node has so long to tell who has which slot (`PATIENCE` in `refresh.rs`). Where one of two that agree does not, nobody
-/// overrules a third.
-const TELLS_WITHIN: Duration = Duration::from_millis(500);
+/// How long a node has to reply with its slots (`QUERY_TIMEOUT` in `refresh.rs`). If one of two nodes that agree is late, they do
+/// not outvote the third.
+const QUERY_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// One that was cut off from the others tells of every slot what is past, as often as it is asked.
+/// A node that was cut off from the others replies with the old owner of every slot, each time it is queried.
 #[test]
 fn an_older_view_undoes_no_newer_one() {
-    retry_if_starved(TELLS_WITHIN, async || {
+    retry_if_starved(QUERY_TIMEOUT, async || {
         // In both, the first of three primaries has the slot of this id.
-        let who = ids_of("id", 0).next().unwrap();
+        let who = ids_of_shard("id", 0).next().unwrap();
         let (past, now) = (Arc::new(OnceLock::new()), Arc::new(OnceLock::new()));
         let node = |view: &Arc<OnceLock<String>>| {
             let view = Arc::clone(view);
             let counts = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
-            let [told, asked] = counts.clone();
+            let [queries, checks] = counts.clone();
             let port = server(move |bytes, _| {
-                let (slots, eval) = (place(bytes, "SLOTS"), place(bytes, "EVAL"));
-                told.fetch_add(slots.iter().count(), Ordering::SeqCst);
-                asked.fetch_add(eval.iter().count(), Ordering::SeqCst);
-                // Which makes everybody ask who it is by now.
+                let (slots, eval) = (position(bytes, "SLOTS"), position(bytes, "EVAL"));
+                queries.fetch_add(slots.iter().count(), Ordering::SeqCst);
+                checks.fetch_add(eval.iter().count(), Ordering::SeqCst);
+                // On which the store queries the topology.
                 let down = "-CLUSTERDOWN\r\n";
                 Some(match (slots, eval) {
                     (Some(slots), Some(eval)) if slots < eval => format!("{}{down}", view.wait()),
@@ -151,17 +151,17 @@ fn an_older_view_undoes_no_newer_one() {
             });
             (port, counts)
         };
-        let (old, [_, asked]) = node(&past);
-        let [(new, told), (one, _), (cut_off, _)] = [node(&now), node(&now), node(&past)];
+        let (old, [_, checks_of_old]) = node(&past);
+        let [(new, [queries, _]), (one, _), (cut_off, _)] = [node(&now), node(&now), node(&past)];
         past.set(slots(&[old, one, cut_off])).unwrap();
         now.set(slots(&[new, one, cut_off])).unwrap();
         let store = RedisStore::new(config(new));
         let begun = Instant::now();
-        while told[0].load(Ordering::SeqCst) < 8 {
+        while queries.load(Ordering::SeqCst) < 8 {
             assert!(begun.elapsed() < PATIENT);
             let error = checks(&store, [&who]).await.remove(0).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ClusterDown, "{error}");
-            assert_eq!(asked.load(Ordering::SeqCst), 0);
+            assert_eq!(checks_of_old.load(Ordering::SeqCst), 0);
             sleep(Duration::from_millis(20)).await;
         }
     });

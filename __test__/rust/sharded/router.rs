@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use huntaze_rate_limit::store::{Op, Store};
 
-use super::{PATIENT, checks, hour, id, key, left, one_of_each, request, until_decided};
+use super::{PATIENT, checks, hour, id, key, left, one_id_per_shard, request, until_decided};
 use crate::cluster::{Cluster, Options, SHARDS, shared, slot_of};
 
 #[tokio::test]
 async fn a_batch_over_all_shards_is_decided_in_order() {
     let cluster = shared();
     let store = cluster.store();
-    // Each id seven times, in turns: five are let in, whatever else is in the batch.
+    // Each id seven times, interleaved: five are admitted, whatever else is in the batch.
     let who: Vec<String> = (0..9).map(|n| format!("batch-{n}")).collect();
     let asked = (0..7).flat_map(|_| who.iter());
     let results = checks(&store, asked).await;
@@ -20,7 +20,7 @@ async fn a_batch_over_all_shards_is_decided_in_order() {
         let allowed = result.as_ref().unwrap().decision.is_allowed();
         assert_eq!(allowed, at < 5 * who.len(), "the {at}-th");
     }
-    // The nodes have them where their slots are, or they would have redirected.
+    // The logs are on the nodes of their slots, which would have redirected otherwise.
     for who in &who {
         let port = cluster.primary(cluster.shard_of(slot_of(&key(who))));
         let length: usize = cluster.command(port, &["LLEN", &key(who)]);
@@ -29,21 +29,21 @@ async fn a_batch_over_all_shards_is_decided_in_order() {
 }
 
 #[tokio::test]
-async fn every_shard_is_a_part_and_answers_a_probe() {
+async fn every_primary_is_a_shard_and_answers_a_probe() {
     let cluster = shared();
     let store = cluster.store();
-    let who = one_of_each("part");
+    let who = one_id_per_shard("shard");
     // Nothing is known before the first request.
     assert_eq!(store.shard_of(&hour(), &id(&who[2])), 0);
     checks(&store, &who).await;
-    let parts = who.iter().map(|who| store.shard_of(&hour(), &id(who)));
-    assert_eq!(parts.collect::<BTreeSet<_>>(), (0..SHARDS).collect());
-    for part in 0..SHARDS {
-        store.probe(&hour(), part).await.unwrap();
+    let shards = who.iter().map(|who| store.shard_of(&hour(), &id(who)));
+    assert_eq!(shards.collect::<BTreeSet<_>>(), (0..SHARDS).collect());
+    for shard in 0..SHARDS {
+        store.probe(&hour(), shard).await.unwrap();
     }
-    // One that there is not has nothing against being asked.
+    // A probe of a shard that does not exist succeeds.
     store.probe(&hour(), SHARDS).await.unwrap();
-    // It leaves nothing behind.
+    // A probe leaves no key behind.
     let keys = |port| cluster.command::<Vec<String>>(port, &["KEYS", "*#*"]);
     assert_eq!(
         cluster
@@ -60,9 +60,9 @@ async fn every_shard_is_a_part_and_answers_a_probe() {
 async fn a_check_leaves_in_the_call_itself_where_its_node_is_connected() {
     let cluster = shared();
     let store = cluster.store();
-    let who = one_of_each("ready");
+    let who = one_id_per_shard("ready");
     assert!(store.try_send(&hour(), &id(&who[0]), || ()).is_none());
-    // After a second without an answer it is asked for a sign of life first, and not at once.
+    // A connection that has been idle for a second gets a health check first, and no request at once.
     let begun = Instant::now();
     loop {
         let checked = Instant::now();
@@ -86,10 +86,10 @@ async fn over_tls_every_node_is_verified_under_its_announced_name() {
         names: vec!["localhost"],
     });
     let store = cluster.store();
-    for who in one_of_each("id") {
+    for who in one_id_per_shard("id") {
         assert_eq!(left(&store, &who).await, 4);
     }
-    // By their addresses, for which the certificate is not.
+    // By their IP addresses, which are not in the certificate.
     let cluster = Cluster::with(Options {
         tls: true,
         names: vec!["localhost"],
@@ -99,27 +99,27 @@ async fn over_tls_every_node_is_verified_under_its_announced_name() {
     let request = [request(Op::Check, "a", 5)];
     let error = store.run(&hour(), &request).await.remove(0).unwrap_err();
     assert_eq!(error.code(), "TLS", "{error}");
-    // Unless the option says what the certificate is for.
+    // Unless the option gives the name in the certificate.
     let mut config = cluster.config();
     config.tls.as_mut().unwrap().server_name = Some("localhost".into());
     let store = huntaze_rate_limit::store::redis::RedisStore::new(config);
     assert_eq!(left(&store, "a").await, 4);
 }
 
-/// Somebody else may have the address of a node that has moved.
+/// Another server may have the address of a node that has moved.
 #[tokio::test]
-async fn a_node_that_is_not_believed_makes_the_others_be_asked() {
+async fn after_a_node_that_is_not_trusted_the_others_are_queried() {
     let cluster = Cluster::with(Options {
         tls: true,
         names: vec!["localhost"],
         ..Options::default()
     });
     let store = cluster.store();
-    let who = one_of_each("id");
+    let who = one_id_per_shard("id");
     let results = checks(&store, &who).await.into_iter();
     let codes: Vec<_> = results.filter_map(Result::err).map(|e| e.code()).collect();
     assert!(codes.contains(&"TLS"), "{codes:?}");
-    // From now on they are where their certificates say.
+    // From now on they announce the name in their certificates.
     for &port in cluster.ports() {
         for (what, value) in [
             ("cluster-announce-hostname", "localhost"),

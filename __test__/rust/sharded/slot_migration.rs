@@ -1,4 +1,4 @@
-//! Slots that move: no check fails, none is counted twice.
+//! Slots that are migrated: no check fails, none is counted twice.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
@@ -8,24 +8,24 @@ use huntaze_rate_limit::store::redis::RedisStore;
 use huntaze_rate_limit::store::{ErrorKind, Op, Store};
 use tokio::time::{sleep, timeout};
 
-use super::{checks, hour, ids_of, key, left, request};
+use super::{checks, hour, ids_of_shard, key, left, request};
 use crate::acl::USER;
 use crate::cluster::{Cluster, Options, slot_of};
 use crate::fake_server::{config, contains, counting_server, server};
 use crate::server::share;
 use crate::starvation::{HEALTH_CHECK, retry_if_starved};
 
-/// Where one test moves one slot, and another the next.
-fn moving() -> Arc<Cluster> {
+/// A cluster for tests that each migrate a slot of their own.
+fn own_cluster() -> Arc<Cluster> {
     static SHARED: Mutex<Weak<Cluster>> = Mutex::new(Weak::new());
     share(&SHARED, Cluster::start)
 }
 
 #[tokio::test]
-async fn a_slot_that_has_moved_is_found_in_the_same_call() {
-    let cluster = moving();
+async fn a_migrated_slot_is_found_in_the_same_call() {
+    let cluster = own_cluster();
     let store = cluster.store();
-    let who = ids_of("moved", 0).next().unwrap();
+    let who = ids_of_shard("moved", 0).next().unwrap();
     assert_eq!(left(&store, &who).await, 4);
     cluster.migrate(slot_of(&key(&who)), 2);
     // MOVED, and then at once: a new topology has come.
@@ -35,19 +35,19 @@ async fn a_slot_that_has_moved_is_found_in_the_same_call() {
 }
 
 #[tokio::test]
-async fn a_slot_on_its_way_is_asked_on_both_sides() {
-    let cluster = moving();
+async fn during_a_migration_both_owners_are_used() {
+    let cluster = own_cluster();
     let store = cluster.store();
-    let who = ids_of("moves", 0).next().unwrap();
+    let who = ids_of_shard("moves", 0).next().unwrap();
     assert_eq!(left(&store, &who).await, 4);
-    let moving = cluster.importing(slot_of(&key(&who)), 1);
+    let migration = cluster.importing(slot_of(&key(&who)), 1);
     assert_eq!(left(&store, &who).await, 3);
-    moving.key(&key(&who));
+    migration.key(&key(&who));
     // ASK: it has left, and the slot is not served there yet.
     assert_eq!(left(&store, &who).await, 2);
-    // The script is not known there, and by now it is.
+    // For the check before, the script was not known there. Now it is.
     assert_eq!(left(&store, &who).await, 1);
-    moving.finish();
+    migration.finish();
     assert_eq!(left(&store, &who).await, 0);
     assert!(
         !checks(&store, [&who]).await[0]
@@ -61,7 +61,7 @@ async fn a_slot_on_its_way_is_asked_on_both_sides() {
 /// Ids whose keys have one slot in common.
 fn of_one_slot() -> Vec<String> {
     let mut ids = std::collections::HashMap::<u16, Vec<String>>::new();
-    for who in ids_of("both", 0) {
+    for who in ids_of_shard("both", 0) {
         let slot = slot_of(&key(&who));
         let list = ids.entry(slot).or_default();
         list.push(who);
@@ -73,23 +73,23 @@ fn of_one_slot() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn keys_of_a_slot_that_are_on_both_sides_are_asked_one_by_one() {
-    let cluster = moving();
+async fn keys_of_a_slot_that_are_on_both_nodes_are_sent_one_by_one() {
+    let cluster = own_cluster();
     let store = cluster.store();
     let who = of_one_slot();
     for who in &who[..2] {
         assert_eq!(left(&store, who).await, 4);
     }
-    let moving = cluster.importing(slot_of(&key(&who[0])), 2);
-    moving.key(&key(&who[0]));
-    // One has left, one has not, and one is new: TRYAGAIN for them together.
+    let migration = cluster.importing(slot_of(&key(&who[0])), 2);
+    migration.key(&key(&who[0]));
+    // One key has left, one has not, and one is new: together they get TRYAGAIN.
     let requests: Vec<_> = who.iter().map(|who| request(Op::Limit, who, 5)).collect();
     let results = store.run(&hour(), &requests).await;
     let remaining = results
         .iter()
         .map(|result| result.as_ref().unwrap().decision.remaining);
     assert_eq!(remaining.collect::<Vec<_>>(), [3, 3, 4]);
-    moving.finish();
+    migration.finish();
     let results = store.run(&hour(), &requests).await;
     let remaining = results
         .iter()
@@ -98,12 +98,12 @@ async fn keys_of_a_slot_that_are_on_both_sides_are_asked_one_by_one() {
 }
 
 #[tokio::test]
-async fn a_user_who_may_not_say_asking_is_told_so() {
+async fn a_missing_right_to_asking_is_named() {
     let cluster = Cluster::with(Options {
         users: true,
         ..Options::default()
     });
-    let may = |rule: &str| {
+    let set_right = |rule: &str| {
         for &port in cluster.ports() {
             let () = cluster.command(port, &["ACL", "SETUSER", USER, rule]);
         }
@@ -111,27 +111,27 @@ async fn a_user_who_may_not_say_asking_is_told_so() {
     let store = cluster.store();
     let who = of_one_slot();
     assert_eq!(left(&store, &who[0]).await, 4);
-    may("-asking");
-    let moving = cluster.importing(slot_of(&key(&who[0])), 1);
-    // What is there still is decided; what is new is asked about on the other side.
+    set_right("-asking");
+    let migration = cluster.importing(slot_of(&key(&who[0])), 1);
+    // A key that is still there is decided. A new key is sent to the other node.
     assert_eq!(left(&store, &who[0]).await, 3);
     let error = checks(&store, &who[1..2]).await.remove(0).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoPerm, "{error}");
     assert!(error.to_string().contains("ASKING"), "{error}");
-    may("+asking");
+    set_right("+asking");
     assert_eq!(left(&store, &who[1]).await, 4);
-    moving.finish();
+    migration.finish();
 }
 
-/// A node that does not know where the slot is now, by name, says so once.
+/// The redirecting node does not know the host of the new owner.
 #[tokio::test]
 async fn a_redirect_to_an_unknown_host_is_not_followed() {
-    let (sent, place) = (Arc::new(AtomicUsize::new(0)), Arc::new(OnceLock::new()));
-    let (counts, known) = (Arc::clone(&sent), Arc::clone(&place));
+    let (sent, own_port) = (Arc::new(AtomicUsize::new(0)), Arc::new(OnceLock::new()));
+    let (counts, known) = (Arc::clone(&sent), Arc::clone(&own_port));
     let port = server(move |bytes, _| {
         let port: u16 = *known.wait();
         Some(if contains(bytes, "SLOTS") {
-            // By its own word it serves them all, at whatever address it was asked.
+            // It claims to serve all slots, at the host on which it was queried.
             format!("*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$-1\r\n:{port}\r\n")
         } else if contains(bytes, "EVAL") {
             counts.fetch_add(1, Ordering::SeqCst);
@@ -140,14 +140,14 @@ async fn a_redirect_to_an_unknown_host_is_not_followed() {
             "+PONG\r\n".to_owned()
         })
     });
-    place.set(port).unwrap();
+    own_port.set(port).unwrap();
     let store = RedisStore::new(config(port));
     let error = checks(&store, ["a"]).await.remove(0).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cluster, "{error}");
     assert_eq!(sent.load(Ordering::SeqCst), 1);
 }
 
-/// A node that is to get its first slots is none that the others tell of: it is known by their redirects alone.
+/// A node that is about to get its first slots is in no reply to `CLUSTER SLOTS`: it is known from redirects alone.
 #[test]
 fn a_node_that_is_only_redirected_to_keeps_its_connection() {
     retry_if_starved(HEALTH_CHECK, async || {
@@ -157,8 +157,8 @@ fn a_node_that_is_only_redirected_to_keeps_its_connection() {
                 false => "+PONG\r\n",
             })
         });
-        let (told, place) = (Arc::new(AtomicUsize::new(0)), Arc::new(OnceLock::new()));
-        let (counts, known) = (Arc::clone(&told), Arc::clone(&place));
+        let (queries, own_port) = (Arc::new(AtomicUsize::new(0)), Arc::new(OnceLock::new()));
+        let (counts, known) = (Arc::clone(&queries), Arc::clone(&own_port));
         let port = server(move |bytes, _| {
             let port: u16 = *known.wait();
             Some(if contains(bytes, "SLOTS") {
@@ -172,12 +172,12 @@ fn a_node_that_is_only_redirected_to_keeps_its_connection() {
                 "+PONG\r\n".to_owned()
             })
         });
-        place.set(port).unwrap();
+        own_port.set(port).unwrap();
         let store = RedisStore::new(config(port));
-        // Each time that slots are told of, the node is none of those who have any.
-        while told.load(Ordering::SeqCst) < 4 {
+        // The node is in none of the replies to `CLUSTER SLOTS`.
+        while queries.load(Ordering::SeqCst) < 4 {
             for who in ["moves", "other"] {
-                // What comes in together with another question is not answered.
+                // A command that arrives together with another is not answered.
                 let _ = timeout(Duration::from_millis(100), checks(&store, [who])).await;
             }
             sleep(Duration::from_millis(20)).await;
