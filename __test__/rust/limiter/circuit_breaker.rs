@@ -18,12 +18,12 @@ async fn an_open_breaker_sends_no_request() {
         for _ in 0..100 {
             match outage.ask(Op::Check, "1").await {
                 Ok(source) => assert_eq!(source, Source::Local),
-                // Why it is open, with the code it always had.
+                // The error that opened it, with the same code.
                 Err(kind) => assert_eq!((kind, policy), (ErrorKind::Refused, OnStoreError::Throw)),
             }
         }
         assert_eq!(outage.store.sent(), sent);
-        // Not before a second has passed.
+        // The first probe comes after a second at the earliest.
         assert_eq!(outage.store.0.probes.load(Ordering::SeqCst), 0);
     }
 }

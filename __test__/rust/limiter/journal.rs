@@ -129,9 +129,9 @@ fn refused_admissions_are_sent_until_they_are_taken() {
     assert!(fixture.journal.is_empty(0));
 }
 
-/// A call takes 500 admissions and 64 ids at most: the oldest of the id that was used longest ago first.
+/// A replay has 500 admissions and 64 ids at most: first the oldest of the least recently used id.
 #[test]
-fn a_call_is_bounded() {
+fn a_replay_is_bounded() {
     let fixture = Fixture::default();
     for _ in 0..700 {
         fixture.ask(Op::Check, "much");
@@ -166,7 +166,7 @@ fn a_cleared_journal_stays_empty() {
     assert!(fixture.journal.is_empty(0));
 }
 
-/// A client that was admitted here up to its limit is not admitted again by the store because many others have come since.
+/// A client that was admitted locally up to its limit is not admitted again by the store, however many others have come since.
 #[test]
 fn the_admissions_of_a_denied_id_are_replayed_however_many_ids_come() {
     let fixture = Fixture::default();

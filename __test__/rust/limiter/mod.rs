@@ -1,4 +1,4 @@
-//! The limiter: batches, deadlines, the deny cache, and what decides when the store is away.
+//! The limiter: batches, deadlines, the deny cache, the circuit breaker, fallback, journal and replay.
 
 mod availability;
 mod batches;

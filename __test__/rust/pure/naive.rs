@@ -1,4 +1,4 @@
-//! The reference: everything that ever happened to one id, in plain lists, counted anew for every answer.
+//! The reference: everything that ever happened to one id, in plain lists, counted again for every answer.
 //!
 //! It forgets nothing and optimizes nothing, so that it can be read against contract.md line by line. It is right for a
 //! clock that does not step back.

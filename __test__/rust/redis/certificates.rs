@@ -1,4 +1,4 @@
-//! Certificates, made anew for each test: an authority of the test's own, and servers whose certificates it signs.
+//! Certificates, generated for each test: an authority of the test's own, and servers whose certificates it signs.
 
 use std::fs;
 

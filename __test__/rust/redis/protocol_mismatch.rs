@@ -148,10 +148,10 @@ async fn a_connect_that_is_not_accepted_does_not_mention_tls() {
 /// A server that has replied once is not probed for the other protocol when it hangs.
 #[tokio::test]
 async fn a_server_that_has_replied_is_not_probed_again() {
-    let (said, hears) = std::sync::mpsc::channel();
+    let (sender, received) = std::sync::mpsc::channel();
     let hangs = AtomicBool::new(false);
     let port = server(move |bytes, tls| {
-        said.send(tls).unwrap();
+        sender.send(tls).unwrap();
         if contains(bytes, "EVAL") {
             // This connection is closed, and the next ones hang from their first byte on.
             hangs.store(true, Ordering::SeqCst);
@@ -175,7 +175,7 @@ async fn a_server_that_has_replied_is_not_probed_again() {
     );
     drop(stopped);
     super::until(&store, Some(ErrorKind::Timeout)).await;
-    assert!(hears.try_iter().all(|tls| !tls));
+    assert!(received.try_iter().all(|tls| !tls));
 }
 
 /// The connect waits for a slow server to the end of the budget, whatever it probes meanwhile.

@@ -247,7 +247,7 @@ async fn a_connection_that_was_logged_out_is_replaced() {
     assert_eq!((proxy.accepted(), rotating.calls()), (2, 2));
 }
 
-/// Passwords of a list, in turn; the last one again and again.
+/// Returns the passwords of a list one after another, and then the last one again and again.
 struct Listed(&'static [&'static str], AtomicUsize);
 
 impl PasswordSource for Listed {

@@ -86,9 +86,13 @@ impl CachedLimiter {
         (allowed, hits)
     }
 
-    /// How many requests whose operation `is` the one in question have reached the store.
-    pub fn asked(&self, is: impl Fn(Op) -> bool) -> usize {
-        self.store.ops().into_iter().filter(|&op| is(op)).count()
+    /// How many requests with a matching operation have reached the store.
+    pub fn asked(&self, matches: impl Fn(Op) -> bool) -> usize {
+        self.store
+            .ops()
+            .into_iter()
+            .filter(|&op| matches(op))
+            .count()
     }
 
     /// The denials that the store has counted.
