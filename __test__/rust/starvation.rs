@@ -173,7 +173,7 @@ fn a_failure_counts_where_the_control_was_not_starved() {
 }
 
 #[test]
-fn a_failure_of_the_last_attempt_counts_also_where_it_was() {
+fn a_failure_of_the_last_attempt_counts_even_when_starved() {
     let (runs, repeats) = (AtomicU64::new(0), AtomicU64::new(0));
     let test = async || {
         runs.fetch_add(1, Ordering::Relaxed);

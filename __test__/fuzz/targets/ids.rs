@@ -8,7 +8,7 @@ use huntaze_rate_limit::quota::{Id, MAX_ID_BYTES, Namespace, escape};
 use libfuzzer_sys::fuzz_target;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-/// What stands for itself, beside letters and digits.
+/// The bytes that are not escaped, beside letters and digits.
 const PLAIN: &[u8] = b"-._@+";
 
 /// The same rule, kept by another implementation.
@@ -22,9 +22,9 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
 const MAX_NAME_BYTES: usize = 64;
 
 fuzz_target!(|input: &[u8]| {
-    let mut parts = input.splitn(3, |&byte| byte == 0xff);
-    let mut part = || String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
-    let (name, one, other) = (part(), part(), part());
+    let mut fields = input.splitn(3, |&byte| byte == 0xff);
+    let mut field = || String::from_utf8_lossy(fields.next().unwrap_or_default()).into_owned();
+    let (name, one, other) = (field(), field(), field());
     for text in [&name, &one, &other] {
         check_escaped(text, &escape(text));
     }
@@ -35,7 +35,7 @@ fuzz_target!(|input: &[u8]| {
     let keys = ids.map(|id| id.map(|id| check_key(&namespace, &id)));
     if let [Some(a), Some(b)] = &keys {
         assert_eq!(a == b, one == other, "{one:?} and {other:?} in {name:?}");
-        // In a list of keys, none is the beginning of another.
+        // No key is a prefix of another.
         assert!(a == b || !a.starts_with(b.as_str()) && !b.starts_with(a.as_str()));
     }
     // The same id in another namespace.
@@ -107,7 +107,7 @@ fn check_key(name: &Namespace, id: &Id) -> String {
     let (of, escaped) = whole.and_then(|tag| tag.split_once(':')).expect("a colon");
     assert_eq!(of, name.as_str());
     check_escaped(id.as_str(), escaped);
-    // Keys that are nobody's: of the probes of shards, and of the trial of a connection.
+    // Keys of no id: those of probes, and of the connection test.
     assert_ne!(key, name.key(&Id::nobody()));
     assert!(!escaped.starts_with('#') && !escaped.is_empty());
     key

@@ -1,8 +1,8 @@
-//! Errors of a server: where a redirect leads, and what an error means. None of the server's own words is passed on.
+//! Errors of a server: the node that a redirect names, and the kind of an error. No text of the server's is passed on.
 //!
 //! The first byte of an input picks its form (by its remainder, so that a digit does):
 //! 0  an error as it came over the wire, less the `-` before it
-//! 1  `code slot host port`, each behind a byte that says which of the usual ones it is
+//! 1  `code slot host port`, each behind a byte that picks one of the usual values
 
 #![no_main]
 
@@ -14,42 +14,42 @@ use huntaze_rate_limit::store::{ErrorKind, StoreError};
 use libfuzzer_sys::fuzz_target;
 use redis::{RedisError, Value, parse_redis_value};
 
-const ASKED: &str = "asked.example";
+const QUERIED: &str = "queried.example";
 
-/// Stands where a server may quote what it was sent.
+/// Stands where a server may quote a command.
 const PASSWORD: &str = "hunter2-hunter2";
 
 /// The longest name of the domain name system.
 const MAX_HOST_BYTES: usize = 253;
 
-/// The longest part of one between two dots.
+/// The longest label of one, between two dots.
 const MAX_LABEL_BYTES: usize = 63;
 
 fuzz_target!(|input: &[u8]| {
     let Some((form, rest)) = input.split_first() else {
         return;
     };
-    let asked = with_defaults(ASKED);
+    let queried = with_defaults(QUERIED);
     match form % 2 {
         0 => {
-            // What follows a line is another reply.
+            // The next line is another reply.
             let line = String::from_utf8_lossy(rest);
             let line = line.split("\r\n").next().unwrap_or_default();
-            check(line, &asked);
-            check(&quoting(line), &asked);
+            check(line, &queried);
+            check(&quoting(line), &queried);
         }
         _ => {
-            let _ = built(&mut Unstructured::new(rest), &asked);
+            let _ = built(&mut Unstructured::new(rest), &queried);
         }
     }
 });
 
-/// The line, with what the server was sent at its end.
+/// The line, with the password of a command at its end.
 fn quoting(line: &str) -> String {
     format!("{line} {PASSWORD}")
 }
 
-/// The error that a reply of this line is.
+/// The error of a reply with this line.
 fn error(line: &str) -> Option<RedisError> {
     match parse_redis_value(format!("-{line}\r\n").as_bytes()) {
         Ok(Value::ServerError(error)) => Some(error.into()),
@@ -58,7 +58,7 @@ fn error(line: &str) -> Option<RedisError> {
     }
 }
 
-fn check(line: &str, asked: &RedisConfig) -> Option<Redirect> {
+fn check(line: &str, queried: &RedisConfig) -> Option<Redirect> {
     let error = error(line)?;
     let code = error.code().expect("a server's error has one").to_owned();
     let replied = error_map::instead_of_reply(&error);
@@ -68,7 +68,7 @@ fn check(line: &str, asked: &RedisConfig) -> Option<Redirect> {
         check_error(known);
     }
     assert_eq!(text(&replied), text(&error_map::instead_of_reply(&error)));
-    // What the script has caught for one key is what the server would have said to a command of its own.
+    // An error that the script has caught for one key has the kind that a separate command would have got.
     let expected = match replied.kind() {
         ErrorKind::Protocol => ErrorKind::WrongType,
         kind => kind,
@@ -76,8 +76,8 @@ fn check(line: &str, asked: &RedisConfig) -> Option<Redirect> {
     if !line.starts_with('-') {
         assert_eq!(caught.kind(), expected, "{line:?}");
     }
-    let redirect = Redirect::of(&error, asked);
-    assert_eq!(redirect, Redirect::of(&error, asked));
+    let redirect = Redirect::of(&error, queried);
+    assert_eq!(redirect, Redirect::of(&error, queried));
     match &redirect {
         Some(Redirect::Moved(address)) => {
             assert_eq!(code, "MOVED");
@@ -91,20 +91,20 @@ fn check(line: &str, asked: &RedisConfig) -> Option<Redirect> {
         None => assert_ne!(code, "TRYAGAIN"),
     }
     if redirect.is_some() {
-        // Where it leads nowhere, it is an error of the cluster.
+        // A redirect that cannot be followed is an error of the cluster.
         assert_eq!(replied.kind(), ErrorKind::Cluster);
     }
     redirect
 }
 
-/// A name that can be looked up, logged and compared.
+/// A name that can be resolved, logged and compared.
 fn check_address(address: &Address, line: &str) {
     let Address { host, port } = address;
     assert_ne!(*port, 0, "{line:?}");
     assert!(!host.is_empty() && host.len() <= MAX_HOST_BYTES, "{line:?}");
     let odd = |c: char| c.is_control() || c.is_whitespace();
     assert!(!host.contains(odd), "{line:?}: {host:?}");
-    assert!(host == ASKED || line.contains(host.as_str()), "{line:?}");
+    assert!(host == QUERIED || line.contains(host.as_str()), "{line:?}");
 }
 
 fn check_error(error: &StoreError) {
@@ -116,7 +116,7 @@ fn check_error(error: &StoreError) {
     assert!(!error.is_an_answer() || !error.may_have_run(), "{text}");
 }
 
-/// All that is ever printed of an error.
+/// All text of an error that is ever printed.
 fn text(error: &StoreError) -> String {
     format!("{error} {error:?} {:?} {}", error.causes(), error.code())
 }
@@ -153,10 +153,10 @@ const DETAILS: [&str; 6] = [
     "unknown command 'EVALSHA', with args beginning with: 'hunter2-hunter2'",
 ];
 
-fn built(u: &mut Unstructured, asked: &RedisConfig) -> arbitrary::Result<()> {
+fn built(u: &mut Unstructured, queried: &RedisConfig) -> arbitrary::Result<()> {
     let code = *u.choose(&CODES)?;
     if u.ratio(1u8, 3u8)? {
-        check(&format!("{code} {}", u.choose(&DETAILS)?), asked);
+        check(&format!("{code} {}", u.choose(&DETAILS)?), queried);
         return Ok(());
     }
     let slot: u16 = u.int_in_range(0..=16_383)?;
@@ -176,11 +176,11 @@ fn built(u: &mut Unstructured, asked: &RedisConfig) -> arbitrary::Result<()> {
         }
     };
     let line = format!("{code} {slot} {host}:{port}");
-    let found = check(&line, asked);
-    // What the documentation of Redis says: no host is the one that was asked, and a `?` is not known.
+    let found = check(&line, queried);
+    // By the documentation of Redis: an empty host is the one that was queried, and `?` is an unknown one.
     let expected = (port != 0 && host != "?" && host.len() <= MAX_LABEL_BYTES).then(|| Address {
         host: if host.is_empty() {
-            ASKED.to_owned()
+            QUERIED.to_owned()
         } else {
             host
         },

@@ -3,8 +3,8 @@
 //! The first byte of an input picks its form (by its remainder, so that a digit does):
 //! 0  a byte for the number of requests, the tag, and what came over the wire, one reply after another
 //! 1  a reply of arbitrary values, like those of the scripts
-//! 2  the reply that says valid outcomes, and the same with one fault
-//! 3  tables of slots, each in the place of the one before
+//! 2  a reply with valid outcomes, and the same with one fault
+//! 3  tables of slots, each replacing the one before
 
 #![no_main]
 
@@ -46,7 +46,7 @@ fuzz_target!(|input: &[u8]| {
         return;
     };
     let mut u = Unstructured::new(rest);
-    // An input that ends early has said all that it says.
+    // An input may end early.
     let _: Result<()> = match form % 4 {
         0 => over_the_wire(rest),
         1 => of_arbitrary_values(&mut u),
@@ -106,11 +106,11 @@ fn check_decisions(value: &Value, number: usize, requests: &[Request]) -> Decode
                     Err(error) => check_error(error),
                 }
             }
-            // To the batches before and after it, it is somebody else's.
+            // For the batches before and after it, it is the reply of another.
             for other in [number + 1, number + 62] {
                 assert!(decode(value, other, requests).is_err());
             }
-            // More requests, or fewer, get no answer for one another.
+            // A batch of another size gets no answers from it.
             assert!(
                 decode(value, number, &requests[1..]).is_err()
                     || matches!(value, Value::BulkString(_))
@@ -126,7 +126,7 @@ fn check_decisions(value: &Value, number: usize, requests: &[Request]) -> Decode
     decoded
 }
 
-/// What can be compared of it.
+/// The part of the result that can be compared.
 fn shown(
     decoded: std::result::Result<std::result::Result<Outcome, StoreError>, StoreError>,
 ) -> std::result::Result<Outcome, String> {
@@ -157,7 +157,7 @@ fn check_outcome(outcome: &Outcome, request: &Request, metrics: &Metrics<u32>) {
             assert!(ms.get() <= MAX_WINDOW_MS, "{outcome:?}");
         }
     }
-    // What is computed from it must not overflow.
+    // Values computed from it must not overflow.
     let answer = Answer {
         outcome: *outcome,
         source: Source::Redis,
@@ -187,9 +187,9 @@ fn check_replay(value: &Value, number: usize, count: usize) {
     }
 }
 
-/// Takes the table over, if it is one.
+/// Applies the table, if the value is one.
 fn check_slots(value: &Value, before: Topology<Address>) -> Topology<Address> {
-    let Some(slots) = Slots::read(value, &with_defaults("asked.example")) else {
+    let Some(slots) = Slots::read(value, &with_defaults("queried.example")) else {
         return before;
     };
     let mut serving: Vec<Option<&Address>> = vec![None; usize::from(SLOTS)];
@@ -207,8 +207,8 @@ fn check_slots(value: &Value, before: Topology<Address>) -> Topology<Address> {
         );
     }
     assert!(replicas.is_sorted());
-    let told = serving.iter().flatten().count();
-    assert_eq!(slots.count(), told);
+    let served = serving.iter().flatten().count();
+    assert_eq!(slots.count(), served);
     let mut nodes: BTreeMap<Address, Arc<Address>> = before
         .nodes()
         .map(|node| ((**node).clone(), Arc::clone(node)))
@@ -217,8 +217,8 @@ fn check_slots(value: &Value, before: Topology<Address>) -> Topology<Address> {
         let node = nodes.entry(address.clone());
         Arc::clone(node.or_insert_with(|| Arc::new(address.clone())))
     });
-    assert_eq!(after.is_complete(), told == serving.len());
-    // A few slots stand for all: the ends of each range, and what is beside them.
+    assert_eq!(after.is_complete(), served == serving.len());
+    // A few slots represent all: the ends of each range, and their neighbours.
     let ends = slots
         .served
         .iter()
@@ -234,11 +234,11 @@ fn check_slots(value: &Value, before: Topology<Address>) -> Topology<Address> {
     let mut known: Vec<_> = after.nodes().map(|node| &**node).collect();
     known.sort();
     known.dedup();
-    let mut told: Vec<_> = primaries().collect();
-    told.sort();
-    told.dedup();
-    assert_eq!(known, told);
-    assert_eq!(after.nodes().count(), known.len(), "a node of two parts");
+    let mut listed: Vec<_> = primaries().collect();
+    listed.sort();
+    listed.dedup();
+    assert_eq!(known, listed);
+    assert_eq!(after.nodes().count(), known.len(), "a node of two shards");
     after
 }
 
@@ -254,7 +254,7 @@ fn of_arbitrary_values(u: &mut Unstructured) -> Result<()> {
         values[0] = any_value(u, number, 2)?;
     }
     while values.len() < 3 + 6 * MAX_REQUESTS && u.ratio(15u8, 16u8)? {
-        // Mostly numbers, as in the replies, and mostly such as a place or a flag.
+        // Mostly numbers, as in the replies, and mostly as small as an index or a flag.
         values.push(match u.int_in_range(0..=15u8)? {
             0 => any_value(u, number, 2)?,
             1 => Value::Int(u.arbitrary()?),
@@ -292,8 +292,8 @@ fn any_value(u: &mut Unstructured, number: usize, depth: u8) -> Result<Value> {
     )
 }
 
-/// What the script says of one request.
-enum Said {
+/// The script's answer to one request.
+enum ScriptAnswer {
     Admitted,
     Decided(Outcome),
     Failed(&'static str, ErrorKind),
@@ -315,12 +315,12 @@ const FAILURES: [(&str, ErrorKind); 4] = [
     ("no code at all", ErrorKind::WrongType),
 ];
 
-fn said(u: &mut Unstructured, limit: Limit) -> Result<Said> {
+fn answer(u: &mut Unstructured, limit: Limit) -> Result<ScriptAnswer> {
     Ok(match u.int_in_range(0..=3u8)? {
-        0 => Said::Admitted,
+        0 => ScriptAnswer::Admitted,
         1 => {
             let &(text, kind) = u.choose(&FAILURES)?;
-            Said::Failed(text, kind)
+            ScriptAnswer::Failed(text, kind)
         }
         which => {
             let allowed = which == 2;
@@ -348,22 +348,22 @@ fn said(u: &mut Unstructured, limit: Limit) -> Result<Said> {
                 }
                 _ => Count::None,
             };
-            Said::Decided(outcome)
+            ScriptAnswer::Decided(outcome)
         }
     })
 }
 
-/// The six values of a request that is no plain admission.
-fn fields(place: usize, said: &Said) -> Option<[Value; 6]> {
+/// The six values of an answer other than a plain admission.
+fn fields(index: usize, answer: &ScriptAnswer) -> Option<[Value; 6]> {
     let int = |n: u64| Value::Int(n as i64);
-    let place = int(place as u64 + 1);
-    match said {
-        Said::Admitted => None,
-        Said::Failed(text, _) => {
+    let index = int(index as u64 + 1);
+    match answer {
+        ScriptAnswer::Admitted => None,
+        ScriptAnswer::Failed(text, _) => {
             let text = Value::BulkString(text.as_bytes().to_vec());
-            Some([place, Value::Int(-1), text, int(0), int(0), int(0)])
+            Some([index, Value::Int(-1), text, int(0), int(0), int(0)])
         }
-        Said::Decided(Outcome { decision, count }) => {
+        ScriptAnswer::Decided(Outcome { decision, count }) => {
             let (second, count) = match *count {
                 Count::None => (decision.remaining.into(), 0),
                 Count::Anomaly(requests) => (decision.remaining.into(), requests.get().into()),
@@ -371,7 +371,7 @@ fn fields(place: usize, said: &Said) -> Option<[Value; 6]> {
                 Count::Paused(ms) => (ms.get(), 0),
             };
             Some([
-                place,
+                index,
                 int(u64::from(decision.is_allowed())),
                 int(second),
                 int(decision.reset),
@@ -387,17 +387,17 @@ fn of_valid_outcomes(u: &mut Unstructured) -> Result<()> {
     let count = u.int_in_range(1..=MAX_REQUESTS)?;
     let now = u.int_in_range(0..=LATEST - WINDOW_MS)?;
     let requests = requests(count);
-    let says = requests
+    let answers = requests
         .iter()
-        .map(|request| said(u, request.limit))
+        .map(|request| answer(u, request.limit))
         .collect::<Result<Vec<_>>>()?;
-    let mut others: Vec<_> = says
+    let mut others: Vec<_> = answers
         .iter()
         .enumerate()
-        .filter_map(|(n, said)| fields(n, said))
+        .filter_map(|(n, answer)| fields(n, answer))
         .collect();
     let plain = count - others.len();
-    // The order says nothing.
+    // The order has no meaning.
     for _ in 0..others.len().min(3) {
         let (a, b) = (u.choose_index(others.len())?, u.choose_index(others.len())?);
         others.swap(a, b);
@@ -416,19 +416,19 @@ fn of_valid_outcomes(u: &mut Unstructured) -> Result<()> {
         value(plain, &others)
     };
     let decoded = check_decisions(&reply, number, &requests).expect("a reply of the script's");
-    for (decoded, said) in decoded.iter().zip(&says) {
-        match said {
-            Said::Admitted => {
+    for (decoded, answer) in decoded.iter().zip(&answers) {
+        match answer {
+            ScriptAnswer::Admitted => {
                 let decision = decoded.as_ref().expect("admitted").decision;
                 assert!(decision.is_allowed() && decision.reset == now + WINDOW_MS);
             }
-            Said::Decided(outcome) => {
+            ScriptAnswer::Decided(outcome) => {
                 let mut outcome = *outcome;
                 let decision = &mut outcome.decision;
                 decision.reset_after = decision.reset.saturating_sub(now);
                 assert_eq!(decoded.as_ref().ok(), Some(&outcome));
             }
-            Said::Failed(text, kind) => {
+            ScriptAnswer::Failed(text, kind) => {
                 let error = decoded.as_ref().expect_err("failed");
                 assert_eq!(error.kind(), *kind);
                 assert_eq!(error.to_string(), error_map::from_script(text).to_string());
@@ -440,7 +440,7 @@ fn of_valid_outcomes(u: &mut Unstructured) -> Result<()> {
     };
     let mut faulty = others.clone();
     let (plain, whole) = match u.int_in_range(0..=4u8)? {
-        // One is left out, or there twice, or of nobody; too many are admitted; one says nothing.
+        // One request is left out, or answered twice, or does not exist; too many are admitted; a value is missing.
         0 => (plain, true),
         1 => {
             faulty.extend([last.clone(), last]);
@@ -472,9 +472,9 @@ fn of_valid_outcomes(u: &mut Unstructured) -> Result<()> {
             .iter()
             .filter(|o| o.is_err())
             .count();
-        let before = says
+        let before = answers
             .iter()
-            .filter(|said| matches!(said, Said::Failed(..)))
+            .filter(|answer| matches!(answer, ScriptAnswer::Failed(..)))
             .count();
         assert!(failed == before || failed == before + 1);
     }

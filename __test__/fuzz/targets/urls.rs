@@ -1,9 +1,9 @@
-//! URLs and environment variables: what is accepted can be used, and no error or log line holds a password.
+//! URLs and environment variables: an accepted configuration can be used, and no error or log line contains a password.
 //!
 //! The first byte of an input picks its form (by its remainder, so that a digit does):
 //! 0  a URL
 //! 1  lines of `NAME=value`
-//! 2  fields of a configuration, said once by a URL and once by variables
+//! 2  fields of a configuration, once in a URL and once in variables
 
 #![no_main]
 
@@ -30,14 +30,14 @@ fuzz_target!(|input: &[u8]| {
     match form % 3 {
         0 => url(&String::from_utf8_lossy(rest)),
         1 => lines(&String::from_utf8_lossy(rest)),
-        // An input that ends early has said all that it says.
+        // An input may end early.
         _ => drop(fields(&mut Unstructured::new(rest))),
     }
 });
 
 type Read = std::result::Result<Option<RedisConfig>, String>;
 
-/// What the variables amount to, the other way round as well.
+/// Reads the configuration from the variables, also in the reverse order.
 fn read(variables: &BTreeMap<String, String>) -> Read {
     let owned = || {
         variables
@@ -57,7 +57,7 @@ fn read(variables: &BTreeMap<String, String>) -> Read {
 
 fn url(text: &str) {
     check_url(text);
-    // With a password before the host, if there is room for one.
+    // With a password before the host, if the URL can have one.
     if let Some((scheme, rest)) = text.split_once("://") {
         check_url(&format!("{scheme}://:{PASSWORD}@{rest}"));
         check_url(&format!("{scheme}://{PASSWORD}{rest}"));
@@ -71,7 +71,7 @@ fn check_url(text: &str) {
     };
     check_config(&config);
     assert!(passwords(&config).len() <= 1);
-    // Written anew, it says the same.
+    // Written again, it means the same.
     assert_eq!(
         from_url("REDIS_URL", &written(&config), None),
         Ok(config.clone()),
@@ -80,7 +80,7 @@ fn check_url(text: &str) {
     // In the environment, too.
     let variables = BTreeMap::from([("REDIS_URL".to_owned(), text.to_owned())]);
     let read = read(&variables);
-    // An address with a zone, or with fewer numbers than four: no certificate can name it.
+    // An IP address with a zone, or with fewer than four numbers: no certificate can name it.
     if let Err(error) = &read
         && config.tls.is_some()
         && error.to_string().contains("a certificate can name")
@@ -117,7 +117,7 @@ fn lines(text: &str) {
     }
     blank.insert("REDIS".to_owned(), PASSWORD.to_owned());
     assert_eq!(read(&blank), config);
-    // One more password is the last that is tried, and never said.
+    // An additional password is the last that is tried, and never printed.
     let mut secret = set;
     let last = secret.entry("REDIS_PASSWORD".to_owned()).or_default();
     if last.is_empty() {
@@ -150,20 +150,20 @@ fn check_config(config: &RedisConfig) {
     assert!(!config.connect_timeout.is_zero() && !config.login_life.is_zero());
     assert_ne!(config.username.as_deref(), Some(""));
     let passwords = passwords(config);
-    for (place, password) in passwords.iter().enumerate() {
-        assert!(!password.is_empty() && !passwords[..place].contains(password));
+    for (index, password) in passwords.iter().enumerate() {
+        assert!(!password.is_empty() && !passwords[..index].contains(password));
     }
     assert!(config.cluster != Some(true) || config.database == 0);
     if let Some(tls) = &config.tls {
         assert_eq!((&tls.ca, &tls.server_name), (&None, &None));
     }
-    // Its place is printed where its store is named, and never more than once a line.
+    // The endpoint is printed with the name of its store, on one line.
     assert!(!config.endpoint().contains(char::is_control));
     let shown = format!("{:?}", config.credentials);
     assert_eq!(shown, format!("{} password(s)", passwords.len()));
 }
 
-/// An error is the name of a variable and words of the package's own.
+/// An error is the name of a variable and text of the package's own.
 fn check_error(text: &str) {
     assert!(!text.contains(PASSWORD), "{text}");
     assert!(
@@ -180,7 +180,7 @@ fn encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
-/// The URL that says what `config` says. An address with a zone has no place in brackets, and is encoded as a name is.
+/// The URL of `config`. An IP address with a zone may not be in brackets, and is encoded as a name is.
 fn written(config: &RedisConfig) -> String {
     let scheme = if config.tls.is_some() {
         "rediss"
@@ -233,7 +233,7 @@ fn fields(u: &mut Unstructured) -> Result<()> {
         (config.port, config.database, config.tls.is_some()),
         (port, database, tls)
     );
-    // Blanks around a variable are dropped, but for those of a password.
+    // Blanks around a variable are dropped, except around a password.
     assert_eq!(
         config.username.as_deref().unwrap_or_default(),
         username.trim()
@@ -243,7 +243,7 @@ fn fields(u: &mut Unstructured) -> Result<()> {
         password
     );
     let url = written(&config);
-    // A URL knows one way to write an address.
+    // A URL has one form of an IP address.
     if let Ok(address) = config.host.parse::<Ipv6Addr>() {
         config.host = address.to_string();
     }

@@ -13,7 +13,7 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Requests that have gathered before the worker runs leave in batches of the largest size, in order, each once.
 #[tokio::test]
-async fn a_batch_is_at_most_the_largest() {
+async fn a_batch_has_at_most_the_largest_size() {
     let (store, limiter, mut answers) = recorded(DEADLINE);
     for request_id in 0..1000 {
         limiter.submit(request(Op::Check, &request_id.to_string(), 5), request_id);

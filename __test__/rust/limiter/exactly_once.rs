@@ -138,7 +138,7 @@ async fn the_limiter_outlives_a_panic() {
 
 /// After a limiter is dropped its queued requests still settle: by the store, not by the fallback.
 #[test]
-fn the_limiter_goes_with_requests_queued() {
+fn the_limiter_is_dropped_with_requests_queued() {
     let runtime = runtime();
     let (limiter, answers) = limiter(
         runtime.handle(),

@@ -118,7 +118,7 @@ fn a_reset_without_a_log_fails() {
 
 /// JavaScript knows policies and sources by their index in these lists.
 #[test]
-fn names_are_the_public_interfaces() {
+fn names_are_those_of_the_public_api() {
     let policies = OnStoreError::ALL.map(OnStoreError::name);
     assert_eq!(policies, ["local", "open", "closed", "throw"]);
     let sources = Source::ALL.map(Source::name);

@@ -37,7 +37,7 @@ fn t() -> Scope {
 }
 
 #[tokio::test]
-async fn every_step_is_taken_and_nothing_stays() {
+async fn every_step_is_taken_and_no_key_stays() {
     let server = Server::start(&[]);
     let store = server.store();
     let one = store.test_connection(&t()).await.unwrap();

@@ -181,7 +181,7 @@ async fn concurrent_requests_share_one_connect() {
 
 /// Who gave up leaves the attempt to the others: a deadline shorter than a connect does not start it over each time.
 #[tokio::test]
-async fn a_connect_outlives_the_one_who_asked() {
+async fn a_connect_outlives_its_check() {
     let server = Server::start(&[]);
     let mut admin = server.admin();
     let before = connections_ever(&mut admin);

@@ -92,7 +92,7 @@ async fn a_server_that_crashes_and_comes_back_is_found_again() {
 
 /// After a failover the name leads to the new primary, but only a new connection goes there.
 #[tokio::test]
-async fn a_demoted_primary_is_left() {
+async fn after_a_demotion_the_store_reconnects() {
     let _stopped = Stopped::new();
     let server = Server::start(&[]);
     let (store, mut admin) = (server.store(), server.admin());

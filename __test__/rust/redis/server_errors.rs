@@ -195,7 +195,7 @@ const NO_TIMESTAMPS: [&str; 12] = [
 /// An element that is no timestamp fails for its own id, and does not change its key; alone and beside neighbours, with a log that is full
 /// and with one that is not.
 #[tokio::test]
-async fn a_list_of_other_elements_fails_alone() {
+async fn a_list_of_elements_that_are_no_timestamps_fails_alone() {
     let server = Server::start(&[]);
     let (store, mut admin) = (server.store(), server.admin());
     let scope = scope("t", quiet(HOUR));

@@ -120,7 +120,7 @@ async fn passwords_and_databases_work_over_tls() {
 }
 
 #[tokio::test]
-async fn both_versions_of_tls_are_spoken() {
+async fn tls_1_2_and_tls_1_3_are_supported() {
     let authority = Authority::new();
     for version in ["TLSv1.2", "TLSv1.3"] {
         let server = authority.server_with(&["localhost"], &["--tls-protocols", version]);

@@ -22,7 +22,7 @@ use super::{PATIENT, check, failure, left, until};
 use crate::timers::Stopped;
 
 #[tokio::test]
-async fn connections_go_on_and_new_ones_verify_the_new_certificate() {
+async fn open_connections_continue_and_new_ones_verify_the_new_certificate() {
     let stopped = Stopped::new();
     let (old, new) = (Authority::new(), Authority::new());
     let server = old.server(&["localhost"]);

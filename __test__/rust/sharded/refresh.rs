@@ -126,7 +126,7 @@ const QUERY_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A node that was cut off from the others replies with the old owner of every slot, each time it is queried.
 #[test]
-fn an_older_view_undoes_no_newer_one() {
+fn an_older_topology_does_not_replace_a_newer_one() {
     retry_if_starved(QUERY_TIMEOUT, async || {
         // In both, the first of three primaries has the slot of this id.
         let who = ids_of_shard("id", 0).next().unwrap();
