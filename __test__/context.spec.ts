@@ -11,7 +11,8 @@ import { startRedis, type RedisServer } from './support/redis';
 import { freshId, stores } from './support/stores';
 import { HANG_MS, until } from './support/time';
 
-// What the application has registered runs in the context in which that was done, whoever's request calls it.
+// Functions that the application has registered run in the async context of their registration, whichever request calls
+// them.
 
 const context = new AsyncLocalStorage<string>();
 
@@ -60,7 +61,7 @@ describe('a password function', () => {
   beforeAll(async () => (redis = await startRedis('--requirepass', 'right')));
   afterAll(() => redis.stop());
 
-  test('runs in the context of the limiter that it was given to', async () => {
+  test('runs in the context in which its limiter was created', async () => {
     const seen: unknown[] = [];
     const password = async () => {
       seen.push(context.getStore());

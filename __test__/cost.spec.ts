@@ -1,4 +1,4 @@
-// What a check costs, counted and not timed: round trips, commands on the server, wake-ups of the JavaScript thread.
+// The cost of a check, counted and not timed: round trips, server commands, wake-ups of the JavaScript thread.
 
 import { RateLimiter } from '@huntaze/rate-limit';
 import { startRedis, type RedisServer } from './support/redis';
@@ -7,19 +7,19 @@ import { HANG_MS, expectMedian, tryUntil } from './support/time';
 
 const MAX_BATCH = 64;
 const HOUR = 3_600_000;
-/** The TTL of a log is set with its first admission in each minute of the server's clock, which is this machine's. */
+/** A log's TTL is set by its first admission in each minute of the server's clock, which is this machine's. */
 const MINUTE = 60_000;
-/** A connection without an answer for this long is asked for a PING before it is used (IDLE in pulse.rs). */
+/** A connection without a reply for this long gets a PING before it is used (IDLE in pulse.rs). */
 const IDLE_MS = 1000;
 
-/** Without PING, which depends on how long a connection was idle. */
+/** Without PING, which depends on the idle time of the connection. */
 function decided({ ping: _, ...ran }: Record<string, number>): Record<string, number> {
   return ran;
 }
 
-/** How often this thread has been woken since. */
+/** The number of wake-ups of this thread since. */
 function wakeUps(): () => number {
-  // The copy that the tests of this file share with the package: what Rust calls is its `drain`.
+  // The copy of the module that this file's tests share with the package: Rust calls its `drain`.
   const { bridge } = jest.requireActual<{ bridge: { drain(): void } }>('../lib/bridge.js');
   const drain = jest.spyOn(bridge, 'drain');
   return () => {
@@ -47,7 +47,7 @@ describe('the cost of a check', () => {
       onStoreError: 'throw',
       timeoutMs: HANG_MS,
     });
-    // Connected, and the script known to the server.
+    // Connected, and the script is in the server's cache.
     await limiter.check('warm-up');
   });
   afterEach(async () => {
@@ -69,11 +69,11 @@ describe('the cost of a check', () => {
   interface Cost {
     readonly ran: Record<string, number>;
     readonly wakes: number;
-    /** Neither a minute of the server nor an idle time of the connection has ended meanwhile. */
+    /** Neither a minute of the server nor the idle time of the connection has ended meanwhile. */
     readonly continuous: boolean;
   }
 
-  /** The cost of `checks` that follow the same checks in the same minute, over a connection that was not idle. */
+  /** The cost of `checks` after the same checks in the same minute, over a connection that was not idle. */
   function costOf(checks: () => Promise<unknown>): Promise<Cost> {
     const measured = async () => {
       const began = Date.now();
@@ -87,11 +87,11 @@ describe('the cost of a check', () => {
     return tryUntil(measured, ({ continuous }) => continuous);
   }
 
-  test('a thousand at once travel in a few round trips, and wake this thread no more often', async () => {
+  test('a thousand concurrent checks take a few round trips, and no more wake-ups of this thread', async () => {
     const ids = Array.from({ length: 1000 }, freshId);
     const burst = () => Promise.all(ids.map((id) => limiter.check(id)));
-    // While this thread waits for the processor or runs code that is not compiled yet, requests leave in smaller batches.
-    // Full ones would be 16; 30 to 60 were seen.
+    // While this thread waits for the processor or runs code that is not compiled yet, requests leave in smaller
+    // batches. Full ones would be 16; 30 to 60 were seen.
     await expectMedian(125, async () => {
       const { ran, wakes } = await costOf(burst);
       const { evalsha, ...inside } = ran;
@@ -118,7 +118,7 @@ describe('the cost of a check', () => {
     expect(decided(ran())).toEqual({ evalsha: 1, time: 1, lindex: 1, lpush: 1, pexpire: 1 });
   });
 
-  test('a full log whose oldest admission has expired costs two commands more', async () => {
+  test('a full log whose oldest admission has expired costs two more commands', async () => {
     const id = freshId();
     const expired = Date.now() - HOUR - 1000;
     server.cli('rpush', `{cost:${id}}`, `${Date.now()}`, `${expired}`, `${expired - 1}`);
@@ -132,7 +132,7 @@ describe('the cost of a check', () => {
     expect(server.cli('llen', `{cost:${id}}`)).toBe('3');
   });
 
-  test('a denial that reaches the server is decided there once', async () => {
+  test('a denial that reaches the server takes one call', async () => {
     const id = freshId();
     for (let i = 0; i < 2; i++) await limiter.check(id, { limit: 2 });
     const ran = commands();
@@ -141,7 +141,7 @@ describe('the cost of a check', () => {
     expect(decided(ran())).toEqual({ evalsha: 1, time: 1, lindex: 3, lpush: 1, lpop: 1, llen: 1 });
   });
 
-  test('a repeated denial costs the server nothing and wakes nobody', async () => {
+  test('a repeated denial causes no server command and no wake-up', async () => {
     const caching = new RateLimiter({
       name: 'caching',
       limit: 2,

@@ -72,7 +72,7 @@ describe.each(stores)('creators on $name', (store) => {
     );
   });
 
-  test("the plan is 'pro' when left out", async () => {
+  test("the default plan is 'pro'", async () => {
     expect(await getRateLimitStatus(freshId())).toMatchObject({ limit: 100, remaining: 100 });
   });
 
@@ -83,7 +83,7 @@ describe.each(stores)('creators on $name', (store) => {
     expect((await getRateLimitStatus(7, 'starter')).remaining).toBe(48);
   });
 
-  test('a move to another plan keeps the history, and down never shows a negative remaining', async () => {
+  test('a change of plan keeps the history, and a smaller plan never shows a negative remaining', async () => {
     const id = freshId();
     for (let i = 0; i < 80; i++) await checkCreatorRateLimit(id, 'pro');
     expect((await getRateLimitStatus(id, 'business')).remaining).toBe(420);
@@ -92,13 +92,13 @@ describe.each(stores)('creators on $name', (store) => {
     await checkCreatorRateLimit(id, 'business');
   });
 
-  test('a denial is not recorded: a client that keeps retrying is let in the moment a slot frees', async () => {
+  test('a denial is not recorded: a client that keeps retrying is admitted as soon as a slot is free', async () => {
     await close();
     configure({ redis: store.redis(), timeoutMs: HANG_MS, windowMs: 300, plans: { starter: 2 }, anomaly: false });
     const id = freshId();
     const asked: number[] = [];
     const admitted: number[] = [];
-    // A caller that never lets up. The module this replaces recorded denials, and would let in no more than the first two.
+    // A caller that never stops. The replaced module recorded denials, and would admit no more than the first two.
     while (admitted.length < 6) {
       asked.push(performance.now());
       await checkCreatorRateLimit(id, 'starter').then(
@@ -110,7 +110,7 @@ describe.each(stores)('creators on $name', (store) => {
     expect(admitted[4]! - asked[0]!).toBeGreaterThanOrEqual(2 * 300 - 1);
   });
 
-  test('status takes nothing, and reset gives the whole quota back', async () => {
+  test('status takes nothing from the quota, and reset restores it', async () => {
     const id = freshId();
     const before = Date.now();
     const unused = await getRateLimitStatus(id, 'starter');
@@ -133,7 +133,7 @@ describe.each(stores)('creators on $name', (store) => {
   });
 });
 
-test('RateLimitError is what routes expect of it', () => {
+test('RateLimitError has the fields that routes expect', () => {
   const error = new RateLimitError(12, 50, 0);
   expect(error.name).toBe('RateLimitError');
   expect(error.code).toBe('RATE_LIMITED');
@@ -142,7 +142,7 @@ test('RateLimitError is what routes expect of it', () => {
   expect(`${error}`).toBe('RateLimitError: Rate limit exceeded');
 });
 
-test('a copy of a RateLimitError, and its JSON, say what it is', async () => {
+test('a clone of a RateLimitError, and its JSON, keep name and fields', async () => {
   await close();
   configure({ plans: { starter: 1 }, anomaly: false });
   const id = freshId();
@@ -155,7 +155,7 @@ test('a copy of a RateLimitError, and its JSON, say what it is', async () => {
     expect(JSON.parse(JSON.stringify(error))).toMatchObject(fields);
     expect(Object.assign(new Error(error.message), error)).toMatchObject(fields);
   }
-  // The stack is written before the error has fields of its own.
+  // The stack is written before the error has its own fields.
   expect(new RateLimitError(7, 3, 0).stack).toMatch(/^RateLimitError: Rate limit exceeded\n/);
   await close();
 });

@@ -14,7 +14,7 @@ import { HANG_MS, until, within } from './support/time';
 
 const HOUR = 3_600_000;
 
-describe.each(stores.filter(({ source }) => source === 'redis'))('the denied cache on $name', (store) => {
+describe.each(stores.filter(({ source }) => source === 'redis'))('the deny cache on $name', (store) => {
   let limiter: RateLimiter;
 
   const make = (options: Partial<ConstructorParameters<typeof RateLimiter>[0]> = {}) =>
@@ -32,7 +32,7 @@ describe.each(stores.filter(({ source }) => source === 'redis'))('the denied cac
   afterAll(() => store.stop());
   afterEach(() => limiter?.close());
 
-  test('a repeated denial says what the first one said, and that it was remembered', async () => {
+  test('a repeated denial equals the first one, with the source deny-cache', async () => {
     make({ denyCacheMs: 60_000 });
     const id = freshId();
     for (let i = 0; i < 2; i++) await limiter.check(id);
@@ -46,7 +46,7 @@ describe.each(stores.filter(({ source }) => source === 'redis'))('the denied cac
     expect(second.resetAfterMs).toBeGreaterThanOrEqual(second.retryAfterMs);
     expect(second.retryAfterMs).toBeLessThanOrEqual(first.retryAfterMs);
     const error = await limiter.check(id).catch((e: unknown) => e);
-    // What has passed meanwhile, and a millisecond that had begun.
+    // The elapsed time, and a started millisecond.
     const least = first.retryAfterMs - (performance.now() - asked) - 1;
     expect(second.retryAfterMs).toBeGreaterThanOrEqual(Math.floor(least));
     expect(error).toBeInstanceOf(RateLimitError);
@@ -55,7 +55,7 @@ describe.each(stores.filter(({ source }) => source === 'redis'))('the denied cac
     expect((error as RateLimitError).retryAfter).toBeGreaterThanOrEqual(Math.floor(least / 1000));
   });
 
-  test('who returns at the promised moment is let in', async () => {
+  test('a caller that waits for retryAfterMs is admitted', async () => {
     make({ windowMs: 100, limit: 1, anomaly: false });
     const id = freshId();
     const denied = async () => {
@@ -74,7 +74,7 @@ describe.each(stores.filter(({ source }) => source === 'redis'))('the denied cac
     }
   });
 
-  test('a reset through the limiter is seen at once, one from elsewhere within denyCacheMs', async () => {
+  test('a reset through the limiter takes effect at once, one of another process within denyCacheMs', async () => {
     make({ denyCacheMs: 200 });
     const elsewhere = new RateLimiter({
       name: 'denied-cache',
@@ -97,7 +97,7 @@ describe.each(stores.filter(({ source }) => source === 'redis'))('the denied cac
     await elsewhere.close();
   });
 
-  test('close() on an idle limiter is done when it returns, unless there is something to count', async () => {
+  test('close() of an idle limiter completes synchronously, unless denials are left to count', async () => {
     const redis = { host: '127.0.0.1', port: 1 };
     const local = new RateLimiter({ name: 'afresh', limit: 1, windowMs: HOUR, redis, timeoutMs: HANG_MS });
     await local.check('id');
@@ -107,7 +107,7 @@ describe.each(stores.filter(({ source }) => source === 'redis'))('the denied cac
     await local.close();
   });
 
-  test('200 in flight ask once an expiry, whether the event loop turns or not', async () => {
+  test('200 in flight ask Redis once an expiry, whether the event loop is blocked or not', async () => {
     const ages = [100, 100];
     for (const [run, denyCacheMs] of ages.entries()) {
       make({ denyCacheMs, anomaly: run === 0 ? false : undefined });
@@ -119,7 +119,7 @@ describe.each(stores.filter(({ source }) => source === 'redis'))('the denied cac
       const caller = async () => {
         while (performance.now() < end) {
           sources.push((await limiter.limit(id)).source);
-          // Answers of the store come with a turn of the event loop only.
+          // Replies of the store are delivered by the event loop.
           if (performance.now() - turned < 20) continue;
           turned = performance.now();
           await new Promise((resolve) => setImmediate(resolve));
@@ -135,7 +135,7 @@ describe.each(stores.filter(({ source }) => source === 'redis'))('the denied cac
     }
   });
 
-  test('a larger limit asks anew, and 0 turns it off', async () => {
+  test('a larger limit asks the store, and denyCacheMs: 0 disables the cache', async () => {
     make();
     const id = freshId();
     for (let i = 0; i < 4; i++) await limiter.limit(id);
@@ -156,12 +156,12 @@ describe.each(stores.filter(({ source }) => source === 'redis'))('the denied cac
     };
     await storm(33);
     await until(() => heard.length >= 1);
-    // Another report of this storm would come with this answer.
+    // Another report of the same burst would arrive with this answer.
     await getRateLimitStatus(id, 'starter');
     await new Promise((resolve) => setImmediate(resolve));
     const anomaly = { creatorId: id, plan: 'starter', requestsIn5Min: 11, threshold: 10 };
     expect(heard).toEqual([expect.objectContaining(anomaly)]);
-    // Ten that are ordinary, sent to be counted when the limiter closes: the next is the anomaly.
+    // Ten requests below the threshold, sent to be counted when the limiter closes: the next is the anomaly.
     await resetCreatorRateLimit(id);
     await storm(10);
     await close();

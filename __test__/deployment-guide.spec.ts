@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { faultsOf } from './support/snippets';
 
-// The snippets and commands of docs/deployment.md, run.
+// The snippets and commands of docs/deployment.md are executed.
 
 const { constants } = require('../lib/native.js') as { constants: { variables: string[] } };
 
@@ -17,7 +17,7 @@ beforeAll(() => (directory = mkdtempSync(join(tmpdir(), 'rate-limit-deployment-'
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 describe('the build of Amplify', () => {
-  /** The names of what reaches the running server of an environment. */
+  /** The names of the variables that reach the running server of an environment. */
   function kept(names: string[]): string[] {
     const command = /^```yaml\n(?:(?!```)[^])*?^ *- (env \| .* >> \.env\.production)$/m.exec(GUIDE)![1]!;
     const env = { ...Object.fromEntries(names.map((name) => [name, 'value'])), PATH: '/usr/bin:/bin' };
@@ -27,13 +27,13 @@ describe('the build of Amplify', () => {
     return written.split('\n').flatMap((line) => /^(\w+)=value$/.exec(line)?.[1] ?? []);
   }
 
-  /** In a document: variables, among codes of errors and what Next.js and AWS set themselves. */
+  /** The variables of a document, without error codes and the names that Next.js and AWS set themselves. */
   function named(text: string): string[] {
     const names = text.match(/\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b|\bRATE_LIMITER\b/g)!;
     return names.filter((name) => !/^(ERR_|AWS_|NEXT_RUNTIME$)/.test(name));
   }
 
-  test('hands over every variable that is read, and every one that a guide names', () => {
+  test('hands over every variable that the package reads or a guide names', () => {
     const documented = [...named(GUIDE), ...named(read('migration.md'))];
     expect(documented).toEqual(
       expect.arrayContaining(['RATE_LIMITER', 'RATE_LIMIT_OPERATOR_TOKEN', 'REDIS_URL', 'UPSTASH_REDIS_REST_TOKEN']),
@@ -42,14 +42,14 @@ describe('the build of Amplify', () => {
     expect(kept(wanted).sort()).toEqual(wanted);
   });
 
-  test('and nothing else', () => {
+  test('and no other variable', () => {
     const others = ['AWS_SECRET_ACCESS_KEY', 'MY_REDIS_URL', 'NODE_EXTRA_CA_CERTS_DIR', 'DATABASE_URL', 'NPM_TOKEN'];
     expect(kept(['REDIS_URL', ...others])).toEqual(['REDIS_URL']);
   });
 });
 
-test('the snippets compile, in the strictest setting of an application', () => {
-  // What stands around them in an application.
+test('the snippets compile, with the strictest compiler options', () => {
+  // The surrounding code of an application.
   const before: Record<string, string> = {
     iam: '',
     configure: `import { configure } from '@huntaze/rate-limit';

@@ -4,8 +4,8 @@ import { freePort, startRedis, type RedisServer } from './support/redis';
 import { freshId, overTls as store } from './support/stores';
 import { HANG_MS, despiteConnectTimeouts } from './support/time';
 
-// Which variable means what is held by the Rust tests, row by row; here: that the variables of this realm arrive, that
-// the first set one wins, and that what is unusable is told and never the secret.
+// The meaning of each variable is tested in Rust, row by row; here: that the variables of this realm are read, that the
+// first one set wins, and that errors name an invalid variable and never the secret.
 
 const before = process.env;
 let open: RateLimiter[] = [];
@@ -28,7 +28,7 @@ afterEach(async () => {
   process.env = before;
 });
 
-/** The source of a decision, where Redis is what these variables say. */
+/** The source of a decision, if Redis is the one in these variables. */
 async function source(env: Record<string, string>): Promise<string> {
   Object.assign(process.env, env);
   const limiter = new RateLimiter({
@@ -68,12 +68,12 @@ test('host, port and password', async () => {
   expect(await source(env)).toBe('redis');
 });
 
-test('blanks around a value are dropped', async () => {
+test('white space around a value is trimmed', async () => {
   const env = { REDIS_HOST: ' 127.0.0.1\r', REDIS_PORT: `\t${plain.port} `, REDIS_DB: ' 1 ', REDIS_TLS: 'no\n' };
   expect(await source(env)).toBe('redis');
 });
 
-test('those of a password are part of it', async () => {
+test('white space in a password is kept', async () => {
   const spaced = await startRedis('--requirepass', ' right ');
   try {
     expect(await source({ REDIS_URL: spaced.url, REDIS_PASSWORD: ' right ' })).toBe('redis');
@@ -86,12 +86,12 @@ test('those of a password are part of it', async () => {
   }
 });
 
-test('several passwords that differ are tried in order', async () => {
+test('different passwords are tried in order', async () => {
   const env = { REDIS_URL: locked.url, ELASTICACHE_REDIS_AUTH_TOKEN: 'old', REDIS_PASSWORD: 'right' };
   expect(await source(env)).toBe('redis');
 });
 
-test('TLS by variables, with the roots that Node.js is told to trust besides', async () => {
+test('TLS by variables, with the additional CAs of NODE_EXTRA_CA_CERTS', async () => {
   await store.start();
   const { port, password } = store.redis()!;
   const url = `rediss://:${(password as string[])[1]}@127.0.0.1:${port}`;
@@ -117,19 +117,19 @@ test.each<[string, Record<string, string>, string[]]>([
     ['REDIS_CLUSTER_MODE', 'database'],
   ],
   ['#insecure', { REDIS_URL: 'rediss://:sesame@h/#insecure' }, ['REDIS_URL', 'verified']],
-  ['a host of blanks', { REDIS_HOST: ' \t' }, ['REDIS_HOST', 'blanks', 'remove it']],
-  ['a URL of blanks', { ELASTICACHE_REDIS_URL: ' ', REDIS_URL: 'redis://h' }, ['ELASTICACHE_REDIS_URL', 'blanks']],
-  ['a password of blanks', { REDIS_HOST: 'h', REDIS_PASSWORD: '\n' }, ['REDIS_PASSWORD', 'blanks']],
-  ['a host with a blank in it', { REDIS_HOST: 'my host' }, ['REDIS_HOST', 'host name', '253']],
-  ['no address', { ELASTICACHE_REDIS_HOST: '10.0.0.256' }, ['ELASTICACHE_REDIS_HOST', 'address']],
+  ['a blank host', { REDIS_HOST: ' \t' }, ['REDIS_HOST', 'blanks', 'remove it']],
+  ['a blank URL', { ELASTICACHE_REDIS_URL: ' ', REDIS_URL: 'redis://h' }, ['ELASTICACHE_REDIS_URL', 'blanks']],
+  ['a blank password', { REDIS_HOST: 'h', REDIS_PASSWORD: '\n' }, ['REDIS_PASSWORD', 'blanks']],
+  ['a host with a space', { REDIS_HOST: 'my host' }, ['REDIS_HOST', 'host name', '253']],
+  ['an invalid address', { ELASTICACHE_REDIS_HOST: '10.0.0.256' }, ['ELASTICACHE_REDIS_HOST', 'address']],
   [
     'two databases',
     { REDIS_URL: 'redis://:sesame@h/1', REDIS_DATABASE: '2' },
     ['REDIS_DATABASE', 'REDIS_URL', 'remove one'],
   ],
   ['a user with a space', { REDIS_HOST: 'h', REDIS_USERNAME: 'a b' }, ['REDIS_USERNAME', 'space']],
-  ['a TLS flag that is none', { REDIS_HOST: 'h', REDIS_TLS: 'maybe' }, ['REDIS_TLS', 'true']],
-])('%s: ERR_RATE_LIMIT_CONFIG, at every call, and the mend', async (_, env, named) => {
+  ['an invalid TLS flag', { REDIS_HOST: 'h', REDIS_TLS: 'maybe' }, ['REDIS_TLS', 'true']],
+])('%s: ERR_RATE_LIMIT_CONFIG at every call, with the correction', async (_, env, named) => {
   Object.assign(process.env, env);
   for (let i = 0; i < 2; i++) {
     const error: Error = await checkCreatorRateLimit(1).then(
@@ -142,7 +142,7 @@ test.each<[string, Record<string, string>, string[]]>([
   }
 });
 
-test('in production the embedded store is announced, once', async () => {
+test('in production the embedded store is logged once', async () => {
   const warn = jest.spyOn(console, 'warn').mockImplementation(() => {});
   try {
     await source({ NODE_ENV: 'production' });

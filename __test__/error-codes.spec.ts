@@ -5,7 +5,7 @@ import { freePort } from './support/redis';
 import { freshId } from './support/stores';
 import { HANG_MS, within } from './support/time';
 
-// The codes of `onStoreError: 'throw'`, each met for real through the public interface.
+// The codes of `onStoreError: 'throw'`, each provoked on real servers through the public interface.
 
 const PASSWORD = 'correct-horse-battery-staple';
 const OPS: Op[] = ['limit', 'check', 'status', 'reset'];
@@ -33,14 +33,14 @@ async function failing(call: Promise<unknown>): Promise<Error & { code?: string 
   expect(outcome).toBeInstanceOf(Error);
   expect(outcome).not.toBeInstanceOf(RateLimitError);
   const error = outcome as Error;
-  // What follows is for people: words, on one line.
+  // The rest of the message is for people: words, on one line.
   expect(error.message).toMatch(/^The rate limit could not be checked: [^\p{Cc}]{10,}$/u);
   return error;
 }
 
 /**
- * Asks over a connection of its own, which another budget of the connect makes sure of: what a limiter remembers of its last failure
- * is no other's.
+ * Makes a request over a new connection, which a different connect budget guarantees: no other limiter remembers a
+ * failure on it.
  */
 async function failingAfresh(endpoint: Endpoint, op: Op, { timeoutMs, connectTimeoutMs = HANG_MS }: Failure) {
   const asked = limiter(endpoint, timeoutMs, freshId(), connectTimeoutMs - OPS.indexOf(op));
@@ -51,7 +51,7 @@ async function failingAfresh(endpoint: Endpoint, op: Op, { timeoutMs, connectTim
 
 for (const failure of failures) {
   const { name, code, caused, ops = OPS, password, orElse, arrange } = failure;
-  // A client without a password begins with another question than one that logs in.
+  // A client without a password begins with another command than one that authenticates.
   for (const given of [undefined, PASSWORD]) {
     if (given === undefined ? password === 'needed' : password === 'absent') continue;
 
@@ -74,10 +74,10 @@ for (const failure of failures) {
   }
 }
 
-test('the code stays while the limiter waits to connect again', async () => {
+test('the code stays while the limiter waits to reconnect', async () => {
   fixture = new Fixture();
   const endpoint = at(await freePort());
-  // Within the second after which the server is looked for again: that may end otherwise.
+  // Within the second before the next connection attempt: that may fail with another code.
   const errors = await within(1000, async () => {
     const asked = limiter(endpoint);
     const all: (Error & { code?: string })[] = [];
@@ -90,8 +90,8 @@ test('the code stays while the limiter waits to connect again', async () => {
   }
 });
 
-describe('a server that was well', () => {
-  /** Connected before anything happens: a patient limiter at the same place shares its connection. */
+describe('a server that was healthy', () => {
+  /** Connected before the failure: a patient limiter on the same endpoint shares its connection. */
   async function wellBefore(timeoutMs?: number) {
     fixture = new Fixture();
     const server = await fixture.redis();
@@ -116,20 +116,20 @@ describe('a server that was well', () => {
     await Promise.all(writes.map(async (op) => expect(await failing(asked[op]('id'))).toMatchObject({ code: codes })));
   });
 
-  test('ECONNRESET or ECONNREFUSED: it ends', async () => {
+  test('ECONNRESET or ECONNREFUSED: it stops', async () => {
     const { server, asked } = await wellBefore();
     await server.stop();
     const codes = expect.stringMatching(/^(ECONNRESET|ECONNREFUSED)$/);
     await Promise.all(OPS.map(async (op) => expect(await failing(asked[op]('id'))).toMatchObject({ code: codes })));
   });
 
-  test('NOPERM: the user loses the commands', async () => {
+  test('NOPERM: the user loses its command permissions', async () => {
     const { server, asked } = await wellBefore();
     server.cli('acl', 'setuser', 'default', '-evalsha', '-eval');
     await Promise.all(OPS.map(async (op) => expect(await failing(asked[op]('id'))).toMatchObject({ code: 'NOPERM' })));
   });
 
-  test("PROTOCOL: a key is of another type, and only that key's id fails", async () => {
+  test("PROTOCOL: a key has another type, and only that key's id fails", async () => {
     const { server, asked, name } = await wellBefore();
     server.cli('set', `{${name}:id}`, 'text');
     for (const op of ['limit', 'check', 'status'] as const) {

@@ -7,8 +7,8 @@ import { failures, Fixture, type Op, type Endpoint } from './support/failures';
 import { echoingServers } from './support/failures/echo';
 import { HANG_MS, tryUntil } from './support/time';
 
-// A password is given in every way there is, every failure is met with it, and it is nowhere: not in errors and their
-// causes, not in what inspecting a limiter shows, not in what the process prints with all of Node.js's logs turned on.
+// A canary password, given by every option and variable, must not leak in any failure: not in errors and their causes,
+// not in an inspected limiter, not in the output of the process with all of Node.js's logs enabled.
 
 const FIXTURE = join(__dirname, 'fixtures/log-failures.cjs');
 
@@ -35,10 +35,10 @@ afterEach(async () => {
   rmSync(directory, { recursive: true });
 });
 
-/** Has a process meet it, and returns all that it printed. */
+/** Runs the fixture in a process and returns its whole output. */
 async function printed(run: Run): Promise<string> {
   const file = join(directory, 'run.json');
-  const attempts = run.attempts.map((attempt) => ({ ops: ["limit"], ...attempt }));
+  const attempts = run.attempts.map((attempt) => ({ ops: ['limit'], ...attempt }));
   writeFileSync(file, JSON.stringify({ ...run, attempts }));
   const own = Object.entries(process.env).filter(([name]) => !/REDIS|ELASTICACHE|NODE_EXTRA_CA_CERTS/.test(name));
   const child = spawn(process.execPath, [FIXTURE, file], {
@@ -60,16 +60,16 @@ function expectNoLeak(text: string): void {
   throw new Error(`the password is in what was printed: …${text.slice(Math.max(0, at - 200), at + 100)}…`);
 }
 
-/** How it ended: the code, by the line that the process prints last. */
+/** The error code of an attempt, from the line that the fixture prints last. */
 function endOf(text: string, label: string, op: Op): string | undefined {
   const line = text.split('\n').find((one) => one.startsWith(`${label} ${op}: `));
   return line?.slice(`${label} ${op}: `.length);
 }
 
 /**
- * The canary as each option takes it, and as the environment does. All are met at the same time: the budget of the connect keeps
- * them from sharing a connection. The environment says nothing of it, so that a failure that comes when half of it has run out is
- * waited for once there, and not with each operation.
+ * The canary by each option and by the environment. All attempts run at the same time: different connect budgets keep
+ * them from sharing a connection. The environment cannot set the budget, so a failure that needs half of it is awaited
+ * once there, and not for each operation.
  */
 function everyAttempt(endpoint: Endpoint, ops: readonly Op[], connectTimeoutMs?: number): Attempt[] {
   const { host, port, username, tls } = endpoint;
@@ -104,30 +104,33 @@ function everyAttempt(endpoint: Endpoint, ops: readonly Op[], connectTimeoutMs?:
 
 const withPassword = failures.filter(({ password }) => password !== 'absent');
 
-test.each([...withPassword, ...echoingServers].map((f) => [f.code, f.name, f] as const))('%s: %s', async (_, __, failure) => {
-  const { code, ops = ['limit', 'check', 'status', 'reset'], timeoutMs = HANG_MS } = failure;
-  const attempts = everyAttempt(await failure.arrange(fixture), ops, failure.connectTimeoutMs);
-  // Each way has to meet the failure, or the silence proves nothing.
-  const unmet = new Set(attempts.flatMap(({ label, ops }) => ops!.map((op) => `${label} ${op}`)));
-  const provoke = async () => {
-    const text = await printed({ timeoutMs, attempts });
-    expectNoLeak(text);
-    for (const { label, ops, env } of attempts) {
-      // The connect budget of the environment is one second, which may run out on a busy machine.
-      const fromEnvironment = env === undefined ? [] : ['ETIMEDOUT', failure.orElseFromEnvironment];
-      const accepted = [code, failure.orElse, ...fromEnvironment].filter((one) => one !== undefined);
-      for (const op of ops!) {
-        const end = endOf(text, label, op);
-        expect(accepted.map((one) => `${label} ${op}: ${one}`)).toContain(`${label} ${op}: ${end}`);
-        if (end === code) unmet.delete(`${label} ${op}`);
+test.each([...withPassword, ...echoingServers].map((f) => [f.code, f.name, f] as const))(
+  '%s: %s',
+  async (_, __, failure) => {
+    const { code, ops = ['limit', 'check', 'status', 'reset'], timeoutMs = HANG_MS } = failure;
+    const attempts = everyAttempt(await failure.arrange(fixture), ops, failure.connectTimeoutMs);
+    // Each attempt has to meet the failure, otherwise the absence of a leak proves nothing.
+    const unmet = new Set(attempts.flatMap(({ label, ops }) => ops!.map((op) => `${label} ${op}`)));
+    const provoke = async () => {
+      const text = await printed({ timeoutMs, attempts });
+      expectNoLeak(text);
+      for (const { label, ops, env } of attempts) {
+        // The connect budget of the environment is one second, which may run out on a busy machine.
+        const fromEnvironment = env === undefined ? [] : ['ETIMEDOUT', failure.orElseFromEnvironment];
+        const accepted = [code, failure.orElse, ...fromEnvironment].filter((one) => one !== undefined);
+        for (const op of ops!) {
+          const end = endOf(text, label, op);
+          expect(accepted.map((one) => `${label} ${op}: ${one}`)).toContain(`${label} ${op}: ${end}`);
+          if (end === code) unmet.delete(`${label} ${op}`);
+        }
       }
-    }
-    return [...unmet];
-  };
-  await tryUntil(provoke, ({ length }) => length === 0);
-});
+      return [...unmet];
+    };
+    await tryUntil(provoke, ({ length }) => length === 0);
+  },
+);
 
-test.each(['throws', 'rejects'])('a password function that fails and says why: it %s', async (how) => {
+test.each(['throws', 'rejects'])('a password function that %s with the password in its message', async (how) => {
   const { port } = await fixture.redis();
   const redis = { host: '127.0.0.1', port, password: { source: { [how]: `no ${CANARY} today` } } };
   const text = await printed({ timeoutMs: HANG_MS, attempts: [{ label: how, redis }] });
@@ -137,7 +140,7 @@ test.each(['throws', 'rejects'])('a password function that fails and says why: i
 
 const SECRET = encodeURIComponent(CANARY);
 
-/** Options and variables that cannot work, most of them for holding the password in the wrong place. */
+/** Unusable options and variables, most of them because they hold the password in the wrong place. */
 const unusable: Attempt[] = [
   ...[
     `redis://:${SECRET}@there:port`,
@@ -184,15 +187,16 @@ const unusable: Attempt[] = [
   { label: 'REDIS_TLS off', env: { REDIS_URL: `rediss://:${SECRET}@there`, REDIS_TLS: 'no' } },
 ];
 
-test('what cannot be configured', async () => {
+test('unusable configurations', async () => {
   const numbered = unusable.map((attempt, i) => ({ ...attempt, label: `${i} ${attempt.label}` }));
   const text = await printed({ timeoutMs: 50, attempts: numbered });
   expectNoLeak(text);
-  // What could be the name of a host is looked up.
-  for (const { label } of numbered) expect([label, endOf(text, label, 'limit')]).toEqual([label, expect.stringMatching(/^E/)]);
+  // A value that could be a host name is resolved.
+  for (const { label } of numbered)
+    expect([label, endOf(text, label, 'limit')]).toEqual([label, expect.stringMatching(/^E/)]);
 });
 
-test('the control: an error that holds the password in any form is found', () => {
+test('the control: a leak in any form is found', () => {
   const bytes = Buffer.from(CANARY);
   const basic = (name: string) => Buffer.from(`${name}:${CANARY}`).toString('base64');
   const leaks = [

@@ -1,6 +1,6 @@
 import { types } from 'node:util';
 
-// Where the credentials of AWS come from, and how long they are waited for.
+// The sources of AWS credentials, and how long they are waited for.
 
 const asked: { forceRefresh: boolean }[] = [];
 let chains = 0;
@@ -31,7 +31,7 @@ afterEach(() => jest.useRealTimers());
 
 const late = expect.objectContaining({ code: 'ETIMEDOUT', message: expect.stringContaining('5000 ms') });
 
-test('those that are given are copied', async () => {
+test('given credentials are copied', async () => {
   const given = { ...KEY, expiration: new Date() };
   const find = credentialSource(given);
   given.secretAccessKey = 'changed';
@@ -39,7 +39,7 @@ test('those that are given are copied', async () => {
   expect(types.isDate(given.expiration)).toBe(true);
 });
 
-test('a function has five seconds, and is asked anew after them', async () => {
+test('a function has five seconds, and is called again after a timeout', async () => {
   const hangs = jest.fn(() => new Promise(() => {}));
   const find = credentialSource(hangs);
   for (const calls of [1, 2]) {
@@ -51,7 +51,7 @@ test('a function has five seconds, and is asked anew after them', async () => {
   expect(jest.getTimerCount()).toBe(0);
 });
 
-test('timers may be numbers, as in the jsdom of a test runner', async () => {
+test('timers may be numbers, as in jsdom', async () => {
   const timer = jest.spyOn(globalThis, 'setTimeout').mockReturnValue(7 as never);
   try {
     expect(await credentialSource(async () => KEY)(false)).toEqual(PICKED);
@@ -60,13 +60,13 @@ test('timers may be numbers, as in the jsdom of a test runner', async () => {
   }
 });
 
-test('one chain finds them, time and again', async () => {
+test('one provider chain is used for every call', async () => {
   const find = credentialSource(undefined);
   expect([await find(false), await find(false)]).toEqual([KEY, KEY]);
   expect([chains, asked]).toEqual([1, [{ forceRefresh: false }, { forceRefresh: false }]]);
 });
 
-test('a chain that hangs is left for another', async () => {
+test('a chain that hangs is replaced', async () => {
   answer = () => new Promise(() => {});
   const find = credentialSource(undefined);
   const found = find(false).catch((error: Error) => error);
@@ -77,7 +77,7 @@ test('a chain that hangs is left for another', async () => {
   expect(chains).toBe(2);
 });
 
-test('where tokens are refused it looks again, once a minute', async () => {
+test('after refused tokens the chain is rebuilt, once a minute', async () => {
   const find = credentialSource(undefined);
   for (const seconds of [0, 59, 1]) {
     await jest.advanceTimersByTimeAsync(seconds * 1000);

@@ -1,6 +1,6 @@
 import { RateLimiter, elastiCacheIam } from '@huntaze/rate-limit';
 
-// What elastiCacheIam does not take, by the contract's rules: the option is named, and its value is not.
+// Invalid options of elastiCacheIam, by the contract's rules: the message names the option, never its value.
 
 const GOOD = { cache: 'limits', username: 'limiter' };
 const SECRET = 'Zaunkoenig7Fink';
@@ -10,16 +10,16 @@ test.each<[string, object, string, string]>([
   ['an unknown option', { ...GOOD, host: 'there' }, 'options.host', 'ERR_INVALID_ARG_VALUE'],
   ['no cache', { username: 'limiter' }, 'options.cache', 'ERR_INVALID_ARG_TYPE'],
   ['an endpoint', { ...GOOD, cache: 'limits.x.cache.amazonaws.com' }, 'options.cache', 'ERR_INVALID_ARG_VALUE'],
-  ['a cache that begins otherwise', { ...GOOD, cache: '-limits' }, 'options.cache', 'ERR_INVALID_ARG_VALUE'],
+  ['a cache that begins with a hyphen', { ...GOOD, cache: '-limits' }, 'options.cache', 'ERR_INVALID_ARG_VALUE'],
   ['a cache that ends in a hyphen', { ...GOOD, cache: 'limits-' }, 'options.cache', 'ERR_INVALID_ARG_VALUE'],
   ['two hyphens in a row', { ...GOOD, cache: 'the--limits' }, 'options.cache', 'ERR_INVALID_ARG_VALUE'],
-  ['a user of two words', { ...GOOD, username: 'the limiter' }, 'options.username', 'ERR_INVALID_ARG_VALUE'],
+  ['a user with a space', { ...GOOD, username: 'the limiter' }, 'options.username', 'ERR_INVALID_ARG_VALUE'],
   ['no user', { cache: 'limits' }, 'options.username', 'ERR_INVALID_ARG_TYPE'],
   ['an empty user', { ...GOOD, username: '' }, 'options.username', 'ERR_INVALID_ARG_VALUE'],
-  ['half a character', { ...GOOD, username: 'a\ud800' }, 'options.username', 'ERR_INVALID_ARG_VALUE'],
+  ['a lone surrogate', { ...GOOD, username: 'a\ud800' }, 'options.username', 'ERR_INVALID_ARG_VALUE'],
   ['a region with a slash', { ...GOOD, region: 'eu/west' }, 'options.region', 'ERR_INVALID_ARG_VALUE'],
   ['a region of another type', { ...GOOD, region: 1 }, 'options.region', 'ERR_INVALID_ARG_TYPE'],
-  ['a text for true', { ...GOOD, serverless: 'yes' }, 'options.serverless', 'ERR_INVALID_ARG_TYPE'],
+  ['a string as serverless', { ...GOOD, serverless: 'yes' }, 'options.serverless', 'ERR_INVALID_ARG_TYPE'],
   ['credentials null', { ...GOOD, credentials: null }, 'options.credentials', 'ERR_INVALID_ARG_TYPE'],
   [
     'half of them',
@@ -55,7 +55,7 @@ describe('beside redis.username', () => {
     ['another in the URL', { url: 'redis://other@there', password }],
     ['none in the URL', { url: 'redis://there', password }],
     ['another, and a URL', { url: 'redis://there', username: 'other', password }],
-  ])('%s is refused: its tokens would be', (_, redis) => {
+  ])('%s is refused, as its tokens would be', (_, redis) => {
     expect(() => new RateLimiter({ ...options, redis })).toThrow(
       expect.objectContaining({
         code: 'ERR_INVALID_ARG_VALUE',
@@ -64,7 +64,7 @@ describe('beside redis.username', () => {
     );
   });
 
-  test('tls: false is refused: ElastiCache takes no token without', () => {
+  test('tls: false is refused: ElastiCache accepts tokens over TLS alone', () => {
     const redis = { host: 'there', username: 'limiter', password, tls: false };
     expect(() => new RateLimiter({ ...options, redis })).toThrow(
       expect.objectContaining({
@@ -74,7 +74,7 @@ describe('beside redis.username', () => {
     );
   });
 
-  test('the same, or one in the URL, is taken', () => {
+  test('the same user, as an option or in the URL, is accepted', () => {
     expect(new RateLimiter({ ...options, redis: { host: 'there', username: 'limiter', password } })).toBeDefined();
     expect(new RateLimiter({ ...options, redis: { url: 'redis://limiter@there', password } })).toBeDefined();
   });

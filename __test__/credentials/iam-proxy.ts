@@ -6,7 +6,7 @@ import { caFile } from '../servers/index.cjs';
 import { startRedis } from '../support/redis';
 import { refusal, type Key } from './signature';
 
-/** What the user has for a password behind the gate: nobody outside knows it. */
+/** The user's password on the backend: only the proxy knows it. */
 export const BACKEND_PASSWORD = 'known-to-the-proxy-alone';
 
 const read = (name: string) => readFileSync(join(dirname(caFile), name), 'utf8');
@@ -17,7 +17,7 @@ export interface ProxyOptions {
   readonly username: string;
   readonly region: string;
   readonly serverless?: boolean;
-  /** A connection ends so long after its last AUTH: 12 hours when left out. */
+  /** A connection ends so long after its last AUTH. Default: 12 hours. */
   readonly lifeMs?: number;
 }
 
@@ -28,25 +28,25 @@ interface Backend {
 }
 
 /**
- * ElastiCache with IAM, as far as a client can tell: in front of a real Redis, it lets in whose token is signed as it should
- * be, and ends connections that do not log in again. It speaks TLS alone, as 127.0.0.1. What a refused client is told is the
- * real server's.
+ * ElastiCache with IAM, as far as a client can see: a TLS proxy on 127.0.0.1 in front of a real Redis. It accepts users
+ * whose token has a valid signature, and ends connections that do not authenticate again in time. The error of a
+ * refused client is the real server's.
  */
 export class IamProxy {
-  /** Who signed its certificate. */
+  /** The CA of its certificate, in PEM form. */
   readonly ca = read('ca.pem');
   /** The keys that are valid now. */
   readonly keys = new Map<string, Key>();
-  /** How each AUTH ended: `undefined` for one that was let in. */
+  /** The result of each AUTH: `undefined` if accepted, otherwise the reason. */
   readonly logins: (string | undefined)[] = [];
-  /** Each token that was let in, once. */
+  /** Each accepted token, once. */
   readonly tokens = new Set<string>();
-  /** How often each connection was let in. */
+  /** The number of accepted logins of each connection. */
   readonly accepted: number[] = [];
   connections = 0;
-  /** Those that have ended for being too old. */
+  /** The connections that have reached their maximum age. */
   expired = 0;
-  /** How far its clock is ahead of this machine's, in ms. */
+  /** The offset of its clock from this machine's, in ms; positive is ahead. */
   aheadMs = 0;
 
   readonly #options: ProxyOptions;
@@ -68,7 +68,7 @@ export class IamProxy {
     return IamProxy.before(redis, options);
   }
 
-  /** In front of a server where the user is known already, and which goes with it. */
+  /** In front of a server that already has the user; stop() stops it, too. */
   static async before(redis: Backend, options: ProxyOptions): Promise<IamProxy> {
     const proxy = new IamProxy(options, redis);
     await new Promise<void>((resolve) => proxy.#server.listen(0, '127.0.0.1', resolve));
@@ -79,7 +79,7 @@ export class IamProxy {
     return (this.#server.address() as AddressInfo).port;
   }
 
-  /** Ends all that there are, as if they had become too old. */
+  /** Ends all connections, as if they had reached their maximum age. */
   expire(): void {
     for (const expire of this.#expiries) expire();
   }
@@ -90,7 +90,7 @@ export class IamProxy {
     await this.#redis.stop();
   }
 
-  /** Why it would not let in who has this token now; undefined: it would. */
+  /** The reason for which it would refuse this token now; undefined if it would accept it. */
   refuses(token: string): string | undefined {
     const { serverless = false, ...rest } = this.#options;
     return refusal(token, { ...rest, serverless, keys: this.keys, now: Date.now() + this.aheadMs });
@@ -130,9 +130,11 @@ export class IamProxy {
             clearTimeout(timer);
             timer = setTimeout(expire, life);
           }
-          // The real server answers, in its turn.
+          // The real server sends the reply, in order.
           server.write(
-            resp(['AUTH', this.#options.username, right ? BACKEND_PASSWORD : 'refused'].map((word) => Buffer.from(word))),
+            resp(
+              ['AUTH', this.#options.username, right ? BACKEND_PASSWORD : 'refused'].map((word) => Buffer.from(word)),
+            ),
           );
         } else {
           server.write(resp(words));
@@ -150,7 +152,7 @@ export class IamProxy {
   }
 }
 
-/** The commands in a stream: lists of bulk strings. */
+/** The commands in a stream: arrays of bulk strings. */
 class Commands {
   #rest: Buffer = Buffer.alloc(0);
 

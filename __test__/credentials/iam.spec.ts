@@ -6,14 +6,14 @@ import { IamProxy } from './iam-proxy';
 import { Traffic } from './traffic';
 import { HANG_MS, expectDeadline, tryUntil, until } from '../support/time';
 
-// IAM tokens against a server of the tests' own that checks signature and expiry, in front of a real Redis.
+// IAM tokens against a proxy that checks signature and expiry, in front of a real Redis.
 
 const CACHE = 'Limits-of-Creators';
 const USER = 'limiter+1@&=?';
 const REGION = 'eu-west-1';
 const KEY = { accessKeyId: 'AKIAIOSFODNN7EXAMPLE', secretAccessKey: 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY' };
 
-/** A connection that has been quiet for a second is asked whether it is alive. */
+/** A connection that was idle for a second gets a health check. */
 const QUIET_MS = 1100;
 
 let proxy: IamProxy;
@@ -57,11 +57,11 @@ async function failure(made: RateLimiter): Promise<Error & { code?: string }> {
   );
 }
 
-/** How logins ended, each way once: who is refused tries again in the background. */
+/** The distinct results of logins: a refused limiter retries in the background. */
 const reasons = () => [...new Set(proxy.logins)];
 
 describe('a token', () => {
-  test('lets in', async () => {
+  test('is accepted', async () => {
     await open();
     expect(await limiter(iam()).limit(1)).toMatchObject({ allowed: true, source: 'redis' });
     expect(proxy.logins).toEqual([undefined]);
@@ -92,7 +92,7 @@ describe('a token', () => {
     ['host', { cache: 'another' }],
     ['scope', { region: 'us-east-1' }],
     ['a parameter too many', { serverless: true }],
-  ])('with something else than it should have, %s, is WRONGPASS', async (reason, options) => {
+  ])('with a wrong %s is WRONGPASS', async (reason, options) => {
     await open();
     const token = iam(options);
     const error = await failure(limiter(() => token()));
@@ -101,7 +101,7 @@ describe('a token', () => {
   });
 
   test.each([
-    // It signs whole seconds, and the way takes some: what is to be let in, or not yet, has ten to spare.
+    // Tokens have whole seconds, and the connect takes time: values near the limit leave ten seconds to spare.
     [890, undefined],
     [901, 'expired'],
     [-299, undefined],
@@ -116,7 +116,7 @@ describe('a token', () => {
   });
 });
 
-test('several connects at once share one token', async () => {
+test('concurrent connects share one token', async () => {
   await open();
   let asked = 0;
   const token = iam({ credentials: async () => (asked++, KEY) });
@@ -127,7 +127,7 @@ test('several connects at once share one token', async () => {
 
 test('tokens are renewed and keys rotated while checks go on: Redis decides each', async () => {
   await open();
-  // Each pair is valid for a minute and a second, so its token is kept for the second.
+  // Each pair is valid for a minute and a second, so its token is used for one second.
   let made = 0;
   const credentials = async (): Promise<AwsCredentials> => {
     const key = { accessKeyId: `ASIA${made++}`, secretAccessKey: `secret-${made}`, sessionToken: `session-${made}` };
@@ -139,7 +139,7 @@ test('tokens are renewed and keys rotated while checks go on: Redis decides each
   try {
     await until(() => proxy.tokens.size >= 3);
     for (let rotations = 0; rotations < 3; rotations++) {
-      // What was signed until now is no good any more: whoever connects hears of it, and asks once more.
+      // Every earlier signature becomes invalid: a new connection is refused, and retries once with a fresh token.
       proxy.keys.clear();
       await traffic.more(10);
     }
@@ -151,7 +151,7 @@ test('tokens are renewed and keys rotated while checks go on: Redis decides each
   expect(proxy.tokens.size).toBeLessThanOrEqual(made);
 });
 
-test('a token that the server refuses is not kept', async () => {
+test('a refused token is not reused', async () => {
   await open();
   let key = KEY;
   const token = iam({ credentials: async () => key });
@@ -163,13 +163,13 @@ test('a token that the server refuses is not kept', async () => {
   expect(proxy.logins).toEqual([undefined, 'key', undefined]);
 });
 
-test('a connection that the server ends for its age, while nobody asks, costs no check', async () => {
+test('a connection that the server ends for its age while idle costs no check', async () => {
   await open();
   const made = limiter(iam());
   for (const connections of [1, 2]) {
     expect(await made.limit(1)).toMatchObject({ source: 'redis', remaining: 5 - connections });
     expect(proxy.connections).toBe(connections);
-    // For so long that it is asked for a sign of life: the end itself may still be on its way.
+    // Long enough for a health check: the end of the connection may not have arrived yet.
     await pass(QUIET_MS);
     proxy.expire();
     expect(proxy.expired).toBe(connections);
@@ -179,7 +179,7 @@ test('a connection that the server ends for its age, while nobody asks, costs no
 test.each<[string, object]>([
   ['a host and nothing about TLS', {}],
   ['a URL of plain text', { url: true }],
-])('with %s, no token goes over a way without TLS', async (_, { url }: { url?: true }) => {
+])('with %s, no token is sent without TLS', async (_, { url }: { url?: true }) => {
   const fixture = new Fixture();
   const heard: Buffer[] = [];
   try {
@@ -187,9 +187,11 @@ test.each<[string, object]>([
       if (chunk) heard.push(chunk);
       if (chunk?.includes('AUTH')) socket.write('+OK\r\n');
     });
-    const endpoint = url ? { url: `redis://${encodeURIComponent(USER)}@${host}:${port}` } : { host, port, username: USER };
+    const endpoint = url
+      ? { url: `redis://${encodeURIComponent(USER)}@${host}:${port}` }
+      : { host, port, username: USER };
     const options = { name: 'iam', limit: 5, windowMs: 60_000, onStoreError: 'throw' } as const;
-    // Until its first words have come within the deadline: they get no answer.
+    // Until its first bytes have arrived within the deadline: they get no reply.
     const asked = async () => {
       const made = new RateLimiter({ ...options, redis: { ...endpoint, password: iam() } });
       await expect(made.limit(1)).rejects.toBeInstanceOf(Error);
@@ -202,7 +204,7 @@ test.each<[string, object]>([
   expect(Buffer.concat(heard).includes('Action=connect')).toBe(false);
 });
 
-describe('a source that fails', () => {
+describe('a credentials source', () => {
   const SECRET = 'Zaunkoenig7Fink';
   const options = { name: 'iam', limit: 5, windowMs: 60_000, timeoutMs: 100 } as const;
 
@@ -216,7 +218,7 @@ describe('a source that fails', () => {
       await expectDeadline(
         100,
         () => {
-          // Of its own each time: one that knows that Redis is away would not wait for it.
+          // A new limiter each time: one that knows that Redis is unavailable would not wait for it.
           const made = new RateLimiter({ ...options, name: freshId(), onStoreError, redis: hangs });
           limiters.push(made);
           return made.limit(1).catch((error) => error);
@@ -226,7 +228,7 @@ describe('a source that fails', () => {
     }
   });
 
-  test('that throws: NOAUTH, and its words stay where they were', async () => {
+  test('that throws: NOAUTH, without the message of its error', async () => {
     await open();
     const throws = () => Promise.reject(new TypeError(`no ${SECRET}`));
     const error = await failure(limiter(iam({ credentials: throws })));
@@ -235,7 +237,7 @@ describe('a source that fails', () => {
     expect(inspect(error, { showHidden: true, depth: Infinity })).not.toContain(SECRET);
   });
 
-  test('that gives something else', async () => {
+  test('that returns no credentials', async () => {
     await open();
     for (const given of [undefined, {}, { ...KEY, secretAccessKey: 7 }, { ...KEY, expiration: 'soon' }]) {
       const error = await failure(limiter(iam({ credentials: async () => given as never })));
@@ -244,7 +246,7 @@ describe('a source that fails', () => {
     }
   });
 
-  test('no secret is in what an error, a limiter or the function shows', async () => {
+  test('no secret is in an inspected error, limiter or password function', async () => {
     await open();
     const wrong = { ...KEY, secretAccessKey: SECRET, sessionToken: SECRET };
     const token = iam({ credentials: wrong });

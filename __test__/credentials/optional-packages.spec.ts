@@ -1,4 +1,4 @@
-// What of AWS is loaded, when, and what is said where it is missing. Each case is a process of its own.
+// Which AWS packages are loaded, and when, and the error if one is missing. Each case runs in its own process.
 
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
@@ -10,7 +10,7 @@ import { host } from '../support/platforms';
 
 const KEY = "{ accessKeyId: 'AKIAIOSFODNN7EXAMPLE', secretAccessKey: 'secret' }";
 
-/** Runs `script` with the package at `directory`, in an environment without AWS, and returns what it printed as JSON. */
+/** Runs `script` with the package at `directory`, in an environment without AWS, and returns its printed JSON. */
 function run(directory: string, script: string, env: Record<string, string> = {}) {
   const own = Object.entries(process.env).filter(([name]) => !/^AWS_|REDIS|ELASTICACHE/.test(name));
   const whole = `
@@ -20,13 +20,13 @@ function run(directory: string, script: string, env: Record<string, string> = {}
     (async () => {${script}})().then((outcome) => console.log(JSON.stringify(outcome)));`;
   const printed = execFileSync(process.execPath, ['--eval', whole], {
     encoding: 'utf8',
-    // Nor with what a developer has at home.
+    // Nor the AWS configuration in a developer's home folder.
     env: { ...Object.fromEntries(own), HOME: tmpdir(), AWS_EC2_METADATA_DISABLED: 'true', ...env },
   });
   return JSON.parse(printed);
 }
 
-test('nothing of AWS is loaded before a token is asked for, and the chain only where no credentials are given', () => {
+test('no AWS package is loaded before the first token, and the chain only without given credentials', () => {
   const script = `
     const options = { cache: 'limits', username: 'limiter', region: 'eu-west-1' };
     const [given, chain] = [elastiCacheIam({ ...options, credentials: ${KEY} }), elastiCacheIam(options)];
@@ -57,18 +57,18 @@ const told = (...parts: string[]) => ({
   message: expect.stringMatching(parts.join('.*')),
 });
 
-test('without a region it says what to set', () => {
+test('a missing region: the error says what to set', () => {
   const script = `return failure(elastiCacheIam({ cache: 'limits', username: 'limiter', credentials: ${KEY} })());`;
   expect(run(root, script)).toEqual(told('options.region', 'AWS_REGION'));
   expect(run(root, script, { AWS_REGION: 'Dublin!' })).toEqual(told('AWS_REGION'));
 });
 
-test('without credentials anywhere it says that the chain gave none', () => {
+test('no credentials anywhere: the error says that the chain gave none', () => {
   const script = `return failure(elastiCacheIam({ cache: 'limits', username: 'limiter', region: 'eu-west-1' })());`;
   expect(run(root, script)).toEqual(told('credential provider chain', 'CredentialsProviderError'));
 });
 
-describe('a copy of the package without the packages of AWS', () => {
+describe('a copy of the package without the AWS packages', () => {
   let copy: string;
   beforeEach(() => {
     copy = mkdtempSync(join(tmpdir(), 'rate-limit-copy-'));
@@ -80,7 +80,7 @@ describe('a copy of the package without the packages of AWS', () => {
   test.each([
     ['@smithy/signature-v4', `, credentials: ${KEY}`],
     ['@aws-sdk/credential-provider-node', ''],
-  ])('names %s, and how to get it', (missing, credentials) => {
+  ])('names %s, and how to install it', (missing, credentials) => {
     const options = `{ cache: 'limits', username: 'limiter', region: 'eu-west-1'${credentials} }`;
     expect(run(copy, `return failure(elastiCacheIam(${options})());`)).toEqual(told(missing, `npm install ${missing}`));
   });

@@ -1,7 +1,7 @@
 const { presigned } = require('../../lib/credentials/presign.js');
 
-// Tokens beside those of AWS's own library for Python: botocore 1.43.11, RequestSigner.generate_presigned_url for the service
-// elasticache and a URL that is encoded by RFC 3986, as AWS's example for ElastiCache has it.
+// Tokens compared with those of AWS's Python library: botocore 1.43.11, RequestSigner.generate_presigned_url for the
+// service elasticache and a URL encoded by RFC 3986, as in AWS's example for ElastiCache.
 
 const KEY = { accessKeyId: 'AKIAX', secretAccessKey: 's/e+c=' };
 const NOW = 1_800_000_123_999;

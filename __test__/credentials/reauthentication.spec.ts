@@ -4,31 +4,31 @@ import { freshId } from '../support/stores';
 import { BACKEND_PASSWORD, IamProxy } from './iam-proxy';
 import { HANG_MS } from '../support/time';
 
-// Connections that stay for longer than their tokens hold, and than a login does: they log in again while checks go on.
+// Connections that outlive their tokens and the lifetime of a login: they re-authenticate while checks continue.
 
-/** How long the limiters take a login for good: 12 hours, but for these tests. No option of the package says so. */
+/** The limiters' lifetime of a login, 12 hours outside of these tests. It is no option of the package. */
 let mockLifeMs: number | undefined;
 jest.mock('../../lib/native.js', () => {
   const actual = jest.requireActual('../../lib/native.js');
   const { NativeLimiter } = actual.binding;
   const made = (buffer: unknown, number: number, options: object, redis: object, environment: unknown) =>
     new NativeLimiter(buffer, number, options, { ...redis, loginLifeMs: mockLifeMs }, environment);
-  // Called with `new`, which gives back what it returns.
+  // Called with `new`, which returns the object that it returns.
   const Shortened = function (...all: Parameters<typeof made>) {
     return made(...all);
   };
   return { ...actual, binding: Object.create(actual.binding, { NativeLimiter: { value: Shortened } }) };
 });
 
-/** Connections, each of a limiter of its own. */
+/** Connections, each of its own limiter. */
 const CLIENTS = 4;
-/** How long a login holds for them: it is renewed, or the connection replaced, before that is over. */
+/** The lifetime of a login: the connection re-authenticates, or is replaced, before its end. */
 const LIFE_MS = 6000;
-/** What the server allows: so much more that no busy machine makes a renewal come too late. */
+/** The lifetime on the server: so much longer that re-authentication is in time on a busy machine. */
 const ENOUGH_MS = 24_000;
-/** A token's, and those who ask share one for a second. */
+/** The lifetime of a token; all callers share one for a second. */
 const TOKEN_MS = 15_000;
-/** A node of the cluster is not to be given up by the others. */
+/** The other nodes must not mark a cluster node as failed. */
 const STEADY = { hostNames: 'localhost', nodeTimeoutMs: 20_000 };
 const PATIENCE_MS = 100_000;
 
@@ -38,16 +38,16 @@ let proxies: IamProxy[];
 let limiters: RateLimiter[];
 let signed: number;
 
-/** `count` limiters with one source of tokens, which begin at the first of the proxies. */
+/** Opens `count` limiters with one source of tokens, which connect to the first proxy. */
 function open(count: number, serverless = false): void {
   signed = 0;
-  // To a clock that is that far ahead, a quarter of an hour is over so soon.
+  // A clock that is so far ahead ends the quarter of an hour of a token that soon.
   for (const proxy of proxies) proxy.aheadMs = 900_000 - TOKEN_MS;
   const credentials = async (): Promise<AwsCredentials> => {
     const id = `ASIA${signed++}`;
     const key = { accessKeyId: id, secretAccessKey: `secret of ${id}`, sessionToken: `session of ${id}` };
     for (const proxy of proxies) proxy.keys.set(id, key);
-    // A minute of it is not used.
+    // Its last minute is not used.
     return { ...key, expiration: new Date(Date.now() + 61_000) };
   };
   const [{ port, ca }] = proxies as [IamProxy];
@@ -71,7 +71,9 @@ afterEach(async () => {
   for (const proxy of proxies) await proxy.stop();
 });
 
-/** Checks by each of the limiters, several at a time, until `done`; who decided, or why nobody did, and how often. */
+/**
+ * Checks by all limiters, several at a time, until `done`; returns how often each source decided, and each error code.
+ */
 async function load(done: () => boolean): Promise<Record<string, number>> {
   const outcomes: Record<string, number> = {};
   const note = (outcome: string) => void (outcomes[outcome] = (outcomes[outcome] ?? 0) + 1);
@@ -92,10 +94,10 @@ async function load(done: () => boolean): Promise<Record<string, number>> {
   return outcomes;
 }
 
-/** So many connections through `gate` have logged in, and twice again. */
+/** Whether `count` connections through the proxy have authenticated, and twice again. */
 const renewedTwice = (proxy: IamProxy, count: number) => proxy.accepted.filter((times) => times >= 3).length >= count;
 
-/** Each login was looked at, and let in; none became too old; and what the first ones came with lets nobody in any more. */
+/** Each login was checked and accepted, no connection reached its maximum age, and the first token has expired. */
 function expectEachAccepted(proxy: IamProxy): void {
   expect(proxy.expired).toBe(0);
   expect(proxy.logins.length).toBe(proxy.accepted.reduce((sum, times) => sum + times));
@@ -105,12 +107,12 @@ function expectEachAccepted(proxy: IamProxy): void {
   expect(proxy.refuses(first!)).toBe('expired');
 }
 
-test('they log in again, with another token each time, and no check fails', async () => {
+test('they re-authenticate, with another token each time, and no check fails', async () => {
   mockLifeMs = LIFE_MS;
   proxies = [await IamProxy.start({ ...WHO, lifeMs: ENOUGH_MS })];
   open(CLIENTS);
   const [proxy] = proxies as [IamProxy];
-  // They are older by then than the server lets a login become.
+  // They are older by then than the server's lifetime of a login.
   const enough = performance.now() + ENOUGH_MS;
   const outcomes = await load(() => performance.now() > enough && renewedTwice(proxy, CLIENTS));
   expect(Object.keys(outcomes)).toEqual(['redis']);
@@ -118,7 +120,7 @@ test('they log in again, with another token each time, and no check fails', asyn
   expect(signed).toBeLessThanOrEqual(proxy.logins.length);
 });
 
-test('nor does one on a cluster, as a serverless cache is, where each node is logged in to', async () => {
+test('nor on a cluster, as a serverless cache is, with a login to each node', async () => {
   mockLifeMs = LIFE_MS;
   const cluster = await Cluster.start({ username: WHO.username, password: BACKEND_PASSWORD, ...STEADY });
   const primaries = cluster.nodes.slice(0, SHARDS);
@@ -127,7 +129,7 @@ test('nor does one on a cluster, as a serverless cache is, where each node is lo
     return IamProxy.before({ port, stop }, { ...WHO, serverless: true, lifeMs: ENOUGH_MS });
   };
   proxies = await Promise.all(primaries.map(before));
-  // Whoever is sent from one to another, or asks for all, comes to a gate.
+  // Redirects and shard maps lead to the proxies.
   const ports = proxies.map(({ port }) => port);
   for (const [i, node] of primaries.entries()) await node.send('CONFIG', 'SET', 'cluster-announce-port', ports[i]!);
   const known = async (node: (typeof primaries)[number]) => {
@@ -146,7 +148,7 @@ test('nor does one on a cluster, as a serverless cache is, where each node is lo
   for (const proxy of proxies) expectEachAccepted(proxy);
 });
 
-test('the control: who does not log in again is disconnected in the midst of it', async () => {
+test('the control: connections that do not re-authenticate are closed under load', async () => {
   mockLifeMs = undefined;
   proxies = [await IamProxy.start({ ...WHO, lifeMs: 1500 })];
   open(CLIENTS);

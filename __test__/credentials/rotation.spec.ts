@@ -3,8 +3,8 @@ import { startRedis, type RedisServer } from '../support/redis';
 import { until } from '../support/time';
 import { Traffic } from './traffic';
 
-// A password is rotated as ElastiCache does it, old and new valid first and then the new one alone, while checks go on and
-// processes come and go: each check is decided by Redis.
+// A password is rotated as ElastiCache does it: first old and new are valid, then the new one alone. Checks continue
+// and processes start and stop meanwhile; Redis decides each check.
 
 const [OLD, NEW] = ['the-old-password-of-the-limiter', 'the-new-password-of-the-limiter'];
 const SHORT_LIVED = 30;
@@ -20,7 +20,7 @@ function user(...rules: string[]): void {
   server.cli('-a', 'of-the-operator', '--no-auth-warning', 'acl', 'setuser', 'limiter', ...rules);
 }
 
-/** The strategies of ElastiCache. */
+/** The rotation strategies of ElastiCache. */
 const ROTATE = () => user(`>${NEW}`);
 const SET = () => user('resetpass', `>${NEW}`);
 
@@ -55,7 +55,7 @@ test.each([
   ]);
 });
 
-test('a list that is deployed before the server knows the new one', async () => {
+test('a list that is deployed before the server has the new one', async () => {
   let password: string | string[] = OLD;
   await expectRedisAlone(new Traffic(() => redis(password)), [() => (password = [NEW, OLD]), ROTATE, SET]);
 });
@@ -65,10 +65,10 @@ test('a function', async () => {
   await expectRedisAlone(new Traffic(() => redis(async () => secret)), [ROTATE, () => (secret = NEW), SET]);
 });
 
-test('a function that is a moment behind: it is asked again within the connect', async () => {
+test('a function that returns the old password once: it is called again within the connect', async () => {
   let current = OLD;
   let asked = 0;
-  // As one that keeps what a secrets manager said, and asks there again in the background.
+  // As a cache of a secrets manager that refreshes in the background.
   const delayed = () => {
     let kept = OLD;
     return async () => {
@@ -83,7 +83,7 @@ test('a function that is a moment behind: it is asked again within the connect',
   expect(asked).toBeGreaterThan(traffic.shortLived + SHORT_LIVED);
 });
 
-test('the control: who has the old one alone is not let in', async () => {
+test('the control: the old password alone is refused', async () => {
   const traffic = new Traffic(() => redis(OLD));
   try {
     await traffic.more(1);
@@ -94,7 +94,7 @@ test('the control: who has the old one alone is not let in', async () => {
   }
 });
 
-test('a user who is made anew while checks go on: each settles, and Redis decides again', async () => {
+test('a user deleted and created again under load: each check settles, and Redis decides again', async () => {
   let secret = OLD;
   const traffic = new Traffic(() => redis(async () => secret));
   try {
@@ -108,6 +108,6 @@ test('a user who is made anew while checks go on: each settles, and Redis decide
   } finally {
     await traffic.end();
   }
-  // Those whose connections the server closed were decided here.
+  // Checks on connections that the server closed were decided locally.
   expect(Object.keys(traffic.sources).every((source) => source === 'redis' || source === 'local')).toBe(true);
 });

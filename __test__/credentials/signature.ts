@@ -1,15 +1,15 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 
-// What ElastiCache checks of an IAM token, written down once more: Signature Version 4 by AWS's documentation, and not by the
-// library that signs. (AWS General Reference, "Create a signed AWS API request", query parameters.)
+// ElastiCache's checks of an IAM token, implemented independently: Signature Version 4 after AWS's documentation, and
+// not by the signing library. (AWS General Reference, "Create a signed AWS API request", query parameters.)
 
-/** A key of AWS, as it is known to whoever checks. */
+/** An AWS key, as the verifier knows it. */
 export interface Key {
   readonly secretAccessKey: string;
   readonly sessionToken?: string;
 }
 
-/** What a token must be for. */
+/** The parameters that a token must be signed for. */
 export interface Expected {
   readonly cache: string;
   readonly username: string;
@@ -25,14 +25,14 @@ const SKEW_MS = 300_000;
 const hmac = (key: string | Buffer, text: string) => createHmac('sha256', key).update(text).digest();
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 
-/** As RFC 3986 has it: all but letters, digits and `-._~`. */
+/** Percent-encoding by RFC 3986: every character but letters, digits and `-._~`. */
 function encoded(text: string): string {
   const byte = (b: number) => (/[\w.~-]/.test(String.fromCharCode(b)) ? String.fromCharCode(b) : `%${hex(b)}`);
   const hex = (b: number) => b.toString(16).toUpperCase().padStart(2, '0');
   return [...Buffer.from(text)].map(byte).join('');
 }
 
-/** Why `token` does not let `username` in; undefined: it does. */
+/** The reason for which `token` is refused for `username`; undefined if it is valid. */
 export function refusal(token: string, expected: Expected): string | undefined {
   const [, host, text] = /^([^/?#]*)\/\?([^#]*)$/.exec(token) ?? [];
   if (host === undefined || text === undefined) return 'no presigned URL without its scheme';

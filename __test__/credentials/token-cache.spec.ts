@@ -1,6 +1,6 @@
 const { TokenCache } = require('../../lib/credentials/token-cache.js');
 
-// How long a token is shared, by clocks that the test sets.
+// The lifetime of a shared token, by clocks that the test sets.
 
 const MINUTE = 60_000;
 
@@ -25,7 +25,7 @@ function pass(ms: number): void {
   steady += ms;
 }
 
-test('it is shared for two thirds of its quarter of an hour', async () => {
+test('a token is reused for ten of its fifteen minutes', async () => {
   expect(await Promise.all([kept.token(), kept.token()])).toEqual(['token 1', 'token 1']);
   pass(10 * MINUTE - 1);
   expect(await kept.token()).toBe('token 1');
@@ -38,16 +38,16 @@ test('it is shared for two thirds of its quarter of an hour', async () => {
 });
 
 test.each([
-  ['of a process that was frozen', () => (wall += 10 * MINUTE)],
-  ['whose clock stands', () => (steady += 10 * MINUTE)],
-  ['whose clock was wrong, and is set back', () => (wall -= 1)],
-])('it is not used any more by a machine %s', async (_, change) => {
+  ['after a freeze of the process', () => (wall += 10 * MINUTE)],
+  ['while the wall clock stands still', () => (steady += 10 * MINUTE)],
+  ['after the wall clock is set back', () => (wall -= 1)],
+])('a token is not reused %s', async (_, change) => {
   await kept.token();
   change();
   expect(await kept.token()).toBe('token 2');
 });
 
-test('credentials that expire sooner take it along, a minute before', async () => {
+test('a token expires a minute before its credentials', async () => {
   next = async () => ({ token: `token ${signed.length}`, expiration: 1_800_000_000_000 + 5 * MINUTE });
   await kept.token();
   pass(4 * MINUTE - 1);
@@ -56,19 +56,19 @@ test('credentials that expire sooner take it along, a minute before', async () =
   expect(await kept.token()).toBe('token 2');
 });
 
-test('where it cannot be renewed it is used to a minute before its end, and then the error is told', async () => {
+test('a token that cannot be renewed is used until a minute before its end, then the error is thrown', async () => {
   await kept.token();
   next = () => Promise.reject(new Error('no credentials'));
   pass(14 * MINUTE - 1);
   expect(await kept.token()).toBe('token 1');
   pass(1);
   await expect(kept.token()).rejects.toThrow('no credentials');
-  // An error is not kept.
+  // An error is not cached.
   next = async () => ({ token: 'another' });
   expect(await kept.token()).toBe('another');
 });
 
-test('one that the server refused is signed anew, once for all who were refused', async () => {
+test('a refused token is signed again, once for all refused connections', async () => {
   await kept.token();
   kept.invalidate();
   const first = kept.token();

@@ -5,11 +5,11 @@ import { HANG_MS, until } from '../support/time';
 const PATIENT = { timeoutMs: HANG_MS, denyCacheMs: 0 } as const;
 
 /**
- * Checks that never stop, over a connection that stays, and over one after another that is made for a single check: processes
- * that are deployed meanwhile.
+ * Continuous checks, over a connection that stays and over successive connections for a single check each, as processes
+ * that are deployed meanwhile would make.
  */
 export class Traffic {
-  /** Who decided, and how often. */
+  /** How often each source decided. */
   readonly sources: Partial<Record<Decision['source'], number>> = {};
   shortLived = 0;
   readonly #redis: () => RedisOptions;
@@ -17,14 +17,14 @@ export class Traffic {
   readonly #loops: Promise<void>[];
   #done = false;
 
-  /** `redis` is what each new limiter is told. */
+  /** `redis` returns the options of each new limiter. */
   constructor(redis: () => RedisOptions) {
     this.#redis = redis;
     this.#longLived = this.#limiter();
     this.#loops = [this.#checkForever(), this.#checkForever(), this.#connectAndClose()];
   }
 
-  /** Resolves when so many more have come, checked and gone. */
+  /** Resolves after `shortLived` more connections were opened, used and closed. */
   async more(shortLived: number): Promise<void> {
     const wanted = this.shortLived + shortLived;
     await until(() => this.shortLived >= wanted);
@@ -37,7 +37,7 @@ export class Traffic {
   }
 
   #limiter(): RateLimiter {
-    // Limiters with the same options share a connection, and these are to be strangers.
+    // Limiters with the same options share a connection; a different budget gives each its own.
     const redis = { ...this.#redis(), connectTimeoutMs: HANG_MS - this.shortLived };
     return new RateLimiter({ name: 'load', limit: 1_000_000, windowMs: 60_000, redis, ...PATIENT });
   }
@@ -58,7 +58,7 @@ export class Traffic {
   async #check(limiter: RateLimiter): Promise<void> {
     const { source } = await limiter.limit(freshId());
     this.sources[source] = (this.sources[source] ?? 0) + 1;
-    // Their loops would leave the others no turn.
+    // Without it these loops would block the event loop for the others.
     await new Promise((resolve) => setImmediate(resolve));
   }
 }

@@ -1,6 +1,6 @@
 import type { ConnectionReport, TestConnectionOptions } from '@huntaze/rate-limit';
 
-/** What the native side says of one try. */
+/** The result of one connection test, as the native module returns it. */
 export interface NativeResult {
   readonly host?: string;
   readonly port?: number;
@@ -32,7 +32,7 @@ export const success: NativeResult = {
   deleteMs: 4.9,
 };
 
-/** `testConnection`, with this for an outcome of every try: a trial, or an error to reject with. */
+/** `testConnection` with a fixed outcome: a native result, or an error to reject with. */
 export function testConnectionWith(
   outcome: NativeResult | Error,
 ): (options?: TestConnectionOptions) => Promise<ConnectionReport> {

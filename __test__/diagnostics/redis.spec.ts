@@ -13,7 +13,7 @@ import { freePort, startRedis, startRedisOn, type RedisServer } from '../support
 import { freshId, stores } from '../support/stores';
 import { HANG_MS, expectDeadline, until } from '../support/time';
 
-// The test of the connection against real servers, and against those that are none.
+// The connection test against real servers, and against ports without a Redis.
 
 let server: RedisServer;
 beforeAll(async () => {
@@ -33,7 +33,7 @@ describe.each(stores.filter(({ source }) => source === 'redis'))('on $name', (st
   beforeAll(() => store.start());
   afterAll(() => store.stop());
 
-  test('every step is taken on the connection of the checks', async () => {
+  test('every step uses the connection of the checks', async () => {
     configure({ redis: store.redis(), timeoutMs: HANG_MS });
     await checkCreatorRateLimit(freshId());
     const report = (await testConnection(PATIENT)) as ConnectionSuccess;
@@ -51,10 +51,10 @@ describe.each(stores.filter(({ source }) => source === 'redis'))('on $name', (st
   });
 });
 
-test('nothing stays, and there is one connection', async () => {
+test('it leaves no key, and opens no second connection', async () => {
   creators({ url: server.url, password: PASSWORD });
   const connected = () => Number(/connected_clients:(\d+)/.exec(cli('info', 'clients'))![1]) - 1;
-  // Those of the tests before are on their way out.
+  // The connections of earlier tests are still closing.
   await until(() => connected() === 0);
   await Promise.all([testConnection(PATIENT), testConnection(PATIENT), checkCreatorRateLimit('a')]);
   expect(connected()).toBe(1);
@@ -64,7 +64,7 @@ test('nothing stays, and there is one connection', async () => {
 test.each([
   ['a wrong password', () => ({ url: server.url, password: 'wrong' }), 'WRONGPASS'],
   ['none', () => ({ url: server.url }), 'NOAUTH'],
-])('%s is told by its code', async (_, redis, code) => {
+])('%s is reported by its code', async (_, redis, code) => {
   creators(redis());
   const report = (await testConnection(PATIENT)) as ConnectionFailure;
   expect(report).toMatchObject({ success: false, errorType: 'connection', code });
@@ -72,21 +72,21 @@ test.each([
   expect(JSON.stringify(report)).not.toContain('wrong');
 });
 
-test('a server that is away is told so, and found again, past a breaker that is open', async () => {
+test('an unavailable server is reported, and found again although the breaker is open', async () => {
   const port = await freePort();
   creators({ host: '127.0.0.1', port });
   for (let i = 0; i < 5; i++) await checkCreatorRateLimit('a');
   expect(await testConnection(PATIENT)).toMatchObject({ success: false, code: 'ECONNREFUSED' });
   const later = await startRedisOn(port);
   try {
-    // At once: what was remembered of it is no answer to who has just mended it.
+    // At once: the remembered failure must not answer an operator who has just repaired the server.
     expect(await testConnection(PATIENT)).toMatchObject({ success: true });
   } finally {
     await later.stop();
   }
 });
 
-test('strangers share one trial a second; an operator has one of their own', async () => {
+test('anonymous callers share one test a second; an operator has one of their own', async () => {
   creators({ url: server.url, password: PASSWORD });
   const { GET } = connectionRoute({ operatorToken: 'Fink', timeoutMs: HANG_MS });
   const sets = () => Number(/cmdstat_set:calls=(\d+)/.exec(cli('info', 'commandstats'))?.[1] ?? 0);
@@ -101,21 +101,21 @@ test('strangers share one trial a second; an operator has one of their own', asy
   const between = sets();
   for (let i = 0; i < 3; i++) await get({ Authorization: 'Bearer Fink' });
   expect(sets() - between).toBe(3);
-  // It is not told for ever.
+  // The shared result expires.
   clock.mockReturnValue(performance.now() + 1000);
   await get();
   clock.mockRestore();
   expect(sets() - between).toBe(4);
 });
 
-test('it is no request: the limiter may still be configured', async () => {
+test('it is not a check: the limiter may still be configured', async () => {
   creators({ url: server.url, password: PASSWORD });
   expect(await testConnection(PATIENT)).toMatchObject({ success: true });
   creators({ url: server.url, password: 'wrong' });
   expect(await testConnection(PATIENT)).toMatchObject({ success: false, code: 'WRONGPASS' });
 });
 
-test('it fails where checks would', async () => {
+test('it fails under the conditions under which checks fail', async () => {
   cli('acl', 'setuser', 'app', 'on', '>Meise', '~*', '+@all', '-evalsha', '-eval');
   creators({ url: server.url, username: 'app', password: 'Meise' });
   expect(await testConnection(PATIENT)).toMatchObject({ success: false, code: 'NOPERM' });
@@ -135,7 +135,7 @@ describe('a server that never answers', () => {
   });
   afterAll(() => new Promise((resolve) => hole.close(resolve)));
 
-  test('costs no more than the time that was given', async () => {
+  test('takes no longer than its timeout', async () => {
     creators({ host: '127.0.0.1', port, connectTimeoutMs: HANG_MS });
     await expectDeadline(
       300,
@@ -144,7 +144,7 @@ describe('a server that never answers', () => {
     );
   });
 
-  test('a close waits for the test that is under way, and no longer than that', async () => {
+  test('close() waits for a test in progress, and no longer', async () => {
     creators({ host: '127.0.0.1', port, connectTimeoutMs: HANG_MS });
     const testing = testConnection({ timeoutMs: 300 });
     await close();
@@ -152,7 +152,7 @@ describe('a server that never answers', () => {
   });
 });
 
-test('where no Redis is configured, that is what is wrong', async () => {
+test('a missing Redis configuration is reported as such', async () => {
   const saved = { ...process.env };
   for (const name of Object.keys(process.env)) if (/REDIS/.test(name)) delete process.env[name];
   try {
@@ -174,7 +174,7 @@ test('where no Redis is configured, that is what is wrong', async () => {
   }
 });
 
-test('a database that the server does not have is named, and the advice is about it', async () => {
+test('a missing database is named, and the troubleshooting is about it', async () => {
   creators({ url: server.url, password: PASSWORD, database: 4711 });
   const report = (await testConnection({ ...PATIENT, details: true })) as ConnectionFailure;
   expect(report).toMatchObject({ code: 'PROTOCOL', meta: { retryable: false } });
@@ -183,7 +183,7 @@ test('a database that the server does not have is named, and the advice is about
   expect(report.troubleshooting.possibleCauses.join(' ')).not.toMatch(/Something else than Redis/);
 });
 
-test('a password given to a server that has none is no rotation', async () => {
+test('a password for a server without one is not reported as a rotation', async () => {
   const open = await startRedis();
   try {
     creators({ url: open.url, password: PASSWORD });

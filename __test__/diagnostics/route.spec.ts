@@ -25,7 +25,7 @@ async function get(
   return { response, headers: response.headers, body: (await response.json()) as any };
 }
 
-test('200 where Redis answers', async () => {
+test('200 if Redis answers', async () => {
   const { response, headers, body } = await get(success);
   expect(response.status).toBe(200);
   expect(body).toMatchObject({ success: true, ping: 'PONG', tests: { get: { value: 'value-1' } } });
@@ -38,7 +38,7 @@ test('200 where Redis answers', async () => {
   expect(headers.get('access-control-allow-origin')).toBeNull();
 });
 
-test('503 and Retry-After where it does not', async () => {
+test('503 and Retry-After if it does not', async () => {
   const { response, headers, body } = await get(failure('ETIMEDOUT'));
   expect(response.status).toBe(503);
   expect(headers.get('retry-after')).toBe('60');
@@ -46,7 +46,7 @@ test('503 and Retry-After where it does not', async () => {
   expect(body).toMatchObject({ success: false, errorType: 'connection', code: 'ETIMEDOUT' });
 });
 
-test('500, and nothing to wait for, where the configuration cannot work', async () => {
+test('500 without Retry-After if the configuration is invalid', async () => {
   const { response, headers, body } = await get(codedError('ERR_RATE_LIMIT_CONFIG', 'no Redis is configured'));
   expect(response.status).toBe(500);
   expect(headers.get('retry-after')).toBeNull();
@@ -55,13 +55,13 @@ test('500, and nothing to wait for, where the configuration cannot work', async 
   expect(body).toMatchObject({ success: false, errorType: 'configuration' });
 });
 
-test.each(['a', 'order 66/7 ~', 'x'.repeat(128)])('the correlation id of the caller is told again: %s', async (id) => {
+test.each(['a', 'order 66/7 ~', 'x'.repeat(128)])('the correlation id of the caller is returned: %s', async (id) => {
   const { headers, body } = await get(success, { 'X-Correlation-Id': id });
   expect(headers.get('x-correlation-id')).toBe(id);
   expect(body.meta.correlationId).toBe(id);
 });
 
-test.each(['', ' ', 'x'.repeat(129), 'ä', 'a\tb'])('an unusable one is replaced: %j', async (id) => {
+test.each(['', ' ', 'x'.repeat(129), 'ä', 'a\tb'])('an invalid one is replaced: %j', async (id) => {
   const { headers, body } = await get(success, { 'X-Correlation-Id': id });
   expect(headers.get('x-correlation-id')).toMatch(UUID);
   expect(body.meta.correlationId).toBe(headers.get('x-correlation-id'));
@@ -70,7 +70,7 @@ test.each(['', ' ', 'x'.repeat(129), 'ä', 'a\tb'])('an unusable one is replaced
 describe('details', () => {
   const options = { operatorToken: TOKEN };
 
-  test.each([`Bearer ${TOKEN}`, `bearer   ${TOKEN}`])('are for who sends the token: %s', async (authorization) => {
+  test.each([`Bearer ${TOKEN}`, `bearer   ${TOKEN}`])('are returned with the token: %s', async (authorization) => {
     for (const outcome of [success, failure('ECONNREFUSED')]) {
       const { body } = await get(outcome, { authorization }, options);
       expect(body.connection).toEqual({ host: HOST, port: `${PORT}`, redisVersion: VERSION });
@@ -80,15 +80,15 @@ describe('details', () => {
 
   const wrong = ['', 'Bearer', 'Bearer ', TOKEN, `Basic ${TOKEN}`, `Bearer ${TOKEN}x`, `Bearer ${TOKEN} x`];
   const wronger = [`Bearer ${TOKEN.slice(1)}`, `Bearer ${TOKEN.toLowerCase()}`, 'Bearer undefined', 'Bearer null'];
-  test.each([...wrong, ...wronger])('and for nobody else: %j', async (authorization) => {
+  test.each([...wrong, ...wronger])('are hidden with any other header: %j', async (authorization) => {
     for (const outcome of [success, failure('ECONNREFUSED'), codedError('ERR_RATE_LIMIT_CONFIG', `${HOST} ${PORT}`)]) {
       await expectHidden(outcome, { authorization }, options);
     }
   });
 
-  test('without a header nobody is told', () => expectHidden(success, {}, options));
+  test('are hidden without a header', () => expectHidden(success, {}, options));
 
-  test.each([undefined, ''])('without a token nobody is told: %j', async (operatorToken) => {
+  test.each([undefined, ''])('are hidden if no token is configured: %j', async (operatorToken) => {
     for (const authorization of ['Bearer ', 'Bearer undefined', 'Bearer x']) {
       await expectHidden(success, { authorization }, { operatorToken });
       await expectHidden(success, { authorization });
@@ -107,14 +107,14 @@ describe('details', () => {
   }
 });
 
-test('OPTIONS names the methods, and opens nothing to other origins', () => {
+test('OPTIONS names the methods, and allows no other origin', () => {
   const response: Response = createConnectionRoute(testConnectionWith(success))().OPTIONS();
   expect(response.status).toBe(204);
   expect(response.body).toBeNull();
   expect([...response.headers]).toEqual([['allow', 'GET, OPTIONS']]);
 });
 
-test('the time-out is passed on', async () => {
+test('the timeout is passed on', async () => {
   const asked: unknown[] = [];
   const route = createConnectionRoute(async (options: object) => {
     asked.push(options);
@@ -131,12 +131,12 @@ test('the time-out is passed on', async () => {
 test.each<[string, unknown, string]>([
   ['null', null, 'ERR_INVALID_ARG_TYPE'],
   ['an unknown option', { token: 'x' }, 'ERR_INVALID_ARG_VALUE'],
-  ['a token that is no text', { operatorToken: 7 }, 'ERR_INVALID_ARG_TYPE'],
+  ['a token that is no string', { operatorToken: 7 }, 'ERR_INVALID_ARG_TYPE'],
   ['a token with a line break', { operatorToken: 'Zaunkoenig\n' }, 'ERR_INVALID_ARG_VALUE'],
   ['a token with a space', { operatorToken: 'Zaun koenig' }, 'ERR_INVALID_ARG_VALUE'],
   ['a token beyond ASCII', { operatorToken: 'Zaunkönig' }, 'ERR_INVALID_ARG_VALUE'],
-  ['a time-out out of range', { timeoutMs: 0 }, 'ERR_OUT_OF_RANGE'],
-])('throws for %s, when the route is made', (_, options, code) => {
+  ['a timeout out of range', { timeoutMs: 0 }, 'ERR_OUT_OF_RANGE'],
+])('throws for %s, when the route is created', (_, options, code) => {
   let thrown: (Error & { code?: string }) | undefined;
   try {
     createConnectionRoute(testConnectionWith(success))(options);
@@ -148,7 +148,7 @@ test.each<[string, unknown, string]>([
   expect(thrown?.message).not.toContain('Zaun');
 });
 
-test('a Response without static functions will do; where there is none, nothing is tried', async () => {
+test('a Response without static functions is enough; without any Response no test runs', async () => {
   const own = globalThis.Response;
   const test = jest.fn(testConnectionWith(success));
   const { GET, OPTIONS } = createConnectionRoute(test)();
@@ -170,7 +170,7 @@ test('a Response without static functions will do; where there is none, nothing 
   }
 });
 
-test('the Response is that of the realm of the call', async () => {
+test('the Response is of the caller’s realm', async () => {
   const own = globalThis.Response;
   class Mine extends own {}
   const { GET, OPTIONS } = createConnectionRoute(testConnectionWith(success))();

@@ -39,12 +39,12 @@ test('a report of success has the shape of ConnectionSuccess, durations rounded 
   });
 });
 
-test('what is not known is unknown', async () => {
+test('a missing version is reported as unknown', async () => {
   const { connection } = await testConnectionWith({ ...success, version: undefined })();
   expect(connection).toEqual({ host: HOST, port: `${PORT}`, redisVersion: 'unknown' });
 });
 
-test('a report of failure has the shape of ConnectionFailure, and speaks of the place', async () => {
+test('a report of failure has the shape of ConnectionFailure, and names host and port', async () => {
   const report = (await testConnectionWith(failure('ECONNREFUSED', 'cannot connect'))()) as ConnectionFailure;
   expect(report).toEqual({
     success: false,
@@ -61,12 +61,12 @@ test('a report of failure has the shape of ConnectionFailure, and speaks of the 
   expect(report.troubleshooting.nextSteps.join(' ')).toContain(`${HOST}:${PORT}`);
 });
 
-test('the port to open is the one that was tried', async () => {
+test('the port to open is the tested one', async () => {
   const report = (await testConnectionWith(failure('ETIMEDOUT'))()) as ConnectionFailure;
   expect(report.troubleshooting.nextSteps[0]).toMatch(new RegExp(`TCP on port ${PORT} in the security group`));
 });
 
-test('an unusable environment is a failure of the configuration, of which nothing was tried', async () => {
+test('an invalid environment is reported as a configuration failure, without a connection attempt', async () => {
   const error = codedError('ERR_RATE_LIMIT_CONFIG', 'REDIS_PORT must be a number from 1 to 65535');
   const report = await testConnectionWith(error)();
   expect(report).toMatchObject({
@@ -79,14 +79,14 @@ test('an unusable environment is a failure of the configuration, of which nothin
   });
 });
 
-test('what throws instead of rejecting is reported all the same', async () => {
+test('a synchronous throw is reported like a rejection', async () => {
   const thrown = createTester(() => {
     throw codedError('ERR_RATE_LIMIT_CONFIG', 'no Redis');
   });
   expect(await thrown()).toMatchObject({ success: false, errorType: 'configuration', error: 'no Redis' });
 });
 
-describe('an error that nobody foresaw', () => {
+describe('an unexpected error', () => {
   let warned: jest.SpyInstance;
   beforeEach(() => (warned = jest.spyOn(console, 'warn').mockImplementation(() => {})));
   afterEach(() => warned.mockRestore());
@@ -105,7 +105,7 @@ describe('an error that nobody foresaw', () => {
   );
 });
 
-test('the time-out is passed on; 2000 when left out', async () => {
+test('the timeout is passed on; default 2000', async () => {
   const asked: number[] = [];
   const test = createTester(async (timeoutMs: number) => {
     asked.push(timeoutMs);
@@ -116,7 +116,7 @@ test('the time-out is passed on; 2000 when left out', async () => {
   expect(asked).toEqual([60_000, 2000]);
 });
 
-test('each report has a correlation id of its own', async () => {
+test('each report has its own correlation id', async () => {
   const ask = testConnectionWith(success);
   const ids = [(await ask()).meta.correlationId, (await ask()).meta.correlationId];
   for (const id of ids) expect(id).toMatch(UUID);
@@ -127,12 +127,12 @@ test.each<[string, unknown, string, string]>([
   ['null', null, 'TypeError', 'ERR_INVALID_ARG_TYPE'],
   ['a list', [], 'TypeError', 'ERR_INVALID_ARG_TYPE'],
   ['an unknown option', { verbose: true }, 'TypeError', 'ERR_INVALID_ARG_VALUE'],
-  ['details as a text', { details: 'no' }, 'TypeError', 'ERR_INVALID_ARG_TYPE'],
+  ['details as a string', { details: 'no' }, 'TypeError', 'ERR_INVALID_ARG_TYPE'],
   ['no details at all', { details: null }, 'TypeError', 'ERR_INVALID_ARG_TYPE'],
-  ['a time-out of 0', { timeoutMs: 0 }, 'RangeError', 'ERR_OUT_OF_RANGE'],
-  ['a time-out above a minute', { timeoutMs: 60_001 }, 'RangeError', 'ERR_OUT_OF_RANGE'],
-  ['a time-out in parts of a ms', { timeoutMs: 1.5 }, 'RangeError', 'ERR_OUT_OF_RANGE'],
-  ['a time-out as a text', { timeoutMs: '1' }, 'TypeError', 'ERR_INVALID_ARG_TYPE'],
+  ['a timeout of 0', { timeoutMs: 0 }, 'RangeError', 'ERR_OUT_OF_RANGE'],
+  ['a timeout above a minute', { timeoutMs: 60_001 }, 'RangeError', 'ERR_OUT_OF_RANGE'],
+  ['a fractional timeout', { timeoutMs: 1.5 }, 'RangeError', 'ERR_OUT_OF_RANGE'],
+  ['a timeout as a string', { timeoutMs: '1' }, 'TypeError', 'ERR_INVALID_ARG_TYPE'],
   ['a number for a correlation id', { correlationId: 7 }, 'TypeError', 'ERR_INVALID_ARG_TYPE'],
   ['an empty correlation id', { correlationId: '' }, 'TypeError', 'ERR_INVALID_ARG_VALUE'],
   ['a long correlation id', { correlationId: 'a'.repeat(129) }, 'TypeError', 'ERR_INVALID_ARG_VALUE'],
@@ -148,7 +148,7 @@ describe('without details', () => {
   const results: [string, NativeResult | Error][] = [
     ['success', success],
     ...CODES.map((code: string): [string, NativeResult] => [code, failure(code)]),
-    ['a code to come', failure('ETOCOME')],
+    ['a future code', failure('ETOCOME')],
     ['the configuration', codedError('ERR_RATE_LIMIT_CONFIG', `REDIS_URL: ${HOST}:${PORT} is no URL`)],
     ['a rejection with a store error', codedError('ENOTFOUND', `${HOST} does not resolve`)],
   ];
@@ -160,18 +160,18 @@ describe('without details', () => {
     for (const secret of [HOST, 'zaunkoenig', 'cache.amazonaws', `${PORT}`, VERSION, 'REDIS_URL:']) {
       expect(JSON.stringify(report)).not.toContain(secret);
     }
-    // With details it does name one of them, or the silence says nothing.
+    // With details it does name the host, otherwise the absence proves nothing.
     expect(open).toContain(HOST);
   });
 
-  test('it says as much as helps a stranger: code, causes and steps', async () => {
+  test('it still has the code, causes and steps', async () => {
     const report = (await testConnectionWith(failure('OOM'))({ details: false })) as ConnectionFailure;
     expect(report).toMatchObject({ code: 'OOM', error: 'The node is out of memory.', meta: { retryable: true } });
     expect(report.troubleshooting.nextSteps.length).toBeGreaterThan(0);
   });
 });
 
-test('advice is a copy: who changes a report changes no other', async () => {
+test('troubleshooting texts are copied: changing one report changes no other', async () => {
   const first = (await testConnectionWith(failure('OOM'))()) as ConnectionFailure;
   (first.troubleshooting.possibleCauses as string[]).length = 0;
   const second = (await testConnectionWith(failure('OOM'))()) as ConnectionFailure;

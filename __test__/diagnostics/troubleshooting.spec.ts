@@ -6,29 +6,29 @@ const { troubleshootingFor, BY_REASON, CODES } = require('../../lib/diagnostics/
 const ROOT = join(__dirname, '../..');
 const HIDDEN = { host: 'the configured host', port: 'its port', address: 'the configured host and port' };
 
-/** The codes of the store, read where they are made. */
+/** The codes of the store, read from its source. */
 const storeCodes = [...readFileSync(join(ROOT, 'src/store/error.rs'), 'utf8').matchAll(/=> "([A-Z]+)"/g)].map(
   (match) => match[1]!,
 );
 
-test('there is advice for every code, and for no other', () => {
+test('every code has troubleshooting texts, and no other name has', () => {
   expect(storeCodes.length).toBeGreaterThan(10);
   expect([...CODES].sort()).toEqual(['ERR_RATE_LIMIT_CONFIG', ...storeCodes].sort());
 });
 
-test('there is advice for every reason, and for no other', () => {
+test('every reason has troubleshooting texts, and no other name has', () => {
   const reasons = [...readFileSync(join(ROOT, 'src/store/error.rs'), 'utf8').matchAll(/=> "([a-z-]+)"/g)];
   expect(Object.keys(BY_REASON).sort()).toEqual(reasons.map((match) => match[1]!).sort());
 });
 
-test('a reason goes before its code, and one that nobody knows changes nothing', () => {
+test('a reason takes precedence over its code, and an unknown reason is ignored', () => {
   expect(troubleshootingFor('PROTOCOL', 'database')).toBe(BY_REASON.database);
   expect(troubleshootingFor('PROTOCOL', '')).toBe(troubleshootingFor('PROTOCOL'));
   expect(troubleshootingFor('PROTOCOL', 'constructor')).toBe(troubleshootingFor('PROTOCOL'));
 });
 
 const advised = [...CODES, 'UNKNOWN', ...Object.keys(BY_REASON)];
-test.each<string>(advised)('%s: a meaning, causes and steps, each of them a sentence', (code) => {
+test.each<string>(advised)('%s: a meaning, causes and steps, each a sentence', (code) => {
   const { meaning, causes, steps, retryable } = troubleshootingFor(code, code);
   expect(typeof retryable).toBe('boolean');
   expect(causes.length).toBeGreaterThan(0);
@@ -39,11 +39,11 @@ test.each<string>(advised)('%s: a meaning, causes and steps, each of them a sent
   }
 });
 
-test('a code that an object has by itself is no code', () => {
+test('an inherited property of an object is no code', () => {
   expect(troubleshootingFor('constructor')).toBe(troubleshootingFor('UNKNOWN'));
 });
 
-test('variables are those that are read', () => {
+test('every variable that a text names is one that the package reads', () => {
   const { constants } = require('../../lib/native.js');
   const texts: string[] = CODES.flatMap((code: string) => [
     ...troubleshootingFor(code).causes,
