@@ -1,4 +1,4 @@
-// What a fault is given, and what is taken away when it is over, however it ended: servers, proxies, processes.
+// The servers, proxies and processes of one fault. All of them are closed after it, however it ends.
 
 import { TrafficProcess } from './traffic-process.mjs';
 import { ClusterServer } from './cluster-server.mjs';
@@ -9,15 +9,17 @@ import { SchedulingDelays } from './scheduling-delays.mjs';
 import { WrongClock } from './wrong-clock.mjs';
 
 export class Context {
-  /** Another one each fault; see secrets.mjs. */
+  /** A new one for each fault; see secrets.mjs. */
   password = canary();
   /** See scheduling-delays.mjs. */
   delays = new SchedulingDelays(() => this.#servers.flatMap(({ pids }) => pids));
   #servers = [];
   #open = [];
 
-  /** @param quick whether only the shorter half of everything is wanted
-   *  @param flavour which cluster the faults of clusters are shown on: see options.mjs */
+  /**
+   * @param quick runs the short form of a fault
+   * @param flavour the kind of cluster for the faults of clusters: see options.mjs
+   */
   constructor({ quick = false, flavour = 'cluster-tls-users' } = {}) {
     Object.assign(this, { quick, flavour });
   }
@@ -31,7 +33,7 @@ export class Context {
     return this.#served(server);
   }
 
-  /** A cluster of the flavour; the options are those of servers/cluster.cjs. */
+  /** A cluster of the flavour, with the options of servers/cluster.cjs. */
   async cluster(options = {}) {
     const secure = this.flavour === 'cluster-tls-users';
     const server = await ClusterServer.start({ secure, password: this.password, ...options });
@@ -48,7 +50,7 @@ export class Context {
     return this.keep(proxy, () => proxy.close());
   }
 
-  /** A wall clock that is off by seconds, and may be set again. */
+  /** A wall clock that is wrong by seconds, and can be set again. */
   clock(seconds) {
     const clock = new WrongClock(seconds);
     return this.keep(clock, () => clock.remove());
@@ -59,7 +61,7 @@ export class Context {
     return this.keep(child, () => child.end());
   }
 
-  /** Anything else that has to be taken away. */
+  /** Registers any other resource to be closed. */
   keep(thing, close) {
     this.#open.push(close);
     return thing;
@@ -67,7 +69,7 @@ export class Context {
 
   async close() {
     this.delays.close();
-    // What depends on others was opened after them.
+    // Later resources depend on earlier ones.
     for (const close of this.#open.splice(0).reverse()) {
       try {
         await close();

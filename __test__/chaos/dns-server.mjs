@@ -1,5 +1,5 @@
-// A name server of the tests' own, and what makes a process ask it: the process runs in a mount namespace, where another
-// /etc/resolv.conf is. The machine's own stays as it is.
+// A DNS server for the tests, and the command that makes a process use it: the process runs in a mount namespace with
+// another /etc/resolv.conf. The machine's own file is unchanged.
 
 import { createSocket } from 'node:dgram';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -9,14 +9,14 @@ import { join } from 'node:path';
 const [A, NXDOMAIN] = [1, 3];
 
 export class DnsServer {
-  /** Questions that came, with and without an answer. */
+  /** The queries received, answered or not. */
   asked = 0;
   /** `{ address, delayMs }`; without an address the name does not exist. */
   answer = {};
   #socket = createSocket('udp4');
   #directory = mkdtempSync(join(tmpdir(), 'rate-limit-names-'));
 
-  /** Port 53 is what resolv.conf takes: on an address of loopback that nobody else has. */
+  /** Port 53, since resolv.conf has no port: on a loopback address of its own. */
   static async start() {
     const names = new DnsServer();
     names.address = `127.53.${(process.pid >> 8) & 255}.${process.pid & 255 || 1}`;
@@ -30,7 +30,7 @@ export class DnsServer {
     return names;
   }
 
-  /** What a program is started by, so that it asks this server. */
+  /** The command prefix that makes a program use this server. */
   get inside() {
     const mount = (name) => `mount --bind ${join(this.#directory, name)} "$(readlink -f /etc/${name})"`;
     const script = `${mount('hosts')} && ${mount('resolv.conf')} && exec "$@"`;
@@ -50,7 +50,7 @@ export class DnsServer {
       try {
         this.#socket.send(reply, from.port, from.address);
       } catch {
-        // The run is over, and with it the socket.
+        // The run is over, and the socket closed.
       }
     };
     if (delayMs > 0) setTimeout(send, delayMs).unref();
@@ -58,7 +58,7 @@ export class DnsServer {
   }
 }
 
-/** A DNS message (RFC 1035): the question back, and an address of it where the question is for one. */
+/** A DNS message (RFC 1035): the question, and an address if the question is for one. */
 function answerTo(question, address) {
   let end = 12;
   while (question[end] !== 0) end += question[end] + 1;
@@ -67,12 +67,12 @@ function answerTo(question, address) {
   const answers = address !== undefined && type === A ? 1 : 0;
   const header = Buffer.alloc(12);
   question.copy(header, 0, 0, 2);
-  // A reply, recursion desired and available.
+  // A response, recursion desired and available.
   header.writeUInt16BE(0x8180 | (address === undefined ? NXDOMAIN : 0), 2);
   header.writeUInt16BE(1, 4);
   header.writeUInt16BE(answers, 6);
   if (answers === 0) return Buffer.concat([header, asked]);
-  // The name by a pointer to the question, type A, class IN, not to be kept, four bytes.
+  // The name as a pointer to the question, type A, class IN, TTL 0, four bytes.
   const record = Buffer.from([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, ...address.split('.').map(Number)]);
   return Buffer.concat([header, asked, record]);
 }

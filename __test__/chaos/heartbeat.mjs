@@ -1,10 +1,10 @@
-// When a node of a cluster, or the machine under it, did not even answer the suite: who asked it then may not have been
-// answered either, whatever the addon does.
+// The times at which a cluster node, or the machine under it, did not answer the suite: a limiter's request at that
+// time may have had no reply either.
 
 import { now, sleep } from './time.mjs';
 
 const EVERY_MS = 20;
-/** What a connection has for a sign of life, before another one is made. */
+/** A connection that is silent for so long is replaced. */
 const SILENT_MS = 50;
 
 export class Heartbeat {

@@ -1,15 +1,15 @@
 // The decisions of all processes as one history, on one clock.
 
 /**
- * One decision. Times are CLOCK_MONOTONIC in ms, which all processes share. `moment` is what was recorded of an admission:
- * by the server's wall clock for one of Redis's, else by that of the process.
+ * One decision. Times are CLOCK_MONOTONIC in ms, which all processes share. `moment` is the recorded time of an
+ * admission: by the server's wall clock if Redis decided, else by that of the process.
  *
  * `{ process, limiter, id, outcome: 'allowed' | 'denied' | 'failed', source, moment, retryAfterMs, calledAt, settledAt }`;
- * of a failure, `source` is its code.
+ * for a failure, `source` is its code.
  */
 const OUTCOMES = ['denied', 'allowed', 'failed'];
 
-/** @param records what each process sent, in order of the processes */
+/** @param records the records of each process, in order of the processes */
 export function historyOf(records) {
   return records.flatMap(({ length, columns, names, wallOffset }, process) =>
     Array.from({ length }, (_, i) => {
@@ -21,7 +21,7 @@ export function historyOf(records) {
         id: names.id[columns.id[i]],
         outcome: OUTCOMES[columns.outcome[i]],
         source,
-        // A process whose clock is set wrong is not to be compared with others by it.
+        // The wall clocks of processes may differ: local times are converted to the monotonic clock.
         moment: source === 'redis' ? moment : moment - wallOffset,
         retryAfterMs: columns.retryAfterMs[i],
         calledAt: columns.calledAt[i],
@@ -31,7 +31,7 @@ export function historyOf(records) {
   );
 }
 
-/** Lists by a key, each in the order of the whole. */
+/** Groups a list by a key; each group is in the order of the list. */
 export function grouped(list, keyOf) {
   const groups = new Map();
   for (const item of list) {
@@ -43,7 +43,7 @@ export function grouped(list, keyOf) {
   return groups;
 }
 
-/** What Redis has decided, or a process by what Redis has told it. */
+/** Decided by Redis, or by the deny cache on behalf of Redis. */
 export const byRedis = ({ source }) => source === 'redis' || source === 'deny-cache';
 
 export const byIdOf = (history) => grouped(history, ({ limiter, id }) => `${limiter} ${id}`);
@@ -51,19 +51,19 @@ export const byIdOf = (history) => grouped(history, ({ limiter, id }) => `${limi
 export const admissions = (history, source) =>
   history.filter((decision) => decision.outcome === 'allowed' && (!source || decision.source === source));
 
-/** The most of the moments that lie in one window (t - W, t]. O(n log n). */
+/** The largest number of moments in one window (t - W, t]. O(n log n). */
 export function mostInWindow(moments, windowMs) {
   const sorted = Float64Array.from(moments).sort();
   let most = 0;
   for (let from = 0, to = 0; to < sorted.length; to++) {
-    // What was admitted exactly a window before is free again.
+    // The slot of an admission is free exactly one window later.
     while (sorted[from] <= sorted[to] - windowMs) from++;
     most = Math.max(most, to - from + 1);
   }
   return most;
 }
 
-/** How many of the sorted values are at or below a bound. */
+/** The number of sorted values at or below a bound. */
 export function countUpTo(sorted, bound) {
   let [low, high] = [0, sorted.length];
   while (low < high) {

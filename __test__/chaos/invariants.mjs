@@ -1,23 +1,25 @@
 // The invariants, each a function over the history of all processes. A function returns the violations, each a text; an
-// empty list is an invariant that held.
+// empty list means that the invariant holds.
 
 import { isDeepStrictEqual } from 'node:util';
 import { admissions, byIdOf, countUpTo, grouped, mostInWindow } from './history.mjs';
 import { unionMs } from './scheduling-delays.mjs';
 
-/** A settled promise waits for a turn of the event loop: what the contract calls scheduling. */
+/** A settled promise waits for the event loop: the contract calls it scheduling. */
 export const SCHEDULING_MS = 100;
 /** Wall and monotonic clock are read one after the other, in ms, and one of them is slewed. */
 export const CLOCKS_MS = 20;
 const NOTHING = { allowed: {}, denied: {}, failed: 0 };
 
-/** I1: Redis admits at most `limit` in every window, whatever else decided besides. `lost` says, of an id, how many more
- *  may be, because a failover or an eviction has forgotten as many. */
+/**
+ * I1: Redis admits at most `limit` in every window, whatever other sources decide. `lost` returns for an id how many
+ * more are allowed, because a failover or an eviction has lost as many.
+ */
 export function exact(history, limiters, lost = () => 0) {
   return overAdmitted('redis', admissions(history, 'redis'), limiters, (key, limit) => limit + lost(key));
 }
 
-/** The bound under `local`: besides, in every window, one `limit` a process. */
+/** The bound under `local`: in addition, in every window, one `limit` for each process. */
 export function localBound(history, limiters) {
   const locals = admissions(history, 'local');
   return [...grouped(locals, ({ process }) => process)].flatMap(([process, own]) =>
@@ -25,7 +27,7 @@ export function localBound(history, limiters) {
   );
 }
 
-/** Nothing is admitted by `closed` and `throw` but by Redis. */
+/** Under `closed` and `throw` Redis alone admits. */
 export function onlyRedisAdmits(history, limiters) {
   const wrong = admissions(history).filter(
     ({ limiter, source }) => source !== 'redis' && ['closed', 'throw'].includes(limiters[limiter].onStoreError),
@@ -47,8 +49,10 @@ function overAdmitted(who, admitted, limiters, boundOf) {
   return violations;
 }
 
-/** A decision of Redis is of this check: it was made between the call and the answer. One that answers another request
- *  need not be. `wallOffset` is the server's wall clock less the monotonic one. */
+/**
+ * A decision of Redis belongs to its check: it was made between the call and the answer. The reply to another request
+ * need not be. `wallOffset` is the server's wall clock minus the monotonic one.
+ */
 export function ownReplies(history, wallOffset) {
   const wrong = admissions(history, 'redis').filter(({ moment, calledAt, settledAt }) => {
     const at = moment - wallOffset;
@@ -62,8 +66,10 @@ export function ownReplies(history, wallOffset) {
   ];
 }
 
-/** I5, and no more than that was forgotten: Redis denies only where `limit` admissions may be in the window. What it did
- *  not answer in time may have been recorded there, and then again by the process that decided instead. */
+/**
+ * I5, and no other denials: Redis denies only if `limit` admissions may be in the window. A check without a timely
+ * reply may have been recorded there, and then again by the process that decided instead.
+ */
 export function noNeedlessDenial(history, limiters, wallOffset) {
   let needless = 0;
   let example;
@@ -76,8 +82,8 @@ export function noNeedlessDenial(history, limiters, wallOffset) {
       if (outcome !== 'denied' || (source !== 'redis' && source !== 'deny-cache')) continue;
       const between = (moments) =>
         countUpTo(moments, settledAt + CLOCKS_MS) - countUpTo(moments, calledAt - windowMs - CLOCKS_MS);
-      // A request may be recorded as soon as it is made, long before its promise settles, and after that has settled, by as
-      // long as the network held it back.
+      // A request may be recorded as soon as it is made, long before its promise settles, and after that has settled,
+      // by as long as the network delayed it.
       const ghosts = countUpTo(askedAt, settledAt + CLOCKS_MS) - countUpTo(givenUpAt, calledAt - 2 * windowMs);
       if (between(recorded) + 2 * ghosts >= limit) continue;
       needless++;
@@ -87,10 +93,14 @@ export function noNeedlessDenial(history, limiters, wallOffset) {
   return needless === 0 ? [] : [`${needless} denials of quotas that are not used up, such as ${example}`];
 }
 
-/** No process stands still for longer, unless that is the fault. */
+/** No process stops for longer, unless that is the fault. */
 const STILL_MS = 1000;
 
-/** I16: settled by the deadline and 100 ms. What a process stood still, or its threads waited for a processor, is taken off, and told. `waitsOf` is of a process, as process/scheduling-delays.cjs has it. */
+/**
+ * I16: settled by the deadline and 100 ms. The time in which a process was stopped, or its threads waited for a
+ * processor, is subtracted and reported. `waitsOf` returns the delays of a process in the form of
+ * process/scheduling-delays.cjs.
+ */
 export function punctual(history, limiters, waitsOf) {
   const figures = { slowestMs: 0, slowestRunningMs: 0, late: 0, longestStallMs: 0, longestQueuedMs: 0 };
   const atMost = (name, ms) => (figures[name] = Math.max(figures[name], ms));
@@ -115,8 +125,10 @@ export function punctual(history, limiters, waitsOf) {
   return { violations, figures };
 }
 
-/** The addon keeps no process from running. A stretch in which the process waited for a processor is the machine's, and so is one in which
- *  the suite, which has no addon, stood still itself: `machineMs(from, to)`. */
+/**
+ * The addon never blocks a process. An interval in which the process waited for a processor is the machine's, and so is
+ * one in which the suite, which has no addon, was stopped itself: `machineMs(from, to)`.
+ */
 export function unblocked(records, machineMs = () => 0) {
   return records.flatMap(({ stalls }, i) =>
     stalls
@@ -126,12 +138,12 @@ export function unblocked(records, machineMs = () => 0) {
   );
 }
 
-/** I17: every call is allowed, denied or failed, and no promise was left over. */
+/** I17: every call is allowed, denied or failed, and no promise is pending. */
 export function complete(history, calls) {
   return history.length === calls ? [] : [`${calls} calls, ${history.length} settled`];
 }
 
-/** I17: the metrics say the same as who has asked: what was allowed and denied by whom, and what failed. */
+/** I17: the metrics match the callers' counts of allowed and denied by source, and of failures. */
 export function metricsMatch(records) {
   return records.flatMap(({ metrics, counts }, i) =>
     Object.entries(metrics)
@@ -162,23 +174,25 @@ const CODES = new Set(
 );
 
 /**
- * So much sooner an admission that was replayed may leave Redis's window than this judge's, in ms.
+ * A replayed admission may leave Redis's window earlier than this judge's by so much, in ms.
  *
- * A process stamps an admission `m`, takes its age `L - m` at `L` of the same clock, and Redis enters it at `R - (L - m)`, by its own
- * TIME `R` when the script runs. All are whole ms, rounded down. The script runs after the age was taken and the process's clock is never
- * ahead of the machine's, which Redis reads: `R >= L`, and the entry is at `m` or later. A process or a network that stalls in between
- * makes `R - L` larger, and the entry later still. It leaves when Redis's clock says `m + window`, or later.
+ * A process stamps an admission `m`, takes its age `L - m` at `L` of the same clock, and Redis enters it at
+ * `R - (L - m)`, by its own TIME `R` when the script runs. All are whole ms, rounded down. The script runs after the age was
+ * taken and the process's clock is never ahead of the machine's, which Redis reads: `R >= L`, and the entry is at `m`
+ * or later. A process or a network that stalls in between makes `R - L` larger, and the entry later still. It leaves
+ * when Redis's clock says `m + window`, or later.
  *
- * The judge places `m` and Redis's moments on the monotonic clock, by offsets that two processes have read of `Date.now()`: each
- * rounds down, by less than 1 ms, and is off by half of the shortest of twenty readings (see clock.cjs), which are microseconds. So `m`
- * is placed less than 1 ms later than Redis's moments, and the errors of both readings come on top.
+ * The judge converts `m` and Redis's times to the monotonic clock, by offsets that two processes have read of
+ * `Date.now()`: each rounds down, by less than 1 ms, and is off by half of the shortest of twenty readings (see
+ * clock.cjs), which are microseconds. So `m` is less than 1 ms later than Redis's times, and the errors of both
+ * readings are added.
  */
 const OFFSETS_MS = 1.5;
 
 /**
- * Replay: what a process admitted by itself during an outage counts in Redis from that process's first decision by Redis
- * on, and in a cluster by the shard of the id. An admission of Redis then has at most `limit` in its window, those of its own
- * and those known of the processes. `outages` are `[from, to]`, to when Redis answers again.
+ * Replay: the local admissions of a process during an outage count in Redis from that process's first decision by Redis
+ * on, and in a cluster by the shard of the id. An admission of Redis then has at most `limit` in its window, counting
+ * its own and the replayed ones. `outages` are `[from, to]`, where Redis answers again at `to`.
  */
 export function replayed(history, limiters, wallOffset, outages, shardOf = () => 0) {
   const violations = [];
@@ -197,7 +211,7 @@ export function replayed(history, limiters, wallOffset, outages, shardOf = () =>
       const knownAt = sorted(known.map(({ at }) => at));
       const redisAt = sorted(ofRedis.map(({ at }) => at));
       for (const { at, calledAt } of ofRedis) {
-        // All that was admitted by itself has to be known by then, or is not counted here.
+        // Admissions of a process that has not replayed yet are not counted.
         const unknown = known.filter(({ from }) => from > calledAt).length;
         const inWindow = (moments, edge = 0) => countUpTo(moments, at) - countUpTo(moments, at - windowMs + edge);
         const local = inWindow(knownAt, OFFSETS_MS);
@@ -209,7 +223,7 @@ export function replayed(history, limiters, wallOffset, outages, shardOf = () =>
   return violations.length === 0 ? [] : [`${violations.length} admissions too many after replay, ${violations[0]}`];
 }
 
-/** Of each outage, when each process was first answered by each shard again. */
+/** For each outage, the time of the first reply of each shard to each process. */
 function firstRedisDecisions(history, outages, shardOf) {
   return outages.map(([, to]) => {
     const first = new Map();

@@ -1,16 +1,16 @@
-// I9: every key of a limiter expires, and no later than its window and the slack: none is immortal.
+// I9: every key of a limiter expires, at the latest after its window and the slack; no key is permanent.
 
-/** A key is refreshed once in each stretch of a slack; see check.lua. */
+/** A key's TTL is refreshed once in each interval of a slack; see check.lua. */
 export function slackOf(windowMs) {
   return Math.min(windowMs / 4, 60_000);
 }
 
-/** @param moreMs what a clock that was moved adds to what a key has left */
+/** @param moreMs the TTL that a clock jump adds */
 export async function expiryViolations(server, limiters, moreMs = 0) {
   const violations = [];
   for (const [name, { windowMs }] of Object.entries(limiters)) {
     for (const [key, ttl] of await ttls(server, `{${name}:*`)) {
-      // -2: it expired while it was looked at; 0: it is about to. An immortal one has -1.
+      // -2: it expired during the scan; 0: it is about to. A permanent key has -1.
       if (ttl === -2 || (ttl >= 0 && ttl <= windowMs + slackOf(windowMs) + moreMs)) continue;
       violations.push(`${key} lives for ${ttl} ms of ${windowMs}`);
     }

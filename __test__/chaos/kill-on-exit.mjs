@@ -1,8 +1,8 @@
-// Whatever ends the suite, what it started goes with it.
+// Kills the suite's child processes when the suite ends, for any reason.
 
 const kills = new Set();
 
-/** @returns what takes the process off the list, when it has ended */
+/** @returns a function that unregisters the process after its end */
 export function killOnExit(child) {
   const kill = () => child.kill('SIGKILL');
   kills.add(kill);
@@ -10,5 +10,5 @@ export function killOnExit(child) {
 }
 
 process.once('exit', () => kills.forEach((kill) => kill()));
-// A signal ends a process without that event.
+// A signal ends a process without the exit event.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(1));

@@ -2,7 +2,7 @@
 
 import { admissions, byIdOf } from './history.mjs';
 
-/** The moments in every log that a server has. `send` is of that server. */
+/** The times in every log of a server. `send` sends a command to it. */
 export async function logsOf(send) {
   const keys = await send('KEYS', '{*');
   const logs = await Promise.all(keys.map((key) => send('LRANGE', key, 0, -1)));
@@ -15,8 +15,8 @@ export async function logsOf(send) {
 }
 
 /**
- * How many acknowledged admissions of each id, of those that had come by `answeredAt`, are not in the logs. What had left the window
- * at `windowAt` is not missed.
+ * The number of acknowledged admissions of each id, answered by `answeredAt`, that are missing from the logs.
+ * Admissions outside of the window at `windowAt` are ignored.
  */
 export function lostWrites(scenario, kept, answeredAt, of = () => true, windowAt = answeredAt) {
   const lost = new Map();
@@ -32,7 +32,7 @@ export function lostWrites(scenario, kept, answeredAt, of = () => true, windowAt
   return lost;
 }
 
-/** How many acknowledged admissions were looked for. */
+/** The number of acknowledged admissions that were compared. */
 export function acknowledgedWrites(scenario, answeredAt, of, windowAt = answeredAt) {
   return acknowledged(scenario, answeredAt, of, windowAt).length;
 }
@@ -46,7 +46,7 @@ function acknowledged({ history, wallOffset, limiters }, answeredAt, of, windowA
 
 export const totalOf = (lost) => [...lost.values()].reduce((sum, count) => sum + count, 0);
 
-/** Admissions of Redis above `limit` in their windows, of all ids. */
+/** The admissions of Redis above `limit` in their windows, over all ids. */
 export function above({ history, limiters }) {
   let sum = 0;
   for (const [, list] of byIdOf(admissions(history, 'redis'))) {

@@ -5,7 +5,7 @@ import { parseArgs } from 'node:util';
 import { Failure } from '../../scripts/run.mjs';
 import { faults } from './faults/index.mjs';
 
-/** What the faults of clusters are shown on. */
+/** The kinds of cluster for the faults of clusters. */
 const FLAVOURS = ['cluster-tls-users', 'cluster'];
 
 /** A fault waits more than it works. */
@@ -28,12 +28,12 @@ export function optionsOf(args) {
     chosen: (fault) => (only ? only.some((text) => named(fault.id, text)) : !values.quick || fault.quick),
     builds: !values['no-build'],
     command: 'npm run chaos',
-    // A part of the whole leaves no results, unless a place for them is given.
+    // A partial run writes no results, unless a folder is given.
     out: values.out ?? (values.quick || only ? undefined : '__test__/chaos/results'),
   };
 }
 
-/** F11 names F11a and F11b. */
+/** F11 selects F11a and F11b. */
 function named(id, text) {
   return id === text || id.replace(/[a-z]$/, '') === text;
 }

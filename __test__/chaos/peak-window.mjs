@@ -3,7 +3,7 @@
 import { admissions, byIdOf, mostInWindow } from './history.mjs';
 import { CLOCKS_MS } from './invariants.mjs';
 
-/** The fullest window of any id, by Redis alone and by all, beside what is due in it. */
+/** The most admissions in a window of any id, by Redis alone and by all sources, with the allowed maximum. */
 export function peakWindows(history, limiters, processes, wallOffset) {
   const result = { ofRedis: 0, dueOfRedis: 0, ofAll: 0, dueOfAll: 0 };
   const add = (name, list, bound) => {
@@ -18,7 +18,7 @@ export function peakWindows(history, limiters, processes, wallOffset) {
   };
   const ofRedis = admissions(history, 'redis').map((decision) => ({ ...decision, at: decision.moment }));
   add('ofRedis', ofRedis, (limit) => limit);
-  // On one clock, as far as several can be: a slot that one process has freed and filled again must not count twice.
+  // On one clock, as far as clocks agree: a slot that one process has freed and filled again must not count twice.
   const all = admissions(history).map((decision) => ({ ...decision, at: momentOf(decision, wallOffset) }));
   add('ofAll', all, (limit, policy) => (policy === 'local' ? limit * (1 + processes) : limit));
   return result;

@@ -1,4 +1,4 @@
-// A TCP proxy in front of a server, whose faults are switched while connections live.
+// A TCP proxy in front of a server, whose faults can be switched while connections are open.
 
 import { randomBytes } from 'node:crypto';
 import { createServer, connect } from 'node:net';
@@ -11,26 +11,27 @@ import { now, sleep } from './time.mjs';
 const KEY_OF_AN_ID = /\{\w+:[^}\s]/;
 
 /**
- * What the proxy does with what it is sent:
- *   pass        hands it on
- *   latency     hands it on `ms` later, either way
- *   slices      hands it on a byte at a time
- *   hole        swallows it both ways; a connection that met this stays silent for good, as one that a firewall forgot
- *   deaf        accepts connections and never answers; those that live are silent too
- *   refuse      resets connections as they come
- *   garbage     answers with something else than Redis does
+ * The modes:
+ *   pass        forwards
+ *   latency     forwards `ms` later, in both directions
+ *   slices      forwards a byte at a time
+ *   black-hole  drops everything in both directions; a connection in this mode stays silent for good, as after a
+ *               firewall timeout
+ *   no-reply    accepts connections and never answers; open ones become silent, too
+ *   refuse      resets connections as they are opened
+ *   garbage     replaces replies by invalid ones
  *   truncate    cuts the next reply of each connection in the middle and closes it
- *   repeat      sends the next reply of each connection that lives twice: all later ones answer the request before
- *   drop        leaves the next reply of each connection that lives out: all later ones answer the request after
+ *   repeat      sends the next reply of each open connection twice: every later one answers the request before
+ *   drop        omits the next reply of each open connection: every later one answers the request after
  */
 export class Proxy {
   mode = { kind: 'pass' };
-  /** How often the mode was set: what is done once a connection is done once a setting. */
+  /** The number of mode changes: some faults apply once to each connection and mode change. */
   setting = 0;
-  /** Connections accepted, and bytes that came from clients. */
+  /** Accepted connections, and bytes received from clients. */
   accepted = 0;
   received = 0;
-  /** Chunks that name the key of an id; a probe names none. */
+  /** Chunks with the key of an id; a probe has none. */
   asked = 0;
   links = new Set();
 
@@ -41,10 +42,10 @@ export class Proxy {
     return proxy;
   }
 
-  /** @param target `{ host, port }`; may be replaced, for the connections to come */
+  /** @param target `{ host, port }`; may be replaced, for later connections */
   constructor(target) {
     this.target = target;
-    // A half closed connection is one of the faults: nothing closes the other half by itself.
+    // A half-closed connection is one of the faults: the other half is not closed automatically.
     this.server = createServer({ allowHalfOpen: true, noDelay: true }, (client) => this.#accept(client));
   }
 
@@ -54,17 +55,17 @@ export class Proxy {
     if (kind === 'black-hole' || kind === 'no-reply') for (const link of this.links) link.silent = true;
   }
 
-  /** What clients had sent before is read: the loop reads of every connection in a turn. */
+  /** Resolves when all earlier bytes of clients are read: each iteration of the loop reads from every connection. */
   async drained() {
     for (let i = 0; i < 3; i++) await sleep(1);
   }
 
-  /** Every connection ends with an RST. */
+  /** Ends every connection with an RST. */
   reset() {
     for (const link of this.links) link.reset();
   }
 
-  /** Clients see the end of the stream; what they send is still read. */
+  /** Ends the stream to the clients; their bytes are still read. */
   halfClose() {
     for (const link of this.links) link.halfClose();
   }
@@ -89,14 +90,14 @@ export class Proxy {
 
 class Link {
   silent = false;
-  /** The setting of the proxy that was applied to this connection, for what is done once. */
+  /** The mode change that was applied to this connection, for faults that apply once. */
   applied = -1;
   #replies = Buffer.alloc(0);
 
   constructor(proxy, client) {
     this.proxy = proxy;
     this.client = client;
-    /** Who came when it was set already is in order. */
+    /** A connection opened after the mode change is in order. */
     this.spared = proxy.mode.kind === 'repeat' || proxy.mode.kind === 'drop' ? proxy.setting : -1;
     this.silent = proxy.mode.kind === 'black-hole' || proxy.mode.kind === 'no-reply';
     const up = direction((chunk) => this.upstream?.writable && this.upstream.write(chunk), this);
@@ -111,7 +112,7 @@ class Link {
     const down = direction((chunk) => this.#answer(chunk), this);
     this.upstream.on('error', () => this.reset());
     this.upstream.on('data', (chunk) => !this.silent && down(chunk));
-    // What a dead connection's server does is not seen any more.
+    // The end of the server's side is hidden from a silent connection.
     this.upstream.on('end', () => !this.silent && this.client.end());
     this.upstream.on('close', () => !this.silent && this.client.destroy());
     client.on('end', () => this.upstream.end());
@@ -119,7 +120,7 @@ class Link {
   }
 
   reset() {
-    // Node never finishes to close a socket that is reset while its end is being sent: the suite would not exit.
+    // Node never finishes closing a socket that is reset while its end is being sent: the suite would not exit.
     if (this.client.writableEnded) this.client.destroy();
     else if (!this.client.destroyed) this.client.resetAndDestroy();
     this.upstream?.destroy();
@@ -160,7 +161,7 @@ class Link {
   }
 }
 
-/** Hands chunks on in their order, late or in slices as the proxy's mode is when they come. */
+/** Forwards chunks in order, delayed or in slices by the proxy's mode at their arrival. */
 function direction(write, link) {
   let last = Promise.resolve();
   let waiting = 0;

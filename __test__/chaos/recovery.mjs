@@ -1,15 +1,15 @@
-// Before and after: a fault has cost Redis decisions, and after it Redis decides, and goes on deciding.
+// Before and after a fault: it has cost Redis decisions, and afterwards Redis decides again, and continues to.
 
 import { byRedis, grouped } from './history.mjs';
 import { shardOf } from './shards.mjs';
 
-/** How long traffic goes on after the last recovery, and how many checks every process asks at the least. */
+/** How long traffic continues after the last recovery, and the least number of checks in every process. */
 export const SETTLED_MS = 1000;
 export const SETTLED = 100;
-/** How much of it Redis has to decide. */
+/** The share of it that Redis has to decide. */
 const SHARE = 0.95;
 
-/** Who is found again is not lost again. */
+/** A recovered store is not lost again. */
 export function relapse(scenario) {
   const lost = unexplained(scenario, scenario.settled);
   const share = 1 - lost.length / scenario.settled.length;
@@ -19,14 +19,14 @@ export function relapse(scenario) {
   ];
 }
 
-/** A connection has so long to be made (`connectTimeoutMs`). While there is none, checks are decided at once. */
+/** The time for a new connection (`connectTimeoutMs`). Without a connection, checks are decided at once. */
 const CONNECT_MS = 1000;
 
 /**
- * Decisions that were not Redis's, and not for want of a processor. That is the reason if the process, the servers and the suite waited
- * for one for half of the time that there is: of a check, its deadline, while it was in flight; of one that was decided at once, the time
- * that a connection has to be made, just before. Where Redis had been given up, it is that of the one before: of the same process,
- * limiter and shard, and since Redis decided there last.
+ * The decisions that Redis did not make and that no wait for a processor explains. A wait explains a decision if the
+ * process, the servers and the suite waited for half of the available time: for a check in flight, its deadline; for
+ * one that was decided at once, the connect budget just before. While the breaker is open, the explanation of the
+ * previous decision applies: that of the same process, limiter and shard, since Redis decided there last.
  */
 export function unexplained(scenario, decisions) {
   if (decisions.every(byRedis)) return [];
@@ -49,7 +49,7 @@ export function unexplained(scenario, decisions) {
   return found;
 }
 
-/** Outages that cost Redis no decision have not happened. */
+/** An outage that cost Redis no decision has not happened. */
 export function harmless(history, outages, recoveries) {
   const others = history.filter((decision) => !byRedis(decision));
   const disruptive = ([from, to], i) =>

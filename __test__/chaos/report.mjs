@@ -1,4 +1,4 @@
-// The report: a row a fault.
+// The report: one row for each fault.
 
 import { machine, machineTable } from '../../bench/report/machine.mjs';
 import { writeResults } from '../../bench/report/results.mjs';
@@ -6,7 +6,7 @@ import { table } from '../../bench/report/table.mjs';
 import { output } from '../../scripts/run.mjs';
 import { mebibytes } from './resources.mjs';
 
-/** The line of a fault, when it is over. */
+/** The line of a finished fault. */
 export function lineOf({ holds, violations, notes, seconds, ...row }) {
   const figures =
     row.calls === undefined ? [] : [`${count(row.calls)} calls`, `slowest ${ms(row.slowestMs)}`, recovery(row)];
@@ -80,7 +80,7 @@ function rowTable(rows) {
   );
 }
 
-/** The invariant that a violation is of. */
+/** The invariant of a violation. */
 export function kindOf(violation) {
   return /^(\w+):/.exec(violation)?.[1] ?? 'the row';
 }

@@ -1,13 +1,13 @@
-// I20: descriptors, threads and memory come back to where they were.
+// I20: descriptors, threads and memory return to their earlier values.
 
 /** Two more connections, one being opened while another is dropped. */
 const DESCRIPTORS = 2;
-/** Names are looked up on threads that go after ten idle seconds, and that is one a limiter of a process at the most. */
+/** DNS look-ups run on threads that end after ten idle seconds, at most one for each limiter of a process. */
 const THREADS = 3;
-/** What the collector and the allocator keep of a burst; a leak of a kilobyte a check would be more. */
+/** The collector and the allocator retain this much after a burst; a leak of a kilobyte a check would be more. */
 const MEMORY = 48 * 2 ** 20;
 
-/** @param before, after one footprint a process */
+/** @param before, after one footprint for each process */
 export function resourceLeaks(before, after) {
   return after.flatMap((now, i) => {
     const was = before[i];

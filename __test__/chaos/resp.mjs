@@ -1,4 +1,4 @@
-// Where replies of Redis begin and end in a stream, so that a whole one can be repeated or left out. RESP2 and RESP3.
+// Finds the boundaries of Redis replies in a stream, so that a whole one can be repeated or omitted. RESP2 and RESP3.
 
 /** The complete replies at the start of the bytes. */
 export function wholeReplies(bytes) {
@@ -11,7 +11,7 @@ export function wholeReplies(bytes) {
   }
 }
 
-/** Where the reply that begins at `at` ends; undefined while it is not all there. */
+/** The end of the reply that begins at `at`; undefined while it is incomplete. */
 function endOf(bytes, at) {
   const line = bytes.indexOf('\r\n', at);
   if (line < 0) return undefined;

@@ -1,4 +1,4 @@
-// I22 and half of I6: what a denial promises is kept.
+// I22 and half of I6: the retry time that a denial promises is kept.
 
 import { byIdOf } from './history.mjs';
 import { CLOCKS_MS } from './invariants.mjs';
@@ -9,11 +9,11 @@ const REMEMBERED_MS = 1000;
 const REPLAYED_MS = 4000;
 
 /**
- * By Redis, an id is not admitted before the moment that an earlier denial has promised, nor is a later promise earlier.
+ * Redis admits no id before the moment that an earlier denial has promised, and no later promise is earlier.
  *
- * A denial that the process remembers is counted from when Redis's answer came, as the types say, and so its promise may be
- * later than Redis's by as long as that answer was under way: as its slowest, or as it stood still. And it repeats what that
- * process was told, up to `denyCacheMs` ago: what another one has heard since, after a replay, it cannot know.
+ * A cached denial counts from the arrival of Redis's reply, as the types say, so its promise may be later than Redis's
+ * by the time that the reply was in flight: that of its slowest one, or of a stall. And it repeats the reply to that
+ * process, up to `denyCacheMs` ago: it cannot know the replies to other processes since, such as after a replay.
  */
 export function brokenRetryTimes(history, stallsOf = () => []) {
   let broken = 0;
@@ -26,7 +26,7 @@ export function brokenRetryTimes(history, stallsOf = () => []) {
     const ofProcess = (process) => {
       if (!byProcess.has(process)) {
         const own = new LatestPromise(promises.filter(({ by }) => by.process === process));
-        // What was first is certain only as far as the clocks of two processes agree.
+        // The order of two replies is certain only as far as the clocks of two processes agree.
         const [ofRedis, ofCache] = [CLOCKS_MS, REMEMBERED_MS].map((ms) => new LatestPromise(promises, ms));
         byProcess.set(process, { own, ofRedis, ofCache });
       }
@@ -58,7 +58,7 @@ export function brokenRetryTimes(history, stallsOf = () => []) {
   return broken === 0 ? [] : [`${broken} promises of a retry time broken: ${example}`];
 }
 
-/** The latest of the promises that were made some ms before a moment at the least; asked for later and later moments. */
+/** The latest promise that was made at least some ms before a moment; the moments must not decrease. */
 class LatestPromise {
   #promises;
   #before;
@@ -84,7 +84,7 @@ function latestOf(a, b) {
   return b.at > a.at ? b : a;
 }
 
-/** What each denial promises, at the earliest: the store's moment lies between call and answer. */
+/** The earliest promise of each denial: the store's time lies between call and answer. */
 function promisesOf(denials, stallsOf) {
   const inFlight = slowestDenials(denials);
   return denials.map((by) => {
@@ -95,7 +95,7 @@ function promisesOf(denials, stallsOf) {
   });
 }
 
-/** How long the slowest denial of Redis was under way, by process. */
+/** The longest time that a denial of Redis was in flight, by process. */
 function slowestDenials(denials) {
   const slowest = new Map();
   for (const { process, source, calledAt, settledAt } of denials) {

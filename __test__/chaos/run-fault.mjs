@@ -1,4 +1,4 @@
-// One fault, in a process of its own: what others do to their process at the same time is nothing to it. Prints as it goes on, and
+// Runs one fault in its own process, so that concurrent faults do not affect its measurements. Prints its progress, and
 // sends its row.
 
 import { Context } from './context.mjs';
@@ -6,7 +6,7 @@ import { faults } from './faults/index.mjs';
 import { lineOf } from './report.mjs';
 import { now, within } from './time.mjs';
 
-/** Many times what any fault takes, so that one that hangs ends. */
+/** Far more than any fault takes, so that a hanging one ends. */
 const FAULT_MS = 900_000;
 
 async function rowOf({ id, title, run }, options) {
@@ -16,7 +16,7 @@ async function rowOf({ id, title, run }, options) {
   try {
     row = await within(FAULT_MS, title, run(context));
   } catch (error) {
-    // What cannot be shown does not hold.
+    // A fault that cannot be shown does not hold.
     row = { violations: [`not run to its end: ${error.stack}`], notes: [] };
   } finally {
     await context.close();
@@ -32,5 +32,5 @@ process.once('message', async ({ id, options }) => {
   console.log(lineOf(row));
   process.send(row, () => process.disconnect());
 });
-// The suite ended: so does this.
+// The suite ended: this process ends, too.
 process.once('disconnect', () => process.exit(0));

@@ -1,10 +1,10 @@
-// npm run chaos: the limiter under every fault, in several processes against real servers, and the invariants over all
-// that it decided. About four minutes. F19 wants root (a mount namespace of its own), F23 a C compiler.
+// npm run chaos: the limiter under every fault, in several processes against real servers, with the invariants over all
+// decisions. About four minutes. F19 needs root (a mount namespace), F23 a C compiler.
 //
 //   --quick         one fault of each kind, in less than a minute; `npm test` runs it
 //   --only=F9,F10   some of them
-//   --flavour=cluster   those of clusters on a plain one, instead of one over TLS with users
-//   --at-once=1     how many faults are shown at the same time
+//   --flavour=cluster   the faults of clusters on a plain one, instead of one over TLS with users
+//   --at-once=1     the number of concurrent faults
 //   --no-build      the addon as it is
 
 import { fork } from 'node:child_process';
@@ -47,10 +47,10 @@ export async function chaos(...args) {
   return inOrder;
 }
 
-/** The row of a fault, and what it printed. */
+/** The row of a fault, and its output. */
 async function shown({ id, title }, options) {
   const start = now();
-  // It ends with this process, and what it has started with it: its channel is closed then.
+  // The child ends with this process, because its channel closes; so do the child's own children.
   const child = fork(ROW, { stdio: ['ignore', 'pipe', 'pipe', 'ipc'], serialization: 'advanced' });
   let [printed, row] = ['', undefined];
   for (const stream of [child.stdout, child.stderr]) {

@@ -1,5 +1,5 @@
-// What every fault has in common: processes that ask all the while, a server that they are sure to have reached, a fault,
-// its end, the time until Redis decides again, and the invariants over all that was decided.
+// The common course of every fault: processes with constant traffic reach a server; then the fault, its end, the time
+// until Redis decides again, and the invariants over all decisions.
 
 import { peakWindows } from './peak-window.mjs';
 import { grouped, historyOf } from './history.mjs';
@@ -12,23 +12,25 @@ import { waitForAllShards, slowShardRecoveries } from './shards.mjs';
 import { SETTLED, SETTLED_MS, harmless, relapse, unexplained } from './recovery.mjs';
 import { HANG_MS, eventually, now, sleep, until, wallOffset } from './time.mjs';
 
-/** A few small quotas that are used up all the time, so that denials, limits and expiry matter, and a short window, so
- *  that many of them pass. */
+/**
+ * A few small quotas in constant use, so that denials, limits and expiry matter, and a short window, so that many of
+ * them pass.
+ */
 const QUOTA = { limit: 20, windowMs: 2000, timeoutMs: 250 };
 const POLICIES = ['local', 'closed', 'throw'];
 const CALLERS = { local: 12, closed: 4, throw: 4 };
 const FEW = 2;
 /** I18: seconds. */
 const RECOVERY_MS = 5000;
-/** What a process holds is looked at after so many checks, until it holds no more than before. */
+/** The resources of a process are measured after so many checks, until they no longer grow. */
 const MEASURE_EVERY = 50;
-/** And when there are none any more, so often until it holds what it held. */
+/** Without traffic they are measured so often, until they are back at the baseline. */
 const MEASURE_EVERY_MS = 150;
 
 export class Scenario {
   recoveries = [];
   outages = [];
-  /** Shards that were waited for; see shards.mjs. */
+  /** The shards that were waited for; see shards.mjs. */
   shardRecoveries = [];
   violations = [];
   notes = [];
@@ -39,13 +41,13 @@ export class Scenario {
   /**
    * Opens the limiters in every process and waits until Redis decides in each.
    *
-   * @param through `{ host, port }` that the limiters are told: a server, or a proxy in front of it
-   * @param quota what differs from QUOTA
-   * @param besides more limiters, by name: what differs from QUOTA in each
-   * @param disruptive whether each outage must have cost Redis decisions: else it has not happened
-   * @param redis what differs in the options of the connection; `redisBy`, in those of one policy
-   * @param streams what differs from the callers of each policy
-   * @param processOptions what process `i` is started with
+   * @param through `{ host, port }` for the limiters: a server, or a proxy in front of it
+   * @param quota overrides QUOTA
+   * @param besides more limiters, by name: each overrides QUOTA
+   * @param disruptive whether each outage must have cost Redis decisions: otherwise it has not happened
+   * @param redis additional connection options; `redisBy`, those of one policy
+   * @param streams overrides the callers of each policy
+   * @param processOptions returns the start options of process `i`
    */
   static async open(context, { server, through = server, processes = 3, policies = POLICIES, ...more }) {
     const scenario = new Scenario(context, server, through, policies, more);
@@ -91,7 +93,7 @@ export class Scenario {
     }));
   }
 
-  /** Traffic begins, reaches Redis in every process, and what a process holds of the system is measured. */
+  /** Starts traffic, waits until it reaches Redis in every process, and measures the resources of the processes. */
   async #baseline() {
     this.startedAt = now();
     await this.resume();
@@ -101,10 +103,10 @@ export class Scenario {
   }
 
   /**
-   * What the processes hold of the system from now on is what they may hold afterwards. Connections are opened as traffic asks for
-   * them: it is measured when checks in every process have opened no more, and again no more.
+   * Measures the baseline of the processes' resources. Connections are opened on demand: the baseline is taken when
+   * checks in every process have twice opened no more.
    *
-   * @param complete whether all connections are there, where a fault knows: then it is measured as soon as they are
+   * @param complete whether all connections are open, if a fault knows: then the baseline is taken at once
    */
   async measure(complete) {
     let same = 0;
@@ -120,14 +122,14 @@ export class Scenario {
     });
   }
 
-  /** SchedulingDelays until every process has settled so many more checks. */
+  /** Waits until every process has settled `count` more checks. */
   async asked(count) {
     const before = this.processes.map(({ progress }) => progress.settled);
     const more = () => this.processes.every(({ progress }, i) => progress.settled - before[i] >= count);
     await eventually('traffic goes on', more, 10);
   }
 
-  /** What traffic asks for, each `[limiter, id]`. */
+  /** The ids of the traffic, each `[limiter, id]`. */
   ids() {
     const numbered = (name, count) => Array.from({ length: count }, (_, n) => `${name}-${n}`);
     return this.#streams.flatMap(({ limiter, hot, cold }) =>
@@ -145,11 +147,12 @@ export class Scenario {
   }
 
   /**
-   * One outage: begins, lasts, ends. Records how long every process took to be answered by Redis again.
+   * One outage: begins, lasts, ends. Records the time until Redis has answered every process again.
    *
-   * @param lastMs how long it lasts at the least
-   * @param until `(since) => boolean`: and until that holds. Left out: until it has cost Redis a decision, if it is disruptive
-   * @param returns what lets the server take commands again, where that is more than the `end`
+   * @param lastMs its least duration
+   * @param until `(since) => boolean`: and until that holds. Default: until it has cost Redis a decision, if it is
+   *   disruptive
+   * @param returns makes the server take commands again, if `end` alone does not
    */
   async outage(
     what,
@@ -174,16 +177,16 @@ export class Scenario {
     return [from, to];
   }
 
-  /** Whether a check that was asked for since then was decided without Redis. */
+  /** Whether a check made since then was decided without Redis. */
   decidedWithoutRedis = (since) => this.processes.some(({ progress }) => latestOf(progress.latest.other) >= since);
 
-  /** Whether a check that was asked for since then has failed with the code; for `until`. */
+  /** Whether a check made since then has failed with the code; for `until`. */
   hasFailedWith = (code) => (since) => this.processes.some(({ progress }) => progress.latest.codes[code] >= since);
 
-  /** Whether Redis has decided a check that was asked for since then. */
+  /** Whether Redis has decided a check made since then. */
   hasDecided = (since) => this.processes.some(({ progress }) => latestOf(progress.latest.redis) >= since);
 
-  /** SchedulingDelays until every process has settled what was asked for until now: answers on their way have come. */
+  /** Waits until every process has settled its earlier checks: replies in flight have arrived. */
   async settledUntilNow() {
     const moment = now();
     await eventually('what is under way settles', () =>
@@ -191,14 +194,17 @@ export class Scenario {
     );
   }
 
-  /** SchedulingDelays until no limiter asks Redis any more: each has decided at once without, since then, in every process. */
+  /**
+   * Waits until every breaker is open: each limiter in every process has made a decision at once and without Redis
+   * since then.
+   */
   async breakersOpen(since) {
     const all = ({ progress }) => this.names.every((policy) => progress.latest.atOnce[policy] >= since);
     await eventually('every process knows', () => this.processes.every(all));
     await this.settledUntilNow();
   }
 
-  /** SchedulingDelays until Redis has decided checks that were asked for after `since`, in every process and by every policy. */
+  /** Waits until Redis has decided checks made after `since`, in every process and under every policy. */
   async recovered(since) {
     const took = await this.#decidedSince(since);
     if (took === undefined) this.must(false, `I18: no decision of Redis within ${HANG_MS} ms`);
@@ -209,7 +215,7 @@ export class Scenario {
     return took;
   }
 
-  /** The same, where nothing was away. */
+  /** The same without an outage. */
   async decides(since) {
     if ((await this.#decidedSince(since)) === undefined) throw new Error(`no decision of Redis within ${HANG_MS} ms`);
   }
@@ -220,7 +226,7 @@ export class Scenario {
     return all && now() - since;
   }
 
-  /** What a row must show beyond the invariants. */
+  /** A condition of the row beyond the invariants. */
   must(holds, otherwise) {
     if (!holds) this.violations.push(otherwise);
   }
@@ -229,11 +235,11 @@ export class Scenario {
     this.notes.push(text);
   }
 
-  /** Traffic ends; everything that was decided until then. */
+  /** Stops the traffic and collects all decisions. */
   async stopTraffic() {
     if (this.ended) return;
     this.ended = true;
-    // What made one shard sick may have made the others open their breakers, too: each is asked about once a second.
+    // The fault of one shard may have opened the breakers of others, too: each is probed about once a second.
     await waitForAllShards(this);
     this.settledFrom = now();
     await Promise.all([sleep(SETTLED_MS), this.asked(SETTLED)]);
@@ -246,8 +252,11 @@ export class Scenario {
     );
   }
 
-  /** From the moment on, until every process has been answered by Redis in each of its limiters: `took`, and without what it and the
-   *  servers waited for a processor, `running`. `of` picks answers, of which one `each` is waited for. */
+  /**
+   * The time from `since` until Redis has answered every process in each of its limiters: `took`, and `running` without
+   * the scheduling delays of the process and the servers. `of` selects decisions, and `each` groups them: one of each
+   * group is awaited.
+   */
   decided(since, of, each = ({ process, limiter }) => `${process} ${limiter}`) {
     const first = new Map();
     for (const decision of this.history) {
@@ -262,7 +271,7 @@ export class Scenario {
     return this.#slowest([...first.values()].map(({ process, settledAt }) => [process, since, settledAt]));
   }
 
-  /** Of stretches of processes, the longest; and the longest without what was waited for. */
+  /** The longest of several intervals of processes, and the longest without scheduling delays. */
   #slowest(stretches) {
     const running = ([process, from, to]) => to - from - this.waitedMs(process, from, to);
     return {
@@ -271,24 +280,24 @@ export class Scenario {
     };
   }
 
-  /** For how much of a stretch the process, the suite or a server waited for a processor or stood still. */
+  /** The time of an interval in which the process, the suite or a server waited for a processor or was stopped. */
   waitedMs(process, from, to) {
     const { stalls, queued, queuedMain } = this.records[process];
     const nodes = this.server.heartbeat?.silences;
     return this.context.delays.within(from, to, { process: [stalls, queued, queuedMain], nodes });
   }
 
-  /** The decisions of a stretch that Redis did not make, and for which nothing that was waited for is the reason. */
+  /** The decisions that Redis did not make and that no scheduling delay explains. */
   unexplained(decisions) {
     return unexplained(this, decisions);
   }
 
-  /** The decisions of a stretch of time. */
+  /** The decisions of an interval. */
   between(from, to = Infinity) {
     return this.history.filter(({ calledAt }) => calledAt >= from && calledAt < to);
   }
 
-  /** How many checks under `throw` failed with a code. */
+  /** The number of checks under `throw` that failed with a code. */
   failedWith(code) {
     return this.history.filter(({ outcome, source }) => outcome === 'failed' && source === code).length;
   }
@@ -298,13 +307,13 @@ export class Scenario {
     this.note(`codes: ${[...codes].sort().join(', ') || 'none'}`);
   }
 
-  /** Who decided, as a text. */
+  /** The sources of decisions, as a text. */
   share(decisions) {
     const sources = [...grouped(decisions, ({ source }) => source)].sort(([, a], [, b]) => b.length - a.length);
     return sources.map(([source, { length }]) => `${length} by ${source}`).join(', ');
   }
 
-  /** Who decided, with a few of them, as a text. Times are after `from`. */
+  /** The sources of decisions with some examples, as a text. Times are relative to `from`. */
   examples(decisions, from) {
     const step = Math.ceil(decisions.length / 5);
     const some = decisions.filter((_, i) => i % step === 0);
@@ -317,12 +326,12 @@ export class Scenario {
   }
 
   /**
-   * Ends the traffic and judges it.
+   * Stops the traffic and judges it.
    *
-   * @param lost how many admissions of an id the server has forgotten: `(key) => number`
-   * @param except names of invariants that this fault does not leave standing, with the reason in its file
-   * @param still whether processes are meant to stand still
-   * @param moreTtlMs what a moved clock adds to TTLs
+   * @param lost the number of admissions of an id that the server has lost: `(key) => number`
+   * @param except names of invariants that this fault breaks, with the reason in its file
+   * @param still whether the fault stops processes
+   * @param moreTtlMs the TTL that a clock jump adds
    */
   async finish({ lost, except = [], moreTtlMs = 0, recoveryMs = RECOVERY_MS, keys = true, still = false } = {}) {
     await this.stopTraffic();
@@ -384,7 +393,7 @@ export class Scenario {
     };
   }
 
-  /** Descriptors and threads go in their own time: what is there when they have. */
+  /** Descriptors and threads are released with a delay: waits until they are. */
   async #resources() {
     let left;
     await until(

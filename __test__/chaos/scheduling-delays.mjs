@@ -1,8 +1,9 @@
-// For how long a check, or what it needs, had to wait for a processor or for a process that stood still. A claim of time is judged
-// without it, and so the same on a busy machine as on an idle one. How long each thread waited is measured; for how long one of several
-// did is estimated.
+// Scheduling delays: the time that a check, or a process that it needs, waited for a processor or was stopped. Claims
+// about time are judged without them, and so the same on a busy machine as on an idle one. The delay of each thread is
+// measured; that of several together is estimated.
 //
-// A wait is `[from, to, ms]`: of that stretch, `ms` were spent waiting. Where in it is not known: each part has its share.
+// A wait is `[from, to, ms]`: in that interval, `ms` were spent waiting. Where in it is unknown, so it counts as evenly
+// spread.
 
 import processDelays from './process/scheduling-delays.cjs';
 import { now } from './time.mjs';
@@ -10,18 +11,20 @@ import { now } from './time.mjs';
 const { Thread, measureSchedulingDelays } = processDelays;
 
 const TICK_MS = 10;
-/** Less is what any thread waits for. */
+/** Any thread waits for less. */
 const QUEUED_MS = 1;
 
-/** What the servers of a fault, and the suite's own process with the proxies in it, waited for. */
+/** The delays of a fault's servers, and of the suite's own process with its proxies. */
 export class SchedulingDelays {
   /** The waits of each server, by pid. */
   servers = new Map();
   #own;
   #timer;
 
-  /** @param pids of the servers that run: asked again and again, they are killed and started
-   *  @param own the stalls of the suite's process; see process/scheduling-delays.cjs */
+  /**
+   * @param pids returns the running servers: called repeatedly, since they are killed and started
+   * @param own the stalls of the suite's process; see process/scheduling-delays.cjs
+   */
   constructor(pids, own = measureSchedulingDelays()) {
     this.#own = own;
     const threads = new Map();
@@ -42,9 +45,9 @@ export class SchedulingDelays {
   }
 
   /**
-   * For how long the suite's process or a server waited in a stretch: of the servers, the one for which that is longest.
+   * The time that the suite's process or a server waited in an interval; of the servers, the one that waited longest.
    *
-   * @param process lists of waits of the process that asked a server, to be counted with those of the suite and of that server
+   * @param process lists of waits of the calling process, to be combined with those of the suite and of that server
    * @param nodes more lists of waits, each of one server
    */
   within(from, to, { process = [], nodes = [] } = {}) {
@@ -53,7 +56,7 @@ export class SchedulingDelays {
     return Math.max(...withEach);
   }
 
-  /** For how long the suite's process stood still. */
+  /** The time for which the suite's process was stopped. */
   ownStalls(from, to) {
     return unionMs([this.#own.stalls], from, to);
   }
@@ -64,9 +67,9 @@ export class SchedulingDelays {
 }
 
 /**
- * For how much of a stretch there was a wait in one of the lists. Two waits that overlap may be of the same milliseconds, or one after
- * the other: a check passes from thread to thread. Where in its own stretch each of them was is not known, so they are taken for
- * independent: too much where they wait at the same time, too little where one waits after the other.
+ * The part of an interval with a wait in one of the lists. Two overlapping waits may be simultaneous or successive: a
+ * check passes from thread to thread. Their position within their own interval is unknown, so they are treated as
+ * independent: too much if they are simultaneous, too little if successive.
  */
 export function unionMs(lists, from, to) {
   const waits = lists.flatMap((list) => overlapping(list, from, to));
@@ -82,12 +85,12 @@ export function unionMs(lists, from, to) {
   return sum;
 }
 
-/** The waits as far as they are in the stretch, each `[from, to, share]`. */
+/** The waits within the interval, each `[from, to, share]`. */
 function overlapping(waits, from, to) {
   const found = [];
   for (let i = firstEndingAfter(waits, from); i < waits.length; i++) {
     const [began, ended, ms] = waits[i];
-    // The kernel adds a wait when it ends: one that is longer than the stretch began before it.
+    // The kernel adds a wait when it ends: one that is longer than the interval began before it.
     const since = Math.min(began, ended - ms);
     if (since >= to) break;
     found.push([Math.max(from, since), Math.min(to, ended), ms / (ended - since)]);

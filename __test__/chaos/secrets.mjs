@@ -1,8 +1,9 @@
-// I21: the password of a run appears nowhere: neither in what a process prints nor in what it can print, log or send.
+// I21: the password of a run appears neither in the output of a process nor in any text that it could print, log or
+// send.
 
 import { randomBytes } from 'node:crypto';
 
-/** A text that nothing else contains; only letters and digits, so that no escaping hides it. */
+/** A text that occurs in no other text; only letters and digits, so that no escaping hides it. */
 export function canary() {
   return `canary${randomBytes(16).toString('hex')}`;
 }

@@ -1,5 +1,5 @@
-// Real redis-servers on free ports of loopback, each with a password: killed, stopped, restarted, replicated, and with a
-// clock that jumps.
+// Real redis-servers on free loopback ports, each with a password: killed, stopped, restarted, replicated, and with a
+// jumping clock.
 
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -22,7 +22,7 @@ export class RedisServer {
 
   /**
    * @param options of redis-server, such as `['--appendonly', 'yes']`
-   * @param clock a wrong clock of its own
+   * @param clock its own wrong clock
    */
   static async start({ password, options = [], host = '127.0.0.1', port, clock }) {
     for (let attempt = 1; ; attempt++) {
@@ -43,15 +43,17 @@ export class RedisServer {
     this.#options = options;
   }
 
-  /** Of its process, while there is one. */
+  /** Its process, while it runs. */
   get pids() {
     return this.#child.exitCode === null && this.#child.signalCode === null ? [this.#child.pid] : [];
   }
 
-  /** Starts it again on the same port with the same data; resolves when it answers, or with `loading` when it listens. */
+  /**
+   * Starts it again on the same port with the same data; resolves when it answers, or with `loading` when it listens.
+   */
   async restart({ options = [], loading = false } = {}) {
     const fixed = ['--port', this.port, '--bind', this.host, '--dir', this.dir, '--save', '', '--loglevel', 'warning'];
-    // A replica need not wait for others to come.
+    // A replica need not wait for other replicas.
     fixed.push('--repl-diskless-sync-delay', 0);
     const secret = ['--requirepass', this.password, '--masterauth', this.password];
     const args = [...fixed, ...secret, ...this.#options, ...options].map(String);
@@ -71,26 +73,26 @@ export class RedisServer {
     if (!(await until(HANG_MS, answers, 5))) throw new Error(`redis-server does not answer:\n${this.#printed}`);
   }
 
-  /** One command on the suite's own connection. */
+  /** Sends one command on the suite's own connection. */
   async send(...command) {
     const control = await this.#connected();
     try {
       return await within(HANG_MS, `${command[0]} on the server`, control.send(...command));
     } catch (error) {
-      // An error of Redis starts with its code; after any other the connection is of no use.
+      // A Redis error starts with its code; after any other error the connection is unusable.
       if (!/^[A-Z]+ /.test(error.message)) this.#forget();
       throw error;
     }
   }
 
-  /** A connection of its own, for what blocks. */
+  /** A new connection, for blocking commands. */
   async connect() {
     const control = await within(HANG_MS, 'a connection to the server', Control.connect(this.port, this.host));
     await within(HANG_MS, 'AUTH', control.send('AUTH', this.password));
     return control;
   }
 
-  /** A section of INFO as an object of texts. */
+  /** A section of INFO as an object of strings. */
   async info(section) {
     const lines = (await this.send('INFO', section)).split('\r\n').filter((line) => line.includes(':'));
     return Object.fromEntries(
@@ -102,12 +104,12 @@ export class RedisServer {
     return this.send('CONFIG', 'SET', name, value);
   }
 
-  /** Its connections other than the suite's own are closed. */
+  /** Closes all connections but those of the suite. */
   async killClients() {
     await this.send('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
   }
 
-  /** As a power cut: what was not written is lost. */
+  /** As in a power cut: unwritten data is lost. */
   async kill() {
     this.#forget();
     const gone = new Promise((resolve) => this.#child.once('exit', resolve));
@@ -115,7 +117,7 @@ export class RedisServer {
     await within(HANG_MS, 'the end of the server', gone);
   }
 
-  /** As an orderly restart: everything is on disk. */
+  /** As in an orderly restart: all data is on disk. */
   async shutDown() {
     const gone = new Promise((resolve) => this.#child.once('exit', resolve));
     this.send('SHUTDOWN', 'SAVE').catch(() => {});
@@ -123,7 +125,7 @@ export class RedisServer {
     this.#forget();
   }
 
-  /** The process stands still; the kernel goes on accepting for it. */
+  /** Stops the process; the kernel still accepts connections for it. */
   freeze() {
     this.#child.kill('SIGSTOP');
   }
@@ -137,7 +139,7 @@ export class RedisServer {
     rmSync(this.dir, { recursive: true, force: true });
   }
 
-  /** One connection, however many ask for it at once; another one when that has ended. */
+  /** One shared connection, replaced after its end. */
   #connected() {
     const again = () => this.connect();
     this.#control = this.#control?.then((control) => (control.closed ? again() : control), again) ?? again();
@@ -153,7 +155,7 @@ export class RedisServer {
   }
 }
 
-/** Until the replica has all that the primary has acknowledged. */
+/** Waits until the replica has every acknowledged write of the primary. */
 export async function inSync(primary, replica) {
   await eventually('the replica catches up', async () => {
     const [from, to] = [await primary.info('replication'), await replica.info('replication')];
@@ -161,7 +163,7 @@ export async function inSync(primary, replica) {
   });
 }
 
-/** A port nobody listens on. */
+/** A closed port. */
 export async function freePort(host) {
   const [port] = await freePorts(1, host);
   return port;

@@ -1,4 +1,4 @@
-// What a fault of one shard does to it and to the others. Slots are those of the start.
+// The effects of a fault of one shard on it and on the others. Slots are those at the start.
 
 import servers from '../servers/index.cjs';
 import { byRedis } from './history.mjs';
@@ -6,12 +6,15 @@ import { eventually, now } from './time.mjs';
 
 const { SHARDS, SLOTS, slotOf } = servers;
 
-/** The slot of a decision's log. Ids of the suite have nothing that is escaped. */
+/** The slot of a decision's log. The suite's ids have no escaped characters. */
 export const slotOfId = (limiter, id) => slotOf(`{${limiter}:${id}}`);
 
 export const shardOf = ({ limiter, id }) => Math.floor((slotOfId(limiter, id) * SHARDS) / SLOTS);
 
-/** Every decision of a stretch is Redis's, but where a processor was waited for; see recovery.mjs. `of` picks some. */
+/**
+ * Every decision of an interval is Redis's, unless a wait for a processor explains it; see recovery.mjs. `of` selects
+ * some.
+ */
 export function allByRedis(scenario, [from, to], of = () => true) {
   const all = scenario.between(from, to).filter(of);
   scenario.must(all.length > 0, 'no check went to the healthy shards');
@@ -27,14 +30,14 @@ export function allByRedis(scenario, [from, to], of = () => true) {
 }
 
 /**
- * A check of another shard that waits for the sick one takes as long as its deadline, some hundred times as long as before. Connections
- * that are opened anew, and traffic that moves between processors, make it two or three times.
+ * A check of another shard that waits for the faulty one takes its whole deadline, some hundred times as long as
+ * before. New connections, and traffic that moves between processors, account for two or three times.
  */
 const SLOWER = 20;
-/** At the least so much counts as before: on a busy machine, all that a check took may have been waits. */
+/** The least latency that counts as before: on a busy machine, scheduling delays may explain all of a latency. */
 const FAST_MS = 1;
 
-/** The shards other than `sick` decide all the while, and about as fast as before the first fault. */
+/** The shards other than `faulty` decide throughout, and about as fast as before the first fault. */
 export function otherShardsUnaffected(scenario, [from, to], faulty) {
   const healthy = (decision) => shardOf(decision) !== faulty;
   const meanwhile = allByRedis(scenario, [from, to], healthy);
@@ -48,7 +51,7 @@ export function otherShardsUnaffected(scenario, [from, to], faulty) {
   scenario.must(asFast, `healthy: more than ${SLOWER} times as slow as before at the median: ${latencyText}`);
 }
 
-/** How long checks took that went to a shard, without what was waited for; sorted. */
+/** The sorted latencies of the checks of a shard, without scheduling delays. */
 function latencies(scenario, decisions) {
   const running = ({ process, calledAt, settledAt }) =>
     settledAt - calledAt - scenario.waitedMs(process, calledAt, settledAt);
@@ -65,8 +68,10 @@ function quantile(sorted, share) {
 /** I18: seconds. */
 const RECOVERY_MS = 5000;
 
-/** SchedulingDelays until that shard decides again in every process and for every policy; the others may have done so all the while. How long it
- *  took is judged at the end: see `slowShardRecoveries`. */
+/**
+ * Waits until the shard decides again in every process and for every policy; the others may never have stopped. The
+ * duration is judged at the end: see `slowShardRecoveries`.
+ */
 export async function waitForShard(scenario, shard) {
   const since = now();
   const process = async (child, i) => {
@@ -77,7 +82,7 @@ export async function waitForShard(scenario, shard) {
   scenario.context.step(`shard ${shard} decides again after ${Math.round(now() - since)} ms`);
 }
 
-/** SchedulingDelays until the shard decides for a limiter in a process. */
+/** Waits until the shard decides for a limiter in a process. */
 export function answered(child, limiter, shard) {
   return eventually(`shard ${shard} decides again`, async () => {
     const { source } = await child.ask('check', { limiter, id: freshId(limiter, shard) });
@@ -85,7 +90,7 @@ export function answered(child, limiter, shard) {
   });
 }
 
-/** I18 of every shard that was waited for. */
+/** I18 of every shard recovery. */
 export function slowShardRecoveries(scenario) {
   return scenario.shardRecoveries.flatMap(({ shard, process, from, to }) => {
     const running = to - from - scenario.waitedMs(process, from, to);
@@ -94,7 +99,7 @@ export function slowShardRecoveries(scenario) {
   });
 }
 
-/** The same for every shard, where there are shards. */
+/** Waits for every shard, if there are shards. */
 export async function waitForAllShards(scenario) {
   if (scenario.server.cluster === undefined) return;
   for (let shard = 0; shard < SHARDS; shard++) await waitForShard(scenario, shard);
@@ -109,7 +114,7 @@ function freshId(limiter, shard) {
   }
 }
 
-/** How long it took after `since` until every process had been answered by that shard, as `scenario.decided` says it. */
+/** The time after `since` until the shard had answered every process, as `scenario.decided` returns it. */
 export function shardRecovery(scenario, shard, since) {
   const asked = (decision) => decision.calledAt >= since && shardOf(decision) === shard;
   return scenario.decided(since, asked, ({ process }) => process);

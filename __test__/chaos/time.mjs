@@ -1,4 +1,4 @@
-// One clock for all processes of a run, and bounds for everything that is waited for.
+// One clock for all processes of a run, and bounds for every wait.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import clock from './process/clock.cjs';
@@ -6,10 +6,12 @@ import clock from './process/clock.cjs';
 export const { now, wallOffset } = clock;
 export { sleep };
 
-/** What is waited for takes a fraction of this on any machine, however busy: after it, something hangs. Decides nothing else. */
+/**
+ * Any wait takes a fraction of this, however busy the machine is: after it, something hangs. It decides nothing else.
+ */
 export const HANG_MS = 180_000;
 
-/** The promise, or an error that names it after `ms`: no step of a fault may hang the run. */
+/** The promise, or after `ms` an error that names it: no step of a fault may hang the run. */
 export async function within(ms, what, promise) {
   const bound = new AbortController();
   const late = sleep(ms, undefined, { signal: bound.signal }).then(() => {
@@ -23,14 +25,14 @@ export async function within(ms, what, promise) {
   }
 }
 
-/** SchedulingDelays until the answer is truthy, and returns it; an error that says what did not happen when it hangs. */
+/** Waits until the result is truthy, and returns it; an error names the missing condition when it hangs. */
 export async function eventually(what, ask, every) {
   const answer = await until(HANG_MS, ask, every);
   if (answer === undefined) throw new Error(`not within ${HANG_MS} ms: ${what}`);
   return answer;
 }
 
-/** Asks until the answer is truthy, and returns it; undefined when it is not within `ms`. */
+/** Repeats `ask` until its result is truthy, and returns it; undefined after `ms`. */
 export async function until(ms, ask, every = 20) {
   for (const end = now() + ms; ;) {
     const answer = await ask();

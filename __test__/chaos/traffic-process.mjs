@@ -1,4 +1,4 @@
-// The processes that ask: started, commanded and listened to.
+// Processes with traffic: each is started, sends checks on command and reports its decisions.
 
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -8,7 +8,7 @@ import { HANG_MS, within } from './time.mjs';
 const TRAFFIC = fileURLToPath(new URL('process/traffic.cjs', import.meta.url));
 
 export class TrafficProcess {
-  /** Everything it printed. */
+  /** Its whole output. */
   printed = '';
   progress = { at: 0, calls: 0, settled: 0, latest: { redis: {}, other: {}, atOnce: {}, codes: {} }, oldest: 0 };
   #child;
@@ -16,12 +16,12 @@ export class TrafficProcess {
   #number = 0;
 
   /**
-   * @param env beside that of this process
-   * @param inside what node is started by, such as `['unshare', '--mount']`
+   * @param env in addition to the environment of this process
+   * @param inside the command that starts node, such as `['unshare', '--mount']`
    */
   constructor({ env = {}, inside = [] } = {}) {
     const [program, ...args] = [...inside, process.execPath, '--expose-gc', TRAFFIC];
-    // No server of the environment's: every limiter is told its own.
+    // Without the Redis variables of this environment: the limiters get their server by options.
     const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/REDIS|ELASTICACHE/.test(name)));
     this.#child = spawn(program, args, {
       env: { ...clean, ...env },
@@ -45,7 +45,7 @@ export class TrafficProcess {
     });
   }
 
-  /** What the process answers to one of the commands in traffic.cjs. */
+  /** Sends one of the commands in traffic.cjs and resolves to its result. */
   ask(command, argument, ms = HANG_MS) {
     const number = this.#number++;
     const answer = new Promise((resolve, reject) => this.#waiting.set(number, { resolve, reject }));
@@ -53,7 +53,7 @@ export class TrafficProcess {
     return within(ms, `${command} in a process`, answer);
   }
 
-  /** The process stands still, as one that a platform freezes between requests. */
+  /** Stops the process, as a platform freezes one between requests. */
   freeze() {
     this.#child.kill('SIGSTOP');
   }

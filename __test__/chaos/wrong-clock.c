@@ -1,6 +1,6 @@
-// A wall clock that is wrong by as many seconds as a file says, for any program this is preloaded into. The file may
-// change while it runs. libfaketime does the same, but stops redis-server: jemalloc asks for the time before libfaketime
-// has found the C library's own function. This asks the kernel, and needs no such function.
+// A wall clock that is wrong by the number of seconds in a file, for any program that preloads this library. The file
+// may change while the program runs. libfaketime does the same, but stops redis-server: jemalloc asks for the time
+// before libfaketime has found the C library's own function. This library asks the kernel, and needs no such function.
 
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -23,7 +23,7 @@ __attribute__((constructor)) static void map(void) {
   if (page != MAP_FAILED) seconds = page;
 }
 
-// Only the wall clock: what programs measure durations by goes on as it is.
+// Only the wall clock: the clock for durations is unchanged.
 int clock_gettime(clockid_t clock, struct timespec *at) {
   int result = (int)syscall(SYS_clock_gettime, clock, at);
   if (result == 0 && seconds && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) at->tv_sec += *seconds;

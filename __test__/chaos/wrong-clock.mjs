@@ -1,4 +1,4 @@
-// A wall clock that is wrong, for a server or for a process; see wrong-clock.c.
+// A wrong wall clock, for a server or for a process; see wrong-clock.c.
 
 import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -20,7 +20,7 @@ export class WrongClock {
     this.env = { LD_PRELOAD: library, WRONG_CLOCK: this.#file };
   }
 
-  /** In place: who has the file mapped sees it at once. */
+  /** Written in place: a process that has mapped the file sees it at once. */
   set(seconds) {
     const file = openSync(this.#file, 'r+');
     writeSync(file, bytes(seconds), 0, 8, 0);

@@ -1,4 +1,4 @@
-// F10: nothing comes back, on connections that live and on those that are made.
+// F10: no reply arrives, on established connections and on new ones.
 
 import { Scenario } from '../scenario.mjs';
 import { now } from '../time.mjs';
@@ -23,14 +23,17 @@ export default {
         begin: async () => {
           begin();
           await scenario.breakersOpen(now());
-          // What they had sent until then has come, and is read.
+          // Everything the clients had sent has arrived, and was read.
           await proxy.drained();
           proxy.asked = 0;
         },
         lastMs: context.quick ? 500 : 2000,
         end: () => {
           // I18: an open breaker sends no user traffic.
-          scenario.must(proxy.asked === 0, `I18: ${what}: ${proxy.asked} packets with checks although no server answers`);
+          scenario.must(
+            proxy.asked === 0,
+            `I18: ${what}: ${proxy.asked} packets with checks although no server answers`,
+          );
           proxy.set('pass');
         },
       });

@@ -1,5 +1,5 @@
-// F17: the certificate is replaced while connected: by a good one, which nobody notices, and by ones that nobody should
-// believe; and the port comes to speak plain text.
+// F17: the certificate is replaced while clients are connected: by a valid one, without effect on them, and by invalid
+// ones; then the port switches to plain text.
 
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -48,7 +48,7 @@ export default {
       const outage = await scenario.outage(what, {
         begin: async () => {
           await show(name);
-          // Those that are connected are not asked again: they would go on.
+          // Established connections do not see the new certificate: they are closed.
           await server.killClients();
         },
         lastMs: OUTAGE_MS,

@@ -1,4 +1,5 @@
-// S: the checker itself, on histories made by hand: a good one passes, and each bad one fails by its invariant alone.
+// S: tests of the checker itself on constructed histories: a correct one passes, and each wrong one violates exactly
+// its invariant.
 
 import * as invariants from '../invariants.mjs';
 import { brokenRetryTimes } from '../retry-times.mjs';
@@ -30,7 +31,7 @@ const decision = (at, more = {}) => ({
 });
 const denial = (at, retryAfterMs, more = {}) => decision(at, { outcome: 'denied', moment: 0, retryAfterMs, ...more });
 
-/** Two are admitted; the third is denied until the first leaves, and that is the slot of the fourth. */
+/** Two are admitted; the third is denied until the first leaves the window, and the fourth takes its slot. */
 const good = [decision(1000), decision(1010), denial(1050, 50), decision(1100), decision(1110), denial(1150, 50)];
 const allInvariants = {
   exact: (history) => invariants.exact(history, limiters),
@@ -56,7 +57,7 @@ const bad = {
   replayed: [
     ...[1480, 1481].map((at) => decision(at, { source: 'local' })),
     decision(1520),
-    // Process 0 was answered by Redis at 1520: what it had admitted is known from then on.
+    // Redis answered process 0 at 1520: its local admissions are known to Redis from then on.
     decision(1540),
   ],
 };
@@ -84,7 +85,7 @@ export default {
       invariants.exact([decision(1000), decision(1050), decision(1100)], limiters).length === 0,
       'a window is not half open',
     );
-    // A process that stood still is not late, one that did not is.
+    // A stopped process is not late, a running one is.
     const late = (waits) =>
       invariants.punctual(bad.punctual, limiters, () => ({ ...RUNNING, ...waits })).violations.length;
     must(late({ stalls: [[1050, 1150, 100, 0]] }) === 0, 'a process that stood still counts as late');
@@ -97,7 +98,7 @@ export default {
     overlapping(must);
     farEdge(must);
     healthyShards(must);
-    // Redis's absence has a reason in a process that waited, until Redis decides again.
+    // A process that waited for a processor explains decisions without Redis, until Redis decides again.
     const scenario = { server: {}, limiters, waitedMs: (_, from, to) => (from < 1000 && to > 950 ? 40 : 0) };
     const away = (at, took) => decision(at, { source: 'local', calledAt: at - took, settledAt: at });
     const unexplainedOf = (...list) => unexplained({ ...scenario, history: list }, list).length;
@@ -114,7 +115,7 @@ export default {
   },
 };
 
-/** A scenario of one process, that has waited: see scheduling-delays.mjs. */
+/** A scenario of one process with the given scheduling delays: see scheduling-delays.mjs. */
 function scenarioWith({ stalls = [], queued = [], queuedMain = [], suite = [], servers = [], nodes = [] }) {
   const waits = new SchedulingDelays(() => [], { stalls: suite, queuedMain: [] });
   waits.close();
@@ -129,7 +130,7 @@ class Judged extends Scenario {
   }
 }
 
-/** Three threads that wait for a third of the time each have not waited for all of it, and a stall is no wait twice. */
+/** Three threads that wait a third of the time each do not add up to all of it, and a stall is not counted twice. */
 function overlapping(must) {
   const from = 100_000;
   /** In each tick of 20 s, 3 of 10 ms. */
@@ -174,12 +175,12 @@ function overlapping(must) {
   );
   const whole = [[from - 10, from + 20, 30]];
   must(unionMs([whole, whole, whole], from, from + 10) === 10, 'more was waited for than the stretch is long');
-  // Noticed when it was over: it began before the tick.
+  // Noticed after its end: it began before the tick.
   const long = [[from + 190, from + 200, 150]];
   must(unionMs([long], from + 60, from + 160) === 100, 'a wait is only in the tick in which it ended');
 }
 
-/** What was admitted without Redis a few ms inside of the window counts; at its far edge the clocks do not tell. */
+/** Local admissions a few ms inside of the window count; at its far edge the clocks are too inexact to decide. */
 function farEdge(must) {
   const { windowMs } = limiters.local;
   const replayed = (inside) => {
@@ -192,7 +193,7 @@ function farEdge(must) {
   must(replayed(2) > 0, 'one too many 2 ms inside of the window is not found');
 }
 
-/** The median of the shards that are not sick. */
+/** The median latency of the healthy shards. */
 function healthyShards(must) {
   const faulty = 1;
   const ids = Array.from({ length: 99 }, (_, i) => `id-${i}`).filter(

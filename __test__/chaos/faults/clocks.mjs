@@ -1,4 +1,4 @@
-// F23: clocks that are wrong: the server's jumps, the clients' are set an hour apart.
+// F23: wrong clocks: the server's clock jumps, the clients' are an hour apart.
 
 import { replayed } from '../invariants.mjs';
 import { Scenario } from '../scenario.mjs';
@@ -33,9 +33,9 @@ export const serverClock = {
       .filter(({ source, outcome }) => source === 'redis' && outcome === 'allowed');
     const ahead = admitted.filter(({ moment }) => moment - scenario.wallOffset - forward > (HOUR * 1000) / 2);
     scenario.must(ahead.length > 0, 'the clock of the server did not move');
-    // The window is on the store's clock, and I1 is judged by it. A promised time is a duration: a clock that jumps over
-    // it breaks it (I22), a decision is not at the moment the machine has (own), and a log of the hour ahead is full for
-    // that hour (I5: stricter, never looser). What was to expire before the jump back has that hour more (I9).
+    // The window is on the store's clock, and I1 is judged by it. A promised time is a duration: a clock jump breaks it
+    // (I22), moves decisions away from the machine's time (own), and fills a log for the hour ahead (I5: stricter,
+    // never looser). Keys that were to expire before the jump back live an hour longer (I9).
     return scenario.finish({ except: ['own', 'I5', 'I22'], moreTtlMs: HOUR * 1000 });
   },
 };

@@ -1,4 +1,4 @@
-// F17 on a cluster: one node shows certificates that nobody should believe, and the others go on.
+// F17 on a cluster: one node presents invalid certificates, and the other shards continue.
 
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -20,17 +20,18 @@ export default {
   title: 'cluster: the certificate of one node is renewed, and wrong',
   quick: false,
   async run(context) {
-    // Nodes are clients of each other, which the certificates that are shown are not for: there they have one that stays.
+    // Nodes are clients of each other, and the presented certificates are not valid for clients: the bus keeps its own
+    // one.
     const folder = context.keep(mkdtempSync(join(tmpdir(), 'rate-limit-chaos-')), () => rmSync(folder, GONE));
     const ca = join(folder, 'ca.pem');
     writeFileSync(ca, pem('ca') + pem('next-ca') + readFileSync(fixture('localhost/ca.pem')));
     const own = ['cert-file', 'server.pem', 'key-file', 'server.key'];
     const options = own.map((text, i) => (i % 2 === 0 ? `--tls-client-${text}` : fixture(`localhost/${text}`)));
     const certificate = { ca, cert: file('server.pem'), key: file('server.key') };
-    // It is for 127.0.0.1: the nodes go by their addresses.
+    // It is for 127.0.0.1: the nodes announce IP addresses.
     const server = await context.cluster({ secure: true, certificate, options, hostNames: undefined });
     const redis = { host: '127.0.0.1', tls: { ca: pem('ca') + pem('next-ca') } };
-    // The renewal costs nothing.
+    // A valid renewal costs no decision.
     const scenario = await Scenario.open(context, { server, redis, disruptive: false });
     const faulty = [await server.cluster.primary(FAULTY)];
     const show = (name) => server.sendAll(faulty, 'CONFIG', 'SET', 'tls-cert-file', file(`${name}.pem`));
@@ -43,7 +44,7 @@ export default {
       await scenario.outage(what, {
         begin: async () => {
           await show(name);
-          // Those that are connected are not asked again: they would go on.
+          // Established connections do not see the new certificate: they are closed.
           await server.killClients(faulty);
         },
         lastMs: 300,

@@ -1,4 +1,4 @@
-// F6: a shard of a cluster without its primary and without its replica.
+// F6: a shard of a cluster loses both its primary and its replica.
 
 import { waitForShard, otherShardsUnaffected, shardOf, shardRecovery } from '../shards.mjs';
 import { Scenario } from '../scenario.mjs';
@@ -6,9 +6,12 @@ import { now } from '../time.mjs';
 
 const FAULTY = 1;
 const RECOVERED_MS = 5000;
-/** Every write is with the kernel before it is acknowledged, and the kernel goes on: nothing that Redis admitted is lost. */
+/**
+ * Every write reaches the kernel before it is acknowledged, and the kernel keeps running: no admission of Redis is
+ * lost.
+ */
 const DURABLE = ['--appendonly', 'yes', '--appendfsync', 'no'];
-/** Nodes say that a shard is gone when one of it has been silent for so long. */
+/** Nodes mark a shard as failed after one of its nodes was silent for so long. */
 const NODE_TIMEOUT_MS = 2000;
 
 export const gone = {
@@ -50,13 +53,13 @@ async function opened(context, options) {
   return { server, scenario: await Scenario.open(context, { server }) };
 }
 
-/** Both nodes are killed and come back; when the shard served again is `at`. */
+/** Kills both nodes and restarts them; `at` of the result is when the shard served again. */
 async function killShard({ cluster }, scenario, how) {
   const [primary, replica] = [await cluster.primary(FAULTY), await cluster.replica(FAULTY)];
   const ended = {};
   await scenario.outage('both are killed', {
     begin: async () => {
-      // A replica that is there would take over, and may lack the last writes.
+      // A live replica would be promoted, and may lack the last writes.
       await cluster.kill(replica);
       await cluster.kill(primary);
     },

@@ -1,4 +1,4 @@
-// F2: a shard of a cluster fails over: asked to, forced, taken over; and because its primary was killed.
+// F2: a shard fails over: on request, with FORCE, with TAKEOVER; and after the death of its primary.
 
 import { above, logsOf, lostWrites, acknowledgedWrites, totalOf } from '../lost-writes.mjs';
 import { waitForShard, otherShardsUnaffected, shardOf, shardRecovery } from '../shards.mjs';
@@ -7,14 +7,17 @@ import { now } from '../time.mjs';
 
 const FAULTY = 1;
 const ofFaulty = (decision) => shardOf(decision) === FAULTY;
-/** Longer than a failover and the recovery from it: what was admitted before counts afterwards. */
+/** Longer than a failover and the recovery from it: earlier admissions still count afterwards. */
 const QUOTA = { windowMs: 8000 };
 const STREAMS = { cold: 150 };
-/** So soon a replica takes over for a primary that is gone. Sooner, a node that waits for a processor would be taken for gone. */
+/**
+ * The time until a replica replaces a dead primary. With a shorter one a node that waits for a processor would be taken
+ * for dead.
+ */
 const NODE_TIMEOUT_MS = 2000;
-/** The replica is read while nobody serves its shard, and whatever it thinks of the others meanwhile. */
+/** The replica is read while its shard has no primary, and whatever it knows of the other nodes. */
 const READABLE = ['--cluster-allow-reads-when-down', 'yes'];
-/** From its promotion on. */
+/** Since its promotion. */
 const RECOVERED_MS = 3000;
 
 export const asked = {
@@ -23,7 +26,7 @@ export const asked = {
   quick: false,
   async run(context) {
     const server = await context.cluster();
-    // A shard that hands over may do so between two checks.
+    // A planned failover may complete between two checks.
     const scenario = await Scenario.open(context, { server, quota: QUOTA, streams: STREAMS, disruptive: false });
     const snapshots = [];
     for (const how of [[], ['FORCE'], ['TAKEOVER']]) {
@@ -40,20 +43,20 @@ export const asked = {
     await scenario.stopTraffic();
     const lost = new Map();
     for (const [i, { how, takenAt, kept, readAt }] of snapshots.entries()) {
-      // What an earlier failover has lost is missing still, and is counted there.
+      // Writes lost by an earlier failover are still missing, and are counted there.
       const since = snapshots[i - 1]?.takenAt ?? 0;
       const own = (decision) => ofFaulty(decision) && decision.settledAt > since;
       const gone = lostWrites(scenario, kept, takenAt, own);
       for (const [key, count] of gone) lost.set(key, (lost.get(key) ?? 0) + count);
       const sought = acknowledgedWrites(scenario, takenAt, own);
       scenario.note(`${['failover', ...how].join(' ')}: ${totalOf(gone)} of ${sought} acknowledged admissions lost`);
-      // What left the window while the logs were read may be there no more.
+      // Admissions that left the window during the reading may be gone.
       const missed = lostWrites(scenario, kept, takenAt, own, readAt);
       scenario.must(how.length > 0 || missed.size === 0, 'a failover with the primary’s word lost writes');
     }
     for (const [from, to] of scenario.outages) otherShardsUnaffected(scenario, [from, to], FAULTY);
     scenario.note(`${above(scenario)} admissions above due`);
-    // A log that is lost keeps no promise.
+    // A lost log keeps no promised retry time.
     return scenario.finish({ lost: (key) => lost.get(key) ?? 0, except: lost.size > 0 ? ['I22'] : [] });
   },
 };
@@ -75,10 +78,10 @@ export const killed = {
           const replica = await cluster.replica(FAULTY);
           const dead = await cluster.killPrimary(FAULTY);
           round.at = now();
-          // Answers of the dead on their way come. Nobody else answers so soon.
+          // Replies of the dead primary may still arrive. No other node answers so soon.
           await scenario.settledUntilNow();
           round.answeredAt = now();
-          // Nobody writes to a replica until it is the primary.
+          // No client writes to a replica before its promotion.
           await cluster.send(replica, 'READONLY');
           round.kept = await logsOf((...command) => cluster.send(replica, ...command));
           await cluster.taken(FAULTY, replica);

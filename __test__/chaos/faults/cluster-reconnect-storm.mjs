@@ -1,4 +1,4 @@
-// F21 on a cluster: five hundred connections come back at once.
+// F21 on a cluster: five hundred connections reconnect at once.
 
 import servers from '../../servers/index.cjs';
 import { waitForShard } from '../shards.mjs';
@@ -10,7 +10,7 @@ const { SHARDS } = servers;
 
 const PROCESSES = 4;
 const CONNECTIONS = 16;
-/** Of three limiters to three primaries. */
+/** Three limiters, three primaries. */
 const ALL = 9 * PROCESSES * CONNECTIONS;
 
 export default {
@@ -25,10 +25,10 @@ export default {
       processes: PROCESSES,
       redis: { connections: CONNECTIONS },
       redisBy: apart,
-      // A connection that ends while nothing is under way on it costs nothing.
+      // The loss of an idle connection costs no decision.
       disruptive: false,
     });
-    // They are opened one after the other, as traffic asks for them.
+    // Connections are opened one after the other, on demand.
     await scenario.measure(async () => (await server.clients()) >= ALL);
     const before = await server.clients();
     await scenario.outage('all connections closed', { begin: () => server.killClients() });
@@ -47,12 +47,15 @@ export default {
   },
 };
 
-/** Every shard decides again, in every process and for every policy: a process that one shard answers has not recovered. */
+/**
+ * Waits until every shard decides again, in every process and under every policy: one shard's reply is no recovery of a
+ * process.
+ */
 async function whole(scenario) {
   await Promise.all(Array.from({ length: SHARDS }, (_, shard) => waitForShard(scenario, shard)));
 }
 
-/** How long it takes until so many connections are there. */
+/** The time in which so many connections are opened. */
 async function again(server, count) {
   const from = now();
   await eventually('all connections are back', async () => (await server.clients()) >= count, 50);

@@ -1,4 +1,4 @@
-// F4: nodes of a cluster that send a request in a circle, or to where nobody is.
+// F4: cluster nodes redirect a request in a circle, or to an unreachable node.
 
 import servers from '../../servers/index.cjs';
 import { waitForShard, otherShardsUnaffected, shardOf, slotOfId, allByRedis } from '../shards.mjs';
@@ -55,7 +55,7 @@ export const unroutable = {
   async run(context) {
     const server = await context.cluster({ hostNames: 'localhost' });
     const { cluster } = server;
-    // A process that is connected already, or remembers the node's address, resolves no name.
+    // A connected process, or one that has cached the address of the node, resolves no name.
     const scenario = await Scenario.open(context, { server, disruptive: false });
     const port = await cluster.primary(FAULTY);
     const known = (name) => async () => {
@@ -78,13 +78,15 @@ export const unroutable = {
     await scenario.stopTraffic();
     const [outage] = scenario.outages;
     otherShardsUnaffected(scenario, outage, FAULTY);
-    scenario.note(`its own ids: ${scenario.share(scenario.between(...outage).filter((one) => shardOf(one) === FAULTY))}`);
+    scenario.note(
+      `its own ids: ${scenario.share(scenario.between(...outage).filter((one) => shardOf(one) === FAULTY))}`,
+    );
     scenario.noteCodes();
     return scenario.finish();
   },
 };
 
-/** An id whose slot is at that node, and that of no other id: traffic goes on there. */
+/** An id whose slot is at that node and has no other id: traffic continues there. */
 async function unused(scenario, port) {
   const { cluster } = scenario.server;
   const asked = new Set(scenario.ids().map(([limiter, id]) => slotOfId(limiter, id)));

@@ -1,4 +1,4 @@
-// F5: slots move while they are used: by themselves, and held half way.
+// F5: slots migrate under traffic: completely, and held half-way.
 
 import { slotOfId, allByRedis } from '../shards.mjs';
 import { Scenario } from '../scenario.mjs';
@@ -13,8 +13,10 @@ export const live = {
     const server = await context.cluster();
     const { cluster } = server;
     const scenario = await Scenario.open(context, { server, disruptive: false });
-    // Those of the ids that are asked for most, and some of the others.
-    const hot = Object.keys(scenario.limiters).flatMap((limiter) => [0, 1, 2].map((n) => slotOfId(limiter, `hot-${n}`)));
+    // The slots of the most requested ids, and some of the others.
+    const hot = Object.keys(scenario.limiters).flatMap((limiter) =>
+      [0, 1, 2].map((n) => slotOfId(limiter, `hot-${n}`)),
+    );
     const cold = Array.from({ length: context.quick ? 10 : 40 }, (_, n) => slotOfId('local', `cold-${n}`));
     const slots = [...new Set([...hot, ...cold])];
     for (const [what, by] of [
@@ -42,7 +44,7 @@ export const halfWay = {
   async run(context) {
     const server = await context.cluster();
     const { cluster } = server;
-    // Four ids of one slot for each limiter: asked for together, they are told TRYAGAIN while some of them have left.
+    // Four ids of one slot for each limiter: in one batch they get TRYAGAIN while some of them have migrated.
     const ids = Object.fromEntries(['local', 'closed', 'throw'].map((limiter) => [limiter, ofOneSlot(limiter, 4)]));
     const scenario = await Scenario.open(context, { server, streams: { ids }, disruptive: false });
     const slots = Object.entries(ids).map(([limiter, [id]]) => slotOfId(limiter, id));
@@ -66,7 +68,7 @@ export const halfWay = {
     }
     await scenario.stopTraffic();
     const held = new Set(Object.values(ids).flat());
-    // Other slots of the same shards have nothing to do with it.
+    // Other slots of the same shards are unaffected.
     for (const outage of scenario.outages) allByRedis(scenario, outage, ({ id }) => !held.has(id));
     const meanwhile = scenario.outages.map(([from, to]) =>
       scenario.share(scenario.between(from, to).filter(({ id }) => held.has(id))),

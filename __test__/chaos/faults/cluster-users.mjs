@@ -1,4 +1,4 @@
-// F18 on a cluster: the password is rotated under traffic, and one shard lets the limiter in no more, or not do this.
+// F18 on a cluster: the password is rotated under traffic; then one shard refuses the login, and the commands.
 
 import { waitForShard, otherShardsUnaffected, allByRedis } from '../shards.mjs';
 import { Scenario } from '../scenario.mjs';
@@ -18,7 +18,7 @@ export default {
     const scenario = await Scenario.open(context, { server, redis, disruptive: false });
     const grant = (ports, ...rules) => server.sendAll(ports, 'ACL', 'SETUSER', username, ...rules);
 
-    // As ElastiCache has it: the new one besides, then the new one alone. Connections that are there stay.
+    // As in ElastiCache: first the new one in addition, then the new one alone. Established connections stay.
     await scenario.outage('the new password is valid, too', {
       begin: () => grant(cluster.ports, `>${next}`),
       lastMs: 500,
@@ -57,7 +57,8 @@ export default {
       scenario.note(`${all.length} checks while the password was rotated`);
     }
     for (const outage of scenario.outages.slice(rotation + 1)) otherShardsUnaffected(scenario, outage, FAULTY);
-    for (const code of ['NOPERM', 'WRONGPASS']) scenario.must(scenario.failedWith(code) > 0, `no check failed with ${code}`);
+    for (const code of ['NOPERM', 'WRONGPASS'])
+      scenario.must(scenario.failedWith(code) > 0, `no check failed with ${code}`);
     scenario.noteCodes();
     return scenario.finish();
   },

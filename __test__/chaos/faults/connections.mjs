@@ -1,4 +1,4 @@
-// F9: connections that end, each in another way.
+// F9: connections end, each in another manner.
 
 import { Scenario } from '../scenario.mjs';
 
@@ -9,7 +9,7 @@ export default {
   async run(context) {
     const server = await context.server();
     const proxy = await context.proxy(server);
-    // A connection that ends while nothing is under way on it costs nothing.
+    // The loss of an idle connection costs no decision.
     const scenario = await Scenario.open(context, { server, through: proxy, disruptive: false });
     const pass = () => proxy.set('pass');
     const ends = {

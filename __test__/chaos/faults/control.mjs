@@ -1,11 +1,11 @@
-// C: the module that this package replaces goes through the same checks. A check that it passes checks nothing, and so
-// the row fails where the control does not, as well as where the addon does.
+// C: the negative control. The module that this package replaces goes through the same checks: a check that it passes
+// proves nothing, so the row fails if the control passes, as well as if the addon fails.
 
 import * as invariants from '../invariants.mjs';
 import { Scenario } from '../scenario.mjs';
 
 const { CLOCKS_MS } = invariants;
-/** So long that Redis decides, however busy the machine is. */
+/** Long enough that Redis decides, however busy the machine is. */
 const PATIENT_MS = 20_000;
 
 const SUBJECTS = [
@@ -13,7 +13,7 @@ const SUBJECTS = [
   { name: 'the module being replaced', algorithm: 'legacy', due: 'fails' },
 ];
 
-/** Each resolves to what it found wrong, in a text, or undefined. */
+/** Each resolves to the violation it found, as a text, or to undefined. */
 const checks = { I1: races, I3: steady, I6: retried, OOM: outOfMemory, READONLY: readOnly };
 
 export default {
@@ -36,8 +36,10 @@ export default {
   },
 };
 
-/** I1: several processes ask for a fresh id at once, through a network that cuts what it carries: there two pipelines mix,
- *  and a script does not. Ids are fresh, because the control locks out whoever goes on asking. */
+/**
+ * I1: several processes request a fresh id at once, through a proxy that forwards single bytes: there two pipelines
+ * interleave, and a script does not. Ids are fresh, because the control locks out an id that keeps asking.
+ */
 async function races(context, algorithm) {
   const server = await context.server();
   const proxy = await context.proxy(server);
@@ -63,9 +65,12 @@ async function races(context, algorithm) {
   return first && `${first}, and ${others.length} other ids`;
 }
 
-/** I3: a caller that asks every 50 ms at a limit of 5 in 4 s is admitted 5 times in 4 s: denials do not count. The control counts them,
- *  and denies as long as 5 were asked in 4 s, even on a machine so busy that a check takes half a second. A denial is needless if fewer
- *  than 5 may have been admitted in the window; the window is bounded by the call and the answer. */
+/**
+ * I3: a caller that asks every 50 ms at a limit of 5 in 4 s is admitted 5 times in 4 s: denials do not count. The
+ * control counts them, and denies while 5 requests were made in 4 s, even on a machine so busy that a check takes half
+ * a second. A denial is needless if fewer than 5 admissions may be in the window, which is bounded by the call and the
+ * answer.
+ */
 async function steady(context, algorithm) {
   const [limit, windowMs, times] = [5, 4000, context.quick ? 110 : 200];
   const answers = await alone(context, { algorithm, limit, windowMs, everyMs: 50, times });
@@ -78,8 +83,10 @@ async function steady(context, algorithm) {
     : undefined;
 }
 
-/** I6: a lone caller is denied before the moment it was told, and admitted from then on. It was told at some moment between its call and
- *  the answer. */
+/**
+ * I6: a lone caller is denied before the promised moment and admitted from then on. The promise was made at some moment
+ * between its call and the answer.
+ */
 async function retried(context, algorithm) {
   const [limit, windowMs, times] = [3, 500, 120];
   const answers = await alone(context, { algorithm, limit, windowMs, everyMs: 10, times });
@@ -98,7 +105,7 @@ async function retried(context, algorithm) {
   return answers.some(({ outcome }) => outcome === 0) ? undefined : 'it was never denied';
 }
 
-/** A server that cannot record admits nobody: what is admitted is the process's own, within one limit. */
+/** A server that cannot record admits no request: admissions are local to the process, within one limit. */
 function outOfMemory(context, algorithm) {
   return refused(context, algorithm, (server) => server.config('maxmemory', '1'));
 }
@@ -124,7 +131,7 @@ async function alone(context, { algorithm, limit, windowMs, everyMs, times }) {
   return answers;
 }
 
-/** One process on a server of its own. */
+/** One process with its own server. */
 async function lone(context, { algorithm, limit, windowMs }) {
   const server = await context.server();
   const child = context.trafficProcess();

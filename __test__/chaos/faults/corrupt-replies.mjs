@@ -1,10 +1,10 @@
-// F24: what comes back is no answer. F25: what comes back answers another request.
+// F24: the reply is no reply to a check. F25: the reply belongs to another request.
 
 import { GARBAGE_KINDS } from '../garbage.mjs';
 import { Scenario } from '../scenario.mjs';
 import { eventually, now } from '../time.mjs';
 
-/** Rounds after which it is no chance that nobody was told. */
+/** After so many rounds, a missing PROTOCOL error is no coincidence. */
 const MOST = 50;
 
 export const garbage = {
@@ -16,7 +16,7 @@ export const garbage = {
     const server = await context.server();
     const proxy = await context.proxy(server);
     const scenario = await Scenario.open(context, { server, through: proxy });
-    // Each kind meets connections that were in order, as well as those that are made meanwhile.
+    // Each kind meets connections that were in order, and connections that are opened meanwhile.
     for (let like = 0; like < GARBAGE_KINDS; like++) {
       const [begin, end] = [() => proxy.set('garbage', { like }), () => proxy.set('pass')];
       if (!context.quick) await scenario.outage(`garbage ${like + 1} of ${GARBAGE_KINDS}`, { begin, end });
@@ -39,10 +39,10 @@ export const outOfStep = {
   async run(context) {
     const server = await context.server();
     const proxy = await context.proxy(server);
-    // One reply too many, while none is due, costs nothing.
+    // One reply too many on an idle connection costs no decision.
     const scenario = await Scenario.open(context, { server, through: proxy, disruptive: false });
     const from = now();
-    // Until a check under `throw` was among those that were answered wrongly.
+    // Until a check under `throw` was among those with a wrong reply.
     for (let i = 0; i < (context.quick ? 2 : 4) || (i < MOST && !scenario.hasFailedWith('PROTOCOL')(from)); i++) {
       for (const kind of ['repeat', 'drop']) {
         const links = [...proxy.links];
@@ -50,10 +50,10 @@ export const outOfStep = {
         await scenario.outage(kind, {
           begin: () => proxy.set(kind),
           until: () => links.every((link) => put(link) || gone(link)),
-          // Only connections that were in order are put out of step; they stay so.
+          // Only connections that were in order get out of step; they stay so.
           end: () => proxy.set('pass'),
         });
-        // One too many that comes while no answer is due answers nobody, and leaves its connection in step.
+        // A surplus reply on an idle connection answers no request, and leaves the connection in step.
         if (kind === 'drop') await eventually('connections out of step are given up', () => links.every(gone));
       }
     }

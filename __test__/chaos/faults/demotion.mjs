@@ -1,10 +1,10 @@
-// F3: the primary becomes a replica under its connections, and a primary again. F8: a replica that has lost its primary
-// and does not serve what may be stale.
+// F3: the primary is demoted to a replica under its connections, and promoted again. F8: a replica that has lost its
+// primary and does not serve stale data.
 
 import { freePort, inSync } from '../servers.mjs';
 import { Scenario } from '../scenario.mjs';
 
-/** Writes are held back until the server is told otherwise: longer than that takes on any machine. */
+/** Writes are held back until UNPAUSE: longer than that takes on any machine. */
 const HOLD_MS = 120_000;
 
 export const demoted = {
@@ -13,7 +13,7 @@ export const demoted = {
   quick: true,
   async run(context) {
     const server = await context.server();
-    // It has to be in sync: a demoted primary takes over the data of the other.
+    // They have to be in sync: a demoted primary loads the data of the other.
     const other = await context.server({ options: ['--replicaof', server.host, server.port] });
     const scenario = await Scenario.open(context, { server });
     await scenario.outage('demoted', {
@@ -26,7 +26,7 @@ export const demoted = {
       },
       until: scenario.hasFailedWith('READONLY'),
       end: async () => {
-        // Promoted while it takes over what the other has, it would have lost what it had itself.
+        // Promoted during the full sync, it would have lost its own data.
         await inSync(other, server);
         await server.send('REPLICAOF', 'NO', 'ONE');
       },

@@ -1,11 +1,11 @@
-// F19: the name of the server does not resolve, resolves slowly, and resolves elsewhere after a failover.
+// F19: the name of the server does not resolve, resolves slowly, and resolves to another address after a failover.
 
 import { DnsServer } from '../dns-server.mjs';
 import { inSync } from '../servers.mjs';
 import { Scenario } from '../scenario.mjs';
 
 const NAME = 'redis.chaos.test';
-/** Writes are held back until the server is told otherwise: longer than that takes on any machine. */
+/** Writes are held back until UNPAUSE: longer than that takes on any machine. */
 const HOLD_MS = 120_000;
 
 export const unresolved = {
@@ -15,7 +15,7 @@ export const unresolved = {
   async run(context) {
     const server = await context.server();
     const names = await named(context, server);
-    // The connections there are need no name.
+    // Established connections need no name.
     const scenario = await opened(context, { names, server, disruptive: false });
     const { address } = names.answer;
     const outages = [
@@ -35,7 +35,7 @@ export const unresolved = {
         },
       });
     }
-    // Slower than a check may take, but not than a connect may: Redis is found all the same.
+    // Slower than the deadline of a check, but not than the connect budget: Redis is found all the same.
     await scenario.outage('answers take 400 ms', {
       begin: async () => {
         names.answer = { address, delayMs: 400 };
@@ -74,7 +74,7 @@ export const elsewhere = {
     });
     await first.restart({ options: ['--replicaof', second.host, port] });
     await inSync(second, first);
-    // The old connections live on, to what is now a replica.
+    // The old connections stay open, to a server that is now a replica.
     await scenario.outage('the primary is demoted', {
       begin: async () => {
         await handOver(second, first);
@@ -93,7 +93,7 @@ export const elsewhere = {
   },
 };
 
-/** No write is acknowledged that the other does not have. */
+/** Every acknowledged write is on the other server. */
 async function handOver(from, to) {
   await from.send('CLIENT', 'PAUSE', HOLD_MS, 'WRITE');
   await inSync(from, to);

@@ -1,4 +1,4 @@
-// F26: a replica is promoted that lacks the last writes of its primary.
+// F26: a promoted replica lacks the last writes of its primary.
 
 import { above, logsOf, lostWrites, totalOf } from '../lost-writes.mjs';
 import { inSync } from '../servers.mjs';
@@ -15,7 +15,7 @@ export default {
     const replica = await context.server({ options: ['--replicaof', link.host, link.port] });
     const proxy = await context.proxy(primary);
     await inSync(primary, replica);
-    // Many have used up a part of their quota when the link breaks.
+    // Many ids have used a part of their quota when the link breaks.
     const quota = { windowMs: 8000 };
     const scenario = await Scenario.open(context, { server: replica, through: proxy, quota, streams: { cold: 150 } });
     context.step('the replica is cut off');
@@ -26,7 +26,7 @@ export default {
       begin: async () => {
         await primary.kill();
         killedAt = now();
-        // Answers of the dead on their way come; nobody else answers yet.
+        // Replies of the dead primary may still arrive; no other server answers yet.
         await scenario.settledUntilNow();
         answeredAt = now();
         await replica.send('REPLICAOF', 'NO', 'ONE');
@@ -41,8 +41,10 @@ export default {
     const lost = lostWrites(scenario, kept, answeredAt, undefined, killedAt);
     const total = totalOf(lost);
     scenario.must(total > 0, 'no write was lost: nothing is shown');
-    scenario.note(`${total} acknowledged admissions lost, of ${lost.size} ids; ${above(scenario)} above due by all of them`);
-    // A log that is lost keeps no promise.
+    scenario.note(
+      `${total} acknowledged admissions lost, of ${lost.size} ids; ${above(scenario)} above due by all of them`,
+    );
+    // A lost log keeps no promised retry time.
     return scenario.finish({ lost: (key) => lost.get(key) ?? 0, except: ['I22'] });
   },
 };

@@ -1,4 +1,4 @@
-// F20: a client that a platform freezes between requests. When it goes on, the server has closed its connections as idle.
+// F20: a platform freezes a client between requests. When it continues, the server has closed its connections as idle.
 
 import { Scenario } from '../scenario.mjs';
 import { eventually } from '../time.mjs';
@@ -11,7 +11,7 @@ export default {
   quick: false,
   async run(context) {
     const server = await context.server({ options: ['--timeout', 1] });
-    // Its own timers stood still, not Redis.
+    // The client's own timers stopped, not Redis.
     const scenario = await Scenario.open(context, {
       server,
       processes: PROCESSES,
@@ -23,7 +23,7 @@ export default {
       await scenario.all('stop');
       scenario.processes.forEach((child) => child.freeze());
       context.step(`${PROCESSES} processes stopped`);
-      // Only the suite's own connection is left; a suite that is slow to ask is idle, too, and comes again.
+      // The suite's connection alone is left; a slow suite is idle, too, and reconnects.
       const alone = async () => (await server.info('clients')).connected_clients === '1';
       await eventually('the server closes what is idle', () => alone().catch(() => false), 100);
       const answers = scenario.processes.map((child) =>
@@ -35,18 +35,21 @@ export default {
       firsts.push(...(await Promise.all(answers)).flat());
       await scenario.resume();
     }
-    // And with checks in flight.
+    // The same with checks in flight.
     await scenario.outage('stopped with checks in flight', {
       begin: () => scenario.processes.forEach((child) => child.freeze()),
       lastMs: 2000,
       end: () => scenario.processes.forEach((child) => child.thaw()),
     });
     await scenario.stopTraffic();
-    // In time as all the others are: I16.
+    // In time like all the others: I16.
     const asked = new Set(firsts.map(({ calledAt }) => calledAt));
     const decisions = scenario.history.filter(({ id, calledAt }) => id.startsWith('after-') && asked.has(calledAt));
     const other = scenario.unexplained(decisions);
-    scenario.must(other.length === 0, `${other.length} of ${firsts.length} first checks decided by ${other[0]?.source}`);
+    scenario.must(
+      other.length === 0,
+      `${other.length} of ${firsts.length} first checks decided by ${other[0]?.source}`,
+    );
     const slowest = Math.max(...firsts.map(({ calledAt, settledAt }) => settledAt - calledAt));
     scenario.note(`the first check of ${2 * PROCESSES} thawed processes took ${Math.round(slowest)} ms at the most`);
     return scenario.finish({ still: true });

@@ -31,8 +31,10 @@ import { busy, flushed } from './scripts.mjs';
 import blackHole from './black-hole.mjs';
 import { latency, slices } from './latency.mjs';
 
-/** Each `{ id, title, quick, slow, run(context) }`: whether it is one of the quick run, and how slow it is beside others: what is slow begins
- *  first. `run` resolves to the figures and violations of its row. */
+/**
+ * Each is `{ id, title, quick, slow, run(context) }`: whether it is in the quick run, and its relative duration: slow
+ * ones start first. `run` resolves to the figures and violations of its row.
+ */
 export const faults = [
   checker,
   control,

@@ -1,4 +1,4 @@
-// F11: a network that is slow: within the deadline, beyond it, and in single bytes.
+// F11: a slow network: within the deadline, beyond it, and in single bytes.
 
 import { Scenario } from '../scenario.mjs';
 import { eventually, now, sleep } from '../time.mjs';
@@ -11,7 +11,7 @@ export const latency = {
     const server = await context.server();
     const proxy = await context.proxy(server);
     const scenario = await Scenario.open(context, { server, through: proxy });
-    // Each way.
+    // In each direction.
     proxy.set('latency', { ms: 40 });
     await sleep(300);
     const slow = [now()];
@@ -39,7 +39,8 @@ export const slices = {
   async run(context) {
     const server = await context.server();
     const proxy = await context.proxy(server);
-    // A byte costs the proxy a system call: few ask. All of it is in time, where the machine is not too busy.
+    // Each byte costs the proxy a system call, so the traffic is low. Every check is in time, unless the machine is too
+    // busy.
     const scenario = await Scenario.open(context, {
       server,
       through: proxy,

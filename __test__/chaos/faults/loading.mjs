@@ -1,4 +1,4 @@
-// F7: a server that is back and reads its data: it accepts connections and answers LOADING.
+// F7: a restarted server reads its data: it accepts connections and answers LOADING.
 
 import { Scenario } from '../scenario.mjs';
 import { eventually } from '../time.mjs';

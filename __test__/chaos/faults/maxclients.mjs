@@ -1,4 +1,4 @@
-// F16: the server has no room for one more client.
+// F16: the server accepts no further client.
 
 import { Scenario } from '../scenario.mjs';
 
@@ -11,7 +11,7 @@ export default {
     const scenario = await Scenario.open(context, { server });
     await scenario.outage('all have to come again, and none is let in', {
       begin: async () => {
-        // The suite's own connection is the one.
+        // The suite's own connection is the only one.
         await server.config('maxclients', 1);
         await server.killClients();
       },

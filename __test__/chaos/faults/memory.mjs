@@ -1,4 +1,4 @@
-// F15: a server out of memory refuses what it would have to record, and one that evicts forgets quotas.
+// F15: a server out of memory refuses writes, and one that evicts loses quotas.
 
 import { connect } from 'node:net';
 import { admissions, byIdOf, countUpTo } from '../history.mjs';
@@ -24,7 +24,7 @@ export const full = {
     // A full log denies without a write: the breaker has no reason to open.
     const denied = meanwhile.filter(({ outcome, source }) => outcome === 'denied' && source === 'redis').length;
     scenario.note(`meanwhile ${scenario.share(meanwhile)}; ${denied} denials by Redis`);
-    // A script that has freed an expired log may go on writing: such an admission is recorded, and I1 judges it.
+    // A script that has freed an expired log may continue to write: such an admission is recorded, and I1 judges it.
     scenario.note(`${admissions(meanwhile, 'redis').length} admissions that Redis had room for`);
     return scenario.finish();
   },
@@ -37,9 +37,9 @@ export const evicted = {
   async run(context) {
     const server = await context.server({ options: ['--notify-keyspace-events', 'Ee'] });
     const evictions = await listen(context, server);
-    // Few ids: those that are asked for all the time go as well.
+    // Few ids, so that the ids in constant use are evicted as well.
     const scenario = await Scenario.open(context, { server, streams: { cold: 40 }, disruptive: false });
-    // The default of ElastiCache. What has no TTL stays, so that there is always something to make room for.
+    // The default of ElastiCache. Keys without a TTL stay, so that there is always memory pressure.
     await server.config('maxmemory-policy', 'volatile-lru');
     await scenario.outage('pressure', {
       begin: async () => {
@@ -61,12 +61,12 @@ export const evicted = {
     for (const text of violations.slice(0, 2)) scenario.must(false, text);
     const logs = [...evictions.values()].reduce((sum, moments) => sum + moments.length, 0);
     scenario.note(`${logs} logs evicted; ${above} admissions above due, at most one limit a log`);
-    // A log that is forgotten keeps no promise; I1 is judged above, by the evictions within each window.
+    // An evicted log keeps no promised retry time; I1 is judged above, by the evictions within each window.
     return scenario.finish({ except: ['I1', 'I22'] });
   },
 };
 
-/** When the log of each id was evicted. */
+/** The moments at which the log of each id was evicted. */
 async function listen(context, server) {
   const evictions = new Map();
   let listening = false;
@@ -87,10 +87,12 @@ async function listen(context, server) {
   return evictions;
 }
 
-/** How many admissions are above the limit in their window, and where that is more than its evictions account for. */
+/**
+ * The number of admissions above the limit in their window, and the violations: more than its evictions account for.
+ */
 function overBy({ context, history, limiters, wallOffset }, evictions) {
   const [{ windowMs }] = Object.values(limiters);
-  // A notice comes a moment after the eviction, and later where the suite or the server waited for a processor.
+  // The notification arrives a moment after the eviction, and later if the suite or the server waited for a processor.
   const NOTICE_MS = 50;
   const momentsOf = (key) => {
     const evictedAt = evictions.get(key) ?? [];

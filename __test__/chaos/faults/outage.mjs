@@ -1,5 +1,5 @@
-// F1: the primary is killed and comes back with its logs. Twice and more, so that recovery has a median and so that what a
-// process admits by itself is bounded over several outages.
+// F1: the primary is killed and restarted with its logs. At least twice, so that recovery has a median and the local
+// admissions of a process are bounded over several outages.
 
 import { replayed } from '../invariants.mjs';
 import { answered, waitForAllShards, shardOf } from '../shards.mjs';
@@ -7,13 +7,16 @@ import { Scenario } from '../scenario.mjs';
 import { sleep } from '../time.mjs';
 
 const RECOVERED_MS = 3000;
-/** Every write is on disk before it is acknowledged: nothing that Redis admitted is lost, and I1 has no exception. */
+/** Every write is on disk before it is acknowledged: no admission of Redis is lost, and I1 has no exception. */
 const DURABLE = ['--appendonly', 'yes', '--appendfsync', 'always'];
 const PROCESSES = 4;
-/** Callers of each of the three policies in a process: 204 checks in flight over all. */
+/** Concurrent callers of each policy in a process: 204 checks in flight over all. */
 const ASKING = 17;
 const MILD = 3;
-/** What is counted exactly must not leave its window meanwhile, on any machine, nor be recorded again because the answer was late. */
+/**
+ * Exactly counted admissions must not leave their window meanwhile, on any machine, nor be recorded again after a late
+ * reply.
+ */
 const OUTLASTING_MS = 600_000;
 const PATIENT_MS = 20_000;
 
@@ -25,7 +28,7 @@ export default {
   async run(context) {
     const server = await context.server({ options: DURABLE });
     const outages = context.quick ? [1000] : [6000, 500, 1000];
-    // The window is longer than an outage and the recovery from it: what was admitted by itself counts afterwards.
+    // The window is longer than an outage and the recovery from it: local admissions count afterwards.
     const windowMs = context.quick ? 4000 : 12_000;
     const quota = { windowMs };
     const streams = { asking: ASKING, thinkMs: 100, cold: 20_000 };
@@ -62,7 +65,7 @@ export default {
   },
 };
 
-/** Each process admits a few of one id, and as many as it can of another. */
+/** Each process admits a few requests of one id, and as many as possible of another. */
 async function admittedAlone(scenario, i) {
   const mild = await scenario.all('burst', { limiter: 'outlasting', id: `mild-${i}`, count: MILD });
   const greedy = await scenario.all('burst', { limiter: 'outlasting', id: `greedy-${i}`, count: 30 });
@@ -77,10 +80,10 @@ async function admittedAlone(scenario, i) {
   );
 }
 
-/** Every process sees what all of them have admitted. */
+/** Every process sees the admissions of all processes. */
 async function remembered(scenario, i) {
   const { limit } = scenario.limiters.outlasting;
-  // By where the ids are: what a process has admitted by itself is known there from its first answer on.
+  // By the shards of the ids: Redis knows the local admissions of a process from its first reply on.
   for (const id of [`mild-${i}`, `greedy-${i}`]) {
     const shard = shardOf({ limiter: 'outlasting', id });
     await Promise.all(scenario.processes.map((child) => answered(child, 'outlasting', shard)));

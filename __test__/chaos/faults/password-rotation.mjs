@@ -1,4 +1,4 @@
-// F18: the password is rotated under traffic, and then the server lets nobody in, or allows nothing.
+// F18: the password is rotated under traffic; then the server refuses every login, and every command.
 
 import { Scenario } from '../scenario.mjs';
 import { now, sleep } from '../time.mjs';
@@ -9,9 +9,9 @@ export default {
   quick: true,
   async run(context) {
     const server = await context.server();
-    // The old one is in it: what looks for a secret finds either.
+    // It contains the old one: a search for the secret finds either.
     const [old, next] = [context.password, `${context.password}next`];
-    // Connections may be killed while nothing is under way on them.
+    // Connections may be killed while they are idle.
     const scenario = await Scenario.open(context, { server, redis: { password: [next, old] }, disruptive: false });
     const user = (...rules) => server.send('ACL', 'SETUSER', 'default', ...rules);
     const lastMs = context.quick ? 300 : 1000;
@@ -23,7 +23,7 @@ export default {
       await sleep(lastMs);
     }
     const to = now();
-    // What was asked until then is answered before its connection is killed.
+    // Earlier checks are answered before their connection is killed.
     await scenario.settledUntilNow();
     server.password = next;
 
@@ -46,7 +46,8 @@ export default {
     await scenario.stopTraffic();
     const lost = scenario.unexplained(scenario.between(from, to));
     scenario.must(lost.length === 0, `${lost.length} checks were not decided by Redis while the password was rotated`);
-    for (const code of ['WRONGPASS', 'NOPERM']) scenario.must(scenario.failedWith(code) > 0, `no check failed with ${code}`);
+    for (const code of ['WRONGPASS', 'NOPERM'])
+      scenario.must(scenario.failedWith(code) > 0, `no check failed with ${code}`);
     return scenario.finish();
   },
 };

@@ -1,4 +1,4 @@
-// F22: processes and threads that end while checks are in flight, with a server that answers and one that does not.
+// F22: processes and threads end with checks in flight, with a server that answers and with one that does not.
 
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -8,7 +8,7 @@ import { secretLeaks } from '../secrets.mjs';
 import { HANG_MS, now } from '../time.mjs';
 
 const SCRIPT = fileURLToPath(new URL('../process/exit.cjs', import.meta.url));
-/** `{ how: [code, output] }`, of a server that answers. */
+/** `{ how: [code, output] }`, with a server that answers. */
 const DUE = { exit: [7, ''], natural: [0, '500'], workers: [0, 'redis'] };
 
 export default {
@@ -53,7 +53,7 @@ export default {
   },
 };
 
-/** As many at a time as the smallest machine has cores. */
+/** Two at a time: the smallest machine has two cores. */
 async function twoAtATime(times, run) {
   const results = [];
   for (let i = 0; i < times; i += 2) results.push(...(await Promise.all([run(), run()])));

@@ -1,5 +1,5 @@
-// F19: a primary with replicas, again and again: a replica is promoted, and a second later the name of the primary leads to
-// it. The old primary goes on as a healthy replica, or takes packets and never answers.
+// F19: a primary with replicas, several times: a replica is promoted, and a second later the name of the primary
+// resolves to it. The old primary continues as a healthy replica, or becomes a black hole.
 
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -8,15 +8,15 @@ import { freePort, inSync } from '../servers.mjs';
 import { Scenario } from '../scenario.mjs';
 import { now } from '../time.mjs';
 
-/** Of each kind. */
+/** Promotions of each kind. */
 const TIMES = 3;
-/** How much later than its replica is promoted the name moves: so long resolvers keep an answer, or longer. */
+/** The delay between the promotion and the change of the name: resolvers cache an answer for so long, or longer. */
 const NAME_MS = 1000;
 /** From the promotion until the new primary decides, in every process and under every policy. */
 const DECIDES_MS = 3000;
-/** Writes are held back until the server is told otherwise: longer than that takes on any machine. */
+/** Writes are held back until UNPAUSE: longer than that takes on any machine. */
 const HOLD_MS = 120_000;
-/** The name that the certificate of the tests has. */
+/** The host name in the tests' certificate. */
 const NAME = 'redis.test';
 const RIGHTS = '+eval +evalsha +time +del +pexpire +lindex +llen +lpop +lpush +lset +ltrim'.split(' ');
 
@@ -74,7 +74,7 @@ async function run(context, { control, port, options, redis }) {
     const old = hole ? 'a black hole' : 'a replica';
     await scenario.outage(`promotion ${i + 1}: the old primary is ${old}`, {
       begin: async () => {
-        // No write is acknowledged that the other does not have.
+        // Every acknowledged write is on the other server.
         await primary.send('CLIENT', 'PAUSE', HOLD_MS, 'WRITE');
         await inSync(primary, replica);
         if (hole) primary.freeze();
@@ -94,7 +94,7 @@ async function run(context, { control, port, options, redis }) {
       await demote(replica, primary);
     }
     await inSync(primary, replica);
-    // The next promotion meets what is well: every breaker is closed, after checks that Redis has decided.
+    // The next promotion starts from a healthy state: every breaker is closed, and Redis decides.
     await scenario.decides(now());
   }
   await scenario.stopTraffic();
@@ -113,7 +113,7 @@ async function run(context, { control, port, options, redis }) {
   return scenario.finish();
 }
 
-/** The server becomes a replica, and takes up what it was told to hold back: to refuse it. */
+/** The server becomes a replica and releases the held writes, which it then refuses. */
 async function demote(server, primary) {
   await server.send('REPLICAOF', primary.host, primary.port);
   await server.send('CLIENT', 'UNPAUSE');

@@ -1,16 +1,16 @@
-// F21: five hundred connections come back at once.
+// F21: five hundred connections reconnect at once.
 
 import { Scenario } from '../scenario.mjs';
 import { sleep } from '../time.mjs';
 
 const PROCESSES = 11;
 const CONNECTIONS = 16;
-/** Longer than a check waits for a connection, so that one that is on its way has come. */
+/** Longer than a check waits for a connection, so that connections in progress are open. */
 const SETTLES_MS = 1000;
 /** Of three limiters. */
 const ALL = 3 * PROCESSES * CONNECTIONS;
 
-/** Limiters with the same options share their connections; these differ in what does not matter here. */
+/** Limiters with the same options share their connections; these differ in an irrelevant option. */
 export const apart = {
   local: { connectTimeoutMs: 1000 },
   closed: { connectTimeoutMs: 1001 },
@@ -30,11 +30,11 @@ export default {
       redis: { connections: CONNECTIONS },
       redisBy: apart,
       streams: { asking: 4, thinkMs: 50 },
-      // A connection that ends while nothing is under way on it costs nothing.
+      // The loss of an idle connection costs no decision.
       disruptive: false,
     });
     const connected = async () => Number((await server.info('clients')).connected_clients);
-    // They are opened one after the other, as traffic asks for them.
+    // Connections are opened one after the other, on demand.
     await scenario.measure(async () => (await connected()) >= ALL);
     const before = await connected();
     await scenario.outage('killed', {
@@ -44,7 +44,7 @@ export default {
       returns: () => server.restart(),
     });
     await scenario.outage('all connections closed', { begin: () => server.killClients() });
-    // They come back one after the other, as traffic asks for them: how many more do is no matter of who decides.
+    // They reconnect one after the other, on demand: how many more do is irrelevant to the decisions.
     let last;
     do {
       last = await connected();

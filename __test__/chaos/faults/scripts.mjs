@@ -1,4 +1,4 @@
-// F13: a script that does not end keeps the server. F14: the script cache is emptied, once and again and again.
+// F13: an endless script blocks the server. F14: the script cache is flushed, once and repeatedly.
 
 import { Scenario } from '../scenario.mjs';
 import { eventually, now, sleep } from '../time.mjs';
@@ -35,8 +35,8 @@ export const flushed = {
   quick: true,
   async run(context) {
     const server = await context.server();
-    // Long enough that only a flush could keep a decision from being Redis's, and no slow moment of the machine. Nobody is to notice: the
-    // script is sent again in the same check.
+    // Long enough that only a flush, and no slow moment of the machine, could prevent a decision of Redis. A flush must
+    // go unnoticed: the script is sent again within the same check.
     const scenario = await Scenario.open(context, { server, quota: { timeoutMs: 20_000 }, disruptive: false });
     const from = now();
     await scenario.outage('once', { begin: () => server.send('SCRIPT', 'FLUSH'), lastMs: 300 });

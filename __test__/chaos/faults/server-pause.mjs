@@ -1,4 +1,4 @@
-// F12: the server stands still, all of it or only for its clients.
+// F12: the server stops, completely or only for its clients.
 
 import { Scenario } from '../scenario.mjs';
 import { now } from '../time.mjs';
@@ -13,8 +13,8 @@ export default {
     const lastMs = context.quick ? 600 : 1500;
     await scenario.outage('SIGSTOP', { begin: () => server.freeze(), lastMs, end: () => server.thaw() });
     await scenario.outage('CLIENT PAUSE', {
-      // It keeps everybody waiting, who would end it too: it ends by itself, as the answer to PING shows. A machine that ran nobody
-      // meanwhile has shown nothing.
+      // It blocks every client, the suite's included: it ends by itself, as the reply to PING shows. If the machine ran
+      // no client meanwhile, the pause proves nothing.
       begin: async () => {
         const since = now();
         do {

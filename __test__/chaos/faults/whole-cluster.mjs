@@ -1,4 +1,4 @@
-// F1, F12, F14 and F15 again, of all nodes of a cluster at once: what a limiter does over one Redis it does over many.
+// F1, F12, F14 and F15 on all nodes of a cluster at once: the behaviour over one Redis holds over many.
 
 import { full } from './memory.mjs';
 import outage from './outage.mjs';
@@ -10,7 +10,7 @@ function everywhere(fault, id) {
   return { id, title: `cluster: ${fault.title}, everywhere`, quick: false, slow: fault.slow, run };
 }
 
-/** A context that starts a cluster where a server is asked for. */
+/** A context whose `server` starts a cluster. */
 function inCluster(context, name) {
   const member = context[name === 'server' ? 'cluster' : name];
   return typeof member === 'function' ? member.bind(context) : member;

@@ -6,8 +6,10 @@ function now() {
   return seconds * 1000 + nanoseconds / 1e6;
 }
 
-/** A wall clock less the monotonic one. The two are read one after the other, and whatever comes in between is in the difference: of
- *  several readings the one with the least in between is right. */
+/**
+ * The wall clock minus the monotonic one. The two are read one after the other, and a delay in between is part of the
+ * difference: of several readings the one with the shortest delay is used.
+ */
 function wallOffset() {
   let [least, offset] = [Infinity, 0];
   for (let i = 0; i < 20; i++) {

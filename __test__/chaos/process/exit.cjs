@@ -1,8 +1,8 @@
 'use strict';
 // Ends with checks in flight, as its argument says:
 //   exit      by process.exit, with code 7
-//   natural   by having nothing else to do
-//   workers   so many worker threads are terminated, one after the other; then the main thread asks once more
+//   natural   by having no work left
+//   workers   so many worker threads are terminated, one after the other; then the main thread makes a check
 //   worker    is one of those threads
 
 const { workerData, isMainThread, Worker, parentPort } = require('node:worker_threads');
@@ -14,9 +14,9 @@ const limiter = new RateLimiter({
   name: 'exiting',
   limit: 20,
   windowMs: 2000,
-  // An anomaly is logged where nobody listens, and what is printed is judged.
+  // An anomaly without a listener is logged, and this process's output is judged.
   anomaly: false,
-  // A server that answers decides, however busy the machine is; of one that does not, the end of the deadline is waited for.
+  // A server that answers decides, however busy the machine is; with a silent one the deadline is awaited.
   timeoutMs: silent ? 250 : 20_000,
   redis: { host: '127.0.0.1', port, password },
 });
@@ -40,7 +40,7 @@ const ends = {
     for (let i = 0; i < workers; i++) {
       const worker = new Worker(__filename, { workerData: { how: 'worker', silent, port, password } });
       await new Promise((resolve) => worker.once('message', resolve));
-      // Between the first answers and the last, sooner or later.
+      // At some moment between the first answers and the last.
       await new Promise((resolve) => setTimeout(resolve, i % 5));
       await worker.terminate();
     }

@@ -1,13 +1,13 @@
 'use strict';
-// What a process holds of the system.
+// The system resources of a process.
 
 const { readdirSync } = require('node:fs');
 
-/** @param ownBytes what the suite itself keeps in this process */
+/** @param ownBytes the memory that the suite itself uses in this process */
 function footprint(ownBytes) {
   globalThis.gc?.();
   return {
-    // The folder that is being listed is open itself.
+    // The listing itself has an open descriptor.
     descriptors: readdirSync('/proc/self/fd').length - 1,
     threads: readdirSync('/proc/self/task').length,
     memory: process.memoryUsage.rss() - ownBytes,

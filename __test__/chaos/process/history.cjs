@@ -1,10 +1,10 @@
 'use strict';
-// The decisions of one process, in columns of numbers: what is kept of each is 64 bytes outside of the heap, so that the
-// record of a run does not look like a leak of the limiter.
+// The decisions of one process, in columns of numbers: each takes 64 bytes outside of the heap, so that the record of a
+// run does not look like a leak of the limiter.
 
 const COLUMNS = ['limiter', 'id', 'outcome', 'source', 'moment', 'retryAfterMs', 'calledAt', 'settledAt'];
 
-/** The texts that columns number: limiters, ids, sources and codes. */
+/** The texts behind the numbers in columns: limiters, ids, sources and codes. */
 class Names {
   list = [];
   #numbers = new Map();
@@ -28,7 +28,7 @@ class History {
     return this.#columns.length * this.#columns[0].byteLength;
   }
 
-  /** @param outcome 0 denied, 1 allowed, 2 failed; of a failure, `source` is its code */
+  /** @param outcome 0 denied, 1 allowed, 2 failed; for a failure, `source` is its code */
   add(limiter, id, outcome, source, moment, retryAfterMs, calledAt, settledAt) {
     if (this.length === this.#columns[0].length) this.#grow();
     const { names, length } = this;
@@ -46,7 +46,7 @@ class History {
     this.length++;
   }
 
-  /** As it is sent to the suite. */
+  /** In the form that is sent to the suite. */
   packed() {
     return {
       length: this.length,

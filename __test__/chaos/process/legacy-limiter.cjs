@@ -1,12 +1,12 @@
 'use strict';
-// The module that this package replaces, as the control that must fail: a checker that it passes checks nothing. A
-// pipeline by the client's clock; denials are recorded too; a failed command counts as an empty window.
+// The module that this package replaces, as the negative control: a check that it passes proves nothing. It runs a
+// pipeline by the client's clock; it records denials, too; a failed command counts as an empty window.
 
 const Redis = require('ioredis').default;
 
 async function open({ name, limit, windowMs, redis: { host, port, password } }) {
   const redis = new Redis({ host, port, password });
-  // ioredis logs what nobody listens to.
+  // ioredis logs errors without a listener.
   redis.on('error', () => {});
   await new Promise((resolve) => redis.once('ready', resolve));
   return {
@@ -22,7 +22,7 @@ async function open({ name, limit, windowMs, redis: { host, port, password } }) 
         .exec();
       const count = replies.some(([error]) => error) ? 0 : replies[1][1];
       const allowed = count < limit;
-      // It told every denied client to come back after a whole window.
+      // It made every denied client wait a whole window.
       return { allowed, source: 'redis', reset: now + windowMs, retryAfterMs: allowed ? 0 : windowMs };
     },
     close: () => redis.disconnect(),

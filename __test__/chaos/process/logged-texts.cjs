@@ -1,11 +1,13 @@
 'use strict';
-// Every text that could carry a secret out of this process: of errors, anomalies and inspected objects. The suite looks
-// through them, and through standard output and standard error, for the password.
+// Every text that could carry a secret out of this process: errors, anomalies and inspected objects. The suite searches
+// them, and standard output and standard error, for the password.
 
 const { inspect } = require('node:util');
 
-/** Enough for one of every kind of error; a fault makes thousands of the same. Anomalies name an id each: they have a room of
- *  their own. */
+/**
+ * Enough for one of every kind of error; a fault makes thousands of the same. Each anomaly names an id, so anomalies
+ * have their own bound.
+ */
 const MOST = 400;
 
 class LoggedTexts {
@@ -17,7 +19,7 @@ class LoggedTexts {
   }
 
   error(error) {
-    // The stack, the cause and the symbols are in what inspect says, but for those that are getters.
+    // The stack, the cause and the symbols are in the inspected text, unless they are getters.
     this.#add(this.#errors, error?.message, error?.stack, error?.code, error?.cause, error);
   }
 

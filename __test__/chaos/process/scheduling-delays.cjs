@@ -1,25 +1,26 @@
 'use strict';
-// How long this process had to wait for a processor, or did nothing for another reason: nothing that it was to do then can be in time.
+// The scheduling delays of this process: no promise can settle in time while its threads do not run.
 
 const { readFileSync, readdirSync } = require('node:fs');
 const { now } = require('./clock.cjs');
 
 const TICK_MS = 10;
-/** A tick this late is a stall; less is what a timer of Node's is late by anyway. */
+/** A tick this late is a stall; Node's timers are late by less anyway. */
 const STALL_MS = 15;
-/** A thread that was runnable for so long without a processor; less is what any thread waits for. */
+/** A thread that was runnable for so long without a processor; any thread waits for less. */
 const QUEUED_MS = 5;
-/** The addon's own thread, which does the I/O. */
+/** The addon's I/O thread. */
 const IO_THREAD = 'rate-limit-io';
-/** A thread that is started is found within this. */
+/** A new thread is found within this time. */
 const SEARCH_EVERY_MS = 200;
 
 /**
- * Watches this process, until it ends:
- *   stalls   `[from, to, ms, queuedMs]` of each stretch in which it ran no JavaScript timer although one was due: how long it is, and
- *            for how much of it the thread waited for a processor. A promise cannot settle in one, however punctual the limiter is
- *   queued   `[from, to, ms]`: for so long the addon's thread waited for a processor in that stretch
- *   queuedMain  the same of the thread that runs JavaScript, outside of stalls
+ * Measures this process, until it ends:
+ *   stalls   `[from, to, ms, queuedMs]` for each interval in which no JavaScript timer ran although one was due: its
+ *            length, and the part in which the thread waited for a processor. A promise cannot settle in a stall,
+ *            however punctual the limiter is
+ *   queued   `[from, to, ms]`: the addon's thread waited `ms` for a processor in that interval
+ *   queuedMain  the same for the JavaScript thread, outside of stalls
  */
 function measureSchedulingDelays() {
   const waits = { stalls: [], queued: [], queuedMain: [] };
@@ -51,12 +52,12 @@ function ioThread() {
     const folder = folders.find((folder) => readFileSync(`${folder}/comm`, 'utf8').trim() === IO_THREAD);
     return folder && new Thread(folder);
   } catch {
-    // One of them has just ended, or the system is not Linux.
+    // A thread has just ended, or the system is not Linux.
     return undefined;
   }
 }
 
-/** A thread of Linux. Elsewhere nothing is known of how long one waits for a processor. */
+/** A thread of Linux. On other systems the waits for a processor are unknown. */
 class Thread {
   ended = false;
   #file;
@@ -67,10 +68,10 @@ class Thread {
     this.queuedMs();
   }
 
-  /** For how long it waited for a processor since this was asked last. */
+  /** The time that it waited for a processor since the last call. */
   queuedMs() {
     try {
-      // Nanoseconds on a processor, nanoseconds of waiting for one, and how often it got one.
+      // Nanoseconds on a processor, nanoseconds of waiting for one, and the number of time slices.
       const total = Number(readFileSync(this.#file, 'latin1').split(' ')[1]) / 1e6;
       const ms = total - this.#last;
       this.#last = total;

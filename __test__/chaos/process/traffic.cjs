@@ -1,5 +1,5 @@
 'use strict';
-// A process of an application: opens limiters and asks, as the suite commands by messages. Every decision is recorded.
+// A process of an application: opens limiters and makes checks, on commands of the suite. Every decision is recorded.
 
 const { RateLimiter } = require('../../..');
 const legacy = require('./legacy-limiter.cjs');
@@ -25,14 +25,16 @@ for (const name of Object.keys(escaped)) {
 
 let calls = 0;
 let settled = 0;
-/** What has been answered since the start, by limiter and then as its metrics have it. */
+/** The answers since the start, by limiter, in the form of its metrics. */
 const counts = {};
 let asking = [];
 let stopping = false;
-/** What the suite is told while traffic goes on: by limiter, when the latest decision of Redis was asked for, and when the latest of
- *  anybody else; the latest that was made at once, and not at the end of a deadline. By code, when the latest failed with it. */
+/**
+ * Reported while traffic runs. By limiter: the call time of the latest decision of Redis, of the latest of any other
+ * source, and of the latest that was made at once and not at a deadline. By code: the call time of the latest failure.
+ */
 const latest = { redis: {}, other: {}, atOnce: {}, codes: {} };
-/** When the checks under way were asked for, the oldest first. */
+/** The checks in flight, the oldest first. */
 const inFlight = new Set();
 
 const commands = {
@@ -45,8 +47,10 @@ const commands = {
     }
   },
 
-  /** Each `{ limiter, asking, thinkMs, hot, cold, hotShare, ids }`: so many callers who ask, think and ask again. `ids` are
-   *  asked for instead of the hot ones, if given: by limiter. */
+  /**
+   * Each `{ limiter, asking, thinkMs, hot, cold, hotShare, ids }`: `asking` callers that make a check, pause and make
+   * the next. `ids`, by limiter, replace the hot ids if given.
+   */
   start(streams) {
     stopping = false;
     for (const stream of streams) {
@@ -60,18 +64,18 @@ const commands = {
     asking = [];
   },
 
-  /** One check; what it answered. */
+  /** One check; returns its answer. */
   async check({ limiter, id }) {
     return check(limiter, id);
   },
 
-  /** `count` checks of one id at once; how many were allowed. */
+  /** `count` concurrent checks of one id; returns the number allowed. */
   async burst({ limiter, id, count }) {
     const answers = await Promise.all(Array.from({ length: count }, () => check(limiter, id)));
     return answers.filter(({ outcome }) => outcome === 1).length;
   },
 
-  /** A lone caller: asks, and asks again every `everyMs`, so many times. */
+  /** A lone caller: makes a check every `everyMs`, `times` times. */
   async alone({ limiter, id, everyMs, times }) {
     const answers = [];
     for (let i = 0; i < times; i++) {
@@ -92,7 +96,7 @@ const commands = {
 
   footprint: () => footprint(history.bytes),
 
-  /** All that was recorded since the last time. */
+  /** Everything recorded since the last call. */
   records() {
     for (const { limiter } of limiters.values()) loggedTexts.value(limiter);
     const record = {
@@ -114,7 +118,7 @@ const commands = {
   },
 };
 
-/** What every limiter says it has counted, in the form of a tally. */
+/** The metrics of every limiter, in the form of `counts`. */
 function metrics() {
   const counted = [...limiters].filter(([, { limiter }]) => limiter instanceof RateLimiter);
   return Object.fromEntries(
@@ -136,7 +140,7 @@ function count(key, outcome, source) {
 }
 
 async function caller({ limiter, thinkMs, hot, cold, hotShare, ids }) {
-  // Not all in step.
+  // Callers start at different times.
   await pause(Math.random() * thinkMs);
   while (!stopping) {
     const hotId = () => (ids ? ids[limiter][pick(ids[limiter].length)] : `hot-${pick(hot)}`);
@@ -155,7 +159,7 @@ async function check(key, id) {
   let answer;
   try {
     const { allowed, source, reset, retryAfterMs } = await limiter.limit(id);
-    // Only of an admission: then it is the moment that was recorded.
+    // An admission's reset time minus the window is its recorded time.
     const moment = allowed ? reset - options.windowMs : 0;
     answer = { outcome: allowed ? 1 : 0, source, moment, retryAfterMs, calledAt, settledAt: now() };
   } catch (error) {
@@ -203,5 +207,5 @@ process.on('message', async ({ number, command, argument }) => {
     process.send({ number, error: `${error?.stack}` });
   }
 });
-// The suite ended: so does this.
+// The suite ended: this process ends, too.
 process.on('disconnect', () => process.exit(0));
