@@ -1,5 +1,5 @@
-// Every kind of Redis there is a limiter for, from the variables of the environment to the end of the process. What a check
-// decides there is held by the Rust tests, whose contract runs over all of them, and what becomes of it in a failure by chaos.
+// Every kind of Redis, from the environment variables to the end of the process. The decisions of a check are tested in
+// Rust, whose contract runs over all of them, and failures by chaos.
 
 import { execFile, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
@@ -25,16 +25,16 @@ const REDIS_OPTIONS = JSON.stringify(join(__dirname, 'fixtures/redis-options.cjs
 const PROCESSES = 4;
 const WORKERS = 5;
 
-/** Long, so that a busy machine makes nobody take over: what a failover does is held elsewhere. */
+/** Long, so that a busy machine causes no failover: failovers are tested elsewhere. */
 const STEADY = { nodeTimeoutMs: 20_000 };
 const USER = { username: 'limiter', password: 'pw-of-the-limiter' };
 
 interface Flavour {
-  /** Servers that decide; a limiter has a connection to each. */
+  /** The servers that decide; a limiter has a connection to each. */
   readonly primaries: number;
-  /** What tells a limiter of it: all of these are read when it is asked first. */
+  /** The environment variables for it, read at the first request. */
   readonly variables: Record<string, string>;
-  /** Of those that the limiters of this test have, how many each server has. */
+  /** The number of connections on each server that belong to this test's limiters. */
   connections(): Promise<number[]>;
   stop(): Promise<void>;
 }
@@ -68,7 +68,7 @@ function of(servers: Servers, primaries: number, secure: boolean): Flavour {
           const list = String(await node.send('CLIENT', 'LIST', 'TYPE', 'NORMAL'))
             .split('\n')
             .filter(Boolean);
-          // The tests ask by a socket of the system, which is a flag of its own.
+          // The tests' own commands use a Unix socket, which has a flag in the list.
           return list.filter((line) => !/ flags=\w*U/.test(line)).length;
         }),
       ),
@@ -120,7 +120,7 @@ describe.each(flavours)('%s', (_, start) => {
     throw new Error(`${await flavour.connections()} connections are left`);
   }
 
-  /** Runs a script in a process of its own and returns what it printed, and its code if it is not 0. */
+  /** Runs a script in its own process and returns its output, and its exit code if it is not 0. */
   async function run(script: string, ...flags: string[]): Promise<string> {
     const source = `const limits = require(${PACKAGE});\nlimits.configure({ redis: require(${REDIS_OPTIONS}).redisOptions(), timeoutMs: ${HANG_MS} });\n${script}`;
     const args = [...flags, '-e', source];
@@ -130,7 +130,7 @@ describe.each(flavours)('%s', (_, start) => {
     );
   }
 
-  test('its variables alone lead to it', async () => {
+  test('environment variables alone configure it', async () => {
     const l = new RateLimiter({
       name: freshId(),
       limit: 3,
@@ -143,7 +143,7 @@ describe.each(flavours)('%s', (_, start) => {
     await noneLeft();
   });
 
-  test('checks, denies, says where an id stands, resets and closes', async () => {
+  test('checks, denies, reports status, resets and closes', async () => {
     const l = limiter();
     // More than there are shards, so that each decides some.
     const ids = Array.from({ length: 20 }, freshId);
@@ -162,11 +162,11 @@ describe.each(flavours)('%s', (_, start) => {
     await noneLeft();
   });
 
-  test('its connection can be tested, and is that of the checks', async () => {
+  test('testConnection uses the connection of the checks', async () => {
     configure({ redis: redisOptions(), timeoutMs: HANG_MS });
     await checkCreatorRateLimit(freshId());
     const report = await testConnection({ timeoutMs: HANG_MS });
-    // The limiter's user has the rights that a limiter needs, and SET is none of them.
+    // The limiter's user has the permissions of a limiter, and SET is not among them.
     const due =
       'REDIS_USERNAME' in flavour.variables ? { success: false, code: 'NOPERM' } : { success: true, ping: 'PONG' };
     expect(report).toMatchObject({ ...due, connection: { port: expect.stringMatching(/^\d+$/) } });
@@ -175,7 +175,7 @@ describe.each(flavours)('%s', (_, start) => {
     await noneLeft();
   });
 
-  test('limiters share one connection to each server, and a close lets what is in flight settle', async () => {
+  test('limiters share one connection to each server, and close() lets checks in flight settle', async () => {
     const limiters = Array.from({ length: 3 }, () => limiter(freshId(), 100));
     const ids = Array.from({ length: 20 }, freshId);
     await Promise.all(limiters.flatMap((l) => ids.map((id) => l.check(id))));
@@ -189,7 +189,7 @@ describe.each(flavours)('%s', (_, start) => {
     await noneLeft();
   });
 
-  test('processes that hammer one creator at once admit exactly the limit', async () => {
+  test('concurrent processes with one creator admit exactly the limit', async () => {
     const hammers = Array.from({ length: PROCESSES }, () => {
       const file = join(__dirname, 'fixtures/concurrent-checks.cjs');
       const child = spawn(process.execPath, [file], { env: process.env, stdio: ['pipe', 'pipe', 'inherit'] });
@@ -207,7 +207,7 @@ describe.each(flavours)('%s', (_, start) => {
     await Promise.all(hammers.map(({ child }) => new Promise((resolve) => child.once('exit', resolve).stdin.end())));
   });
 
-  test('a process ends by itself, or when it is told to, with checks in flight', async () => {
+  test('a process ends by itself, or by process.exit, with checks in flight', async () => {
     expect(
       await Promise.all([
         run(`limits.checkCreatorRateLimit('${freshId()}').then(() => console.log('allowed'));`),
@@ -218,7 +218,7 @@ describe.each(flavours)('%s', (_, start) => {
     await noneLeft();
   });
 
-  test('workers are terminated with checks in flight, and the checks of the process go on', async () => {
+  test('workers are terminated with checks in flight, and the checks of the process continue', async () => {
     const own = limiter(freshId(), 1000);
     for (let i = 0; i < WORKERS; i++) {
       const worker = new Worker(
@@ -238,7 +238,7 @@ describe.each(flavours)('%s', (_, start) => {
     await noneLeft();
   });
 
-  test('a copy of the package that nothing refers to is collected, its connections and all', async () => {
+  test('an unreferenced copy of the package is collected with its connections', async () => {
     const fixture = join(__dirname, 'fixtures/garbage-collection.cjs');
     const { stdout } = await promisify(execFile)(process.execPath, ['--expose-gc', fixture], { env: process.env });
     expect(stdout.trim()).toBe('collected');

@@ -25,7 +25,7 @@ describe('close and configure', () => {
     expect((await getRateLimitStatus(1, 'starter')).limit).toBe(50);
   });
 
-  test('close forgets local state, and the next call starts afresh', async () => {
+  test('close forgets local state, and the next call starts anew', async () => {
     configure({ plans: { starter: 1 } });
     const id = freshId();
     await checkCreatorRateLimit(id, 'starter');
@@ -35,7 +35,7 @@ describe('close and configure', () => {
     await checkCreatorRateLimit(id, 'starter');
   });
 
-  test('a limiter that closes takes nothing from another of its name', async () => {
+  test('closing a limiter does not affect another of its name', async () => {
     const make = () => new RateLimiter({ name: 'same', limit: 1, windowMs: 60_000, anomaly: false });
     const [a, b] = [make(), make()];
     const id = freshId();
@@ -48,7 +48,7 @@ describe('close and configure', () => {
     await b.close();
   });
 
-  test('what a prototype brings along is nobody’s environment', async () => {
+  test('inherited properties are no environment variables', async () => {
     Object.defineProperty(Object.prototype, 'polluted', { value: true, enumerable: true, configurable: true });
     try {
       await expect(checkCreatorRateLimit(freshId())).resolves.toBeUndefined();
@@ -57,7 +57,7 @@ describe('close and configure', () => {
     }
   });
 
-  test('listeners stay over a close', async () => {
+  test('listeners survive a close', async () => {
     const heard: string[] = [];
     const off = onAnomaly((a) => heard.push(a.creatorId));
     await close();
@@ -77,7 +77,7 @@ describe('over Redis', () => {
   });
   afterAll(() => redis.stop());
 
-  test('close lets what is in flight settle, and drops the connection', async () => {
+  test('close lets checks in flight settle, and drops the connection', async () => {
     const l = new RateLimiter({
       name: 'closing',
       limit: 100,
@@ -97,7 +97,7 @@ describe('over Redis', () => {
     expect(decisions.filter((d) => d.allowed)).toHaveLength(100);
     expect(decisions.every((d) => d.source === 'redis')).toBe(true);
     await until(() => redis.connections() === 0);
-    // The logs are Redis's: they outlive the limiter.
+    // Redis keeps the logs: they outlive the limiter.
     expect(await l.limit(id)).toMatchObject({ allowed: false, source: 'redis' });
     await l.close();
   });
@@ -111,7 +111,7 @@ describe('over Redis', () => {
     await Promise.all(limiters.map((l) => l.close()));
   });
 
-  test('a password function is asked at each connect, and once more when it is refused', async () => {
+  test('a password function is called at each connect, and once more after a refusal', async () => {
     const locked = await startRedis('--requirepass', 'second');
     const given = ['zeroth', 'first', Promise.resolve('second')];
     let asked = 0;
@@ -162,7 +162,7 @@ describe('over Redis', () => {
   });
 });
 
-describe('build time', () => {
+describe('at build time', () => {
   let counter: Server;
   let connected = 0;
   const before = process.env;

@@ -24,7 +24,7 @@ describe.each(stores)('RateLimiter on $name', (store) => {
     await Promise.all(open.splice(0).map((l) => l.close()));
   });
 
-  test('limit resolves for a denial too, and says who decided', async () => {
+  test('limit resolves for a denial too, with the source of the decision', async () => {
     const l = limiter(2, 60_000);
     const id = freshId();
     const began = performance.now();
@@ -42,7 +42,7 @@ describe.each(stores)('RateLimiter on $name', (store) => {
     const denied = await l.limit(id);
     expect(denied).toMatchObject({ allowed: false, remaining: 0, source: store.source });
     expect(denied.retryAfterMs).toBeLessThanOrEqual(60_000);
-    // All of it was within this time, and the store counts whole milliseconds.
+    // All of it took less than this time, and the store counts whole milliseconds.
     expect(denied.retryAfterMs).toBeGreaterThanOrEqual(Math.floor(60_000 - (performance.now() - began) - 1));
   });
 
@@ -57,7 +57,7 @@ describe.each(stores)('RateLimiter on $name', (store) => {
         const sent = performance.now();
         const denied = await l.limit(id);
         const received = performance.now();
-        // Were the machine to stop for a whole window here, the first slot would be free again by itself.
+        // If the machine stopped for a whole window here, the first slot would be free again by itself.
         fc.pre(received - started < windowMs);
         expect(earlier.every((d) => d.allowed)).toBe(true);
         expect(denied.allowed).toBe(false);
@@ -151,7 +151,7 @@ describe.each(stores)('RateLimiter on $name', (store) => {
     expect(await l.limit(id)).toMatchObject({ allowed: true });
   });
 
-  test('a hundred at once: as many as the limit, and each slot is given once', async () => {
+  test('a hundred concurrent requests: exactly the limit is admitted, and each slot once', async () => {
     const l = limiter(30, 60_000);
     const id = freshId();
     const decisions = await Promise.all(Array.from({ length: 100 }, () => l.limit(id)));

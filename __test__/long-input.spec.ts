@@ -13,16 +13,16 @@ import {
   withRateLimit,
 } from '@huntaze/rate-limit';
 
-// A string that is too long is refused by its length alone. Whether it was read is seen, and not timed: V8 holds what
-// repeat() makes as a tree of a few nodes, and whatever reads it, be it a regular expression, an encoder or the border to
-// Rust, makes it one flat string first, which stays on the heap for as long as the string lives.
+// A string that is too long is refused by its length alone. Reading it is detected, and not timed: V8 represents the
+// result of repeat() as a tree of a few nodes, and any reader, be it a regular expression, an encoder or the native
+// module, turns it into one flat string first, which stays on the heap for as long as the string lives.
 
 const LENGTH = 2 ** 26;
 
 setFlagsFromString('--expose-gc');
 const collectGarbage: () => void = runInNewContext('gc');
 
-/** Bytes on the heap, less what nobody holds: a flat string of the test before, say. */
+/** Bytes on the heap, without garbage such as the flat string of an earlier test. */
 function heapUsed(): number {
   collectGarbage();
   return process.memoryUsage().heapUsed;
@@ -83,7 +83,7 @@ async function refusal(call: () => unknown): Promise<Error & { code?: string }> 
   throw new Error('was taken');
 }
 
-test.each(takers)('%s: too long is refused unread, and not repeated', async (_, take) => {
+test.each(takers)('%s: a string that is too long is refused unread, and not quoted', async (_, take) => {
   const text = 'a'.repeat(LENGTH);
   const before = heapUsed();
   const error = await refusal(() => take(text as never));
@@ -105,7 +105,7 @@ test('a route answers 400 to an id that is too long, unread', async () => {
   expect(text).toHaveLength(LENGTH);
 });
 
-test('a string that is read shows: that is what the tests above go by', () => {
+test('the control: reading a string is detected', () => {
   const text = 'a'.repeat(LENGTH);
   const before = heapUsed();
   expect(/b/.test(text)).toBe(false);

@@ -6,12 +6,12 @@ import { transformSync } from '@swc/core';
 import { startRedis } from './support/redis';
 import { faultsOf } from './support/snippets';
 
-// The snippets and commands of docs/migration.md, run.
+// The snippets and commands of docs/migration.md are executed.
 
 const ROOT = join(__dirname, '..');
 const GUIDE = readFileSync(join(ROOT, 'docs/migration.md'), 'utf8');
 
-/** The fenced blocks of one language, in order, without the indent of their list. */
+/** The fenced code blocks of one language, in order, without the indent of their list. */
 function blocks(language: string): string[] {
   const found = GUIDE.matchAll(new RegExp(`^( *)\`\`\`${language}\\n([\\s\\S]*?)^ *\`\`\``, 'gm'));
   return [...found].map(([, indent, block]) => block!.replaceAll(new RegExp(`^${indent}`, 'gm'), ''));
@@ -19,7 +19,7 @@ function blocks(language: string): string[] {
 
 const [either, both, ...more] = blocks('ts') as [string, string];
 
-/** An old module of two requests a creator, with a RateLimitError of its own. */
+/** An old module with two requests for each creator and its own RateLimitError. */
 const OLD = `
   export class RateLimitError extends Error {
     constructor(readonly retryAfter: number, readonly limit: number, readonly remaining: number) { super('old'); }
@@ -70,7 +70,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(app, { recursive: true, force: true }));
 
-/** What the route answers to four requests, and what it says is left then. */
+/** The route's responses to four requests, and the remaining requests in their headers. */
 function asked(directory: string, limiter: string): unknown {
   const script = `
     const { ask, left } = await import('./route.js');
@@ -88,16 +88,16 @@ test('the snippets compile', () => {
   expect(faultsOf(app, '*/*.ts')).toBe('');
 });
 
-test('one variable is the way back', () => {
+test('one variable switches back', () => {
   expect(asked('either', 'old')).toEqual(['allowed', 'allowed', '7,2,0', '7,2,0', -2]);
   expect(asked('either', '')).toEqual(['allowed', 'allowed', 'allowed', 'allowed', 96]);
 });
 
-test('where both are asked, the denial of the old one is an error of the new one', () => {
+test('with both limiters, a denial by the old one is an error of the new one', () => {
   expect(asked('both', '')).toEqual(['allowed', 'allowed', '7,2,0', '7,2,0', 98]);
 });
 
-test('an address of Upstash is refused in the words of the guide', () => {
+test('an Upstash URL is refused with the guide’s message', () => {
   const script = `require(${JSON.stringify(ROOT)}).checkCreatorRateLimit(7).catch((e) => console.log(e.code, e.message))`;
   const env = { ...process.env, REDIS_URL: 'https://eu1-wren-7.upstash.io' };
   const printed = execFileSync(process.execPath, ['-e', script], { env, encoding: 'utf8' }).trim();
@@ -106,7 +106,7 @@ test('an address of Upstash is refused in the words of the guide', () => {
   expect(words).toContain(printed.slice('ERR_RATE_LIMIT_CONFIG '.length));
 });
 
-test('the commands delete the old keys and no other', async () => {
+test('the commands delete the old keys and no others', async () => {
   const redis = await startRedis();
   try {
     const old = ['rate_limit:7', 'rate_limit:a b', "rate_limit:o'clock", 'anomaly:7'];

@@ -3,18 +3,18 @@ import { createInterface } from 'node:readline';
 import { join } from 'node:path';
 import { startRedis, type RedisServer } from './support/redis';
 
-// The rollout of docs/migration.md, rehearsed: processes with the module that this package replaces and processes with
-// this package, on one Redis, forth and back.
+// The rollout of docs/migration.md: processes with the module that this package replaces and processes with this
+// package share one Redis, forward and back.
 
 type Limiter = 'old' | 'both' | 'new';
 
 const LIMIT = 50;
 const OWN_KEYS: Record<'old' | 'new', RegExp> = { old: /^(rate_limit|anomaly):/, new: /^\{creator:[^{}]*\}$/ };
 
-/** Among them ids that look like the keys of the other side. */
+/** Some of the ids look like keys of the other limiter. */
 const CREATORS = ['veteran', '7', '{creator:7}', 'rate_limit:7'];
 
-/** A process of the application, with one limiter or the other. */
+/** A process of the application, with one of the limiters. */
 class App {
   readonly #child: ChildProcess;
   readonly #answers: AsyncIterator<string>;
@@ -35,7 +35,7 @@ class App {
     this.#answers = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]();
   }
 
-  /** Asks `count` times at once, and resolves to how many were allowed. */
+  /** Makes `count` concurrent requests, and resolves to the number allowed. */
   async ask(creator: string, count: number): Promise<number> {
     this.#child.stdin!.write(`${creator} ${count}\n`);
     const { value, done } = await this.#answers.next();
@@ -47,7 +47,7 @@ class App {
     this.#child.kill('SIGKILL');
   }
 
-  /** Ends it, and with it the test if it had anything to complain of. */
+  /** Ends it, and fails the test if it printed an error. */
   async stop() {
     this.#child.stdin!.end();
     expect({ code: await this.#ended, complaints: this.#complaints }).toEqual({ code: 0, complaints: '' });
@@ -58,7 +58,7 @@ let redis: RedisServer;
 beforeEach(async () => (redis = await startRedis()));
 afterEach(() => redis.stop());
 
-/** Has processes with these limiters run for one phase of the rollout. */
+/** Runs processes with these limiters for one phase of the rollout. */
 async function phase<T>(limiters: Limiter[], limit: number, run: (apps: App[]) => Promise<T>): Promise<T> {
   const apps = limiters.map((limiter) => new App(redis.url, limiter, limit));
   try {
@@ -71,8 +71,9 @@ async function phase<T>(limiters: Limiter[], limit: number, run: (apps: App[]) =
 }
 
 /**
- * How many each limiter allows when every process asks `count` times. Processes with the old limiter ask one after the
- * other: at once they would let in more than the limit, each with a count of its own before any has written.
+ * The number of requests that each limiter allows when every process makes `count` requests. Processes with the old
+ * limiter make them one after the other: concurrently they would admit more than the limit, because each counts before
+ * any has written.
  */
 async function allowed(apps: App[], creator: string, count: number): Promise<{ old: number; new: number }> {
   const oneByOne = async (some: App[]) => {
@@ -90,7 +91,7 @@ async function allowed(apps: App[], creator: string, count: number): Promise<{ o
 }
 
 interface Entry {
-  /** What DUMP says, by its digest. */
+  /** The digest of DUMP. */
   readonly digest: string;
   readonly ttlMs: number;
 }
@@ -106,13 +107,13 @@ function everything(): [string, Entry][] {
   return Object.entries(JSON.parse(redis.cli('eval', EVERYTHING, '0')) as Record<string, Entry>);
 }
 
-/** Everything that one limiter has written. */
+/** All keys that one limiter has written. */
 function written(limiter: 'old' | 'new'): Record<string, string> {
   const own = everything().filter(([key]) => OWN_KEYS[limiter].test(key));
   return Object.fromEntries(own.map(([key, { digest }]) => [key, digest]));
 }
 
-/** Every key is one of the two's, none of both, and none lives forever. Returns how many there are. */
+/** Every key belongs to exactly one of the two limiters and has a TTL. Returns the number of keys. */
 function expectOwnKeys(): number {
   const entries = everything();
   for (const [key, { ttlMs }] of entries) {
@@ -131,7 +132,7 @@ test('old, half and half, new, back to old, and new again', async () => {
   expect(Object.keys(written('old'))).toHaveLength(2 * CREATORS.length);
   expect(written('new')).toEqual({});
 
-  // Half and half: each keeps its own count, and so it is one limit of either at most.
+  // Half and half: each limiter has its own count, so the limit is at most one of either.
   await phase(['old', 'old', 'new', 'new'], LIMIT, async (apps) => {
     for (const creator of CREATORS) {
       const mixed = await allowed(apps, creator, 60);
@@ -142,7 +143,7 @@ test('old, half and half, new, back to old, and new again', async () => {
   });
   expect(expectOwnKeys()).toBe(3 * CREATORS.length);
 
-  // New only: exactly the limit, and the old keys are as they were.
+  // New only: exactly the limit, and the old keys are unchanged.
   const oldKeys = written('old');
   await phase(['new', 'new', 'new', 'new'], LIMIT, async (apps) => {
     expect(await allowed(apps, 'fresh', LIMIT)).toEqual({ old: 0, new: LIMIT });
@@ -152,7 +153,7 @@ test('old, half and half, new, back to old, and new again', async () => {
   expect(written('old')).toEqual(oldKeys);
   expectOwnKeys();
 
-  // Back: the old limiter goes on where it was, and the new keys are as they were.
+  // Back: the old limiter continues with its counts, and the new keys are unchanged.
   const newKeys = written('new');
   await phase(['old', 'old'], LIMIT, async (apps) => {
     expect(await allowed(apps, 'late', LIMIT)).toEqual({ old: LIMIT, new: 0 });
@@ -161,7 +162,7 @@ test('old, half and half, new, back to old, and new again', async () => {
   expect(written('new')).toEqual(newKeys);
   expectOwnKeys();
 
-  // New again: it still knows who has asked it.
+  // New again: it still has its counts.
   const lastOldKeys = written('old');
   await phase(['new', 'new'], LIMIT, async (apps) => {
     for (const creator of ['fresh', ...CREATORS]) expect(await allowed(apps, creator, 1)).toEqual({ old: 0, new: 0 });
@@ -171,18 +172,18 @@ test('old, half and half, new, back to old, and new again', async () => {
   expectOwnKeys();
 });
 
-test('with half the limit on either side, half and half is no more than the limit', async () => {
+test('with half the limit on either side, both together admit no more than the limit', async () => {
   await phase(['old', 'new'], LIMIT / 2, async (apps) => {
     expect(await allowed(apps, 'veteran', LIMIT)).toEqual({ old: LIMIT / 2, new: LIMIT / 2 });
   });
-  // The whole limit again, in the same window: what was admitted at half of it counts.
+  // The whole limit again, in the same window: admissions at half of it count.
   await phase(['new', 'new'], LIMIT, async (apps) => {
     expect(await allowed(apps, 'veteran', LIMIT)).toEqual({ old: 0, new: LIMIT / 2 });
   });
 });
 
-describe('with both asked in a row for one window', () => {
-  /** What a creator is allowed in one window who asks each process of each phase for as much. */
+describe('with both limiters in a row for one window', () => {
+  /** The number of requests allowed to a creator in one window, who makes as many in each process of each phase. */
   async function inOneWindow(creator: string, phases: Limiter[][]): Promise<number> {
     let sum = 0;
     for (const limiters of phases) {
@@ -193,8 +194,9 @@ describe('with both asked in a row for one window', () => {
     return sum;
   }
 
-  // No window is longer than the phase in the middle, so none has seen both what comes before and what comes after it.
-  test('the way there is no more than the limit', async () => {
+  // No window is longer than the middle phase, so none contains requests of both the phase before and the phase after
+  // it.
+  test('the migration admits no more than the limit', async () => {
     const there: Limiter[][] = [
       ['old', 'old'],
       ['old', 'both'],
@@ -203,7 +205,7 @@ describe('with both asked in a row for one window', () => {
     expect(await inOneWindow('there', there)).toBe(LIMIT);
   });
 
-  test('nor is the way on', async () => {
+  test('nor does the step to the new limiter alone', async () => {
     const on: Limiter[][] = [
       ['both', 'both'],
       ['both', 'new'],
@@ -212,7 +214,7 @@ describe('with both asked in a row for one window', () => {
     expect(await inOneWindow('on', on)).toBe(LIMIT);
   });
 
-  test('but it has to be a whole window', async () => {
+  test('but both must run for a whole window', async () => {
     const hasty: Limiter[][] = [['old', 'both'], ['both', 'new'], ['new']];
     const sum = await inOneWindow('hasty', hasty);
     expect(sum).toBeGreaterThan(LIMIT);

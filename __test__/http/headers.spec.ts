@@ -30,7 +30,7 @@ test('an allowed request', () => {
   });
 });
 
-test('a denied one: every moment is that at which a lone caller is admitted', () => {
+test('a denied request: every header names the moment at which a lone caller is admitted', () => {
   expect(rateLimitHeaders(denied, HOUR)).toStrictEqual({
     'X-RateLimit-Limit': '50',
     'X-RateLimit-Remaining': '0',
@@ -41,15 +41,15 @@ test('a denied one: every moment is that at which a lone caller is admitted', ()
   });
 });
 
-test('the error of a check says the same', () => {
+test('the headers of a RateLimitError are the same', () => {
   expect(rateLimitHeaders(new RateLimitError(2, 50, 0), HOUR)).toStrictEqual({
     ...rateLimitHeaders(denied, HOUR),
-    // Whole seconds is all it knows.
+    // The error has whole seconds only.
     'X-RateLimit-Reset': '1800000003',
   });
 });
 
-test('a check and its error, for real', async () => {
+test('a real check and its error', async () => {
   jest.restoreAllMocks();
   const limiter = new RateLimiter({ name: freshId(), limit: 1, windowMs: 3_600_000, anomaly: false });
   await limiter.check('id');
@@ -63,7 +63,7 @@ test('a check and its error, for real', async () => {
   await limiter.close();
 });
 
-test('what is said of a real denial is what its decision says, whatever this machine takes for the time', async () => {
+test('the headers of a real denial match its decision, whatever this machine’s clock says', async () => {
   jest.spyOn(Date, 'now').mockReturnValue(NOW + 86_400_000);
   const limiter = new RateLimiter({ name: freshId(), limit: 1, windowMs: 5_000, anomaly: false });
   const { resetAfterMs } = await limiter.limit('id');
@@ -78,7 +78,7 @@ test('what is said of a real denial is what its decision says, whatever this mac
   await limiter.close();
 });
 
-test('an error of another copy of the module is one, too', () => {
+test('an error of another copy of the module is accepted', () => {
   let copy!: typeof RateLimit;
   jest.isolateModules(() => {
     copy = require('@huntaze/rate-limit');
@@ -87,7 +87,7 @@ test('an error of another copy of the module is one, too', () => {
   expect(rateLimitHeaders(new copy.RateLimitError(7, 5, 0))).toMatchObject({ 'Retry-After': '7' });
 });
 
-test('the policy has a name, and a window only where it is told', () => {
+test('the policy has a name, and a window only if it is given', () => {
   expect(rateLimitHeaders(allowed)).toMatchObject({
     'RateLimit-Policy': '"default";q=50',
     RateLimit: '"default";r=49;t=3600',
@@ -101,7 +101,7 @@ test('the policy has a name, and a window only where it is told', () => {
 describe.each([-7_200_000, -60_000, 60_000, 7_200_000])('a machine whose clock is %i ms off', (off) => {
   beforeEach(() => jest.spyOn(Date, 'now').mockReturnValue(NOW + off));
 
-  test.each([undefined, HOUR])('announces what the store said, with the policy %p', (policy) => {
+  test.each([undefined, HOUR])('announces the store’s times, with the policy %p', (policy) => {
     const fiveSeconds = { ...allowed, reset: NOW + 4_100, resetAfterMs: 4_100 };
     expect(rateLimitHeaders(fiveSeconds, policy)).toMatchObject({
       RateLimit: '"default";r=49;t=5',
@@ -114,12 +114,12 @@ describe.each([-7_200_000, -60_000, 60_000, 7_200_000])('a machine whose clock i
     });
   });
 
-  test('and so of an error that has its decision', () => {
+  test('and so for an error that carries its decision', () => {
     const error = Object.assign(new RateLimitError(2, 50, 0), { decision: denied });
     expect(rateLimitHeaders(error, HOUR)).toStrictEqual(rateLimitHeaders(denied, HOUR));
   });
 
-  test('says of an older decision nothing that it does not know', () => {
+  test('omits the reset of an older decision without a time', () => {
     const { resetAfterMs: _, ...older } = allowed;
     expect(rateLimitHeaders(older as Decision, HOUR)).toMatchObject({
       RateLimit: '"default";r=49',
@@ -133,7 +133,7 @@ describe.each([-7_200_000, -60_000, 60_000, 7_200_000])('a machine whose clock i
   });
 });
 
-test('whoever obeys is never early, and waits a whole second at least', () => {
+test('an obedient client is never early, and waits at least a whole second', () => {
   fc.assert(
     fc.property(fc.integer({ min: 0, max: 2_678_400_000 }), (retryAfterMs) => {
       const headers = rateLimitHeaders({ ...denied, retryAfterMs });
@@ -146,7 +146,7 @@ test('whoever obeys is never early, and waits a whole second at least', () => {
   );
 });
 
-test('every set is a Headers and structured fields of strings and integers', () => {
+test('every result is valid for Headers, with structured fields of strings and integers', () => {
   const name = fc.stringMatching(/^[A-Za-z0-9._-]{1,64}$/);
   const field = /^"[\x20-\x21\x23-\x5b\x5d-\x7e]+"(?:;[a-z]+=\d{1,15})+$/;
   fc.assert(

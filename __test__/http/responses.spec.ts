@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { RateLimiter, withRateLimit } from '@huntaze/rate-limit';
 import { freshId } from '../support/stores';
 
-// What becomes of the response that a handler returns.
+// The response of a handler, after withRateLimit has added its headers.
 
 let limiter: RateLimiter;
 beforeEach(() => {
@@ -13,12 +13,12 @@ beforeEach(() => {
 });
 afterEach(() => limiter.close());
 
-/** What a route answers whose handler returns `response`. */
+/** The response of a route whose handler returns `response`. */
 function answer(response: unknown, id = 'id'): Promise<Response> {
   return withRateLimit(() => response as Response, { id: () => id, limiter })(new Request('http://localhost/'));
 }
 
-test('a body is passed on as it comes, not gathered', async () => {
+test('a body is streamed, not buffered', async () => {
   let go!: () => void;
   const gate = new Promise<void>((resolve) => (go = resolve));
   async function* words() {
@@ -34,20 +34,20 @@ test('a body is passed on as it comes, not gathered', async () => {
   expect((await reader.read()).done).toBe(true);
 });
 
-test('a client that goes away is told to the handler', async () => {
+test('the handler is notified when the client disconnects', async () => {
   const cancelled = jest.fn();
   const response = await answer(new Response(new ReadableStream({ cancel: cancelled })));
   await response.body!.cancel('gone');
   expect(cancelled).toHaveBeenCalledWith('gone');
 });
 
-test('a redirect, whose headers cannot be set', async () => {
+test('a redirect, whose headers are immutable', async () => {
   const response = await answer(Response.redirect('http://localhost/elsewhere', 308));
   expect([response.status, response.headers.get('location')]).toEqual([308, 'http://localhost/elsewhere']);
   expect(response.headers.get('x-ratelimit-remaining')).toBe('4');
 });
 
-test('status, status text, cookies and an empty body stay', async () => {
+test('status, status text, cookies and an empty body are kept', async () => {
   const headers = [
     ['Set-Cookie', 'a=1; Path=/'],
     ['Set-Cookie', 'b=2'],
@@ -57,14 +57,14 @@ test('status, status text, cookies and an empty body stay', async () => {
   expect(response.headers.getSetCookie()).toEqual(['a=1; Path=/', 'b=2']);
 });
 
-test('headers that the handler has set win', async () => {
+test('headers of the handler take precedence', async () => {
   const own = { 'x-ratelimit-limit': '7', RateLimit: '"own";r=1' };
   const { headers } = await answer(new Response('', { headers: own }));
   expect([headers.get('x-ratelimit-limit'), headers.get('ratelimit')]).toEqual(['7', '"own";r=1']);
   expect(headers.get('x-ratelimit-remaining')).toBe('4');
 });
 
-test('one object returned twice tells each caller their own numbers', async () => {
+test('one object returned twice has each caller’s own numbers', async () => {
   const shared = new Response(null, { status: 204 });
   expect((await answer(shared, 'a')).headers.get('x-ratelimit-remaining')).toBe('4');
   expect((await answer(shared, 'a')).headers.get('x-ratelimit-remaining')).toBe('3');
@@ -72,13 +72,13 @@ test('one object returned twice tells each caller their own numbers', async () =
   expect([...shared.headers]).toEqual([]);
 });
 
-test('what cannot be copied is passed on as it is', async () => {
+test('a response that cannot be copied is passed on unchanged', async () => {
   const failure = Response.error();
   expect(await answer(failure)).toBe(failure);
 });
 
 describe('a response of another class', () => {
-  /** As a library might write one: the body is not where the standard has it. */
+  /** As a library might implement one: the body is not where the standard has it. */
   class Foreign {
     status = 201;
     statusText = 'Made';
@@ -88,13 +88,13 @@ describe('a response of another class', () => {
     ) {}
   }
 
-  test('is recognised, and gets the headers itself', async () => {
+  test('is recognised, and gets the headers in place', async () => {
     const foreign = new Foreign(new Headers({ 'X-Own': '1' }));
     expect(await answer(foreign)).toBe(foreign);
     expect(Object.fromEntries(foreign.headers)).toMatchObject({ 'x-own': '1', 'x-ratelimit-remaining': '4' });
   });
 
-  test('returned twice tells each caller their own numbers, and a denial leaves nothing behind', async () => {
+  test('returned twice has each caller’s own numbers, and keeps no header of a denial', async () => {
     const shared = new Foreign(new Headers({ 'X-RateLimit-Limit': '7' }));
     const told = async (response: Promise<Response>) => {
       const { headers } = await response;
@@ -115,7 +115,7 @@ describe('a response of another class', () => {
     expect(shared.headers.has('retry-after')).toBe(false);
   });
 
-  test('keeps what its handler says of it meanwhile', async () => {
+  test('keeps headers that its handler sets meanwhile', async () => {
     const shared = new Foreign(new Headers());
     await answer(shared);
     shared.headers.set('X-RateLimit-Limit', '7');
@@ -126,7 +126,7 @@ describe('a response of another class', () => {
     expect(headers.get('x-ratelimit-remaining')).toBe('3');
   });
 
-  test('is copied where its headers refuse', async () => {
+  test('is copied if its headers are immutable', async () => {
     const body = new Response('text').body;
     const foreign = new Foreign(Response.redirect('http://localhost/', 302).headers, body);
     const response = await answer(foreign);
@@ -136,7 +136,7 @@ describe('a response of another class', () => {
   });
 });
 
-test('Response is looked up at the call: a framework may bring its own later', async () => {
+test('Response is read at each call: a framework may replace it later', async () => {
   await limiter.limit('full', { limit: 1 });
   const denied = withRateLimit(() => Response.json({}), { id: () => '', limiter });
   class Later extends Response {}
@@ -154,7 +154,7 @@ describe('on a host whose Response', () => {
   const before = globalThis.Response;
   afterEach(() => (globalThis.Response = before));
 
-  /** As a polyfill makes it: no static functions, no stream of the body. */
+  /** As a polyfill implements it: no static functions, no stream of the body. */
   class Polyfill {
     readonly headers: Headers;
     readonly status: number;
@@ -183,7 +183,7 @@ describe('on a host whose Response', () => {
     expect(await route(new Request('http://localhost/'))).toHaveProperty('status', 400);
   });
 
-  test('is missing: an error says so, and nothing is taken', async () => {
+  test('is missing: an error says so, and nothing is taken from the quota', async () => {
     globalThis.Response = undefined as unknown as typeof Response;
     const handler = jest.fn(() => new before('text'));
     const route = withRateLimit(handler, { id: () => 'nobody', limiter });
@@ -194,7 +194,7 @@ describe('on a host whose Response', () => {
   });
 });
 
-describe('a response that was fetched', () => {
+describe('a fetched response', () => {
   let upstream: Server;
   let url: string;
   beforeAll(async () => {
@@ -219,8 +219,8 @@ describe('a response that was fetched', () => {
     expect(await response.text()).toBe('begun ended');
   });
 
-  // Node cancels the body of a fetched response once that is collected, whoever holds the body.
-  test('is read to its end, collected or not', () => {
+  // Node cancels the body of a fetched response when that is collected, even if the body is still referenced.
+  test('is read to its end, whether or not it is collected', () => {
     const fixture = join(__dirname, '../fixtures/forward-response.cjs');
     const env = { ...process.env, REDIS_URL: '' };
     const printed = execFileSync(process.execPath, ['--expose-gc', fixture], { encoding: 'utf8', env });

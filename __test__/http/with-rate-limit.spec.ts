@@ -54,7 +54,7 @@ describe.each(stores)('a route of the creators on $name', (store) => {
     expect(handler).toHaveBeenCalledTimes(2);
   });
 
-  test('who waits for Retry-After is let in', async () => {
+  test('a client that waits for Retry-After is admitted', async () => {
     configure({ redis: store.redis(), timeoutMs: HANG_MS, windowMs: 800, plans: { pro: 1 }, anomaly: false });
     let id: string;
     const route = withRateLimit(hello, { id: () => id });
@@ -70,11 +70,11 @@ describe.each(stores)('a route of the creators on $name', (store) => {
   });
 });
 
-describe('who asks, and for what', () => {
+describe('the id and the plan', () => {
   beforeEach(() => configure({ plans: { starter: 1, pro: 2, business: 3 }, anomaly: false }));
   afterEach(() => close());
 
-  test('id and plan see the arguments of the handler, and may take their time', async () => {
+  test('id and plan get the arguments of the handler, and may be asynchronous', async () => {
     type Context = { params: Promise<{ creator: string }> };
     const route = withRateLimit(
       async (_: Request, { params }: Context) => Response.json({ creator: (await params).creator }),
@@ -92,7 +92,7 @@ describe('who asks, and for what', () => {
     expect(other.status).toBe(429);
   });
 
-  test('a body read from a clone is there for the handler', async () => {
+  test('a body read from a clone is still readable in the handler', async () => {
     const id = freshId();
     const route = withRateLimit(async (asked) => new Response(await asked.text()), {
       id: async (asked) => ((await asked.clone().json()) as { id: string }).id,
@@ -101,14 +101,14 @@ describe('who asks, and for what', () => {
     expect(await (await route(request({ method: 'POST', body }))).text()).toBe(body);
   });
 
-  test('the plan is pro when left out, and when a callback leaves it out', async () => {
+  test('the default plan is pro, also if a callback returns undefined', async () => {
     const none = { id: freshId, plan: () => undefined } as unknown as WithRateLimitOptions;
     for (const options of [{ id: freshId }, none]) {
       expect((await withRateLimit(hello, options)(request())).headers.get('x-ratelimit-limit')).toBe('2');
     }
   });
 
-  test('a router that keeps the request elsewhere hands it over', async () => {
+  test('a router with the request in another argument passes it on', async () => {
     const route = withRateLimit(hello, { id: freshId });
     const hono = (c: { req: { raw: Request } }) => route(c.req.raw);
     expect((await hono({ req: { raw: request() } })).status).toBe(200);
@@ -123,7 +123,7 @@ describe('who asks, and for what', () => {
     await limiter.close();
   });
 
-  test('a limiter of another copy of the module limits as well; its window is not told', async () => {
+  test('a limiter of another copy of the module limits as well, without its window in the headers', async () => {
     let copy!: typeof RateLimit;
     jest.isolateModules(() => {
       copy = require('@huntaze/rate-limit');
@@ -135,7 +135,7 @@ describe('who asks, and for what', () => {
     await limiter.close();
   });
 
-  test('of a crowd exactly the limit is let in', async () => {
+  test('of many concurrent requests exactly the limit is admitted', async () => {
     const limiter = new RateLimiter({ name: freshId(), limit: 10, windowMs: 60_000, anomaly: false });
     const handler = jest.fn(hello);
     const route = withRateLimit(handler, { id: async () => 'crowd', limiter });
@@ -148,7 +148,7 @@ describe('who asks, and for what', () => {
     await limiter.close();
   });
 
-  test('the window told is the one that counts, after a configure() too', async () => {
+  test('the window in the headers is the effective one, after a configure() too', async () => {
     const route = withRateLimit(hello, { id: freshId });
     expect((await route(request())).headers.get('ratelimit-policy')).toBe('"default";q=2;w=3600');
     await close();
@@ -157,11 +157,11 @@ describe('who asks, and for what', () => {
   });
 });
 
-test('the window told is that of the check, also where a configure() overtakes its answer', async () => {
+test('the window in the headers is that of the check, even if a configure() precedes its answer', async () => {
   const redis = { host: '127.0.0.1', port: await freePort() };
   const first = { redis, onStoreError: 'open', timeoutMs: HANG_MS, windowMs: 60_000, anomaly: false } as const;
   const pending = withRateLimit(hello, { id: freshId })(request());
-  // Possible until the check is asked; and no answer of the store comes between two microtasks.
+  // Possible until the first check is made; and no reply of the store arrives between two microtasks.
   for (let turn = 0; turn < 100; turn++) {
     try {
       configure(first);
@@ -177,7 +177,7 @@ test('the window told is that of the check, also where a configure() overtakes i
   configure({});
 });
 
-describe('what the limiter refuses is a bad request', () => {
+describe('an argument that the limiter refuses is a bad request', () => {
   afterEach(() => close());
 
   test.each<[unknown, string]>([
@@ -213,13 +213,13 @@ describe('what the limiter refuses is a bad request', () => {
   });
 });
 
-describe('what is thrown, is thrown on', () => {
+describe('errors are rethrown', () => {
   afterEach(async () => {
     await close();
     configure({});
   });
 
-  // The codes that would be a bad request, were they the limiter's.
+  // Codes that would be a bad request if the limiter had thrown them.
   const mishaps = ['ERR_INVALID_ARG_TYPE', 'ERR_OUT_OF_RANGE', 'ERR_INVALID_ARG_VALUE', 'ENOENT'].map((code) =>
     Object.assign(new TypeError('mishap'), { code }),
   );
@@ -227,7 +227,7 @@ describe('what is thrown, is thrown on', () => {
     throw mishap;
   };
 
-  test.each(mishaps)('by id, plan, the handler and onDenied: $code', async (mishap) => {
+  test.each(mishaps)('of id, plan, the handler and onDenied: $code', async (mishap) => {
     const limiter = new RateLimiter({ name: freshId(), limit: 1, windowMs: 60_000, anomaly: false });
     await limiter.check('full');
     const routes = [
@@ -243,7 +243,7 @@ describe('what is thrown, is thrown on', () => {
     await limiter.close();
   });
 
-  test("by the store under onStoreError: 'throw'", async () => {
+  test("of the store under onStoreError: 'throw'", async () => {
     configure({ redis: { host: '127.0.0.1', port: await freePort() }, onStoreError: 'throw', timeoutMs: HANG_MS });
     const handler = jest.fn(hello);
     await expect(withRateLimit(handler, { id: freshId })(request())).rejects.toMatchObject({ code: 'ECONNREFUSED' });
@@ -271,7 +271,7 @@ describe('what is thrown, is thrown on', () => {
   );
 });
 
-describe('a limiter of the caller’s making', () => {
+describe('a custom limiter', () => {
   const decision = { allowed: true, limit: 5, remaining: 4, reset: Date.now() + 60_000, retryAfterMs: 0 };
   const routeOf = (answer: unknown, handler = hello, onDenied?: () => Response) =>
     withRateLimit(handler, {
@@ -294,7 +294,7 @@ describe('a limiter of the caller’s making', () => {
     [{ ...decision, reset: new Date() }, 'ERR_INVALID_ARG_TYPE', "options.limiter's decision.reset must be"],
     [{ ...decision, retryAfterMs: NaN }, 'ERR_OUT_OF_RANGE', "options.limiter's decision.retryAfterMs must be"],
     [new RateLimitError(1, 5, 0), 'ERR_INVALID_ARG_TYPE', "options.limiter's decision must be a Decision. Received"],
-  ])('whose decision is %p is told so before anything else runs', async (answer, code, message) => {
+  ])('with the decision %p is rejected before the handler runs', async (answer, code, message) => {
     const [handler, onDenied] = [jest.fn(hello), jest.fn(hello)];
     const error = { code, message: expect.stringContaining(message) };
     await expect(routeOf(answer, handler, onDenied)(request())).rejects.toMatchObject(error);
@@ -303,7 +303,7 @@ describe('a limiter of the caller’s making', () => {
   });
 });
 
-test('onDenied answers in place of the JSON, with the headers it does not set itself', async () => {
+test('onDenied replaces the JSON response, with the headers that it does not set itself', async () => {
   const limiter = new RateLimiter({ name: freshId(), limit: 1, windowMs: 60_000, anomaly: false });
   const onDenied = jest.fn(
     async () => new Response('later', { status: 503, headers: { 'Retry-After': '120', 'X-Own': '1' } }),
@@ -323,14 +323,14 @@ test('onDenied answers in place of the JSON, with the headers it does not set it
   await limiter.close();
 });
 
-describe('the preflight of a page of another origin', () => {
+describe('a CORS preflight', () => {
   const preflight = () => request({ method: 'OPTIONS', headers: { 'Access-Control-Request-Method': 'GET' } });
   const cors = { 'Access-Control-Allow-Origin': 'https://app.example.com', Vary: 'Origin' };
   const exposed = { ...cors, 'Access-Control-Expose-Headers': 'Retry-After, RateLimit' };
   const handler = async (request: Request) =>
     request.method === 'OPTIONS' ? new Response(null, { status: 204, headers: cors }) : hello();
 
-  test('takes nothing from a quota, asks nobody for an id, and is answered as it is', async () => {
+  test('takes nothing from a quota, calls no id function, and is passed to the handler', async () => {
     const limiter = new RateLimiter({ name: freshId(), limit: 1, windowMs: 60_000, anomaly: false });
     const id = jest.fn(() => 'page');
     const onDenied = () => new Response(null, { status: 429, headers: exposed });
@@ -350,7 +350,7 @@ describe('the preflight of a page of another origin', () => {
     await limiter.close();
   });
 
-  test('counts like any other where the route says so', async () => {
+  test('counts like any other request with countPreflight', async () => {
     const limiter = new RateLimiter({ name: freshId(), limit: 1, windowMs: 60_000, anomaly: false });
     const route = withRateLimit(handler, { id: () => 'page', limiter, countPreflight: true });
     expect((await route(preflight())).status).toBe(204);
@@ -360,7 +360,7 @@ describe('the preflight of a page of another origin', () => {
   });
 });
 
-describe('the options are checked where the route is made', () => {
+describe('the options are checked when the route is created', () => {
   const limiter = { limit: async () => undefined };
   test.each<[unknown, unknown, string, string]>([
     [undefined, { id: freshId }, 'ERR_INVALID_ARG_TYPE', 'handler must be a function'],

@@ -3,18 +3,22 @@ import { alone, blackHole, figures } from '../support/load';
 import { freePort, startRedis, type RedisServer } from '../support/redis';
 import { HANG_MS, expectMedian } from '../support/time';
 
-// The JavaScript thread never waits for Redis: while checks are in flight, timers are no later than in the control, where as
-// many promises are resolved without a limiter. The two take turns in one process. A busy machine delays either of them in
-// some measurements, so the median of the differences is judged.
+// The JavaScript thread never waits for Redis: with checks in flight, timers are no later than in the control, which
+// resolves as many promises without a limiter. The two alternate in one process. A busy machine delays either of them
+// in some measurements, so the median of the differences is judged.
 
 const IN_FLIGHT = 200;
 const MS = 1000;
 const TURNS = 10;
 
-/** The 99th percentile of the delays beyond that of the control: far less than the wait for any answer here. */
+/**
+ * The bound of the 99th percentile of delays, beyond that of the control: far less than the wait for any reply here.
+ */
 const P99_MS = 50;
 
-/** The longest delay, beyond that of the control: one wait for a deadline (250 ms) or a connect would be more. */
+/**
+ * The bound of the longest delay, beyond that of the control: less than one wait for a deadline (250 ms) or a connect.
+ */
 const MAX_MS = 90;
 
 interface Delay {
@@ -52,13 +56,13 @@ async function measured(title: string, { port, ...way }: Way): Promise<Report> {
   const redis = { host: '127.0.0.1', port };
   const report = await alone<Report>('loop-delay.cjs', { redis, inFlight: IN_FLIGHT, ms: MS, turns: TURNS, ...way });
   figures(`delay of the loop in ms, ${title}`, { ...report });
-  // There was something to measure, and the control did as much at least.
+  // There were delays to measure, and the control did at least as much.
   expect(report.limiting.samples).toBeGreaterThan(10);
   expect(report.control.asked).toBeGreaterThanOrEqual(report.limiting.asked);
   return report;
 }
 
-/** By how much the delays exceed those of the control and their bounds; not positive where the loop runs freely. */
+/** The excess of the delays over the control and the bounds; not positive if the loop runs freely. */
 function excess({ limiting, control }: Report): number {
   return Math.max(limiting.p99 - control.p99 - P99_MS, limiting.max - control.max - MAX_MS);
 }
@@ -82,7 +86,7 @@ test.each([
   });
 });
 
-test('the control: one wait of 250 ms, a deadline, is seen in each measurement', async () => {
+test('the control: one block of 250 ms, a deadline, is found in each measurement', async () => {
   const blocked = expectMedian(0, async () => {
     const report = await measured('a block of 250 ms', { port: redis.port, timeoutMs: HANG_MS, blockMs: 250 });
     expect(report.limiting.max).toBeGreaterThanOrEqual(200);

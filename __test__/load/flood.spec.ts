@@ -2,25 +2,28 @@ import type { RedisOptions } from '@huntaze/rate-limit';
 import { alone, figures, megabytes, TwoAtATime, type Held } from '../support/load';
 import { freePort, startRedis, type RedisServer } from '../support/redis';
 
-// An attacker chooses ids: a million of them must not fill the memory of the process, whoever decides.
+// An attacker chooses the ids: a million of them must not fill the memory of the process, whatever the source of
+// decisions.
 
 const IDS = 1_000_000;
 
-/** What the memory store holds: README, Limits. */
+/** The capacity of the memory store: README, Limits. */
 const STORED = 100_000;
 
-/** Ids before the first look: the store is full by then, and so is what Node.js and the allocators keep for themselves. */
+/**
+ * Ids before the first measurement: the store is full by then, and the heaps of Node.js and the allocators have grown.
+ */
 const WARM = 2 * STORED;
 
 /**
- * The least that would be kept of an id that is kept: its text (15 bytes), a pointer to it and its place in a map. The
- * growth from `WARM` ids on must be less than that for each of the others.
+ * The least memory of a remembered id: its text (15 bytes), a pointer to it and its map entry. The growth after `WARM`
+ * ids must be less than that for each further id.
  */
 const LEAST = 32;
 
 /**
- * The most that the store may take for an id with one admission, and what the garbage collector's spaces grow to besides
- * under any such loop.
+ * The most memory that the store may use for an id with one admission, plus the growth of the garbage collector's
+ * spaces under any such loop.
  */
 const STORED_BYTES = 500;
 const SPACES = 64e6;
@@ -66,24 +69,24 @@ async function flood(title: string, options?: RedisOptions): Promise<Flood> {
   return report;
 }
 
-/** Exactly the `STORED` used last are remembered: the limit is 1, and they have nothing left. */
+/** Exactly the `STORED` most recent ids are remembered: the limit is 1, and they have no request left. */
 const REMEMBERED = { 0: 1, [IDS - STORED - 1]: 1, [IDS - STORED]: 0, [IDS - 1]: 0 };
 
-test('a million ids over Redis: nothing is kept of them here', async () => {
+test('a million ids over Redis: the process remembers none', async () => {
   const { sources, left, before, peak } = await runs.redis;
   expect(sources).toEqual({ redis: IDS });
   expect(left).toEqual({ 0: 0, [IDS - STORED - 1]: 0, [IDS - STORED]: 0, [IDS - 1]: 0 });
   expect(peak - before.rss).toBeLessThan(SPACES);
 }, 600_000);
 
-test('a million ids over the embedded store: it keeps the 100,000 used last', async () => {
+test('a million ids over the embedded store: it keeps the 100,000 most recent', async () => {
   const { sources, left, before, peak } = await runs.memory;
   expect(sources).toEqual({ memory: IDS });
   expect(left).toEqual(REMEMBERED);
   expect(peak - before.rss).toBeLessThan(SPACES + STORED * STORED_BYTES);
 }, 600_000);
 
-test('a million ids while Redis is away: the decisions of this process keep the 100,000 used last', async () => {
+test('a million ids while Redis is unavailable: local decisions keep the 100,000 most recent', async () => {
   const { sources, left, before, peak } = await runs.away;
   expect(sources).toEqual({ local: IDS });
   expect(left).toEqual(REMEMBERED);

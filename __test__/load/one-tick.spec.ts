@@ -4,18 +4,18 @@ import { alone, blackHole, figures, megabytes, TwoAtATime, type Held } from '../
 import { startRedis, type RedisServer } from '../support/redis';
 import { HANG_MS } from '../support/time';
 
-// A million checks called before the loop turns once: nobody can answer any of them until all have been asked.
+// A million checks in one iteration of the event loop: no reply can be processed before all of them are made.
 
 const CALLS = 1_000_000;
 const ATTEMPTS = 5;
 
-/** Each id asks ten times, and is let in five times. */
+/** Each id makes ten requests, of which five are admitted. */
 const IDS = 100_000;
 const LIMIT = 5;
 
 /**
- * What may be left of a call of the second burst when all is over, in bytes: less than any record of it would take. The first
- * one grows the heaps to what such a burst needs; of it, V8 must have everything back all the same.
+ * The most memory that a call of the second burst may retain afterwards, in bytes: less than any record of it. The
+ * first burst grows the heaps as far as such a burst needs; V8 must have freed all of it all the same.
  */
 const LEAST = 64;
 
@@ -80,8 +80,8 @@ async function oneTick(title: string, options: RedisOptions | undefined, timeout
 }
 
 /**
- * With the longest deadline there is. Where the machine takes as long for a burst, the deadline decides: it is done again, under
- * another name, which the deadline is part of.
+ * With the longest possible deadline. If a burst takes the machine longer, the deadline decides: the burst is repeated
+ * under another name, which includes the deadline.
  */
 async function patient(options: RedisOptions): Promise<OneTick> {
   const slow = ({ times }: Burst) => times.calling + times.settling >= HANG_MS - ATTEMPTS;
@@ -99,7 +99,7 @@ function expectMemoryBack({ cold, before, after, closed }: OneTick): void {
   expect(megabytes(after.rss)).toBeLessThan(most);
 }
 
-test('over Redis, with time enough: each is decided', async () => {
+test('over Redis, with a long deadline: each is decided', async () => {
   const report = await runs.patient;
   const ends = { allowed: IDS * LIMIT, denied: CALLS - IDS * LIMIT, failed: 0 };
   expect(report.bursts).toMatchObject([{ ends }, { ends }]);
@@ -114,7 +114,7 @@ test('over a black hole: each fails', async () => {
   expectMemoryBack(report);
 }, 600_000);
 
-test('over Redis, within the default deadline: what is not decided by then has failed', async () => {
+test('over Redis, with the default deadline: each check is decided by then or has failed', async () => {
   const report = await runs.inTime;
   for (const { ends, codes } of report.bursts) {
     expect(ends.allowed).toBeLessThanOrEqual(IDS * LIMIT);

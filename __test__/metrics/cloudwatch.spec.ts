@@ -9,7 +9,7 @@ const { embeddedMetricLine } = require('../../lib/metrics/cloudwatch.js') as {
 const NOW = 1_800_000_000_000;
 const BOUNDS = [0.1, 0.5, 1, 5, 25, 100, Infinity];
 
-/** A snapshot with this many observations a bucket. */
+/** A snapshot with this number of observations in each bucket. */
 function observed(...counts: number[]): Metrics {
   const all = BOUNDS.map((_, i) => counts[i] ?? 0);
   const count = all.reduce((a, b) => a + b, 0);
@@ -50,7 +50,7 @@ test('one line of Embedded Metric Format', () => {
   });
 });
 
-test('a line holds what has come since the one before', () => {
+test('a line has the observations since the previous line', () => {
   const later: Metrics = {
     ...snapshot,
     denials: 31,
@@ -69,7 +69,7 @@ test('a line holds what has come since the one before', () => {
   });
 });
 
-test('where nothing was asked, there is no latency, and no metric without its value', () => {
+test('without requests there is no latency, and no metric without a value', () => {
   const line = JSON.parse(embeddedMetricLine(snapshot, snapshot, NOW));
   expect(line).not.toHaveProperty('RedisLatency');
   const names = line._aws.CloudWatchMetrics[0].Metrics.map(({ Name }: { Name: string }) => Name);
@@ -77,11 +77,11 @@ test('where nothing was asked, there is no latency, and no metric without its va
   for (const name of names) expect(line[name]).toBe(0);
 });
 
-test('a limiter that had not counted before has all its observations new', () => {
+test('for a new limiter, all observations are new', () => {
   expect(latencies(snapshot, idle)).toHaveLength(100);
 });
 
-test('each observation of a few is one number, spread over its bucket', () => {
+test('few observations are one number each, spread over their bucket', () => {
   expect(latencies(observed(1))).toEqual([0.05]);
   expect(latencies(observed(0, 2, 1))).toEqual([0.2, 0.4, 0.75]);
   expect(latencies(observed(0, 0, 0, 0, 0, 0, 3))).toEqual([100, 100, 100]);
@@ -91,7 +91,7 @@ const anyCounts = fc
   .array(fc.nat(1_000_000), { minLength: 1, maxLength: BOUNDS.length })
   .filter((counts) => counts.some(Boolean));
 
-test('never more than a hundred numbers, and these in order', () => {
+test('never more than a hundred numbers, in ascending order', () => {
   fc.assert(
     fc.property(anyCounts, (counts) => {
       const numbers = latencies(observed(...counts));
@@ -111,7 +111,7 @@ test('each percentile lies in the bucket in which it was observed', () => {
     fc.property(anyCounts, fc.integer({ min: 1, max: 100 }), (counts, percent) => {
       const numbers = latencies(observed(...counts));
       const total = counts.reduce((a, b) => a + b, 0);
-      /** The bucket of the observation at this rank. */
+      /** The bucket of the observation with this rank. */
       const bucketAt = (rank: number) => {
         let seen = 0;
         return counts.findIndex((count) => (seen += count) >= rank);
@@ -126,7 +126,7 @@ test('each percentile lies in the bucket in which it was observed', () => {
   );
 });
 
-test('the average is that of the buckets', () => {
+test('the average matches the buckets', () => {
   fc.assert(
     fc.property(anyCounts, (counts) => {
       const middles = BOUNDS.map((bound, i) => {
@@ -140,7 +140,7 @@ test('the average is that of the buckets', () => {
   );
 });
 
-test('a rare outlier is to be seen, and does not pass for a hundredth of all', () => {
+test('a rare outlier is visible, and does not count as a hundredth of all', () => {
   const numbers = latencies(observed(9999, 0, 0, 0, 0, 1));
   // One observation of about 62 ms is in the slowest hundred of ten thousand.
   expect(numbers.at(-1)).toBeCloseTo(0.0995 * 0.99 + 62.5 / 100, 2);

@@ -13,11 +13,11 @@ import { freePort } from '../support/redis';
 import { freshId, stores } from '../support/stores';
 import { HANG_MS, expectMedian, within } from '../support/time';
 
-// Every check is counted once, by who decided it: the metrics say what the callers have seen.
+// Every check is counted once, by its source: the metrics match the callers' observations.
 
 const sum = (counts: Readonly<Record<string, number>>) => Object.values(counts).reduce((a, b) => a + b, 0);
 
-/** What callers have seen, in the form of the metrics. */
+/** The callers' observations, in the form of the metrics. */
 class Seen {
   readonly allowed: Partial<Record<Decision['source'], number>> = {};
   readonly denied: Partial<Record<Decision['source'], number>> = {};
@@ -50,7 +50,7 @@ describe.each(stores)('on $name', (store) => {
   beforeAll(() => store.start());
   afterAll(() => store.stop());
 
-  test('checks are counted by decision and source, and nothing else is', async () => {
+  test('checks are counted by decision and source, and other calls are not', async () => {
     const limiter = new RateLimiter({
       name: freshId(),
       limit: 5,
@@ -79,7 +79,7 @@ describe.each(stores)('on $name', (store) => {
     await limiter.close();
   });
 
-  test('a close loses nothing, and limiters of one name count together', async () => {
+  test('a close loses no count, and limiters of one name share their counts', async () => {
     const options = { name: freshId(), limit: 5, windowMs: 60_000, redis: store.redis(), timeoutMs: HANG_MS };
     const limiters = [new RateLimiter(options), new RateLimiter(options)] as const;
     await limiters[0].check('a');
@@ -106,7 +106,7 @@ describe.each(stores)('on $name', (store) => {
     await limiter.close();
   });
 
-  test('a worker thread counts with the others', async () => {
+  test('the counts of worker threads are included', async () => {
     const name = freshId();
     const limiter = new RateLimiter({ name, limit: 5, windowMs: 60_000, redis: store.redis(), timeoutMs: HANG_MS });
     await limiter.check('a');
@@ -131,7 +131,7 @@ describe.each(stores)('on $name', (store) => {
 
 test.each(['local', 'open', 'closed', 'throw'] as const)('an outage under %s', async (onStoreError) => {
   const port = await freePort();
-  // After a second the breaker has the store asked once more, and may hear otherwise why it is away.
+  // After a second the breaker probes the store again, and may get another error.
   const { limiter, seen, before } = await within(1000, async () => {
     const limiter = new RateLimiter({
       name: freshId(),
@@ -150,7 +150,7 @@ test.each(['local', 'open', 'closed', 'throw'] as const)('an outage under %s', a
   seen.agrees(metrics);
   expect(metrics.degraded).toBe(onStoreError === 'throw' ? 0 : 8);
   expect(metrics.failed).toBe(onStoreError === 'throw' ? 8 : 0);
-  // Whatever was decided instead, the store did not answer; and no time was taken of what it did not.
+  // Whichever source decided, no reply of the store arrived; and no latency was recorded for it.
   expect(metrics.storeErrors).toEqual({ ECONNREFUSED: 8 });
   expect(metrics.storeLatencyMs.count).toBe(0);
   expect(metrics.breaker.openings).toBe(1);
@@ -159,9 +159,9 @@ test.each(['local', 'open', 'closed', 'throw'] as const)('an outage under %s', a
   await limiter.close();
 });
 
-test('a request that waits for its answer is in flight', async () => {
-  // A request that was given up was in flight until then, and the slowest are not left out. A server of its own each time: one that
-  // has said nothing is met with suspicion. A busy machine may send the request later than it was asked.
+test('a request without an answer is in flight', async () => {
+  // An abandoned request was in flight until its deadline, and the slowest requests are included. A new server each
+  // time: one without any reply gets health checks. A busy machine may send the request later than it was made.
   await expectMedian(100, async () => {
     const hole = createServer((socket) => socket.on('error', () => {}).resume());
     await new Promise<void>((resolve) => hole.listen(0, '127.0.0.1', resolve));
@@ -179,7 +179,7 @@ test('a request that waits for its answer is in flight', async () => {
   });
 });
 
-test('names without end do not fill the memory; those in use, and the creators, are counted apart', async () => {
+test('an unbounded number of names does not fill the memory; names in use, and the creators, have their own counts', async () => {
   await checkCreatorRateLimit('a');
   await close();
   const creators = getMetrics().checks;
@@ -196,14 +196,14 @@ test('names without end do not fill the memory; those in use, and the creators, 
   expect(getMetrics().checks).toBe(creators);
   const open = Array.from({ length: 300 }, () => new RateLimiter({ name: freshId(), limit: 5, windowMs: 60_000 }));
   for (const one of open) await one.check('a');
-  // The last ones together, under no name of a limiter's.
+  // The last ones share one entry, under no limiter's name.
   expect(prometheusMetrics()).toMatch(/^rate_limit_checks_total\{limiter="\*".*"memory"\} [1-9]/m);
   expect(open.at(-1)!.getMetrics().checks).toBeGreaterThanOrEqual(40);
   expect(kept.getMetrics().checks).toBe(2);
   await Promise.all([kept, ...open].map((one) => one.close()));
 });
 
-test('what is new is told once, whoever asks', async () => {
+test('each new observation is reported once over all callers', async () => {
   const isolated = () => {
     let module!: typeof import('@huntaze/rate-limit');
     jest.isolateModules(() => (module = require('../..')));

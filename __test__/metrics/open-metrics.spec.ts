@@ -1,12 +1,12 @@
 import { parse } from '../support/open-metrics';
 
-// The reader that the text is checked with refuses what it should: else the check would be none.
+// The tests' OpenMetrics parser rejects invalid texts: otherwise checking with it would prove nothing.
 
 const family = (type: string, ...samples: string[]) =>
   [`# TYPE m ${type}`, '# HELP m Help.', ...samples, '# EOF', ''].join('\n');
 const histogram = (...buckets: string[]) => family('histogram', ...buckets, 'm_count 2', 'm_sum 3');
 
-test('reads what is well written', () => {
+test('reads a valid text', () => {
   expect(parse(family('counter', 'm_total{a="1",b="x\\"\\\\\\n"} 1.5', 'm_total{a="2"} 1e3'))).toEqual([
     {
       name: 'm',
@@ -30,13 +30,13 @@ test.each([
   ['a sample of another family', family('gauge', 'n 1')],
   ['an empty line', family('gauge', 'm 1', '')],
   ['a type that does not exist', family('metre', 'm 1')],
-  ['a type told twice', family('gauge').replace('# HELP', '# TYPE m gauge\n# HELP')],
+  ['a repeated type', family('gauge').replace('# HELP', '# TYPE m gauge\n# HELP')],
   ['a unit that is not in the name', family('gauge', 'm 1').replace('# HELP', '# UNIT m seconds\n# HELP')],
-  ['a family told twice', family('gauge', 'm 1').replace('# EOF\n', family('gauge', 'm 1'))],
+  ['a repeated family', family('gauge', 'm 1').replace('# EOF\n', family('gauge', 'm 1'))],
   ['a counter without _total', family('counter', 'm 1')],
   ['a negative counter', family('counter', 'm_total -1')],
-  ['a series told twice', family('gauge', 'm{a="1"} 1', 'm{a="1"} 2')],
-  ['a label given twice', family('gauge', 'm{a="1",a="2"} 1')],
+  ['a repeated series', family('gauge', 'm{a="1"} 1', 'm{a="1"} 2')],
+  ['a repeated label', family('gauge', 'm{a="1",a="2"} 1')],
   ['a quote that is not escaped', family('gauge', 'm{a="""} 1')],
   ['an escape that does not exist', family('gauge', 'm{a="\\t"} 1')],
   ['braces around nothing', family('gauge', 'm{} 1')],
@@ -44,9 +44,9 @@ test.each([
   ['a state without its label', family('stateset', 'm{state="on"} 1')],
   ['a state of 2', family('stateset', 'm{m="on"} 2')],
   ['a histogram without +Inf', histogram('m_bucket{le="1.0"} 2')],
-  ['bounds that fall', histogram('m_bucket{le="2.0"} 1', 'm_bucket{le="1.0"} 1', 'm_bucket{le="+Inf"} 2')],
-  ['buckets that are not cumulated', histogram('m_bucket{le="1.0"} 3', 'm_bucket{le="+Inf"} 2')],
-  ['a count that is not that of +Inf', histogram('m_bucket{le="1.0"} 1', 'm_bucket{le="+Inf"} 1')],
+  ['descending bounds', histogram('m_bucket{le="2.0"} 1', 'm_bucket{le="1.0"} 1', 'm_bucket{le="+Inf"} 2')],
+  ['non-cumulative buckets', histogram('m_bucket{le="1.0"} 3', 'm_bucket{le="+Inf"} 2')],
+  ['a count that differs from +Inf', histogram('m_bucket{le="1.0"} 1', 'm_bucket{le="+Inf"} 1')],
   ['a bound that is not canonical', histogram('m_bucket{le="1"} 1', 'm_bucket{le="+Inf"} 2')],
   [
     'a metric in pieces',

@@ -9,7 +9,7 @@ const { openMetricsText } = require('../../lib/metrics/prometheus.js') as {
   openMetricsText(snapshots: Metrics[]): string;
 };
 
-/** Collects when it is asked to. */
+/** A metric reader that collects on demand. */
 class Reader extends MetricReader {
   protected override async onForceFlush() {}
   protected override async onShutdown() {}
@@ -34,7 +34,7 @@ beforeEach(() => {
 });
 afterEach(() => provider.shutdown());
 
-/** The points of a metric, each with its attributes. */
+/** The data points of a metric, with their attributes. */
 function points(metrics: MetricData[], name: string): [object, unknown][] {
   const metric = metrics.find(({ descriptor }) => descriptor.name === name);
   return (metric?.dataPoints ?? []).map(({ attributes, value }) => [attributes, value]);
@@ -89,7 +89,7 @@ test('the values are those of the snapshots', async () => {
   expect(points(metrics, 'rate_limit.redis_connect_failures')).toEqual([[{}, 11]]);
 });
 
-test('a distribution is three counters, its buckets cumulated, in seconds', async () => {
+test('a distribution is three counters, with cumulative buckets in seconds', async () => {
   const metrics = await reader.metrics();
   const buckets = points(metrics, 'rate_limit.store_latency.bucket');
   expect(buckets.slice(0, 6)).toEqual(
@@ -106,7 +106,7 @@ test('a distribution is three counters, its buckets cumulated, in seconds', asyn
   expect(points(metrics, 'rate_limit.store_latency.sum')[0]).toEqual([{ limiter: 'creator' }, 1.2345]);
 });
 
-test('a bucket is the same text as for Prometheus: servers compare it', async () => {
+test('a bucket label equals that of Prometheus, as servers compare the text', async () => {
   const metrics = await reader.metrics();
   const text = openMetricsText([snapshot, idle]);
   for (const [name, series] of [
@@ -119,7 +119,7 @@ test('a bucket is the same text as for Prometheus: servers compare it', async ()
   }
 });
 
-test('one collection reads once, and each anew', async () => {
+test('each collection reads the counters once', async () => {
   await reader.metrics();
   expect(read).toHaveBeenCalledTimes(1);
   read.mockReturnValue([{ ...snapshot, anomalies: 9 }]);
@@ -127,16 +127,16 @@ test('one collection reads once, and each anew', async () => {
   expect(read).toHaveBeenCalledTimes(2);
 });
 
-test('what it returns takes them back', async () => {
+test('the returned function unregisters the metrics', async () => {
   await reader.metrics();
   stop();
   read.mockReturnValue([{ ...snapshot, anomalies: 9 }]);
-  // The SDK goes on telling the last value it has seen.
+  // The SDK continues to export the last value.
   expect(points(await reader.metrics(), 'rate_limit.anomalies')).toContainEqual([{ limiter: 'creator' }, 2]);
   expect(read).toHaveBeenCalledTimes(1);
 });
 
-test('a meter of the real API fits the type, and one that is none is refused', () => {
+test('a meter of the real API fits the type, and any other object is refused', () => {
   const taken: OpenTelemetryMeter = provider.getMeter('real');
   expect(observeMetrics(taken)).toBeInstanceOf(Function);
   const refused = (meter: unknown) => () => observeMetrics(meter as OpenTelemetryMeter);

@@ -8,7 +8,7 @@ const { openMetricsText } = require('../../lib/metrics/prometheus.js') as {
 
 const text = openMetricsText([snapshot, idle]);
 
-test('is OpenMetrics to the letter', () => {
+test('is valid OpenMetrics', () => {
   const families = parse(text);
   expect(families.map(({ name, type }) => [name, type])).toEqual([
     ['rate_limit_checks', 'counter'],
@@ -32,11 +32,11 @@ test('is OpenMetrics to the letter', () => {
   for (const { help } of families) expect(help).toMatch(/^[A-Z].{10,}\.$/);
 });
 
-test('before anything has counted there is no value, and still a text', () => {
+test('before the first check there is no sample, but a valid text', () => {
   expect(parse(openMetricsText([])).flatMap(({ samples }) => samples)).toEqual([]);
 });
 
-/** The samples of a limiter in a family, as they are written, without the limiter. */
+/** The samples of a limiter in a family, as written, without the limiter label. */
 function samples(family: string, limiter = 'creator'): string[] {
   const own = new RegExp(`^${family}(?:_total|_bucket|_count|_sum)?\\{limiter="${limiter}",?(.*)$`);
   return text.split('\n').flatMap((line) => own.exec(line)?.[1] ?? []);
@@ -53,7 +53,7 @@ test('checks by decision and source', () => {
   ]);
 });
 
-test('latency in seconds, its buckets cumulated', () => {
+test('latency in seconds, with cumulative buckets', () => {
   expect(samples('rate_limit_store_latency_seconds')).toEqual([
     'le="5e-05"} 1',
     'le="0.0003"} 31',
@@ -70,7 +70,7 @@ test('latency in seconds, its buckets cumulated', () => {
   );
 });
 
-test('what a bound of thousandths is in seconds has no rest', () => {
+test('bounds in seconds have no rounding error', () => {
   const bounds = Array.from({ length: 2000 }, (_, i) => (i + 1) / 10);
   const storeLatencyMs = { bounds: [...bounds, Infinity], counts: [...bounds.map(() => 0), 0], sum: 0, count: 0 };
   const written = openMetricsText([{ ...snapshot, storeLatencyMs }]).match(/(?<=latency.*le=")[^"]*/g)!;
@@ -84,7 +84,7 @@ test('batches', () => {
   expect(samples('rate_limit_batch_size', 'idle')).toEqual(['le="+Inf"} 0', '} 0', '} 0']);
 });
 
-test('large bounds are written as OpenMetrics wants them', () => {
+test('large bounds are in the canonical OpenMetrics form', () => {
   const batchSize = {
     bounds: [0, 100_000, 1_000_000, 2.5e6, 1e21, Infinity],
     counts: [0, 0, 0, 0, 0, 0],
@@ -95,7 +95,7 @@ test('large bounds are written as OpenMetrics wants them', () => {
   expect(written).toEqual(['0.0', '100000.0', '1e+06', '2.5e+06', '1e+21', '+Inf']);
 });
 
-test('one series a state of the breaker, and one of them is 1', () => {
+test('one series for each state of the breaker, and one of them is 1', () => {
   const states = (limiter: string) => samples('rate_limit_breaker_state', limiter);
   const written = (of: Record<string, number>) =>
     Object.entries(of).map(([state, value]) => `rate_limit_breaker_state="${state}"} ${value}`);
@@ -121,7 +121,7 @@ test('the other values', () => {
   }
 });
 
-test('connections are the process’s: no limiter, and once', () => {
+test('connections belong to the process: one sample without a limiter', () => {
   expect(text.split('\n').filter((line) => line.startsWith('rate_limit_redis'))).toEqual([
     'rate_limit_redis_connections 2',
     'rate_limit_redis_connections_opened_total 5',
@@ -130,14 +130,14 @@ test('connections are the process’s: no limiter, and once', () => {
   ]);
 });
 
-test('no other label than those that are documented', () => {
+test('only documented labels', () => {
   const labels = parse(text).flatMap(({ samples }) => samples.flatMap((sample) => Object.keys(sample.labels)));
   expect([...new Set(labels)].sort()).toEqual(
     ['limiter', 'decision', 'source', 'code', 'le', 'rate_limit_breaker_state'].sort(),
   );
 });
 
-test('what stands in a label forges no line', () => {
+test('a label value cannot forge a line', () => {
   const code = 'A"} 1\nforged{x="\\';
   const families = parse(openMetricsText([{ ...snapshot, storeErrors: { [code]: 5 } }]));
   const { samples } = families.find(({ name }) => name === 'rate_limit_store_errors')!;

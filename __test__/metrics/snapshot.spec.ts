@@ -9,14 +9,14 @@ import {
 } from '@huntaze/rate-limit';
 import { counted, snapshot } from '../support/metrics-sample';
 
-// The way from what the native module counts to the public functions.
+// From the counters of the native module to the public functions.
 
 const metrics = jest.fn();
 jest.mock('../../lib/native.js', () => {
   const { binding, constants } = jest.requireActual('../../lib/native.js');
   const metricsOf = (name: string) =>
     metrics().find(({ limiter }: { limiter: string }) => limiter === name) ?? binding.metricsOf(name);
-  // As the binary keeps it.
+  // In the form in which the binary caches it.
   let told: unknown[] = [];
   const newsOf = (name: string) => {
     const before = told;
@@ -29,7 +29,7 @@ jest.mock('../../lib/native.js', () => {
 const other = { ...counted, limiter: 'uploads', failed: 0, breaker: 2 };
 beforeEach(() => metrics.mockReturnValue([other, counted]));
 
-test('the creators’', () => {
+test('of the creators', () => {
   expect(getMetrics()).toStrictEqual(snapshot);
 });
 
@@ -54,7 +54,7 @@ test('all zero before the first check', () => {
   }
 });
 
-test('an object of its own: what is done to it changes no other', () => {
+test('a new object each time: changing one changes no other', () => {
   const mine = getMetrics() as unknown as { storeLatencyMs: { counts: number[] }; allowed: { redis: number } };
   mine.storeLatencyMs.counts[0] = -1;
   mine.allowed.redis = -1;
@@ -68,7 +68,7 @@ test('the text for Prometheus has every limiter', () => {
   }
 });
 
-test('the line for CloudWatch has the creators alone, and what has come since the line before', () => {
+test('the line for CloudWatch has the creators alone, with the observations since the previous line', () => {
   const first = JSON.parse(cloudWatchMetrics());
   expect(first).toMatchObject({ RateLimitExceeded: 28, AnomalyDetected: 2, DegradedDecisions: 13 });
   expect(first.RedisLatency).toHaveLength(100);
@@ -79,7 +79,7 @@ test('the line for CloudWatch has the creators alone, and what has come since th
   expect(second.RedisLatency).toHaveLength(1);
 });
 
-test('OpenTelemetry reads it when it collects', () => {
+test('OpenTelemetry reads it at collection', () => {
   let collect!: (result: unknown) => void;
   const observe = jest.fn();
   const meter: OpenTelemetryMeter = {

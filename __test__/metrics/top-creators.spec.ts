@@ -16,12 +16,12 @@ async function ask(id: string, plan: CreatorPlan, times: number): Promise<void> 
 
 describe.each(stores)('on $name', (store) => {
   beforeAll(() => store.start());
-  // What was noted of an earlier test, and that its second was crowded, has gone with its close.
+  // The candidates of an earlier test, and its sampling, ended with its close.
   beforeEach(() => configure({ redis: store.redis(), timeoutMs: HANG_MS, anomaly: false }));
   afterEach(() => close());
   afterAll(() => store.stop());
 
-  test('the nearest to their quota come first, with where they stand', async () => {
+  test('the creators nearest to their quota come first, with their status', async () => {
     const [over, near, half, far] = [freshId(), freshId(), freshId(), freshId()];
     await ask(far, 'business', 60);
     await ask(half, 'pro', 50);
@@ -44,7 +44,7 @@ describe.each(stores)('on $name', (store) => {
     expect((await topCreators(1)).length).toBe(1);
   });
 
-  test('who has been reset is left out', async () => {
+  test('a creator that was reset is omitted', async () => {
     const id = freshId();
     await ask(id, 'starter', 50);
     const listed = async () => (await topCreators(64)).some(({ creatorId }) => creatorId === id);
@@ -53,32 +53,32 @@ describe.each(stores)('on $name', (store) => {
     expect(await listed()).toBe(false);
   });
 
-  test('many with a large plan do not hide one whose small one is used up, however fast they ask', async () => {
+  test('many creators with a large plan do not hide one with a used-up small plan, however fast they ask', async () => {
     const [id, others] = [freshId(), freshId()];
     const asked = Array.from({ length: 20_000 }, (_, n) =>
       n % 400 === 0 ? checkCreatorRateLimit(id, 'starter') : checkCreatorRateLimit(`${others}-${n % 300}`, 'business'),
     );
     await Promise.all(asked);
     if (store.source === 'redis') {
-      // There a check does not say what is left: in such a crowd, who is not denied is found by chance.
+      // There a check does not return the remaining requests: with so many creators, those not denied are sampled.
       await checkCreatorRateLimit(id, 'starter').catch(() => {});
     }
     const top = await topCreators(5);
     expect(top.find(({ creatorId }) => creatorId === id)).toMatchObject({ used: 50 });
   });
 
-  test('a plan that was configured anew counts at once', async () => {
+  test('a reconfigured plan takes effect at once', async () => {
     const id = freshId();
     await ask(id, 'starter', 10);
     await close();
     configure({ redis: store.redis(), timeoutMs: HANG_MS, plans: { starter: 20 } });
-    // Known again when asked again.
+    // A creator is a candidate again after its next request.
     expect(await topCreators(64)).toEqual([]);
     await ask(id, 'starter', 1);
     expect((await topCreators(64)).find(({ creatorId }) => creatorId === id)).toMatchObject({ limit: 20 });
   });
 
-  test('a crowd of others does not hide who asks most', async () => {
+  test('many other creators do not hide the most active one', async () => {
     const id = freshId();
     const crowd = freshId();
     for (let i = 0; i < 20_000; i += 200) {
@@ -92,19 +92,19 @@ describe.each(stores)('on $name', (store) => {
   });
 });
 
-test('where they stand is the word of the store, over all processes', async () => {
+test('the status comes from the store, over all processes', async () => {
   const server = await startRedis();
   configure({ redis: server.options, timeoutMs: HANG_MS });
   const id = freshId();
   await ask(id, 'starter', 3);
-  // What another process might do.
+  // Requests of another process.
   server.cli('del', `{creator:${id}}`);
   expect((await topCreators(64)).some(({ creatorId }) => creatorId === id)).toBe(false);
   await close();
   await server.stop();
 });
 
-test('to ask for them is no check: what is configured after that counts', async () => {
+test('topCreators() is no check: a later configure() is still possible', async () => {
   expect(await topCreators()).toEqual([]);
   configure({ plans: { starter: 7 } });
   await close();
@@ -126,7 +126,7 @@ test.each([
   await close();
 });
 
-test('while Redis is away, under throw', async () => {
+test('while Redis is unavailable, under throw', async () => {
   const server = await startRedis();
   configure({ redis: server.options, onStoreError: 'throw', timeoutMs: HANG_MS });
   await checkCreatorRateLimit(freshId());
@@ -135,9 +135,9 @@ test('while Redis is away, under throw', async () => {
   await close();
 });
 
-test.each([0, 65, 1.5, Number.NaN])('%p is no count', async (count) => {
+test.each([0, 65, 1.5, Number.NaN])('%p is an invalid count', async (count) => {
   await expect(topCreators(count)).rejects.toMatchObject({ code: 'ERR_OUT_OF_RANGE' });
 });
-test.each([null, '3', {}])('%p is no count', async (count) => {
+test.each([null, '3', {}])('%p is an invalid count', async (count) => {
   await expect(topCreators(count as never)).rejects.toMatchObject({ code: 'ERR_INVALID_ARG_TYPE' });
 });
