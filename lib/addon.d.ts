@@ -1,6 +1,6 @@
 // The exports of the addon, src/napi/*.rs. Written by hand for the type checker; not shipped.
 
-import type { CreatorPlan, Decision, RateLimiterOptions } from '../index.d.ts';
+import type { CreatorPlan, Decision, Metrics, RateLimiterOptions } from '../index.d.ts';
 
 export interface Binding {
   constants(): Constants;
@@ -11,7 +11,7 @@ export interface Binding {
   newsOf(limiter: string): LimiterMetrics[];
   /** How many anomalies without a line to log now, and in how many ms to call again (0: not at all). */
   moreAnomalies(): [more: number, waitMs: number];
-  /** Returns LOGGED, FIRST or COUNTED: lib/events.js. */
+  /** Returns one of `Constants.anomalyLogEntries`. */
   enterAnomaly(): number;
   CompletionBuffer: new (mailbox: Float64Array, wake: () => void) => CompletionBuffer;
   NativeLimiter: new (
@@ -28,6 +28,7 @@ export interface Constants {
   readonly plans: readonly CreatorPlan[];
   readonly planLimits: readonly number[];
   readonly sources: readonly Decision['source'][];
+  readonly breakerStates: readonly Metrics['breaker']['state'][];
   readonly storeErrorPolicies: readonly NonNullable<RateLimiterOptions['onStoreError']>[];
   readonly variables: readonly string[];
   readonly maxLimit: number;
@@ -36,8 +37,29 @@ export interface Constants {
   readonly maxConnections: number;
   readonly minAnomalyFactor: number;
   readonly maxAnomalyFactor: number;
-  readonly recordFields: number;
+  /** The most requests in a batch. */
+  readonly maxBatch: number;
+  readonly operations: Numbers<'CHECK' | 'LIMIT' | 'STATUS' | 'RESET'>;
+  readonly labelFactor: number;
+  readonly submitResults: Numbers<'PENDING' | 'DECIDED' | 'DECIDED_AND_MORE' | 'REFUSED'>;
+  readonly recordKinds: Numbers<
+    | 'DECIDED'
+    | 'FAILED'
+    | 'ANOMALY'
+    | 'PASSWORD'
+    | 'TESTED'
+    | 'UNLOGGED_ANOMALIES'
+    | 'STORE_AWAY'
+    | 'STORE_BACK'
+    | 'STILL_AWAY'
+  >;
+  readonly recordFields: Numbers<
+    'KIND' | 'RECIPIENT' | 'ALLOWED' | 'REMAINING' | 'RESET' | 'RESET_AFTER' | 'RETRY_AFTER' | 'SOURCE'
+  >;
+  readonly anomalyLogEntries: Numbers<'LOGGED' | 'FIRST' | 'COUNTED'>;
 }
+
+type Numbers<Name extends string> = { readonly [name in Name]: number };
 
 export interface CompletionBuffer {
   drainer(): () => number;
@@ -62,7 +84,7 @@ export interface NativeLimiter {
   close(): void;
 }
 
-/** Returns PENDING, DECIDED, DECIDED_AND_MORE or REFUSED: src/napi/submit.rs. */
+/** Returns one of `Constants.submitResults`. */
 export type Submit = (kind: number, id: string, limit: number, slot: number) => number;
 
 export interface NativeLimiterOptions {

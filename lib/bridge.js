@@ -5,28 +5,17 @@
 /** @import { Denial } from './errors.js' */
 
 const { scheduleLogRemaining } = require('./events.js');
+const { RECORD_FIELD, RECORD_KIND, RECORD_LENGTH, SUBMIT_RESULT } = require('./abi.js');
 const { binding, constants } = require('./native.js');
 const { RateLimitError, storeError } = require('./errors.js');
 
-// The numbers that Rust uses too: src/node/desk.rs and src/node/record.rs.
-const PENDING = 0;
-const DECIDED_AND_MORE = 2;
-const REFUSED = 3;
-const KIND = {
-  DECIDED: 0,
-  FAILED: 1,
-  ANOMALY: 2,
-  PASSWORD: 3,
-  TRIED: 4,
-  MORE_ANOMALIES: 5,
-  STORE_AWAY: 6,
-  STORE_BACK: 7,
-  STILL_AWAY: 8,
-};
+const { PENDING, DECIDED_AND_MORE, REFUSED } = SUBMIT_RESULT;
+const { DECIDED, FAILED, ANOMALY, PASSWORD, TESTED } = RECORD_KIND;
+const { UNLOGGED_ANOMALIES, STORE_AWAY, STORE_BACK, STILL_AWAY } = RECORD_KIND;
+const { KIND, RECIPIENT } = RECORD_FIELD;
 
-const FIELDS = constants.recordFields;
 /** Records read in one call of Rust: as many as the largest batch has requests. */
-const RECORDS = 64;
+const RECORDS = constants.maxBatch;
 /**
  * Fetches in one tick of the event loop: some thousand answers, a few milliseconds. Other callbacks must run as well.
  */
@@ -77,7 +66,7 @@ class Pending {
  * primitives. One wake-up delivers all answers that are ready, as numbers in a mailbox that Rust shares.
  */
 class Bridge {
-  #mailbox = new Float64Array(RECORDS * FIELDS);
+  #mailbox = new Float64Array(RECORDS * RECORD_LENGTH);
   /** @type {CompletionBuffer} */
   #buffer;
   /** @type {() => number} */
@@ -249,7 +238,7 @@ class Bridge {
     let count = RECORDS;
     for (let fetched = 0; count === RECORDS && fetched < FETCHES; fetched++) {
       count = this.#fetch();
-      for (let i = 0; i < count; i++) this.#deliver(i * FIELDS, callbacks);
+      for (let i = 0; i < count; i++) this.#deliver(i * RECORD_LENGTH, callbacks);
     }
     for (const call of callbacks) call();
     // After the callbacks: a wake-up requested before them could be served in the same tick.
@@ -261,9 +250,9 @@ class Bridge {
    * @param {(() => unknown)[]} callbacks
    */
   #deliver(at, callbacks) {
-    const kind = this.#mailbox[at];
-    const number = this.#mailbox[at + 1];
-    if (kind === KIND.DECIDED) {
+    const kind = this.#mailbox[at + KIND];
+    const number = this.#mailbox[at + RECIPIENT];
+    if (kind === DECIDED) {
       const request = this.#release(number);
       if (request === undefined) return;
       const { owner, read, limit, resolve, reject } = request;
@@ -274,7 +263,7 @@ class Bridge {
       return;
     }
     const text = this.#buffer.takeText();
-    if (kind === KIND.FAILED) {
+    if (kind === FAILED) {
       const request = this.#release(number);
       if (request === undefined) return;
       const [code, message, ...causes] = text;
@@ -282,7 +271,7 @@ class Bridge {
       request.owner.finished();
       return;
     }
-    if (kind === KIND.TRIED) {
+    if (kind === TESTED) {
       const request = this.#release(number);
       if (request === undefined) return;
       request.resolve(text);
@@ -290,12 +279,12 @@ class Bridge {
       return;
     }
     const owner = this.#owners.get(number)?.deref();
-    if (kind === KIND.ANOMALY) callbacks.push(() => owner?.onAnomaly(text));
-    if (kind === KIND.MORE_ANOMALIES) callbacks.push(scheduleLogRemaining);
-    if (kind === KIND.STORE_AWAY) callbacks.push(() => owner?.onStoreAway(text));
-    if (kind === KIND.STORE_BACK) callbacks.push(() => owner?.onStoreBack(text));
-    if (kind === KIND.STILL_AWAY) callbacks.push(() => owner?.onStillAway(text));
-    if (kind === KIND.PASSWORD) callbacks.push(() => this.#answerPassword(owner, Number(text[0]), text[1] === '1'));
+    if (kind === ANOMALY) callbacks.push(() => owner?.onAnomaly(text));
+    if (kind === UNLOGGED_ANOMALIES) callbacks.push(scheduleLogRemaining);
+    if (kind === STORE_AWAY) callbacks.push(() => owner?.onStoreAway(text));
+    if (kind === STORE_BACK) callbacks.push(() => owner?.onStoreBack(text));
+    if (kind === STILL_AWAY) callbacks.push(() => owner?.onStillAway(text));
+    if (kind === PASSWORD) callbacks.push(() => this.#answerPassword(owner, Number(text[0]), text[1] === '1'));
   }
 
   /**

@@ -5,13 +5,11 @@
 
 // Timers of the module, not the global ones: fake timers of a test must neither delay a log line nor run it.
 const { clearTimeout, setTimeout } = require('node:timers');
+const { ANOMALY_LOG_ENTRY } = require('./abi.js');
 const { binding, constants } = require('./native.js');
 const { contextOfNow } = require('./context.js');
 
 const TAG = '[AI Rate Limit]';
-
-/** What happens to an anomaly without a listener: Entry in src/napi/anomaly_log.rs. */
-const ENTRY = { LOGGED: 0, FIRST: 1 };
 
 const SECOND_MS = 1000;
 
@@ -106,10 +104,10 @@ class Listeners {
  * @param {boolean} logged Whether Rust has logged it. If not, a listener has been removed since.
  */
 function logAnomaly(anomaly, logged) {
-  const entry = logged ? ENTRY.LOGGED : binding.enterAnomaly();
-  if (entry === ENTRY.LOGGED) {
+  const entry = logged ? ANOMALY_LOG_ENTRY.LOGGED : binding.enterAnomaly();
+  if (entry === ANOMALY_LOG_ENTRY.LOGGED) {
     warn('Anomaly detected', onOneLine({ ...anomaly, creatorId: binding.escapeId(anomaly.creatorId) }));
-  } else if (entry === ENTRY.FIRST) {
+  } else if (entry === ANOMALY_LOG_ENTRY.FIRST) {
     scheduleLogRemaining();
   }
 }

@@ -7,23 +7,12 @@
 /** @import { CheckedOptions } from './options.js' */
 
 const { Listeners, awayChange, backChange, logAnomaly, logRemaining, logStoreState, warn } = require('./events.js');
+const { OPERATION, isAllowed, requestKind } = require('./abi.js');
+const { readDecision, readStatus, readStatusWithSource } = require('./abi.js');
 const { bridge } = require('./bridge.js');
 const { binding, constants } = require('./native.js');
 const { denial, configError } = require('./errors.js');
 const { requestPassword } = require('./credentials/password.js');
-
-// The numbers of the record's fields after kind and slot: src/node/record.rs.
-const ALLOWED = 2;
-const REMAINING = 3;
-const RESET = 4;
-const RESET_AFTER = 5;
-const RETRY_AFTER = 6;
-const SOURCE = 7;
-
-const SOURCES = constants.sources;
-
-/** The operations, by their number in src/node/desk.rs. */
-const OP = { CHECK: 0, LIMIT: 1, STATUS: 2, RESET: 3 };
 
 const NOT_IN_BUILD = 'Nothing connects while Next.js builds (NEXT_PHASE): ask the running application';
 const NOT_CONFIGURED =
@@ -46,19 +35,19 @@ const operations = {
    *
    * @type {Operation<void>}
    */
-  check: { number: OP.CHECK, read: readCheck },
+  check: { number: OPERATION.CHECK, read: readCheck },
   /** @type {Operation<Decision>} */
-  limit: { number: OP.LIMIT, read: readDecision },
+  limit: { number: OPERATION.LIMIT, read: readDecision },
   /** @type {Operation<RateLimitStatus>} */
-  status: { number: OP.STATUS, read: readStatus },
+  status: { number: OPERATION.STATUS, read: readStatus },
   /** @type {Operation<StatusWithSource>} */
-  statusWithSource: { number: OP.STATUS, read: readStatusWithSource },
+  statusWithSource: { number: OPERATION.STATUS, read: readStatusWithSource },
   /**
    * Resolves when the log of the id is deleted.
    *
    * @type {Operation<void>}
    */
-  reset: { number: OP.RESET, read: readNothing },
+  reset: { number: OPERATION.RESET, read: readNothing },
 };
 
 /** The plan of a limiter without plans. */
@@ -87,7 +76,7 @@ class LazyLimiter {
    * @param {number} plan
    */
   submit(operation, id, limit, plan) {
-    return (this.#handle ?? this.#start()).submit(operation.number + kindOf(plan), id, limit, operation.read);
+    return (this.#handle ?? this.#start()).submit(requestKind(operation.number, plan + 1), id, limit, operation.read);
   }
 
   /**
@@ -139,44 +128,9 @@ class LazyLimiter {
   }
 }
 
-/**
- * What of a request's kind is the plan: its number from 0, or -1 for none.
- *
- * @param {number} plan
- */
-function kindOf(plan) {
-  return 4 * (plan + 1);
-}
-
-// Readers: each makes an answer from the record at index `at` of the mailbox.
-
 /** @type {ReadRecord<Denial | undefined>} */
 function readCheck(mailbox, at, limit) {
-  if (mailbox[at + ALLOWED] === 1) return undefined;
-  return denial(readDecision(mailbox, at, limit));
-}
-
-/** @type {ReadRecord<Decision>} */
-function readDecision(mailbox, at, limit) {
-  return {
-    allowed: mailbox[at + ALLOWED] === 1,
-    limit,
-    remaining: mailbox[at + REMAINING],
-    reset: mailbox[at + RESET],
-    resetAfterMs: mailbox[at + RESET_AFTER],
-    retryAfterMs: mailbox[at + RETRY_AFTER],
-    source: SOURCES[mailbox[at + SOURCE]],
-  };
-}
-
-/** @type {ReadRecord<RateLimitStatus>} */
-function readStatus(mailbox, at, limit) {
-  return { limit, remaining: mailbox[at + REMAINING], reset: mailbox[at + RESET] };
-}
-
-/** @type {ReadRecord<StatusWithSource>} */
-function readStatusWithSource(mailbox, at, limit) {
-  return { ...readStatus(mailbox, at, limit), source: SOURCES[mailbox[at + SOURCE]] };
+  return isAllowed(mailbox, at) ? undefined : denial(readDecision(mailbox, at, limit));
 }
 
 function readNothing() {}

@@ -2,6 +2,8 @@
 
 /** @import { Histogram, Metrics } from '../../index.d.ts' */
 
+const { constants } = require('../native.js');
+
 /**
  * The type of a value, by the kind of its family.
  *
@@ -114,7 +116,7 @@ const families = [
   {
     name: 'breaker_state',
     kind: 'stateset',
-    states: ['closed', 'half-open', 'open'],
+    states: constants.breakerStates,
     help: 'Whether the store is asked; of several limiters of the name, the worst.',
     values: (snapshot) => [limiterValue(snapshot, snapshot.breaker.state)],
   },

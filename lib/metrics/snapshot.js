@@ -6,13 +6,6 @@
 const { binding, constants } = require('../native.js');
 
 /**
- * By the number that Rust gives.
- *
- * @type {Metrics['breaker']['state'][]}
- */
-const BREAKER_STATES = ['closed', 'half-open', 'open'];
-
-/**
  * Decisions made without the store.
  *
  * @type {Decision['source'][]}
@@ -65,7 +58,7 @@ function metricsFrom(counted) {
     storeErrors: Object.fromEntries(counted.errorCodes.map((code, i) => [code, counted.errorCounts[i]])),
     storeLatencyMs: histogram(counted.latencyBoundsMs, counted.latencyCounts, counted.latencySumMs),
     batchSize: histogram(counted.batchBounds, counted.batchCounts, counted.batchSum),
-    breaker: { state: BREAKER_STATES[counted.breaker], openings: counted.breakerOpenings },
+    breaker: { state: constants.breakerStates[counted.breaker], openings: counted.breakerOpenings },
     store: { away: counted.storeAway, outages: counted.storeOutages, awayMs: counted.storeAwayMs },
     connections: {
       open: counted.connectionsOpen,

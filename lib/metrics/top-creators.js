@@ -7,7 +7,7 @@ const { constants } = require('../native.js');
 const { topCandidates } = require('../creators.js');
 
 /** As many candidates as one batch to the store has requests. */
-const MAX_CANDIDATES = 64;
+const MAX_CANDIDATES = constants.maxBatch;
 
 /**
  * The sources with a count of a creator's requests. While Redis is away, `open` and `closed` have none.

@@ -9,20 +9,11 @@ use std::time::{Duration, Instant};
 use napi_derive::napi;
 use parking_lot::{Mutex, MutexGuard};
 
+use super::abi::AnomalyLogEntry;
+
 /// Lines in any second.
 const MAX_PER_SECOND: usize = 10;
 const SECOND: Duration = Duration::from_secs(1);
-
-/// What becomes of an anomaly that nobody listens for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Entry {
-    /// It is logged.
-    Logged,
-    /// It is counted, and whoever reported it has to see to it that the count is logged, a second later.
-    First,
-    /// It is counted.
-    Counted,
-}
 
 /// What has been logged in the last second, and what has not.
 #[derive(Debug)]
@@ -50,12 +41,12 @@ impl AnomalyLog {
     }
 
     /// An anomaly has been reported.
-    pub(super) fn record(&mut self, now: Instant) -> Entry {
+    pub(super) fn record(&mut self, now: Instant) -> AnomalyLogEntry {
         let oldest = &mut self.logged[self.next];
         if oldest.is_none_or(|oldest| since(oldest, now) >= SECOND) {
             *oldest = Some(now);
             self.next = (self.next + 1) % MAX_PER_SECOND;
-            return Entry::Logged;
+            return AnomalyLogEntry::Logged;
         }
         self.unlogged += 1;
         // Asked anew after a while: the thread that was asked may have ended.
@@ -63,10 +54,10 @@ impl AnomalyLog {
             .scheduled
             .is_some_and(|scheduled| since(scheduled, now) < 2 * SECOND)
         {
-            return Entry::Counted;
+            return AnomalyLogEntry::Counted;
         }
         self.scheduled = Some(now);
-        Entry::First
+        AnomalyLogEntry::First
     }
 
     /// How many anomalies have no line, to be logged now. Nothing where that was logged less than a second ago: then how long
@@ -132,7 +123,7 @@ pub fn more_anomalies() -> Vec<f64> {
     vec![count as f64, (wait.as_secs_f64() * 1000.0).ceil()]
 }
 
-/// Takes an anomaly into the log that was reported to a listener who has gone since. As [`Entry`],
+/// Takes an anomaly into the log that was reported to a listener who has gone since. As [`AnomalyLogEntry`],
 /// by its position.
 #[napi]
 pub fn enter_anomaly() -> u32 {
@@ -151,7 +142,7 @@ mod tests {
         let mut log = AnomalyLog::new();
         let lines: Vec<_> = (0..5000)
             .map(|n| begun + n * MS)
-            .filter(|&now| log.record(now) == Entry::Logged)
+            .filter(|&now| log.record(now) == AnomalyLogEntry::Logged)
             .collect();
         assert_eq!(lines.len(), 50);
         for pair in lines.windows(MAX_PER_SECOND + 1) {
@@ -165,7 +156,7 @@ mod tests {
         let begun = Instant::now();
         let mut log = AnomalyLog::new();
         for n in 0..100 {
-            assert_eq!(log.record(begun + n * 100 * MS), Entry::Logged);
+            assert_eq!(log.record(begun + n * 100 * MS), AnomalyLogEntry::Logged);
         }
         assert_eq!(log.take_unlogged(begun + 100 * SECOND), (0, Duration::ZERO));
     }
@@ -177,7 +168,11 @@ mod tests {
         let entries: Vec<_> = (0..100).map(|_| log.record(begun)).collect();
         assert_eq!(
             entries[9..12],
-            [Entry::Logged, Entry::First, Entry::Counted]
+            [
+                AnomalyLogEntry::Logged,
+                AnomalyLogEntry::First,
+                AnomalyLogEntry::Counted
+            ]
         );
         assert_eq!(log.take_unlogged(begun + SECOND), (90, Duration::ZERO));
         assert_eq!(log.take_unlogged(begun + SECOND), (0, Duration::ZERO));
@@ -193,7 +188,7 @@ mod tests {
         let (mut lines, mut counts) = (0, 0);
         for n in 0..5000 {
             let now = begun + n * MS;
-            lines += u32::from(log.record(now) == Entry::Logged);
+            lines += u32::from(log.record(now) == AnomalyLogEntry::Logged);
             // It closes.
             counts += u32::from(log.take_unlogged(now).0 > 0);
         }
@@ -205,7 +200,12 @@ mod tests {
         let begun = Instant::now();
         let mut log = AnomalyLog::new();
         let entries = (0..4000).map(|n| (n, log.record(begun + n * MS)));
-        let scheduled: Vec<_> = entries.filter(|(_, e)| *e == Entry::First).collect();
-        assert_eq!(scheduled, [(10, Entry::First), (2010, Entry::First)]);
+        let scheduled: Vec<_> = entries
+            .filter(|(_, e)| *e == AnomalyLogEntry::First)
+            .collect();
+        assert_eq!(
+            scheduled,
+            [(10, AnomalyLogEntry::First), (2010, AnomalyLogEntry::First)]
+        );
     }
 }

@@ -15,11 +15,11 @@ use napi_derive::napi;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::anomaly_log::{AnomalyTarget, Entry, anomaly_log};
+use super::abi::{AnomalyLogEntry, Event, RECORD_LENGTH, write_event};
+use super::anomaly_log::{AnomalyTarget, anomaly_log};
 use super::credentials::PasswordResult;
 use super::io_thread::IoThread;
 use super::native_fn::{Arguments, NativeFn, to_js};
-use super::record::{Event, RECORD_FIELDS, write};
 use crate::limiter::{Completion, CompletionSink, StoreChange};
 use crate::metrics::Label;
 use crate::quota::{Plan, Rules};
@@ -238,12 +238,12 @@ impl NativeFn for JsEnd {
         let mut finished = 0;
         let written = self.mailbox.fill(|mailbox| {
             let mut written = 0;
-            for record in mailbox.chunks_exact_mut(RECORD_FIELDS) {
+            for record in mailbox.as_chunks_mut::<RECORD_LENGTH>().0 {
                 let Some(event) = state.events.pop_front() else {
                     break;
                 };
                 finished += u32::from(event.completes_request());
-                if let Some(text) = write(event, record) {
+                if let Some(text) = write_event(event, record) {
                     state.texts.push_back(text);
                 }
                 written += 1;
@@ -269,7 +269,7 @@ pub struct CompletionBuffer {
 
 #[napi]
 impl CompletionBuffer {
-    /// `mailbox` is where records are written, several of `RECORD_FIELDS` numbers; `wake` is called without arguments when
+    /// `mailbox` is where records are written, several of [`RECORD_LENGTH`] numbers; `wake` is called without arguments when
     /// there is something to drain.
     #[napi(constructor)]
     pub fn new(mailbox: Float64Array, wake: Function<(), ()>) -> Result<Self> {
@@ -380,9 +380,9 @@ impl JsSink {
             AnomalyTarget::LISTENER => false,
             // What is not logged costs no more than this: a flood of ids may report thousands a second.
             _ => match anomaly_log().record(Instant::now()) {
-                Entry::Logged => true,
-                Entry::First => return Some(Event::UnloggedAnomalies),
-                Entry::Counted => return None,
+                AnomalyLogEntry::Logged => true,
+                AnomalyLogEntry::First => return Some(Event::UnloggedAnomalies),
+                AnomalyLogEntry::Counted => return None,
             },
         };
         Some(Event::Anomaly {

@@ -8,13 +8,13 @@ use napi::bindgen_prelude::Unknown;
 use napi::{Env, Error, Result};
 use napi_derive::napi;
 
+use super::abi::Event;
 use super::completion_queue::{CompletionBuffer, CompletionQueue, JsSink};
 use super::credentials::JsPasswordSource;
 use super::metrics::{TopCandidate, top_candidate};
 use super::native_fn::to_js;
 use super::options::{self, LimiterOptions, RedisOptions};
 use super::outage_log::Away;
-use super::record::Event;
 use super::registry::SharedRedis;
 use super::submit::Submitter;
 use crate::store::budget::Budget;

@@ -2,6 +2,7 @@
 
 use napi_derive::napi;
 
+use super::abi::breaker_number;
 use crate::metrics::{Entry, MetricsSnapshot, registry};
 use crate::store::ErrorKind;
 
@@ -26,7 +27,7 @@ pub struct LimiterMetrics {
     pub batch_bounds: Vec<f64>,
     pub batch_counts: Vec<f64>,
     pub batch_sum: f64,
-    /// 0 closed, 1 half-open, 2 open.
+    /// The position of the state in `Constants.breaker_states`.
     pub breaker: u32,
     pub breaker_openings: f64,
     /// Whether the store is away for a limiter of the name.
@@ -93,7 +94,7 @@ fn limiter_metrics(limiter: String, snapshot: MetricsSnapshot) -> LimiterMetrics
         batch_bounds: numbers(snapshot.batches.bounds),
         batch_counts: numbers(snapshot.batches.counts),
         batch_sum: snapshot.batches.sum as f64,
-        breaker: snapshot.breaker as u32,
+        breaker: breaker_number(snapshot.breaker),
         breaker_openings: snapshot.openings as f64,
         store_away: snapshot.away,
         store_outages: snapshot.outages as f64,

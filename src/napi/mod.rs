@@ -1,9 +1,9 @@
 //! The only room that knows JavaScript. It converts and nothing else: promises, classes and errors are the face's
 //! (`index.js`), since a test runner's realm has its own `Promise` and `Error`.
 
+pub mod abi;
 pub mod anomaly_log;
 pub mod completion_queue;
-pub mod constants;
 mod credentials;
 pub mod io_thread;
 pub mod limiter;
@@ -11,6 +11,5 @@ pub mod metrics;
 mod native_fn;
 pub mod options;
 mod outage_log;
-pub mod record;
 pub mod registry;
 mod submit;

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
 
+use super::abi::Event;
 use super::completion_queue::JsSink;
 use super::io_thread::IoThread;
-use super::record::Event;
 use crate::quota::Namespace;
 
 /// What begins so soon after the last pair of lines is held back. A store that comes and goes each second gives two lines in

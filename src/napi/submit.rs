@@ -9,33 +9,21 @@ use napi::sys;
 use once_cell::unsync::OnceCell;
 use tokio::time::Instant;
 
+use super::abi::{Event, SubmitResult, split_kind, write_answer};
 use super::completion_queue::{JsEnd, JsSink, RequestId, Wake};
 use super::limiter::{TestReport, start_connection_test};
 use super::native_fn::{Arguments, NativeFn};
 use super::options::Settings;
 use super::outage_log::{Away, OutageWriter};
-use super::record::{Event, write_answer};
 use super::registry::{self, Lease, Purpose, SharedRedis};
 use crate::limiter::{CompletionSink, Fallback, Limiter};
 use crate::metrics::{self, Entry, Metrics};
 use crate::quota::{Id, Limit, MAX_ID_BYTES, Plan};
 use crate::store::redis::RedisConfig;
-use crate::store::{Answer, ErrorKind, Op, Request, Scope, StoreError};
+use crate::store::{Answer, ErrorKind, Request, Scope, StoreError};
 
-/// Decided later: the answer comes through the completion buffer.
-const PENDING: u32 = 0;
-/// Decided in the call: the answer is the mailbox's first record.
-const DECIDED: u32 = 1;
-/// Decided in the call, and the completion buffer has more to tell.
-const DECIDED_AND_MORE: u32 = 2;
-/// Not a request. The face lets none through.
-const REFUSED: u32 = 3;
-
-/// The operations, by their number in face/session.js.
-const OPS: [Op; 4] = [Op::Check, Op::Limit, Op::Status, Op::Reset];
-
-/// Takes the requests of one limiter. Bound to a JavaScript function: (kind, id, limit, slot), where the kind is the
-/// operation's number, plus 4 times the plan's, from 1; 0 is no plan.
+/// Takes the requests of one limiter. Bound to a JavaScript function: (kind, id, limit, slot), as [`abi`](super::abi)
+/// describes them.
 pub(super) struct Submitter {
     pub(super) settings: Settings,
     pub(super) redis: Option<RedisConfig>,
@@ -60,24 +48,26 @@ impl NativeFn for Submitter {
         let Some((request, request_id)) =
             request(call.number(0), id, call.number(2), call.number(3))
         else {
-            return REFUSED;
+            return SubmitResult::Refused as u32;
         };
-        let outcome = self.submit(call.env(), request, request_id);
-        if outcome == PENDING {
+        let result = self.submit(call.env(), request, request_id);
+        if result == SubmitResult::Pending {
             self.js_end.request_started(call.env());
         }
-        outcome
+        result as u32
     }
 }
 
 fn request(kind: u32, id: &str, limit: u32, slot: u32) -> Option<(Request, RequestId)> {
-    let [op, plan] = [kind % 4, kind / 4].map(|n| n as usize);
+    let (op, label) = split_kind(kind);
     let request = Request {
-        op: OPS[op],
+        op,
         id: Id::new(id).ok()?,
         limit: Limit::new(limit).ok()?,
     };
-    let plan = plan.checked_sub(1).and_then(|plan| Plan::ALL.get(plan));
+    let plan = label
+        .checked_sub(1)
+        .and_then(|plan| Plan::ALL.get(plan as usize));
     Some((
         request,
         RequestId {
@@ -103,14 +93,14 @@ impl Submitter {
         }
     }
 
-    fn submit(&self, env: sys::napi_env, request: Request, request_id: RequestId) -> u32 {
+    fn submit(&self, env: sys::napi_env, request: Request, request_id: RequestId) -> SubmitResult {
         let started = self.started.borrow();
         let started = match self.get_or_start(env, &started) {
             Ok(started) => started,
             Err(error) => return self.answer_without_store(&request, request_id, error),
         };
         match started.limiter.submit(request, request_id) {
-            None => PENDING,
+            None => SubmitResult::Pending,
             Some((request, answer)) => self.answer_in_call(&request, request_id, answer),
         }
     }
@@ -194,17 +184,24 @@ impl Submitter {
         Arc::as_ptr(&self.sink.completions) as usize
     }
 
-    fn answer_in_call(&self, request: &Request, request_id: RequestId, answer: Answer) -> u32 {
+    fn answer_in_call(
+        &self,
+        request: &Request,
+        request_id: RequestId,
+        answer: Answer,
+    ) -> SubmitResult {
         let RequestId { slot, plan } = request_id;
-        self.js_end
-            .mailbox()
-            .fill(|mailbox| write_answer(slot, answer, mailbox));
+        self.js_end.mailbox().fill(|mailbox| {
+            if let Some(record) = mailbox.first_chunk_mut() {
+                write_answer(slot, answer, record);
+            }
+        });
         let anomaly = answer.outcome.count.anomaly();
         match anomaly.and_then(|n| self.sink.anomaly_event(request, plan, n)) {
-            None => DECIDED,
+            None => SubmitResult::Decided,
             Some(event) => {
                 self.sink.completions.push([event]);
-                DECIDED_AND_MORE
+                SubmitResult::DecidedAndMore
             }
         }
     }
@@ -215,7 +212,7 @@ impl Submitter {
         request: &Request,
         request_id: RequestId,
         error: StoreError,
-    ) -> u32 {
+    ) -> SubmitResult {
         let Scope { name, rules } = &self.settings.scope;
         let purpose = self.redis.as_ref().map_or(Purpose::Embedded, local_purpose);
         let lease = Lease::new(purpose, name.clone(), rules.window, self.js_instance());
@@ -236,7 +233,7 @@ impl Submitter {
                 metrics.on_failure(request);
                 let slot = request_id.slot;
                 self.sink.completions.push([Event::Failed { slot, error }]);
-                PENDING
+                SubmitResult::Pending
             }
         }
     }
