@@ -90,6 +90,7 @@ test('--release packs all seven, builds none, and each tarball holds what it sho
     [
       ...['CHANGELOG.md', 'LICENSE', 'README.md', 'index.d.ts', 'index.js', 'package.json'],
       ...[
+        'abi',
         'bridge',
         'context',
         'creators',
