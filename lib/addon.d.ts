@@ -1,6 +1,6 @@
 // The exports of the addon, src/napi/*.rs. Written by hand for the type checker; not shipped.
 
-import type { CreatorPlan, Decision, Metrics, RateLimiterOptions } from '../index.d.ts';
+import type { Decision, Metrics, RateLimiterOptions } from '../index.d.ts';
 
 export interface Binding {
   constants(): Constants;
@@ -25,8 +25,6 @@ export interface Binding {
 
 export interface Constants {
   readonly version: string;
-  readonly plans: readonly CreatorPlan[];
-  readonly planLimits: readonly number[];
   readonly sources: readonly Decision['source'][];
   readonly breakerStates: readonly Metrics['breaker']['state'][];
   readonly storeErrorPolicies: readonly NonNullable<RateLimiterOptions['onStoreError']>[];
@@ -119,8 +117,8 @@ export type Environment = [name: string, value: string][];
 
 export interface TopCandidate {
   readonly id: string;
-  /** The plan's number from 0, or -1 for none. */
-  readonly plan: number;
+  /** The label of its last sampled request. */
+  readonly label: number;
   readonly limit: number;
   readonly requests: number;
 }

@@ -7,7 +7,8 @@ const { callable, idText, planNumber } = require('./validate.js');
 const { configError } = require('./errors.js');
 const { metricsOf, metricsDelta } = require('./metrics/snapshot.js');
 const { creatorOptions } = require('./options.js');
-const { LazyLimiter, operations, NO_PLAN } = require('./lazy-limiter.js');
+const { LazyLimiter, operations } = require('./lazy-limiter.js');
+const { NO_PLAN, PLANS, planLabel, planOfLabel } = require('./plans.js');
 
 // One creators' limiter for the module, as in the application file that this package replaces.
 let options = creatorOptions();
@@ -45,7 +46,7 @@ function submit(operation, creatorId, plan) {
   try {
     const id = idText(creatorId, 'creatorId');
     const number = planNumber(plan);
-    return limiter.submit(operation, id, options.planLimits[number], number);
+    return limiter.submit(operation, id, options.planLimits[number], planLabel(number));
   } catch (error) {
     return Promise.reject(error);
   }
@@ -80,10 +81,11 @@ async function testCreatorConnection(budgetMs) {
  * @param {number} count
  */
 function topCandidates(count) {
-  const statuses = limiter.topCandidates(count).map(async ({ id, plan, limit: countedLimit, requests }) => {
+  const statuses = limiter.topCandidates(count).map(async ({ id, label, limit: countedLimit, requests }) => {
+    const plan = planOfLabel(label);
     // `configure` may have changed the limit of the plan since.
-    const limit = options.planLimits[plan] ?? countedLimit;
-    return { id, plan, requests, ...(await limiter.submit(operations.statusWithSource, id, limit, plan)) };
+    const limit = plan === undefined ? countedLimit : options.planLimits[PLANS.indexOf(plan)];
+    return { id, plan, requests, ...(await limiter.submit(operations.statusWithSource, id, limit, label)) };
   });
   return Promise.all(statuses);
 }

@@ -1,6 +1,6 @@
 'use strict';
 
-/** @import { CreatorPlan, Decision, RateLimitStatus } from '../index.d.ts' */
+/** @import { Decision, RateLimitStatus } from '../index.d.ts' */
 /** @import { Environment, NativeLimiter, Submit, TopCandidate } from './addon.d.ts' */
 /** @import { Owner, ReadRecord } from './bridge.js' */
 /** @import { Denial } from './errors.js' */
@@ -12,6 +12,7 @@ const { readDecision, readStatus, readStatusWithSource } = require('./abi.js');
 const { bridge } = require('./bridge.js');
 const { binding, constants } = require('./native.js');
 const { denial, configError } = require('./errors.js');
+const { planOfLabel } = require('./plans.js');
 const { requestPassword } = require('./credentials/password.js');
 
 const NOT_IN_BUILD = 'Nothing connects while Next.js builds (NEXT_PHASE): ask the running application';
@@ -50,9 +51,6 @@ const operations = {
   reset: { number: OPERATION.RESET, read: readNothing },
 };
 
-/** The plan of a limiter without plans. */
-const NO_PLAN = -1;
-
 /** A limiter that the first request opens. After a close, the next request opens it again. */
 class LazyLimiter {
   /** The listeners remain subscribed after a close. */
@@ -73,10 +71,10 @@ class LazyLimiter {
    * @param {Operation<T>} operation
    * @param {string} id
    * @param {number} limit
-   * @param {number} plan
+   * @param {number} label
    */
-  submit(operation, id, limit, plan) {
-    return (this.#handle ?? this.#start()).submit(requestKind(operation.number, plan + 1), id, limit, operation.read);
+  submit(operation, id, limit, label) {
+    return (this.#handle ?? this.#start()).submit(requestKind(operation.number, label), id, limit, operation.read);
   }
 
   /**
@@ -220,10 +218,11 @@ class NativeHandle {
   }
 
   /** @param {string[]} text */
-  onAnomaly([creatorId, plan, requests, threshold, logged]) {
+  onAnomaly([creatorId, label, requests, threshold, logged]) {
+    const plan = planOfLabel(Number(label));
     const anomaly = {
       creatorId,
-      ...(plan === '' ? {} : { plan: /** @type {CreatorPlan} */ (plan) }),
+      ...(plan === undefined ? {} : { plan }),
       requestsIn5Min: Number(requests),
       threshold: Number(threshold),
       timestamp: new Date().toISOString(),
@@ -312,4 +311,4 @@ function warnEmbedded() {
   );
 }
 
-module.exports = { LazyLimiter, operations, NO_PLAN };
+module.exports = { LazyLimiter, operations };

@@ -6,7 +6,8 @@
 const { callable, checkLimit, idText } = require('./validate.js');
 const { limiterOptions } = require('./options.js');
 const { metricsOf } = require('./metrics/snapshot.js');
-const { LazyLimiter, operations, NO_PLAN } = require('./lazy-limiter.js');
+const { LazyLimiter, operations } = require('./lazy-limiter.js');
+const { NO_PLAN } = require('./plans.js');
 
 /** @type {(limiter: object) => number | undefined} */
 let windowOf;

@@ -17,6 +17,7 @@ const { binding, constants } = require('./native.js');
 const { contextOfNow } = require('./context.js');
 const { coded, wrongType, wrongValue } = require('./errors.js');
 const { usernameOf } = require('./credentials/password.js');
+const { DEFAULT_LIMITS, PLANS } = require('./plans.js');
 
 const HOUR_MS = 3_600_000;
 
@@ -68,12 +69,12 @@ function limiterOptions(options) {
 function creatorOptions(options = {}) {
   record('options', options, ['plans', ...COMMON]);
   const { windowMs = HOUR_MS, plans = {} } = options;
-  record('options.plans', plans, constants.plans);
+  record('options.plans', plans, PLANS);
   return {
     name: 'creator',
-    planLimits: constants.plans.map((plan, i) =>
+    planLimits: PLANS.map((plan) =>
       plans[plan] === undefined
-        ? constants.planLimits[i]
+        ? DEFAULT_LIMITS[plan]
         : integer(`options.plans.${plan}`, plans[plan], 1, constants.maxLimit),
     ),
     ...common(options, integer('options.windowMs', windowMs, 1, constants.maxWindowMs)),

@@ -3,6 +3,7 @@
 /** @import { CreatorPlan } from '../index.d.ts' */
 
 const { binding, constants } = require('./native.js');
+const { PLANS } = require('./plans.js');
 const { outOfRange, wrongType, wrongValue } = require('./errors.js');
 
 /**
@@ -39,12 +40,12 @@ function isTooLong(id) {
  * @param {unknown} plan
  */
 function planNumber(plan) {
-  const number = typeof plan === 'string' ? constants.plans.indexOf(/** @type {CreatorPlan} */ (plan)) : -1;
+  const number = typeof plan === 'string' ? PLANS.indexOf(/** @type {CreatorPlan} */ (plan)) : -1;
   if (number < 0) {
     // Slicing a string made of parts reads all of it: a long one stays out of the message.
     const isShort = typeof plan === 'string' && plan.length <= 256;
     const received = isShort ? ` Received '${binding.escapeId(plan.slice(0, 32).toWellFormed())}'` : '';
-    throw wrongValue('plan', `one of ${constants.plans.map((name) => `'${name}'`).join(', ')}.${received}`);
+    throw wrongValue('plan', `one of ${PLANS.map((name) => `'${name}'`).join(', ')}.${received}`);
   }
   return number;
 }

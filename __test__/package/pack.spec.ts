@@ -101,6 +101,7 @@ test('--release packs all seven, builds none, and each tarball holds what it sho
         'limiter',
         'native',
         'options',
+        'plans',
         'validate',
         'credentials/aws-credentials',
         'credentials/elasticache-iam',

@@ -39,7 +39,7 @@ async function topCreators(count = 10) {
 function topCreator({ id, plan, limit, requests, remaining, reset, source }) {
   return {
     creatorId: id,
-    ...(plan < 0 ? {} : { plan: constants.plans[plan] }),
+    ...(plan === undefined ? {} : { plan }),
     limit,
     used: limit - remaining,
     remaining,

@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use napi_derive::napi;
 
 use crate::limiter::{MAX_BATCH, OnStoreError, StoreChange};
-use crate::metrics::BreakerState;
-use crate::quota::{AnomalyRule, Id, MAX_ID_BYTES, MAX_LIMIT, MAX_WINDOW_MS, Plan, escape};
+use crate::metrics::{BreakerState, Label};
+use crate::quota::{AnomalyRule, Id, MAX_ID_BYTES, MAX_LIMIT, MAX_WINDOW_MS, escape};
 use crate::store::redis::{MAX_CONNECTIONS, config_env};
 use crate::store::{Answer, Op, Source, StoreError};
 
@@ -49,7 +49,7 @@ const OPERATIONS: [(&str, Op); 4] = [
 const LABEL_FACTOR: u32 = OPERATIONS.len() as u32;
 
 /// Operation and label of a request of this kind.
-pub(super) fn split_kind(kind: u32) -> (Op, u32) {
+pub(super) fn split_kind(kind: u32) -> (Op, Label) {
     let (_, op) = &OPERATIONS[(kind % LABEL_FACTOR) as usize];
     (*op, kind / LABEL_FACTOR)
 }
@@ -75,7 +75,7 @@ numbered! {
         Decided => "DECIDED",
         /// No decision. Texts: code, message, and the messages of its causes.
         Failed => "FAILED",
-        /// Texts: id, plan or nothing, requests, threshold, and `1` where it is to be logged.
+        /// Texts: id, label, requests, threshold, and `1` where it is to be logged.
         Anomaly => "ANOMALY",
         /// Texts: the number of the password request, and `1` where the server has just refused the last password.
         Password => "PASSWORD",
@@ -177,8 +177,8 @@ pub enum Event {
         limiter: u32,
         /// Who.
         id: Id,
-        /// The creator's plan, for the creators' limiter.
-        plan: Option<Plan>,
+        /// The label of the request that reported it.
+        label: Label,
         /// Requests counted.
         requests: u32,
         /// Requests that would have been ordinary.
@@ -246,7 +246,7 @@ pub(super) fn write_event(event: Event, record: &mut Record) -> Option<Vec<Strin
         Event::Anomaly {
             limiter,
             id,
-            plan,
+            label,
             requests,
             threshold,
             logged,
@@ -255,7 +255,7 @@ pub(super) fn write_event(event: Event, record: &mut Record) -> Option<Vec<Strin
             limiter,
             Some(vec![
                 id.as_str().to_owned(),
-                plan.map_or("", Plan::name).to_owned(),
+                label.to_string(),
                 requests.to_string(),
                 threshold.to_string(),
                 u8::from(logged).to_string(),
@@ -335,8 +335,6 @@ fn set(record: &mut Record, field: RecordField, value: f64) {
 pub struct Constants {
     /// The version of the package it was built for.
     pub version: String,
-    pub plans: Vec<String>,
-    pub plan_limits: Vec<u32>,
     /// The position is the number, as in all lists of names.
     pub sources: Vec<String>,
     pub breaker_states: Vec<String>,
@@ -366,8 +364,6 @@ pub fn constants() -> Constants {
     let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
     Constants {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        plans: owned(&Plan::ALL.map(Plan::name)),
-        plan_limits: Plan::ALL.map(|p| p.default_limit().get()).to_vec(),
         breaker_states: owned(&BREAKER_STATES.map(|(name, _)| name)),
         sources: owned(&Source::ALL.map(Source::name)),
         store_error_policies: owned(&OnStoreError::ALL.map(OnStoreError::name)),

@@ -22,7 +22,7 @@ use super::io_thread::IoThread;
 use super::native_fn::{Arguments, NativeFn, to_js};
 use crate::limiter::{Completion, CompletionSink, StoreChange};
 use crate::metrics::Label;
-use crate::quota::{Plan, Rules};
+use crate::quota::Rules;
 use crate::store::redis::Secret;
 use crate::store::{Op, Request};
 
@@ -351,8 +351,8 @@ impl CompletionBuffer {
 pub struct RequestId {
     /// The face's number for the promise.
     pub(super) slot: u32,
-    /// The creator's plan, for the creators' limiter.
-    pub(super) plan: Option<Plan>,
+    /// JavaScript's label for the request, which metrics and anomalies carry.
+    pub(super) label: Label,
 }
 
 /// Where the answers of one limiter go.
@@ -371,7 +371,7 @@ impl JsSink {
     pub(super) fn anomaly_event(
         &self,
         request: &Request,
-        plan: Option<Plan>,
+        label: Label,
         requests: u32,
     ) -> Option<Event> {
         let rule = self.rules.anomaly?;
@@ -388,7 +388,7 @@ impl JsSink {
         Some(Event::Anomaly {
             limiter: self.limiter,
             id: request.id.clone(),
-            plan,
+            label,
             requests,
             threshold: rule.threshold(request.limit),
             logged,
@@ -400,12 +400,12 @@ impl CompletionSink for Arc<JsSink> {
     type RequestId = RequestId;
 
     fn label(request: &RequestId) -> Label {
-        request.plan.map_or(0, |plan| plan as Label + 1)
+        request.label
     }
 
     fn complete(&self, answers: Vec<Completion<'_, RequestId>>) {
         let mut events = Vec::with_capacity(answers.len());
-        for (request, RequestId { slot, plan }, answer) in answers {
+        for (request, RequestId { slot, label }, answer) in answers {
             // Nobody waits for a count of denials; only what it reports is of interest.
             let has_waiter = !matches!(request.op, Op::Denied(_));
             match answer {
@@ -414,7 +414,7 @@ impl CompletionSink for Arc<JsSink> {
                         events.push(Event::Decided { slot, answer });
                     }
                     let anomaly = answer.outcome.count.anomaly();
-                    events.extend(anomaly.and_then(|n| self.anomaly_event(request, plan, n)));
+                    events.extend(anomaly.and_then(|n| self.anomaly_event(request, label, n)));
                 }
                 Err(error) if has_waiter => events.push(Event::Failed { slot, error }),
                 Err(_) => {}

@@ -44,8 +44,8 @@ pub struct LimiterMetrics {
 #[napi(object)]
 pub struct TopCandidate {
     pub id: String,
-    /// The plan's number from 0, or -1 for none.
-    pub plan: i32,
+    /// The label of its last sampled request.
+    pub label: u32,
     pub limit: u32,
     pub requests: f64,
 }
@@ -122,7 +122,7 @@ fn errors(snapshot: &MetricsSnapshot) -> Vec<(String, f64)> {
 pub(super) fn top_candidate(entry: Entry) -> TopCandidate {
     TopCandidate {
         id: entry.id.as_str().to_owned(),
-        plan: entry.label as i32 - 1,
+        label: entry.label,
         limit: entry.limit.get(),
         requests: entry.requests as f64,
     }

@@ -16,9 +16,9 @@ use super::native_fn::{Arguments, NativeFn};
 use super::options::Settings;
 use super::outage_log::{Away, OutageWriter};
 use super::registry::{self, Lease, Purpose, SharedRedis};
-use crate::limiter::{CompletionSink, Fallback, Limiter};
-use crate::metrics::{self, Entry, Metrics};
-use crate::quota::{Id, Limit, MAX_ID_BYTES, Plan};
+use crate::limiter::{Fallback, Limiter};
+use crate::metrics::{self, Entry, Label, Metrics};
+use crate::quota::{Id, Limit, MAX_ID_BYTES};
 use crate::store::redis::RedisConfig;
 use crate::store::{Answer, ErrorKind, Request, Scope, StoreError};
 
@@ -65,16 +65,7 @@ fn request(kind: u32, id: &str, limit: u32, slot: u32) -> Option<(Request, Reque
         id: Id::new(id).ok()?,
         limit: Limit::new(limit).ok()?,
     };
-    let plan = label
-        .checked_sub(1)
-        .and_then(|plan| Plan::ALL.get(plan as usize));
-    Some((
-        request,
-        RequestId {
-            slot,
-            plan: plan.copied(),
-        },
-    ))
+    Some((request, RequestId { slot, label }))
 }
 
 impl Submitter {
@@ -108,7 +99,10 @@ impl Submitter {
     /// Sends what was decided here and is still to be counted. `true`: the answer comes for `slot`.
     pub(super) fn flush(&self, env: sys::napi_env, slot: u32) -> bool {
         let started = self.started.borrow();
-        let request_id = RequestId { slot, plan: None };
+        let request_id = RequestId {
+            slot,
+            label: Label::default(),
+        };
         let pending = started
             .get()
             .is_some_and(|started| started.limiter.flush(request_id));
@@ -190,14 +184,14 @@ impl Submitter {
         request_id: RequestId,
         answer: Answer,
     ) -> SubmitResult {
-        let RequestId { slot, plan } = request_id;
+        let RequestId { slot, label } = request_id;
         self.js_end.mailbox().fill(|mailbox| {
             if let Some(record) = mailbox.first_chunk_mut() {
                 write_answer(slot, answer, record);
             }
         });
         let anomaly = answer.outcome.count.anomaly();
-        match anomaly.and_then(|n| self.sink.anomaly_event(request, plan, n)) {
+        match anomaly.and_then(|n| self.sink.anomaly_event(request, label, n)) {
             None => SubmitResult::Decided,
             Some(event) => {
                 self.sink.completions.push([event]);
@@ -221,12 +215,7 @@ impl Submitter {
         metrics.on_store_error(request, &error);
         match Fallback::new(self.settings.policy, *rules, local).answer(0, request, error) {
             Ok(answer) => {
-                metrics.on_answer(
-                    request,
-                    <Arc<JsSink>>::label(&request_id),
-                    &answer,
-                    Instant::now(),
-                );
+                metrics.on_answer(request, request_id.label, &answer, Instant::now());
                 self.answer_in_call(request, request_id, answer)
             }
             Err(error) => {

@@ -6,7 +6,6 @@ mod decision;
 mod history;
 mod key;
 mod log;
-mod plan;
 #[allow(clippy::module_inception)]
 mod quota;
 
@@ -16,5 +15,4 @@ pub use decision::{Decision, Verdict};
 pub use history::{History, Outcome};
 pub use key::{Id, InvalidId, InvalidName, MAX_ID_BYTES, Namespace, escape};
 pub use log::Log;
-pub use plan::Plan;
 pub use quota::{Limit, MAX_LIMIT, MAX_WINDOW_MS, OutOfRange, Quota, Rules, Window};

@@ -1,7 +1,7 @@
-//! Illegal quotas cannot be built; plans grant what the contract says.
+//! Illegal quotas cannot be built.
 
 use huntaze_rate_limit::quota::{
-    Clock, Limit, MAX_LIMIT, MAX_WINDOW_MS, ManualClock, Plan, StoreClock, Window,
+    Clock, Limit, MAX_LIMIT, MAX_WINDOW_MS, ManualClock, StoreClock, Window,
 };
 
 #[test]
@@ -22,12 +22,6 @@ fn a_window_is_a_millisecond_to_31_days() {
         let refused = Window::new(ms).unwrap_err();
         assert_eq!(refused.to_string(), "windowMs must be 1 to 2678400000");
     }
-}
-
-#[test]
-fn plans_grant_50_100_and_500() {
-    let grants = Plan::ALL.map(|plan| (plan.name(), plan.default_limit().get()));
-    assert_eq!(grants, [("starter", 50), ("pro", 100), ("business", 500)]);
 }
 
 #[test]
