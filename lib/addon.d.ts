@@ -8,11 +8,11 @@ export interface Binding {
   configProblem(redis: NativeRedisOptions | undefined, environment: Environment): string | null;
   metrics(): LimiterMetrics[];
   metricsOf(limiter: string): LimiterMetrics;
-  newsOf(limiter: string): LimiterMetrics[];
+  metricsDelta(limiter: string): LimiterMetrics[];
   /** How many anomalies without a line to log now, and in how many ms to call again (0: not at all). */
-  moreAnomalies(): [more: number, waitMs: number];
+  takeUnloggedAnomalies(): [count: number, waitMs: number];
   /** Returns one of `Constants.anomalyLogEntries`. */
-  enterAnomaly(): number;
+  recordAnomaly(): number;
   CompletionBuffer: new (mailbox: Float64Array, wake: () => void) => CompletionBuffer;
   NativeLimiter: new (
     buffer: CompletionBuffer,
@@ -61,24 +61,24 @@ type Numbers<Name extends string> = { readonly [name in Name]: number };
 
 export interface CompletionBuffer {
   drainer(): () => number;
-  wakeAgain(): void;
+  scheduleDrain(): void;
   takeText(): string[];
-  answerPassword(ticket: number, password: string | undefined, reason: string | undefined): void;
+  answerPassword(request: number, password: string | undefined, reason: string | undefined): void;
 }
 
 export interface NativeLimiter {
   readonly isEmbedded: boolean;
   /** Host and port; empty for the embedded store. */
-  readonly place: readonly string[];
+  readonly endpoint: readonly string[];
   submitter(): Submit;
   flush(slot: number): boolean;
-  tryOut(slot: number, budgetMs: number): boolean;
-  top(count: number): TopCandidate[];
-  setListened(listened: boolean): void;
+  testConnection(slot: number, budgetMs: number): boolean;
+  topCandidates(count: number): TopCandidate[];
+  setHasListener(hasListener: boolean): void;
   /** Returns whether to log the outage now. */
-  logAway(code: string, shard: string): boolean;
-  logBack(lastedMs: number, decided: number): [lastedMs: number, decided: number] | null;
-  logNothing(): void;
+  beginOutage(code: string, shard: string): boolean;
+  endOutage(lastedMs: number, decided: number): [lastedMs: number, decided: number] | null;
+  leaveOutage(): void;
   close(): void;
 }
 

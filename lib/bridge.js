@@ -171,7 +171,7 @@ class Bridge {
    * @returns {Promise<string[]> | undefined}
    */
   testConnection(owner, native, budgetMs) {
-    return this.#begin(owner, (slot) => native.tryOut(slot, budgetMs));
+    return this.#begin(owner, (slot) => native.testConnection(slot, budgetMs));
   }
 
   /**
@@ -242,7 +242,7 @@ class Bridge {
     }
     for (const call of callbacks) call();
     // After the callbacks: a wake-up requested before them could be served in the same tick.
-    if (count === RECORDS) this.#buffer.wakeAgain();
+    if (count === RECORDS) this.#buffer.scheduleDrain();
   }
 
   /**

@@ -104,7 +104,7 @@ class Listeners {
  * @param {boolean} logged Whether Rust has logged it. If not, a listener has been removed since.
  */
 function logAnomaly(anomaly, logged) {
-  const entry = logged ? ANOMALY_LOG_ENTRY.LOGGED : binding.enterAnomaly();
+  const entry = logged ? ANOMALY_LOG_ENTRY.LOGGED : binding.recordAnomaly();
   if (entry === ANOMALY_LOG_ENTRY.LOGGED) {
     warn('Anomaly detected', onOneLine({ ...anomaly, creatorId: binding.escapeId(anomaly.creatorId) }));
   } else if (entry === ANOMALY_LOG_ENTRY.FIRST) {
@@ -124,7 +124,7 @@ function scheduleLogRemaining(waitMs = SECOND_MS) {
 function logRemaining() {
   clearTimeout(timer);
   timer = undefined;
-  const [more, waitMs] = binding.moreAnomalies();
+  const [more, waitMs] = binding.takeUnloggedAnomalies();
   if (more > 0) warn(`${more} more ${more === 1 ? 'anomaly' : 'anomalies'} detected`);
   if (waitMs > 0) scheduleLogRemaining(waitMs);
 }

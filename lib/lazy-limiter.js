@@ -173,7 +173,7 @@ class NativeHandle {
     this.#submit = this.#native.submitter();
     if (this.#native.isEmbedded && !isNextBuild) warnEmbedded();
     if (listeners === undefined) return;
-    this.#unsubscribe = listeners.anomaly.subscribe((listened) => this.#native.setListened(listened));
+    this.#unsubscribe = listeners.anomaly.subscribe((listened) => this.#native.setHasListener(listened));
   }
 
   /**
@@ -196,7 +196,7 @@ class NativeHandle {
   async testConnection(budgetMs) {
     const result = bridge.testConnection(this, this.#native, budgetMs);
     if (result === undefined) throw configError(this.#isNextBuild ? NOT_IN_BUILD : NOT_CONFIGURED);
-    const [host, port] = this.#native.place;
+    const [host, port] = this.#native.endpoint;
     const [code, ...rest] = await result;
     if (code !== '') return { host, port: Number(port), error: { code, message: rest[0], reason: rest[1] } };
     const [version, key, value, ...steps] = rest;
@@ -206,7 +206,7 @@ class NativeHandle {
 
   /** @param {number} count */
   topCandidates(count) {
-    return this.#native.top(count);
+    return this.#native.topCandidates(count);
   }
 
   started() {
@@ -234,8 +234,8 @@ class NativeHandle {
   onStoreAway([code, shard]) {
     if (this.#listeners === undefined) return;
     const change = awayChange(this.#options, code, shard);
-    if (this.#listeners.store.emit(change)) this.#native.logNothing();
-    else if (this.#native.logAway(code, shard)) logStoreState(change);
+    if (this.#listeners.store.emit(change)) this.#native.leaveOutage();
+    else if (this.#native.beginOutage(code, shard)) logStoreState(change);
   }
 
   /**
@@ -252,8 +252,8 @@ class NativeHandle {
     if (this.#listeners === undefined) return;
     const [durationMs, decided] = text.map(Number);
     const listened = this.#listeners.store.emit(backChange(this.#options, durationMs, decided));
-    if (listened) return this.#native.logNothing();
-    const line = this.#native.logBack(durationMs, decided);
+    if (listened) return this.#native.leaveOutage();
+    const line = this.#native.endOutage(durationMs, decided);
     if (line !== null) logStoreState(backChange(this.#options, ...line));
   }
 

@@ -18,12 +18,12 @@ jest.mock('../../lib/native.js', () => {
     metrics().find(({ limiter }: { limiter: string }) => limiter === name) ?? binding.metricsOf(name);
   // In the form in which the binary caches it.
   let told: unknown[] = [];
-  const newsOf = (name: string) => {
+  const metricsDelta = (name: string) => {
     const before = told;
     told = [metricsOf(name)];
     return [...before, ...told];
   };
-  return { binding: { ...binding, metrics: () => metrics(), metricsOf, newsOf }, constants };
+  return { binding: { ...binding, metrics: () => metrics(), metricsOf, metricsDelta }, constants };
 });
 
 const other = { ...counted, limiter: 'uploads', failed: 0, breaker: 2 };

@@ -33,7 +33,7 @@ function metricsOf(name) {
  * @param {string} name
  */
 function metricsDelta(name) {
-  const readings = binding.newsOf(name).map(metricsFrom);
+  const readings = binding.metricsDelta(name).map(metricsFrom);
   return { now: /** @type {Metrics} */ (readings.pop()), before: readings.pop() };
 }
 

@@ -117,7 +117,7 @@ pub(super) fn anomaly_log() -> MutexGuard<'static, AnomalyLog> {
 
 /// How many anomalies have not been logged, to be logged now, and in how many ms to ask again.
 #[napi]
-pub fn more_anomalies() -> Vec<f64> {
+pub fn take_unlogged_anomalies() -> Vec<f64> {
     let (count, wait) = anomaly_log().take_unlogged(Instant::now());
     // Rounded up: no wait means that there is nothing left.
     vec![count as f64, (wait.as_secs_f64() * 1000.0).ceil()]
@@ -126,7 +126,7 @@ pub fn more_anomalies() -> Vec<f64> {
 /// Takes an anomaly into the log that was reported to a listener who has gone since. As [`AnomalyLogEntry`],
 /// by its position.
 #[napi]
-pub fn enter_anomaly() -> u32 {
+pub fn record_anomaly() -> u32 {
     anomaly_log().record(Instant::now()) as u32
 }
 

@@ -295,7 +295,7 @@ impl CompletionBuffer {
     /// Wakes JavaScript in a later turn of its loop, if there is something left to drain. From another thread and a moment
     /// later: a wake-up that comes before this turn is over is served in it.
     #[napi]
-    pub fn wake_again(&self, env: Env) -> Result<()> {
+    pub fn schedule_drain(&self, env: Env) -> Result<()> {
         if !self.js_end.completions.continue_draining() {
             return Ok(());
         }

@@ -64,30 +64,30 @@ impl NativeLimiter {
     /// Whether somebody listens for its anomalies; else they are logged, as far as the process's log has room. Before the first
     /// call nobody hears of them: a limiter that only tries the connection out has nothing to say.
     #[napi]
-    pub fn set_listened(&self, listened: bool) {
-        self.submitter.sink.anomaly_target.set(listened);
+    pub fn set_has_listener(&self, has_listener: bool) {
+        self.submitter.sink.anomaly_target.set(has_listener);
     }
 
     /// The store has gone away for this limiter, and nobody listens: whether that is to be logged now. Where it is to be later,
     /// a record comes then.
     #[napi(catch_unwind)]
-    pub fn log_away(&self, code: String, shard: String) -> bool {
-        self.submitter.log_away(Away { code, shard })
+    pub fn begin_outage(&self, code: String, shard: String) -> bool {
+        self.submitter.begin_outage(Away { code, shard })
     }
 
     /// The store is back for this limiter, and nobody listens: for how many ms it was away and how many checks were decided,
     /// over all limiters of the name. `null`: nothing is to be logged.
     #[napi(catch_unwind)]
-    pub fn log_back(&self, lasted_ms: f64, decided: f64) -> Option<Vec<f64>> {
+    pub fn end_outage(&self, lasted_ms: f64, decided: f64) -> Option<Vec<f64>> {
         let lasted = Duration::from_millis(lasted_ms as u64);
-        let (lasted, decided) = self.submitter.log_back(lasted, decided as u64)?;
+        let (lasted, decided) = self.submitter.end_outage(lasted, decided as u64)?;
         Some(vec![lasted.as_millis() as f64, decided as f64])
     }
 
     /// A listener has heard of a change: it is not logged.
     #[napi(catch_unwind)]
-    pub fn log_nothing(&self) {
-        self.submitter.stop_logging();
+    pub fn leave_outage(&self) {
+        self.submitter.leave_outage();
     }
 
     /// Whether the embedded store decides.
@@ -113,22 +113,22 @@ impl NativeLimiter {
     /// Tries the way to Redis out, within `budget_ms`. `true`: the report comes for `slot`. `false`: the embedded store
     /// decides, and there is no way to try.
     #[napi(catch_unwind)]
-    pub fn try_out(&self, env: Env, slot: u32, budget_ms: u32) -> bool {
+    pub fn test_connection(&self, env: Env, slot: u32, budget_ms: u32) -> bool {
         let budget = Duration::from_millis(u64::from(budget_ms));
         self.submitter.test_connection(env.raw(), slot, budget)
     }
 
     /// Host and port of the Redis; empty for the embedded store.
     #[napi(getter)]
-    pub fn place(&self) -> Vec<String> {
+    pub fn endpoint(&self) -> Vec<String> {
         let redis = self.submitter.redis.as_ref();
         redis.map_or_else(Vec::new, |c| vec![c.host.clone(), c.port.to_string()])
     }
 
     /// Up to `count` of those who ask most for their limit, first who asks most.
     #[napi(catch_unwind)]
-    pub fn top(&self, count: u32) -> Vec<TopCandidate> {
-        let top = self.submitter.top(count as usize);
+    pub fn top_candidates(&self, count: u32) -> Vec<TopCandidate> {
+        let top = self.submitter.top_candidates(count as usize);
         top.into_iter().map(top_candidate).collect()
     }
 

@@ -68,7 +68,7 @@ pub fn metrics_of(limiter: String) -> LimiterMetrics {
 /// What the limiters called `limiter` had counted the last time that somebody in this process called this, if anybody has,
 /// and what they have counted now.
 #[napi(catch_unwind)]
-pub fn news_of(limiter: String) -> Vec<LimiterMetrics> {
+pub fn metrics_delta(limiter: String) -> Vec<LimiterMetrics> {
     let (before, now) = registry::delta(&limiter);
     let snapshots = before.into_iter().chain([now]);
     snapshots

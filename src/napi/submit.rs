@@ -134,7 +134,7 @@ impl Submitter {
     }
 
     /// Up to `count` of those who ask most.
-    pub(super) fn top(&self, count: usize) -> Vec<Entry> {
+    pub(super) fn top_candidates(&self, count: usize) -> Vec<Entry> {
         self.metrics().top(count)
     }
 
@@ -152,23 +152,24 @@ impl Submitter {
         }
     }
 
-    /// As `log_away` of [`NativeLimiter`](super::limiter::NativeLimiter).
-    pub(super) fn log_away(&self, away: Away) -> bool {
-        self.logging(|outages| outages.away(away)).unwrap_or(false)
+    /// As `begin_outage` of [`NativeLimiter`](super::limiter::NativeLimiter).
+    pub(super) fn begin_outage(&self, away: Away) -> bool {
+        self.with_outages(|outages| outages.away(away))
+            .unwrap_or(false)
     }
 
-    /// As `log_back` of [`NativeLimiter`](super::limiter::NativeLimiter).
-    pub(super) fn log_back(&self, lasted: Duration, decided: u64) -> Option<(Duration, u64)> {
-        self.logging(|outages| outages.back(lasted, decided))?
+    /// As `end_outage` of [`NativeLimiter`](super::limiter::NativeLimiter).
+    pub(super) fn end_outage(&self, lasted: Duration, decided: u64) -> Option<(Duration, u64)> {
+        self.with_outages(|outages| outages.back(lasted, decided))?
     }
 
-    /// As `log_nothing` of [`NativeLimiter`](super::limiter::NativeLimiter).
-    pub(super) fn stop_logging(&self) {
-        self.logging(OutageWriter::leave);
+    /// As `leave_outage` of [`NativeLimiter`](super::limiter::NativeLimiter).
+    pub(super) fn leave_outage(&self) {
+        self.with_outages(OutageWriter::leave);
     }
 
     /// `None`: it is closed, or has no store that can be away.
-    fn logging<R>(&self, log: impl FnOnce(&OutageWriter) -> R) -> Option<R> {
+    fn with_outages<R>(&self, log: impl FnOnce(&OutageWriter) -> R) -> Option<R> {
         let started = self.started.borrow();
         started.get()?.outages.as_ref().map(log)
     }
