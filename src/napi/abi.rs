@@ -75,9 +75,9 @@ numbered! {
         Decided => "DECIDED",
         /// No decision. Texts: code, message, and the messages of its causes.
         Failed => "FAILED",
-        /// Texts: id, label, requests, threshold, and `1` where it is to be logged.
+        /// Texts: id, label, requests, threshold, and `1` if JavaScript is to log it.
         Anomaly => "ANOMALY",
-        /// Texts: the number of the password request, and `1` where the server has just refused the last password.
+        /// Texts: the number of the password request, and `1` if the server has just refused the previous password.
         Password => "PASSWORD",
         /// Texts: see [`TestReport`](super::limiter::TestReport).
         Tested => "TESTED",
@@ -143,78 +143,78 @@ pub(super) fn breaker_number(state: BreakerState) -> u32 {
     position.unwrap_or_default() as u32
 }
 
-/// Something JavaScript has to hear of.
+/// Something to deliver to JavaScript.
 pub enum Event {
-    /// The request in `slot` has its answer.
+    /// A request is answered.
     Decided {
-        /// The face's number for the promise.
+        /// JavaScript's number for the promise.
         slot: u32,
         /// The answer.
         answer: Answer,
     },
-    /// The request in `slot` has none.
+    /// A request has failed.
     Failed {
-        /// The face's number for the promise.
+        /// JavaScript's number for the promise.
         slot: u32,
         /// Why.
         error: StoreError,
     },
-    /// The flush in `slot` is over.
+    /// A flush has finished.
     Flushed {
-        /// The face's number for the promise.
+        /// JavaScript's number for the promise.
         slot: u32,
     },
-    /// The trial in `slot` is over.
+    /// A connection test has finished.
     Tested {
-        /// The face's number for the promise.
+        /// JavaScript's number for the promise.
         slot: u32,
-        /// What it showed: see `tryConnection` in face/session.js.
+        /// Its texts: see [`TestReport`](super::limiter::TestReport).
         report: Vec<String>,
     },
-    /// An id asked for more than it should.
+    /// An id has exceeded the threshold of the anomaly rule.
     Anomaly {
-        /// The face's number for the limiter.
+        /// JavaScript's number for the limiter.
         limiter: u32,
-        /// Who.
+        /// The id.
         id: Id,
         /// The label of the request that reported it.
         label: Label,
         /// Requests counted.
         requests: u32,
-        /// Requests that would have been ordinary.
+        /// The highest count that is not an anomaly.
         threshold: u32,
-        /// Whether it is one of those that are logged, where nobody listens.
+        /// Whether JavaScript logs it. With a listener this is false.
         logged: bool,
     },
-    /// Anomalies have been reported that nobody listens for and that are not logged one by one: their number is to be logged.
+    /// Anomalies without a listener exceed the limit of log lines: JavaScript schedules a line with their number.
     UnloggedAnomalies,
-    /// The store has gone away for a limiter, or is back.
+    /// The store has become unavailable for a limiter, or is available again.
     StoreChanged {
-        /// The face's number for the limiter.
+        /// JavaScript's number for the limiter.
         limiter: u32,
-        /// What has changed.
+        /// The change.
         change: StoreChange,
     },
-    /// The store is still away, and that is to be logged now.
+    /// The store is still away, and the delayed line is due.
     StillAway {
-        /// The face's number for the limiter.
+        /// JavaScript's number for the limiter.
         limiter: u32,
         /// Code and shard.
         text: [String; 2],
     },
-    /// A connect wants the password from the limiter's function.
+    /// A connect needs a password from the limiter's function.
     PasswordRequested {
-        /// The face's number for the limiter.
+        /// JavaScript's number for the limiter.
         limiter: u32,
-        /// What to answer it with.
+        /// The number that `answerPassword` takes.
         request: u32,
-        /// Whether the server has just refused the last one.
+        /// Whether the server has just refused the previous password.
         refused: bool,
     },
 }
 
 impl Event {
-    /// Whether it is what a request waits for.
+    /// Whether it ends a request that JavaScript counts as in flight.
     pub(super) fn completes_request(&self) -> bool {
         matches!(
             self,
@@ -223,7 +223,7 @@ impl Event {
     }
 }
 
-/// Writes `event` into `record` and returns its text, if it has one.
+/// Writes `event` into `record` and returns its texts, if its kind has any.
 pub(super) fn write_event(event: Event, record: &mut Record) -> Option<Vec<String>> {
     let (kind, recipient, text) = match event {
         Event::Decided { slot, answer } => {
@@ -240,7 +240,7 @@ pub(super) fn write_event(event: Event, record: &mut Record) -> Option<Vec<Strin
                     .collect(),
             ),
         ),
-        // As a decision of which nothing is read.
+        // A decision whose fields JavaScript does not read.
         Event::Flushed { slot } => (RecordKind::Decided, slot, None),
         Event::Tested { slot, report } => (RecordKind::Tested, slot, Some(report)),
         Event::Anomaly {
@@ -384,7 +384,7 @@ pub fn constants() -> Constants {
     }
 }
 
-/// `id` as it may stand in a log line: every byte that could be misread as `%XX`, as in its key.
+/// `id` for a log line, escaped as in its key: every byte that could be misread becomes `%XX`.
 #[napi]
 pub fn escape_id(id: String) -> String {
     escape(&id)

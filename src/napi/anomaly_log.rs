@@ -1,5 +1,5 @@
-//! Which anomalies are logged, where nobody listens: ten a second in a process, and then how many more there were. A static
-//! keeps count, for all threads, all limiters and all copies of the JavaScript face.
+//! Limits the log lines for anomalies that have no listener: ten a second in a process, then one line with the number of
+//! the others. The log is a static, for all threads, all limiters and all copies of the JavaScript module.
 //!
 //! Time is passed in.
 
@@ -15,15 +15,15 @@ use super::abi::AnomalyLogEntry;
 const MAX_PER_SECOND: usize = 10;
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What has been logged in the last second, and what has not.
+/// The lines of the last second, and the number of anomalies without one.
 #[derive(Debug)]
 pub(super) struct AnomalyLog {
-    /// When the last lines were, the oldest at `next`.
+    /// When the last lines were logged. The oldest is at `next`.
     logged: [Option<Instant>; MAX_PER_SECOND],
     next: usize,
     /// Anomalies without a line.
     unlogged: u64,
-    /// When somebody was last asked to log their number.
+    /// When the line with their number was last scheduled.
     scheduled: Option<Instant>,
     /// When their number was last logged.
     count_logged: Option<Instant>,
@@ -40,7 +40,7 @@ impl AnomalyLog {
         }
     }
 
-    /// An anomaly has been reported.
+    /// Records an anomaly and decides whether it gets a line.
     pub(super) fn record(&mut self, now: Instant) -> AnomalyLogEntry {
         let oldest = &mut self.logged[self.next];
         if oldest.is_none_or(|oldest| since(oldest, now) >= SECOND) {
@@ -49,7 +49,7 @@ impl AnomalyLog {
             return AnomalyLogEntry::Logged;
         }
         self.unlogged += 1;
-        // Asked anew after a while: the thread that was asked may have ended.
+        // Scheduled again after two seconds: the thread with the timer may have ended.
         if self
             .scheduled
             .is_some_and(|scheduled| since(scheduled, now) < 2 * SECOND)
@@ -60,8 +60,8 @@ impl AnomalyLog {
         AnomalyLogEntry::First
     }
 
-    /// How many anomalies have no line, to be logged now. Nothing where that was logged less than a second ago: then how long
-    /// to wait. So a limiter that is opened, flooded and closed each time logs no more than one that stays open.
+    /// The number of anomalies without a line, to be logged now. If the last such line is less than a second old, zero and
+    /// the time to wait: a limiter that is opened, flooded and closed repeatedly logs no more than one that stays open.
     pub(super) fn take_unlogged(&mut self, now: Instant) -> (u64, Duration) {
         let elapsed = self
             .count_logged
@@ -85,19 +85,19 @@ fn since(earlier: Instant, now: Instant) -> Duration {
     now.saturating_duration_since(earlier)
 }
 
-/// Who hears of a limiter's anomalies: set by JavaScript, read where they are reported.
+/// Where a limiter's anomalies go. JavaScript sets it; the thread that reports an anomaly reads it.
 #[derive(Debug, Default)]
 pub(super) struct AnomalyTarget(pub(super) AtomicU8);
 
 impl AnomalyTarget {
-    /// Nobody: it only tries the connection out.
+    /// Nowhere: the limiter only tests the connection.
     pub(super) const NONE: u8 = 0;
-    /// The log, as far as it has room.
+    /// The log, within its limit.
     pub(super) const LOG: u8 = 1;
     /// A listener.
     pub(super) const LISTENER: u8 = 2;
 
-    /// Whether somebody `listens`; else they are logged.
+    /// Selects the listener if there is one, otherwise the log.
     pub(super) fn set(&self, has_listener: bool) {
         let target = if has_listener {
             Self::LISTENER
@@ -110,21 +110,20 @@ impl AnomalyTarget {
 
 static ANOMALY_LOG: Mutex<AnomalyLog> = Mutex::new(AnomalyLog::new());
 
-/// The process's, for all threads and all copies of the face.
+/// The log of the process.
 pub(super) fn anomaly_log() -> MutexGuard<'static, AnomalyLog> {
     ANOMALY_LOG.lock()
 }
 
-/// How many anomalies have not been logged, to be logged now, and in how many ms to ask again.
+/// The number of anomalies to log in one line now, and in how many ms to call again (0: not at all).
 #[napi]
 pub fn take_unlogged_anomalies() -> Vec<f64> {
     let (count, wait) = anomaly_log().take_unlogged(Instant::now());
-    // Rounded up: no wait means that there is nothing left.
+    // Rounded up: 0 means that nothing is left to log.
     vec![count as f64, (wait.as_secs_f64() * 1000.0).ceil()]
 }
 
-/// Takes an anomaly into the log that was reported to a listener who has gone since. As [`AnomalyLogEntry`],
-/// by its position.
+/// Records an anomaly whose listener was removed after it was reported. Returns the number of an [`AnomalyLogEntry`].
 #[napi]
 pub fn record_anomaly() -> u32 {
     anomaly_log().record(Instant::now()) as u32

@@ -1,4 +1,4 @@
-//! The way back to JavaScript: one buffer and one wake-up for all that finished meanwhile.
+//! Delivers events to JavaScript: a queue, and one wake-up for all events that arrive before JavaScript drains it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -26,13 +26,13 @@ use crate::quota::Rules;
 use crate::store::redis::Secret;
 use crate::store::{Op, Request};
 
-/// Between two turns of JavaScript that drain, while there is more: a timer can do no less.
+/// Between two drains while events remain. A timer has no shorter delay.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(1);
 
-/// Room that is kept for the next burst, in events.
+/// Capacity retained for the next burst, in events.
 const RETAINED_CAPACITY: usize = 1024;
 
-/// What finished and has not been fetched. Shared with the I/O thread.
+/// Events that JavaScript has not fetched. Shared with the I/O thread.
 pub struct CompletionQueue {
     state: Mutex<State>,
 }
@@ -40,20 +40,20 @@ pub struct CompletionQueue {
 #[derive(Default)]
 struct State {
     events: VecDeque<Event>,
-    /// The text that belongs to the records last written, in their order.
+    /// The texts of the records last written, in their order.
     texts: VecDeque<Vec<String>>,
-    /// A wake-up is under way. It is cleared before the buffer is emptied, under the same lock: an event that comes
-    /// after that wakes JavaScript anew, one that came before is in the buffer.
+    /// A wake-up has been requested. Cleared before the queue is emptied, under the same lock: a later event wakes
+    /// JavaScript again, an earlier one is in the queue.
     wake_pending: bool,
-    /// What wakes JavaScript, while somebody holds it. Where nobody does, events wait for the next one.
+    /// Wakes JavaScript, as long as a limiter or a request holds it. Without one, events remain for the next.
     wake: Weak<Wake>,
-    /// The connects that wait for a password from JavaScript.
+    /// Connects that wait for a password from JavaScript.
     password_requests: HashMap<u32, oneshot::Sender<PasswordResult>>,
     next_password_request: u32,
 }
 
 impl CompletionQueue {
-    /// Adds events. The first after a drain wakes JavaScript; the others ride along.
+    /// Adds events. The first after a drain wakes JavaScript; the others are delivered by the same wake-up.
     pub(super) fn push(&self, events: impl IntoIterator<Item = Event>) {
         let mut state = self.state.lock();
         state.events.extend(events);
@@ -66,14 +66,14 @@ impl CompletionQueue {
         }
     }
 
-    /// Says that a wake-up is under way, if there is something left to drain: what comes meanwhile rides along.
+    /// Whether events remain. If so, a wake-up counts as requested: later events do not request another.
     fn continue_draining(&self) -> bool {
         let mut state = self.state.lock();
         state.wake_pending = !state.events.is_empty();
         state.wake_pending
     }
 
-    /// Asks JavaScript for the password of limiter `limiter`; `refused`: the server has just refused the last one.
+    /// Requests the password of `limiter` from JavaScript. `refused`: the server has just refused the previous one.
     pub(super) fn request_password(
         &self,
         limiter: u32,
@@ -82,10 +82,10 @@ impl CompletionQueue {
         let (sender, receiver) = oneshot::channel();
         let mut state = self.state.lock();
         if state.wake.strong_count() == 0 {
-            // The limiter has been closed, and its connect goes on: nobody is there to ask.
+            // The limiter has been closed while a connect was running. The dropped sender ends it.
             return receiver;
         }
-        // Connects that gave up meanwhile.
+        // Connects that have given up.
         state
             .password_requests
             .retain(|_, waiting| !waiting.is_closed());
@@ -102,31 +102,28 @@ impl CompletionQueue {
     }
 }
 
-// (wake)
-// What wakes one copy of the JavaScript face: there while somebody may have something to tell it, and no longer.
-//
-// A test runner that looks for open handles takes each of these for one, even if it keeps no process alive. Who may tell
-// something holds it: a limiter over Redis with its tasks, and the requests in flight. The last to let go releases it, on
-// whatever thread; Node makes the calls that were queued before that.
-
-/// A call without arguments. Weak: it does not keep the process alive by itself.
+/// Wakes one copy of the JavaScript module: a call without arguments. Weak: it does not keep the process alive by itself.
+///
+/// A test runner that searches for open handles counts each of these, even those that keep no process alive. So it exists
+/// only as long as an event may follow: a limiter over Redis holds it for its tasks, and so do the requests in flight. The
+/// last one releases it, on any thread; Node still makes the calls that were queued before.
 pub(super) struct Wake(ThreadsafeFunction<(), (), (), Status, false, true>);
 
 impl Wake {
-    /// What calls `function`.
+    /// A wake-up that calls `function`.
     pub(super) fn new(function: &Function<(), ()>) -> Result<Arc<Self>> {
         let function = function.build_threadsafe_function();
         Ok(Arc::new(Self(function.weak::<true>().build()?)))
     }
 
-    /// Has JavaScript called, in a turn of its loop.
+    /// Calls the function in a later tick of the event loop.
     pub(super) fn call(&self) {
-        // Refused only while the environment goes down, and then nobody waits any more.
+        // Refused only while the environment is torn down, when no promise can settle any more.
         self.0.call((), ThreadsafeFunctionCallMode::NonBlocking);
     }
 
-    /// Changes whether it keeps the process alive. Refused only while the environment goes down, and then nothing does. The
-    /// lock held meanwhile keeps the function from being released.
+    /// Changes whether it keeps the process alive. Skipped only while the environment is torn down. The read lock prevents
+    /// the function's release during `change`.
     pub(super) fn change_reference(
         &self,
         change: impl FnOnce(sys::napi_threadsafe_function) -> sys::napi_status,
@@ -140,7 +137,7 @@ impl Wake {
     }
 }
 
-/// Wakes JavaScript when dropped: also by a thread that ends before it gets round to it.
+/// Wakes JavaScript when dropped, which also happens if the thread or task ends early.
 pub(super) struct WakeOnDrop(pub(super) Arc<Wake>);
 
 impl Drop for WakeOnDrop {
@@ -149,28 +146,28 @@ impl Drop for WakeOnDrop {
     }
 }
 
-/// Where records are written for JavaScript to read: its own memory, shared once, so that an answer costs no allocation.
+/// The memory of JavaScript into which records are written. It is shared once, so that an answer needs no allocation.
 pub struct Mailbox(RefCell<Float64Array>);
 
 impl Mailbox {
-    /// Writes into the memory. Only on the JavaScript thread, inside a call from it.
+    /// Lets `fill` write into the memory. Only on the JavaScript thread, inside a call from it.
     pub(super) fn fill<R>(&self, fill: impl FnOnce(&mut [f64]) -> R) -> R {
         let mut array = self.0.borrow_mut();
-        // SAFETY: the face made the array, keeps it to itself and never detaches or resizes it; this runs inside a call
-        // from its thread, so no JavaScript reads it meanwhile, and the borrow above rules out a second writer.
+        // SAFETY: lib/bridge.js created the array, keeps it private and never detaches or resizes it; this runs inside a
+        // call from its thread, so no JavaScript reads it meanwhile, and the borrow above rules out a second writer.
         fill(unsafe { array.as_mut() })
     }
 }
 
-/// The JavaScript thread's end of the way back.
+/// The JavaScript thread's end of the queue.
 pub(super) struct JsEnd {
     completions: Arc<CompletionQueue>,
     mailbox: Mailbox,
-    /// What wakes JavaScript calls it.
+    /// The function that a wake-up calls.
     callback: FunctionRef<(), ()>,
-    /// Requests that JavaScript waits for. While there are any, the process stays alive.
+    /// Requests whose promises are pending. While there are any, the process stays alive.
     in_flight: Cell<u32>,
-    /// Held while there are any.
+    /// Set while requests are in flight.
     keep_alive: RefCell<Option<Arc<Wake>>>,
 }
 
@@ -183,12 +180,12 @@ impl JsEnd {
         &self.mailbox
     }
 
-    /// What wakes JavaScript, made where there is none. What was to be told meanwhile wakes it at once.
+    /// The wake-up, created if there is none. Events already in the queue are woken for at once.
     pub(super) fn wake(&self, env: sys::napi_env) -> Result<Arc<Wake>> {
         if let Some(wake) = self.completions.state.lock().wake.upgrade() {
             return Ok(wake);
         }
-        // Not under the lock: to make it runs the application's async_hooks.
+        // Not under the lock: its creation runs the application's async_hooks.
         let wake = Wake::new(&self.callback.borrow_back(&Env::from_raw(env))?)?;
         let mut state = self.completions.state.lock();
         if let Some(other) = state.wake.upgrade() {
@@ -207,11 +204,11 @@ impl JsEnd {
     /// One more request is in flight.
     pub(super) fn request_started(&self, env: sys::napi_env) {
         let before = self.in_flight.replace(self.in_flight.get() + 1);
-        // Refused only while the environment goes down, and then nobody waits.
+        // An error occurs only while the environment is torn down, when no promise can settle any more.
         if before == 0
             && let Ok(wake) = self.wake(env)
         {
-            // SAFETY: this is the environment's own thread, see `Wake::change_reference`.
+            // SAFETY: this is the environment's own thread, and `change_reference` keeps the function alive.
             wake.change_reference(|raw| unsafe { sys::napi_ref_threadsafe_function(env, raw) });
             self.keep_alive.replace(Some(wake));
         }
@@ -231,7 +228,7 @@ impl JsEnd {
 }
 
 impl NativeFn for JsEnd {
-    /// Writes as many records as the mailbox holds, oldest first, and returns how many. Fewer than it holds: that is all.
+    /// Writes records until the mailbox is full or the queue empty, oldest first. Returns how many.
     fn call(&self, call: &Arguments) -> u32 {
         let mut state = self.completions.state.lock();
         state.wake_pending = false;
@@ -251,7 +248,7 @@ impl NativeFn for JsEnd {
             written
         });
         if state.events.is_empty() {
-            // What a burst has left behind.
+            // Releases what a burst has allocated.
             state.events.shrink_to(RETAINED_CAPACITY);
             state.texts.shrink_to(RETAINED_CAPACITY);
         }
@@ -261,7 +258,7 @@ impl NativeFn for JsEnd {
     }
 }
 
-/// One copy of the JavaScript face: what finished for it, and whether it keeps the process alive.
+/// The completion queue of one copy of the JavaScript module. Keeps the process alive while requests are in flight.
 #[napi]
 pub struct CompletionBuffer {
     js_end: Rc<JsEnd>,
@@ -269,8 +266,8 @@ pub struct CompletionBuffer {
 
 #[napi]
 impl CompletionBuffer {
-    /// `mailbox` is where records are written, several of [`RECORD_LENGTH`] numbers; `wake` is called without arguments when
-    /// there is something to drain.
+    /// Records are written into `mailbox`, whose length is a multiple of [`RECORD_LENGTH`]. `wake` is called without
+    /// arguments when there are events to drain.
     #[napi(constructor)]
     pub fn new(mailbox: Float64Array, wake: Function<(), ()>) -> Result<Self> {
         Ok(Self {
@@ -286,14 +283,15 @@ impl CompletionBuffer {
         })
     }
 
-    /// The function that drains: without arguments, it writes as many records as the mailbox holds and returns how many.
+    /// The drain function: takes no arguments, writes records into the mailbox and returns how many. A full mailbox means
+    /// that there may be more.
     #[napi]
     pub fn drainer(&self, env: Env) -> Result<Unknown<'static>> {
         to_js(env, Rc::clone(&self.js_end))
     }
 
-    /// Wakes JavaScript in a later turn of its loop, if there is something left to drain. From another thread and a moment
-    /// later: a wake-up that comes before this turn is over is served in it.
+    /// Schedules another drain on a later tick of the event loop, if events remain. It goes through the I/O thread with a
+    /// delay of 1 ms: a wake-up during the current tick would be served in it and starve other callbacks.
     #[napi]
     pub fn schedule_drain(&self, env: Env) -> Result<()> {
         if !self.js_end.completions.continue_draining() {
@@ -307,7 +305,7 @@ impl CompletionBuffer {
                     drop(wake);
                 });
             }
-            // The embedded store has none. Where the system grants no thread either, it is in this turn.
+            // The embedded store has no I/O thread. If the system grants no thread, the drain happens in this tick.
             None => drop(thread::Builder::new().spawn(move || {
                 thread::sleep(DRAIN_INTERVAL);
                 drop(wake);
@@ -316,14 +314,14 @@ impl CompletionBuffer {
         Ok(())
     }
 
-    /// The text of the next record that has one, in the order of the records.
+    /// The texts of the next record that has any, in the order of the records.
     #[napi]
     pub fn take_text(&self) -> Vec<String> {
         let mut state = self.js_end.completions.state.lock();
         state.texts.pop_front().unwrap_or_default()
     }
 
-    /// The answer to a password record; `null` when the function failed, and then perhaps why: words without a secret.
+    /// Answers a password request. `null`: the function failed, for `reason`, a text without a secret, if it is known.
     #[napi]
     pub fn answer_password(&self, request: u32, password: Option<String>, reason: Option<String>) {
         let waiting = self
@@ -334,7 +332,7 @@ impl CompletionBuffer {
             .password_requests
             .remove(&request);
         if let Some(waiting) = waiting {
-            // The connect may have given up meanwhile.
+            // The connect may have given up.
             let _ = waiting.send(password.map(Secret::new).ok_or(reason));
         }
     }
@@ -346,28 +344,27 @@ impl CompletionBuffer {
     }
 }
 
-/// What tells one request from another on its way back.
+/// Identifies a request in its completion.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestId {
-    /// The face's number for the promise.
+    /// JavaScript's number for the promise.
     pub(super) slot: u32,
     /// JavaScript's label for the request, which metrics and anomalies carry.
     pub(super) label: Label,
 }
 
-/// Where the answers of one limiter go.
+/// Converts the completions of one limiter to events.
 pub struct JsSink {
     pub(super) completions: Arc<CompletionQueue>,
     pub(super) limiter: u32,
     pub(super) rules: Rules,
-    /// Held alone: what delivers over it may have something to tell.
+    /// Keeps the wake-up alive as long as a task may push events.
     pub(super) _wake: Option<Arc<Wake>>,
-    /// Where its anomalies go.
     pub(super) anomaly_target: Arc<AnomalyTarget>,
 }
 
 impl JsSink {
-    /// The anomaly that `request` reports, if it does.
+    /// The event for an anomaly that `request` has reported, unless it only counts.
     pub(super) fn anomaly_event(
         &self,
         request: &Request,
@@ -378,7 +375,7 @@ impl JsSink {
         let logged = match self.anomaly_target.0.load(Ordering::Relaxed) {
             AnomalyTarget::NONE => return None,
             AnomalyTarget::LISTENER => false,
-            // What is not logged costs no more than this: a flood of ids may report thousands a second.
+            // An anomaly that is not logged costs no more than this: a flood of ids may report thousands a second.
             _ => match anomaly_log().record(Instant::now()) {
                 AnomalyLogEntry::Logged => true,
                 AnomalyLogEntry::First => return Some(Event::UnloggedAnomalies),
@@ -406,7 +403,7 @@ impl CompletionSink for Arc<JsSink> {
     fn complete(&self, answers: Vec<Completion<'_, RequestId>>) {
         let mut events = Vec::with_capacity(answers.len());
         for (request, RequestId { slot, label }, answer) in answers {
-            // Nobody waits for a count of denials; only what it reports is of interest.
+            // A count of denials has no promise; only an anomaly that it reports is delivered.
             let has_waiter = !matches!(request.op, Op::Denied(_));
             match answer {
                 Ok(answer) => {

@@ -1,4 +1,4 @@
-//! Passwords that a JavaScript function gives.
+//! Passwords from a JavaScript function.
 
 use std::sync::Arc;
 
@@ -6,10 +6,10 @@ use super::completion_queue::CompletionQueue;
 use crate::store::redis::{PasswordAnswer, PasswordSource, Secret};
 use crate::store::{ErrorKind, StoreError};
 
-/// What a password function gave, or why it gave nothing, where that may be told.
+/// The password that the function returned, or the reason why it failed, if that may be disclosed.
 pub(super) type PasswordResult = std::result::Result<Secret, Option<String>>;
 
-/// Asks the limiter's JavaScript function for a password.
+/// Requests passwords from the limiter's JavaScript function.
 pub(super) struct JsPasswordSource {
     pub(super) completions: Arc<CompletionQueue>,
     pub(super) limiter: u32,

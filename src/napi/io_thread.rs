@@ -1,7 +1,7 @@
 //! The thread that does the I/O: one a process, started by the first limiter over Redis, ended with the last.
 //!
-//! The work is packets, not computation, so one thread serves; others appear only while names are looked up.
-//! Tokio's default of a thread a core would be waste on Lambda, and would be paid at `require`.
+//! One thread is enough, since the work is packets and not computation; others exist only during DNS look-ups. Tokio's
+//! default of one thread per core would be wasteful on Lambda, and its cost would fall on `require`.
 
 use std::io;
 use std::sync::{Arc, Weak, mpsc};
@@ -11,16 +11,16 @@ use parking_lot::Mutex;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-/// Names that are looked up at once. The system's look-up blocks a thread and cannot be given up: with only one, a name
-/// that resolves slowly would keep every other Redis from being found.
+/// Concurrent DNS look-ups. The system's look-up blocks a thread and cannot be cancelled: with only one, a name that
+/// resolves slowly would block the look-ups of every other Redis.
 const LOOKUP_THREADS: usize = 4;
 
 static CURRENT: Mutex<Weak<IoThread>> = Mutex::new(Weak::new());
 
-/// A thread with a Tokio runtime. It ends when the last reference goes; what still runs there is dropped.
+/// A thread with a Tokio runtime. It ends with the last reference; tasks that still run are dropped.
 pub struct IoThread {
     handle: Handle,
-    // Its drop is the signal to end. Nobody joins the thread: the last reference may go on that very thread.
+    // Its drop is the signal to end. The thread is not joined: the last reference may be dropped on that very thread.
     _alive: oneshot::Sender<()>,
 }
 
@@ -28,7 +28,7 @@ impl IoThread {
     /// The process's I/O thread, started if there is none.
     ///
     /// # Errors
-    /// The system's, when it grants no thread or no event queue.
+    /// The system's, if it grants no thread or no event queue.
     pub fn shared() -> io::Result<Arc<Self>> {
         let mut current = CURRENT.lock();
         if let Some(running) = current.upgrade() {
@@ -59,14 +59,14 @@ impl IoThread {
                 match runtime {
                     Ok(runtime) => {
                         if report.send(Ok(runtime.handle().clone())).is_ok() {
-                            // An error is the sender's drop: the end either way.
+                            // An error means that the sender was dropped: the end either way.
                             let _ = runtime.block_on(ended);
                         }
-                        // A look-up that hangs must not keep the thread.
+                        // A look-up that hangs must not keep the thread alive.
                         runtime.shutdown_background();
                     }
                     Err(error) => {
-                        // The starter waits for this report; if it has gone, nobody needs it.
+                        // An error means that `start` no longer waits for the report.
                         let _ = report.send(Err(error));
                     }
                 }
@@ -80,7 +80,7 @@ impl IoThread {
         })
     }
 
-    /// Where to spawn.
+    /// Spawns tasks on the thread.
     pub fn handle(&self) -> &Handle {
         &self.handle
     }

@@ -1,4 +1,4 @@
-//! The limiter as JavaScript holds it.
+//! The limiter's interface for JavaScript.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::store::budget::Budget;
 use crate::store::redis::{ConnectionTest, PasswordAnswer, PasswordSource};
 use crate::store::{ErrorKind, Scope, StoreError};
 
-/// A limiter of one copy of the JavaScript face.
+/// A limiter of one copy of the JavaScript module.
 #[napi]
 pub struct NativeLimiter {
     submitter: Rc<Submitter>,
@@ -29,8 +29,8 @@ pub struct NativeLimiter {
 
 #[napi]
 impl NativeLimiter {
-    /// `number` is what anomaly and password records name the limiter by. Without `redis` the `environment` says where
-    /// Redis is; where it says nothing, the embedded store decides. `configProblem` must have passed the same arguments.
+    /// Anomaly and password records name the limiter by `number`. Without `redis` the `environment` configures Redis; if it
+    /// does not either, the embedded store decides. `configProblem` must have passed the same arguments.
     #[napi(constructor)]
     pub fn new(
         buffer: &CompletionBuffer,
@@ -61,22 +61,22 @@ impl NativeLimiter {
         })
     }
 
-    /// Whether somebody listens for its anomalies; else they are logged, as far as the process's log has room. Before the first
-    /// call nobody hears of them: a limiter that only tries the connection out has nothing to say.
+    /// Sets whether its anomalies have a listener. Otherwise they are logged, within the limit of the process's log. Before
+    /// the first call they are discarded, as for a limiter that only tests the connection.
     #[napi]
     pub fn set_has_listener(&self, has_listener: bool) {
         self.submitter.sink.anomaly_target.set(has_listener);
     }
 
-    /// The store has gone away for this limiter, and nobody listens: whether that is to be logged now. Where it is to be later,
-    /// a record comes then.
+    /// The store has become unavailable for this limiter, which has no listener. Returns whether to log that now. If it is to
+    /// be logged later, a record arrives then.
     #[napi(catch_unwind)]
     pub fn begin_outage(&self, code: String, shard: String) -> bool {
         self.submitter.begin_outage(Away { code, shard })
     }
 
-    /// The store is back for this limiter, and nobody listens: for how many ms it was away and how many checks were decided,
-    /// over all limiters of the name. `null`: nothing is to be logged.
+    /// The store is available again for this limiter, which has no listener. Returns the figures to log: for how many ms it
+    /// was away and how many checks were decided meanwhile, over all limiters of the name. `null`: no line is due.
     #[napi(catch_unwind)]
     pub fn end_outage(&self, lasted_ms: f64, decided: f64) -> Option<Vec<f64>> {
         let lasted = Duration::from_millis(lasted_ms as u64);
@@ -84,7 +84,7 @@ impl NativeLimiter {
         Some(vec![lasted.as_millis() as f64, decided as f64])
     }
 
-    /// A listener has heard of a change: it is not logged.
+    /// A listener was called with a change: this limiter logs nothing more of the outage.
     #[napi(catch_unwind)]
     pub fn leave_outage(&self) {
         self.submitter.leave_outage();
@@ -96,50 +96,50 @@ impl NativeLimiter {
         self.submitter.redis.is_none()
     }
 
-    /// The function that asks: (kind, id, limit, slot), see [`Desk`]. Returns whether the answer is there already or will
-    /// come for the slot.
+    /// The submit function: (kind, id, limit, slot), see [`abi`](super::abi). Returns the number of a
+    /// [`SubmitResult`](super::abi::SubmitResult).
     #[napi]
     pub fn submitter(&self, env: Env) -> Result<Unknown<'static>> {
         to_js(env, Rc::clone(&self.submitter))
     }
 
-    /// Sends on its way what was decided in a call and is still to be counted for anomalies. `true`: the answer comes for
-    /// `slot`. `false`: there is nothing to wait for.
+    /// Sends the cached denials that the store has not yet counted for anomalies. `true`: a record for `slot` follows.
+    /// `false`: there are none.
     #[napi(catch_unwind)]
     pub fn flush(&self, env: Env, slot: u32) -> bool {
         self.submitter.flush(env.raw(), slot)
     }
 
-    /// Tries the way to Redis out, within `budget_ms`. `true`: the report comes for `slot`. `false`: the embedded store
-    /// decides, and there is no way to try.
+    /// Tests the connection to Redis, within `budget_ms`. `true`: a report for `slot` follows. `false`: the embedded store
+    /// decides, and there is no connection.
     #[napi(catch_unwind)]
     pub fn test_connection(&self, env: Env, slot: u32, budget_ms: u32) -> bool {
         let budget = Duration::from_millis(u64::from(budget_ms));
         self.submitter.test_connection(env.raw(), slot, budget)
     }
 
-    /// Host and port of the Redis; empty for the embedded store.
+    /// Host and port of Redis; empty for the embedded store.
     #[napi(getter)]
     pub fn endpoint(&self) -> Vec<String> {
         let redis = self.submitter.redis.as_ref();
         redis.map_or_else(Vec::new, |c| vec![c.host.clone(), c.port.to_string()])
     }
 
-    /// Up to `count` of those who ask most for their limit, first who asks most.
+    /// Up to `count` ids with the most requests for their limit, in descending order.
     #[napi(catch_unwind)]
     pub fn top_candidates(&self, count: u32) -> Vec<TopCandidate> {
         let top = self.submitter.top_candidates(count as usize);
         top.into_iter().map(top_candidate).collect()
     }
 
-    /// Drops the connections and forgets local state. What is in flight settles all the same; nothing may be asked after.
+    /// Drops the connections and deletes local state. Requests in flight still settle; none may be submitted afterwards.
     #[napi(catch_unwind)]
     pub fn close(&self) {
         self.submitter.close();
     }
 }
 
-/// What is wrong with `redis`, or without it with `environment`: the option or variable and the mend. `null`: nothing.
+/// The error in `redis`, or without it in `environment`: the option or variable, and how to correct it. `null`: none.
 #[napi]
 pub fn config_problem(
     redis: Option<RedisOptions>,
@@ -156,7 +156,7 @@ pub fn config_problem(
         .map(|e| e.to_string())
 }
 
-/// Tries `redis` out for a limiter of `scope`, on its own thread.
+/// Tests the connection of `redis` for a limiter of `scope`, on its own thread.
 pub(super) fn start_connection_test(
     redis: Arc<SharedRedis>,
     scope: Scope,
@@ -176,7 +176,10 @@ pub(super) fn start_connection_test(
     });
 }
 
-/// Reports once for a slot, come what may: a promise waits for it.
+/// Reports exactly once for a slot, also if the task is dropped: a promise waits for it.
+///
+/// The texts after a failure are a code, a message, and what distinguishes errors of the same code. After a success they
+/// are an empty code, the server's version (empty: unknown), key, value and the milliseconds of the four steps.
 pub(super) struct TestReport {
     completions: Arc<CompletionQueue>,
     slot: Option<u32>,
@@ -188,19 +191,19 @@ impl TestReport {
         Self { completions, slot }
     }
 
-    /// Nobody waits.
+    /// There is no promise: the test was not started.
     pub(super) fn withdraw(mut self) {
         self.slot = None;
     }
 
-    /// It could not be done, and why: code, message, and what the code does not tell apart.
+    /// The test has failed.
     pub(super) fn failed(mut self, error: &StoreError) {
         let kind = error.kind();
         let texts = [kind.code(), &error.to_string(), kind.reason()];
         self.report(texts.map(str::to_owned).into());
     }
 
-    /// Version (empty: unknown), key, value and the milliseconds of the four steps, after an empty code.
+    /// The test has succeeded.
     fn succeeded(mut self, test: ConnectionTest) {
         let ms = |time: Duration| (time.as_secs_f64() * 1000.0).to_string();
         let ConnectionTest {

@@ -1,4 +1,4 @@
-//! What is counted, as JavaScript reads it.
+//! Metrics as JavaScript reads them.
 
 use napi_derive::napi;
 
@@ -6,7 +6,8 @@ use super::abi::breaker_number;
 use crate::metrics::{Entry, MetricsSnapshot, registry};
 use crate::store::ErrorKind;
 
-/// What the limiters of one name have counted, and the connections of the process. Flat: the face makes it what it is to be.
+/// The metrics of the limiters of one name, and of the connections of the process. Flat: `lib/metrics/snapshot.js` gives
+/// them their public shape.
 #[napi(object)]
 pub struct LimiterMetrics {
     pub limiter: String,
@@ -17,10 +18,10 @@ pub struct LimiterMetrics {
     pub failed: f64,
     pub anomalies: f64,
     pub in_flight: f64,
-    /// The codes of the errors that there were, and how many.
+    /// The codes of errors that have occurred. The numbers are in `error_counts`.
     pub error_codes: Vec<String>,
     pub error_counts: Vec<f64>,
-    /// Upper bounds, included; there is one more count, for what is above the last.
+    /// Inclusive upper bounds. There is one more count, for values above the last bound.
     pub latency_bounds_ms: Vec<f64>,
     pub latency_counts: Vec<f64>,
     pub latency_sum_ms: f64,
@@ -40,7 +41,7 @@ pub struct LimiterMetrics {
     pub connects_failed: f64,
 }
 
-/// One of those who ask most.
+/// An id with many requests.
 #[napi(object)]
 pub struct TopCandidate {
     pub id: String,
@@ -50,7 +51,7 @@ pub struct TopCandidate {
     pub requests: f64,
 }
 
-/// What every limiter of this process has counted, in the order of their names.
+/// The metrics of every limiter of this process, in the order of their names.
 #[napi(catch_unwind)]
 pub fn metrics() -> Vec<LimiterMetrics> {
     let all = registry::all().into_iter();
@@ -58,15 +59,15 @@ pub fn metrics() -> Vec<LimiterMetrics> {
         .collect()
 }
 
-/// What the limiters called `limiter` have counted.
+/// The metrics of the limiters called `limiter`.
 #[napi(catch_unwind)]
 pub fn metrics_of(limiter: String) -> LimiterMetrics {
     let snapshot = registry::read(&limiter);
     limiter_metrics(limiter, snapshot)
 }
 
-/// What the limiters called `limiter` had counted the last time that somebody in this process called this, if anybody has,
-/// and what they have counted now.
+/// The metrics of the limiters called `limiter` at the last call of this function in this process, if there was one, and
+/// those of now.
 #[napi(catch_unwind)]
 pub fn metrics_delta(limiter: String) -> Vec<LimiterMetrics> {
     let (before, now) = registry::delta(&limiter);
@@ -106,7 +107,7 @@ fn limiter_metrics(limiter: String, snapshot: MetricsSnapshot) -> LimiterMetrics
     }
 }
 
-/// The errors that there were, by code: two kinds may share one.
+/// The errors that have occurred, by code: two kinds may share one.
 fn errors(snapshot: &MetricsSnapshot) -> Vec<(String, f64)> {
     let mut errors: Vec<(String, f64)> = Vec::new();
     for (kind, &count) in ErrorKind::ALL.iter().zip(&snapshot.errors) {

@@ -1,5 +1,5 @@
-//! The only room that knows JavaScript. It converts and nothing else: promises, classes and errors are the face's
-//! (`index.js`), since a test runner's realm has its own `Promise` and `Error`.
+//! The only layer that knows JavaScript. It converts and does nothing else: promises, classes and errors are made in
+//! `lib/`, since a test runner's realm has its own `Promise` and `Error`.
 
 pub mod abi;
 pub mod anomaly_log;

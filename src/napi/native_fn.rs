@@ -1,7 +1,7 @@
 //! A JavaScript function bound to a Rust value, for the calls that every check makes.
 //!
 //! What napi-derive generates for a method checks the receiver's type tag, unwraps it and allocates each text: 1.4 us a
-//! call with one text and three numbers, where this way takes 0.2 us on the same machine.
+//! call with one text and three numbers, where this takes 0.2 us on the same machine.
 
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,7 +14,7 @@ use napi::{Env, Result, check_status, sys};
 /// The most arguments a bound function takes.
 const MAX_ARGUMENTS: usize = 4;
 
-/// What a call brings along. Only valid during the call.
+/// The arguments of a call. Only valid during the call.
 pub(super) struct Arguments {
     env: sys::napi_env,
     arguments: [sys::napi_value; MAX_ARGUMENTS],
@@ -26,16 +26,16 @@ impl Arguments {
         self.env
     }
 
-    /// The argument at `index`, a whole number of 32 bits. Anything else is converted as JavaScript does, or 0.
+    /// The argument at `index` as a 32-bit integer. Anything else is converted as JavaScript does, or 0.
     pub(super) fn number(&self, index: usize) -> u32 {
         let mut number = 0;
-        // SAFETY: the environment and the argument are those of the call under way, and `number` outlives it. A refusal
-        // leaves `number` as it is.
+        // SAFETY: the environment and the argument are those of the current call, and `number` outlives it. On an error
+        // `number` is left as it is.
         unsafe { sys::napi_get_value_uint32(self.env, self.arguments[index], &mut number) };
         number
     }
 
-    /// The argument at `index`, a text: as UTF-8 in `buffer`, cut where it does not fit. Anything else is empty.
+    /// The argument at `index`, a string, as UTF-8 in `buffer`: truncated if it does not fit. Anything else is empty.
     pub(super) fn text<'a>(&self, index: usize, buffer: &'a mut [u8]) -> &'a str {
         let mut length = 0;
         // SAFETY: as in `number`; at most `buffer.len()` bytes are written, the last of them a NUL, and `length` is
@@ -49,18 +49,18 @@ impl Arguments {
                 &mut length,
             );
         }
-        // A lone surrogate, which the face has refused, would have been replaced.
+        // A lone surrogate would have been replaced; JavaScript has refused those.
         str::from_utf8(&buffer[..length]).unwrap_or_default()
     }
 }
 
-/// What a bound function does with a call. Its number is what JavaScript gets.
+/// A function for JavaScript, which gets the number that it returns.
 pub(super) trait NativeFn: 'static {
-    /// Answers a call.
+    /// Handles a call.
     fn call(&self, call: &Arguments) -> u32;
 }
 
-/// A function that calls `function` for as long as JavaScript holds it.
+/// A JavaScript function that calls `function`, which lives as long as it.
 pub(super) fn to_js<T: NativeFn>(env: Env, function: Rc<T>) -> Result<Unknown<'static>> {
     let data = Rc::into_raw(function).cast_mut().cast::<c_void>();
     let mut value = ptr::null_mut();
@@ -123,7 +123,7 @@ unsafe extern "C" fn enter<T: NativeFn>(
     // SAFETY: the `Rc<T>` that `to_js` tied to this function, which is alive while it is being called.
     let function = unsafe { &*data.cast::<T>() };
     let call = Arguments { env, arguments };
-    // A panic must not cross the border.
+    // A panic must not unwind into Node.
     match catch_unwind(AssertUnwindSafe(|| function.call(&call))) {
         Ok(number) => {
             let mut value = ptr::null_mut();

@@ -1,5 +1,5 @@
-//! Which changes of a store's state are logged: one line when it goes away and one when it is back, for all limiters of a
-//! name in this process, on whatever threads. A static keeps them, so that all copies of the JavaScript face count as one.
+//! Limits the log lines for outages of a store: one line when it begins and one when it ends, for all limiters of a name in
+//! this process, on all threads. The log is a static, which all copies of the JavaScript module share.
 //!
 //! Time is passed in.
 
@@ -15,11 +15,11 @@ use super::completion_queue::JsSink;
 use super::io_thread::IoThread;
 use crate::quota::Namespace;
 
-/// What begins so soon after the last pair of lines is held back. A store that comes and goes each second gives two lines in
-/// that time.
+/// An outage that begins within this time after the last pair of lines is logged when the time is over, if it still lasts. A
+/// store that fails and recovers every second thus gives two lines in this time.
 pub(super) const QUIET_PERIOD: Duration = Duration::from_secs(10);
 
-/// A limiter's name and the place of its store.
+/// A limiter's name and the endpoint of its store.
 pub(super) type Key = (Namespace, Box<str>);
 
 /// Why a store is away, and where.
@@ -31,24 +31,24 @@ pub(super) struct Away {
     pub(super) shard: String,
 }
 
-/// What is to be done about a store that has gone away.
+/// When the first line of an outage is logged.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line {
-    /// It is logged now.
+    /// Now.
     Now,
-    /// It is logged then, if it is still away.
+    /// Then, if the store is still away.
     At(Instant),
-    /// Another limiter of the name has seen to it.
+    /// Another limiter of the name has logged or scheduled it.
     Known,
 }
 
-/// The outages that are logged. `W` is what a limiter logs through.
+/// The outages by name and endpoint. A limiter logs through a `W`.
 pub(super) struct OutageLog<W> {
     stores: Option<HashMap<Key, StoreState<W>>>,
 }
 
 struct StoreState<W> {
-    /// The limiters that it is away for.
+    /// The limiters for which the store is away.
     limiters: HashMap<u64, W>,
     outage: Option<Outage>,
     /// When the last pair of lines was complete.
@@ -59,10 +59,11 @@ struct Outage {
     began: Instant,
     away: Away,
     logged: bool,
-    /// What limiters have decided that it is no longer away for.
+    /// Checks decided without the store by the limiters for which it is back.
     decided: u64,
-    /// The longest that it was away for one of them, and whether there were several.
+    /// The longest time that the store was away for one limiter.
     longest: Duration,
+    /// Whether it was away for more than one limiter.
     several: bool,
 }
 
@@ -81,7 +82,7 @@ impl<W: Clone> OutageLog<W> {
         Self { stores: None }
     }
 
-    /// The store has gone away for `limiter`, which logs its changes.
+    /// The store has become unavailable for `limiter`, which has no listener.
     pub(super) fn away(
         &mut self,
         key: &Key,
@@ -91,7 +92,7 @@ impl<W: Clone> OutageLog<W> {
         now: Instant,
     ) -> Line {
         let stores = self.stores.get_or_insert_default();
-        // Names may come and go.
+        // An application may use ever new names.
         stores.retain(|_, store| store.outage.is_some() || store.quiet_until(now).is_some());
         let store = stores.entry(key.clone()).or_default();
         let first = store.limiters.is_empty();
@@ -114,7 +115,7 @@ impl<W: Clone> OutageLog<W> {
         quiet.map_or(Line::Now, Line::At)
     }
 
-    /// What was held back, and who logs it, if it is still true and its time has come.
+    /// The delayed outage, and the writer of a limiter for which it lasts, if its time has come.
     pub(super) fn due(&mut self, key: &Key, now: Instant) -> Option<(W, Away)> {
         let store = self.stores.as_mut()?.get_mut(key)?;
         if store.quiet_until(now).is_some() {
@@ -126,8 +127,8 @@ impl<W: Clone> OutageLog<W> {
         Some((writer, outage.away.clone()))
     }
 
-    /// It is back for `limiter`, after `lasted`, in which the policy decided so many checks. For how long it was away for any
-    /// limiter of the name, and how many checks of all of them were decided, if that is to be logged.
+    /// The store is available again for `limiter`, after `lasted`, in which the policy decided `decided` checks. If a line is
+    /// due, returns how long the store was away for any limiter of the name, and how many checks of all of them were decided.
     pub(super) fn back(
         &mut self,
         key: &Key,
@@ -139,7 +140,7 @@ impl<W: Clone> OutageLog<W> {
         let stores = self.stores.get_or_insert_default();
         let store = stores.entry(key.clone()).or_default();
         if store.limiters.remove(&limiter).is_none() {
-            // A listener heard that it went, and has left since.
+            // A listener was called when the outage began, and was removed before its end.
             let unlogged = store.outage.is_none() && store.quiet_until(now).is_none();
             return unlogged.then(|| {
                 store.last = Some(now);
@@ -154,7 +155,7 @@ impl<W: Clone> OutageLog<W> {
         }
         let outage = store.outage.take().filter(|outage| outage.logged)?;
         store.last = Some(now);
-        // The moments here are those of an event loop, which may have been busy.
+        // `began` and `now` are read in an event loop, which may have been busy; `lasted` is the breaker's.
         let lasted = match outage.several {
             false => outage.longest,
             true => outage
@@ -164,7 +165,7 @@ impl<W: Clone> OutageLog<W> {
         Some((lasted, outage.decided))
     }
 
-    /// `limiter` is closed, or somebody listens to it by now: it logs nothing more of this outage.
+    /// `limiter` is closed, or has a listener now: it logs nothing more of this outage.
     pub(super) fn leave(&mut self, key: &Key, limiter: u64, now: Instant) {
         let store = self.stores.as_mut().and_then(|stores| stores.get_mut(key));
         let Some(store) = store else { return };
@@ -172,14 +173,14 @@ impl<W: Clone> OutageLog<W> {
             && store.limiters.is_empty()
             && store.outage.take().is_some_and(|outage| outage.logged)
         {
-            // Limiters that are made for one check each would otherwise log a line each.
+            // Limiters that are created for one check each would otherwise log a line each.
             store.last = Some(now);
         }
     }
 }
 
 impl<W> StoreState<W> {
-    /// The end of the time in which nothing is logged, while it is to come.
+    /// The end of the quiet period, if it is in the future.
     fn quiet_until(&self, now: Instant) -> Option<Instant> {
         self.last
             .map(|last| last + QUIET_PERIOD)
@@ -191,7 +192,7 @@ static OUTAGES: Mutex<OutageLog<Arc<JsSink>>> = Mutex::new(OutageLog::new());
 
 static NEXT_WRITER: AtomicU64 = AtomicU64::new(0);
 
-/// One open limiter's part in the log. Dropped, it logs nothing more.
+/// Logs the outages of one open limiter, until it is dropped.
 pub(super) struct OutageWriter {
     key: Key,
     limiter: u64,
@@ -210,13 +211,13 @@ impl OutageWriter {
         }
     }
 
-    /// The store has gone away. Whether that is to be logged now.
+    /// The store has become unavailable. Returns whether to log that now.
     pub(super) fn away(&self, away: Away) -> bool {
         let sink = Arc::clone(&self.sink);
         let line = outages().away(&self.key, self.limiter, sink, away, Instant::now());
         if let Line::At(due) = line {
             let key = self.key.clone();
-            // A timer of the I/O thread, which goes with the last limiter: it holds no process.
+            // A timer of the I/O thread, which ends with the last limiter: it does not keep the process alive.
             self.io.handle().spawn(async move {
                 tokio::time::sleep_until(due.into()).await;
                 log_if_due(&key);
@@ -225,12 +226,12 @@ impl OutageWriter {
         line == Line::Now
     }
 
-    /// The store is back. As [`OutageLog::back`].
+    /// The store is available again. See [`OutageLog::back`].
     pub(super) fn back(&self, lasted: Duration, decided: u64) -> Option<(Duration, u64)> {
         outages().back(&self.key, self.limiter, lasted, decided, Instant::now())
     }
 
-    /// What has changed is not logged.
+    /// The change is not logged.
     pub(super) fn leave(&self) {
         outages().leave(&self.key, self.limiter, Instant::now());
     }
@@ -340,7 +341,7 @@ mod tests {
             Some((SECOND, 0)),
             "as its breaker saw it"
         );
-        // It comes and goes.
+        // A second outage, shorter than the quiet period.
         assert_eq!(test.away(1, 6), Line::At(test.at(15)));
         assert_eq!(test.back(1, 3, 7), None);
         assert_eq!(test.due(15), None);

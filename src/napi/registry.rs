@@ -1,4 +1,4 @@
-//! The stores a process shares: statics, so that all threads and all copies of the JavaScript face see the same logs.
+//! The stores of the process: statics, so that all threads and all copies of the JavaScript module share the same logs.
 
 use std::collections::HashMap;
 use std::io;
@@ -15,11 +15,11 @@ use crate::quota::{Id, Namespace, Outcome, Window};
 use crate::store::redis::{ConnectionTest, RedisConfig, RedisStore};
 use crate::store::{Replay, Request, Scope, Store, StoreError};
 
-/// A Redis and the thread its connections live on: gone together, or a new store would meet connections of a dead thread.
-/// Who asks it holds it, and so what has been asked is still answered after the limiter has gone.
+/// A Redis store and the thread of its connections. They end together, or a new store would use connections of a dead
+/// thread. Every request holds a reference, so that it is answered even after its limiter is gone.
 pub struct SharedRedis {
     store: RedisStore,
-    /// The thread.
+    /// The thread of the connections.
     pub io: Arc<IoThread>,
 }
 
@@ -80,10 +80,10 @@ impl Store for SharedRedis {
 }
 
 impl SharedRedis {
-    /// As [`RedisStore::test_connection`].
+    /// See [`RedisStore::test_connection`].
     ///
     /// # Errors
-    /// Likewise.
+    /// As there.
     pub async fn test_connection(&self, scope: &Scope) -> Result<ConnectionTest, StoreError> {
         self.store.test_connection(scope).await
     }
@@ -91,7 +91,7 @@ impl SharedRedis {
 
 static REDIS: Mutex<Vec<(RedisConfig, Weak<SharedRedis>)>> = Mutex::new(Vec::new());
 
-/// The store for `config`, shared by every limiter that asks for the same.
+/// The store for `config`, shared by all limiters with the same configuration.
 ///
 /// # Errors
 /// As [`IoThread::shared`].
@@ -110,28 +110,28 @@ pub fn redis(config: RedisConfig) -> io::Result<Arc<SharedRedis>> {
     Ok(store)
 }
 
-/// What the logs of a memory store are for.
+/// The purpose of logs in memory.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Purpose {
     /// The embedded store.
     Embedded,
-    /// Decisions while the Redis at this place is away.
+    /// Decisions while the Redis at this endpoint is away.
     Local(Box<str>),
 }
 
-/// A thread, and the address of the completion buffer of one copy of the face in it.
+/// A thread, and the address of the completion queue of one copy of the JavaScript module in it.
 type Owner = (ThreadId, usize);
 
 struct Entry {
     local: Local,
-    /// How many limiters are open on it, by thread and copy of the face.
+    /// The number of open limiters, by thread and copy of the JavaScript module.
     owners: HashMap<Owner, usize>,
-    /// When the last of them went, and how long its admissions count.
+    /// When the last limiter was dropped, and how long its admissions count.
     released: (Instant, Duration),
 }
 
 impl Entry {
-    /// Whether nobody uses it and nothing in it counts any more.
+    /// Whether no limiter uses it and all of its admissions have expired.
     fn is_expired(&self) -> bool {
         let (since, window) = self.released;
         self.owners.is_empty() && (self.local.logs.is_empty() || since.elapsed() >= window)
@@ -142,10 +142,10 @@ type Entries = HashMap<(Purpose, Namespace), Entry>;
 
 static MEMORY: LazyLock<Mutex<Entries>> = LazyLock::new(Mutex::default);
 
-/// One open limiter's hold on the process's logs of one name.
+/// One open limiter's lease on the process's logs of one name.
 ///
-/// The logs outlive a limiter that is merely collected: an application that makes one a request must not thereby be
-/// granted a new quota each time. They go when a limiter asks for it and no other one still counts on them.
+/// The logs outlive a limiter that is merely garbage-collected: an application that creates one per request must not get a
+/// new quota each time. They are deleted when a limiter is closed and no other one uses them.
 pub struct Lease {
     key: (Purpose, Namespace),
     owner: Owner,
@@ -154,12 +154,12 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Takes hold of the logs of `name`, whose admissions count for `window`.
+    /// A lease on the logs of `name`, whose admissions count for `window`.
     pub fn new(purpose: Purpose, name: Namespace, window: Window, js_instance: usize) -> Self {
         let owner = (std::thread::current().id(), js_instance);
         let window = Duration::from_millis(window.ms());
         let mut entries = lock(&MEMORY);
-        // Names may come and go, too: what is past is dropped by whoever comes next.
+        // An application may use ever new names: each new lease drops the expired entries.
         entries.retain(|_, entry| !entry.is_expired());
         let entry = entries
             .entry((purpose.clone(), name.clone()))
@@ -177,13 +177,14 @@ impl Lease {
         }
     }
 
-    /// The logs, and what of them Redis has to hear of.
+    /// The logs, and the journal of admissions that Redis does not have yet.
     pub fn local(&self) -> &Local {
         &self.local
     }
 
-    /// Forgets the logs of this name, unless another limiter is open on them, and returns whether it has. Other copies of the face in this thread do
-    /// not count: a test runner leaves them behind, one a file, and they would keep every quota for the files after.
+    /// Deletes the logs of this name, unless another limiter has a lease on them. Returns whether it did. Leases of other
+    /// copies of the JavaScript module in this thread do not count: a test runner leaves one copy per file behind, and their
+    /// quotas would affect the files that follow.
     pub fn forget(&self) -> bool {
         let entries = lock(&MEMORY);
         let last = entries.get(&self.key).is_some_and(|entry| {

@@ -1,4 +1,4 @@
-//! A request as it comes from JavaScript: primitives in, a number out.
+//! Requests from JavaScript: primitives in, a number out.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -29,7 +29,7 @@ pub(super) struct Submitter {
     pub(super) redis: Option<RedisConfig>,
     pub(super) sink: Arc<JsSink>,
     pub(super) js_end: Rc<JsEnd>,
-    // Started by the first request: an import or a build opens no thread and no connection.
+    // Set by the first request: an import or a build starts no thread and opens no connection.
     started: RefCell<OnceCell<Started>>,
 }
 
@@ -42,7 +42,7 @@ struct Started {
 
 impl NativeFn for Submitter {
     fn call(&self, call: &Arguments) -> u32 {
-        // One more for the NUL, and room enough to see that an id is too long.
+        // Space for the NUL, and for one more character, so that an id that is too long is recognized.
         let mut buffer = [0; MAX_ID_BYTES + 5];
         let id = call.text(1, &mut buffer);
         let Some((request, request_id)) =
@@ -96,7 +96,7 @@ impl Submitter {
         }
     }
 
-    /// Sends what was decided here and is still to be counted. `true`: the answer comes for `slot`.
+    /// See [`NativeLimiter::flush`](super::limiter::NativeLimiter::flush).
     pub(super) fn flush(&self, env: sys::napi_env, slot: u32) -> bool {
         let started = self.started.borrow();
         let request_id = RequestId {
@@ -112,7 +112,7 @@ impl Submitter {
         pending
     }
 
-    /// Tests the connection to Redis, within `budget`. `true`: the report comes for `slot`. `false`: there is no Redis to try.
+    /// See [`NativeLimiter::test_connection`](super::limiter::NativeLimiter::test_connection).
     pub(super) fn test_connection(&self, env: sys::napi_env, slot: u32, budget: Duration) -> bool {
         let started = self.started.borrow();
         let report = TestReport::new(Arc::clone(&self.sink.completions), slot);
@@ -133,7 +133,7 @@ impl Submitter {
         true
     }
 
-    /// Up to `count` of those who ask most.
+    /// Up to `count` ids with the most requests for their limit.
     pub(super) fn top_candidates(&self, count: usize) -> Vec<Entry> {
         self.metrics().top(count)
     }
@@ -143,7 +143,7 @@ impl Submitter {
         metrics::registry::metrics_of(name, rules.window)
     }
 
-    /// Drops the connections and forgets local state. What is in flight settles all the same; nothing may be asked after.
+    /// See [`NativeLimiter::close`](super::limiter::NativeLimiter::close).
     pub(super) fn close(&self) {
         if let Some(started) = self.started.take().into_inner()
             && started.lease.forget()
@@ -152,29 +152,29 @@ impl Submitter {
         }
     }
 
-    /// As `begin_outage` of [`NativeLimiter`](super::limiter::NativeLimiter).
+    /// See [`NativeLimiter::begin_outage`](super::limiter::NativeLimiter::begin_outage).
     pub(super) fn begin_outage(&self, away: Away) -> bool {
         self.with_outages(|outages| outages.away(away))
             .unwrap_or(false)
     }
 
-    /// As `end_outage` of [`NativeLimiter`](super::limiter::NativeLimiter).
+    /// See [`NativeLimiter::end_outage`](super::limiter::NativeLimiter::end_outage).
     pub(super) fn end_outage(&self, lasted: Duration, decided: u64) -> Option<(Duration, u64)> {
         self.with_outages(|outages| outages.back(lasted, decided))?
     }
 
-    /// As `leave_outage` of [`NativeLimiter`](super::limiter::NativeLimiter).
+    /// See [`NativeLimiter::leave_outage`](super::limiter::NativeLimiter::leave_outage).
     pub(super) fn leave_outage(&self) {
         self.with_outages(OutageWriter::leave);
     }
 
-    /// `None`: it is closed, or has no store that can be away.
+    /// `None`: the limiter is closed, or its store is embedded.
     fn with_outages<R>(&self, log: impl FnOnce(&OutageWriter) -> R) -> Option<R> {
         let started = self.started.borrow();
         started.get()?.outages.as_ref().map(log)
     }
 
-    /// What tells this copy of the face from others.
+    /// Distinguishes this copy of the JavaScript module from others.
     fn js_instance(&self) -> usize {
         Arc::as_ptr(&self.sink.completions) as usize
     }
@@ -201,7 +201,7 @@ impl Submitter {
         }
     }
 
-    /// Answers where there is no thread to ask Redis from: as the policy says, like any other failure of the store.
+    /// Answers without an I/O thread: by the policy, as for any other failure of the store.
     fn answer_without_store(
         &self,
         request: &Request,
@@ -236,7 +236,7 @@ impl Submitter {
         if let Some(started) = started.get() {
             return Ok(started);
         }
-        // Before the cell is being filled: it may run the application's async_hooks, and these may ask.
+        // Before the cell is initialized: this runs the application's async_hooks, which may submit requests.
         let wake = match &self.redis {
             None => None,
             Some(_) => Some(self.js_end.wake(env).map_err(|_| {
