@@ -188,3 +188,6 @@ fn not_blank(name: &str, value: &str) -> Result<(), ConfigError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -101,3 +101,6 @@ fn decode(text: &str) -> Option<String> {
     let decoded = percent_encoding::percent_decode_str(text).decode_utf8();
     decoded.ok().map(std::borrow::Cow::into_owned)
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,3 +72,6 @@ pub fn without_brackets(host: &str) -> &str {
     let bracketed = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
     bracketed.filter(|inner| is_ipv6(inner)).unwrap_or(host)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! URLs in the environment: what they may say, and what is refused with the mend and without the secret.
 
-use super::environment::{named, passwords, refused};
+use crate::store::redis::config_env::tests::{named, passwords, refused};
 
 #[test]
 fn a_url_says_everything() {

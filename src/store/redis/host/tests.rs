@@ -1,6 +1,6 @@
 //! Hosts in the environment: names and addresses, and what is neither.
 
-use super::environment::{named, refused};
+use crate::store::redis::config_env::tests::{named, refused};
 
 #[test]
 fn a_host_is_a_host_alone() {

@@ -1,13 +1,10 @@
-//! The environment's table in the contract: which variable wins, and what is unusable.
-//! URLs, hosts, blanks and TLS have files of their own.
+//! The environment's table in the contract: which variable wins, and what is refused. Blanks and TLS, too.
 
-use huntaze_rate_limit::store::redis::config_env::{
-    ConfigError, Environment, from_environment, variables,
-};
-use huntaze_rate_limit::store::redis::{Credentials, RedisConfig, Secret};
+use super::{ConfigError, Environment, from_environment, variables};
+use crate::store::redis::{Credentials, RedisConfig, Secret};
 
 /// What these variables amount to.
-pub fn read(variables: &[(&str, &str)]) -> Result<Option<RedisConfig>, ConfigError> {
+fn read(variables: &[(&str, &str)]) -> Result<Option<RedisConfig>, ConfigError> {
     let owned = variables
         .iter()
         .map(|(name, value)| (name.to_string(), value.to_string()));
@@ -15,24 +12,24 @@ pub fn read(variables: &[(&str, &str)]) -> Result<Option<RedisConfig>, ConfigErr
 }
 
 /// The Redis that these variables name.
-pub fn named(variables: &[(&str, &str)]) -> RedisConfig {
+pub(in crate::store::redis) fn named(variables: &[(&str, &str)]) -> RedisConfig {
     read(variables).unwrap().unwrap()
 }
 
 /// What is wrong with these variables.
-pub fn refused(variables: &[(&str, &str)]) -> String {
+pub(in crate::store::redis) fn refused(variables: &[(&str, &str)]) -> String {
     read(variables).unwrap_err().to_string()
 }
 
 /// The passwords, in the order in which they are tried.
-pub fn passwords(config: &RedisConfig) -> Vec<&str> {
+pub(in crate::store::redis) fn passwords(config: &RedisConfig) -> Vec<&str> {
     match &config.credentials {
         Credentials::Passwords(list) => list.iter().map(Secret::expose).collect(),
         Credentials::Source(_) => panic!("the environment has no password function"),
     }
 }
 
-pub const HOST: (&str, &str) = ("REDIS_HOST", "cache");
+const HOST: (&str, &str) = ("REDIS_HOST", "cache");
 
 /// In each row the first that is set wins; an empty text counts as not set.
 #[test]
@@ -234,4 +231,177 @@ fn every_variable_of_the_contract_is_listed() {
         }
     }
     assert_eq!(listed.len(), 20);
+}
+
+/// A file of variables or a template leaves them there. The first that is set counts, be it blank.
+#[test]
+fn blanks_around_a_value_are_dropped_and_blanks_alone_refused() {
+    for blanks in [" ", "\t", "\r\n", "\u{a0}", "  \t "] {
+        let around = |text: &str| format!("{blanks}{text}{blanks}");
+        let [host, port, user, database, no] = ["cache", "7000", "user", "3", "no"].map(around);
+        let variables = [
+            ("REDIS_HOST", host.as_str()),
+            ("REDIS_PORT", &port),
+            ("REDIS_USERNAME", &user),
+            ("REDIS_DB", &database),
+            ("REDIS_TLS", &no),
+            ("REDIS_CLUSTER_MODE", &no),
+        ];
+        let config = named(&variables);
+        assert_eq!(
+            (config.host.as_str(), config.port, config.database),
+            ("cache", 7000, 3),
+            "{blanks:?}"
+        );
+        assert_eq!(config.username.as_deref(), Some("user"));
+        assert_eq!((config.tls, config.cluster), (None, Some(false)));
+        let url = around("redis://user@there:7001/2");
+        assert_eq!(named(&[("REDIS_URL", &url)]).endpoint(), "there:7001/2");
+
+        for name in variables_with_values() {
+            let host = ("ELASTICACHE_REDIS_HOST", "cache");
+            let mut variables = vec![(name, blanks)];
+            if !name.ends_with("_HOST") {
+                variables.push(host);
+            }
+            let message = refused(&variables);
+            let mend = "holds nothing but blanks; give it a value, or remove it";
+            assert_eq!(message, format!("{name} {mend}"), "{blanks:?}");
+        }
+    }
+    // Blank, it comes before one that would do.
+    let message = refused(&[("ELASTICACHE_REDIS_HOST", " "), HOST]);
+    assert!(message.starts_with("ELASTICACHE_REDIS_HOST "), "{message}");
+}
+
+/// All but the path of a file, which Node.js reads too, and as it is.
+fn variables_with_values() -> impl Iterator<Item = &'static str> {
+    variables().filter(|name| *name != "NODE_EXTRA_CA_CERTS")
+}
+
+#[test]
+fn blanks_in_a_password_are_part_of_it() {
+    for password in [" a", "a\n", "a b", "\ta\u{a0}"] {
+        let config = named(&[HOST, ("REDIS_PASSWORD", password)]);
+        assert_eq!(passwords(&config), [password]);
+    }
+}
+
+#[test]
+fn a_user_with_a_space_is_refused() {
+    for user in ["a b", "a\tb", "a\0b"] {
+        let message = refused(&[HOST, ("REDIS_USERNAME", user)]);
+        assert!(
+            message.starts_with("REDIS_USERNAME must be the name of a user"),
+            "{message}"
+        );
+    }
+}
+
+const FLAGS: [&str; 3] = ["ELASTICACHE_REDIS_TLS", "REDIS_TLS", "REDIS_SSL_ENABLED"];
+
+#[test]
+fn flags_are_read_in_all_their_spellings() {
+    for name in FLAGS {
+        for value in ["true", "1", "yes", "TRUE", "Yes"] {
+            assert!(
+                named(&[HOST, (name, value)]).tls.is_some(),
+                "{name}={value}"
+            );
+        }
+        for value in ["false", "0", "no", "FALSE", ""] {
+            assert!(
+                named(&[HOST, (name, value)]).tls.is_none(),
+                "{name}={value}"
+            );
+        }
+        for value in ["on", "tls", "2", "tr ue"] {
+            let message = refused(&[HOST, (name, value)]);
+            assert_eq!(
+                message,
+                format!("{name} must be true, 1 or yes, or false, 0 or no")
+            );
+        }
+    }
+}
+
+#[test]
+fn a_url_says_tls_by_its_scheme_or_a_flag_adds_it() {
+    assert!(named(&[("REDIS_URL", "rediss://there")]).tls.is_some());
+    assert!(named(&[("REDIS_URL", "redis://there")]).tls.is_none());
+    assert!(
+        named(&[("REDIS_URL", "redis://there"), ("REDIS_TLS", "yes")])
+            .tls
+            .is_some()
+    );
+}
+
+/// Neither wins silently: the one would send a password in the clear, the other would not connect.
+#[test]
+fn a_flag_that_contradicts_the_url_is_refused() {
+    for name in FLAGS {
+        let message = refused(&[("REDIS_URL", "rediss://u:secret@there"), (name, "false")]);
+        assert!(
+            message.starts_with(&format!("{name} turns TLS off")),
+            "{message}"
+        );
+        assert!(!message.contains("secret"));
+    }
+}
+
+#[test]
+fn elasticache_with_a_password_has_tls_by_itself() {
+    let password = ("REDIS_AUTH_TOKEN", "pw");
+    let hosts = [
+        ("master.x.abc.euw1.cache.amazonaws.com", true),
+        ("MASTER.X.EUW1.CACHE.AMAZONAWS.COM", true),
+        ("x.cache.amazonaws.com.", true),
+        ("cache.amazonaws.com.evil.example", false),
+        ("xcache.amazonaws.com", false),
+        ("localhost", false),
+    ];
+    for (host, tls) in hosts {
+        assert_eq!(
+            named(&[("REDIS_HOST", host), password]).tls.is_some(),
+            tls,
+            "{host}"
+        );
+        let url = format!("redis://:pw@{host}");
+        assert_eq!(named(&[("REDIS_URL", &url)]).tls.is_some(), tls, "{url}");
+        // Without a password there is nothing to protect, and ElastiCache without TLS takes none.
+        assert!(named(&[("REDIS_HOST", host)]).tls.is_none(), "{host}");
+    }
+    let refused_by_hand = [("REDIS_HOST", hosts[0].0), password, ("REDIS_TLS", "no")];
+    assert!(named(&refused_by_hand).tls.is_none());
+}
+
+#[test]
+fn node_extra_ca_certs_adds_roots_where_there_is_tls() {
+    let extra = ("NODE_EXTRA_CA_CERTS", "extra.pem");
+    let tls = named(&[HOST, ("REDIS_TLS", "1"), extra]).tls.unwrap();
+    assert_eq!(tls.extra_ca_file.as_deref(), Some("extra.pem"));
+    assert_eq!((tls.ca, tls.server_name), (None, None));
+    assert!(named(&[HOST, extra]).tls.is_none());
+}
+
+/// Each is a host, and none is in any certificate: no handshake with it could succeed.
+#[test]
+fn a_host_that_no_certificate_can_name_is_refused_with_tls() {
+    for host in ["fe80::1%eth0", "127.1", "123456789012"] {
+        let message = refused(&[("REDIS_HOST", host), ("REDIS_TLS", "yes")]);
+        assert!(
+            message.starts_with("REDIS_HOST must have a host that a certificate can name"),
+            "{message}"
+        );
+        assert!(named(&[("REDIS_HOST", host)]).tls.is_none());
+    }
+    let message = refused(&[("REDIS_URL", "rediss://127.1")]);
+    assert!(message.starts_with("REDIS_URL must have"), "{message}");
+    for host in ["my_redis", "::1", "10.0.0.1", "cache.example."] {
+        assert!(
+            named(&[("REDIS_HOST", host), ("REDIS_TLS", "1")])
+                .tls
+                .is_some()
+        );
+    }
 }
