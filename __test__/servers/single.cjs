@@ -38,7 +38,9 @@ class Single {
     const [port] = this.ports;
     const { folder, admin, certificate } = this;
     const access = usersIn(folder, { username: this.username, password: this.password });
-    this.nodes = [new Node({ port, folder, options: [...tlsOptions(port, certificate), ...access, ...options], admin })];
+    this.nodes = [
+      new Node({ port, folder, options: [...tlsOptions(port, certificate), ...access, ...options], admin }),
+    ];
     await this.nodes[0].start();
   }
 

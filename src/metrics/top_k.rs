@@ -77,7 +77,7 @@ pub struct TopK {
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     entries: Vec<Entry>,
     indices: HashMap<Id, usize>,
@@ -144,19 +144,6 @@ impl TopK {
 /// (Knuth, "The Art of Computer Programming", vol. 3, 6.4). With every n-th number, ids that take turns would be missed.
 fn is_chosen(number: u64, bits: u32) -> bool {
     number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - bits) == 0
-}
-
-impl Default for State {
-    fn default() -> Self {
-        Self {
-            entries: Vec::new(),
-            indices: HashMap::new(),
-            tick: None,
-            sampled: 0,
-            near_limit: 0,
-            halved: 0,
-        }
-    }
 }
 
 impl State {

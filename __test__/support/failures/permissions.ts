@@ -3,7 +3,14 @@ import { at, type Failure, type Fixture } from './fixture';
 /** A server with a user of few rights, and the place for that user. */
 async function as(fixture: Fixture, ...rights: string[]) {
   const server = await fixture.redis();
-  server.cli('acl', 'setuser', 'few', 'on', fixture.password === undefined ? 'nopass' : `>${fixture.password}`, ...rights);
+  server.cli(
+    'acl',
+    'setuser',
+    'few',
+    'on',
+    fixture.password === undefined ? 'nopass' : `>${fixture.password}`,
+    ...rights,
+  );
   return { ...at(server.port), username: 'few' };
 }
 
