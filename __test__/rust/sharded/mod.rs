@@ -8,7 +8,6 @@ mod refresh;
 mod router;
 mod slot_migration;
 mod stopped_shard;
-mod topology;
 
 use std::time::{Duration, Instant};
 

@@ -2,5 +2,4 @@
 
 mod contract;
 mod memory;
-mod reply;
 mod script;

@@ -286,3 +286,6 @@ impl<N> Default for Shard<N> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

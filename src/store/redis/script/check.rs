@@ -268,3 +268,6 @@ fn unexpected() -> StoreError {
         "the reply is not one of the limiter's script",
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,13 +3,12 @@
 
 use std::iter;
 
-use huntaze_rate_limit::quota::{Limit, MAX_WINDOW_MS, Outcome, Verdict};
-use huntaze_rate_limit::store::redis::script::Tag;
-use huntaze_rate_limit::store::redis::script::check::outcomes;
-use huntaze_rate_limit::store::{ErrorKind, StoreError};
 use redis::Value;
 
-use crate::requests::window;
+use super::outcomes;
+use crate::quota::{Limit, MAX_WINDOW_MS, Outcome, Verdict, Window};
+use crate::store::redis::script::Tag;
+use crate::store::{ErrorKind, StoreError};
 
 const NOW: u64 = 1_753_000_000_000;
 
@@ -34,7 +33,7 @@ fn list(plain: i64, denied: &[i64]) -> Value {
 /// The reply to `count` requests under the limit.
 fn read(reply: &Value, count: usize) -> Result<Vec<Result<Outcome, StoreError>>, StoreError> {
     let limits = iter::repeat_n(Limit::new(LIMIT).unwrap(), count);
-    outcomes(reply, Tag::of(1), window(1000), limits)
+    outcomes(reply, Tag::of(1), Window::new(1000).unwrap(), limits)
 }
 
 /// For each request of the reply to `count`, whether it was admitted; `None`: an error.

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use huntaze_rate_limit::store::redis::cluster::topology::{Address, Slots, Topology as Any};
-use huntaze_rate_limit::store::redis::config_env::with_defaults;
 use redis::Value;
+
+use super::{Address, Slots, Topology as Any};
+use crate::store::redis::config::with_defaults;
 
 /// Nodes are their ports.
 type Topology = Any<u16>;
