@@ -79,3 +79,21 @@ impl<C: Clock + ?Sized> Clock for std::sync::Arc<C> {
         (**self).now()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_return_unix_milliseconds_and_a_manual_one_what_it_is_set_to() {
+        let unix = || UNIX_EPOCH.elapsed().unwrap().as_millis() as u64;
+        let before = unix();
+        let now = StoreClock::new().now();
+        assert!((before..=unix() + 1).contains(&now), "{now}");
+        let clock = ManualClock::at(10);
+        clock.advance(5);
+        assert_eq!(clock.now(), 15);
+        clock.set(3);
+        assert_eq!(clock.now(), 3);
+    }
+}

@@ -109,3 +109,62 @@ pub fn escape(text: &str) -> String {
 fn escape_into(text: &str, out: &mut String) {
     out.extend(utf8_percent_encode(text, ESCAPED));
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    fn key(name: &str, id: &str) -> String {
+        Namespace::new(name).unwrap().key(&Id::new(id).unwrap())
+    }
+
+    /// Short texts over the characters that matter, all of them.
+    #[test]
+    fn no_two_short_ids_collide() {
+        let alphabet = ["%", "2", "5", "A", "a", ":", "{", "}", "*", "\n", "ü"];
+        let mut seen: HashMap<String, String> = HashMap::new();
+        let mut texts = vec![String::new()];
+        for _ in 0..3 {
+            texts = texts
+                .iter()
+                .flat_map(|text| alphabet.map(|c| format!("{text}{c}")))
+                .collect();
+            for text in &texts {
+                let other = seen.insert(key("n", text), text.clone());
+                assert_eq!(other, None, "shares a key with {text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn keys_are_readable_where_they_can_be() {
+        assert_eq!(key("creators", "42"), "{creators:42}");
+        assert_eq!(
+            key("a.b_c-d", "me+tag@example.com"),
+            "{a.b_c-d:me+tag@example.com}"
+        );
+        assert_eq!(key("n", "a:b{c}*%\n"), "{n:a%3Ab%7Bc%7D%2A%25%0A}");
+        assert_eq!(escape("ü/ü"), "%C3%BC%2F%C3%BC");
+    }
+
+    #[test]
+    fn ids_are_1_to_256_bytes() {
+        assert_eq!(Id::new(""), Err(InvalidId));
+        assert_eq!(Id::new("x".repeat(MAX_ID_BYTES + 1)), Err(InvalidId));
+        // Bytes, not characters.
+        assert_eq!(Id::new("ü".repeat(129)), Err(InvalidId));
+        assert_eq!(Id::new("ü".repeat(128)).unwrap().as_str().len(), 256);
+        assert_eq!(InvalidId.to_string(), "an id is 1 to 256 UTF-8 bytes long");
+    }
+
+    #[test]
+    fn names_need_no_escaping() {
+        for name in ["", "a:b", "a{b", "a b", "ü", "a*", "a\n", "a%41"] {
+            assert_eq!(Namespace::new(name), Err(InvalidName), "{name:?}");
+        }
+        assert_eq!(Namespace::new("x".repeat(65)), Err(InvalidName));
+        assert_eq!(Namespace::new("x".repeat(64)).unwrap().as_str().len(), 64);
+    }
+}

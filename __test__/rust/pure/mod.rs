@@ -6,4 +6,3 @@ mod invariants;
 mod key;
 mod log;
 pub mod naive;
-mod ranges;

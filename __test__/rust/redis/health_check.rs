@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use huntaze_rate_limit::store::redis::{ConnectionStats, RedisStore, backoff};
+use huntaze_rate_limit::store::redis::{ConnectionStats, RedisStore};
 use huntaze_rate_limit::store::{ErrorKind, Store};
 use tokio::time::{sleep, timeout};
 
@@ -28,12 +28,6 @@ fn behind_proxy(server: &Server) -> (RedisStore, LossyProxy) {
     let mut config = server.config();
     config.port = proxy.port;
     (RedisStore::new(config), proxy)
-}
-
-#[test]
-fn the_bound_of_the_delay_doubles_up_to_two_seconds() {
-    let bounds = [1, 2, 3, 4, 5, 6, 40, u32::MAX].map(|n| backoff::bound(n).as_millis());
-    assert_eq!(bounds, [100, 200, 400, 800, 1600, 2000, 2000, 2000]);
 }
 
 /// The state after a suspended process resumes: a connection that a router in between has forgotten.

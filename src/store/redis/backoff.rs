@@ -22,3 +22,14 @@ pub fn bound(failures: u32) -> Duration {
 pub(super) fn wait(failures: u32) -> Duration {
     bound(failures).mul_f64(fastrand::f64())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bound_of_the_wait_doubles_up_to_two_seconds() {
+        let bounds = [1, 2, 3, 4, 5, 6, 40, u32::MAX].map(|n| bound(n).as_millis());
+        assert_eq!(bounds, [100, 200, 400, 800, 1600, 2000, 2000, 2000]);
+    }
+}
