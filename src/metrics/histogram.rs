@@ -52,3 +52,20 @@ impl<const N: usize> Histogram<N> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_histogram_counts_each_observation_in_one_bucket() {
+        let histogram = Histogram::new([10, 20]);
+        for value in [0, 10, 11, 20, 21, 1_000] {
+            histogram.observe(value);
+        }
+        let read = histogram.snapshot();
+        assert_eq!(read.bounds, [10, 20]);
+        assert_eq!(read.counts, [2, 2, 2]);
+        assert_eq!(read.sum, 1_062);
+    }
+}

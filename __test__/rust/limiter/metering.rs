@@ -1,11 +1,10 @@
 //! What is counted: every check once, by who decided it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use huntaze_rate_limit::limiter::{Limiter, OnStoreError, Source};
-use huntaze_rate_limit::metrics::{BreakerState, Histogram, Metrics};
-use huntaze_rate_limit::store::{ErrorKind, MemoryStore, Op, StoreError};
+use huntaze_rate_limit::metrics::{BreakerState, Metrics};
+use huntaze_rate_limit::store::{MemoryStore, Op};
 use tokio::runtime::Handle;
 
 use super::flaky_store::{DEADLINE, FlakyStore as Flaky};
@@ -120,40 +119,4 @@ async fn a_burst_is_in_flight_until_it_is_answered() {
     let batches: u64 = read.batches.counts.iter().sum();
     assert_eq!(read.latency.counts.iter().sum::<u64>(), batches);
     assert_eq!(read.batches.sum, 41);
-}
-
-#[test]
-fn a_histogram_counts_each_observation_in_one_bucket() {
-    let histogram = Histogram::new([10, 20]);
-    for value in [0, 10, 11, 20, 21, 1_000] {
-        histogram.observe(value);
-    }
-    let read = histogram.snapshot();
-    assert_eq!(read.bounds, [10, 20]);
-    assert_eq!(read.counts, [2, 2, 2]);
-    assert_eq!(read.sum, 1_062);
-}
-
-#[test]
-fn a_probe_shows_as_half_open() {
-    let mut breaker =
-        huntaze_rate_limit::limiter::circuit_breaker::Breaker::new(Duration::from_millis(250));
-    let now = tokio::time::Instant::now();
-    let error = StoreError::new(ErrorKind::Refused, "nobody listens");
-    assert_eq!(breaker.state(), BreakerState::Closed);
-    for n in 0..3 {
-        breaker.on_error(
-            now + Duration::from_secs(n),
-            now + Duration::from_secs(n),
-            &error,
-        );
-    }
-    assert_eq!(breaker.state(), BreakerState::Open);
-    breaker.probing(true);
-    assert_eq!(breaker.state(), BreakerState::HalfOpen);
-    breaker.on_probe_failure(error);
-    assert_eq!(breaker.state(), BreakerState::Open);
-    breaker.probing(true);
-    breaker.close();
-    assert_eq!(breaker.state(), BreakerState::Closed);
 }

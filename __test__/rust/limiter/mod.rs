@@ -2,7 +2,6 @@
 
 mod availability;
 mod batches;
-mod breaker;
 mod circuit_breaker;
 mod deadline;
 mod deny_cache;
@@ -16,4 +15,3 @@ mod redirects;
 mod replay;
 mod shards;
 pub mod test_doubles;
-mod top;

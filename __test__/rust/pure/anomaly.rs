@@ -3,8 +3,8 @@
 use huntaze_rate_limit::quota::{Count, History};
 use proptest::prelude::*;
 
-use crate::requests::{limit, quiet, watched};
 use crate::random_history::{EPOCH, cases};
+use crate::requests::{limit, quiet, watched};
 
 proptest! {
     #![proptest_config(cases(300))]
