@@ -9,7 +9,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
-use crate::requests::{quiet, request, watched};
+use crate::requests::{anomaly_rules, plain_rules, request};
 
 /// How many cases a property has. `SOAK=100 cargo test` runs a hundred times as many.
 pub fn cases(n: u32) -> ProptestConfig {
@@ -51,13 +51,13 @@ pub enum Step {
 
 /// One request of a batch.
 #[derive(Debug, Clone, Copy)]
-pub struct Ask {
+pub struct RandomRequest {
     pub op: Op,
     pub who: usize,
     pub limit: u32,
 }
 
-impl Ask {
+impl RandomRequest {
     pub fn request(self) -> Request {
         request(self.op, &self.who.to_string(), self.limit)
     }
@@ -67,7 +67,7 @@ impl Ask {
 #[derive(Debug, Clone)]
 pub struct RandomHistory {
     pub rules: Rules,
-    pub batches: Vec<(Step, Vec<Ask>)>,
+    pub batches: Vec<(Step, Vec<RandomRequest>)>,
 }
 
 /// How many ids a history has.
@@ -149,7 +149,7 @@ pub fn without_expiry() -> impl Strategy<Value = RandomHistory> {
     ];
     history(small.boxed()).prop_map(|mut history| {
         // Rounded up to a whole millisecond, a fraction of a short window would be the whole window.
-        history.rules = watched(MAX_WINDOW_MS, 1.5, MAX_WINDOW_MS);
+        history.rules = anomaly_rules(MAX_WINDOW_MS, 1.5, MAX_WINDOW_MS);
         history
     })
 }
@@ -171,10 +171,10 @@ pub fn rules() -> impl Strategy<Value = Rules> {
     // The anomaly window in thousandths of the quota's; above 1000 it is cut.
     let anomalies = option::weighted(0.8, (factors, 1..=1500_u64));
     (windows, anomalies).prop_map(|(window, anomaly)| match anomaly {
-        None => quiet(window),
+        None => plain_rules(window),
         Some((factor, thousandths)) => {
             let counted = (window * thousandths).div_ceil(1000).min(MAX_WINDOW_MS);
-            watched(window, factor, counted)
+            anomaly_rules(window, factor, counted)
         }
     })
 }
@@ -192,7 +192,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn ask() -> impl Strategy<Value = Ask> {
+fn ask() -> impl Strategy<Value = RandomRequest> {
     let op = prop_oneof![
         10 => Just(Op::Check),
         5 => Just(Op::Limit),
@@ -209,6 +209,6 @@ fn ask() -> impl Strategy<Value = Ask> {
             Op::Denied(n) => Op::Denied(1 + n % (limit + 1)),
             op => op,
         };
-        Ask { op, who, limit }
+        RandomRequest { op, who, limit }
     })
 }

@@ -18,7 +18,7 @@ pub fn id(text: &str) -> Id {
 }
 
 /// Rules over a window of `ms` that never report an anomaly.
-pub fn quiet(ms: Millis) -> Rules {
+pub fn plain_rules(ms: Millis) -> Rules {
     Rules {
         window: window(ms),
         anomaly: None,
@@ -26,7 +26,7 @@ pub fn quiet(ms: Millis) -> Rules {
 }
 
 /// Rules that report an anomaly: more than `factor` times the limit within `anomaly_ms`.
-pub fn watched(ms: Millis, factor: f64, anomaly_ms: Millis) -> Rules {
+pub fn anomaly_rules(ms: Millis, factor: f64, anomaly_ms: Millis) -> Rules {
     let rule = AnomalyRule::new(factor, window(anomaly_ms), window(ms)).unwrap();
     Rules {
         window: window(ms),

@@ -1,4 +1,4 @@
-//! Stopped timers: with real servers, but without real-time budgets. No timer of the product fires meanwhile.
+//! StoppedTimers timers: with real servers, but without real-time budgets. No timer of the product fires meanwhile.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -14,9 +14,9 @@ const PATIENT: Duration = Duration::from_secs(60);
 ///
 /// Tokio advances a paused clock by itself when every task waits, also if one waits for the network. It does not while a blocking
 /// task runs, and this is one.
-pub struct Stopped(#[expect(dead_code, reason = "dropping it ends the task")] Sender<()>);
+pub struct StoppedTimers(#[expect(dead_code, reason = "dropping it ends the task")] Sender<()>);
 
-impl Stopped {
+impl StoppedTimers {
     /// In the runtime of `#[tokio::test]`, which has one thread.
     pub fn new() -> Self {
         let (alive, until): (_, Receiver<()>) = channel();
@@ -26,7 +26,7 @@ impl Stopped {
     }
 }
 
-impl Drop for Stopped {
+impl Drop for StoppedTimers {
     fn drop(&mut self) {
         resume();
     }
@@ -34,13 +34,13 @@ impl Drop for Stopped {
 
 #[tokio::test]
 async fn a_timer_fires_only_after_the_stop() {
-    let stopped = Stopped::new();
+    let stopped = StoppedTimers::new();
     let timer = tokio::spawn(tokio::time::sleep(Duration::from_millis(1)));
     // The network and real time continue.
     let server = crate::server::Server::start(&[]);
     let store = server.store();
     for n in ["a", "b", "c"] {
-        let scope = crate::requests::scope("t", crate::requests::quiet(1000));
+        let scope = crate::requests::scope("t", crate::requests::plain_rules(1000));
         let op = huntaze_rate_limit::store::Op::Check;
         crate::requests::ask(&store, &scope, op, n, 1)
             .await

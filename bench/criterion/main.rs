@@ -49,7 +49,7 @@ fn log(c: &mut Criterion) {
     }
 }
 
-/// A clock that moves by a millisecond at each look: time costs nothing, and logs drain.
+/// A clock that moves by a millisecond each time it is read: time costs nothing, and logs drain.
 struct Ticking(AtomicU64);
 
 impl Clock for Ticking {
@@ -58,7 +58,7 @@ impl Clock for Ticking {
     }
 }
 
-/// A check of each of so many creators.
+/// A check of each of this many creators.
 fn requests(ids: u32) -> Vec<Request> {
     let ids = (0..ids).map(|i| Id::new(format!("creator-{i}")).unwrap());
     ids.map(|id| Request {
@@ -79,7 +79,7 @@ fn memory(c: &mut Criterion) {
     for ids in [1_000_u32, 100_000] {
         let store = MemoryStore::with_clock(Ticking(AtomicU64::new(START)), ids as usize);
         let requests = requests(ids);
-        // Not in order: a crowd does not come in the order of its memory.
+        // Not in order: requests do not come in the order of the entries in memory.
         let mut at = 0;
         group.bench_function(BenchmarkId::new("check", ids), |b| {
             b.iter(|| {
@@ -113,10 +113,10 @@ fn key(c: &mut Criterion) {
     });
 }
 
-/// What it adds to a check that it is counted, and noted who asks: one who asks all the time, and one in a crowd, with all
-/// of the quota left and with little.
-fn meter(c: &mut Criterion) {
-    let mut group = c.benchmark_group("meter");
+/// The cost of the metrics of a check, with the top ids: for one busy id, and for one of many, with all of the quota left and
+/// with little.
+fn metrics(c: &mut Criterion) {
+    let mut group = c.benchmark_group("metrics");
     for (ids, remaining) in [(1_u32, 99), (10_000, 99), (10_000, 1)] {
         let answer = Answer {
             outcome: Outcome::of(Decision {
@@ -127,7 +127,7 @@ fn meter(c: &mut Criterion) {
             }),
             source: Source::Memory,
         };
-        let meter = Metrics::new(quota(100).window);
+        let metrics = Metrics::new(quota(100).window);
         let requests = requests(ids);
         let now = tokio::time::Instant::now();
         let mut at = 0;
@@ -135,11 +135,11 @@ fn meter(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("answered", left), |b| {
             b.iter(|| {
                 at = (at + 7919) % requests.len();
-                meter.on_answer(black_box(&requests[at]), 0, &answer, now);
+                metrics.on_answer(black_box(&requests[at]), 0, &answer, now);
             });
         });
     }
 }
 
-criterion_group!(benches, log, memory, key, meter);
+criterion_group!(benches, log, memory, key, metrics);
 criterion_main!(benches);

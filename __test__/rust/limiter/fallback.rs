@@ -7,7 +7,7 @@ use huntaze_rate_limit::quota::{Count, Outcome};
 use huntaze_rate_limit::store::{ErrorKind, Op, StoreError};
 
 use super::test_doubles::fallback;
-use crate::requests::{request, watched};
+use crate::requests::{anomaly_rules, request};
 
 fn away() -> StoreError {
     StoreError::new(ErrorKind::Refused, "away")
@@ -38,7 +38,7 @@ fn local_decides_exactly_and_says_so() {
 /// The store has reported an anomaly, or a pause after one that another process has reported.
 #[test]
 fn an_anomaly_reported_by_the_store_is_not_reported_locally() {
-    let rules = watched(3_600_000, 1.0, 300_000);
+    let rules = anomaly_rules(3_600_000, 1.0, 300_000);
     let pause = NonZeroU64::new(60_000).unwrap();
     let counts = [
         (Count::None, 1),

@@ -8,7 +8,7 @@ use huntaze_rate_limit::quota::Millis;
 use huntaze_rate_limit::store::{ErrorKind, MAX_MEMORY_IDS, MemoryStore, Op, StoreError};
 
 use super::test_doubles::hour;
-use crate::requests::{request, watched};
+use crate::requests::{anomaly_rules, request};
 
 #[derive(Default)]
 struct Fixture {
@@ -49,7 +49,7 @@ fn a_report_is_replayed_until_the_store_takes_it() {
     let fixture = Fixture::default();
     let ask = |op| {
         let request = request(op, "a", 2);
-        let rules = watched(3_600_000, 1.0, 300_000);
+        let rules = anomaly_rules(3_600_000, 1.0, 300_000);
         fixture.journal.answer(&fixture.logs, rules, 0, &request)
     };
     let replay = |error| {

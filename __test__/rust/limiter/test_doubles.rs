@@ -18,7 +18,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::Instant;
 
 use crate::random_history::EPOCH;
-use crate::requests::{quiet, scope};
+use crate::requests::{plain_rules, scope};
 
 /// A completed request: its request id, and the result.
 pub type Settled = (u32, Result<Answer, StoreError>);
@@ -88,7 +88,7 @@ pub fn fallback(policy: OnStoreError) -> Fallback {
 }
 
 pub fn hour() -> Rules {
-    quiet(3_600_000)
+    plain_rules(3_600_000)
 }
 
 /// Tokio's clock for a store, so that it stands still with the limiter's.

@@ -4,7 +4,7 @@ use huntaze_rate_limit::quota::{Count, History};
 use proptest::prelude::*;
 
 use crate::random_history::{EPOCH, cases};
-use crate::requests::{limit, quiet, watched};
+use crate::requests::{anomaly_rules, limit, plain_rules};
 
 proptest! {
     #![proptest_config(cases(300))]
@@ -12,7 +12,7 @@ proptest! {
     /// An id that is never denied is never reported, whatever it does.
     #[test]
     fn no_denial_no_report(steps in proptest::collection::vec(0..50_u64, 1..100)) {
-        let rules = watched(1000, 1.0, 1000);
+        let rules = anomaly_rules(1000, 1.0, 1000);
         let mut history = History::default();
         let mut now = EPOCH;
         for step in steps {
@@ -32,10 +32,10 @@ proptest! {
         let mut now = EPOCH;
         for step in steps {
             now += step;
-            let watched = seen.check(now, watched(1000, 1.0, 700), limit(n));
-            let quiet = unseen.check(now, quiet(1000), limit(n));
-            prop_assert_eq!(watched.decision, quiet.decision);
-            prop_assert_eq!(quiet.count, Count::None);
+            let anomaly_rules = seen.check(now, anomaly_rules(1000, 1.0, 700), limit(n));
+            let plain_rules = unseen.check(now, plain_rules(1000), limit(n));
+            prop_assert_eq!(anomaly_rules.decision, plain_rules.decision);
+            prop_assert_eq!(plain_rules.count, Count::None);
         }
     }
 }

@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::random_history::{EPOCH, RandomHistory, TestClock, cases, forward};
-use crate::requests::{limit, quiet, watched};
+use crate::requests::{anomaly_rules, limit, plain_rules};
 
 /// One admission: when, and under which limit.
 type Admission = (Millis, u32);
@@ -68,7 +68,7 @@ proptest! {
     fn i3_a_denial_changes_nothing_but_the_tally(
         steps in vec(0..400_u64, 1..40), n in 1..6_u32, denials in 1..20_u32,
     ) {
-        let rules = watched(1000, 2.0, 1000);
+        let rules = anomaly_rules(1000, 2.0, 1000);
         let (mut denied, now) = used(rules, &steps, n);
         while denied.check(now, rules, limit(n)).decision.is_allowed() {}
         let mut untouched = denied.clone();
@@ -76,7 +76,7 @@ proptest! {
             prop_assert!(!denied.check(now, rules, limit(n)).decision.is_allowed());
         }
         // Without the rule there is no tally to differ in: both answer later requests alike.
-        let without_rule = quiet(1000);
+        let without_rule = plain_rules(1000);
         for later in (0..1200).step_by(37) {
             let (a, b) = (
                 denied.check(now + later, without_rule, limit(n)).decision,
@@ -88,38 +88,38 @@ proptest! {
 
     #[test]
     fn i3_a_denial_without_a_rule_changes_nothing_at_all(steps in vec(0..400_u64, 1..40), n in 1..6_u32) {
-        let (mut history, now) = used(quiet(1000), &steps, n);
-        while history.check(now, quiet(1000), limit(n)).decision.is_allowed() {}
+        let (mut history, now) = used(plain_rules(1000), &steps, n);
+        while history.check(now, plain_rules(1000), limit(n)).decision.is_allowed() {}
         let before = history.clone();
-        history.check(now, quiet(1000), limit(n));
+        history.check(now, plain_rules(1000), limit(n));
         prop_assert_eq!(history, before);
     }
 
     #[test]
     fn i5_an_empty_window_admits(steps in vec(0..400_u64, 1..40), n in 1..6_u32, later in 1000..5000_u64) {
-        let (mut history, now) = used(quiet(1000), &steps, n);
-        prop_assert!(history.check(now + later, quiet(1000), limit(n)).decision.is_allowed());
+        let (mut history, now) = used(plain_rules(1000), &steps, n);
+        prop_assert!(history.check(now + later, plain_rules(1000), limit(n)).decision.is_allowed());
     }
 
     #[test]
     fn i6_denied_one_millisecond_early_and_admitted_on_the_dot(
         steps in vec(0..400_u64, 1..40), n in 1..6_u32, smaller in 1..6_u32,
     ) {
-        let (mut history, now) = used(quiet(1000), &steps, n);
-        while history.check(now, quiet(1000), limit(n)).decision.is_allowed() {}
+        let (mut history, now) = used(plain_rules(1000), &steps, n);
+        while history.check(now, plain_rules(1000), limit(n)).decision.is_allowed() {}
         // Also after a move to a smaller plan.
         let asked = limit(smaller.min(n));
-        let retry = history.check(now, quiet(1000), asked).decision.retry_after_ms();
+        let retry = history.check(now, plain_rules(1000), asked).decision.retry_after_ms();
         prop_assert!(retry > 0);
-        let early = history.check(now + retry - 1, quiet(1000), asked).decision;
+        let early = history.check(now + retry - 1, plain_rules(1000), asked).decision;
         prop_assert!(!early.is_allowed());
         prop_assert_eq!(early.retry_after_ms(), 1);
-        prop_assert!(history.check(now + retry, quiet(1000), asked).decision.is_allowed());
+        prop_assert!(history.check(now + retry, plain_rules(1000), asked).decision.is_allowed());
     }
 
     #[test]
     fn i8_a_change_of_plan_keeps_the_history(count in 1..12_u32, larger in 1..12_u32, smaller in 1..12_u32) {
-        let rules = quiet(1000);
+        let rules = plain_rules(1000);
         let (mut history, now) = used(rules, &vec![0; count as usize], count);
         let up = limit(count + larger);
         prop_assert_eq!(history.status(now, rules, up).remaining, larger);
@@ -135,7 +135,7 @@ proptest! {
         let (mut now, mut promised) = (EPOCH, 0);
         for step in steps {
             now += step;
-            let decision = history.check(now, quiet(1000), limit(n)).decision;
+            let decision = history.check(now, plain_rules(1000), limit(n)).decision;
             if !decision.is_allowed() {
                 let moment = now + decision.retry_after_ms();
                 prop_assert!(moment >= promised, "promised {promised}, then {moment}");
@@ -148,13 +148,13 @@ proptest! {
 #[test]
 fn i2_an_admission_is_free_again_exactly_a_window_later() {
     for window in [1, 2, 1000, 31 * 24 * 3_600_000] {
-        let (mut history, now) = used(quiet(window), &[0], 1);
+        let (mut history, now) = used(plain_rules(window), &[0], 1);
         let before = history
-            .check(now + window - 1, quiet(window), limit(1))
+            .check(now + window - 1, plain_rules(window), limit(1))
             .decision;
         assert!(!before.is_allowed(), "window {window}");
         let after = history
-            .check(now + window, quiet(window), limit(1))
+            .check(now + window, plain_rules(window), limit(1))
             .decision;
         assert!(after.is_allowed(), "window {window}");
     }
@@ -172,10 +172,15 @@ fn the_replay_catches_a_fixed_window() {
 /// A large log that drains gives its memory back, and still counts right.
 #[test]
 fn a_large_log_drains_and_counts_on() {
-    let (mut history, now) = used(quiet(1000), &vec![1; 900], 900);
-    assert_eq!(history.status(now, quiet(1000), limit(900)).remaining, 0);
+    let (mut history, now) = used(plain_rules(1000), &vec![1; 900], 900);
+    assert_eq!(
+        history.status(now, plain_rules(1000), limit(900)).remaining,
+        0
+    );
     // The last admission was made at `now`: by then all others have left.
-    let decision = history.check(now + 999, quiet(1000), limit(900)).decision;
+    let decision = history
+        .check(now + 999, plain_rules(1000), limit(900))
+        .decision;
     assert_eq!(decision.remaining, 898);
     assert_eq!(decision.reset, now + 1999);
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use huntaze_rate_limit::store::redis::{ConnectionStats, ConnectionTest, RedisStore};
 use huntaze_rate_limit::store::{ErrorKind, Scope};
 
-use super::{HOUR, PATIENT, check, left};
-use crate::requests::{quiet, scope};
+use super::{HOUR, PATIENT, check, take_slot};
+use crate::requests::{plain_rules, scope};
 use crate::server::Server;
 
 async fn until<T>(found: impl AsyncFn() -> Option<T>) -> T {
@@ -33,7 +33,7 @@ fn without(right: &str) -> Server {
 }
 
 fn t() -> Scope {
-    scope("t", quiet(HOUR))
+    scope("t", plain_rules(HOUR))
 }
 
 #[tokio::test]
@@ -52,7 +52,7 @@ async fn every_step_is_taken_and_no_key_stays() {
     let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut admin).unwrap();
     assert_eq!(keys, [""; 0]);
     // On the connection that the checks use.
-    assert_eq!(left(&store, "a").await, 4);
+    assert_eq!(take_slot(&store, "a").await, 4);
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn the_rights_of_the_limiter_are_tested_as_well() {
 async fn a_server_that_has_just_come_back_is_found_at_once() {
     let server = Server::start(&[]);
     let store = server.store();
-    left(&store, "a").await;
+    take_slot(&store, "a").await;
     server.kill();
     for _ in 0..8 {
         let error = store.test_connection(&t()).await.unwrap_err();
@@ -113,7 +113,7 @@ async fn connections_are_counted() {
     let counted = Arc::<ConnectionStats>::default();
     let store = RedisStore::counting(server.config(), Arc::clone(&counted));
     assert_eq!((counted.made(), counted.open()), (0, 0));
-    left(&store, "a").await;
+    take_slot(&store, "a").await;
     assert_eq!((counted.made(), counted.open()), (1, 1));
     assert_eq!(counted.replacements(), 0);
     server.kill();

@@ -12,9 +12,9 @@ use huntaze_rate_limit::store::redis::config_env::with_defaults;
 use socket2::{Domain, Socket, Type};
 
 use super::server_errors::connections_ever;
-use super::{PATIENT, check, failure, left, passwords};
+use super::{PATIENT, check, failure, passwords, take_slot};
 use crate::server::Server;
-use crate::timers::Stopped;
+use crate::timers::StoppedTimers;
 
 /// A store at `port`, which must connect within `budget`.
 fn at(port: u16, budget: Duration) -> RedisStore {
@@ -149,7 +149,7 @@ async fn a_server_of_another_protocol_is_an_error() {
 
 #[tokio::test]
 async fn nothing_connects_before_the_first_request() {
-    let _stopped = Stopped::new();
+    let _stopped = StoppedTimers::new();
     let server = Server::start(&[]);
     let mut admin = server.admin();
     let before = connections_ever(&mut admin);
@@ -159,7 +159,7 @@ async fn nothing_connects_before_the_first_request() {
     assert_eq!(connections_ever(&mut admin), before);
     // Then one connection a request, until there are as many as configured, and never more.
     for connections in [1, 2, 3, 3, 3] {
-        left(&store, "a").await;
+        take_slot(&store, "a").await;
         assert_eq!(connections_ever(&mut admin), before + connections);
     }
 }
@@ -172,7 +172,7 @@ async fn concurrent_requests_share_one_connect() {
     let store = server.store();
     let crowd = (0..20).map(|i| {
         let (store, who) = (&store, i.to_string());
-        async move { left(store, &who).await }
+        async move { take_slot(store, &who).await }
     });
     let answers = futures_util::future::join_all(crowd).await;
     assert_eq!(answers, [4; 20]);
@@ -192,6 +192,6 @@ async fn a_connect_outlives_its_check() {
         // Polled once: the attempt has begun, and its check is dropped.
         assert!(futures_util::poll!(&mut first).is_pending());
     }
-    assert_eq!(left(&store, "a").await, 4);
+    assert_eq!(take_slot(&store, "a").await, 4);
     assert_eq!(connections_ever(&mut admin), before + 1);
 }

@@ -9,8 +9,8 @@ use huntaze_rate_limit::store::redis::{
 use huntaze_rate_limit::store::{ErrorKind, Replay, Store, StoreError};
 
 use super::server_errors::connections_ever;
-use super::{HOUR, failure, left, passwords, until};
-use crate::requests::{id, scope, watched};
+use super::{HOUR, failure, passwords, take_slot, until};
+use crate::requests::{anomaly_rules, id, scope};
 use crate::server::Server;
 
 fn locked() -> Server {
@@ -28,7 +28,7 @@ fn with(server: &Server, username: Option<&str>, credentials: Credentials) -> Re
 async fn only_the_right_password_logs_in() {
     let server = locked();
     let right = with(&server, None, passwords(&["pw-new"]));
-    assert_eq!(left(&right, "a").await, 4);
+    assert_eq!(take_slot(&right, "a").await, 4);
     let wrong = with(&server, None, passwords(&["pw-old"]));
     assert_eq!(failure(&wrong).await, ErrorKind::WrongPass);
     let none = with(&server, None, passwords(&[]));
@@ -41,7 +41,7 @@ async fn passwords_are_tried_in_order() {
     let server = locked();
     for list in [["pw-old", "pw-new"], ["pw-new", "pw-old"]] {
         let store = with(&server, None, passwords(&list));
-        left(&store, &list.concat()).await;
+        take_slot(&store, &list.concat()).await;
     }
     let neither = with(&server, None, passwords(&["pw-old", "pw-older"]));
     assert_eq!(failure(&neither).await, ErrorKind::WrongPass);
@@ -51,7 +51,7 @@ async fn passwords_are_tried_in_order() {
 async fn a_password_that_was_changed_is_taken_up_at_the_next_connect() {
     let server = locked();
     let store = with(&server, None, passwords(&["pw-new", "pw-next"]));
-    assert_eq!(left(&store, "a").await, 4);
+    assert_eq!(take_slot(&store, "a").await, 4);
     let mut admin = server.admin_as(":pw-new@");
     let () = redis::cmd("CONFIG")
         .arg(&["SET", "requirepass", "pw-next"])
@@ -63,7 +63,7 @@ async fn a_password_that_was_changed_is_taken_up_at_the_next_connect() {
         .unwrap();
     // The check on the dead connection may be lost.
     let _ = super::check(&store, "b").await;
-    assert_eq!(left(&store, "a").await, 3);
+    assert_eq!(take_slot(&store, "a").await, 3);
 }
 
 #[tokio::test]
@@ -126,10 +126,10 @@ async fn a_user_needs_the_scripts_own_commands_and_the_names_keys() {
     let server = with_user(&[&["~{t:*"], &of_scripts[..], &of_lists[..]].concat());
     let store = as_user(&server);
     for remaining in [4, 3, 2, 1, 0, 0, 0] {
-        assert_eq!(left(&store, "a").await, remaining);
+        assert_eq!(take_slot(&store, "a").await, remaining);
     }
     // A probe and a replay need no other rights.
-    let scope = scope("t", watched(HOUR, 2.0, 300_000));
+    let scope = scope("t", anomaly_rules(HOUR, 2.0, 300_000));
     assert!(store.probe(&scope, 0).await.is_ok());
     let replay = |who: &str, ages: &[u64]| Replay {
         id: id(who),
@@ -199,7 +199,10 @@ async fn a_source_is_called_at_each_connect() {
     );
     assert_eq!(failure(&store).await, ErrorKind::WrongPass);
     until(&store, None).await;
-    assert_eq!((left(&store, "a").await, left(&store, "a").await), (4, 3));
+    assert_eq!(
+        (take_slot(&store, "a").await, take_slot(&store, "a").await),
+        (4, 3)
+    );
     // One connection for each password: two were refused.
     let connections = (connections_ever(&mut admin) - before) as usize;
     assert_eq!(source.1.load(Ordering::SeqCst), connections);

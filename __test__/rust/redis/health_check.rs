@@ -10,11 +10,11 @@ use tokio::time::{sleep, timeout};
 
 use super::lossy_proxy::LossyProxy;
 use super::server_errors::connections_ever;
-use super::{HOUR, PATIENT, check, failure, left, until};
-use crate::requests::{quiet, scope};
+use super::{HOUR, PATIENT, check, failure, take_slot, until};
+use crate::requests::{plain_rules, scope};
 use crate::server::Server;
 use crate::starvation::retry_if_starved;
-use crate::timers::Stopped;
+use crate::timers::StoppedTimers;
 
 /// The usual deadline of a check.
 const DEADLINE: Duration = Duration::from_millis(250);
@@ -36,10 +36,10 @@ fn an_idle_connection_that_died_unseen_costs_no_check() {
     retry_if_starved(SOON, async || {
         let server = Server::start(&[]);
         let (store, proxy) = behind_proxy(&server);
-        assert_eq!(left(&store, "a").await, 4);
+        assert_eq!(take_slot(&store, "a").await, 4);
         proxy.lose_all();
         sleep(Duration::from_millis(1100)).await;
-        let decided = timeout(SOON, left(&store, "a")).await;
+        let decided = timeout(SOON, take_slot(&store, "a")).await;
         assert_eq!(decided, Ok(3));
         assert_eq!(proxy.accepted(), 2);
     });
@@ -47,13 +47,13 @@ fn an_idle_connection_that_died_unseen_costs_no_check() {
 
 #[tokio::test]
 async fn an_idle_connection_that_lives_is_kept() {
-    let _stopped = Stopped::new();
+    let _stopped = StoppedTimers::new();
     let server = Server::start(&[]);
     let (store, proxy) = behind_proxy(&server);
-    assert_eq!(left(&store, "a").await, 4);
+    assert_eq!(take_slot(&store, "a").await, 4);
     for remaining in [3, 2] {
         std::thread::sleep(Duration::from_millis(1100));
-        assert_eq!(left(&store, "a").await, remaining);
+        assert_eq!(take_slot(&store, "a").await, remaining);
     }
     assert_eq!(proxy.accepted(), 1);
 }
@@ -63,11 +63,11 @@ fn a_connection_without_a_reply_is_given_up() {
     retry_if_starved(DEADLINE, async || {
         let server = Server::start(&[]);
         let (store, proxy) = behind_proxy(&server);
-        assert_eq!(left(&store, "a").await, 4);
+        assert_eq!(take_slot(&store, "a").await, 4);
         proxy.lose_all();
         // It was in use a moment ago, so the first check is sent on it, and gives up at its deadline.
         assert!(timeout(DEADLINE, check(&store, "a")).await.is_err());
-        assert_eq!(timeout(SOON, left(&store, "a")).await, Ok(3));
+        assert_eq!(timeout(SOON, take_slot(&store, "a")).await, Ok(3));
         assert_eq!(proxy.accepted(), 2);
     });
 }
@@ -75,10 +75,10 @@ fn a_connection_without_a_reply_is_given_up() {
 /// A limiter with a short deadline must not close the connection of the others.
 #[tokio::test]
 async fn a_short_deadline_alone_closes_no_connection() {
-    let _stopped = Stopped::new();
+    let _stopped = StoppedTimers::new();
     let server = Server::start(&[]);
     let (store, proxy) = behind_proxy(&server);
-    assert_eq!(left(&store, "a").await, 4);
+    assert_eq!(take_slot(&store, "a").await, 4);
     // Some checks are dropped before they are written, some after.
     for polls in (0..3).cycle().take(100) {
         let given_up = check(&store, "b");
@@ -88,7 +88,7 @@ async fn a_short_deadline_alone_closes_no_connection() {
             tokio::task::yield_now().await;
         }
     }
-    assert_eq!(left(&store, "a").await, 3);
+    assert_eq!(take_slot(&store, "a").await, 3);
     assert_eq!(proxy.accepted(), 1);
 }
 
@@ -122,7 +122,7 @@ async fn a_replica_answers_nothing() {
     let status = crate::requests::request(huntaze_rate_limit::store::Op::Status, "a", 5);
     let results = server
         .store()
-        .run(&scope("t", quiet(HOUR)), &[status])
+        .run(&scope("t", plain_rules(HOUR)), &[status])
         .await;
     assert_eq!(results[0].as_ref().unwrap_err().kind(), ErrorKind::ReadOnly);
 }
@@ -136,7 +136,10 @@ async fn a_connection_that_is_away_is_passed_over() {
     config.connections = 2;
     let counted = Arc::<ConnectionStats>::default();
     let store = RedisStore::counting(config, Arc::clone(&counted));
-    assert_eq!((left(&store, "a").await, left(&store, "a").await), (4, 3));
+    assert_eq!(
+        (take_slot(&store, "a").await, take_slot(&store, "a").await),
+        (4, 3)
+    );
     // No more connections than there are: the one that is killed cannot be replaced.
     let () = redis::cmd("CONFIG")
         .arg(&["SET", "maxclients", "2"])
@@ -157,7 +160,7 @@ async fn a_connection_that_is_away_is_passed_over() {
         sleep(Duration::from_millis(1)).await;
     }
     for remaining in [4, 3, 2, 1] {
-        assert_eq!(left(&store, "b").await, remaining);
+        assert_eq!(take_slot(&store, "b").await, remaining);
     }
 }
 
@@ -165,7 +168,7 @@ async fn a_connection_that_is_away_is_passed_over() {
 async fn a_probe_needs_a_write_and_leaves_no_key() {
     let server = Server::start(&[]);
     let (store, mut admin) = (server.store(), server.admin());
-    let scope = scope("t", quiet(HOUR));
+    let scope = scope("t", plain_rules(HOUR));
     assert!(store.probe(&scope, 0).await.is_ok());
     let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(&mut admin).unwrap();
     assert_eq!(keys, Vec::<String>::new());
@@ -182,7 +185,7 @@ async fn connected_resolves_with_a_new_connection() {
     let server = Server::start(&[]);
     let store = server.store();
     let known = store.connected(0, u64::MAX).await;
-    left(&store, "a").await;
+    take_slot(&store, "a").await;
     let reached = store.connected(0, known).await;
     server.kill();
     until(&store, Some(ErrorKind::Refused)).await;

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use huntaze_rate_limit::store::redis::RedisStore;
 use huntaze_rate_limit::store::{Op, Store};
 
-use super::{HOUR, PATIENT, left};
-use crate::requests::{quiet, request, scope, watched};
+use super::{HOUR, PATIENT, take_slot};
+use crate::requests::{anomaly_rules, plain_rules, request, scope};
 use crate::server::Server;
 
 fn keys(admin: &mut redis::Connection) -> Vec<String> {
@@ -39,7 +39,7 @@ async fn every_key_lives_a_window_and_the_slack_at_most() {
     for (window, slack) in [(60_000, 15_000), (HOUR, 60_000), (2_678_400_000, 60_000)] {
         let scope = scope(
             &format!("w{window}"),
-            watched(window, 1.0, window.min(300_000)),
+            anomaly_rules(window, 1.0, window.min(300_000)),
         );
         for round in 0..10 {
             // Some ids are denied and reported, some are not, one is reset over and over.
@@ -67,7 +67,7 @@ async fn every_key_lives_a_window_and_the_slack_at_most() {
 async fn an_idle_id_leaves_no_key() {
     let server = Server::start(&[]);
     let (store, mut admin) = (server.store(), server.admin());
-    let scope = scope("t", watched(200, 1.0, 200));
+    let scope = scope("t", anomaly_rules(200, 1.0, 200));
     for _ in 0..3 {
         store
             .run(&scope, &[request(Op::Check, "a", 1)])
@@ -91,7 +91,7 @@ async fn a_key_is_the_namespace_and_the_escaped_id() {
     let (store, mut admin) = (server.store(), server.admin());
     let batch = ["42", "a:b", "{x}*\n"].map(|who| request(Op::Check, who, 1));
     for name in ["creators", "uploads"] {
-        let results = store.run(&scope(name, quiet(HOUR)), &batch).await;
+        let results = store.run(&scope(name, plain_rules(HOUR)), &batch).await;
         assert!(
             results
                 .iter()
@@ -117,7 +117,7 @@ async fn status_and_reset_make_no_key() {
     let batch = [request(Op::Status, "a", 5), request(Op::Reset, "b", 5)];
     assert!(
         store
-            .run(&scope("t", quiet(HOUR)), &batch)
+            .run(&scope("t", plain_rules(HOUR)), &batch)
             .await
             .iter()
             .all(Result::is_ok)
@@ -130,7 +130,7 @@ async fn status_and_reset_make_no_key() {
 async fn a_log_never_holds_more_than_its_limit_and_a_tally() {
     let server = Server::start(&[]);
     let (store, mut admin) = (server.store(), server.admin());
-    let scope = scope("t", watched(HOUR, 2.0, 300_000));
+    let scope = scope("t", anomaly_rules(HOUR, 2.0, 300_000));
     for _ in 0..40 {
         store
             .run(&scope, &[request(Op::Check, "a", 10)])
@@ -147,9 +147,9 @@ async fn the_configured_database_is_used() {
     let server = Server::start(&[]);
     let mut config = server.config();
     config.database = 3;
-    assert_eq!(left(&RedisStore::new(config), "a").await, 4);
+    assert_eq!(take_slot(&RedisStore::new(config), "a").await, 4);
     // The same id in database 0 is another.
-    assert_eq!(left(&server.store(), "a").await, 4);
+    assert_eq!(take_slot(&server.store(), "a").await, 4);
     let mut admin = server.admin();
     for database in [0, 3] {
         let () = redis::cmd("SELECT")

@@ -26,18 +26,18 @@ use huntaze_rate_limit::quota::{Millis, Outcome};
 use huntaze_rate_limit::store::redis::{Credentials, RedisStore, Secret};
 use huntaze_rate_limit::store::{ErrorKind, Op, StoreError};
 
-use crate::requests::{ask, quiet, scope};
+use crate::requests::{ask, plain_rules, scope};
 
 const HOUR: Millis = 3_600_000;
 
 /// One check of `who` at a limit of 5 an hour.
 async fn check(store: &RedisStore, who: &str) -> Result<Outcome, StoreError> {
-    ask(store, &scope("t", quiet(HOUR)), Op::Check, who, 5).await
+    ask(store, &scope("t", plain_rules(HOUR)), Op::Check, who, 5).await
 }
 
 /// Takes a slot of `who`, at a limit of 5 an hour. Returns how many are left.
-async fn left(store: &RedisStore, who: &str) -> u32 {
-    let outcome = ask(store, &scope("t", quiet(HOUR)), Op::Limit, who, 5).await;
+async fn take_slot(store: &RedisStore, who: &str) -> u32 {
+    let outcome = ask(store, &scope("t", plain_rules(HOUR)), Op::Limit, who, 5).await;
     outcome.unwrap().decision.remaining
 }
 

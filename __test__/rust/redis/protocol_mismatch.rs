@@ -9,11 +9,11 @@ use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore, TlsConfig};
 
 use super::certificates::Authority;
 use super::tls::config;
-use super::{check, left, passwords};
+use super::{check, passwords, take_slot};
 use crate::fake_server::{contains, server};
 use crate::server::Server;
 use crate::starvation::retry_if_starved;
-use crate::timers::Stopped;
+use crate::timers::StoppedTimers;
 
 /// Half of it waits for a reply, and the other half probes the other protocol: far more than that takes.
 const BUDGET: Duration = Duration::from_secs(10);
@@ -33,7 +33,7 @@ async fn failing(mut config: RedisConfig, budget: Duration) -> (ErrorKind, Strin
 
 /// The error of a check while no timer fires: the detection needs none.
 async fn failing_at_once(mut config: RedisConfig) -> (ErrorKind, String) {
-    let _stopped = Stopped::new();
+    let _stopped = StoppedTimers::new();
     config.connect_timeout = BUDGET;
     let error = check(&RedisStore::new(config), "a").await.unwrap_err();
     (error.kind(), error.to_string())
@@ -168,7 +168,7 @@ async fn a_server_that_has_replied_is_not_probed_again() {
     config.connect_timeout = SHORT;
     let store = RedisStore::new(config);
     // However slow the machine is, the reply comes before half of the budget is over.
-    let stopped = Stopped::new();
+    let stopped = StoppedTimers::new();
     assert_eq!(
         check(&store, "a").await.unwrap_err().kind(),
         ErrorKind::Disconnected
@@ -188,5 +188,5 @@ async fn a_server_that_is_slow_to_answer_is_waited_for() {
         .unwrap();
     let mut config = to(server.port, false);
     config.connect_timeout = BUDGET;
-    assert_eq!(left(&RedisStore::new(config), "a").await, 4);
+    assert_eq!(take_slot(&RedisStore::new(config), "a").await, 4);
 }

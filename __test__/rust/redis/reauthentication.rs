@@ -13,10 +13,10 @@ use tokio::time::sleep;
 
 use super::auth_proxy::AuthProxy;
 use super::server_errors::execute;
-use super::{PATIENT, check, left, passwords, until};
+use super::{PATIENT, check, passwords, take_slot, until};
 use crate::server::Server;
 use crate::starvation::{HEALTH_CHECK, retry_if_starved};
-use crate::timers::Stopped;
+use crate::timers::StoppedTimers;
 
 /// A login is renewed between an eighth and a twenty-fourth of its life before its end, and replaced a forty-eighth before it: the
 /// two are at least 40 ms apart. The connection of a renewal that takes longer is replaced, as it should be.
@@ -133,7 +133,7 @@ async fn a_client_that_does_not_renew_its_login_is_disconnected() {
     let mut config = rotating.config(&proxy);
     config.credentials = passwords(&["pw-list"]);
     let store = RedisStore::new(config);
-    assert_eq!(left(&store, "a").await, 4);
+    assert_eq!(take_slot(&store, "a").await, 4);
     let begun = Instant::now();
     while proxy.expired() == 0 {
         let _ = check(&store, "a").await;
@@ -182,7 +182,7 @@ fn a_source_that_hangs_costs_no_check() {
         let mut config = rotating.config(&proxy);
         config.connect_timeout = Duration::from_millis(500);
         let store = RedisStore::new(config.clone());
-        assert_eq!(left(&store, "b").await, 4);
+        assert_eq!(take_slot(&store, "b").await, 4);
         rotating.hangs.store(true, Ordering::SeqCst);
         // Once for the renewal, then for replacements.
         nothing_fails_until(&store, || rotating.calls() >= 4).await;
@@ -202,10 +202,10 @@ async fn a_login_that_ended_while_the_process_was_suspended_is_not_used() {
     let rotating = Rotating::start();
     let proxy = AuthProxy::to(rotating.server.port, None);
     let store = RedisStore::new(rotating.config(&proxy));
-    assert_eq!(left(&store, "a").await, 4);
+    assert_eq!(take_slot(&store, "a").await, 4);
     // No task of this runtime runs meanwhile.
     std::thread::sleep(LIFE);
-    assert_eq!(left(&store, "a").await, 3);
+    assert_eq!(take_slot(&store, "a").await, 3);
     assert_eq!((proxy.accepted(), rotating.calls()), (2, 2));
 }
 
@@ -218,13 +218,13 @@ fn an_old_login_is_used_while_there_is_no_other() {
         let mut config = rotating.config(&proxy);
         config.connect_timeout = Duration::from_millis(500);
         let store = RedisStore::new(config);
-        assert_eq!(left(&store, "a").await, 4);
+        assert_eq!(take_slot(&store, "a").await, 4);
         rotating.hangs.store(true, Ordering::SeqCst);
         // No task of this runtime runs meanwhile.
         std::thread::sleep(LIFE);
-        assert_eq!(left(&store, "a").await, 3);
+        assert_eq!(take_slot(&store, "a").await, 3);
         sleep(IDLE).await;
-        assert_eq!(left(&store, "a").await, 2);
+        assert_eq!(take_slot(&store, "a").await, 2);
         assert_eq!((proxy.accepted(), proxy.auths()), (1, 1));
         rotating.hangs.store(false, Ordering::SeqCst);
         nothing_fails_until(&store, || proxy.accepted() == 2 || proxy.auths() == 2).await;
@@ -233,17 +233,17 @@ fn an_old_login_is_used_while_there_is_no_other() {
 
 #[tokio::test]
 async fn a_connection_that_was_logged_out_is_replaced() {
-    let _stopped = Stopped::new();
+    let _stopped = StoppedTimers::new();
     let rotating = Rotating::start();
     let proxy = AuthProxy::to(rotating.server.port, None);
     let store = RedisStore::new(rotating.lasting(&proxy));
-    assert_eq!(left(&store, "a").await, 4);
+    assert_eq!(take_slot(&store, "a").await, 4);
     proxy.log_out_all();
     assert_eq!(
         check(&store, "a").await.unwrap_err().kind(),
         ErrorKind::NoAuth
     );
-    assert_eq!(left(&store, "a").await, 3);
+    assert_eq!(take_slot(&store, "a").await, 3);
     assert_eq!((proxy.accepted(), rotating.calls()), (2, 2));
 }
 
@@ -291,13 +291,13 @@ async fn a_source_is_called_once_more_within_the_connect() {
 /// The server disconnects the clients of a removed user, and not those whose password has changed.
 #[tokio::test]
 async fn a_user_that_is_created_again_can_log_in_again() {
-    let stopped = Stopped::new();
+    let stopped = StoppedTimers::new();
     let rotating = Rotating::start();
     let proxy = AuthProxy::to(rotating.server.port, None);
     let store = RedisStore::new(rotating.lasting(&proxy));
-    assert_eq!(left(&store, "a").await, 4);
+    assert_eq!(take_slot(&store, "a").await, 4);
     rotating.execute("ACL SETUSER limiter resetpass >pw-other");
-    assert_eq!((left(&store, "a").await, proxy.accepted()), (3, 1));
+    assert_eq!((take_slot(&store, "a").await, proxy.accepted()), (3, 1));
     rotating.execute("ACL DELUSER limiter");
     rotating.execute("ACL SETUSER limiter on ~* +@all >pw-again");
     // Attempts in the background are spaced by timers.
@@ -305,6 +305,6 @@ async fn a_user_that_is_created_again_can_log_in_again() {
     let errors = until(&store, None).await;
     let lost = |&kind: &ErrorKind| kind == ErrorKind::Disconnected;
     assert!(errors.len() <= 1 && errors.iter().all(lost), "{errors:?}");
-    let _stopped = Stopped::new();
-    assert_eq!((left(&store, "a").await, proxy.accepted()), (2, 2));
+    let _stopped = StoppedTimers::new();
+    assert_eq!((take_slot(&store, "a").await, proxy.accepted()), (2, 2));
 }

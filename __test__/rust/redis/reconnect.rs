@@ -5,22 +5,22 @@ use std::time::Duration;
 use huntaze_rate_limit::store::{ErrorKind, Op, Store};
 
 use super::server_errors::connections_ever;
-use super::{HOUR, check, failure, left, until};
-use crate::requests::{quiet, request, scope};
+use super::{HOUR, check, failure, take_slot, until};
+use crate::requests::{plain_rules, request, scope};
 use crate::server::Server;
-use crate::timers::Stopped;
+use crate::timers::StoppedTimers;
 
 /// The script cache is lost at each restart and failover, which costs no check.
 #[tokio::test]
 async fn a_flushed_script_is_sent_again_within_the_call() {
-    let _stopped = Stopped::new();
+    let _stopped = StoppedTimers::new();
     let server = Server::start(&[]);
     let (store, mut admin) = (server.store(), server.admin());
     let before = connections_ever(&mut admin);
     for remaining in [4, 3, 2, 1, 0] {
         let () = redis::cmd("SCRIPT").arg("FLUSH").query(&mut admin).unwrap();
         // Exactly one slot is taken: sent twice, decided once.
-        assert_eq!(left(&store, "a").await, remaining);
+        assert_eq!(take_slot(&store, "a").await, remaining);
     }
     assert_eq!(connections_ever(&mut admin), before + 1);
 }
@@ -37,7 +37,7 @@ async fn a_storm_of_flushes_costs_no_decision() {
     let (mut allowed, mut asked) = (0, 0);
     while asked < 300 || !flushing.is_finished() {
         let batch = [request(Op::Check, "a", 250), request(Op::Check, "b", 250)];
-        let results = store.run(&scope("t", quiet(HOUR)), &batch).await;
+        let results = store.run(&scope("t", plain_rules(HOUR)), &batch).await;
         let verdicts = results
             .into_iter()
             .map(|r| r.unwrap().decision.is_allowed());
@@ -52,7 +52,7 @@ async fn a_storm_of_flushes_costs_no_decision() {
 async fn killed_connections_are_replaced() {
     let server = Server::start(&[]);
     let (store, mut admin) = (server.store(), server.admin());
-    assert_eq!(left(&store, "a").await, 4);
+    assert_eq!(take_slot(&store, "a").await, 4);
     for _ in 0..5 {
         let killed: u32 = redis::cmd("CLIENT")
             .arg(&["KILL", "TYPE", "normal", "SKIPME", "yes"])
@@ -68,14 +68,14 @@ async fn killed_connections_are_replaced() {
         );
     }
     // No check was counted that was not decided.
-    assert_eq!(left(&store, "a").await, 3);
+    assert_eq!(take_slot(&store, "a").await, 3);
 }
 
 #[tokio::test]
 async fn a_server_that_crashes_and_comes_back_is_found_again() {
     let server = Server::start(&[]);
     let store = server.store();
-    assert_eq!(left(&store, "a").await, 4);
+    assert_eq!(take_slot(&store, "a").await, 4);
     for _ in 0..2 {
         server.kill();
         // Once the end of the connection has been noticed, connects are refused.
@@ -86,17 +86,17 @@ async fn a_server_that_crashes_and_comes_back_is_found_again() {
             assert_eq!(error, ErrorKind::Refused);
         }
         // The restart emptied it, scripts and logs.
-        assert_eq!(left(&store, "a").await, 4);
+        assert_eq!(take_slot(&store, "a").await, 4);
     }
 }
 
 /// After a failover the name leads to the new primary, but only a new connection goes there.
 #[tokio::test]
 async fn after_a_demotion_the_store_reconnects() {
-    let _stopped = Stopped::new();
+    let _stopped = StoppedTimers::new();
     let server = Server::start(&[]);
     let (store, mut admin) = (server.store(), server.admin());
-    assert_eq!(left(&store, "a").await, 4);
+    assert_eq!(take_slot(&store, "a").await, 4);
     let before = connections_ever(&mut admin);
     let () = redis::cmd("REPLICAOF")
         .arg("127.0.0.1")
@@ -109,7 +109,7 @@ async fn after_a_demotion_the_store_reconnects() {
         .arg("ONE")
         .query(&mut admin)
         .unwrap();
-    assert_eq!(left(&store, "a").await, 3);
+    assert_eq!(take_slot(&store, "a").await, 3);
     assert_eq!(connections_ever(&mut admin), before + 1);
 }
 
@@ -118,11 +118,11 @@ async fn after_a_demotion_the_store_reconnects() {
 async fn a_dropped_check_does_not_affect_the_next() {
     let server = Server::start(&[]);
     let store = server.store();
-    assert_eq!(left(&store, "a").await, 4);
+    assert_eq!(take_slot(&store, "a").await, 4);
     for n in 1..=200_u32 {
         let short = Duration::from_micros(u64::from(n));
         let _ = tokio::time::timeout(short, check(&store, "dropped")).await;
-        let scope = scope("t", quiet(HOUR));
+        let scope = scope("t", plain_rules(HOUR));
         let results = store
             .run(&scope, &[request(Op::Limit, &n.to_string(), 1000 + n)])
             .await;

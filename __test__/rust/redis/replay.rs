@@ -10,7 +10,7 @@ use proptest::test_runner::TestRunner;
 use redis::{Commands, Connection};
 
 use super::HOUR;
-use crate::requests::{id, quiet, request, scope, watched};
+use crate::requests::{anomaly_rules, id, plain_rules, request, scope};
 use crate::server::Server;
 
 fn replay(who: &str, reset: Option<Millis>, ages: &[Millis]) -> Replay {
@@ -24,13 +24,13 @@ fn replay(who: &str, reset: Option<Millis>, ages: &[Millis]) -> Replay {
 
 async fn enter(store: &RedisStore, replays: &[Replay]) -> Vec<Result<(), StoreError>> {
     store
-        .replay(&scope("t", quiet(HOUR)), replays)
+        .replay(&scope("t", plain_rules(HOUR)), replays)
         .await
         .unwrap()
 }
 
 async fn run(store: &RedisStore, request: Request) -> Outcome {
-    let results = store.run(&scope("t", quiet(HOUR)), &[request]).await;
+    let results = store.run(&scope("t", plain_rules(HOUR)), &[request]).await;
     results.into_iter().next().unwrap().unwrap()
 }
 
@@ -133,7 +133,7 @@ async fn expired_admissions_are_not_entered() {
 async fn a_report_is_entered() {
     let server = Server::start(&[]);
     let (store, mut admin) = (server.store(), server.admin());
-    let within = |window| scope("t", watched(HOUR, 1.0, window));
+    let within = |window| scope("t", anomaly_rules(HOUR, 1.0, window));
     // Longer than any machine delays this.
     let scope = within(600_000);
     let reports_of = async |scope: &Scope, who: &str| {

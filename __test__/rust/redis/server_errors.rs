@@ -5,10 +5,10 @@ use std::thread;
 use huntaze_rate_limit::store::redis::RedisStore;
 use huntaze_rate_limit::store::{ErrorKind, Op, Store, StoreError};
 
-use super::{HOUR, failure, left, passwords, until};
-use crate::requests::{quiet, request, scope, watched};
+use super::{HOUR, failure, passwords, take_slot, until};
+use crate::requests::{anomaly_rules, plain_rules, request, scope};
 use crate::server::Server;
-use crate::timers::Stopped;
+use crate::timers::StoppedTimers;
 
 /// Runs `command`, which must succeed.
 pub(super) fn execute(admin: &mut redis::Connection, command: &str) {
@@ -34,11 +34,14 @@ async fn a_server_out_of_memory_admits_no_request() {
     let batch = [request(Op::Check, "a", 5), request(Op::Limit, "b", 5)];
     // The first time the script is new to the server, the second time not.
     for _ in 0..2 {
-        let results = store.run(&scope("t", quiet(HOUR)), &batch).await;
+        let results = store.run(&scope("t", plain_rules(HOUR)), &batch).await;
         assert_eq!(kinds(&results), [Some(ErrorKind::Oom); 2]);
     }
     execute(&mut admin, "CONFIG SET maxmemory 0");
-    assert_eq!((left(&store, "a").await, left(&store, "b").await), (4, 4));
+    assert_eq!(
+        (take_slot(&store, "a").await, take_slot(&store, "b").await),
+        (4, 4)
+    );
 }
 
 /// A script may fill the memory that it has freed. An admission made that way has to be recorded.
@@ -46,7 +49,7 @@ async fn a_server_out_of_memory_admits_no_request() {
 async fn a_server_out_of_memory_records_its_admissions() {
     let server = Server::start(&[]);
     let (store, mut admin) = (server.store(), server.admin());
-    let rules = watched(HOUR, 1.0, HOUR);
+    let rules = anomaly_rules(HOUR, 1.0, HOUR);
     // Each batch begins with an id that is denied and has a tally: removing the tally is a write that needs no memory.
     let batch = ["full", "a", "b"].map(|who| request(Op::Limit, who, 5));
     for _ in 0..6 {
@@ -80,7 +83,7 @@ async fn a_server_out_of_memory_records_its_admissions() {
 async fn a_server_out_of_memory_still_denies() {
     let server = Server::start(&[]);
     let (store, mut admin) = (server.store(), server.admin());
-    let rules = watched(HOUR, 2.0, HOUR);
+    let rules = anomaly_rules(HOUR, 2.0, HOUR);
     let batch = ["denied", "full", "free"].map(|who| request(Op::Check, who, 2));
     for who in [0, 0, 0, 1, 1] {
         let _ = store.run(&scope("t", rules), &batch[who..=who]).await;
@@ -121,12 +124,12 @@ async fn a_replica_admits_no_request() {
     execute(&mut admin, "CONFIG SET replica-serve-stale-data yes");
     execute(&mut admin, "REPLICAOF NO ONE");
     until(&store, None).await;
-    assert_eq!(left(&store, "a").await, 4);
+    assert_eq!(take_slot(&store, "a").await, 4);
 }
 
 #[tokio::test]
 async fn a_primary_without_its_replicas_admits_no_request() {
-    let _stopped = Stopped::new();
+    let _stopped = StoppedTimers::new();
     let server = Server::start(&["--min-replicas-to-write", "1"]);
     let store = server.store();
     let connections = || -> u64 {
@@ -156,7 +159,7 @@ async fn a_key_of_another_type_fails_alone() {
     let ids = ["a", "text", "b", "sorted", "words", "c"];
     for op in [Op::Check, Op::Limit, Op::Status] {
         let batch = ids.map(|who| request(op, who, 5));
-        let results = store.run(&scope("t", quiet(HOUR)), &batch).await;
+        let results = store.run(&scope("t", plain_rules(HOUR)), &batch).await;
         let wrong = Some(ErrorKind::WrongType);
         assert_eq!(
             kinds(&results),
@@ -166,11 +169,17 @@ async fn a_key_of_another_type_fails_alone() {
     }
     // A reset makes the id usable again.
     let reset = store
-        .run(&scope("t", quiet(HOUR)), &[request(Op::Reset, "text", 5)])
+        .run(
+            &scope("t", plain_rules(HOUR)),
+            &[request(Op::Reset, "text", 5)],
+        )
         .await;
     assert_eq!(kinds(&reset), [None]);
     assert_eq!(
-        (left(&store, "text").await, left(&store, "a").await),
+        (
+            take_slot(&store, "text").await,
+            take_slot(&store, "a").await
+        ),
         (4, 2)
     );
 }
@@ -198,7 +207,7 @@ const NO_TIMESTAMPS: [&str; 12] = [
 async fn a_list_of_elements_that_are_no_timestamps_fails_alone() {
     let server = Server::start(&[]);
     let (store, mut admin) = (server.store(), server.admin());
-    let scope = scope("t", quiet(HOUR));
+    let scope = scope("t", plain_rules(HOUR));
     let wrong = Some(ErrorKind::WrongType);
     for (n, elements) in NO_TIMESTAMPS.into_iter().enumerate() {
         let who = format!("odd-{n}");
@@ -225,7 +234,7 @@ async fn a_list_of_elements_that_are_no_timestamps_fails_alone() {
             kinds(&store.run(&scope, &[request(Op::Reset, &who, 5)]).await),
             [None]
         );
-        assert_eq!(left(&store, &who).await, 4);
+        assert_eq!(take_slot(&store, &who).await, 4);
     }
 }
 
@@ -234,7 +243,7 @@ async fn a_list_of_elements_that_are_no_timestamps_fails_alone() {
 async fn an_old_element_that_is_no_timestamp_fails_alone() {
     let server = Server::start(&[]);
     let (store, mut admin) = (server.store(), server.admin());
-    let scope = scope("t", quiet(HOUR));
+    let scope = scope("t", plain_rules(HOUR));
     let wrong = Some(ErrorKind::WrongType);
     for (n, element) in ["nan", "1e400", "words", "-1"].into_iter().enumerate() {
         let who = format!("deep-{n}");
@@ -266,7 +275,7 @@ async fn an_old_element_that_is_no_timestamp_fails_alone() {
 /// A key of another type is no fault of the connection, which every other id needs.
 #[tokio::test]
 async fn a_key_of_another_type_keeps_the_connection() {
-    let _stopped = Stopped::new();
+    let _stopped = StoppedTimers::new();
     let server = Server::start(&[]);
     let (store, mut admin) = (server.store(), server.admin());
     execute(&mut admin, "SET {t:a} x");
@@ -280,7 +289,7 @@ async fn a_key_of_another_type_keeps_the_connection() {
 async fn a_long_script_of_another_client_admits_no_request() {
     let server = Server::start(&["--busy-reply-threshold", "10"]);
     let (store, mut admin) = (server.store(), server.admin());
-    assert_eq!(left(&store, "a").await, 4);
+    assert_eq!(take_slot(&store, "a").await, 4);
     let mut other = server.admin();
     let endless = thread::spawn(move || {
         let killed: redis::RedisResult<()> = redis::cmd("EVAL")
@@ -302,7 +311,7 @@ async fn a_long_script_of_another_client_admits_no_request() {
         errors.iter().all(|&kind| kind == ErrorKind::Busy),
         "{errors:?}"
     );
-    assert_eq!(left(&store, "a").await, 3);
+    assert_eq!(take_slot(&store, "a").await, 3);
 }
 
 #[tokio::test]
@@ -320,7 +329,7 @@ async fn a_server_at_its_client_limit_says_so() {
     }
     execute(&mut admin, "CONFIG SET maxclients 100");
     until(&store, None).await;
-    assert_eq!(left(&store, "a").await, 4);
+    assert_eq!(take_slot(&store, "a").await, 4);
 }
 
 /// How many connections the server has ever accepted.

@@ -4,7 +4,7 @@ use huntaze_rate_limit::store::ErrorKind;
 use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore, TlsConfig, certificates};
 
 use super::certificates::{Authority, TlsServer};
-use super::{check, failure, left, passwords};
+use super::{check, failure, passwords, take_slot};
 
 /// The configuration of a client that connects to `server` as `host`, and trusts `ca`.
 pub(super) fn config(server: &TlsServer, host: &str, ca: Option<&str>) -> RedisConfig {
@@ -24,11 +24,11 @@ async fn the_right_server_is_trusted() {
     let authority = Authority::new();
     let server = authority.server(&["localhost"]);
     let config = config(&server, "localhost", Some(&authority.pem));
-    assert_eq!(left(&RedisStore::new(config.clone()), "a").await, 4);
+    assert_eq!(take_slot(&RedisStore::new(config.clone()), "a").await, 4);
     // Several certificates in one text, the right one last.
     let mut both = config;
     both.tls.as_mut().unwrap().ca = Some(format!("{}{}", Authority::new().pem, authority.pem));
-    assert_eq!(left(&RedisStore::new(both), "a").await, 3);
+    assert_eq!(take_slot(&RedisStore::new(both), "a").await, 3);
 }
 
 #[tokio::test]
@@ -36,7 +36,7 @@ async fn a_certificate_can_name_an_ip_address() {
     let authority = Authority::new();
     let server = authority.server(&["127.0.0.1"]);
     let config = config(&server, "127.0.0.1", Some(&authority.pem));
-    assert_eq!(left(&RedisStore::new(config), "a").await, 4);
+    assert_eq!(take_slot(&RedisStore::new(config), "a").await, 4);
 }
 
 #[tokio::test]
@@ -58,7 +58,7 @@ async fn a_server_of_another_name_is_not_trusted() {
     assert_eq!((error.kind(), error.code()), (ErrorKind::Tls, "TLS"));
     // Unless the configuration expects that name.
     config.tls.as_mut().unwrap().server_name = Some("elsewhere.example".to_owned());
-    assert_eq!(left(&RedisStore::new(config.clone()), "a").await, 4);
+    assert_eq!(take_slot(&RedisStore::new(config.clone()), "a").await, 4);
     config.tls.as_mut().unwrap().server_name = Some("no name at all".to_owned());
     assert_eq!(failure(&RedisStore::new(config)).await, ErrorKind::Tls);
 }
@@ -69,7 +69,7 @@ async fn an_extra_ca_file_is_trusted_besides() {
     let server = authority.server(&["localhost"]);
     let mut config = config(&server, "localhost", None);
     config.tls.as_mut().unwrap().extra_ca_file = Some(server.ca_file.clone());
-    assert_eq!(left(&RedisStore::new(config.clone()), "a").await, 4);
+    assert_eq!(take_slot(&RedisStore::new(config.clone()), "a").await, 4);
     // As in Node.js, a missing file neither fails by itself nor adds any trust.
     config.tls.as_mut().unwrap().extra_ca_file = Some(format!("{}.gone", server.ca_file));
     let error = check(&RedisStore::new(config.clone()), "a")
@@ -83,7 +83,7 @@ async fn an_extra_ca_file_is_trusted_besides() {
         "{message}"
     );
     config.tls.as_mut().unwrap().ca = Some(authority.pem.clone());
-    assert_eq!(left(&RedisStore::new(config), "a").await, 3);
+    assert_eq!(take_slot(&RedisStore::new(config), "a").await, 3);
 }
 
 #[tokio::test]
@@ -116,7 +116,7 @@ async fn passwords_and_databases_work_over_tls() {
     );
     config.credentials = passwords(&["wrong", "pw"]);
     config.database = 2;
-    assert_eq!(left(&RedisStore::new(config), "a").await, 4);
+    assert_eq!(take_slot(&RedisStore::new(config), "a").await, 4);
 }
 
 #[tokio::test]
@@ -125,7 +125,11 @@ async fn tls_1_2_and_tls_1_3_are_supported() {
     for version in ["TLSv1.2", "TLSv1.3"] {
         let server = authority.server_with(&["localhost"], &["--tls-protocols", version]);
         let config = config(&server, "localhost", Some(&authority.pem));
-        assert_eq!(left(&RedisStore::new(config), "a").await, 4, "{version}");
+        assert_eq!(
+            take_slot(&RedisStore::new(config), "a").await,
+            4,
+            "{version}"
+        );
     }
 }
 
@@ -136,7 +140,7 @@ async fn a_name_may_end_in_a_dot() {
     let server = authority.server(&["localhost"]);
     let mut config = config(&server, "localhost", Some(&authority.pem));
     config.tls.as_mut().unwrap().server_name = Some("localhost.".to_owned());
-    assert_eq!(left(&RedisStore::new(config), "a").await, 4);
+    assert_eq!(take_slot(&RedisStore::new(config), "a").await, 4);
 }
 
 #[test]

@@ -18,26 +18,26 @@ use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
 use super::certificates::Authority;
 use super::server_errors::connections_ever;
 use super::tls::config;
-use super::{PATIENT, check, failure, left, until};
-use crate::timers::Stopped;
+use super::{PATIENT, check, failure, take_slot, until};
+use crate::timers::StoppedTimers;
 
 #[tokio::test]
 async fn open_connections_continue_and_new_ones_verify_the_new_certificate() {
-    let stopped = Stopped::new();
+    let stopped = StoppedTimers::new();
     let (old, new) = (Authority::new(), Authority::new());
     let server = old.server(&["localhost"]);
     let by =
         |authority: &Authority| RedisStore::new(config(&server, "localhost", Some(&authority.pem)));
     let store = by(&old);
-    assert_eq!(left(&store, "a").await, 4);
+    assert_eq!(take_slot(&store, "a").await, 4);
     let mut admin = server.server.admin();
     let before = connections_ever(&mut admin);
     server.present(new.issue(&["localhost"]));
-    assert_eq!(left(&store, "a").await, 3);
+    assert_eq!(take_slot(&store, "a").await, 3);
     // The connection of `present` itself.
     assert_eq!(connections_ever(&mut admin), before + 1);
     assert_eq!(failure(&by(&old)).await, ErrorKind::Tls);
-    assert_eq!(left(&by(&new), "a").await, 2);
+    assert_eq!(take_slot(&by(&new), "a").await, 2);
     drop(stopped);
     // A client that has connected before verifies the new one as well.
     let _: u32 = redis::cmd("CLIENT")
@@ -72,7 +72,7 @@ async fn a_certificate_renewed_under_load_costs_no_check() {
         .collect();
     for n in 0..20 {
         server.present(authority.issue(&["localhost"]));
-        left(&RedisStore::new(config.clone()), &format!("new {n}")).await;
+        take_slot(&RedisStore::new(config.clone()), &format!("new {n}")).await;
         // The load continues meanwhile.
         let (begun, before) = (Instant::now(), decided.load(Ordering::SeqCst));
         while decided.load(Ordering::SeqCst) < before + 20 {
@@ -94,7 +94,7 @@ async fn the_extra_ca_file_may_be_renewed() {
     let mut config = config(&server, "localhost", None);
     config.tls.as_mut().unwrap().extra_ca_file = Some(server.ca_file.clone());
     let store = RedisStore::new(config);
-    assert_eq!(left(&store, "a").await, 4);
+    assert_eq!(take_slot(&store, "a").await, 4);
     let mut admin = server.server.admin();
     let mut disconnect = || {
         let _: u32 = redis::cmd("CLIENT")

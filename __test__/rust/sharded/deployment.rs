@@ -3,7 +3,7 @@
 use huntaze_rate_limit::store::StoreError;
 use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore};
 
-use super::{checks, left, one_id_per_shard};
+use super::{checks, one_id_per_shard, take_slot};
 use crate::cluster::{Cluster, shared};
 use crate::server::Server;
 
@@ -17,7 +17,7 @@ async fn a_standalone_redis_is_queried_once() {
     let server = Server::start(&[]);
     let store = server.store();
     for n in (0..5).rev() {
-        assert_eq!(left(&store, "a").await, n);
+        assert_eq!(take_slot(&store, "a").await, n);
     }
     let queries = |server: &Server| -> usize {
         let mut admin = server.admin();
@@ -40,7 +40,7 @@ async fn a_standalone_redis_is_queried_once() {
         cluster,
         ..server.config()
     });
-    assert_eq!(left(&store, "a").await, 4);
+    assert_eq!(take_slot(&store, "a").await, 4);
     assert_eq!(queries(&server), 0);
 }
 
@@ -50,7 +50,7 @@ async fn without_the_right_to_query_a_server_counts_as_standalone() {
     let mut admin = server.admin();
     let rules = ["SETUSER", "default", "-cluster"];
     let () = redis::cmd("ACL").arg(&rules).query(&mut admin).unwrap();
-    assert_eq!(left(&server.store(), "a").await, 4);
+    assert_eq!(take_slot(&server.store(), "a").await, 4);
     let cluster = Some(true);
     let error = error(RedisConfig {
         cluster,
@@ -126,7 +126,7 @@ async fn a_connection_that_only_served_the_slots_is_replaced_at_once() {
             host,
             ..cluster.config()
         });
-        left(&store, other).await;
+        take_slot(&store, other).await;
         let kill = ["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"];
         let _: u32 = cluster.command(cluster.seed(), &kill);
         // This check may be sent on the connection that is just closing.

@@ -16,7 +16,7 @@ use huntaze_rate_limit::store::redis::RedisStore;
 use huntaze_rate_limit::store::{Op, Request, Scope, Store, StoreError};
 
 use crate::cluster::{SHARDS, slot_of};
-use crate::requests::{id, quiet, request, scope};
+use crate::requests::{id, plain_rules, request, scope};
 
 const HOUR: Millis = 3_600_000;
 
@@ -24,7 +24,7 @@ const HOUR: Millis = 3_600_000;
 const PATIENT: Duration = Duration::from_secs(60);
 
 fn hour() -> Scope {
-    scope("t", quiet(HOUR))
+    scope("t", plain_rules(HOUR))
 }
 
 fn key(who: &str) -> String {
@@ -44,7 +44,7 @@ async fn checks(
 }
 
 /// Takes a slot of an id. Returns how many of its 5 are left.
-async fn left(store: &RedisStore, who: &str) -> u32 {
+async fn take_slot(store: &RedisStore, who: &str) -> u32 {
     let outcome = store.run(&hour(), &[request(Op::Limit, who, 5)]).await;
     outcome[0].as_ref().unwrap().decision.remaining
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use huntaze_rate_limit::store::{Op, Store};
 
-use super::{PATIENT, checks, hour, id, key, left, one_id_per_shard, request, until_decided};
+use super::{PATIENT, checks, hour, id, key, one_id_per_shard, request, take_slot, until_decided};
 use crate::cluster::{Cluster, Options, SHARDS, shared, slot_of};
 
 #[tokio::test]
@@ -87,7 +87,7 @@ async fn over_tls_every_node_is_verified_under_its_announced_name() {
     });
     let store = cluster.store();
     for who in one_id_per_shard("id") {
-        assert_eq!(left(&store, &who).await, 4);
+        assert_eq!(take_slot(&store, &who).await, 4);
     }
     // By their IP addresses, which are not in the certificate.
     let cluster = Cluster::with(Options {
@@ -103,7 +103,7 @@ async fn over_tls_every_node_is_verified_under_its_announced_name() {
     let mut config = cluster.config();
     config.tls.as_mut().unwrap().server_name = Some("localhost".into());
     let store = huntaze_rate_limit::store::redis::RedisStore::new(config);
-    assert_eq!(left(&store, "a").await, 4);
+    assert_eq!(take_slot(&store, "a").await, 4);
 }
 
 /// Another server may have the address of a node that has moved.

@@ -8,7 +8,7 @@ use huntaze_rate_limit::store::redis::RedisStore;
 use huntaze_rate_limit::store::{ErrorKind, Op, Store};
 use tokio::time::{sleep, timeout};
 
-use super::{checks, hour, ids_of_shard, key, left, request};
+use super::{checks, hour, ids_of_shard, key, request, take_slot};
 use crate::acl::USER;
 use crate::cluster::{Cluster, Options, slot_of};
 use crate::fake_server::{config, contains, counting_server, server};
@@ -26,11 +26,11 @@ async fn a_migrated_slot_is_found_in_the_same_call() {
     let cluster = own_cluster();
     let store = cluster.store();
     let who = ids_of_shard("moved", 0).next().unwrap();
-    assert_eq!(left(&store, &who).await, 4);
+    assert_eq!(take_slot(&store, &who).await, 4);
     cluster.migrate(slot_of(&key(&who)), 2);
     // MOVED, and then at once: a new topology has come.
     for n in (0..4).rev() {
-        assert_eq!(left(&store, &who).await, n);
+        assert_eq!(take_slot(&store, &who).await, n);
     }
 }
 
@@ -39,16 +39,16 @@ async fn during_a_migration_both_owners_are_used() {
     let cluster = own_cluster();
     let store = cluster.store();
     let who = ids_of_shard("moves", 0).next().unwrap();
-    assert_eq!(left(&store, &who).await, 4);
+    assert_eq!(take_slot(&store, &who).await, 4);
     let migration = cluster.importing(slot_of(&key(&who)), 1);
-    assert_eq!(left(&store, &who).await, 3);
+    assert_eq!(take_slot(&store, &who).await, 3);
     migration.key(&key(&who));
     // ASK: it has left, and the slot is not served there yet.
-    assert_eq!(left(&store, &who).await, 2);
+    assert_eq!(take_slot(&store, &who).await, 2);
     // For the check before, the script was not known there. Now it is.
-    assert_eq!(left(&store, &who).await, 1);
+    assert_eq!(take_slot(&store, &who).await, 1);
     migration.finish();
-    assert_eq!(left(&store, &who).await, 0);
+    assert_eq!(take_slot(&store, &who).await, 0);
     assert!(
         !checks(&store, [&who]).await[0]
             .as_ref()
@@ -78,7 +78,7 @@ async fn keys_of_a_slot_that_are_on_both_nodes_are_sent_one_by_one() {
     let store = cluster.store();
     let who = of_one_slot();
     for who in &who[..2] {
-        assert_eq!(left(&store, who).await, 4);
+        assert_eq!(take_slot(&store, who).await, 4);
     }
     let migration = cluster.importing(slot_of(&key(&who[0])), 2);
     migration.key(&key(&who[0]));
@@ -110,16 +110,16 @@ async fn a_missing_right_to_asking_is_named() {
     };
     let store = cluster.store();
     let who = of_one_slot();
-    assert_eq!(left(&store, &who[0]).await, 4);
+    assert_eq!(take_slot(&store, &who[0]).await, 4);
     set_right("-asking");
     let migration = cluster.importing(slot_of(&key(&who[0])), 1);
     // A key that is still there is decided. A new key is sent to the other node.
-    assert_eq!(left(&store, &who[0]).await, 3);
+    assert_eq!(take_slot(&store, &who[0]).await, 3);
     let error = checks(&store, &who[1..2]).await.remove(0).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoPerm, "{error}");
     assert!(error.to_string().contains("ASKING"), "{error}");
     set_right("+asking");
-    assert_eq!(left(&store, &who[1]).await, 4);
+    assert_eq!(take_slot(&store, &who[1]).await, 4);
     migration.finish();
 }
 

@@ -7,8 +7,8 @@ use huntaze_rate_limit::quota::{Count, Decision, History, ManualClock, Millis, O
 use huntaze_rate_limit::store::{MAX_MEMORY_IDS, MemoryStore, Op};
 use proptest::prelude::*;
 
-use crate::random_history::{Ask, EPOCH, IDS, RandomHistory, TestClock, cases, forward};
-use crate::requests::{quiet, request, watched};
+use crate::random_history::{EPOCH, IDS, RandomHistory, RandomRequest, TestClock, cases, forward};
+use crate::requests::{anomaly_rules, plain_rules, request};
 
 type Store = MemoryStore<Arc<ManualClock>>;
 
@@ -22,7 +22,7 @@ fn store(capacity: usize) -> (Store, Arc<ManualClock>) {
 struct Pure(HashMap<usize, History>);
 
 impl Pure {
-    fn answer(&mut self, now: Millis, rules: Rules, ask: Ask) -> Outcome {
+    fn answer(&mut self, now: Millis, rules: Rules, ask: RandomRequest) -> Outcome {
         let limit = ask.request().limit;
         let history = self.0.entry(ask.who).or_default();
         let plain = |decision: Decision| Outcome {
@@ -74,7 +74,7 @@ proptest! {
     fn the_id_that_has_used_least_is_evicted(
         asks in proptest::collection::vec((0..8_usize, 0..120_u64), 1..200), capacity in 1..5_usize,
     ) {
-        let rules = watched(3_600_000, 1.5, 3_600_000);
+        let rules = anomaly_rules(3_600_000, 1.5, 3_600_000);
         let (store, clock) = store(capacity);
         let mut pure = Pure::default();
         // The ids that it holds, with their class, in the order of their last use.
@@ -83,7 +83,7 @@ proptest! {
         for (who, step) in asks {
             now += step;
             clock.set(now);
-            let ask = Ask { op: Op::Limit, who, limit: 4 };
+            let ask = RandomRequest { op: Op::Limit, who, limit: 4 };
             let before = held.len();
             held.retain(|&(other, _)| other != who);
             if before == held.len() && before == capacity {
@@ -112,7 +112,7 @@ fn a_denied_id_outlasts_any_number_of_fresh_ones() {
     for limit in [1, 5] {
         let (store, clock) = store(100);
         let check = |who: &str| {
-            let outcome = store.answer(quiet(1000), &request(Op::Check, who, limit));
+            let outcome = store.answer(plain_rules(1000), &request(Op::Check, who, limit));
             outcome.decision.is_allowed()
         };
         while check("denied") {}
@@ -124,7 +124,7 @@ fn a_denied_id_outlasts_any_number_of_fresh_ones() {
         // It leaves when it is idle.
         clock.advance(1000);
         for _ in 0..300 {
-            store.answer(quiet(1000), &request(Op::Status, "none", limit));
+            store.answer(plain_rules(1000), &request(Op::Status, "none", limit));
         }
         assert!(store.is_empty());
     }
@@ -135,7 +135,7 @@ fn a_denied_id_outlasts_any_number_of_fresh_ones() {
 fn a_store_full_of_half_used_ids_limits_new_ones() {
     let (store, _clock) = store(800);
     let check = |who: &str| {
-        let outcome = store.answer(quiet(1000), &request(Op::Check, who, 5));
+        let outcome = store.answer(plain_rules(1000), &request(Op::Check, who, 5));
         outcome.decision.is_allowed()
     };
     for i in 0..800 {
@@ -146,7 +146,7 @@ fn a_store_full_of_half_used_ids_limits_new_ones() {
 }
 
 fn remaining(store: &Store, who: &str) -> u32 {
-    let status = store.answer(quiet(1000), &request(Op::Status, who, 5));
+    let status = store.answer(plain_rules(1000), &request(Op::Status, who, 5));
     status.decision.remaining
 }
 
@@ -154,7 +154,7 @@ fn remaining(store: &Store, who: &str) -> u32 {
 fn of_ids_with_equal_use_the_least_recently_used_is_evicted() {
     let (store, _clock) = store(2);
     for who in ["a", "b", "a", "c"] {
-        store.answer(quiet(1000), &request(Op::Check, who, 5));
+        store.answer(plain_rules(1000), &request(Op::Check, who, 5));
     }
     let remaining = ["a", "b", "c"].map(|who| remaining(&store, who));
     assert_eq!((store.len(), remaining), (2, [3, 5, 4]));
@@ -164,16 +164,16 @@ fn of_ids_with_equal_use_the_least_recently_used_is_evicted() {
 fn idle_ids_leave_faster_than_they_come() {
     let (store, clock) = store(1000);
     for i in 0..100 {
-        store.answer(quiet(1000), &request(Op::Check, &i.to_string(), 5));
+        store.answer(plain_rules(1000), &request(Op::Check, &i.to_string(), 5));
     }
     assert_eq!(store.len(), 100);
     clock.advance(999);
-    store.answer(quiet(1000), &request(Op::Status, "none", 5));
+    store.answer(plain_rules(1000), &request(Op::Status, "none", 5));
     assert_eq!(store.len(), 100);
     // Each request, of any kind, frees two.
     clock.advance(1);
     for asked in 1..=50 {
-        store.answer(quiet(1000), &request(Op::Status, "none", 5));
+        store.answer(plain_rules(1000), &request(Op::Status, "none", 5));
         assert_eq!(store.len(), 100 - 2 * asked);
     }
 }
@@ -181,7 +181,7 @@ fn idle_ids_leave_faster_than_they_come() {
 /// An id whose log has drained is kept as long as its tally may still report.
 #[test]
 fn a_tally_keeps_an_id() {
-    let rules = watched(1000, 1.0, 1000);
+    let rules = anomaly_rules(1000, 1.0, 1000);
     let (store, clock) = store(10);
     store.answer(rules, &request(Op::Check, "a", 1));
     clock.advance(900);
@@ -197,15 +197,15 @@ fn a_tally_keeps_an_id() {
 #[test]
 fn status_and_reset_make_no_history() {
     let (store, _clock) = store(10);
-    store.answer(quiet(1000), &request(Op::Status, "a", 5));
-    store.answer(quiet(1000), &request(Op::Reset, "b", 5));
+    store.answer(plain_rules(1000), &request(Op::Status, "a", 5));
+    store.answer(plain_rules(1000), &request(Op::Reset, "b", 5));
     assert!(store.is_empty());
 }
 
 #[test]
 fn clear_forgets_every_id() {
     let (store, _clock) = store(10);
-    store.answer(quiet(1000), &request(Op::Check, "a", 5));
+    store.answer(plain_rules(1000), &request(Op::Check, "a", 5));
     store.clear();
     assert_eq!((store.len(), remaining(&store, "a")), (0, 5));
 }
@@ -216,7 +216,7 @@ fn the_capacity_is_one_id_at_least() {
     let (store, _clock) = store(0);
     let check = || {
         store
-            .answer(quiet(1000), &request(Op::Check, "a", 1))
+            .answer(plain_rules(1000), &request(Op::Check, "a", 1))
             .decision
             .is_allowed()
     };

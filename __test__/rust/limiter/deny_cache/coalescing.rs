@@ -8,7 +8,7 @@ use huntaze_rate_limit::store::{ErrorKind, Op, StoreError};
 use tokio::time::{Instant, advance, sleep};
 
 use super::CachedLimiter;
-use crate::requests::{quiet, request, watched};
+use crate::requests::{anomaly_rules, plain_rules, request};
 
 const HOUR: u64 = 3_600_000;
 const CROWD: u32 = 200;
@@ -48,7 +48,7 @@ async fn crowd(cached: &mut CachedLimiter, limit: u32) -> Vec<Result<Answer, Sto
 #[tokio::test(start_paused = true)]
 async fn one_request_is_sent_and_the_others_wait_for_its_answer() {
     let (mut cached, before) = expired(
-        CachedLimiter::new(quiet(HOUR), 50),
+        CachedLimiter::new(plain_rules(HOUR), 50),
         3,
         Duration::from_millis(50),
     )
@@ -65,7 +65,7 @@ async fn one_request_is_sent_and_the_others_wait_for_its_answer() {
 #[tokio::test(start_paused = true)]
 async fn callers_without_a_pause_send_two_requests_an_expiry_at_most() {
     let (mut cached, before) = expired(
-        CachedLimiter::new(quiet(HOUR), 50),
+        CachedLimiter::new(plain_rules(HOUR), 50),
         3,
         Duration::from_millis(50),
     )
@@ -93,7 +93,8 @@ async fn callers_without_a_pause_send_two_requests_an_expiry_at_most() {
 #[tokio::test(start_paused = true)]
 async fn one_request_a_slot_is_sent_and_one_more() {
     let window = Duration::from_millis(1000);
-    let (mut cached, before) = expired(CachedLimiter::new(quiet(1000), 60_000), 3, window).await;
+    let (mut cached, before) =
+        expired(CachedLimiter::new(plain_rules(1000), 60_000), 3, window).await;
     let answers = crowd(&mut cached, 3).await;
     let allowed = answers
         .iter()
@@ -106,14 +107,14 @@ async fn one_request_a_slot_is_sent_and_one_more() {
 #[tokio::test(start_paused = true)]
 async fn after_a_reset_every_request_is_sent() {
     let (mut cached, before) = expired(
-        CachedLimiter::new(quiet(HOUR), 50),
+        CachedLimiter::new(plain_rules(HOUR), 50),
         300,
         Duration::from_millis(50),
     )
     .await;
     // Reset by another process.
     let reset = request(Op::Reset, "a", 300);
-    cached.store.store().answer(quiet(HOUR), &reset);
+    cached.store.store().answer(plain_rules(HOUR), &reset);
     let answers = crowd(&mut cached, 300).await;
     let allowed =
         |answer: &Result<Answer, _>| answer.as_ref().unwrap().outcome.decision.is_allowed();
@@ -125,7 +126,7 @@ async fn after_a_reset_every_request_is_sent() {
 #[tokio::test(start_paused = true)]
 async fn a_reset_by_this_process_releases_the_waiting_requests() {
     let (mut cached, _) = expired(
-        CachedLimiter::new(quiet(HOUR), 50),
+        CachedLimiter::new(plain_rules(HOUR), 50),
         3,
         Duration::from_millis(50),
     )
@@ -165,7 +166,7 @@ async fn a_reset_by_this_process_releases_the_waiting_requests() {
 #[tokio::test(start_paused = true)]
 async fn a_store_that_stops_answering_delays_no_request_beyond_its_deadline() {
     let deadline = Duration::from_millis(500);
-    let cached = CachedLimiter::with_deadline(quiet(HOUR), 50, deadline);
+    let cached = CachedLimiter::with_deadline(plain_rules(HOUR), 50, deadline);
     let (mut cached, _) = expired(cached, 3, Duration::from_millis(50)).await;
     cached.store.answers_after(deadline * 100);
     let begun = Instant::now();
@@ -193,7 +194,7 @@ async fn a_store_that_stops_answering_delays_no_request_beyond_its_deadline() {
 /// The request that may be the anomaly is sent, also where it has waited.
 #[tokio::test(start_paused = true)]
 async fn waiting_requests_are_counted_and_the_anomaly_reported_once() {
-    let cached = CachedLimiter::new(watched(HOUR, 2.0, 300_000), 50);
+    let cached = CachedLimiter::new(anomaly_rules(HOUR, 2.0, 300_000), 50);
     let (mut cached, before) = expired(cached, 100, Duration::from_millis(50)).await;
     let answers = crowd(&mut cached, 100).await;
     let reports = answers
@@ -207,7 +208,7 @@ async fn waiting_requests_are_counted_and_the_anomaly_reported_once() {
 #[tokio::test(start_paused = true)]
 async fn waiting_requests_are_answered_before_the_limiter_ends() {
     let (cached, _) = expired(
-        CachedLimiter::new(quiet(HOUR), 50),
+        CachedLimiter::new(plain_rules(HOUR), 50),
         3,
         Duration::from_millis(50),
     )
@@ -238,7 +239,8 @@ async fn waiting_requests_are_answered_before_the_limiter_ends() {
 async fn after_a_pause_one_request_is_sent_as_well() {
     for pause in [400, 700, 1300, 3000] {
         let pause = Duration::from_millis(pause);
-        let (mut cached, before) = expired(CachedLimiter::new(quiet(HOUR), 300), 3, pause).await;
+        let (mut cached, before) =
+            expired(CachedLimiter::new(plain_rules(HOUR), 300), 3, pause).await;
         crowd(&mut cached, 3).await;
         assert_eq!(cached.asked(is_check) - before, 1, "{pause:?}");
     }
@@ -248,7 +250,7 @@ async fn after_a_pause_one_request_is_sent_as_well() {
 #[tokio::test(start_paused = true)]
 async fn resets_of_other_ids_delay_no_request() {
     let (mut cached, _) = expired(
-        CachedLimiter::new(quiet(HOUR), 50),
+        CachedLimiter::new(plain_rules(HOUR), 50),
         3,
         Duration::from_millis(50),
     )

@@ -7,7 +7,7 @@ use huntaze_rate_limit::store::Op;
 use tokio::time::Instant;
 
 use super::CachedLimiter;
-use crate::requests::{request, watched};
+use crate::requests::{anomaly_rules, request};
 
 const HOUR: u64 = 3_600_000;
 const CROWD: u32 = 200;
@@ -26,7 +26,7 @@ fn is_count(op: &Op) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn denials_are_counted_within_a_second() {
-    let mut cached = CachedLimiter::new(watched(HOUR, 2.0, 300_000), 60_000);
+    let mut cached = CachedLimiter::new(anomaly_rules(HOUR, 2.0, 300_000), 60_000);
     let (_, hits) = cached.burst("a", 10, 17).await;
     assert_eq!((hits, cached.counted()), (6, 0));
     let begun = Instant::now();
@@ -42,7 +42,7 @@ async fn denials_are_counted_within_a_second() {
 /// The count of an id's denials is sent ahead of its next request, and is not lost when the limiter is dropped.
 #[tokio::test(start_paused = true)]
 async fn denials_are_counted_with_the_next_request_and_at_the_end() {
-    let mut cached = CachedLimiter::new(watched(HOUR, 1000.0, 300_000), 60_000);
+    let mut cached = CachedLimiter::new(anomaly_rules(HOUR, 1000.0, 300_000), 60_000);
     cached.burst("a", 1, 7).await;
     cached.burst("b", 1, 4).await;
     // A larger plan: the id's next request.
@@ -57,7 +57,7 @@ async fn denials_are_counted_with_the_next_request_and_at_the_end() {
 /// The counts of many ids are sent in small batches of their own, and a check submitted meanwhile goes first.
 #[tokio::test(start_paused = true)]
 async fn counts_delay_no_check() {
-    let mut cached = CachedLimiter::new(watched(HOUR, 1000.0, 300_000), 60_000);
+    let mut cached = CachedLimiter::new(anomaly_rules(HOUR, 1000.0, 300_000), 60_000);
     for who in crowd() {
         assert_eq!(cached.burst(&who, 1, 3).await, (1, 1));
     }
@@ -82,7 +82,7 @@ async fn counts_delay_no_check() {
 /// Counts have time until the store has taken them, however slow it is to answer.
 #[tokio::test(start_paused = true)]
 async fn a_slow_store_gets_all_counts() {
-    let mut cached = CachedLimiter::new(watched(HOUR, 1000.0, 300_000), 60_000);
+    let mut cached = CachedLimiter::new(anomaly_rules(HOUR, 1000.0, 300_000), 60_000);
     for who in crowd() {
         cached.burst(&who, 1, 3).await;
     }
@@ -96,7 +96,7 @@ async fn a_slow_store_gets_all_counts() {
 #[tokio::test(start_paused = true)]
 async fn a_store_that_is_away_delays_a_flush_to_the_deadline_at_most() {
     let deadline = Duration::from_millis(500);
-    let rules = watched(HOUR, 1000.0, 300_000);
+    let rules = anomaly_rules(HOUR, 1000.0, 300_000);
     let mut cached = CachedLimiter::with_deadline(rules, 60_000, deadline);
     for who in crowd() {
         cached.burst(&who, 1, 3).await;
@@ -113,7 +113,7 @@ async fn a_store_that_is_away_delays_a_flush_to_the_deadline_at_most() {
 /// An id may be denied under two limits at once.
 #[tokio::test(start_paused = true)]
 async fn denials_under_two_limits_are_counted() {
-    let mut cached = CachedLimiter::new(watched(HOUR, 1000.0, 300_000), 60_000);
+    let mut cached = CachedLimiter::new(anomaly_rules(HOUR, 1000.0, 300_000), 60_000);
     assert_eq!(cached.burst("a", 3, 6).await, (3, 2));
     assert!(
         cached
@@ -137,7 +137,7 @@ async fn denials_under_two_limits_are_counted() {
 /// A process that closes its limiter knows by then that everything has been counted.
 #[tokio::test(start_paused = true)]
 async fn a_flush_is_over_when_all_has_been_counted() {
-    let mut cached = CachedLimiter::new(watched(HOUR, 1000.0, 300_000), 60_000);
+    let mut cached = CachedLimiter::new(anomaly_rules(HOUR, 1000.0, 300_000), 60_000);
     assert!(!cached.limiter.flush(FLUSH));
     for who in crowd() {
         cached.burst(&who, 1, 12).await;
@@ -151,7 +151,7 @@ async fn a_flush_is_over_when_all_has_been_counted() {
 /// Denials from before a reset are not counted any more.
 #[tokio::test(start_paused = true)]
 async fn a_reset_forgets_what_was_not_counted() {
-    let mut cached = CachedLimiter::new(watched(HOUR, 1000.0, 300_000), 60_000);
+    let mut cached = CachedLimiter::new(anomaly_rules(HOUR, 1000.0, 300_000), 60_000);
     cached.burst("a", 1, 5).await;
     cached.ask(Op::Reset, "a", 1).await;
     if cached.limiter.flush(FLUSH) {

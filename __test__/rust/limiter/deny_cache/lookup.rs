@@ -8,13 +8,13 @@ use huntaze_rate_limit::store::Op;
 use tokio::time::{advance, sleep};
 
 use super::CachedLimiter;
-use crate::requests::{quiet, request, watched};
+use crate::requests::{anomaly_rules, plain_rules, request};
 
 const HOUR: u64 = 3_600_000;
 
 #[tokio::test(start_paused = true)]
 async fn a_repeated_denial_does_not_reach_the_store() {
-    let mut cached = CachedLimiter::new(quiet(HOUR), 60_000);
+    let mut cached = CachedLimiter::new(plain_rules(HOUR), 60_000);
     assert_eq!(cached.burst("a", 3, 100).await, (3, 96));
     assert_eq!(cached.asked(|op| op == Op::Check), 4);
     // Another id has no denial in the cache.
@@ -23,7 +23,7 @@ async fn a_repeated_denial_does_not_reach_the_store() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hit_says_what_the_store_would() {
-    let mut cached = CachedLimiter::new(quiet(HOUR), 60_000);
+    let mut cached = CachedLimiter::new(plain_rules(HOUR), 60_000);
     cached.burst("a", 3, 3).await;
     let miss = cached.ask(Op::Limit, "a", 3).await;
     advance(Duration::from_millis(400)).await;
@@ -44,7 +44,7 @@ async fn a_hit_says_what_the_store_would() {
 /// Contract 4: a caller who returns at the promised moment is admitted, whether the store or the cache made the promise.
 #[tokio::test(start_paused = true)]
 async fn the_promised_moment_holds() {
-    let mut cached = CachedLimiter::new(quiet(80), 60_000);
+    let mut cached = CachedLimiter::new(plain_rules(80), 60_000);
     for phase in 0..20 {
         // The store counts whole milliseconds: it is asked at any time within one.
         advance(Duration::from_micros(phase * 137)).await;
@@ -68,7 +68,7 @@ async fn the_promised_moment_holds() {
 
 #[tokio::test(start_paused = true)]
 async fn another_limit_is_a_miss() {
-    let mut cached = CachedLimiter::new(quiet(HOUR), 60_000);
+    let mut cached = CachedLimiter::new(plain_rules(HOUR), 60_000);
     assert_eq!(cached.burst("a", 3, 5).await, (3, 1));
     // A larger plan has slots left.
     assert_eq!(cached.burst("a", 5, 2).await, (2, 0));
@@ -79,7 +79,7 @@ async fn another_limit_is_a_miss() {
 
 #[tokio::test(start_paused = true)]
 async fn a_reset_is_seen_at_once() {
-    let mut cached = CachedLimiter::new(quiet(HOUR), 60_000);
+    let mut cached = CachedLimiter::new(plain_rules(HOUR), 60_000);
     for _ in 0..5 {
         assert_eq!(cached.burst("a", 2, 5).await, (2, 2));
         cached.ask(Op::Reset, "a", 2).await;
@@ -89,7 +89,7 @@ async fn a_reset_is_seen_at_once() {
 /// A denial in flight when the id is reset is answered after the reset, and must not be cached.
 #[tokio::test(start_paused = true)]
 async fn a_denial_from_before_a_reset_is_not_cached() {
-    let mut cached = CachedLimiter::new(quiet(HOUR), 60_000);
+    let mut cached = CachedLimiter::new(plain_rules(HOUR), 60_000);
     cached.burst("a", 1, 1).await;
     for _ in 0..50 {
         // All three are in flight before the first is answered.
@@ -109,13 +109,13 @@ async fn a_denial_from_before_a_reset_is_not_cached() {
 
 #[tokio::test(start_paused = true)]
 async fn an_entry_expires_at_the_age_limit() {
-    let mut cached = CachedLimiter::new(quiet(HOUR), 50);
+    let mut cached = CachedLimiter::new(plain_rules(HOUR), 50);
     cached.burst("a", 1, 2).await;
     for (after, source) in [(49, Source::DenyCache), (1, Source::Redis)] {
         sleep(Duration::from_millis(after)).await;
         assert_eq!(cached.ask(Op::Check, "a", 1).await.source, source);
     }
-    let mut off = CachedLimiter::new(quiet(HOUR), 0);
+    let mut off = CachedLimiter::new(plain_rules(HOUR), 0);
     assert_eq!(off.burst("a", 1, 50).await, (1, 0));
     assert_eq!(off.asked(|op| op == Op::Check), 50);
 }
@@ -124,7 +124,7 @@ async fn an_entry_expires_at_the_age_limit() {
 /// its answer. After that nothing is counted or reported.
 #[tokio::test(start_paused = true)]
 async fn the_request_that_crosses_the_threshold_reports_the_anomaly() {
-    let mut cached = CachedLimiter::new(watched(HOUR, 2.0, 300_000), 60_000);
+    let mut cached = CachedLimiter::new(anomaly_rules(HOUR, 2.0, 300_000), 60_000);
     for request in 1..=1000 {
         let answer = cached.ask(Op::Check, "a", 10).await;
         let reported = (request == 21).then_some(21);
@@ -138,7 +138,7 @@ async fn the_request_that_crosses_the_threshold_reports_the_anomaly() {
 /// Whether or not the caller's thread has fetched the earlier answers.
 #[tokio::test(start_paused = true)]
 async fn a_denial_is_repeated_before_its_answer_has_been_fetched() {
-    let cached = CachedLimiter::new(quiet(HOUR), 60_000);
+    let cached = CachedLimiter::new(plain_rules(HOUR), 60_000);
     for request_id in 1..=4 {
         assert!(
             cached
@@ -158,7 +158,7 @@ async fn a_denial_is_repeated_before_its_answer_has_been_fetched() {
 /// Only the newest denial holds. Where it cannot be repeated, nor can an older one: its moment may be too early.
 #[tokio::test(start_paused = true)]
 async fn an_older_denial_does_not_outlive_a_newer_one() {
-    let mut cached = CachedLimiter::new(watched(HOUR, 2.0, 300_000), 60_000);
+    let mut cached = CachedLimiter::new(anomaly_rules(HOUR, 2.0, 300_000), 60_000);
     for request_id in 1..=4 {
         assert!(
             cached
@@ -179,7 +179,7 @@ async fn an_older_denial_does_not_outlive_a_newer_one() {
 /// The slot of the id moves to another shard, where the id is reset, and back.
 #[tokio::test(start_paused = true)]
 async fn a_reset_removes_the_denial_of_any_shard() {
-    let mut cached = CachedLimiter::new(quiet(HOUR), 60_000);
+    let mut cached = CachedLimiter::new(plain_rules(HOUR), 60_000);
     assert_eq!(cached.burst("a", 3, 10).await, (3, 6));
     cached.store.shard.store(1, Ordering::SeqCst);
     cached.ask(Op::Reset, "a", 3).await;

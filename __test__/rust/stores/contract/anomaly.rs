@@ -6,7 +6,7 @@ use huntaze_rate_limit::quota::Count;
 use huntaze_rate_limit::store::{Op, Store};
 
 use super::fixture::{Fixture, over_every_store};
-use crate::requests::{quiet, request, watched};
+use crate::requests::{anomaly_rules, plain_rules, request};
 
 over_every_store!(
     an_attack_is_reported_once,
@@ -20,7 +20,7 @@ over_every_store!(
 const HOUR: u64 = 3_600_000;
 
 async fn an_attack_is_reported_once<S: Store>(fixture: Fixture<S>) {
-    let rules = watched(HOUR, 2.0, 300_000);
+    let rules = anomaly_rules(HOUR, 2.0, 300_000);
     let mut reports = Vec::new();
     for i in 1..=33 {
         // Both operations count.
@@ -33,7 +33,7 @@ async fn an_attack_is_reported_once<S: Store>(fixture: Fixture<S>) {
 }
 
 async fn a_pause_ends_with_its_window<S: Store>(fixture: Fixture<S>) {
-    let rules = watched(HOUR, 2.0, 150);
+    let rules = anomaly_rules(HOUR, 2.0, 150);
     let storm = vec![request(Op::Check, "a", 5); 30];
     let count = async || {
         let outcomes = fixture.batch(rules, &storm).await;
@@ -45,7 +45,7 @@ async fn a_pause_ends_with_its_window<S: Store>(fixture: Fixture<S>) {
 }
 
 async fn a_reset_ends_the_pause<S: Store>(fixture: Fixture<S>) {
-    let rules = watched(HOUR, 2.0, 300_000);
+    let rules = anomaly_rules(HOUR, 2.0, 300_000);
     for _ in 0..2 {
         let storm = vec![request(Op::Check, "a", 5); 30];
         let outcomes = fixture.batch(rules, &storm).await;
@@ -56,7 +56,7 @@ async fn a_reset_ends_the_pause<S: Store>(fixture: Fixture<S>) {
 }
 
 async fn a_status_is_no_request<S: Store>(fixture: Fixture<S>) {
-    let rules = watched(HOUR, 2.0, 300_000);
+    let rules = anomaly_rules(HOUR, 2.0, 300_000);
     let mut requests = vec![request(Op::Check, "a", 5); 10];
     requests.extend(vec![request(Op::Status, "a", 5); 10]);
     requests.push(request(Op::Check, "a", 5));
@@ -67,7 +67,7 @@ async fn a_status_is_no_request<S: Store>(fixture: Fixture<S>) {
 }
 
 async fn a_reset_forgets_the_tally<S: Store>(fixture: Fixture<S>) {
-    let rules = watched(HOUR, 2.0, 300_000);
+    let rules = anomaly_rules(HOUR, 2.0, 300_000);
     for round in 0..3 {
         for _ in 0..10 {
             assert_eq!(
@@ -82,7 +82,7 @@ async fn a_reset_forgets_the_tally<S: Store>(fixture: Fixture<S>) {
 
 async fn nothing_is_reported_without_a_rule<S: Store>(fixture: Fixture<S>) {
     for outcome in fixture
-        .batch(quiet(HOUR), &vec![request(Op::Check, "a", 1); 50])
+        .batch(plain_rules(HOUR), &vec![request(Op::Check, "a", 1); 50])
         .await
     {
         assert_eq!(outcome.count, Count::None);

@@ -3,7 +3,7 @@
 use huntaze_rate_limit::store::{Op, Store};
 
 use super::fixture::{Fixture, over_every_store};
-use crate::requests::{quiet, request};
+use crate::requests::{plain_rules, request};
 
 over_every_store!(
     answers_a_batch_in_its_order,
@@ -20,7 +20,7 @@ async fn answers_a_batch_in_its_order<S: Store>(fixture: Fixture<S>) {
         .map(|n| request(Op::Limit, &n.to_string(), n))
         .collect();
     for round in 1..=3 {
-        let outcomes = fixture.batch(quiet(HOUR), &requests).await;
+        let outcomes = fixture.batch(plain_rules(HOUR), &requests).await;
         for (n, outcome) in (1..=64_u32).zip(outcomes) {
             assert_eq!(
                 outcome.decision.is_allowed(),
@@ -48,7 +48,7 @@ async fn one_id_several_times_in_a_batch<S: Store>(fixture: Fixture<S>) {
         request(Op::Limit, "a", 2),
         request(Op::Check, "b", 1),
     ];
-    let outcomes = fixture.batch(quiet(HOUR), &requests).await;
+    let outcomes = fixture.batch(plain_rules(HOUR), &requests).await;
     let seen: Vec<_> = requests
         .iter()
         .zip(outcomes)
@@ -107,14 +107,14 @@ async fn different_ids_never_share<S: Store>(fixture: Fixture<S>) {
         "constructor",
     ];
     let requests: Vec<_> = ids.iter().map(|who| request(Op::Check, who, 1)).collect();
-    for outcome in fixture.batch(quiet(HOUR), &requests).await {
+    for outcome in fixture.batch(plain_rules(HOUR), &requests).await {
         assert!(outcome.decision.is_allowed());
     }
-    for outcome in fixture.batch(quiet(HOUR), &requests).await {
+    for outcome in fixture.batch(plain_rules(HOUR), &requests).await {
         assert!(!outcome.decision.is_allowed());
     }
 }
 
 async fn an_empty_batch_has_no_answers<S: Store>(fixture: Fixture<S>) {
-    assert!(fixture.batch(quiet(HOUR), &[]).await.is_empty());
+    assert!(fixture.batch(plain_rules(HOUR), &[]).await.is_empty());
 }

@@ -7,7 +7,7 @@ use huntaze_rate_limit::store::{Op, Request, Scope, Store};
 use tokio::task::JoinSet;
 
 use super::fixture::{Fixture, over_every_store};
-use crate::requests::{quiet, request, watched};
+use crate::requests::{anomaly_rules, plain_rules, request};
 
 over_every_store!(
     a_crowd_is_admitted_exactly_to_the_limit,
@@ -60,11 +60,11 @@ async fn a_crowd_is_admitted_exactly_to_the_limit<S: Store>(fixture: Fixture<S>)
     for n in [1, 100] {
         let who = n.to_string();
         let one = vec![request(Op::Check, &who, n)];
-        let (allowed, _) = crowd(&fixture, quiet(HOUR), one, 10).await;
+        let (allowed, _) = crowd(&fixture, plain_rules(HOUR), one, 10).await;
         assert_eq!(allowed, n as usize);
         assert_eq!(
             fixture
-                .ask(quiet(HOUR), Op::Status, &who, n)
+                .ask(plain_rules(HOUR), Op::Status, &who, n)
                 .await
                 .decision
                 .remaining,
@@ -77,12 +77,12 @@ async fn a_crowd_in_batches_is_admitted_exactly_to_the_limit<S: Store>(fixture: 
     let mut requests = vec![request(Op::Check, "a", 500); 10];
     requests.push(request(Op::Limit, "a", 500));
     requests.push(request(Op::Status, "a", 500));
-    let (allowed, _) = crowd(&fixture, quiet(HOUR), requests, 4).await;
+    let (allowed, _) = crowd(&fixture, plain_rules(HOUR), requests, 4).await;
     // A status always reads as allowed: one a batch.
     assert_eq!(allowed - TASKS * 4, 500);
     assert_eq!(
         fixture
-            .ask(quiet(HOUR), Op::Status, "a", 500)
+            .ask(plain_rules(HOUR), Op::Status, "a", 500)
             .await
             .decision
             .remaining,
@@ -92,7 +92,7 @@ async fn a_crowd_in_batches_is_admitted_exactly_to_the_limit<S: Store>(fixture: 
 
 /// I19: 640 requests at a limit of 100 are one anomaly: the 201st.
 async fn a_crowd_is_reported_once<S: Store>(fixture: Fixture<S>) {
-    let rules = watched(HOUR, 2.0, 300_000);
+    let rules = anomaly_rules(HOUR, 2.0, 300_000);
     let (allowed, reported) = crowd(&fixture, rules, vec![request(Op::Check, "a", 100)], 10).await;
     assert_eq!((allowed, reported), (100, vec![201]));
 }

@@ -4,7 +4,7 @@ use huntaze_rate_limit::quota::{Count, MAX_WINDOW_MS, Millis};
 use huntaze_rate_limit::store::{Op, Store};
 
 use super::fixture::{Fixture, over_every_store};
-use crate::requests::{quiet, request};
+use crate::requests::{plain_rules, request};
 
 over_every_store!(
     admits_the_limit_and_denies_the_next,
@@ -24,13 +24,16 @@ async fn admits_the_limit_and_denies_the_next<S: Store>(fixture: Fixture<S>) {
         for _ in 0..n {
             assert!(
                 fixture
-                    .ask(quiet(HOUR), Op::Check, &who, n)
+                    .ask(plain_rules(HOUR), Op::Check, &who, n)
                     .await
                     .decision
                     .is_allowed()
             );
         }
-        let denied = fixture.ask(quiet(HOUR), Op::Check, &who, n).await.decision;
+        let denied = fixture
+            .ask(plain_rules(HOUR), Op::Check, &who, n)
+            .await
+            .decision;
         assert!(!denied.is_allowed());
         assert!((1..=HOUR).contains(&denied.retry_after_ms()), "{denied:?}");
     }
@@ -49,14 +52,20 @@ async fn frees_in_time<S: Store>(fixture: &Fixture<S>, who: &str, limit: u32, wi
     while denials < 3 {
         batches += 1;
         assert!(batches < 1000, "no request is denied");
-        let last = fixture.batch(quiet(window), &batch).await.pop().unwrap();
+        let last = fixture
+            .batch(plain_rules(window), &batch)
+            .await
+            .pop()
+            .unwrap();
         if last.decision.is_allowed() {
             continue;
         }
         denials += 1;
         assert!((1..=window).contains(&last.decision.retry_after_ms()));
         fixture.wait(last).await;
-        let returned = fixture.ask(quiet(window), Op::Check, who, limit).await;
+        let returned = fixture
+            .ask(plain_rules(window), Op::Check, who, limit)
+            .await;
         assert!(returned.decision.is_allowed());
     }
 }
@@ -65,7 +74,7 @@ async fn status_records_nothing<S: Store>(fixture: Fixture<S>) {
     for _ in 0..5 {
         assert_eq!(
             fixture
-                .ask(quiet(HOUR), Op::Status, "a", 1)
+                .ask(plain_rules(HOUR), Op::Status, "a", 1)
                 .await
                 .decision
                 .remaining,
@@ -74,7 +83,7 @@ async fn status_records_nothing<S: Store>(fixture: Fixture<S>) {
     }
     assert!(
         fixture
-            .ask(quiet(HOUR), Op::Check, "a", 1)
+            .ask(plain_rules(HOUR), Op::Check, "a", 1)
             .await
             .decision
             .is_allowed()
@@ -82,7 +91,7 @@ async fn status_records_nothing<S: Store>(fixture: Fixture<S>) {
     for _ in 0..5 {
         assert_eq!(
             fixture
-                .ask(quiet(HOUR), Op::Status, "a", 1)
+                .ask(plain_rules(HOUR), Op::Status, "a", 1)
                 .await
                 .decision
                 .remaining,
@@ -93,17 +102,20 @@ async fn status_records_nothing<S: Store>(fixture: Fixture<S>) {
 
 async fn reset_gives_the_whole_quota_back<S: Store>(fixture: Fixture<S>) {
     for _ in 0..3 {
-        fixture.ask(quiet(HOUR), Op::Check, "a", 2).await;
-        fixture.ask(quiet(HOUR), Op::Check, "b", 2).await;
+        fixture.ask(plain_rules(HOUR), Op::Check, "a", 2).await;
+        fixture.ask(plain_rules(HOUR), Op::Check, "b", 2).await;
     }
-    let reset = fixture.ask(quiet(HOUR), Op::Reset, "a", 2).await;
+    let reset = fixture.ask(plain_rules(HOUR), Op::Reset, "a", 2).await;
     assert_eq!((reset.decision.remaining, reset.count), (2, Count::None));
-    let status = fixture.ask(quiet(HOUR), Op::Status, "a", 2).await.decision;
+    let status = fixture
+        .ask(plain_rules(HOUR), Op::Status, "a", 2)
+        .await
+        .decision;
     assert_eq!(status.remaining, 2);
     assert!(status.reset >= reset.decision.reset, "unused: now + window");
     assert!(
         fixture
-            .ask(quiet(HOUR), Op::Check, "a", 2)
+            .ask(plain_rules(HOUR), Op::Check, "a", 2)
             .await
             .decision
             .is_allowed()
@@ -111,7 +123,7 @@ async fn reset_gives_the_whole_quota_back<S: Store>(fixture: Fixture<S>) {
     // I14: an id does not affect another.
     assert!(
         !fixture
-            .ask(quiet(HOUR), Op::Check, "b", 2)
+            .ask(plain_rules(HOUR), Op::Check, "b", 2)
             .await
             .decision
             .is_allowed()
@@ -119,7 +131,7 @@ async fn reset_gives_the_whole_quota_back<S: Store>(fixture: Fixture<S>) {
 }
 
 async fn a_change_of_plan_keeps_the_history<S: Store>(fixture: Fixture<S>) {
-    let rules = quiet(HOUR);
+    let rules = plain_rules(HOUR);
     for _ in 0..5 {
         assert!(
             fixture
@@ -163,7 +175,7 @@ async fn a_change_of_plan_keeps_the_history<S: Store>(fixture: Fixture<S>) {
 }
 
 async fn status_and_decisions_show_remaining_and_reset<S: Store>(fixture: Fixture<S>) {
-    let rules = quiet(HOUR);
+    let rules = plain_rules(HOUR);
     let unused = fixture.ask(rules, Op::Status, "a", 3).await.decision;
     let unix = std::time::SystemTime::UNIX_EPOCH
         .elapsed()
@@ -198,7 +210,7 @@ async fn status_and_decisions_show_remaining_and_reset<S: Store>(fixture: Fixtur
 async fn serves_the_shortest_and_the_longest_window<S: Store>(fixture: Fixture<S>) {
     // One millisecond: every admission has left by the promised moment.
     frees_in_time(&fixture, "short", 1, 1).await;
-    let rules = quiet(MAX_WINDOW_MS);
+    let rules = plain_rules(MAX_WINDOW_MS);
     let batch = [Op::Check, Op::Check, Op::Limit].map(|op| request(op, "long", 1));
     let outcomes = fixture.batch(rules, &batch).await;
     assert!(outcomes[0].decision.is_allowed());

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{TestCaseResult, TestRunner};
 
 use super::{Keys, Lua};
-use crate::random_history::{Ask, IDS, RandomHistory, TestClock, cases, with_steps_back};
+use crate::random_history::{IDS, RandomHistory, RandomRequest, TestClock, cases, with_steps_back};
 
 /// One admission of the script's.
 #[derive(Clone)]
@@ -50,7 +50,7 @@ impl Admissions {
 
     fn check(
         &mut self,
-        ask: Ask,
+        ask: RandomRequest,
         outcome: Outcome,
         clock: &TestClock,
         window: Millis,

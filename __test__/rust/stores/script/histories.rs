@@ -8,7 +8,9 @@ use proptest::prelude::*;
 use proptest::test_runner::{TestCaseResult, TestRunner};
 
 use super::{Keys, Lua};
-use crate::random_history::{Ask, IDS, RandomHistory, TestClock, cases, forward, without_expiry};
+use crate::random_history::{
+    IDS, RandomHistory, RandomRequest, TestClock, cases, forward, without_expiry,
+};
 
 /// How much longer a key may live than its log, as script.rs promises: a quarter of the window, a minute at most.
 fn slack(rules: Rules) -> Millis {
@@ -24,7 +26,7 @@ struct Twin {
 }
 
 impl Twin {
-    fn answer(&mut self, now: Millis, rules: Rules, ask: Ask) -> Outcome {
+    fn answer(&mut self, now: Millis, rules: Rules, ask: RandomRequest) -> Outcome {
         let limit = ask.request().limit;
         let mut count = Count::None;
         match ask.op {

@@ -15,7 +15,7 @@ use huntaze_rate_limit::store::StoreError;
 use huntaze_rate_limit::store::redis::script::{Tag, check};
 use redis::{Connection, Script};
 
-use crate::random_history::Ask;
+use crate::random_history::RandomRequest;
 use crate::server::{Server, shared};
 
 /// The extra arguments, last: the hash of deadlines, and the time in ms.
@@ -119,7 +119,13 @@ impl Lua {
     }
 
     /// Runs one batch at `now`.
-    pub fn ask(&mut self, keys: &Keys, now: Millis, rules: Rules, asks: &[Ask]) -> Vec<Answer> {
+    pub fn ask(
+        &mut self,
+        keys: &Keys,
+        now: Millis,
+        rules: Rules,
+        asks: &[RandomRequest],
+    ) -> Vec<Answer> {
         let requests: Vec<_> = asks.iter().map(|ask| ask.request()).collect();
         let mut call = self.script.prepare_invoke();
         for request in &requests {
