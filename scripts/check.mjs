@@ -25,7 +25,7 @@ const tests = [
   // What is left out is named, so that a new module is in.
   {
     name: 'rust',
-    command: 'node scripts/cargo-test.mjs --skip cluster --skip sharded',
+    command: 'node scripts/cargo-test.mjs --skip redis_cluster --skip test_cluster',
     after: ['rust components', 'redis-server'],
   },
   { name: 'jest', command: 'node scripts/specs.mjs check', after: ['packages', 'addon', 'redis-server'] },

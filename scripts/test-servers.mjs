@@ -28,7 +28,7 @@ const rust = [
     'redis::replay::',
     'redis::server_errors::',
   ],
-  ...['cluster::', 'sharded::'],
+  ...['redis_cluster::', 'test_cluster::'],
 ];
 
 /** Killed and started again, one server and all of a cluster, with replay; a primary of a cluster killed under load; and one

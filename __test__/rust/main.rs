@@ -6,8 +6,8 @@
 //! | `pure` | the decision against a naive reference, on random histories |
 //! | `stores` | one contract over every store; and the script and the embedded store against the pure log |
 //! | `redis` | one Redis: connecting, credentials, TLS, health checks, reconnects, errors of the server |
-//! | `sharded` | the store on a Redis Cluster: routing, slots that move, failovers |
-//! | `cluster` | a Redis Cluster that tests start, with slot migrations and failovers on demand |
+//! | `redis_cluster` | the store on a Redis Cluster: routing, slots that move, failovers |
+//! | `test_cluster` | a Redis Cluster that tests start, with slot migrations and failovers on demand |
 //! | `timers` | stopped timers: real servers, while no timer of the product fires |
 //! | `starvation` | tests of real-time budgets are run again where a control was starved, and that is reported |
 //! | `limiter` | batches, deadlines, the deny cache, the circuit breaker, fallback and replay |
@@ -16,7 +16,7 @@
 //!
 //! `cargo test` runs them all. They start `redis-server` themselves; a machine without it fails, nothing is skipped. Most tests
 //! wait most of the time: `cargo test -- --test-threads 16` takes a third of the time, also on two cores.
-//! `--skip cluster --skip sharded` leaves out those on a Redis Cluster, and nothing else.
+//! `--skip redis_cluster --skip test_cluster` leaves out those on a Redis Cluster, and nothing else.
 //!
 //! No test is decided by how busy the machine is: time is Tokio's and stands still (`limiter`), or is the test's (`pure`, the script in
 //! `stores`), or stands still beside real servers (`timers`), or things are counted. Where a real-time budget of the product is the claim,
@@ -26,15 +26,15 @@
 
 mod acl;
 mod architecture;
-mod cluster;
 mod fake_server;
 mod limiter;
 mod pure;
 mod random_history;
 mod redis;
+mod redis_cluster;
 mod requests;
 mod server;
-mod sharded;
 mod starvation;
 mod stores;
+mod test_cluster;
 mod timers;

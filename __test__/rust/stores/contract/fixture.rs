@@ -52,13 +52,13 @@ pub fn redis_tls_users(test: &str) -> Fixture<impl Store> {
 }
 
 /// A Redis Cluster.
-pub fn cluster(test: &str) -> Fixture<impl Store> {
-    let cluster = crate::cluster::shared();
+pub fn redis_cluster(test: &str) -> Fixture<impl Store> {
+    let cluster = crate::test_cluster::shared();
     on(cluster.config(), test.to_owned(), cluster)
 }
 
 /// A Redis Cluster over TLS, as a user with the rights that a limiter needs. Its nodes announce host names.
-pub fn cluster_tls_users(test: &str) -> Fixture<impl Store> {
+pub fn redis_cluster_tls_users(test: &str) -> Fixture<impl Store> {
     let cluster = servers::cluster_tls_users();
     on(cluster.config(), test.to_owned(), cluster)
 }
@@ -99,7 +99,7 @@ impl<S: Store> Fixture<S> {
 macro_rules! over_every_store {
     ($($test:ident),+ $(,)?) => {
         $crate::stores::contract::fixture::over_each! { ($($test),+)
-            memory, redis, redis_many, redis_tls_users, cluster, cluster_tls_users
+            memory, redis, redis_many, redis_tls_users, redis_cluster, redis_cluster_tls_users
         }
     };
 }

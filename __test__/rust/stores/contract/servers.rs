@@ -6,9 +6,9 @@ use huntaze_rate_limit::store::redis::{RedisConfig, TlsConfig};
 use tempfile::TempDir;
 
 use crate::acl::{as_user, users};
-use crate::cluster::{Cluster, Options};
 use crate::redis::certificates::{Authority, Files};
 use crate::server::{Port, Server, share};
+use crate::test_cluster::{Cluster, Options};
 
 /// One server over TLS, whose default user is off.
 pub struct TlsUsers {

@@ -7,7 +7,7 @@ use super::{Cluster, Options, SHARDS, slot_of};
 const KEY: &str = "{moving}a";
 const OTHER: &str = "{moving}b";
 
-/// With TLS, users and host names, which includes all that a plain cluster does. The tests in `sharded` use a plain one.
+/// With TLS, users and host names, which includes all that a plain cluster does. The tests in `redis_cluster` use a plain one.
 #[test]
 fn slots_move_and_replicas_take_over() {
     let cluster = Cluster::with(Options {

@@ -4,7 +4,7 @@ use huntaze_rate_limit::store::{ErrorKind, Store};
 use tokio::time::timeout;
 
 use super::{PATIENT, checks, hour, id, one_id_per_shard, until_decided};
-use crate::cluster::{Cluster, SHARDS};
+use crate::test_cluster::{Cluster, SHARDS};
 
 #[tokio::test]
 async fn the_other_shards_continue_and_the_new_primary_is_found() {

@@ -3,8 +3,8 @@
 use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore};
 
 use super::hour;
-use crate::cluster::shared;
 use crate::server::Server;
+use crate::test_cluster::shared;
 
 #[tokio::test]
 async fn any_node_leads_to_the_node_of_the_tests_key() {

@@ -14,10 +14,10 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{sleep, timeout};
 
 use super::{PATIENT, checks, ids_of_shard, key, one_id_per_shard, request};
-use crate::cluster::{Cluster, SHARDS, slot_of};
 use crate::limiter::test_doubles::{Collector, Settled, limiter};
 use crate::server::Port;
 use crate::starvation::retry_if_starved;
+use crate::test_cluster::{Cluster, SHARDS, slot_of};
 
 /// A healthy shard answers within it.
 const DEADLINE: Duration = Duration::from_secs(1);

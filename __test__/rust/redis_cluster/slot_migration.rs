@@ -10,10 +10,10 @@ use tokio::time::{sleep, timeout};
 
 use super::{checks, hour, ids_of_shard, key, request, take_slot};
 use crate::acl::USER;
-use crate::cluster::{Cluster, Options, slot_of};
 use crate::fake_server::{config, contains, counting_server, server};
 use crate::server::share;
 use crate::starvation::{HEALTH_CHECK, retry_if_starved};
+use crate::test_cluster::{Cluster, Options, slot_of};
 
 /// A cluster for tests that each migrate a slot of their own.
 fn own_cluster() -> Arc<Cluster> {

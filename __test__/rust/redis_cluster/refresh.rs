@@ -12,9 +12,9 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::{PATIENT, checks, hour, id, ids_of_shard, one_id_per_shard, until_decided};
-use crate::cluster::{SHARDS, shared};
 use crate::fake_server::{config, contains, server};
 use crate::starvation::retry_if_starved;
+use crate::test_cluster::{SHARDS, shared};
 
 /// The reply to `CLUSTER SLOTS` of a cluster that has just been started, with these primaries.
 fn slots(primaries: &[u16]) -> String {

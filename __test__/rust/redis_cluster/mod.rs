@@ -15,8 +15,8 @@ use huntaze_rate_limit::quota::{Millis, Outcome};
 use huntaze_rate_limit::store::redis::RedisStore;
 use huntaze_rate_limit::store::{Op, Request, Scope, Store, StoreError};
 
-use crate::cluster::{SHARDS, slot_of};
 use crate::requests::{id, plain_rules, request, scope};
+use crate::test_cluster::{SHARDS, slot_of};
 
 const HOUR: Millis = 3_600_000;
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use huntaze_rate_limit::store::{Op, Store};
 
 use super::{PATIENT, checks, hour, id, key, one_id_per_shard, request, take_slot, until_decided};
-use crate::cluster::{Cluster, Options, SHARDS, shared, slot_of};
+use crate::test_cluster::{Cluster, Options, SHARDS, shared, slot_of};
 
 #[tokio::test]
 async fn a_batch_over_all_shards_is_decided_in_order() {

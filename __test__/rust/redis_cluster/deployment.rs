@@ -4,8 +4,8 @@ use huntaze_rate_limit::store::StoreError;
 use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore};
 
 use super::{checks, one_id_per_shard, take_slot};
-use crate::cluster::{Cluster, shared};
 use crate::server::Server;
+use crate::test_cluster::{Cluster, shared};
 
 async fn error(config: RedisConfig) -> StoreError {
     let store = RedisStore::new(config);
