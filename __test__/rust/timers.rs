@@ -1,4 +1,4 @@
-//! StoppedTimers timers: with real servers, but without real-time budgets. No timer of the product fires meanwhile.
+//! Stopped timers: with real servers, but without real-time budgets. No timer of the product fires meanwhile.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;

@@ -21,7 +21,7 @@ pub struct Authority {
 impl Authority {
     pub fn new() -> Self {
         let mut params = params(&[]);
-        // OpenSSL takes a certificate whose issuer is called as its subject for one that signs itself.
+        // OpenSSL takes a certificate whose issuer has the name of its subject for a self-signed one.
         params.distinguished_name.push(DnType::CommonName, "tests");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -38,7 +38,7 @@ impl Authority {
         (self.pem.clone(), self.key.clone())
     }
 
-    /// A server that shows a certificate for `names`, and its files.
+    /// A server that presents a certificate for `names`, and its files.
     pub fn server(&self, names: &[&str]) -> TlsServer {
         self.server_with(names, &[])
     }

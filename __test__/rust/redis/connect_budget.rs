@@ -84,7 +84,7 @@ async fn attempts(suspended: bool) -> usize {
     let (hang_up, hung_up) = channel::<()>();
     let connects = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&connects);
-    // It ends with the process.
+    // The thread ends with the process.
     thread::spawn(move || {
         for stream in listener.incoming() {
             let (mut stream, mut first) = (stream.unwrap(), [0]);

@@ -124,7 +124,7 @@ async fn an_attempt_ends_with_its_store() {
         .expect("an end long before the budget is over");
 }
 
-/// A server that answers each connection with `words` and closes it once it has read something.
+/// A server that replies to the first bytes of a connection with `words`, and closes it.
 fn parrot(words: &'static [u8]) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -157,7 +157,7 @@ async fn nothing_connects_before_the_first_request() {
     config.connections = 3;
     let store = RedisStore::new(config);
     assert_eq!(connections_ever(&mut admin), before);
-    // Then one connection a request, until there are as many as configured, and never more.
+    // Then one connection for each request, up to the configured number.
     for connections in [1, 2, 3, 3, 3] {
         take_slot(&store, "a").await;
         assert_eq!(connections_ever(&mut admin), before + connections);
@@ -179,7 +179,7 @@ async fn concurrent_requests_share_one_connect() {
     assert_eq!(connections_ever(&mut admin), before + 1);
 }
 
-/// Who gave up leaves the attempt to the others: a deadline shorter than a connect does not start it over each time.
+/// A check that gives up leaves the attempt to the others: a deadline shorter than a connect does not start it over each time.
 #[tokio::test]
 async fn a_connect_outlives_its_check() {
     let server = Server::start(&[]);

@@ -100,7 +100,7 @@ impl PasswordSource for Rotating {
     }
 }
 
-/// Checks on and on until `done`; none of them may fail.
+/// Checks until `done`, and once more. None of the checks may fail.
 async fn nothing_fails_until(store: &RedisStore, mut done: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !done() {

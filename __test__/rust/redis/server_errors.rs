@@ -201,8 +201,8 @@ const NO_TIMESTAMPS: [&str; 12] = [
     "1:99999999999999999999:0 1753000000000",
 ];
 
-/// An element that is no timestamp fails for its own id, and does not change its key; alone and beside neighbours, with a log that is full
-/// and with one that is not.
+/// An element that is no timestamp fails for its own id, and its key does not change: alone and beside neighbours, with a log
+/// that is full and with one that is not.
 #[tokio::test]
 async fn a_list_of_elements_that_are_no_timestamps_fails_alone() {
     let server = Server::start(&[]);

@@ -144,7 +144,7 @@ fn resuming(authority: &Authority) -> (u16, Receiver<Option<HandshakeKind>>) {
     (port, handshakes)
 }
 
-/// A session that is resumed shows no certificate.
+/// In a resumed session the server presents no certificate.
 #[tokio::test]
 async fn each_connect_verifies_the_certificate() {
     let authority = Authority::new();

@@ -29,7 +29,7 @@ impl Cluster {
     /// The port of the primary of `shard`, once the live nodes agree on it.
     pub fn primary(&self, shard: usize) -> u16 {
         let otherwise = format!("the primary of shard {shard} is in dispute");
-        self.agreed(&otherwise, |asked| self.primary_by(asked, shard))
+        self.agreed(&otherwise, |queried| self.primary_by(queried, shard))
     }
 
     /// The port of the replica of `shard`: the node that is not its primary.
@@ -42,20 +42,20 @@ impl Cluster {
     /// The shard that serves `slot`, once the live nodes agree on it.
     pub fn shard_of(&self, slot: u16) -> usize {
         let otherwise = format!("the shard of slot {slot} is in dispute");
-        self.agreed(&otherwise, |asked| self.shard_by(asked, slot))
+        self.agreed(&otherwise, |queried| self.shard_by(queried, slot))
     }
 
-    /// The port of the primary of `shard` according to the node on `asked`. `None`, too, if that node does not answer.
-    pub(super) fn primary_by(&self, asked: u16, shard: usize) -> Option<u16> {
+    /// The port of the primary of `shard` according to the node on `queried`. `None`, too, if that node does not answer.
+    pub(super) fn primary_by(&self, queried: u16, shard: usize) -> Option<u16> {
         let is_it = |node: &Node| node.index % SHARDS == shard && !node.slots.is_empty();
-        let node = self.nodes_by(asked).into_iter().find(is_it)?;
+        let node = self.nodes_by(queried).into_iter().find(is_it)?;
         Some(self.ports()[node.index])
     }
 
-    /// The shard that serves `slot` according to the node on `asked`.
-    fn shard_by(&self, asked: u16, slot: u16) -> Option<usize> {
+    /// The shard that serves `slot` according to the node on `queried`.
+    fn shard_by(&self, queried: u16, slot: u16) -> Option<usize> {
         let serves = |node: &Node| node.slots.iter().any(|range| range.contains(&slot));
-        let node = self.nodes_by(asked).into_iter().find(serves)?;
+        let node = self.nodes_by(queried).into_iter().find(serves)?;
         Some(node.index % SHARDS)
     }
 
@@ -103,9 +103,9 @@ impl Cluster {
         })
     }
 
-    fn nodes_by(&self, asked: u16) -> Vec<Node> {
+    fn nodes_by(&self, queried: u16) -> Vec<Node> {
         let text: String = self
-            .try_command(asked, &["CLUSTER", "NODES"])
+            .try_command(queried, &["CLUSTER", "NODES"])
             .unwrap_or_default();
         text.lines().map(node).collect()
     }

@@ -44,7 +44,7 @@ fn slots_move(cluster: &Cluster) {
     assert_eq!(cluster.shard_of(slot), to);
     let values: Vec<String> = cluster.command(cluster.primary(to), &["MGET", KEY, OTHER]);
     assert_eq!(values, ["1", "1"]);
-    // Back and forth, whole slots each time.
+    // Back and forth, each time in one step.
     for shard in [from, to, from, to, from] {
         cluster.migrate(slot, shard);
     }
