@@ -18,9 +18,9 @@
 //! wait most of the time: `cargo test -- --test-threads 16` takes a third of the time, also on two cores.
 //! `--skip redis_cluster --skip test_cluster` leaves out those on a Redis Cluster, and nothing else.
 //!
-//! No test is decided by how busy the machine is: time is Tokio's and stands still (`limiter`), or is the test's (`pure`, the script in
-//! `stores`), or stands still beside real servers (`timers`), or things are counted. Where a real-time budget of the product is the claim,
-//! a control of the same run says whether a failure counts (`starvation`).
+//! A busy machine decides no test. Time is Tokio's and paused (`limiter`), or the test's (`pure`, the script in `stores`), or
+//! stopped beside real servers (`timers`); or things are counted instead. Where a real-time budget of the product is the claim, a
+//! control in the same run says whether a failure counts (`starvation`).
 
 #![allow(clippy::unwrap_used)]
 
