@@ -4,13 +4,13 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { transformSync } from '@swc/core';
 
-// Every snippet and command of the README, run.
+// Every snippet and command of the README is executed.
 
 const ROOT = join(__dirname, '..');
 const README = readFileSync(join(ROOT, 'README.md'), 'utf8');
 const scripts: Record<string, string> = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')).scripts;
 
-/** The fenced blocks of one language, in order. */
+/** The fenced code blocks of one language, in order. */
 function blocks(language: string): string[] {
   return [...README.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\``, 'gm'))].map((m) => m[1]!);
 }
@@ -45,7 +45,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(app, { recursive: true, force: true }));
 
-/** Writes a snippet, and beside it what is left without its types. */
+/** Writes a snippet, and next to it its JavaScript without types. */
 function add(name: string, source: string) {
   const file = join(app, name);
   mkdirSync(dirname(file), { recursive: true });
@@ -71,7 +71,7 @@ test('there is a test for every snippet', () => {
   expect(blocks('[a-z]*').length).toBe(blocks('ts').length + blocks('sh').length);
 });
 
-test('the snippets compile, as strictly as may be', () => {
+test('the snippets compile with the strictest options', () => {
   const tsc = require.resolve('typescript/package.json').replace('package.json', 'bin/tsc');
   const config = {
     compilerOptions: {
@@ -99,7 +99,7 @@ test('the route answers 429 with its headers once the plan is used up', () => {
   expect(JSON.parse(out)).toEqual([true, 429, '3600', '50', '0']);
 });
 
-test('so does the handler with the check in front of it, and its figures can be read', () => {
+test('so does the handler with an explicit check, and its metrics can be read', () => {
   const out = node(`
     const { GET } = await import('./wrapped.js');
     const get = () => GET(new Request('http://localhost', { headers: { 'X-Creator': '7' } }));
@@ -113,7 +113,7 @@ test('so does the handler with the check in front of it, and its figures can be 
   expect(JSON.parse(figures)).toEqual([200, '49', 429, 51, 1, '7', 50]);
 });
 
-test('the other snippets do what they say', () => {
+test('the other snippets work as described', () => {
   expect(node(`await import('./uploads.js')`)).toBe('true 9 0 memory');
   expect(node(`console.log((await import('./next.config.js')).default.serverExternalPackages)`)).toContain(
     '@huntaze/rate-limit',
@@ -155,7 +155,7 @@ test('npm run demo runs', () => {
   for (const word of ['starter', 'pro', 'business', 'memory']) expect(out).toContain(word);
 }, 120_000);
 
-test('the table of variables is the one that is read', () => {
+test('the table of variables has exactly the variables that are read', () => {
   const { constants } = require('../lib/native.js');
   const named = new Set(README.match(/\b(ELASTICACHE_REDIS|REDIS|NODE_EXTRA)_[A-Z_]+\b/g));
   expect(named).toEqual(new Set(constants.variables));

@@ -4,7 +4,7 @@ import { RateLimitError, checkCreatorRateLimit, close, configure, type CreatorPl
 import { freshId, pass, stores } from './support/stores';
 import { HANG_MS, within } from './support/time';
 
-/** The route of the application, as it stands there. */
+/** The application's route, as documented. */
 async function route(creatorId: string, plan: CreatorPlan): Promise<Response> {
   try {
     await checkCreatorRateLimit(creatorId, plan);
@@ -49,7 +49,7 @@ describe.each(stores)('a route in a plain HTTP server, on $name', (store) => {
     await store.stop();
   });
 
-  test('answers 429, and a client that waits for Retry-After is let in', async () => {
+  test('answers 429, and a client that waits for Retry-After is admitted', async () => {
     const ask = (creator: string) => fetch(`${url}/?creator=${creator}`);
     const fourth = async () => {
       const creator = freshId();

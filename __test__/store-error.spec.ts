@@ -4,7 +4,7 @@ import { freePort, startRedis } from './support/redis';
 import { freshId } from './support/stores';
 import { HANG_MS, expectDeadline } from './support/time';
 
-// What a check does while Redis is away: here a port that refuses, and a server that accepts and never answers.
+// Checks while Redis is unavailable: on a port that refuses, and on a server that accepts and never answers.
 
 let port: number;
 let hole: Server;
@@ -35,7 +35,7 @@ function limiter(
   return made;
 }
 
-test('local: this process decides, exactly, and says so', async () => {
+test('local: this process decides, exactly, with the source local', async () => {
   const l = limiter('local');
   const id = freshId();
   expect(await l.limit(id)).toMatchObject({ allowed: true, remaining: 1, source: 'local' });
@@ -47,7 +47,7 @@ test('local: this process decides, exactly, and says so', async () => {
   expect(await l.status(id)).toMatchObject({ remaining: 2 });
 });
 
-test('open: all pass', async () => {
+test('open: all are admitted', async () => {
   const l = limiter('open');
   const id = freshId();
   for (let i = 0; i < 5; i++) {
@@ -61,7 +61,7 @@ test('open: all pass', async () => {
   }
 });
 
-test('closed: none passes', async () => {
+test('closed: none is admitted', async () => {
   const l = limiter('closed');
   const id = freshId();
   expect(await l.limit(id)).toMatchObject({
@@ -74,7 +74,7 @@ test('closed: none passes', async () => {
   await expect(l.check(id)).rejects.toMatchObject({ name: 'RateLimitError', retryAfter: 1 });
 });
 
-test('throw: an Error with the code of what went wrong', async () => {
+test('throw: an Error with the code of the failure', async () => {
   const l = limiter('throw');
   for (const call of [() => l.check(1), () => l.limit(1), () => l.status(1), () => l.reset(1)]) {
     const error = await call().catch((e: unknown) => e);
@@ -84,7 +84,7 @@ test('throw: an Error with the code of what went wrong', async () => {
   }
 });
 
-test('a reset that did not happen is no success under open and closed', async () => {
+test('a failed reset rejects under open and closed', async () => {
   await expect(limiter('open').reset(1)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
   await expect(limiter('closed').reset(1)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
 });
@@ -94,7 +94,7 @@ test('every promise settles by the deadline, when the server never answers', asy
   await expectDeadline(
     100,
     () => {
-      // Of its own each time: one that knows that the server does not answer would not wait for it.
+      // A new limiter each time: one that knows that the server does not answer would not wait for it.
       const l = limiter('throw', redis, 100);
       return Promise.all(Array.from({ length: 300 }, (_, i) => l.check(i).catch((e: unknown) => e)));
     },
@@ -121,7 +121,7 @@ test('a refused write is never an admission', async () => {
   }
 });
 
-test('Redis comes back: it decides again, also after its scripts are gone', async () => {
+test('Redis comes back: it decides again, also without its scripts', async () => {
   const redis = await startRedis();
   const l = limiter('local', redis.options);
   expect((await l.limit(1)).source).toBe('redis');

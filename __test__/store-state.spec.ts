@@ -17,7 +17,7 @@ import { freePort, startRedisOn, type RedisServer } from './support/redis';
 import { freshId } from './support/stores';
 import { HANG_MS, pass, until } from './support/time';
 
-// Redis goes away and comes back: who is told of it, and what the log says where nobody is.
+// Redis becomes unavailable and comes back: the calls of listeners, and the log lines without a listener.
 
 const PACKAGE = join(__dirname, '..');
 
@@ -26,7 +26,7 @@ let redis: RedisServer | undefined;
 let warn: jest.SpyInstance;
 const open: { close(): Promise<void> }[] = [];
 
-/** Lines of the log, as a console writes them. */
+/** Log lines, as a console writes them. */
 const lines = () => warn.mock.calls.map((call) => call.join(' '));
 
 beforeEach(async () => {
@@ -41,7 +41,7 @@ afterEach(async () => {
 });
 
 function options(more: Partial<RateLimiterOptions> = {}): RateLimiterOptions {
-  // Nobody listens at first: a refusal decides, and no deadline.
+  // The port is closed at first: a refusal decides, and no deadline.
   const server = { host: '127.0.0.1', port, connectTimeoutMs: HANG_MS };
   return { name: freshId(), limit: 1000, windowMs: 60_000, timeoutMs: HANG_MS, redis: server, ...more };
 }
@@ -52,7 +52,10 @@ function limiter(more?: Partial<RateLimiterOptions>): RateLimiter {
   return made;
 }
 
-/** Asks, one check after the other, until it is so; how many checks the policy decided, and how many were asked. */
+/**
+ * Makes checks, one after the other, until the condition holds; returns how many the policy decided, and how many were
+ * made.
+ */
 async function askUntil(l: { limit: RateLimiter['limit'] }, so: () => boolean): Promise<{ instead: number }> {
   let instead = 0;
   await until(() => {
@@ -71,7 +74,7 @@ function listen(l: RateLimiter): StoreStateChange[] {
   return heard;
 }
 
-test.each(['local', 'open', 'closed', 'throw'] as const)('a listener hears each change as data: %s', async (policy) => {
+test.each(['local', 'open', 'closed', 'throw'] as const)('a listener gets each change as data: %s', async (policy) => {
   const l = limiter({ onStoreError: policy });
   const name = l.getMetrics().limiter;
   const heard = listen(l);
@@ -89,7 +92,7 @@ test.each(['local', 'open', 'closed', 'throw'] as const)('a listener hears each 
   });
   const { durationMs, decided } = heard[1]!;
   expect(durationMs).toBeGreaterThan(0);
-  // But for those before the one that opened the breaker.
+  // Except for those before the one that opened the breaker.
   expect(decided).toBeGreaterThanOrEqual(1);
   expect(decided).toBeLessThanOrEqual(instead + more.instead);
   const { store } = l.getMetrics();
@@ -98,7 +101,7 @@ test.each(['local', 'open', 'closed', 'throw'] as const)('a listener hears each 
   expect(lines()).toEqual([]);
 });
 
-test('with no listener a line says that it is away, and one that it is back; none a check', async () => {
+test('without a listener one line reports that it is away and one that it is back, and none a check', async () => {
   const l = limiter({ onStoreError: 'closed' });
   const name = l.getMetrics().limiter;
   await askUntil(l, () => lines().length > 0);
@@ -118,7 +121,7 @@ test('with no listener a line says that it is away, and one that it is back; non
   expect(lines()).toHaveLength(2);
 });
 
-test('the creators’: a function, whose listeners stay over a close', async () => {
+test('of the creators: a function, whose listeners survive a close', async () => {
   open.push({ close });
   configure({ redis: options().redis, timeoutMs: HANG_MS });
   const heard: StoreStateChange[] = [];
@@ -139,7 +142,7 @@ test('the creators’: a function, whose listeners stay over a close', async () 
   expect(() => onStoreStateChange('x' as never)).toThrow(TypeError);
 });
 
-test('a listener that throws or rejects breaks nothing; one that is taken away hears no more', async () => {
+test('a listener that throws or rejects breaks nothing; a removed one is not called', async () => {
   const l = limiter();
   const removed = jest.fn();
   l.onStoreStateChange(removed)();
@@ -157,7 +160,7 @@ test('a listener that throws or rejects breaks nothing; one that is taken away h
   ]);
 });
 
-test('a console that throws, or is none, breaks nothing', async () => {
+test('a console that throws, or a missing one, breaks nothing', async () => {
   warn.mockImplementation(() => {
     throw new Error('no console');
   });
@@ -175,7 +178,7 @@ test('a console that throws, or is none, breaks nothing', async () => {
   }
 });
 
-test('checks that fail by themselves, a test of the connection and the embedded store change nothing', async () => {
+test('checks with their own errors, a connection test and the embedded store change nothing', async () => {
   const l = limiter();
   const heard = listen(l);
   // Two in a row.
@@ -191,7 +194,7 @@ test('checks that fail by themselves, a test of the connection and the embedded 
   expect(embedded.getMetrics().store).toEqual({ away: false, outages: 0, awayMs: 0 });
 });
 
-test('limiters of one name, worker threads and copies of the module say it in one pair of lines', async () => {
+test('limiters of one name, worker threads and copies of the module share one pair of log lines', async () => {
   const shared = options({ onStoreError: 'closed' });
   let copy!: typeof RateLimit;
   jest.isolateModules(() => (copy = require('@huntaze/rate-limit')));
@@ -229,18 +232,18 @@ test('limiters of one name, worker threads and copies of the module say it in on
   }
 });
 
-test('a limiter opened while what another decided awaits replay counts its breaker as opened too', async () => {
+test('a limiter opened while another limiter’s decisions await replay counts its breaker as opened, too', async () => {
   const shared = options();
   const [first, second] = [limiter(shared), limiter(shared)];
   expect((await first.limit('x')).source).toBe('local');
   const heard = listen(second);
   await askUntil(second, () => heard.length > 0);
   expect(heard).toMatchObject([{ state: 'away' }]);
-  // One failure has not opened that of the first.
+  // One failure has not opened the breaker of the first.
   expect(second.getMetrics().breaker).toEqual({ state: 'open', openings: 1 });
 });
 
-test('what comes and goes within ten seconds of a pair is held back, and each change is data all the same', async () => {
+test('changes within ten seconds of a pair of lines are not logged, and still reported to listeners', async () => {
   const shared = options();
   const [quiet, listening] = [limiter(shared), limiter(shared)];
   const heard = listen(listening);
@@ -253,13 +256,13 @@ test('what comes and goes within ten seconds of a pair is held back, and each ch
     await askUntil(both, () => heard.length === 2 * round && quiet.getMetrics().breaker.state === 'closed');
   }
   expect(heard.map(({ state }) => state)).toEqual(['away', 'back', 'away', 'back', 'away', 'back']);
-  // One pair, and one more each ten seconds that it took.
+  // One pair, and another for every ten seconds that it took.
   const pairs = 1 + Math.floor((performance.now() - begun) / 10_000);
   expect(lines().length).toBeLessThanOrEqual(2 * pairs);
   expect(lines().slice(0, 2)).toEqual([expect.stringContaining('is away'), expect.stringContaining('is back')]);
 });
 
-test('what was held back is said after ten seconds, if it is still true', async () => {
+test('a suppressed change is logged after ten seconds, if it still holds', async () => {
   const l = limiter({ onStoreError: 'open' });
   await askUntil(l, () => lines().length === 1);
   redis = await startRedisOn(port);
@@ -269,7 +272,7 @@ test('what was held back is said after ten seconds, if it is still true', async 
   redis = undefined;
   await askUntil(l, () => l.getMetrics().store.away);
   await until(() => lines().length === 3);
-  // The clock that holds it back began a moment before this one.
+  // The ten seconds began a moment before this clock was read.
   expect(performance.now() - complete).toBeGreaterThan(9900);
   expect(lines()[2]).toContain('is away');
   redis = await startRedisOn(port);
@@ -277,8 +280,8 @@ test('what was held back is said after ten seconds, if it is still true', async 
   expect(lines()[3]).toContain('is back');
 });
 
-test('of a cluster, the first shard that goes and the last that is back', async () => {
-  // No replica takes over meanwhile.
+test('of a cluster, the first shard that fails and the last that recovers', async () => {
+  // No replica is promoted meanwhile.
   const cluster = await Cluster.start({ nodeTimeoutMs: 60_000 });
   try {
     const name = freshId();

@@ -119,7 +119,7 @@ describe.each([-7_200_000, -60_000, 60_000, 7_200_000])('a machine whose clock i
     expect(rateLimitHeaders(error, HOUR)).toStrictEqual(rateLimitHeaders(denied, HOUR));
   });
 
-  test('omits the reset of an older decision without a time', () => {
+  test('omits what a decision of an older version does not have', () => {
     const { resetAfterMs: _, ...older } = allowed;
     expect(rateLimitHeaders(older as Decision, HOUR)).toMatchObject({
       RateLimit: '"default";r=49',

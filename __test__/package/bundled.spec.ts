@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build, type BuildOptions } from 'esbuild';
 
-// An application that is made one file, with the package in it or left out of it.
+// An application bundled into one file, with the package in the bundle or external.
 
 const ROOT = join(__dirname, '../..');
 const ENTRY = `
@@ -34,13 +34,13 @@ function run() {
   return execFileSync(process.execPath, [join(directory, 'out/app.js')], { encoding: 'utf8', env }).trim();
 }
 
-test('in the bundle: the addon is copied, and the platforms that are not installed fail nothing', async () => {
+test('in the bundle: the addon is copied, and missing platforms cause no error', async () => {
   const { errors, warnings } = await bundled({ loader: { '.node': 'copy' } });
   expect([errors, warnings]).toEqual([[], []]);
   expect(run()).toBe('1 memory');
 });
 
-test('left out of the bundle', async () => {
+test('external to the bundle', async () => {
   await bundled({ external: [ROOT] });
   expect(run()).toBe('1 memory');
 });

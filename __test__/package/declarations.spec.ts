@@ -1,10 +1,10 @@
-// The declarations compile with whatever a project has: neither a library of the DOM nor @types/node is needed.
+// The declarations compile with the types of any project: neither the DOM library nor @types/node is needed.
 
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { root } from '../support/consumer';
 
-/** What the compiler prints of `files` in __test__/types; nothing is checked less than fully. */
+/** The compiler's output for `files` in __test__/types, with every check enabled. */
 function printed(files: string[], options: string[]): string {
   const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
   const always = ['--noEmit', '--ignoreConfig', '--strict', '--exactOptionalPropertyTypes', '--skipLibCheck', 'false'];
@@ -45,12 +45,12 @@ describe.each(modules)('module $module', ({ module, flags }) => {
     expect(printed(files, options(lib, types))).toBe('');
   });
 
-  test.each(bare)('lib $lib alone: nothing is missing', ({ lib, types }) => {
+  test.each(bare)('lib $lib alone: no type is missing', ({ lib, types }) => {
     expect(printed(['without-web-types.ts'], options(lib, types))).toBe('');
   });
 });
 
-test('what does not compile is printed', () => {
+test('the control: a compiler error is reported', () => {
   const options = ['--module', 'nodenext', '--lib', 'es2022', '--types', ''];
   expect(printed(['with-web-types.ts'], options)).toMatch(/Cannot find name 'Request'/);
 });

@@ -1,4 +1,4 @@
-// Where the addon cannot be loaded, the Error says why and what to do. Each case is a process of its own.
+// If the addon cannot be loaded, the Error says why and what to do. Each case runs in its own process.
 
 import { execFileSync } from 'node:child_process';
 import { chmodSync, cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -8,7 +8,7 @@ import manifest from '../../package.json';
 import { root } from '../support/consumer';
 import { host } from '../support/platforms';
 
-/** Loads the package at `directory` in a new process that takes itself for another platform. */
+/** Loads the package at `directory` in a new process that pretends to be another platform. */
 function load(
   directory: string,
   { platform = process.platform as string, arch = process.arch as string, env = {} } = {},
@@ -54,7 +54,7 @@ test.each([
   },
 );
 
-test('on a platform nothing is built for it says so', () => {
+test('an unsupported platform is named', () => {
   expect(load(root, { platform: 'sunos', arch: 'sparc64' })).toEqual(
     refusal('sunos-sparc64', 'no prebuilt binary', 'npm run build'),
   );
@@ -62,7 +62,7 @@ test('on a platform nothing is built for it says so', () => {
   expect(load(root, { platform: 'linux', arch: 'arm' })).toEqual(refusal('linux-arm', 'no prebuilt binary'));
 });
 
-test('in the edge runtime it says what to set', () => {
+test('in the edge runtime the error says what to set', () => {
   expect(load(root, { env: { NEXT_RUNTIME: 'edge' } })).toEqual(
     refusal('edge runtime', "export const runtime = 'nodejs'"),
   );
@@ -88,7 +88,7 @@ describe('a copy of the package', () => {
     expect(load(copy)).toEqual(refusal('9.9.9', manifest.version, 'npm run build'));
   });
 
-  test('tells why a binary that is there does not load', () => {
+  test('reports why an existing binary does not load', () => {
     writeFileSync(join(copy, addon), 'not a library');
     expect(load(copy)).toEqual({
       ...refusal(
@@ -101,26 +101,26 @@ describe('a copy of the package', () => {
     });
   });
 
-  /** Puts what is made of the binary in its place. */
+  /** Replaces the binary by a damaged one. */
   function damage(make: (whole: Buffer) => Buffer) {
     writeFileSync(join(copy, addon), make(readFileSync(join(root, addon))));
   }
 
-  // Mapped as they are, those of Linux end the process without a word.
+  // Loaded directly, the damaged Linux binaries end the process without a message.
   const damages: [string, (whole: Buffer) => Buffer][] = [
     ['cut to half', (whole) => whole.subarray(0, whole.length / 2)],
     ['without its last byte', (whole) => whole.subarray(0, -1)],
     ['empty', () => Buffer.alloc(0)],
-    ['of its first bytes alone', (whole) => whole.subarray(0, 100)],
+    ['with its first bytes alone', (whole) => whole.subarray(0, 100)],
   ];
   if (process.platform === 'linux') {
     damages.push(
-      ['of zeros from the middle on', (whole) => Buffer.concat([whole.subarray(0, whole.length / 2)], whole.length)],
-      ['with bytes that were put in', (whole) => Buffer.concat([whole.subarray(0, 9999), whole.subarray(9990)])],
+      ['with zeros from the middle on', (whole) => Buffer.concat([whole.subarray(0, whole.length / 2)], whole.length)],
+      ['with inserted bytes', (whole) => Buffer.concat([whole.subarray(0, 9999), whole.subarray(9990)])],
     );
   }
 
-  test.each(damages)('names a binary %s, what to do, and the reason', (_, make) => {
+  test.each(damages)('reports a binary %s, the reason, and what to do', (_, make) => {
     damage(make);
     expect(load(copy)).toEqual({
       ...refusal(`${manifest.name}-${host.name}`, 'anew', 'npm run build', 'Found but not loadable', join(copy, addon)),
@@ -129,11 +129,11 @@ describe('a copy of the package', () => {
   });
 
   if (process.platform === 'linux') {
-    test('loads a binary that a distribution has patched or stripped', () => {
+    test('loads a patched or stripped binary', () => {
       damage((whole) => Buffer.concat([whole, Buffer.alloc(4096)]));
       expect(load(copy)).toBe('loaded');
       damage((whole) => {
-        // No table of sections: nothing that loads a library reads it.
+        // Without the section table: no loader of libraries reads it.
         const end = Number(whole.readBigUInt64LE(40));
         whole.fill(0, 40, 48).fill(0, 60, 64);
         return whole.subarray(0, end);
@@ -142,7 +142,7 @@ describe('a copy of the package', () => {
     });
   }
 
-  test('loads from where nothing may be written', () => {
+  test('loads from a read-only folder', () => {
     for (const path of [join(copy, addon), join(copy, 'lib'), copy]) chmodSync(path, 0o555);
     expect(load(copy)).toBe('loaded');
     for (const path of [join(copy, 'lib'), copy]) chmodSync(path, 0o755);

@@ -1,4 +1,5 @@
-// What is packed, by what there is. A copy of the scripts packs here, so that dist/ and npm/ stay as they are.
+// The packed files, by the binaries that exist. A copy of the scripts packs in a temporary folder, so that dist/ and
+// npm/ are unchanged.
 
 import { execFileSync, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
@@ -38,12 +39,12 @@ function listed(tarball: string): string[] {
   return printed.trim().split('\n').sort();
 }
 
-/** What a file in a tarball that was packed here says. */
+/** The content of a file in a tarball that was packed here. */
 function contents(tarball: string, file: string): string {
   return execFileSync('tar', ['-xOzf', tarball, file], { cwd: join(copy, 'dist'), encoding: 'utf8' });
 }
 
-/** What the script decides for an option where the binaries of `present` are in npm/, by name. */
+/** The script's decision for an option with the binaries of `present` in npm/, by name. */
 function chosen(option: string | undefined, present: string[]) {
   const script = `
     import { chosen } from './scripts/pack.mjs';
@@ -60,7 +61,7 @@ test('without an option this machine’s binary is built and packed', () => {
   expect(chosen(undefined, all)).toEqual({ built: own, packed: own, left: [] });
 });
 
-test('--all builds what can be built here, takes what is there, and leaves out the rest', () => {
+test('--all builds the platforms of this machine, takes existing binaries, and omits the rest', () => {
   const os = process.platform;
   const built = platforms.filter(({ npm }) => npm.os[0] === 'linux' || npm.os[0] === os).map((one) => one.name);
   const others = all.filter((one) => !built.includes(one));
@@ -76,7 +77,7 @@ test('--all builds what can be built here, takes what is there, and leaves out t
   });
 });
 
-test('--release packs all seven, builds none, and each tarball holds what it should', () => {
+test('--release packs all seven, builds none, and each tarball has the expected files', () => {
   putBinaries(all);
   const { status, stdout, stderr } = pack('--release');
   expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
@@ -85,7 +86,7 @@ test('--release packs all seven, builds none, and each tarball holds what it sho
   expect(readdirSync(join(copy, 'dist')).sort()).toEqual(files.sort());
   const manifest = JSON.parse(contents(`huntaze-rate-limit-${version}.tgz`, 'package/package.json'));
   expect(manifest.optionalDependencies).toEqual(Object.fromEntries(all.map((one) => [`${name}-${one}`, version])));
-  // And nothing else: a file that is missing here, or one too many, is seen here first.
+  // An exact list: a missing file, or an additional one, fails here first.
   expect(listed(`huntaze-rate-limit-${version}.tgz`)).toEqual(
     [
       ...['CHANGELOG.md', 'LICENSE', 'README.md', 'index.d.ts', 'index.js', 'package.json'],
@@ -132,7 +133,7 @@ test('--release packs all seven, builds none, and each tarball holds what it sho
   }
 }, 120_000);
 
-test.each(all)('--release fails where %s is missing, and packs nothing', (missing) => {
+test.each(all)('--release fails without %s, and packs nothing', (missing) => {
   putBinaries(all.filter((one) => one !== missing));
   expect(pack('--release')).toEqual({
     status: 1,

@@ -1,4 +1,4 @@
-// What is packed is what others get: installed in a folder of its own, on a machine without Rust, it works.
+// The packed tarballs as users install them: in a folder of their own, on a machine without Rust, the package works.
 
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -21,7 +21,7 @@ beforeAll(() => {
 }, 900_000);
 afterAll(() => consumer?.remove());
 
-test('the manifest installs the binaries it was packed with, and runs nothing', () => {
+test('the manifest depends on the binaries it was packed with, and has no install script', () => {
   const manifest = JSON.parse(consumer.read(`node_modules/${name}/package.json`));
   expect(manifest.optionalDependencies).toEqual({ [`${name}-${host.name}`]: version });
   expect(manifest).not.toHaveProperty('scripts');
@@ -29,7 +29,7 @@ test('the manifest installs the binaries it was packed with, and runs nothing', 
   expect(manifest).not.toHaveProperty('devDependencies');
 });
 
-test('npm installs it without complaint, and without Rust', () => {
+test('npm installs it without a warning, and without Rust', () => {
   expect(installed).toMatch(/added 2 packages/);
   expect(() => consumer.run('cargo', '--version')).toThrow('ENOENT');
   expect(() => consumer.run('rustc', '--version')).toThrow('ENOENT');
@@ -37,7 +37,7 @@ test('npm installs it without complaint, and without Rust', () => {
 
 // Other platforms have no glibc.
 if (host.name.endsWith('-gnu')) {
-  test('the reader that guards the packing sees the versions of glibc that readelf sees', () => {
+  test('the packing script’s ELF reader finds the same glibc versions as readelf', () => {
     const file = join(consumer.directory, 'node_modules', `${name}-${host.name}`, addon);
     const versions =
       execFileSync('readelf', ['--version-info', file], { encoding: 'utf8' }).match(/GLIBC_[\d.]+/g) ?? [];
@@ -112,7 +112,10 @@ test.each([
   60_000,
 );
 
-/** Packs what `npm run pack:local` packs, with the binary beside index.js: the other takes minutes to build, and test:all loads it. */
+/**
+ * Packs like `npm run pack:local`, with the binary beside index.js: the release binary takes minutes to build, and
+ * test:all loads it.
+ */
 function packedInto(folder: string): string[] {
   const script = `
     import { packInto } from './scripts/pack.mjs';

@@ -1,4 +1,4 @@
-// The platforms are written down in several places, each for a reader that can read no other. They must say the same.
+// The list of platforms exists in several files, because each reader can read only one of them. They must agree.
 
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,7 +16,7 @@ test('package.json names the targets', () => {
   expect(manifest.napi).toMatchObject({ binaryName: 'rate-limit', packageName: manifest.name });
 });
 
-test('the loader tries each platform: the file beside the package, then the package', () => {
+test('the loader tries each platform: the file next to the package, then the npm package', () => {
   const loader = read('lib', 'native.js');
   expect(names(loader, /require\('\.\.\/rate-limit\.([\w-]+)\.node'\)/g)).toEqual(all);
   expect(names(loader, /require\('@huntaze\/rate-limit-([\w-]+)'\)/g)).toEqual(all);
@@ -31,11 +31,11 @@ test('the workflow builds each platform', () => {
   expect(built).toEqual(platforms.map(({ name, target }) => ({ name, target })));
 });
 
-test('the workflow loads each platform, and publishes nothing that was not loaded', () => {
+test('the workflow loads each platform, and publishes only loaded binaries', () => {
   const workflow = read('.github', 'workflows', 'ci.yml');
   expect(names(workflow, /platform: ([\w-]+), runner: /g)).toEqual(all);
   expect(workflow).toContain('needs: [test, rust, check, build, load]');
-  // This fails where a binary is missing; `--all` leaves it out.
+  // --release fails if a binary is missing; `--all` would omit it.
   expect(workflow).toContain('run: node scripts/pack.mjs --release');
 });
 
@@ -43,7 +43,7 @@ test('npm/ holds a folder for each platform', () => {
   expect(readdirSync(join(root, 'npm')).sort()).toEqual([...all].sort());
 });
 
-test.each(platforms)('npm/$name says where it belongs', ({ name, npm }) => {
+test.each(platforms)('npm/$name declares its platform', ({ name, npm }) => {
   const addon = `rate-limit.${name}.node`;
   expect(JSON.parse(read('npm', name, 'package.json'))).toMatchObject({
     name: `${manifest.name}-${name}`,
@@ -54,16 +54,16 @@ test.each(platforms)('npm/$name says where it belongs', ({ name, npm }) => {
     files: [addon],
     ...npm,
   });
-  // A libc where npm expects none would keep the package off every machine.
+  // A libc field on other systems would make npm skip the package everywhere.
   expect(JSON.parse(read('npm', name, 'package.json')).libc).toEqual(npm.libc);
   expect(existsSync(join(root, 'npm', name, 'README.md'))).toBe(true);
 });
 
-test('the crate and the package are of one version', () => {
+test('the crate and the package have the same version', () => {
   expect(/^version = "(.+)"$/m.exec(read('Cargo.toml'))?.[1]).toBe(manifest.version);
 });
 
-test('npm ci asks for nothing that is not published yet, and the lock file for no registry of its own', () => {
+test('npm ci needs no unpublished package, and the lock file names no registry', () => {
   expect(manifest).not.toHaveProperty('optionalDependencies');
   const lock = JSON.parse(read('package-lock.json')) as { packages: Record<string, { resolved?: string }> };
   const entries = Object.entries(lock.packages);
@@ -71,7 +71,7 @@ test('npm ci asks for nothing that is not published yet, and the lock file for n
   expect(entries.filter(([path, { resolved }]) => path.includes('@huntaze') || resolved !== undefined)).toEqual([]);
 });
 
-test('the lock file is complete, packages for other machines included: without them npm ci refuses it', () => {
+test('the lock file is complete, with packages for other platforms: without them npm ci refuses it', () => {
   const lock = JSON.parse(read('package-lock.json')) as { packages: Record<string, { optionalDependencies?: object }> };
   const locked = new Set(Object.keys(lock.packages).map((path) => path.split('node_modules/').at(-1)));
   const wanted = Object.values(lock.packages).flatMap(({ optionalDependencies = {} }) =>

@@ -1,13 +1,14 @@
 'use strict';
-// Checks the package as it is installed beside this file, in the Node.js that runs this: any from 20 on, of any platform,
-// also an emulated one. Plain JavaScript without packages. A line for each property, the last with the count.
-// scripts/test-platforms.mjs lays it out and starts it with
-//   CHECK_PLATFORM    the platform whose binary must be the one loaded, such as linux-arm64-musl
-//   CHECK_VERSION     the line of releases that this Node.js must be of, such as 22; any where it is not set
-//   CHECK_NODE        how this Node.js is started, as a JSON list: under emulation process.execPath alone does not start
-//   CHECK_REDIS_PORT  of a redis-server on loopback; without it there is the memory store alone
-//   CHECK_REDIS_TLS_PORT, CHECK_REDIS_CA  its port for TLS and the file with its authority's certificate
-// It must hold on a busy or a slow machine: time is the store's, as decisions tell it, and none is measured here.
+// Checks the package as it is installed next to this file, in the Node.js that runs this file: any version from 20 on,
+// on any platform, also an emulated one. Plain JavaScript without packages. Prints a line for each property, and the
+// count last. scripts/test-platforms.mjs lays it out and starts it with
+//   CHECK_PLATFORM    the platform whose binary must be loaded, such as linux-arm64-musl
+//   CHECK_VERSION     the release line that this Node.js must have, such as 22; any if it is not set
+//   CHECK_NODE        the command that starts this Node.js, as a JSON list: under emulation process.execPath alone
+//                     fails
+//   CHECK_REDIS_PORT  of a redis-server on loopback; without it the memory store alone is tested
+//   CHECK_REDIS_TLS_PORT, CHECK_REDIS_CA  its TLS port and the file with its CA certificate
+// It must pass on a busy or a slow machine: times are those of the store's decisions, and none is measured here.
 
 const { loading } = require('./loading.cjs');
 const { properties } = require('./properties.cjs');

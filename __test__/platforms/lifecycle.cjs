@@ -1,5 +1,5 @@
 'use strict';
-// The package comes and goes: with a process, with a thread, with a limiter, twice in one process.
+// The lifetime of the package: in a process, in a thread, in a limiter, and twice in one process.
 
 const assert = require('node:assert/strict');
 const { createServer } = require('node:net');
@@ -9,10 +9,10 @@ const { exitOf, nextMessage, runScript, startWorker } = require('./processes.cjs
 const { fresh, patient } = require('./stores.cjs');
 
 const HOUR = 3_600_000;
-// With ten, which is what the specs do, an emulated check spent 69 of its 185 seconds here.
+// With ten, as in the specs, an emulated check spent 69 of its 185 seconds here.
 const THREADS = 5;
 
-/** Runs a script that must end by itself, and well. */
+/** Runs a script that must end by itself, with success. */
 async function ends(script, store, expected) {
   const { code, signal, out, err } = await runScript(script, store);
   assert.deepEqual({ code: 0, signal: null, err: '', ...expected }, { code, signal, err, out });
@@ -22,10 +22,10 @@ function limiterOn(store, options) {
   return new limits.RateLimiter({ ...patient(store), name: fresh(), limit: 5, windowMs: HOUR, ...options });
 }
 
-/** The package once more in this process, by what is in `folder`. */
+/** Loads the package once more in this process, from `folder`. */
 function loadAgain(folder) {
   const kept = Object.entries(require.cache);
-  // A native module stays; JavaScript is loaded anew.
+  // A native module stays loaded; JavaScript is loaded again.
   for (const [file] of kept)
     if (file.includes(`${sep}@huntaze${sep}`) && !file.endsWith('.node')) delete require.cache[file];
   try {
@@ -35,7 +35,7 @@ function loadAgain(folder) {
   }
 }
 
-/** Two copies at once: each gives its own errors, and both count as `shared` says. */
+/** Two concurrent copies: each throws its own errors, and both share counts if `shared`. */
 async function useTogether(other, store, shared) {
   assert.notEqual(other.RateLimitError, limits.RateLimitError);
   const options = { ...patient(store), name: fresh(), limit: 20, windowMs: HOUR };
@@ -61,7 +61,7 @@ function lifecycle(store) {
       await ends(script, store, { out: 'allowed' });
     },
 
-    async [`an open limiter does not keep the process, ${on}`]() {
+    async [`an open limiter does not keep the process alive, ${on}`]() {
       const script = `${scripted} limiter.limit(1).then(({ source }) => { globalThis.kept = limiter; console.log(source); });`;
       await ends(script, store, { out: store.name });
     },
@@ -87,7 +87,7 @@ function lifecycle(store) {
       },
     }),
 
-    async [`close lets what is in flight settle, and the next check starts afresh, ${on}`]() {
+    async [`close lets checks in flight settle, and the next check starts anew, ${on}`]() {
       const limiter = limiterOn(store, { limit: 100 });
       for (let round = 0; round < 10; round++) {
         let settled = 0;
@@ -96,7 +96,7 @@ function lifecycle(store) {
         assert.equal(settled, 150);
         const decisions = await Promise.all(checks);
         assert.equal(decisions.filter(({ allowed }) => allowed).length, 100);
-        // The memory store is this process's and is gone; what Redis has, stays.
+        // The memory store belongs to this process and is gone; Redis keeps its data.
         assert.equal((await limiter.limit(round)).allowed, store.redis === undefined);
       }
       await limiter.close();
@@ -126,7 +126,7 @@ function lifecycle(store) {
       return `${THREADS} threads, ${answered} checks beside them`;
     },
 
-    async [`a thread that has nothing left to do ends by itself, ${on}`]() {
+    async [`a thread without work ends by itself, ${on}`]() {
       const worker = startWorker(`${scripted} limiter.check(1).then(() => parentPort.postMessage('allowed'));`, store);
       const ended = exitOf(worker);
       assert.equal(await nextMessage(worker), 'allowed');
@@ -140,11 +140,11 @@ function lifecycle(store) {
 
     async [`a second copy of it, with a binary of its own, is loaded beside the first, ${on}`]() {
       const path = relative(__dirname, require.resolve('@huntaze/rate-limit'));
-      // Two libraries have two memories.
+      // Two libraries have separate memory stores.
       return useTogether(loadAgain(join(__dirname, 'copy', path)), store, store.redis !== undefined);
     },
 
-    async [`copies that are thrown away with checks in flight harm nothing, ${on}`]() {
+    async [`copies dropped with checks in flight cause no error, ${on}`]() {
       for (let i = 0; i < 10; i++) {
         const copy = loadAgain(require.resolve('@huntaze/rate-limit'));
         const limiter = new copy.RateLimiter({ ...patient(store), name: fresh(), limit: 5, windowMs: 1000 });

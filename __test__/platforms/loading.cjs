@@ -1,5 +1,5 @@
 'use strict';
-// Which binary is loaded. The package chooses by itself.
+// Which binary the package itself chooses to load.
 
 const assert = require('node:assert/strict');
 const { readdirSync, realpathSync } = require('node:fs');
@@ -11,12 +11,12 @@ const { stores } = require('./stores.cjs');
 const { CHECK_PLATFORM, CHECK_VERSION } = process.env;
 const [memory] = stores;
 
-/** Links and the short names of Windows resolved. */
+/** Resolves links and the short names of Windows. */
 const longPath = (file) => realpathSync.native(file);
 
-/** The binaries of the package that this process has mapped, as the loader of the system has it. */
+/** The binaries of the package that are mapped into this process, as the system's loader lists them. */
 function loadedBinaries() {
-  // Otherwise the report looks up the name of every peer.
+  // Otherwise the report resolves the name of every peer.
   process.report.excludeNetwork = true;
   const { sharedObjects } = process.report.getReport();
   return sharedObjects.filter((file) => /rate-limit\.[\w-]+\.node$/.test(file)).map(longPath);

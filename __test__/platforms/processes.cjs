@@ -1,5 +1,5 @@
 'use strict';
-// Other processes and threads of this Node.js that use the package.
+// Starts other processes and threads of this Node.js that use the package.
 
 const { spawn } = require('node:child_process');
 const { Worker } = require('node:worker_threads');
@@ -7,10 +7,10 @@ const { patient } = require('./stores.cjs');
 
 const NODE = process.env.CHECK_NODE ? JSON.parse(process.env.CHECK_NODE) : [process.execPath];
 
-// Far beyond what the slowest machine needs: it turns a process that never ends into a failure.
+// Far more than the slowest machine needs: it turns an endless process into a failure.
 const HANGS_MS = 300_000;
 
-/** Runs a script, for which `limits` is the package and `options` go into a limiter, and tells how it ended. */
+/** Runs a script, with the package as `limits` and the limiter options as `options`; returns how it ended. */
 function runScript(script, store) {
   const [command, ...args] = NODE;
   const child = spawn(command, [...args, '-e', `${head(store)}\n${script}`], { cwd: __dirname, timeout: HANGS_MS });
@@ -30,7 +30,7 @@ function startWorker(script, store) {
   });
 }
 
-/** The next message of a thread; an error where it fails or ends without one. */
+/** The next message of a thread; an error if it fails or ends without one. */
 function nextMessage(worker) {
   return new Promise((resolve, reject) => {
     worker.once('message', resolve);
@@ -39,7 +39,7 @@ function nextMessage(worker) {
   });
 }
 
-/** The exit code of a thread that is to end by itself. */
+/** The exit code of a thread that ends by itself. */
 function exitOf(worker) {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {

@@ -1,6 +1,5 @@
 'use strict';
-// What must hold of any requests in any order: the decisions of random histories are those of a log of admissions, the
-// plainest there is.
+// Properties of any requests in any order: the decisions of random histories are those of a plain log of admissions.
 
 const assert = require('node:assert/strict');
 const limits = require('@huntaze/rate-limit');
@@ -13,9 +12,9 @@ const LIMIT = 100;
 const HOUR = 3_600_000;
 
 /**
- * The exact sliding window of one id, as a list of the moments of all admissions. It is shown every answer in the order of
- * the requests and holds it against the list. An answer that names a moment says when the store decided; from one that
- * names none follows what that moment cannot have been before.
+ * The exact sliding window of one id, as a list of the times of all admissions. It gets every answer in the order of
+ * the requests and compares it with the list. An answer with a time says when the store decided; one without it still
+ * bounds that time.
  */
 class Log {
   #window;
@@ -44,7 +43,7 @@ class Log {
 
   #denied({ remaining, reset, retryAfterMs }, limit) {
     assert.ok(retryAfterMs >= 1 && retryAfterMs <= this.#window, `to be tried again in ${retryAfterMs} ms`);
-    // A slot frees when the admission leaves that is as many back as the limit.
+    // A slot frees when the admission `limit` places back leaves the window.
     const blocking = this.#admissions.at(-limit);
     assert.ok(blocking !== undefined, `denied with ${this.#admissions.length} admissions in all, limit ${limit}`);
     this.#passes(blocking + this.#window - retryAfterMs);
@@ -58,15 +57,15 @@ class Log {
     if (reset !== newest + this.#window) {
       const now = reset - this.#window;
       this.#passes(now);
-      assert.equal(this.#countedAt(now), 0, 'told as unused');
+      assert.equal(this.#countedAt(now), 0, 'reported as unused');
       assert.equal(remaining, limit);
       return;
     }
-    // As many as are missing are counted, and those before them are not; with nothing left it may be more.
+    // The missing requests are counted, and those before them are not; with nothing left it may be more.
     const counted = limit - remaining;
     const [first, before] = [this.#admissions.at(-counted), this.#admissions.at(-counted - 1)];
-    assert.ok(counted >= 1 && first !== undefined, `${counted} of ${this.#admissions.length} told as counted`);
-    assert.ok(this.#earliest < first + this.#window, 'told as counted although it had left');
+    assert.ok(counted >= 1 && first !== undefined, `${counted} of ${this.#admissions.length} reported as counted`);
+    assert.ok(this.#earliest < first + this.#window, 'reported as counted although it had left');
     if (remaining > 0 && before !== undefined) this.#earliest = Math.max(this.#earliest, before + this.#window);
   }
 
@@ -84,7 +83,7 @@ class Log {
   }
 }
 
-/** Chance from a seed: mulberry32, by Tommy Ettinger, in the public domain. */
+/** Random numbers from a seed: mulberry32, by Tommy Ettinger, in the public domain. */
 function chance(seed) {
   return (below) => {
     seed = (seed + 0x6d2b79f5) | 0;
@@ -96,7 +95,7 @@ function chance(seed) {
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** One id's random requests, one after the other. Returns how many were admitted and denied, asked and forgotten. */
+/** Random requests of one id, one after the other. Returns the numbers of admissions, denials, statuses and resets. */
 async function runHistory(store, seed) {
   const below = chance(seed);
   const windowMs = 1 + below(60);
@@ -135,7 +134,7 @@ async function runHistory(store, seed) {
   return seen;
 }
 
-/** How many of the answers admit; each slot is given once. */
+/** The number of admissions; each slot is given once. */
 function admittedOnce(decisions, limit) {
   const admitted = decisions.filter(({ allowed }) => allowed);
   const remaining = admitted.map((decision) => decision.remaining).sort((a, b) => a - b);
@@ -190,7 +189,8 @@ function properties(store) {
       const limiter = new limits.RateLimiter(options);
       const workers = Array.from({ length: 4 }, () => startWorker(script, store));
       await Promise.all(workers.map(nextMessage));
-      // Opens it: when the last open limiter of a name closes, memory forgets, and a thread may be done before others begin.
+      // Keeps the name open: when the last open limiter of a name closes, memory forgets, and a thread may finish
+      // before others start.
       await limiter.status(id);
       const answers = workers.map(nextMessage);
       for (const worker of workers) worker.postMessage('go');

@@ -1,17 +1,17 @@
 'use strict';
-// An admission counts for exactly its window: judged by the moments that the store's decisions name.
+// An admission counts for exactly its window: judged by the times in the store's decisions.
 
 const assert = require('node:assert/strict');
 const limits = require('@huntaze/rate-limit');
 const { fresh, patient } = require('./stores.cjs');
 
-/** How often each side of the moment must have been met, and in how many windows at most. */
+/** How often each side of the moment must be hit, and the most windows to try. */
 const WANTED = 10;
 const WINDOWS = 5000;
 
 /**
- * The time of a limiter's store: an admission of another id names its own moment. Of that limiter and no other, because in
- * memory each name has a clock of its own.
+ * The time of a limiter's store: an admission of another id contains its own time. It uses that limiter, because in
+ * memory each name has its own clock.
  */
 async function timeOf(limiter, windowMs) {
   const { allowed, reset } = await limiter.limit('clock', { limit: 1_000_000 });
@@ -20,8 +20,8 @@ async function timeOf(limiter, windowMs) {
 }
 
 /**
- * Uses up a quota and then asks without a break until it is admitted. Each answer lies between two readings of the
- * store's clock, so that what it says of its moment is not believed but checked.
+ * Uses up a quota and then makes requests without a pause until one is admitted. Each answer lies between two readings
+ * of the store's clock, so its time is verified.
  */
 async function useUpAndAsk(store, limit, windowMs) {
   const limiter = new limits.RateLimiter({ ...patient(store), name: fresh(), limit, windowMs });
@@ -61,7 +61,7 @@ function window(store) {
     async [`a caller is denied at retryAfterMs - 1 and admitted at retryAfterMs, on ${store.name}`]() {
       const sum = { denials: 0, lastDenied: 0, firstAdmitted: 0 };
       let windows = 0;
-      // Whether a request falls into a given millisecond is chance: there are windows until enough did.
+      // Whether a request hits a given millisecond is chance: windows are tried until enough did.
       while (windows < WINDOWS && (sum.lastDenied < WANTED || sum.firstAdmitted < WANTED)) {
         const seen = await useUpAndAsk(store, 1 + (windows % 3), 5 + (windows % 16));
         for (const name of Object.keys(sum)) sum[name] += seen[name];
@@ -88,7 +88,7 @@ function window(store) {
       return `${denied.length} denials`;
     },
 
-    async [`what has left the window is not counted, on ${store.name}`]() {
+    async [`an admission outside of the window is not counted, on ${store.name}`]() {
       const limiter = new limits.RateLimiter({ ...patient(store), name: fresh(), limit: 3, windowMs: 20 });
       let rounds = 0;
       for (; rounds < 20; rounds++) {

@@ -13,7 +13,7 @@ interface Tally {
   readonly anomalies: number;
 }
 
-/** A process of its own that hammers on command. */
+/** A process that makes concurrent checks on command. */
 class Hammer {
   readonly #child: ChildProcess;
   readonly #answers: AsyncIterator<string>;
@@ -66,7 +66,7 @@ test.each(Object.entries(PLANS))(
       `  ${plan}: limit ${limit}, admitted by ${PROCESSES} processes in ${ROUNDS} rounds: ${admitted.join(' ')}\n`,
     );
     expect(admitted).toEqual(Array(ROUNDS).fill(limit));
-    // One report an id, by one of the processes.
+    // One report for each id, by one of the processes.
     expect(anomalies).toEqual(Array(ROUNDS).fill(1));
   },
 );

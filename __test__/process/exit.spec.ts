@@ -7,7 +7,7 @@ import { HANG_MS } from '../support/time';
 const PACKAGE = JSON.stringify(join(__dirname, '../..'));
 const REDIS_OPTIONS = JSON.stringify(join(__dirname, '../fixtures/redis-options.cjs'));
 
-/** Runs a script in a process of its own and returns how it ended. One that does not end by itself is killed. */
+/** Runs a script in its own process and returns how it ended. A process that does not end by itself is killed. */
 function run(
   script: string,
   env: Record<string, string> = {},
@@ -41,7 +41,7 @@ test.each(['memory', 'redis'])('a script that made one check ends by itself: %s'
   expect(await run(script, env)).toEqual({ code: 0, out: 'allowed', err: '' });
 });
 
-test('a check in flight keeps the process until it settles', async () => {
+test('a check in flight keeps the process alive until it settles', async () => {
   const { port } = hole.address() as AddressInfo;
   const script = `
     limits.configure({ redis: { host: '127.0.0.1', port: ${port} }, onStoreError: 'throw', timeoutMs: 100 });
@@ -49,7 +49,7 @@ test('a check in flight keeps the process until it settles', async () => {
   expect(await run(script)).toEqual({ code: 0, out: 'ETIMEDOUT', err: '' });
 });
 
-test('an idle limiter with a live connection does not keep it', async () => {
+test('an idle limiter with an open connection does not keep it alive', async () => {
   const script = `
     const limiter = new limits.RateLimiter({
       name: 'idle', limit: 5, windowMs: 1000, redis: require(${REDIS_OPTIONS}).redisOptions(), timeoutMs: ${HANG_MS} });
@@ -57,7 +57,7 @@ test('an idle limiter with a live connection does not keep it', async () => {
   expect(await run(script, { REDIS_URL: redis.url })).toEqual({ code: 0, out: 'redis', err: '' });
 });
 
-test('neither does a line of the log that waits to be said', async () => {
+test('neither does a pending log line', async () => {
   const away = await freePort();
   const script = `
     const flood = new limits.RateLimiter({ name: 'flood', limit: 1, windowMs: 60000 });
@@ -74,7 +74,7 @@ test('neither does a line of the log that waits to be said', async () => {
   const lines = err.split('\n');
   expect(lines.filter((line) => line.includes('Redis is away'))).toHaveLength(1);
   expect(lines.filter((line) => line.includes('Anomaly detected')).length).toBeGreaterThanOrEqual(10);
-  // The one that says how many more has not been waited for.
+  // The line with the number of further anomalies was not waited for.
   expect(lines.filter((line) => / more anomal/.test(line))).toEqual([]);
 });
 
@@ -85,7 +85,7 @@ test('process.exit with checks in flight is a clean end', async () => {
   expect(await run(script, { REDIS_URL: redis.url })).toEqual({ code: 7, out: '', err: '' });
 });
 
-test('who closes before it ends has counted every denial, the remembered ones too', async () => {
+test('close() before the end counts every denial, the cached ones too', async () => {
   const script = `
     const limiter = new limits.RateLimiter({
       name: 'closing', limit: 50, windowMs: 3600000, denyCacheMs: 60000,
@@ -98,7 +98,7 @@ test('who closes before it ends has counted every denial, the remembered ones to
       process.exit(0);
     })();`;
   expect(await run(script, { REDIS_URL: redis.url })).toEqual({ code: 0, out: '40', err: '' });
-  // The tally of 41 denials: denied, opened, reported.
+  // The anomaly record of 41 denials: denied, opened, reported.
   expect(redis.cli('lindex', '{closing:id}', '0')).toMatch(/^41:\d+:0$/);
 });
 

@@ -8,12 +8,12 @@ import { Cluster, Single, caFile, type Servers } from '../servers/index.cjs';
 import { startRedis, type RedisServer } from '../support/redis';
 import { HANG_MS, pass, until } from '../support/time';
 
-// A process that is stopped while it connects for the first time goes on with timers that have expired, before it has read what
-// the server said meanwhile.
+// A process that is stopped during its first connect resumes with expired timers, before it has read the server's
+// replies.
 
 const FROZEN = join(__dirname, '../fixtures/frozen.cjs');
 const TIMES = 4;
-/** Longer than `connectTimeoutMs` is by default. */
+/** Longer than the default of `connectTimeoutMs`. */
 const STOPPED_MS = 1050;
 const ONE_WAY_MS = 7.5;
 
@@ -51,7 +51,7 @@ function forward(from: Socket, to: Socket): void {
   from.on('close', () => to.destroy());
 }
 
-/** Who decides five checks of a process that goes on after a stop. */
+/** The sources of five checks of a process that resumes after a stop. */
 async function afterTheStop(redis: RedisOptions): Promise<string> {
   const child = spawn(process.execPath, [FROZEN, JSON.stringify({ redis, timeoutMs: HANG_MS })]);
   let printed = '';
@@ -66,7 +66,7 @@ async function afterTheStop(redis: RedisOptions): Promise<string> {
 
 const login = { username: 'app', password: 'frozen-password' };
 const places: [string, () => RedisOptions][] = [
-  ['a server that is near', () => ({ host: '127.0.0.1', port: plain.port })],
+  ['a local server', () => ({ host: '127.0.0.1', port: plain.port })],
   ['a server 15 ms away', () => ({ host: '127.0.0.1', port: (away.address() as AddressInfo).port })],
   [
     'a server over TLS',

@@ -19,7 +19,7 @@ function fresh(): typeof RateLimit {
   return copy;
 }
 
-test('two copies of the face in one process: each its own promises and classes, one native module and its logs', async () => {
+test('two copies of the JavaScript in one process: each with its own promises and classes, on one native module and its logs', async () => {
   const [a, b] = [fresh(), fresh()];
   expect(a.RateLimitError).not.toBe(b.RateLimitError);
   for (const redisOption of [undefined, redis.options]) {
@@ -45,7 +45,7 @@ test('two copies of the face in one process: each its own promises and classes, 
   }
 });
 
-test('copies that are thrown away with checks in flight harm nobody', async () => {
+test('copies dropped with checks in flight cause no error', async () => {
   for (let i = 0; i < 20; i++) {
     const copy = fresh();
     const limiter = new copy.RateLimiter({
@@ -69,13 +69,13 @@ test('copies that are thrown away with checks in flight harm nobody', async () =
   await limiter.close();
 });
 
-test('a copy that nothing refers to is collected, its connection and all', () => {
+test('an unreferenced copy is collected with its connection', () => {
   const fixture = join(__dirname, '../fixtures/garbage-collection.cjs');
   const env = { ...process.env, REDIS_URL: redis.url };
   expect(execFileSync(process.execPath, ['--expose-gc', fixture], { encoding: 'utf8', env }).trim()).toBe('collected');
 });
 
-describe('what the README says of tests', () => {
+describe('the README’s advice for tests', () => {
   const used = async (copy: typeof RateLimit, id: string) =>
     50 - (await copy.getRateLimitStatus(id, 'starter')).remaining;
 

@@ -26,10 +26,10 @@ test('several test files in one Jest worker, on the embedded store', () => {
   expect(result).toMatchObject({ numPassedTests: 4, numFailedTests: 0, numRuntimeErrorTestSuites: 0 });
 });
 
-test('and on Redis, where the quota is nobody’s to close', async () => {
+test('and on Redis, which keeps the quota after close()', async () => {
   const redis = await startRedis();
   const { result } = runFixture(redis.url);
   await redis.stop();
-  // The second of first and second finds the quota used up: it is shared, as it would be in production.
+  // The second of first and second finds the quota used up: it is shared, as in production.
   expect(result).toMatchObject({ numPassedTests: 3, numFailedTests: 1 });
 });

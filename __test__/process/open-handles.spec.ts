@@ -14,7 +14,7 @@ beforeAll(async () => {
 });
 afterAll(() => redis.stop());
 
-describe.each(['main', 'worker'])('wake-up functions of a %s thread', (thread) => {
+describe.each(['main', 'worker'])('thread-safe functions of a %s thread', (thread) => {
   const counted = async (...store: string[]) => {
     const file = join(FIXTURES, 'threadsafe-functions.cjs');
     const env = { ...process.env, REDIS_URL: '' };
@@ -22,7 +22,7 @@ describe.each(['main', 'worker'])('wake-up functions of a %s thread', (thread) =
     return JSON.parse(stdout) as unknown;
   };
 
-  test('one while a limiter over Redis is open, none before its first check and after its close', async () => {
+  test('one while a limiter over Redis is open, none before its first check or after its close', async () => {
     expect(await counted(redis.url)).toEqual({
       ...{ loaded: 0, made: 0, checked: 1, oneClosed: 1, closed: 0 },
       ...{ again: 1, closedAgain: 0 },
@@ -40,7 +40,7 @@ describe.each(['main', 'worker'])('wake-up functions of a %s thread', (thread) =
 test.each([
   ['memory', () => ({})],
   ['redis', () => ({ OPEN_HANDLES_REDIS: redis.url })],
-])('Jest reports no open handle of limiters that were closed: %s', async (_, store) => {
+])('Jest reports no open handle of closed limiters: %s', async (_, store) => {
   const config = JSON.stringify({
     rootDir: FIXTURES,
     testEnvironment: 'node',

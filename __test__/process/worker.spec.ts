@@ -25,7 +25,7 @@ function message(from: Worker): Promise<unknown> {
   });
 }
 
-test('a worker is terminated with checks in flight, over and over; the process and its own checks go on', async () => {
+test('a worker is terminated with checks in flight, repeatedly; the process and its own checks continue', async () => {
   const own = new RateLimiter({
     name: 'own',
     limit: 1_000_000,
@@ -49,14 +49,14 @@ test('a worker is terminated with checks in flight, over and over; the process a
   await own.close();
 });
 
-test('a worker that checked and has nothing left to do ends by itself', async () => {
+test('a worker without further work ends by itself after a check', async () => {
   const w = worker(`limits.checkCreatorRateLimit(1).then(() => parentPort.postMessage('allowed'));`, redis.url);
   const exit = new Promise((resolve) => w.once('exit', resolve));
   expect(await message(w)).toBe('allowed');
   expect(await exit).toBe(0);
 });
 
-test('all threads of a process share the embedded store, and one that closes takes nothing from the others', async () => {
+test('all threads of a process share the embedded store, and a closing one does not affect the others', async () => {
   const id = freshId();
   const name = freshId();
   const main = new RateLimiter({ name, limit: 100, windowMs: 60_000 });

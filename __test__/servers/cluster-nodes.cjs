@@ -1,9 +1,9 @@
 'use strict';
-// What a node says of the cluster.
+// A node's view of the cluster.
 
 const { nodeOf } = require('./nodes-conf.cjs');
 
-/** Each line of CLUSTER NODES: `<id> <place> <flags> <primary> <ping> <pong> <epoch> <link> <slots …>`. */
+/** Each line of CLUSTER NODES: `<id> <address> <flags> <primary> <ping> <pong> <epoch> <link> <slots …>`. */
 async function nodesSeenBy(cluster, asked) {
   const text = await cluster.send(asked, 'CLUSTER', 'NODES');
   return text
@@ -12,22 +12,24 @@ async function nodesSeenBy(cluster, asked) {
     .map((line) => line.split(' '))
     .map(([id, address, flags, primary, , , epoch, link, ...slots]) => ({
       index: nodeOf(id),
-      /** Empty where it announces none, or has not told the one that is asked: after a start Redis from 7.2 on and Valkey hear it
-       *  from the node alone, and say `?` until then. */
+      /**
+       * Empty if it announces none, or if the queried node does not know it yet: after a start Redis from 7.2 on and
+       * Valkey get it from the node alone, and report `?` until then.
+       */
       name: address.split(',')[1] ?? '',
-      // One that has failed may be called a primary still, beside the one that took over.
+      // A failed node may still be listed as a primary, next to the promoted one.
       isPrimary: flags.split(',').includes('master') && slots.length > 0,
-      /** Of a replica, the index of its primary. */
+      /** The index of a replica's primary. */
       follows: primary === '-' ? undefined : nodeOf(primary),
-      /** The version of what this node claims: of two that claim a slot, the later one has it. */
+      /** The version of this node's claims: of two nodes that claim a slot, the one with the later epoch owns it. */
       epoch: Number(epoch),
       isReached: flags.includes('myself') || (link === 'connected' && !flags.includes('fail')),
-      // What is on its way is in brackets, and still where it was.
+      // Slots in migration are in brackets, and still at their old node.
       slots: slots.filter((text) => !text.startsWith('[')).map(range),
     }));
 }
 
-/** Who serves what by that view, as a text: two nodes that say the same have heard the same. */
+/** The slot owners and roles in that view, as a text: equal texts mean equal views. */
 function claims(nodes) {
   const lines = nodes.map(({ index, isPrimary, follows, epoch, slots }) =>
     [index, isPrimary ? 'primary' : `follows ${follows}`, epoch, slots.join(' ')].join(': '),
@@ -35,7 +37,7 @@ function claims(nodes) {
   return lines.sort().join('\n');
 }
 
-/** The node that serves a slot by that view, if there is one. */
+/** The node that serves a slot in that view, if there is one. */
 function ownerOf(slot, nodes) {
   return nodes.find(({ slots }) => slots.some(([first, last]) => slot >= first && slot <= last));
 }

@@ -1,6 +1,6 @@
 'use strict';
-// A real Redis Cluster, three primaries with a replica each, on free ports of loopback. What takes its time to start are the
-// two seconds for which a primary of Redis serves nobody after its start.
+// A real Redis Cluster, three primaries with a replica each, on free loopback ports. Most of its start-up time are the
+// two seconds for which a new primary of Redis serves no client.
 
 const { mkdtempSync, readFileSync, rmSync } = require('node:fs');
 const { tmpdir } = require('node:os');
@@ -14,26 +14,30 @@ const { certificate: localhost, tlsOptions } = require('./tls.cjs');
 const { ADMIN, usersIn } = require('./users.cjs');
 const { claims, nodesSeenBy, ownerOf } = require('./cluster-nodes.cjs');
 
-/** Far more than anything here takes, so that a busy machine is no failure. */
+/** Far more than any step takes, so that a busy machine is no failure. */
 const PATIENCE_MS = 30_000;
 const ATTEMPTS = 5;
-/** What nodes tell each other is under way for a millisecond or two. */
+/** Gossip between nodes is in flight for a millisecond or two. */
 const GOSSIP_MS = 2;
-/** A node that is silent for so long counts as failed, which changes who serves what. No machine is so busy; a test of what the
- *  nodes do then says a shorter time. What is not urgent, a name for one, nodes tell each other within half of it. */
+/**
+ * A node that is silent for so long counts as failed, which changes the owners of slots. No machine is so busy; a test
+ * of that passes a shorter time. Nodes exchange less urgent data, such as a host name, within half of it.
+ */
 const NODE_TIMEOUT_MS = 5000;
-/** Redis gives up a failover that was asked for after 5 s, without a word. */
+/** Redis abandons a requested failover after 5 s, without an error. */
 const FAILOVER_MS = 6000;
 
 class Cluster {
-  /** Who was killed or frozen, and is not to be asked. */
+  /** The nodes that were killed or frozen, and must not be queried. */
   #unreachable = new Set();
 
   /**
-   * @param tls whether TLS is all that is spoken; `certificate` then, the files `{ ca, cert, key }` that all show
-   * @param username the limiter's user, where there are users: the default one is off then. Without: the password is everybody's
-   * @param hostNames what each node says it is called; `'localhost'` is the same for all. Absent: they say their address
-   * @param nodeTimeoutMs after how long without an answer a node counts as failed
+   * @param tls whether every port uses TLS; then `certificate` has the files `{ ca, cert, key }` of all nodes
+   * @param username the limiter's user, if there are users: the default user is off then. Without it all clients use
+   *   the password
+   * @param hostNames the announced name of each node; `'localhost'` is the same for all. Default: nodes announce their
+   *   IP address
+   * @param nodeTimeoutMs the time without a reply after which a node counts as failed
    * @param options of redis-server, for each node
    */
   static async start(options = {}) {
@@ -44,7 +48,7 @@ class Cluster {
         return cluster;
       } catch (error) {
         await cluster.stop();
-        // Somebody else may take one of the ports in between.
+        // Another process may take one of the ports in between.
         if (attempt === ATTEMPTS || !isTaken(error)) throw error;
       }
     }
@@ -80,18 +84,18 @@ class Cluster {
     return password === undefined ? [] : ['--requirepass', password, '--masterauth', password];
   }
 
-  /** Who the tests are there. */
+  /** The credentials of the tests themselves. */
   get admin() {
     if (this.username !== undefined) return ADMIN;
     return this.password === undefined ? {} : { password: this.password };
   }
 
-  /** The authority of its certificates, in PEM form. */
+  /** The CA of its certificates, in PEM form. */
   get ca() {
     return readFileSync(this.certificate.ca, 'utf8');
   }
 
-  /** The port of a node to begin with. */
+  /** The port of a seed node. */
   get seed() {
     return this.ports[0];
   }
@@ -100,7 +104,7 @@ class Cluster {
     return this.nodes[this.ports.indexOf(port)];
   }
 
-  /** What the node on a port answers to a command of the tests' own. */
+  /** Sends a command of the tests to the node on a port; returns the reply. */
   send(port, ...command) {
     return this.node(port).send(...command);
   }
@@ -110,14 +114,14 @@ class Cluster {
     return Promise.all(Array.from({ length: SHARDS }, (_, shard) => this.primary(shard)));
   }
 
-  /** The port of a shard's primary, as the nodes that can be asked have it. */
+  /** The port of a shard's primary, as seen by a reachable node. */
   async primary(shard) {
     const port = await this.#primaryBy(this.reachable()[0], shard);
     if (port === undefined) throw new Error(`no node is the primary of shard ${shard}`);
     return port;
   }
 
-  /** The port of a shard's replica: whoever is not its primary. */
+  /** The port of a shard's replica: its node that is not the primary. */
   async replica(shard) {
     const primary = await this.primary(shard);
     return [shard, shard + SHARDS].map((node) => this.ports[node]).find((port) => port !== primary);
@@ -138,14 +142,14 @@ class Cluster {
     await this.node(port).kill();
   }
 
-  /** Ends a shard's primary as a power cut would; its port. */
+  /** Ends a shard's primary as a power cut would; returns its port. */
   async killPrimary(shard) {
     const port = await this.primary(shard);
     await this.kill(port);
     return port;
   }
 
-  /** Starts what was killed again, and waits until it is part of the cluster. */
+  /** Restarts killed nodes, and waits until they have rejoined the cluster. */
   async restart(...ports) {
     await Promise.all(ports.map((port) => this.node(port).start()));
     for (const port of ports) this.#unreachable.delete(port);
@@ -162,10 +166,12 @@ class Cluster {
     this.#unreachable.delete(port);
   }
 
-  /** A shard's replica becomes its primary: as an operator asks for it, without the primary's word (`FORCE`), or without
-   *  anybody's (`TAKEOVER`). The port of the new one. */
+  /**
+   * Promotes a shard's replica: by a planned failover, without the primary's consent (`FORCE`), or without any vote
+   * (`TAKEOVER`). Returns the port of the new primary.
+   */
   async failOver(shard, ...how) {
-    // The replica has to follow, and those who are asked for their vote to know that it does.
+    // The replica has to be in sync, and the voting nodes must know it.
     await this.settled();
     const replica = await this.replica(shard);
     let askedAt = -Infinity;
@@ -181,27 +187,27 @@ class Cluster {
     return replica;
   }
 
-  /** Waits until every node that can be asked takes the port for the shard's primary, and it serves. */
+  /** Waits until every reachable node sees the port as the shard's primary, and it serves. */
   async taken(shard, port) {
     await this.#until(`${port} does not become the primary of shard ${shard}`, () => this.#isTaken(shard, port));
     await this.settled();
   }
 
-  /** Begins to move a slot to a shard, and no key yet. */
+  /** Begins to migrate a slot to a shard, without moving a key yet. */
   async importing(slot, to) {
     const [from, there] = [await this.primary(await this.shardOf(slot)), await this.primary(to)];
-    // A node that has not heard yet that the slot is its own refuses to give it away.
+    // A node that does not know yet that it owns the slot refuses to migrate it.
     await this.owned(slot, from);
     return SlotMigration.begin(this, { slot, from, to: there });
   }
 
-  /** Moves a slot and its keys to a shard, while it is being used. */
+  /** Migrates a slot and its keys to a shard, under traffic. */
   async migrate(slot, to) {
     const migration = await this.importing(slot, to);
     await migration.finish();
   }
 
-  /** Waits until every node that can be asked has heard the same of who serves what. */
+  /** Waits until all reachable nodes have the same view of slot owners and roles. */
   async agreed() {
     await this.#until(
       'the nodes do not agree',
@@ -210,7 +216,7 @@ class Cluster {
     );
   }
 
-  /** Waits until every node that can be asked has heard that a slot is at that port. */
+  /** Waits until every reachable node sees the slot at that port. */
   async owned(slot, port) {
     const index = this.ports.indexOf(port);
     await this.#until(
@@ -220,7 +226,10 @@ class Cluster {
     );
   }
 
-  /** Waits until every node that can be asked serves, reaches all the others and knows their names, every replica follows, and they agree. */
+  /**
+   * Waits until every reachable node serves, reaches all the others and knows their names, every replica is in sync,
+   * and all agree.
+   */
   async settled() {
     const says = async (port, word, ...command) => `${await this.send(port, ...command)}`.includes(word);
     const serves = async (port) =>
@@ -244,7 +253,7 @@ class Cluster {
     rmSync(this.folder, { recursive: true, force: true });
   }
 
-  /** What every node that can be asked says of the cluster. One that has just been killed may say nothing any more. */
+  /** Every reachable node's view of the cluster. A node that has just been killed may not answer. */
   #views() {
     return Promise.all(this.reachable().map((asked) => nodesSeenBy(this, asked).catch(() => [])));
   }
@@ -260,7 +269,7 @@ class Cluster {
     return found && this.ports[found.index];
   }
 
-  /** Asks until it is so: nodes tell each other by themselves, and nobody else. */
+  /** Polls until the condition holds: the nodes exchange their states by gossip alone. */
   async #until(otherwise, so, every = 10) {
     for (const end = performance.now() + PATIENCE_MS; !(await so()); await sleep(every)) {
       if (performance.now() > end) throw new Error(otherwise);

@@ -1,4 +1,4 @@
-/** What redis-server is started with, whatever it is; see cluster.cjs. */
+/** The options that every server is started with; see cluster.cjs. */
 export interface ServerOptions {
   tls?: boolean;
   username?: string;
@@ -10,9 +10,9 @@ export interface ServerOptions {
 
 export interface Node {
   readonly port: number;
-  /** Where the tests ask it. */
+  /** The Unix socket for the tests' own commands. */
   readonly socket: string;
-  /** One command of the tests' own; an error of Redis is an Error. */
+  /** Sends one command of the tests; a Redis error is an Error. */
   send(...command: (string | number)[]): Promise<unknown>;
 }
 
@@ -21,9 +21,9 @@ export interface Servers {
   /** The primaries first. */
   readonly ports: number[];
   readonly nodes: Node[];
-  /** The port of a node to begin with. */
+  /** The port of a seed node. */
   readonly seed: number;
-  /** Who the tests are there. */
+  /** The credentials of the tests themselves. */
   readonly admin: { username?: string; password?: string };
   stop(): Promise<void>;
 }
@@ -31,7 +31,7 @@ export interface Servers {
 export interface ClusterServers extends Servers {
   /** The port of a shard's primary. */
   primary(shard: number): Promise<number>;
-  /** Stops a node as SIGSTOP does, and lets it go on. */
+  /** Stops a node by SIGSTOP, and resumes it. */
   freeze(port: number): void;
   thaw(port: number): void;
 }
@@ -43,5 +43,5 @@ export declare function slotOf(key: string): number;
 export declare const SLOTS: number;
 /** Primaries of a cluster. */
 export declare const SHARDS: number;
-/** The file of the authority that signed the servers' certificate. */
+/** The file of the CA that signed the servers' certificate. */
 export declare const caFile: string;

@@ -1,31 +1,31 @@
 'use strict';
-// One redis-server: started, killed and started again on the same port, frozen, and asked on a socket where neither TLS nor
-// redirections are.
+// One redis-server: started, killed and restarted on the same port, or frozen, with a Unix socket for commands without
+// TLS and without redirects.
 
 const { spawn } = require('node:child_process');
 const { mkdirSync } = require('node:fs');
 const { join } = require('node:path');
 
 const running = new Set();
-// Whatever ends this process, the servers go with it.
+// The servers are killed when this process exits for any reason.
 process.once('exit', () => running.forEach((child) => child.kill('SIGKILL')));
 
-/** Far more than any answer takes, so that a busy machine is no failure. */
+/** Far more than any reply takes, so that a busy machine is no failure. */
 const ANSWER_MS = 30_000;
 
 class Node {
   #child;
   #control;
 
-  /** @param admin who the tests are there: `{ username, password }`, or nothing where there is no password */
+  /** @param admin the credentials of the tests: `{ username, password }`, or nothing without a password */
   constructor({ port, folder, options, admin }) {
     Object.assign(this, { port, folder, options, admin });
     this.socket = join(folder, `${port}.sock`);
   }
 
-  /** Resolves when it takes connections. */
+  /** Resolves when it accepts connections. */
   async start() {
-    // What it keeps on disk is no other node's.
+    // Its own data folder.
     const dir = join(this.folder, `${this.port}`);
     mkdirSync(dir, { recursive: true });
     const fixed = ['--port', this.port, '--bind', '127.0.0.1', '--unixsocket', this.socket, '--dir', dir];
@@ -40,7 +40,7 @@ class Node {
       }),
     );
     await ready(child);
-    // A test that fails stops nothing: what it has left behind must not keep it from ending.
+    // A failed test stops no server: a server left behind must not keep the process alive.
     child.unref();
     child.stdout.unref();
   }
@@ -50,13 +50,13 @@ class Node {
     return this.#child?.pid;
   }
 
-  /** One command of the tests' own; an error of Redis is an Error. */
+  /** Sends one command of the tests; a Redis error is an Error. */
   send(...command) {
     this.#control ??= this.#connected();
     return this.#control.call(...command.map(String));
   }
 
-  /** As a power cut. */
+  /** As in a power cut. */
   async kill() {
     this.#forget();
     this.#child?.ref();
@@ -64,7 +64,7 @@ class Node {
     await this.ended;
   }
 
-  /** The process stands still; the kernel goes on accepting for it. */
+  /** Stops the process; the kernel still accepts connections for it. */
   freeze() {
     this.#child.kill('SIGSTOP');
   }
@@ -74,13 +74,13 @@ class Node {
   }
 
   #connected() {
-    // Here and not above: whoever installs it is loaded together with this file.
+    // Not at the top: the installing script is loaded together with this file.
     const Redis = require('ioredis').default;
     const redis = new Redis({
       path: this.socket,
       ...this.admin,
       commandTimeout: ANSWER_MS,
-      // Nothing is tried again behind the back of a test.
+      // No retry that a test does not see.
       retryStrategy: null,
       maxRetriesPerRequest: 0,
       enableReadyCheck: false,

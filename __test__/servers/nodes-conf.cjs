@@ -1,6 +1,6 @@
 'use strict';
-// Who is who in the cluster at its start, and the file by which each node knows. Every node is started with the whole
-// cluster in its nodes.conf, as after a restart: nobody has to meet anybody, no replica has to be assigned.
+// The roles of the nodes at the start, and the nodes.conf in which each node reads them. Every node starts with the
+// whole cluster in its nodes.conf, as after a restart: no CLUSTER MEET is needed, and no replica has to be assigned.
 
 const { writeFileSync } = require('node:fs');
 const { join } = require('node:path');
@@ -10,30 +10,32 @@ const SHARDS = 3;
 const NODES = 2 * SHARDS;
 const SLOTS = 16_384;
 
-/** By which the nodes know the one with this index. */
+/** The node id of the node with this index. */
 const idOf = (node) => (node + 1).toString(16).padStart(40, '0');
 const nodeOf = (id) => Number.parseInt(id, 16) - 1;
 
-/** The first slot that a shard has at the start. */
+/** The first slot of a shard at the start. */
 const firstOf = (shard) => Math.ceil((shard * SLOTS) / SHARDS);
 
 class NodesConf {
-  /** @param ports of the nodes, the primaries first, then the replica of each; and where they speak to each other
-   *  @param hostNames what each says it is called, or nothing: then it is its address */
+  /**
+   * @param ports of the nodes, the primaries first, then the replica of each; `buses`, their cluster bus ports
+   * @param hostNames the announced name of each node; without it, its IP address
+   */
   constructor({ ports, buses, hostNames }) {
     Object.assign(this, { ports, buses, hostNames });
   }
 
-  /** What a node is started with; its file is in `folder` then. */
+  /** The options of a node, whose file is written into `folder`. */
   options(node, folder) {
     const file = join(folder, `${this.ports[node]}.conf`);
     writeFileSync(file, this.#file(node));
     const name = this.hostNames?.[node];
     return [
       ...['--cluster-enabled', 'yes', '--cluster-port', this.buses[node], '--cluster-config-file', file],
-      // As ElastiCache has it: a shard that is away is no matter of the others.
+      // As in ElastiCache: the other shards serve while one is unavailable.
       ...['--cluster-require-full-coverage', 'no'],
-      // A replica takes over however long it has not heard from its primary.
+      // A replica may be promoted, however long it has had no contact with its primary.
       ...['--cluster-replica-validity-factor', '0', '--repl-diskless-sync-delay', '0'],
       ...(name ? ['--cluster-announce-hostname', name, '--cluster-preferred-endpoint-type', 'hostname'] : []),
     ];
@@ -54,7 +56,7 @@ class NodesConf {
   }
 }
 
-/** The hash slot of a key: of what is between its first braces, if there is anything. */
+/** The hash slot of a key: of the text between its first braces, if there is any. */
 function slotOf(key) {
   const open = key.indexOf('{');
   const close = key.indexOf('}', open);

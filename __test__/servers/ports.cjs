@@ -3,13 +3,13 @@
 const { readFileSync } = require('node:fs');
 const { createServer } = require('node:net');
 
-/** Below them are ports of the system, and above (and with them) those that the kernel gives to clients. */
+/** Below them are ports of the system; above, and including HIGHEST + 1, those that the kernel gives to clients. */
 const LOWEST = 10_000;
 const HIGHEST = firstOfClients() - 1;
 
 /**
- * Ports of loopback that are free at the moment, and differ. A client gets none of them: a server that is killed finds its port free
- * when it is started again, however many connections are made meanwhile.
+ * Distinct loopback ports that are free at the moment. The kernel gives none of them to clients: a killed server finds
+ * its port free at its restart, however many connections are opened meanwhile.
  */
 async function freePorts(count, host = '127.0.0.1') {
   const ports = new Set();
@@ -28,7 +28,7 @@ function isFree(port, host) {
   });
 }
 
-/** Linux says which ports are for clients; its default is that of most systems, or below. */
+/** On Linux the range of client ports is a setting; its default is that of most systems, or below. */
 function firstOfClients() {
   try {
     return Number(readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8').split('\t')[0]);
@@ -37,7 +37,7 @@ function firstOfClients() {
   }
 }
 
-/** Whether a server has failed to start because its port was taken after it had been found free. */
+/** Whether a server has failed to start because another process took its port after it was found free. */
 const isTaken = (error) => /Address already in use|Failed listening/.test(error.message);
 
 module.exports = { freePorts, isTaken };

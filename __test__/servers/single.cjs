@@ -1,5 +1,5 @@
 'use strict';
-// One redis-server over TLS alone, with users: the default one is off. It can be asked what a cluster can be asked.
+// One redis-server over TLS alone, with users: the default user is off. It has the same methods as a cluster.
 
 const { mkdtempSync, rmSync } = require('node:fs');
 const { tmpdir } = require('node:os');

@@ -1,12 +1,12 @@
 'use strict';
-// A slot on its way from shard to shard. Until it has arrived, who asks its old shard for keys that have left is told ASK, and
-// who asks for several of which some have left is told TRYAGAIN.
+// A slot in migration between shards. Until it is complete, the old shard answers ASK for keys that have moved, and
+// TRYAGAIN for several keys of which some have moved.
 
 const { idOf } = require('./nodes-conf.cjs');
 
-/** Keys that travel at once. */
+/** Keys in one MIGRATE. */
 const BATCH = 10;
-/** How long they may take: far more than they do, so that a busy machine is no failure. */
+/** The timeout of a MIGRATE: far more than it takes, so that a busy machine is no failure. */
 const MIGRATE_MS = 30_000;
 
 class SlotMigration {
@@ -18,19 +18,19 @@ class SlotMigration {
     return migration;
   }
 
-  /** @param from the port of the primary that had it; `to`, of the one that gets it */
+  /** @param from the port of the primary that owns the slot; `to`, of the one that gets it */
   constructor(cluster, { slot, from, to }) {
     Object.assign(this, { cluster, slot, from, to });
   }
 
-  /** Lets go as many keys as there are, at most `most`; how many there were. */
+  /** Moves the existing keys, at most `most`; returns their number. */
   async keys(most = BATCH) {
     const keys = await this.cluster.send(this.from, 'CLUSTER', 'GETKEYSINSLOT', this.slot, most);
     if (keys.length > 0) await this.send(...keys);
     return keys.length;
   }
 
-  /** Lets these keys go. Those that have expired meanwhile are no matter. */
+  /** Moves these keys. Keys that have expired meanwhile are ignored. */
   async send(...keys) {
     const { username, password } = this.cluster.admin;
     const login = username ? ['AUTH2', username, password] : password ? ['AUTH', password] : [];
@@ -38,13 +38,13 @@ class SlotMigration {
     await this.cluster.send(this.from, 'MIGRATE', ...address, ...login, 'KEYS', ...keys);
   }
 
-  /** Moves the rest, and tells the primaries where the slot is now; waits until the replicas have heard of it from them. */
+  /** Moves the rest, and assigns the slot on all primaries; waits until the replicas have heard of it. */
   async finish() {
     while ((await this.keys()) > 0);
-    // The new owner gives its claim a later epoch than all that it has heard of. If it had not heard of the old owner's latest, a
-    // message under way from there would take the slot away again, and then nobody would have it.
+    // The new owner claims the slot with a later epoch than any it knows. If it did not know the old owner's latest
+    // one, a message in flight from there would take the slot away again, and then no node would own it.
     await this.cluster.agreed();
-    // The new owner first: between the two nobody would be.
+    // The new owner first: in the other order the slot would have no owner in between.
     for (const port of [this.to, this.from]) await this.#set(port, 'NODE', this.to);
     const others = (await this.cluster.primaries()).filter((port) => port !== this.to && port !== this.from);
     await Promise.all(others.map((port) => this.#set(port, 'NODE', this.to)));

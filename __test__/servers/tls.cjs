@@ -1,5 +1,5 @@
 'use strict';
-// The certificate of a server of the tests: for `localhost`, 127.0.0.1 and every name in `.cluster.test`.
+// The certificate of the tests' servers: for `localhost`, 127.0.0.1 and every name in `.cluster.test`.
 
 const { readFileSync } = require('node:fs');
 const { join } = require('node:path');
@@ -9,7 +9,7 @@ const file = (name) => join(__dirname, '../fixtures/localhost', name);
 const certificate = { ca: file('ca.pem'), cert: file('server.pem'), key: file('server.key') };
 const ca = readFileSync(certificate.ca, 'utf8');
 
-/** What makes a server speak TLS on this port and on no other way, to other servers too. */
+/** The options that make a server use TLS alone, on this port and to other servers. */
 function tlsOptions(port, { ca, cert, key } = certificate) {
   return [
     ...['--port', 0, '--tls-port', port, '--tls-cluster', 'yes', '--tls-replication', 'yes'],

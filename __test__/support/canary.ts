@@ -1,13 +1,13 @@
-/** Part of every canary, and of nothing else: characters that no encoding of a URL or of JSON changes. */
+/** A part of every canary, and of no other text: characters that no encoding of a URL or of JSON changes. */
 const MARKER = 'Zaunkoenig7Fink';
 
 /**
- * A password that must not be seen anywhere: one that a URL has to escape, and long enough that no excerpt of it is
- * without the song.
+ * A password that must not appear anywhere: it has characters that a URL must escape, and every long excerpt contains
+ * the marker.
  */
 export const CANARY = `${MARKER}/+ %@:?#"'\\=ü&${MARKER}`;
 
-/** What a text must not contain: the song by itself and as base64 and hexadecimal digits would have it. */
+/** The forms of the marker that no text may contain: plain, as base64 and as hexadecimal digits. */
 export const FORMS: readonly string[] = [
   MARKER,
   Buffer.from(MARKER).toString('hex'),
@@ -15,7 +15,9 @@ export const FORMS: readonly string[] = [
   ...[0, 1, 2].map(base64At),
 ];
 
-/** The song in base64, where so many bytes stand before its group of three: less the digits that its neighbours share. */
+/**
+ * The marker in base64 after `before` bytes of its group of three, without the digits that depend on its neighbours.
+ */
 function base64At(before: number): string {
   const digits = Buffer.from('x'.repeat(before) + MARKER).toString('base64');
   const shared = Math.ceil((before * 8) / 6);
@@ -23,7 +25,7 @@ function base64At(before: number): string {
   return digits.slice(shared, own);
 }
 
-/** The form of the canary that `text` contains, if it does. */
+/** The form of the canary that `text` contains, if any. */
 export function leakedForm(text: string): string | undefined {
   const lower = text.toLowerCase();
   return FORMS.find((form) => lower.includes(form.toLowerCase()));

@@ -15,15 +15,16 @@ import { devDependencies } from '../../package.json';
 
 export const root = join(__dirname, '..', '..');
 
-/** A folder outside the repository with an application that uses the package, on a machine that has node but no Rust. */
+/**
+ * A folder outside the repository with an application that uses the package, on a machine with node and without Rust.
+ */
 export class Consumer {
   readonly directory = realpathSync(mkdtempSync(join(tmpdir(), 'rate-limit-consumer-')));
   readonly #env: NodeJS.ProcessEnv;
 
   constructor() {
     cpSync(join(root, '__test__', 'fixtures', 'consumer'), this.directory, { recursive: true });
-    // Nothing is on its PATH but node and npm. What npm and Jest tell their children of this repository stays behind, and
-    // so does a Redis of the machine's.
+    // PATH contains node and npm alone. The variables of npm and Jest and a Redis of this machine are removed.
     const bin = join(this.directory, '.bin');
     mkdirSync(bin);
     symlinkSync(process.execPath, join(bin, 'node'));
@@ -34,18 +35,18 @@ export class Consumer {
     this.#env = { ...Object.fromEntries(kept), NODE_ENV: 'test', PATH: bin };
   }
 
-  /** Installs our own tools, of the versions in our lock file: npm has them at hand. */
+  /** Installs the repository's tools in the versions of its lock file: npm has them in its cache. */
   installTools(): void {
     writeFileSync(
       join(this.directory, 'package.json'),
       JSON.stringify({ name: 'consumer', private: true, devDependencies }),
     );
     cpSync(join(root, 'package-lock.json'), join(this.directory, 'package-lock.json'));
-    // Scripts would need a shell, and none of the tools needs its script.
+    // Install scripts need a shell, and none of the tools needs its script.
     this.run('npm', 'ci', '--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund');
   }
 
-  /** Runs a program there and returns all that it prints; an Error with all of it where it fails. */
+  /** Runs a program there and returns its whole output; an Error with that output if it fails. */
   run(program: string, ...args: string[]): string {
     try {
       return execFileSync(program, args, {
@@ -60,7 +61,7 @@ export class Consumer {
     }
   }
 
-  /** Runs what a package of it calls its program. */
+  /** Runs the program of an installed package. */
   bin(path: string, ...args: string[]): string {
     return this.run(process.execPath, join('node_modules', path), ...args);
   }

@@ -2,13 +2,16 @@ import { spawn } from 'node:child_process';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { join } from 'node:path';
 
-/** What a process held, in bytes. */
+/** The memory of a process, in bytes. */
 export interface Held {
   readonly rss: number;
   readonly heapUsed: number;
 }
 
-/** Runs a fixture in a process of its own, so that its memory and its loop are its alone, and returns what it reports. */
+/**
+ * Runs a fixture in a separate process, so that no other work affects its memory and its event loop; returns its
+ * report.
+ */
 export async function alone<T>(fixture: string, options: object): Promise<T> {
   const file = join(__dirname, '../fixtures/load', fixture);
   const own = Object.entries(process.env).filter(([name]) => !/REDIS|ELASTICACHE/.test(name));
@@ -23,13 +26,13 @@ export async function alone<T>(fixture: string, options: object): Promise<T> {
   return JSON.parse(out);
 }
 
-/** Runs two at a time, in the order in which they come: one waits for Redis while the other settles promises. */
+/** Runs two at a time, in order: one waits for Redis while the other settles promises. */
 export class TwoAtATime {
   readonly #slots: Promise<unknown>[] = [Promise.resolve(), Promise.resolve()];
 
   run<T>(process: () => Promise<T>): Promise<T> {
     const report = this.#slots.shift()!.then(process);
-    // Its test says that it failed.
+    // Its test reports the failure.
     this.#slots.push(report.catch(() => {}));
     return report;
   }

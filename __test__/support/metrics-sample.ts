@@ -1,9 +1,9 @@
-// What the native module counts, made by hand: one limiter over Redis in which everything has happened, and what the
-// formats are to make of it.
+// A constructed snapshot of the native module: one limiter over Redis with every kind of event; and the expected
+// Metrics.
 
 import type { Metrics } from '@huntaze/rate-limit';
 
-/** As `binding.metrics()` tells it; allowed and denied by the position in `constants.sources`. */
+/** In the form of `binding.metrics()`; allowed and denied by the position in `constants.sources`. */
 export const counted = {
   limiter: 'creator',
   allowed: [100, 0, 0, 7, 3, 0],
@@ -54,7 +54,7 @@ export const snapshot: Metrics = {
   connections: { open: 2, opened: 5, reconnects: 3, failed: 11 },
 };
 
-/** One that has counted nothing; its connections are the process's. */
+/** A limiter without any count; the connections belong to the process. */
 export const idle: Metrics = {
   ...snapshot,
   limiter: 'idle',

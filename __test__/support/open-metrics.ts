@@ -1,5 +1,5 @@
-// A strict reader of OpenMetrics text, version 1.0.0, for the kinds of metric that are written here: it refuses what the
-// specification forbids with MUST NOT, and what it discourages, too.
+// A strict parser of OpenMetrics text, version 1.0.0, for the kinds of metric that this package writes: it rejects
+// everything that the specification forbids with MUST NOT or discourages.
 
 export interface Sample {
   readonly name: string;
@@ -37,7 +37,7 @@ export function parse(text: string): Family[] {
     const metadata: Record<string, string> = {};
     const name = METADATA.exec(lines[at]!)?.[2] ?? fail(`a family must begin with its metadata: ${lines[at]}`);
     for (let match; at < lines.length && (match = METADATA.exec(lines[at]!))?.[2] === name; at++) {
-      must(!(match![1]! in metadata), `${match![1]} of ${name} must be told once`);
+      must(!(match![1]! in metadata), `${match![1]} of ${name} must occur once`);
       metadata[match![1]!] = match![3]!;
     }
     const { TYPE: type, UNIT: unit, HELP: help } = metadata;
@@ -63,7 +63,7 @@ function unescaped(text: string): string {
   return text.replace(/\\(.)/g, (_, escape: string) => (escape === 'n' ? '\n' : escape));
 }
 
-/** A name of a sample must lead to one family. */
+/** A sample name must belong to one family. */
 function namesMustNotClash(families: Family[]) {
   const names = families.flatMap(({ name, type }) => [
     ...new Set([name, `${name}_created`, ...SUFFIXES[type]!.map((suffix) => name + suffix)]),
@@ -82,13 +82,13 @@ function check(family: Family) {
     must('le' in sample.labels === sample.name.endsWith('_bucket'), `le belongs to a bucket: ${sample.name}`);
   }
   const series = samples.map(({ name, labels }) => JSON.stringify([name, Object.entries(labels).sort()]));
-  must(new Set(series).size === series.length, `a series of ${name} must be told once`);
+  must(new Set(series).size === series.length, `a series of ${name} must occur once`);
   const metrics = groups(family);
   if (type === 'stateset') metrics.forEach((states) => checkStates(name, states));
   if (type === 'histogram') metrics.forEach((samples) => checkHistogram(name, samples));
 }
 
-/** The samples of each metric, which must stand together. */
+/** The samples of each metric, which must be adjacent. */
 function groups({ name, samples }: Family): Sample[][] {
   const metrics = new Map<string, Sample[]>();
   let last: string | undefined;

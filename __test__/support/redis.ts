@@ -9,22 +9,22 @@ import { HANG_MS } from './time';
 const INSTALL =
   'redis-server is missing: install it with `apt-get install redis-server` (Debian, Ubuntu), `brew install redis` (macOS) or `apk add redis` (Alpine)';
 
-/** A real Redis of one test file's own, on a free port, with nothing on disk. */
+/** A real Redis for one test file, on a free port, without data on disk. */
 export interface RedisServer {
   readonly port: number;
   readonly url: string;
-  /** What goes into the `redis` option where it is no URL. A password that the spec has asked for is in neither. */
+  /** The value of the `redis` option if it is no URL. Neither contains a password that the spec has set. */
   readonly options: RedisOptions;
-  /** Runs redis-cli on it and returns what it prints. */
+  /** Runs redis-cli on it and returns the output. */
   cli(...args: string[]): string;
-  /** How many it has, but for that of the question. */
+  /** The number of connections, without the one of this query. */
   connections(): number;
-  /** Every key with its TTL in ms; -1 is a key that lives forever. */
+  /** Every key with its TTL in ms; -1 is a key without a TTL. */
   ttls(): Record<string, number>;
   stop(): Promise<void>;
 }
 
-/** A server that others have taken the port from ends with this. */
+/** The last error of a server whose port was taken by another process. */
 const TAKEN = /Address already in use|Failed listening/;
 const ATTEMPTS = 5;
 
@@ -38,7 +38,7 @@ export async function startRedis(...options: string[]): Promise<RedisServer> {
   }
 }
 
-/** On a port that is given: as when a server is started again. */
+/** On a given port: for a restarted server. */
 export async function startRedisOn(port: number, ...options: string[]): Promise<RedisServer> {
   const dir = mkdtempSync(join(tmpdir(), 'rate-limit-redis-'));
   const child = spawn(
@@ -46,7 +46,7 @@ export async function startRedisOn(port: number, ...options: string[]): Promise<
     ['--port', `${port}`, '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', dir, ...options],
     { stdio: ['ignore', 'pipe', 'inherit'] },
   );
-  // Whatever ends this process, the server goes with it.
+  // The server is killed when this process exits for any reason.
   const kill = () => child.kill('SIGKILL');
   process.once('exit', kill);
   await ready(child);
@@ -88,15 +88,15 @@ function ready(child: ChildProcess): Promise<void> {
 }
 
 /**
- * The ports that are tried, by worker of Jest: below those that systems give to whoever asks for any, so that nothing else on the
- * machine is given one between the look and the use, nor while a test wants nobody to listen there.
+ * The ports that are tried, by Jest worker: below the range of ephemeral ports, so that no other process on the machine
+ * is given one between the check and the use, nor while a test needs a closed port.
  */
 const [LOWEST, HIGHEST, PER_WORKER] = [15_000, 31_000, 1000];
 const worker = Number(process.env.JEST_WORKER_ID ?? 1) % ((HIGHEST - LOWEST) / PER_WORKER);
-// Another run at the same time begins elsewhere.
+// Another concurrent run begins elsewhere.
 let next = Math.floor(Math.random() * PER_WORKER);
 
-/** A port nobody listens on; good for servers and for refusals. */
+/** A closed port; good for servers and for refusals. */
 export async function freePort(): Promise<number> {
   for (let i = 0; i < PER_WORKER; i++) {
     const port = LOWEST + worker * PER_WORKER + (next++ % PER_WORKER);

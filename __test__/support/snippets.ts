@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 const ROOT = join(__dirname, '..', '..');
 
-/** What the compiler says of the snippets of a document in a folder; empty where it finds no fault. */
+/** The compiler's output for the snippets of a document in a folder; empty without an error. */
 export function faultsOf(directory: string, include: string, stricter: Record<string, boolean> = {}): string {
   const compilerOptions = {
     strict: true,

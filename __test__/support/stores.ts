@@ -6,13 +6,13 @@ import { HANG_MS } from './time';
 
 export { pass } from './time';
 
-/** A place where logs live, as a test is run over it. */
+/** A store that a suite runs over. */
 export interface StoreUnderTest {
   readonly name: string;
-  /** What its decisions name as their source. */
+  /** The source of its decisions. */
   readonly source: 'memory' | 'redis';
   start(): Promise<void>;
-  /** What goes into the `redis` option. */
+  /** The value of the `redis` option. */
   redis(): RedisOptions | undefined;
   stop(): Promise<void>;
 }
@@ -63,7 +63,10 @@ export const overTls = overRedis('redis over TLS with a password', async () => {
   return [server, { host: '127.0.0.1', port, password: ['rotated-away', PASSWORD], tls, connectTimeoutMs: HANG_MS }];
 });
 
-/** Each kind of store, on which suites of decisions are run. For the kinds of Redis there is flavours.spec.ts, and the contract in Rust. */
+/**
+ * The stores over which suites of decisions run. Other kinds of Redis are covered by flavours.spec.ts, and by the
+ * contract in Rust.
+ */
 export const stores = [memory, redis];
 
 let count = 0;

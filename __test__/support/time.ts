@@ -1,15 +1,15 @@
 import { Worker } from 'node:worker_threads';
 
-// No test is decided by how busy the machine is, and none by its best attempt. A bound in time only turns a hang into a
-// failure, and is HANG_MS. An attempt is repeated for the time that it took, not for what it found. A figure that depends on
-// the machine is compared with a control of the same run, and the median of several is judged.
+// No test depends on the load of the machine, and none on its best attempt. A time bound only turns a hang into a
+// failure, and is HANG_MS. An attempt is repeated because it took too long, not because of its result. A figure that
+// depends on the machine is compared with a control of the same run, and the median of several is judged.
 
-/** The bound that only ends a hang: the deadline of a check that Redis is to decide, and the budget of its connect. */
+/** The bound that only ends a hang: the deadline of a check that Redis has to decide, and the budget of its connect. */
 export const HANG_MS = 60_000;
 
 /**
- * Resolves once `ms` have passed on the machine's clock, which the servers on it share. setTimeout alone may fire a
- * fraction of a millisecond early.
+ * Resolves after `ms` on the machine's clock, which its servers share. setTimeout alone may fire a fraction of a
+ * millisecond early.
  */
 export async function pass(ms: number): Promise<void> {
   const until = performance.now() + ms;
@@ -17,7 +17,7 @@ export async function pass(ms: number): Promise<void> {
   while (performance.now() < until);
 }
 
-/** Resolves once `holds` does. */
+/** Resolves when `holds` returns true. */
 export async function until(holds: () => boolean): Promise<void> {
   const end = performance.now() + HANG_MS;
   while (!holds()) {
@@ -27,16 +27,16 @@ export async function until(holds: () => boolean): Promise<void> {
 }
 
 /**
- * The result of the first of several attempts that takes less than `ms`. A slower attempt proves nothing about a window of
- * `ms`. One millisecond less, because the stores count whole ones: 249.5 of them may be 250 there.
+ * The result of the first attempt that takes less than `ms`. A slower attempt proves nothing about a window of `ms`.
+ * One millisecond less, because the stores count whole ones: 249.5 of them may be 250 there.
  */
 export async function within<T>(ms: number, attempt: () => Promise<T>): Promise<T> {
   return tryUntil(attempt, (_, took) => took < ms - 1, `no attempt has taken less than ${ms} ms`);
 }
 
 /**
- * The result of the first of several attempts that `serves`. What a test asserts must not be among the conditions: a product
- * that is right only now and then would pass.
+ * The result of the first attempt that `serves` accepts. An assertion of the test must not be among its conditions: a
+ * product that is only sometimes right would pass.
  */
 export async function tryUntil<T>(
   attempt: () => Promise<T>,
@@ -53,7 +53,7 @@ export async function tryUntil<T>(
 }
 
 /**
- * Asks again while the connect runs out of time. The variables of the environment give it the default budget, one second,
+ * Repeats a call while the connect times out. The variables of the environment give it the default budget, one second,
  * and a busy machine may need more.
  */
 export async function despiteConnectTimeouts<T>(ask: () => Promise<T>): Promise<T> {
@@ -82,14 +82,14 @@ export async function expectMedian(bound: number, measure: () => Promise<number>
   throw new Error(`the median is more than ${bound}: ${most.join(', ')} were, ${least.join(', ') || 'none'} not`);
 }
 
-/** How much later than its control a call may settle. */
+/** The most that a call may settle later than its control. */
 const SLACK_MS = 50;
 
 /**
- * Expects the promise of `call` to settle `ms` after the call. Never earlier; and, in the median of five rounds, no later
- * than a timer of `ms` that another thread of this process starts at the same moment, as this thread hears of it. What the
- * test expects of the result belongs in `examine`, whose time is not the product's: 300 assertions of Jest can take longer
- * than the slack.
+ * Expects the promise of `call` to settle `ms` after the call. Never earlier; and, in the median of five rounds, no
+ * later than a timer of `ms` that another thread of this process starts at the same moment, as seen by this thread.
+ * Assertions about the result belong in `examine`, whose time is not the product's: 300 assertions of Jest can take
+ * longer than the slack.
  */
 export async function expectDeadline<T>(
   ms: number,
@@ -111,7 +111,7 @@ export async function expectDeadline<T>(
       timer.postMessage(ms);
       const { result, took } = await timed(call());
       const excess = took - (await control).took;
-      // The deadline is counted in whole milliseconds, from a moment that was rounded.
+      // The deadline is in whole milliseconds, from a rounded start.
       expect(took).toBeGreaterThanOrEqual(ms - 2);
       examine(result);
       return excess;

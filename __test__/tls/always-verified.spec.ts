@@ -7,8 +7,8 @@ import { ca, caFile, speaksTls } from '../support/failures/tls';
 import { freshId } from '../support/stores';
 import { HANG_MS } from '../support/time';
 
-// Nothing in an option, a URL or a variable turns verification off: against a server that nobody should believe, whatever
-// looks as if it might is refused by name, or changes nothing.
+// No option, URL or variable disables verification: with a server that must not be trusted, every plausible attempt is
+// refused by name, or changes nothing.
 
 const ASKED = join(__dirname, '../fixtures/check-once.cjs');
 const REFUSED = 'ERR_INVALID_ARG_VALUE';
@@ -23,7 +23,7 @@ beforeAll(async () => {
 });
 afterAll(() => fixture.end());
 
-/** What a limiter with these options comes to: who decided, or the code of the error. */
+/** The result of a limiter with these options: the source of its decision, or the code of the error. */
 async function withOptions(redis: unknown): Promise<string | undefined> {
   let limiter: RateLimiter | undefined;
   try {
@@ -40,7 +40,7 @@ async function withOptions(redis: unknown): Promise<string | undefined> {
 const others = () =>
   Object.fromEntries(Object.entries(process.env).filter(([name]) => !/REDIS|ELASTICACHE|NODE_/.test(name)));
 
-/** The same of what is in the environment when a limiter is asked first. */
+/** The same with the variables that are in the environment at the first check. */
 async function withVariables(more: Record<string, string>): Promise<string | undefined> {
   const before = process.env;
   process.env = { ...others(), ...more };
@@ -51,14 +51,14 @@ async function withVariables(more: Record<string, string>): Promise<string | und
   }
 }
 
-/** The same of a process with this environment, from its start: what OpenSSL and Node.js read, they read then. */
+/** The same of a process started with this environment: OpenSSL and Node.js read some variables at start-up. */
 async function withEnvironment(more: Record<string, string>, flags: string[] = []): Promise<string> {
   const env = { ...others(), ...more };
   const { stdout } = await promisify(execFile)(process.execPath, [...flags, ASKED], { env });
   return stdout.trim();
 }
 
-describe('the control: who trusts the authority, and says so, is let in', () => {
+describe('the control: with the CA configured, the connection succeeds', () => {
   test('by an option', async () => {
     expect(await withOptions({ url: rediss, tls: { ca } })).toBe('redis');
     expect(await withOptions({ host: '127.0.0.1', port, tls: { ca, servername: 'redis.test' } })).toBe('redis');
@@ -106,9 +106,9 @@ describe('the option tls', () => {
   });
 
   const unusable: [string, unknown][] = [
-    ['no CA in the text', { ca: '' }],
-    ['a CA that is none', { ca: 'none' }],
-    ['no name', { servername: '' }],
+    ['an empty CA', { ca: '' }],
+    ['an invalid CA', { ca: 'none' }],
+    ['an empty name', { servername: '' }],
   ];
   test.each(unusable)('refuses %s', async (_, tls) => {
     expect(await withOptions({ url: rediss, tls })).toMatch(/^ERR_(INVALID_ARG_VALUE|OUT_OF_RANGE)$/);
@@ -135,12 +135,12 @@ describe('the option tls', () => {
     expect(await withOptions({ url: rediss, tls })).toBe('TLS');
   });
 
-  test('takes nothing from a prototype', async () => {
+  test('ignores inherited options', async () => {
     const tls = Object.create({ rejectUnauthorized: false, checkServerIdentity: () => undefined });
     expect(await withOptions({ url: rediss, tls })).toBe('TLS');
   });
 
-  test('takes no authority from the prototype of all objects', async () => {
+  test('ignores a CA of Object.prototype', async () => {
     const all = Object.prototype as { ca?: string };
     all.ca = ca;
     try {
@@ -150,7 +150,7 @@ describe('the option tls', () => {
     }
   });
 
-  test.each(['rejectUnauthorized', 'insecure', 'tlsInsecure'])('has no neighbour %s', async (name) => {
+  test.each(['rejectUnauthorized', 'insecure', 'tlsInsecure'])('has no sibling option %s', async (name) => {
     expect(await withOptions({ url: rediss, [name]: name !== 'rejectUnauthorized' })).toBe(REFUSED);
   });
 });

@@ -1,4 +1,4 @@
-// Compiled, never run: what a route asks its callbacks for may come at once or later, as plain literals.
+// Compiled, never run: callbacks of a route may return values or promises, as plain literals.
 
 import { withRateLimit, type CreatorPlan } from '../../index.js';
 

@@ -1,5 +1,5 @@
-// Compiled, never run: what the types allow, and by @ts-expect-error what they forbid. An expectation that no longer
-// holds is an error of the compiler's, so each line here can fail.
+// Compiled, never run: what the types allow, and with @ts-expect-error what they forbid. An expectation that no longer
+// holds is a compiler error, so each line here can fail.
 
 import {
   RateLimitError,
@@ -164,7 +164,7 @@ function routes(limiter: RateLimiter, decision: Decision): void {
   const plain = withRateLimit(hello, { id: (request) => request.headers.get('x-id') ?? '', plan: 'business' });
   same<typeof plain, (request: Request) => Promise<Response>>(true);
 
-  // As Next.js has its handlers: a request of its own, and the parameters of the route.
+  // As in Next.js handlers: its own request type, and the parameters of the route.
   interface NextRequest extends Request {
     readonly nextUrl: URL;
   }
@@ -197,7 +197,7 @@ function routes(limiter: RateLimiter, decision: Decision): void {
   });
   // @ts-expect-error a limiter has one limit for all
   withRateLimit(hello, { id: () => 7, limiter, plan: 'pro' });
-  // @ts-expect-error however the plan is told
+  // @ts-expect-error the same with a plan
   withRateLimit(hello, { id: () => 7, limiter, plan: () => 'pro' });
   // @ts-expect-error an id is required
   withRateLimit(hello, { plan: 'pro' });
@@ -258,7 +258,7 @@ async function connection(): Promise<void> {
   const token: string | undefined = port < 1 ? undefined : 'token';
   connectionRoute({ operatorToken: token });
   void testConnection({ correlationId: token });
-  // @ts-expect-error the route decides who is told details
+  // @ts-expect-error the route decides about details
   connectionRoute({ details: true });
   // @ts-expect-error a request is required
   void GET();
@@ -271,7 +271,7 @@ function iam(): void {
   configure({ redis: { host: 'host', username: 'limiter', password } });
   const credentials: AwsCredentials = { accessKeyId: 'id', secretAccessKey: 'key', expiration: new Date() };
   elastiCacheIam({ cache: 'limits', username: 'limiter', credentials });
-  // As the AWS SDK gives them, and more than is needed.
+  // As the AWS SDK returns them, with additional fields.
   const provider = async () => ({ ...credentials, sessionToken: 'token', accountId: '123456789012' });
   elastiCacheIam({ cache: 'limits', username: 'limiter', credentials: provider });
   // @ts-expect-error a cache is required

@@ -1,4 +1,4 @@
-// Compiled, never run: under exactOptionalPropertyTypes, `undefined` is as good as left out for every option.
+// Compiled, never run: under exactOptionalPropertyTypes, every option may be `undefined`, which equals omitting it.
 
 import {
   RateLimiter,
@@ -19,7 +19,7 @@ import {
   type WithRateLimitOptions,
 } from '../../index.js';
 
-/** The keys of `T` that may be left out and not be `undefined`. There should be none. */
+/** The keys of `T` that are optional and may not be undefined. There should be none. */
 type Strict<T> = {
   [Key in keyof T]-?: Record<never, never> extends Pick<T, Key>
     ? Record<Key, undefined> extends Pick<T, Key>

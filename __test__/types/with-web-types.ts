@@ -1,4 +1,5 @@
-// Compiled, never run, once with the DOM library and once with @types/node: the requests of a route are the global ones.
+// Compiled, never run, once with the DOM library and once with @types/node: the requests of a route are the global
+// ones.
 
 import { connectionRoute, withRateLimit, type WebRequest, type WebResponse } from '../../index.js';
 

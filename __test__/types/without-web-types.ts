@@ -1,5 +1,5 @@
-// Compiled, never run, with neither the DOM library nor @types/node: all but routes is as ever, and a route takes what has
-// the headers that it needs.
+// Compiled, never run, with neither the DOM library nor @types/node: everything but routes is unchanged, and a route
+// accepts any object with the headers that it needs.
 
 import { RateLimitError, RateLimiter, checkCreatorRateLimit, withRateLimit, type WebResponse } from '../../index.js';
 

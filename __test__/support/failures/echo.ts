@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import { toGreeting, type Failure, type Fixture } from './fixture';
 
-/** A server that answers each chunk with `answer(all it was sent on this connection, the chunk)`. */
+/** A server that answers each chunk with `answer(all bytes of this connection, the chunk)`. */
 function answering(fixture: Fixture, answer: (all: string, chunk: string) => string) {
   const sent = new WeakMap<Socket, string>();
   return fixture.listen((socket, bytes) => {
@@ -16,7 +16,7 @@ function answering(fixture: Fixture, answer: (all: string, chunk: string) => str
 const isScript = (chunk: string) => /EVAL/.test(chunk);
 const oneLine = (text: string) => text.replace(/[\r\n]+/g, ' ');
 
-/** Answers all that belongs to the greeting with OK, and the script with what `answer` makes of all that was sent. */
+/** Answers the handshake with OK, and the script with `answer(all bytes)`. */
 function afterwards(name: string, code: string, answer: (all: string) => string): Failure {
   return {
     name,
@@ -25,21 +25,21 @@ function afterwards(name: string, code: string, answer: (all: string) => string)
   };
 }
 
-/** Servers that give back what they are sent, the password with it. */
+/** Servers that echo their input, the password with it. */
 export const echoingServers: Failure[] = [
   {
-    name: 'a server that knows no AUTH and says with which arguments',
+    name: 'a server that quotes the arguments of an unknown AUTH',
     code: 'PROTOCOL',
     arrange: (fixture) =>
       answering(fixture, () => `-ERR unknown command 'AUTH', with args beginning with: '${bytesOf(fixture)}' \r\n`),
   },
   {
-    name: 'a server that calls the password wrong and quotes it',
+    name: 'a server that refuses the password and quotes it',
     code: 'WRONGPASS',
     arrange: (fixture) => answering(fixture, () => `-WRONGPASS invalid password '${bytesOf(fixture)}'\r\n`),
   },
   {
-    name: 'a server that makes the password the code',
+    name: 'a server with the password as error code',
     code: 'PROTOCOL',
     arrange: (fixture) => answering(fixture, () => `-${bytesOf(fixture)}\r\n`),
   },
@@ -72,7 +72,7 @@ export const echoingServers: Failure[] = [
   }),
 ];
 
-/** The password as it stands in the bytes of a connection. */
+/** The password in the form in which the connection sends it. */
 function bytesOf({ password = '' }: Fixture): string {
   return Buffer.from(password).toString('latin1');
 }

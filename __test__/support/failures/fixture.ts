@@ -5,7 +5,7 @@ export { until } from '../time';
 
 export type Op = 'limit' | 'check' | 'status' | 'reset';
 
-/** Where a failing Redis is, and who asks there: the `redis` option but for the password. */
+/** The endpoint of a failing Redis: the `redis` option without the password. */
 export interface Endpoint {
   readonly host: string;
   readonly port: number;
@@ -13,40 +13,40 @@ export interface Endpoint {
   readonly tls?: { readonly ca?: string; readonly servername?: string };
 }
 
-/** A way to fail, brought about for real. */
+/** A failure, provoked on a real server. */
 export interface Failure {
   readonly name: string;
   /** The stable code it has under `onStoreError: 'throw'`. */
   readonly code: string;
-  /** A layer below raised an error of its own, which is the cause of this one. */
+  /** A lower layer raised its own error, which is the cause of this one. */
   readonly caused?: true;
-  /** The operations that meet it; all of them when left out. */
+  /** The operations that fail; all of them by default. */
   readonly ops?: readonly Op[];
-  /** The deadline of a check that is to run out. When left out, none does. */
+  /** The deadline of a check that must run out. By default none does. */
   readonly timeoutMs?: number;
-  /** The budget of a connect that has to run out by half before the failure is told. */
+  /** The connect budget of which half has to run out before the error is reported. */
   readonly connectTimeoutMs?: number;
-  /** Happens only to a client that has a password, or only to one that has none. */
+  /** Happens only to a client with a password, or only to one without. */
   readonly password?: 'needed' | 'absent';
   /**
-   * The code on a connection whose end the system delivers before the server's last reply, or whose connect runs out of time
-   * on a busy machine.
+   * The alternative code if the system delivers the end of the connection before the server's last reply, or if the
+   * connect times out on a busy machine.
    */
   readonly orElse?: string;
   /**
-   * The code where a busy machine uses up half of the connect budget of a client that the environment configures. It is one
-   * second and cannot be changed there; a client that takes options has a longer one.
+   * The alternative code if a busy machine uses up half of the connect budget of a client that the environment
+   * configures. That budget is one second and cannot be changed; a client with options has a longer one.
    */
   readonly orElseFromEnvironment?: string;
   arrange(fixture: Fixture): Promise<Endpoint>;
 }
 
-/** What one failure needs around it, gone when the fixture ends. */
+/** The servers and resources of one failure, closed by end(). */
 export class Fixture {
-  /** The last one arranged is the first to go. */
+  /** In reverse order of creation. */
   readonly #ends: (() => unknown)[] = [];
 
-  /** @param password what the client gives, and what a server of this fixture asks for. */
+  /** @param password the password of the client and of this fixture's servers. */
   constructor(readonly password?: string) {}
 
   atEnd(end: () => unknown): void {
@@ -57,23 +57,23 @@ export class Fixture {
     for (const end of this.#ends.splice(0)) await end();
   }
 
-  /** A real server that asks for the password, and whose `cli` gives it. */
+  /** A real server with the fixture's password, whose `cli` sends it. */
   redis(...options: string[]): Promise<RedisServer> {
     return this.redisWith(this.password, ...options);
   }
 
-  /** A real server with a password of its own, or none. */
+  /** A real server with another password, or none. */
   async redisWith(password: string | undefined, ...options: string[]): Promise<RedisServer> {
     const server = await startRedis(...(password === undefined ? [] : ['--requirepass', password]), ...options);
     const auth = password === undefined ? [] : ['-a', password, '--no-auth-warning'];
-    // A test may have ended it already.
+    // A test may have stopped it already.
     let stopped: Promise<void> | undefined;
     const stop = () => (stopped ??= server.stop());
     this.atEnd(stop);
     return { ...server, stop, cli: (...args) => server.cli(...auth, ...args) };
   }
 
-  /** A server of the test's own; `heard` gets each chunk, and nothing for the connection itself. */
+  /** A TCP server of the test; `heard` gets each chunk, and undefined for a new connection. */
   async listen(heard: (socket: Socket, chunk?: Buffer) => void): Promise<Endpoint> {
     const sockets = new Set<Socket>();
     const server = createServer((socket) => {
@@ -96,7 +96,7 @@ export function at(port: number): Endpoint {
   return { host: '127.0.0.1', port };
 }
 
-/** What one Redis answers before any script is run: it is no cluster. */
+/** The reply of a single Redis before any script is run: it is no cluster. */
 export function toGreeting(chunk: string): string {
   return /CLUSTER/.test(chunk) ? '-ERR This instance has cluster support disabled\r\n' : '+OK\r\n';
 }

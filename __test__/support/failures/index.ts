@@ -5,5 +5,5 @@ import { tls } from './tls';
 
 export { at, Fixture, until, type Failure, type Op, type Endpoint } from './fixture';
 
-/** Every way to fail that has a code, each brought about for real. */
+/** Every failure with a code, each provoked on real servers. */
 export const failures = [...network, ...tls, ...rights, ...server];

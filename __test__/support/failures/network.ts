@@ -1,7 +1,7 @@
 import { freePort } from '../redis';
 import { at, toGreeting, type Failure } from './fixture';
 
-/** On the way to the server, or with something else in its place. */
+/** Failures of the network, or of a server that is not Redis. */
 export const network: Failure[] = [
   {
     name: 'a server that accepts and never answers',
@@ -17,7 +17,7 @@ export const network: Failure[] = [
       const server = await fixture.redis();
       const pid = Number(/process_id:(\d+)/.exec(server.cli('info', 'server'))?.[1]);
       process.kill(pid, 'SIGSTOP');
-      // A stopped process does not heed the signal that ends it.
+      // A stopped process does not react to the signal that ends it.
       fixture.atEnd(() => process.kill(pid, 'SIGCONT'));
       return at(server.port);
     },
@@ -32,11 +32,12 @@ export const network: Failure[] = [
     name: 'a name that does not resolve',
     code: 'ENOTFOUND',
     caused: true,
-    // Reserved for that (RFC 6761, 6.4). A name with two dots in a row, of which no resolver asks, is refused as an option.
+    // Reserved for that (RFC 6761, 6.4). A name with two dots in a row, which no resolver is asked for, is refused as
+    // an option.
     arrange: async () => ({ host: 'no-such-host.invalid', port: 6379 }),
   },
   {
-    name: 'a server that closes without a word',
+    name: 'a server that closes without a reply',
     code: 'ECONNRESET',
     arrange: (fixture) => fixture.listen((socket) => void socket.end()),
   },
@@ -59,7 +60,7 @@ export const network: Failure[] = [
       }),
   },
   {
-    name: 'a server that greets and then talks nonsense',
+    name: 'a server that answers the handshake and then sends garbage',
     code: 'PROTOCOL',
     arrange: (fixture) =>
       fixture.listen((socket, chunk) => {
@@ -69,7 +70,7 @@ export const network: Failure[] = [
       }),
   },
   {
-    name: 'a server whose answer is not the one of the script',
+    name: 'a server whose reply is not that of the script',
     code: 'PROTOCOL',
     arrange: (fixture) => fixture.listen((socket, chunk) => void (chunk && socket.write('+OK\r\n'))),
   },

@@ -1,6 +1,6 @@
 import { at, type Failure, type Fixture } from './fixture';
 
-/** A server with a user of few rights, and the place for that user. */
+/** A server with a restricted user, and the endpoint with that user. */
 async function as(fixture: Fixture, ...rights: string[]) {
   const server = await fixture.redis();
   server.cli(
@@ -14,22 +14,22 @@ async function as(fixture: Fixture, ...rights: string[]) {
   return { ...at(server.port), username: 'few' };
 }
 
-/** A server that does not let this client in, or not do this. */
+/** Servers that refuse this client, or its commands. */
 export const rights: Failure[] = [
   {
-    name: 'no password where one is asked for',
+    name: 'no password for a server with one',
     code: 'NOAUTH',
     password: 'absent',
     arrange: async (fixture) => at((await fixture.redisWith('asked-for')).port),
   },
   {
-    name: 'another password',
+    name: 'a wrong password',
     code: 'WRONGPASS',
     password: 'needed',
     arrange: async (fixture) => at((await fixture.redisWith('another')).port),
   },
   {
-    name: 'a password where none is asked for',
+    name: 'a password for a server without one',
     code: 'WRONGPASS',
     password: 'needed',
     arrange: async (fixture) => at((await fixture.redisWith(undefined)).port),
@@ -46,7 +46,7 @@ export const rights: Failure[] = [
     arrange: (fixture) => as(fixture, '~*', '+ping'),
   },
   {
-    name: 'a user who may run scripts, but no command inside',
+    name: 'a user who may run scripts, but not their commands',
     code: 'NOPERM',
     arrange: (fixture) => as(fixture, '~*', '+eval', '+evalsha'),
   },

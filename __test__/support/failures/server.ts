@@ -8,14 +8,14 @@ import { at, until, type Failure, type Op, type Fixture } from './fixture';
 const ADMISSIONS: Op[] = ['limit', 'check'];
 const WRITES: Op[] = ['limit', 'check', 'reset'];
 
-/** A real server that refuses, each for a reason of its own. */
+/** Real servers that refuse, each for another reason. */
 export const server: Failure[] = [
   {
     name: 'a replica',
     code: 'READONLY',
     ops: WRITES,
     async arrange(fixture) {
-      // It would wait for more replicas to come, by default.
+      // By default it would wait for further replicas.
       const primary = await fixture.redis('--repl-diskless-sync-delay', '0');
       const auth = fixture.password === undefined ? [] : ['--masterauth', fixture.password];
       const replica = await fixture.redis('--replicaof', '127.0.0.1', `${primary.port}`, ...auth);
@@ -29,7 +29,7 @@ export const server: Failure[] = [
     code: 'LOADING',
     async arrange(fixture) {
       const slow = ['--enable-debug-command', 'yes', '--key-load-delay', '500'];
-      // It looks up from loading every so many bytes: by default once in 2 MB, which here is never.
+      // It processes events while loading after so many bytes: by default every 2 MB, which this data never reaches.
       const server = await fixture.redis(...slow, '--loading-process-events-interval-bytes', '1024');
       // Half a millisecond a key: it loads for half a minute, or until the fixture ends.
       server.cli('debug', 'populate', '60000');
@@ -39,7 +39,7 @@ export const server: Failure[] = [
     },
   },
   {
-    name: 'a replica that has lost its primary and serves nothing old',
+    name: 'a replica that has lost its primary and serves no stale data',
     code: 'LOADING',
     async arrange(fixture) {
       const unusedPort = await freePort();
@@ -58,7 +58,7 @@ export const server: Failure[] = [
     },
   },
   {
-    name: 'a server without a connection left',
+    name: 'a server at its connection limit',
     code: 'MAXCLIENTS',
     orElse: 'ECONNRESET',
     async arrange(fixture) {
@@ -93,7 +93,7 @@ export const server: Failure[] = [
     async arrange(fixture) {
       const server = await fixture.redis('--save', '3600 1000000');
       rmSync(server.cli('config', 'get', 'dir').split('\n')[1]!, { recursive: true });
-      // It would not end without having saved.
+      // It would not stop without a successful save.
       fixture.atEnd(() => server.cli('config', 'set', 'save', ''));
       server.cli('bgsave');
       await until(() => /rdb_last_bgsave_status:err/.test(server.cli('info', 'persistence')));
@@ -104,14 +104,14 @@ export const server: Failure[] = [
     name: 'a node of a cluster',
     code: 'CLUSTER',
     async arrange(fixture) {
-      // Its bus is 10,000 ports further on otherwise, which there may not be.
+      // The default port of its bus is 10,000 higher, which may not exist.
       const bus = ['--cluster-port', `${await freePort()}`];
       return at((await fixture.redis('--cluster-enabled', 'yes', ...bus)).port);
     },
   },
 ];
 
-/** Has the server do what it will not be done with before the fixture ends. */
+/** Starts a command on the server that does not finish before the fixture ends. */
 function inBackground(fixture: Fixture, server: RedisServer, ...command: string[]): void {
   const env = { ...process.env, ...(fixture.password === undefined ? {} : { REDISCLI_AUTH: fixture.password }) };
   const child = spawn('redis-cli', ['-p', `${server.port}`, ...command], { env, stdio: 'ignore' });

@@ -6,11 +6,11 @@ import { at, type Failure, type Endpoint, type Fixture } from './fixture';
 
 const file = (name: string) => join(__dirname, '../../fixtures/tls', name);
 
-/** The authority that signed the servers of the tests, in PEM form. */
+/** The CA of the tests' servers, in PEM form. */
 export const caFile = file('ca.pem');
 export const ca = readFileSync(caFile, 'utf8');
 
-/** A real server that speaks TLS as `redis.test`. */
+/** A real server with TLS as `redis.test`. */
 export async function speaksTls(fixture: Fixture): Promise<Endpoint> {
   const port = await freePort();
   const pem = ['--tls-cert-file', file('server.pem'), '--tls-key-file', file('server.key')];
@@ -19,7 +19,7 @@ export async function speaksTls(fixture: Fixture): Promise<Endpoint> {
   return at(port);
 }
 
-/** A server that is not believed. */
+/** Servers whose certificate is not trusted, and protocol mismatches. */
 export const tls: Failure[] = [
   {
     name: 'a certificate of another authority',
@@ -31,7 +31,7 @@ export const tls: Failure[] = [
     }),
   },
   {
-    name: 'a certificate that the public roots do not know',
+    name: 'a certificate of no public root',
     code: 'TLS',
     caused: true,
     arrange: async (fixture) => ({ ...(await speaksTls(fixture)), tls: { servername: 'redis.test' } }),
@@ -52,9 +52,9 @@ export const tls: Failure[] = [
     }),
   },
   {
-    // Redis looks for the end of a line in a text that ends, for it, at the first zero of the handshake. A check that may
-    // not wait for half of the budget of the connect is told no more than that.
-    name: 'TLS to a plain port of Redis, which waits for more, of a check that waits less',
+    // Redis looks for the end of a line in a text that, for Redis, ends at the first zero byte of the handshake. A
+    // check that may not wait for half of the connect budget is reported without that hint.
+    name: 'TLS to a plain port of Redis, which waits for more, with a short deadline',
     code: 'ETIMEDOUT',
     timeoutMs: 100,
     orElseFromEnvironment: 'TLS',
@@ -70,7 +70,7 @@ export const tls: Failure[] = [
   {
     name: 'plain text to a TLS port',
     code: 'TLS',
-    // The client has no time left to ask in the other language.
+    // The client has no time left to try plain text or TLS instead.
     orElseFromEnvironment: 'ECONNRESET',
     arrange: speaksTls,
   },
