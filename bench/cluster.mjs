@@ -1,4 +1,4 @@
-// A Redis Cluster of the benchmark's own, on loopback: three primaries and no replicas, which would take their share of the
+// A Redis Cluster for the benchmark, on loopback: three primaries and no replicas, which would use some of the
 // machine's cores.
 
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -12,13 +12,13 @@ const SHARDS = 3;
 const SLOTS = 16384;
 const MEETS_WITHIN_MS = 20_000;
 
-/** Runs `use` with a cluster, `{ ports }` of its nodes, that is gone afterwards, however it ends. */
+/** Runs `use` with a cluster, `{ ports }` of its nodes, which is stopped afterwards in any case. */
 export function withCluster(use) {
   return stopped(startCluster, use);
 }
 
 async function startCluster() {
-  // Each node keeps what it knows of the others in a file.
+  // Each node keeps its cluster state in a file.
   const directory = mkdtempSync(join(tmpdir(), 'rate-limit-bench-'));
   const remove = () => rmSync(directory, { recursive: true, force: true });
   process.once('exit', remove);
@@ -45,7 +45,7 @@ async function startNode(dir, i) {
   return { ...node, bus };
 }
 
-/** Each node gets its slots and an epoch of its own, and meets the first. */
+/** Assigns slots and a config epoch to each node, and introduces it to the first. */
 async function introduce(nodes) {
   const firstSlot = (i) => Math.round((i * SLOTS) / nodes.length);
   for (const [i, { control }] of nodes.entries()) {
@@ -60,7 +60,7 @@ async function introduce(nodes) {
   }
 }
 
-/** Whether a node knows who serves what, and says that the cluster is well. */
+/** Whether a node knows all slot owners and reports the cluster as healthy. */
 async function isWhole({ control }) {
   const [state, slots] = await Promise.all([control.send('CLUSTER', 'INFO'), control.send('CLUSTER', 'SLOTS')]);
   return state.includes('cluster_state:ok') && slots.length === SHARDS;

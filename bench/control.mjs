@@ -1,5 +1,5 @@
-// The benchmark's own connection to Redis, to flush it and to read its meters. A client library here would be one of the
-// contenders, loaded beside another one.
+// The benchmark's own connection to Redis, which flushes it and reads its counters. A client library here would be one
+// of the contenders, loaded next to another one.
 
 import { once } from 'node:events';
 import { connect } from 'node:net';
@@ -29,7 +29,7 @@ export class Control {
     return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }));
   }
 
-  /** A section of INFO as an object of texts. */
+  /** A section of INFO as an object of strings. */
   async info(section) {
     const lines = (await this.send('INFO', section)).split('\r\n').filter((line) => line.includes(':'));
     return Object.fromEntries(
@@ -37,13 +37,13 @@ export class Control {
     );
   }
 
-  /** Seconds of processor that the server has used. */
+  /** CPU seconds of the server. */
   async cpuSeconds() {
     const { used_cpu_user, used_cpu_sys } = await this.info('cpu');
     return Number(used_cpu_user) + Number(used_cpu_sys);
   }
 
-  /** What the server has run of the scripts that it is told by their hash: `{ calls, micros }`. */
+  /** The server's statistics of EVALSHA: `{ calls, micros }`. */
   async scripts() {
     const { cmdstat_evalsha: stat = 'calls=0,usec=0' } = await this.info('commandstats');
     const { calls, usec } = Object.fromEntries(stat.split(',').map((part) => part.split('=')));
@@ -56,7 +56,7 @@ export class Control {
     return Number(seconds) * 1000 + Number(microseconds) / 1000;
   }
 
-  /** Whether the connection is no more. */
+  /** Whether the connection has ended. */
   get closed() {
     return this.#socket.destroyed;
   }
@@ -78,7 +78,7 @@ export class Control {
   }
 }
 
-/** The reply that begins at `at` and where it ends; undefined when it is not all there. */
+/** The reply that begins at `at` and its end; undefined if it is incomplete. */
 function parse(bytes, at) {
   const lineEnd = bytes.indexOf('\r\n', at);
   if (lineEnd < 0) return undefined;

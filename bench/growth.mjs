@@ -1,7 +1,7 @@
-// npm run bench:growth: what a check costs as creators, limits and checks become more; and whether memory does. This
-// package alone, on one Redis of its own, about six minutes.
+// npm run bench:growth: the cost of a check by the number of creators, limits and checks, and the growth of memory.
+// This package alone, on one Redis of its own, about six minutes.
 //
-//   --scale=1          how much of the work is done: 0.1 is a try
+//   --scale=1          the share of the work: 0.1 is a trial run
 //   --no-build         the addon as it is
 //   --out=bench/results
 
@@ -56,7 +56,7 @@ async function growth(...args) {
     measurements,
   };
   writeResults(values.out, 'growth.json', 'growth.md', results, growthReport(results));
-  // What draws is installed with the peers.
+  // The drawing packages are installed with the peers.
   const { drawGrowth } = await import('./report/growth-charts.mjs');
   drawGrowth(values.out, measurements);
   console.log(`\nResults are in ${values.out}/growth.md`);

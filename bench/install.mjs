@@ -1,4 +1,4 @@
-// The peers, in bench/node_modules. The package itself has nothing of them.
+// The peers, in bench/node_modules. The package itself has none of them.
 
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -11,7 +11,7 @@ export function install() {
   installPackages(bench);
 }
 
-/** The version of a peer that is measured. */
+/** The measured version of a peer. */
 export function versionOf(name) {
   return lockedPackages(join(bench, 'package-lock.json'))[`node_modules/${name}`].version;
 }

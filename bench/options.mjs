@@ -3,7 +3,7 @@
 import { parseArgs } from 'node:util';
 import { Failure } from '../scripts/run.mjs';
 
-/** What is measured, in this order. */
+/** The measurements, in this order. */
 export const KINDS = ['throughput', 'denials', 'memory', 'bytes', 'accuracy', 'cluster', 'shapes'];
 
 export function optionsOf(args) {
@@ -18,7 +18,7 @@ export function optionsOf(args) {
     contenders: values.contenders?.split(','),
     build: !values['no-build'],
     command: commandOf(args.filter((arg) => !arg.startsWith('--out') && arg !== '--no-build')),
-    // A part of the whole leaves no results, unless a place for them is given.
+    // A partial run writes no results, unless a folder is given.
     out: values.out ?? (values.only || values.contenders ? undefined : 'bench/results'),
   };
 }
@@ -42,7 +42,7 @@ function parsed(args) {
   }
 }
 
-/** What makes the same figures elsewhere. */
+/** The command that reproduces the figures elsewhere. */
 function commandOf(args) {
   return ['npm run bench', ...(args.length > 0 ? ['--', ...args] : [])].join(' ');
 }

@@ -1,4 +1,4 @@
-// What is measured, of whom.
+// The measurements of each contender.
 
 import { denying, inMemory, onCluster, onRedis, shapes, underLoad } from './contenders/index.mjs';
 import { WINDOW_MS } from './measure/trace.mjs';
@@ -6,13 +6,13 @@ import { WINDOW_MS } from './measure/trace.mjs';
 const IN_FLIGHT = [1, 16, 200, 1000];
 const FULL_LOGS = [50, 100, 500];
 
-/** As long as the trace of the accuracy goes on anyway. */
+/** The duration of the accuracy trace. */
 const SPREAD_MS = 20_000;
 
 /** For one of many processes that start at once. */
 const LOADS_WITHIN_MS = 500;
 
-/** A round: groups of contenders that do the same, one after the other; the job is for `measure/<kind>.mjs`. */
+/** A round: groups of contenders with the same work, one after the other; the job is for `measure/<kind>.mjs`. */
 export function roundOf({ kinds, contenders, seconds }) {
   const groups = {
     throughput: IN_FLIGHT.map((inFlight) => ({ contenders: underLoad, inFlight, seconds })),
@@ -28,7 +28,7 @@ export function roundOf({ kinds, contenders, seconds }) {
     .map((group) => ({ ...group, contenders: chosen(group.contenders, contenders) }));
 }
 
-/** The kinds that leave the machine idle, as jobs that can go on at the same time: a database of their own each. */
+/** The kinds that leave the machine idle, as concurrent jobs: each has its own database. */
 export function idleOf({ kinds, contenders }, serverTime) {
   const databases = { accuracy: (i) => 1 + i, bytes: (i) => 1 + onRedis.length + i * FULL_LOGS.length };
   const jobs = ['bytes', 'accuracy']
@@ -41,7 +41,7 @@ export function idleOf({ kinds, contenders }, serverTime) {
   return jobs.map((job) => ({ ...job, ...details[job.kind] }));
 }
 
-/** Whether a round has something for a cluster. */
+/** Whether a round needs a cluster. */
 export function needsCluster({ kinds }) {
   return kinds.includes('cluster') || kinds.includes('shapes');
 }

@@ -1,4 +1,4 @@
-// Redis servers of the benchmark's own, which keep nothing on disk and end with this process.
+// Redis servers for the benchmark, which keep no data on disk and end with this process.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,19 +10,19 @@ import { Control } from './control.mjs';
 
 const STARTS_WITHIN_MS = 10_000;
 
-/** Contenders that are measured at the same time have a database each. */
+/** Concurrent contenders have a database each. */
 const DATABASES = 64;
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
-/** Runs `use` with a server, `{ port, version, control }`, that is gone afterwards, however it ends. */
+/** Runs `use` with a server, `{ port, version, control }`, which is stopped afterwards in any case. */
 export function withRedis(use) {
   return stopped(() => startRedis(), use);
 }
 
-/** Runs `use` with what `start` starts, and then its `stop`, however it ends. */
+/** Runs `use` with the result of `start`, and then its `stop` in any case. */
 export async function stopped(start, use) {
-  // Node ends without the exit event on a signal that nobody minds.
+  // Node ends without the exit event on an unhandled signal.
   const interrupted = () => process.exit(1);
   for (const signal of SIGNALS) process.once(signal, interrupted);
   let stop = async () => {};
@@ -36,7 +36,7 @@ export async function stopped(start, use) {
   }
 }
 
-/** A server with these options beside its own: `{ port, version, control, stop }`. */
+/** A server with these options in addition: `{ port, version, control, stop }`. */
 export async function startRedis(more = {}) {
   const port = await freePort();
   const own = { port, bind: '127.0.0.1', databases: DATABASES, save: '', appendonly: 'no', dir: tmpdir() };

@@ -1,12 +1,12 @@
-// npm run bench: this package beside its peers, in one run on one Redis of its own, and on a Redis Cluster. About
-// twenty minutes.
+// npm run bench: this package and its peers, in one run on one Redis of its own, and on a Redis Cluster. About twenty
+// minutes.
 //
-//   --rounds=5                      how often everything is measured; the results are medians
-//   --seconds=2                     how long a measured stretch lasts
+//   --rounds=5                      the number of rounds; the results are medians
+//   --seconds=2                     the length of a measured interval
 //   --only=throughput,denials,memory,bytes,accuracy,cluster,shapes
 //   --contenders=huntaze,ioredis-lua,...   by their ids in contenders/index.mjs
 //   --no-build                      the addon as it is
-//   --out=bench/results             where the results go; by default a part of the whole leaves none
+//   --out=bench/results             the folder of the results; by default a partial run writes none
 
 import { build } from '../scripts/build.mjs';
 import { redisServer } from '../scripts/redis-server.mjs';
@@ -46,7 +46,7 @@ async function bench(...args) {
     measurements,
   };
   writeResults(out, 'results.json', 'README.md', results, readme(results));
-  // What draws is installed with the peers.
+  // The drawing packages are installed with the peers.
   const { drawBench } = await import('./report/bench-charts.mjs');
   drawBench(out, measurements);
   console.log(`\nResults are in ${out}/README.md`);
@@ -68,7 +68,7 @@ async function measureAll({ port, nodes, control }, options) {
   };
   for (let round = 0; round < options.rounds; round++) {
     for (const { contenders, ...job } of roundOf(options)) {
-      // Who comes first finds another machine than who comes last: the order rotates.
+      // The first contender meets another state of the machine than the last: the order rotates.
       for (const contender of rotated(contenders, round)) await measure({ contender, ...job }, round);
     }
   }

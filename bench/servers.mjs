@@ -15,12 +15,12 @@ export class Servers {
     await this.#all((control) => control.send('FLUSHALL', 'SYNC'));
   }
 
-  /** Seconds of processor that they have used. */
+  /** CPU seconds of all servers. */
   async cpuSeconds() {
     return sum(await this.#all((control) => control.cpuSeconds()));
   }
 
-  /** As that of a control. */
+  /** As of a control connection. */
   async scripts() {
     const all = await this.#all((control) => control.scripts());
     return { calls: sum(all.map(({ calls }) => calls)), micros: sum(all.map(({ micros }) => micros)) };

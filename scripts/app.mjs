@@ -1,4 +1,4 @@
-// The Next.js application in examples/: its packages, its builds, and the folder that runs by itself.
+// The Next.js application in examples/: its packages, its builds, and the standalone folder.
 
 import { spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
@@ -9,10 +9,10 @@ import { Failure, asMain, root } from './run.mjs';
 
 const app = join(root, 'examples', 'nextjs');
 
-/** A build takes half a minute; one that hangs is to be told from a slow machine. */
+/** A build takes half a minute; a longer one than this hangs, even on a slow machine. */
 const BUILD_TIMEOUT_MS = 600_000;
 
-/** Installs its packages, and the package as it is packed in dist/: what is linked would be bundled. */
+/** Installs its packages, and the package as packed in dist/: a linked one would be bundled. */
 export function installApp() {
   install(app, tarballs());
 }
@@ -26,13 +26,13 @@ function tarballs() {
   return files;
 }
 
-/** Builds it with 'turbopack' or 'webpack' and resolves to what that printed. */
+/** Builds it with 'turbopack' or 'webpack' and resolves to the output. */
 export function buildApp(bundler, env = process.env) {
-  // Where CI is set, Next.js warns of a cache folder that is missing: a build from nothing is meant here.
+  // With CI set, Next.js warns of a missing cache folder: a clean build is intended here.
   mkdirSync(join(app, '.next', 'cache'), { recursive: true });
   return new Promise((resolve, reject) => {
     const { NODE_ENV, ...rest } = env;
-    // Before it is started: a signal that comes while it is would end this process alone.
+    // Before the child is started: a signal during its start would end this process alone.
     const release = endWith(() => child);
     const child = spawn(process.execPath, ['node_modules/next/dist/bin/next', 'build', `--${bundler}`], {
       cwd: app,
@@ -55,13 +55,16 @@ export function buildApp(bundler, env = process.env) {
   });
 }
 
-/** What ends this process ends the child first, which would go on building for nobody; returns what undoes that. */
+/**
+ * Ends the child before this process, because it would continue building otherwise; returns a function that undoes
+ * that.
+ */
 function endWith(childStarted) {
   const handlers = ['SIGINT', 'SIGTERM', 'SIGHUP'].map((signal) => {
     let asked = false;
     const handler = () => {
       const child = childStarted();
-      // A second Ctrl-C is in a hurry.
+      // A second Ctrl-C ends both at once.
       child.kill(asked ? 'SIGKILL' : signal);
       if (asked) return;
       asked = true;
@@ -79,11 +82,11 @@ function endWith(childStarted) {
   return release;
 }
 
-/** Puts what was built last into a folder of its own: `node server.js` there is the application. */
+/** Copies the last build into a separate folder: `node server.js` there starts the application. */
 export function placeApp(folder) {
   const built = join(app, '.next');
   rmSync(folder, { recursive: true, force: true });
-  // A link in it leads from one of its folders to another: it must not be made to lead back here.
+  // Its links are relative within the build and must not be resolved to this folder.
   cpSync(join(built, 'standalone'), folder, { recursive: true, verbatimSymlinks: true });
   // Next.js leaves these for a CDN.
   cpSync(join(built, 'static'), join(folder, '.next', 'static'), { recursive: true });

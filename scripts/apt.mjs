@@ -1,4 +1,4 @@
-// Programs from Debian's archive: installed where this may, or unpacked into a folder.
+// Programs from Debian's archive: installed if permitted, or unpacked into a folder.
 
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -21,8 +21,9 @@ export function aptInstall(...packages) {
 }
 
 /**
- * Packages of any release of Debian, unpacked into the empty folder `into` and not installed: the machine's own stay as
- * they are. Their dependencies are to be among them. A package for another processor is named `musl:arm64`. Needs no root.
+ * Unpacks packages of any Debian release into the empty folder `into`, without installing them: the machine's own
+ * packages are unchanged. The list must include their dependencies. A package for another processor is named
+ * `musl:arm64`. Needs no root.
  */
 export function aptUnpack(release, packages, into) {
   const apt = join(into, 'apt');
@@ -30,7 +31,7 @@ export function aptUnpack(release, packages, into) {
     mkdirSync(join(apt, folder), { recursive: true });
   const sources = join(apt, 'sources.list');
   writeFileSync(sources, `deb [signed-by=${DEBIAN_KEYS} target=Packages] ${debianMirror()} ${release} main\n`);
-  // Everything else, such as a proxy, is as the machine has it.
+  // All other settings, such as a proxy, are the machine's.
   const options = [
     `Dir::Etc::sourcelist=${sources}`,
     'Dir::Etc::sourceparts=/dev/null',
@@ -42,7 +43,7 @@ export function aptUnpack(release, packages, into) {
     `Dir::Cache=${join(apt, 'cache')}`,
     'APT::Default-Release=',
     ...architectures(packages).map((architecture) => `APT::Architectures::=${architecture}`),
-    // Its own user may not write here.
+    // apt's own user may not write here.
     'APT::Sandbox::User=root',
     'Acquire::Languages=none',
   ].flatMap((option) => ['-o', option]);
@@ -52,15 +53,15 @@ export function aptUnpack(release, packages, into) {
   rmSync(apt, { recursive: true });
 }
 
-/** This machine's, without which apt does not work, and those that packages name. */
+/** This machine's architecture, which apt requires, and those in the package names. */
 function architectures(packages) {
   const named = packages.map((name) => name.split(':')[1]).filter(Boolean);
   return [...new Set([output('dpkg', ['--print-architecture']), ...named])];
 }
 
-/** Where this machine has Debian from. */
+/** The mirror of this machine. */
 function debianMirror() {
-  // What apt knows of a source's origin it has read there: on a fresh machine it has read nothing yet.
+  // apt knows the origin of a source only after an update: a fresh machine has not read it yet.
   if (!mirrorRead() && isRootOnDebian()) run('apt-get', ['update', '-q']);
   const mirror = mirrorRead();
   if (!mirror) throw new Failure('apt knows no mirror of Debian: run apt-get update, on a machine with Debian');

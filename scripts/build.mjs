@@ -1,4 +1,4 @@
-// npm run build: the addon for this machine, beside index.js. cargo does nothing when nothing changed.
+// npm run build: the addon for this machine, next to index.js. cargo does nothing when nothing changed.
 
 import { join } from 'node:path';
 import { copyLibrary } from './copy-library.mjs';
@@ -15,7 +15,7 @@ export function build() {
     console.log(`${addonFile(platform)} is up to date`);
 }
 
-/** Where cargo builds: target/, unless the user's configuration says otherwise. */
+/** The target folder of cargo: target/, unless the user's configuration sets another. */
 export function targetDirectory() {
   const metadata = output('cargo', ['metadata', '--no-deps', '--format-version', '1']);
   return metadata === undefined ? join(root, 'target') : JSON.parse(metadata).target_directory;

@@ -7,7 +7,7 @@ import { count, note } from './results.mjs';
 import { Failure, asMain, run, tee } from './run.mjs';
 import { hostTarget, needCargo } from './rust.mjs';
 
-/** Most tests wait for their servers, and none is decided by how many run at once. */
+/** Most tests wait for their servers, and no result depends on the number of concurrent tests. */
 const THREADS = 16;
 
 /** Returns the names of the tests that ran. */
@@ -36,7 +36,7 @@ export async function cargoTest(...options) {
   return timed.map(([, name]) => name);
 }
 
-/** Tests of real-time budgets write a line to a file when they are run again (`__test__/rust/starvation.rs`). */
+/** Tests of real-time budgets write a line to a file when they are repeated (`__test__/rust/starvation.rs`). */
 async function withRepeats(runTests) {
   const folder = mkdtempSync(join(tmpdir(), 'cargo-test-'));
   try {
@@ -57,10 +57,12 @@ function tellRepeats(repeats) {
   note(`${tests} run again since the control waited: ${repeats.join(', ')}`);
 }
 
-/** The time of each test is an unstable option of the test program, which a stable one takes when this is set for it... */
+/**
+ * The time of each test is an unstable option of the test program, which the stable one accepts with this variable...
+ */
 const TIMED = ['-Z', 'unstable-options', '--report-time'];
 
-/** ... and for it alone: cargo would build everything anew. */
+/** ... for it alone: cargo would rebuild everything. */
 function runner() {
   return { [`CARGO_TARGET_${hostTarget().toUpperCase().replaceAll('-', '_')}_RUNNER`]: 'env RUSTC_BOOTSTRAP=1' };
 }

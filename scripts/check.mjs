@@ -1,18 +1,19 @@
-// npm run check: what is quick, in two minutes: the sources, and the unit and contract tests on memory and one Redis.
+// npm run check: the quick checks, in two minutes: the sources, and the unit and contract tests on memory and one
+// Redis.
 
 import { asMain } from './run.mjs';
 import { runSteps } from './steps.mjs';
 
-/** What there must be before anything runs, in a fresh clone as well. */
+/** The prerequisites of every step, in a fresh clone as well. */
 export const preparation = [
-  // First: two cargos at once would both install the toolchain that rust-toolchain.toml pins.
+  // First: two concurrent cargos would both install the toolchain that rust-toolchain.toml pins.
   { name: 'rust components', command: 'node scripts/rust.mjs' },
   { name: 'packages', command: 'node scripts/install.mjs' },
   { name: 'addon', command: 'npm run --silent build', after: ['rust components'] },
   { name: 'redis-server', command: 'node scripts/redis-server.mjs' },
 ];
 
-/** What is said of the sources without running them. */
+/** Checks of the sources without running them. */
 export const sources = [
   { name: 'rustfmt', command: 'cargo fmt --check', after: ['rust components'] },
   { name: 'prettier', command: 'npm run --silent format:check', after: ['packages'] },
@@ -22,7 +23,7 @@ export const sources = [
 ];
 
 const tests = [
-  // What is left out is named, so that a new module is in.
+  // The excluded modules are listed, so that a new one is included.
   {
     name: 'rust',
     command: 'node scripts/cargo-test.mjs --skip redis_cluster --skip test_cluster',

@@ -1,4 +1,4 @@
-// A Chromium, or a Chrome, for the tests of the pages: installed where it is missing.
+// A Chromium, or a Chrome, for the tests of the pages: installed if it is missing.
 
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
@@ -8,7 +8,7 @@ import { Failure, asMain, output } from './run.mjs';
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome-stable', 'google-chrome'];
 const ON_MACOS = ['Chromium', 'Google Chrome'].map((name) => `/Applications/${name}.app/Contents/MacOS/${name}`);
 
-/** Returns where it is. `CHROMIUM` names another. */
+/** Returns its path. `CHROMIUM` selects another. */
 export function chromium() {
   let found = find();
   if (found === undefined && isRootOnDebian()) {
@@ -27,7 +27,7 @@ function find() {
   if (named) return named;
   const directories = (process.env.PATH ?? '').split(delimiter);
   const paths = directories.flatMap((directory) => NAMES.map((name) => join(directory, name)));
-  // Ubuntu's chromium-browser is a script that asks for a snap where there is none.
+  // Ubuntu's chromium-browser is a script that asks for a snap if there is none.
   return [...paths, ...ON_MACOS].find((path) => existsSync(path) && output(path, ['--version']) !== undefined);
 }
 

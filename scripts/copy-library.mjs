@@ -1,15 +1,15 @@
-// Puts a built library where it is loaded from.
+// Copies a built library to the path from which it is loaded.
 
 import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { dirname, relative } from 'node:path';
 import { root } from './run.mjs';
 
-/** Copies `from` to `to` where they differ. Returns whether it did. */
+/** Copies `from` to `to` if they differ. Returns whether it did. */
 export function copyLibrary(from, to) {
   if (same(from, to)) return false;
   mkdirSync(dirname(to), { recursive: true });
-  // By a new file and a rename: a process that has the old library mapped keeps its old pages. Written in place, the
-  // code would change under it, and it would crash.
+  // By a new file and a rename: a process that has mapped the old library keeps its old pages. Overwriting the file
+  // would change its code and crash it.
   const fresh = `${to}.${process.pid}.node`;
   try {
     copyFileSync(from, fresh);

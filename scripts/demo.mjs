@@ -1,5 +1,5 @@
-// npm run demo: builds the addon, lets five creators ask for more or less than their plan allows, and checks what came out.
-// On the embedded store; with REDIS_URL (or the other variables of the README) on that Redis, under ids of its own.
+// npm run demo: builds the addon, sends requests of five creators within and beyond their plans, and checks the
+// results. On the embedded store; with REDIS_URL (or the other variables of the README) on that Redis, with fresh ids.
 
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,14 +9,14 @@ import { speed } from './demo/speed.mjs';
 import { creators, faults, send } from './demo/traffic.mjs';
 import { Failure, asMain } from './run.mjs';
 
-/** An anomaly is told with the decision that crossed the threshold; a shared machine may be late. */
+/** An anomaly is reported with the decision that crossed the threshold; a shared machine may be late. */
 const ANOMALY_WAIT_MS = 5000;
 
 async function demo() {
   console.log('Building the addon (the first time takes some minutes)');
   build();
   const rateLimit = (await import('../index.js')).default;
-  // Fresh ids: a Redis may know the names of an earlier run.
+  // Fresh ids: a Redis may still have the ids of an earlier run.
   const run = randomBytes(4).toString('hex');
   const idOf = (creator) => `demo-${run}-${creator}`;
   const anomalies = [];
@@ -73,7 +73,7 @@ function cell(value, width) {
 
 function verdict(seen, source) {
   const wrong = creators.flatMap((creator, i) => faults(creator, seen[i]));
-  // Decisions of another source than the store are those of one that did not answer.
+  // Decisions of another source than the store mean that it did not answer.
   if (source !== 'memory' && source !== 'redis') wrong.push(`the store did not decide: ${source}`);
   if (wrong.length > 0) throw new Failure(`not as the plans say:\n  ${wrong.join('\n  ')}`);
   console.log('Every number is what the plans say.');

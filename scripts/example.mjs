@@ -1,5 +1,6 @@
-// npm run example: packs the package, installs it into the Next.js application in examples/, builds that and starts it, on
-// the embedded store or on the Redis of the README's variables. `-- --port=4000`; `-- --no-build` packs nothing anew.
+// npm run example: packs the package, installs it into the Next.js application in examples/, builds and starts that, on
+// the embedded store or on the Redis of the README's variables. `-- --port=4000`; `-- --no-build` uses the existing
+// tarballs.
 
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -14,15 +15,15 @@ import { Failure, asMain, root } from './run.mjs';
 
 const HOST = '127.0.0.1';
 
-/** A server starts in a second, and on a busy machine in some more. */
+/** A server starts in a second, and on a busy machine in a few. */
 const START_TIMEOUT_MS = 60_000;
 
-/** What is in flight when the server is to end is answered by then. */
+/** Requests in flight are answered by then when the server ends. */
 const END_TIMEOUT_MS = 5000;
 
 async function example(...args) {
   const { port, builds } = optionsOf(args);
-  // Better now than after the build.
+  // Before the build, which takes long.
   await needPort(port);
   if (builds) {
     console.log('Packing the package (the first time takes some minutes)');
@@ -31,9 +32,9 @@ async function example(...args) {
   installApp();
   console.log('Building the application');
   await buildApp('turbopack');
-  // Somebody may have taken it meanwhile, another example with the same folder among them.
+  // Another process may have taken it meanwhile, such as another example with the same folder.
   await needPort(port);
-  // Not where it was built, and not where the one on another port is: it would have the files pulled from under it.
+  // Neither in the build folder nor in that of an example on another port, whose files must not be replaced.
   const folder = join(root, 'target', 'example', `${port}`);
   placeApp(folder);
   await serve(folder, port);
@@ -76,7 +77,7 @@ async function serve(folder, port) {
   let ending = false;
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     process.on(signal, () => {
-      // A second Ctrl-C is in a hurry.
+      // A second Ctrl-C ends it at once.
       child.kill(ending ? 'SIGKILL' : signal);
       ending = true;
       setTimeout(() => child.kill('SIGKILL'), END_TIMEOUT_MS).unref();
@@ -90,7 +91,7 @@ async function serve(folder, port) {
   if (!ending) throw new Failure(ready ? `the server ended with ${signal ?? code}` : 'the server did not start');
 }
 
-/** Whether the server came to answer. */
+/** Whether the server began to answer. */
 async function answers(url, child) {
   const end = Date.now() + START_TIMEOUT_MS;
   for (; child.exitCode === null && child.signalCode === null && Date.now() < end; await sleep(100)) {

@@ -1,8 +1,8 @@
-// Builds the fuzz targets and runs each for a while: `node scripts/fuzz.mjs [--seconds=15] [--runs=N] [--only=NAME] [--fresh]`.
-// With --lint alone it formats and lints them, and runs none.
+// Builds the fuzz targets and runs each for a while: `node scripts/fuzz.mjs [--seconds=15] [--runs=N] [--only=NAME]
+// [--fresh]`. With --lint alone it formats and lints them, and runs none.
 //
-// The inputs to begin with are in __test__/fuzz/seeds, among them every one that has ever failed. Those that reach more are kept
-// in target/fuzz/corpus from run to run; --fresh begins with the seeds alone.
+// The initial inputs are in __test__/fuzz/seeds, including every one that has ever failed. Inputs with new coverage are
+// kept in target/fuzz/corpus from run to run; --fresh begins with the seeds alone.
 
 import { spawnSync } from 'node:child_process';
 import { closeSync, copyFileSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync } from 'node:fs';
@@ -19,16 +19,19 @@ const manifest = relative(root, join(crate, 'Cargo.toml'));
 const tools = join(root, 'target', 'cargo-tools');
 const work = join(root, 'target', 'fuzz');
 
-/** Ends a target that is slower than expected: a bound for the step, as the seconds are. */
+/** The bound of a slow target: it limits the step, like the seconds. */
 const RUNS = 5_000_000;
 
 /** An input takes microseconds. One that takes this long on the slowest machine does not end. */
 const HANG_SECONDS = 120;
 
-/** A target takes less than 150 MB; one that takes this much keeps what it should not. */
+/** A target uses less than 150 MB; one that uses this much leaks. */
 const MEMORY_MB = 1024;
 
-/** Runs the targets, each a test of the last line. Resolves to a row for each; a Failure names those that failed. */
+/**
+ * Runs the targets, each counted as a test in the last line. Resolves to a row for each; a Failure names the failed
+ * ones.
+ */
 export async function fuzz(...args) {
   if (args.length === 1 && args[0] === '--lint') return lint();
   const { seconds, runs, only, fresh } = options(args);
@@ -68,7 +71,7 @@ function lint() {
   needCargo();
   needCompiler();
   run('cargo', ['fmt', '--check', '--manifest-path', manifest]);
-  // Where the package is built: most of what they need is there.
+  // In the package's target folder: most dependencies are built there.
   const options = ['--manifest-path', manifest, '--target-dir', join(root, 'target'), '--locked'];
   run('cargo', ['clippy', ...options, '--', '-D', 'warnings']);
 }
@@ -77,11 +80,11 @@ function build() {
   needCargo();
   needCompiler();
   sameVersions();
-  // cargo-fuzz would mend the lock file and say nothing.
+  // cargo-fuzz would silently update the lock file.
   run('cargo', ['fetch', '--quiet', '--locked', '--manifest-path', manifest, '--target', hostTarget()]);
-  // Without a sanitizer: then the compiler of the package does. AddressSanitizer asks for a nightly one, takes half of the speed
-  // (https://clang.llvm.org/docs/AddressSanitizer.html), and finds what safe code cannot do: what the targets call of this
-  // package has no `unsafe` in it. Overflows and debug assertions are checked.
+  // Without a sanitizer: then the package's own compiler is enough. AddressSanitizer needs a nightly compiler, halves
+  // the speed (https://clang.llvm.org/docs/AddressSanitizer.html), and finds errors that safe code cannot have: the
+  // fuzzed code of this package has no `unsafe`. Overflows and debug assertions are checked.
   run(
     cargoFuzz(),
     ['build', '--sanitizer=none', `--fuzz-dir=${crate}`, `--target-dir=${work}`, `--target=${hostTarget()}`],
@@ -91,7 +94,7 @@ function build() {
   );
 }
 
-/** cargo-fuzz of the pinned version, installed where it is missing. */
+/** cargo-fuzz in the pinned version, installed if it is missing. */
 function cargoFuzz() {
   const program = join(tools, 'bin', process.platform === 'win32' ? 'cargo-fuzz.exe' : 'cargo-fuzz');
   if (output(program, ['--version']) !== `cargo-fuzz ${CARGO_FUZZ}`) {
@@ -109,7 +112,7 @@ function needCompiler() {
   aptInstall('g++');
 }
 
-/** What is fuzzed is what is shipped: the same versions of the same packages. */
+/** The fuzzed dependencies are the shipped ones: the same versions of the same packages. */
 function sameVersions() {
   const [ours, theirs] = [root, crate].map((folder) => lockedVersions(join(folder, 'Cargo.lock')));
   const differ = [...theirs].filter(
@@ -134,7 +137,7 @@ function lockedVersions(file) {
 function fuzzOne(name, { seconds, runs, fresh }) {
   const [corpus, artifacts] = ['corpus', 'artifacts'].map((kind) => join(work, kind, name));
   if (fresh) rmSync(corpus, { recursive: true, force: true });
-  // What an earlier run has found is among the seeds.
+  // Failing inputs of earlier runs are among the seeds.
   rmSync(artifacts, { recursive: true, force: true });
   for (const folder of [corpus, artifacts]) mkdirSync(folder, { recursive: true });
   const program = join(work, hostTarget(), 'release', name);
@@ -159,13 +162,13 @@ function fuzzOne(name, { seconds, runs, fresh }) {
   if (error) throw new Failure(`cannot start ${program}: ${error.message}`);
   const row = { name, ...figures(readFileSync(log, 'latin1')) };
   if (status !== 0) row.problem = problem(name, program, artifacts, `${signal ?? `exit code ${status}`}`, log);
-  // A run that did nothing has found nothing, and means nothing.
+  // A run without executions has found nothing, and proves nothing.
   else if (!(row.executions > 0)) row.problem = `nothing was executed; see ${relative(root, log)}`;
   else if (!(row.edges > 0)) row.problem = `no coverage was measured; see ${relative(root, log)}`;
   return row;
 }
 
-/** What libFuzzer tells: `#N INITED cov: EDGES ft: … corp: INPUTS/SIZE …`, and statistics at the end. */
+/** The output of libFuzzer: `#N INITED cov: EDGES ft: … corp: INPUTS/SIZE …`, and statistics at the end. */
 function figures(text) {
   const steps = [...text.matchAll(/^#\d+\s+(\w+)\s+cov: (\d+) .*corp: (\d+)\//gm)];
   const begun = steps.find(([, what]) => what === 'INITED');
@@ -180,7 +183,7 @@ function figures(text) {
   };
 }
 
-/** Puts the input that failed among the seeds, where the next run and whoever mends it begin. */
+/** Copies the failing input to the seeds, for the next run and for debugging. */
 function problem(name, program, artifacts, how, log) {
   const text = readFileSync(log, 'latin1');
   const said = /panicked at (.+)\n(.*)/.exec(text)?.slice(1, 3).join(' ') ?? /^SUMMARY: (.+)$/m.exec(text)?.[1] ?? how;

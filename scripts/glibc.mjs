@@ -1,15 +1,15 @@
-// The versions of glibc that an ELF file asks for. Read from the file itself: readelf is not on every machine.
-// The layout is that of the ELF-64 specification and, for the versions, of the Linux Standard Base's "Symbol Versioning".
+// The glibc versions that an ELF file requires. Read from the file itself: not every machine has readelf. The layout is
+// that of the ELF-64 specification and, for the versions, of the Linux Standard Base's "Symbol Versioning".
 
 import { readFileSync } from 'node:fs';
 import { Failure, asMain } from './run.mjs';
 
 const SHT_GNU_VERNEED = 0x6ffffffe;
 
-/** Every version such as '2.17' that the file's symbols need, oldest first. */
+/** Every version such as '2.17' that the file's symbols require, oldest first. */
 export function glibcVersions(file) {
   const elf = readFileSync(file);
-  // 64 bits, little-endian: what all our Linux targets are.
+  // 64 bits, little-endian: true of all our Linux targets.
   if (elf.readUInt32BE(0) !== 0x7f454c46 || elf[4] !== 2 || elf[5] !== 1)
     throw new Failure(`${file} is no 64-bit ELF file`);
   const sections = readSections(elf);
@@ -38,7 +38,7 @@ function readSections(elf) {
   });
 }
 
-/** One Elf64_Verneed a library, each with a chain of Elf64_Vernaux, one a version. */
+/** One Elf64_Verneed for each library, with a chain of Elf64_Vernaux, one for each version. */
 function* neededVersions(elf, { offset, entries }, names) {
   let library = offset;
   for (let i = 0; i < entries; i++) {

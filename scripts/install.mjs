@@ -1,4 +1,5 @@
-// The packages of a folder, when they are not there yet: `npm ci` takes half a minute even to change nothing.
+// Installs the packages of a folder, unless they are installed already: `npm ci` takes half a minute even to change
+// nothing.
 
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -6,8 +7,8 @@ import { join } from 'node:path';
 import { asMain, root, run } from './run.mjs';
 
 /**
- * Installs what the folder's package-lock.json asks for, by default the repository's own, which the tests need; and beside
- * it `tarballs`, which no lock file can pin: their bytes are new with every build.
+ * Installs the packages of the folder's package-lock.json, by default the repository's own, which the tests need; and
+ * in addition `tarballs`, which no lock file can pin: their bytes differ with every build.
  */
 export function install(folder = root, tarballs = []) {
   const { locked, packed } = installed(folder, tarballs);
@@ -15,16 +16,16 @@ export function install(folder = root, tarballs = []) {
     console.log('node_modules is up to date');
     return;
   }
-  // No package here needs its install script, and what does not run can do no harm.
+  // No package here needs its install script, and a script that does not run can do no harm.
   const options = ['--ignore-scripts', '--no-audit', '--no-fund'];
   if (!locked) run('npm', ['ci', ...options], { cwd: folder });
   if (tarballs.length > 0) {
-    // Nothing is saved, but the lock file is read: without it npm would raise what has been released since.
+    // Nothing is saved, but the lock file is read: without it npm would install newer releases.
     run('npm', ['install', '--no-save', ...options, ...tarballs], { cwd: folder });
   }
 }
 
-/** Whether node_modules is what package-lock.json asks for, and the tarballs, by the note that npm leaves in it. */
+/** Whether node_modules matches package-lock.json and the tarballs, by npm's own lock file in it. */
 function installed(folder, tarballs) {
   const wanted = lockedPackages(join(folder, 'package-lock.json'));
   const present = lockedPackages(join(folder, 'node_modules', '.package-lock.json'));
@@ -46,12 +47,12 @@ function installed(folder, tarballs) {
   };
 }
 
-/** What npm notes of a tarball's bytes. */
+/** npm's integrity hash of a tarball. */
 function integrity(file) {
   return `sha512-${createHash('sha512').update(readFileSync(file)).digest('base64')}`;
 }
 
-/** The packages of a lock file, or undefined where there is none. */
+/** The packages of a lock file, or undefined without one. */
 export function lockedPackages(file) {
   try {
     return JSON.parse(readFileSync(file, 'utf8')).packages;

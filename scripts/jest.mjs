@@ -33,7 +33,7 @@ function countReport(report, options) {
   const failures = testResults.flatMap(({ name, message, assertionResults }) => {
     const failed = assertionResults.filter(({ status }) => status === 'failed');
     const file = name.slice(join(root, '__test__/').length);
-    // A file that could not be run has no tests.
+    // A file that failed to run has no tests.
     if (failed.length === 0 && message !== '' && assertionResults.length === 0) return [{ name: file, message }];
     return failed.map(({ fullName, failureMessages }) => ({
       name: `${file}: ${fullName}`,
@@ -41,7 +41,7 @@ function countReport(report, options) {
     }));
   });
   count(numPassedTests, numFailedTests + numRuntimeErrorTestSuites, tests, failures);
-  // Named by a pattern, the others are left out on purpose.
+  // With a name pattern, the other tests are skipped on purpose.
   const named = options.some((option) => /^(-t|--testNamePattern)/.test(option));
   const skipped = report.numPendingTests + report.numTodoTests;
   if (skipped > 0 && !named) throw new Failure(`${skipped} tests were skipped: each has to run somewhere`);

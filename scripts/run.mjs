@@ -1,19 +1,19 @@
-// Starts other programs, from the top of the repository, and ends this one plainly when they fail.
+// Starts other programs, in the repository's root folder, and ends this one without a stack trace when they fail.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { realpathSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-/** The top of the repository. */
+/** The root folder of the repository. */
 export const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** Something the user can mend: its message is all that is printed. */
+/** An error that the user can correct: only its message is printed. */
 export class Failure extends Error {}
 
 // npm is a script under Windows, and Node starts scripts through a shell only.
 const shell = process.platform === 'win32';
 
-/** Runs a command with its output on this terminal; a Failure names it. Nothing is ever asked of the user. */
+/** Runs a command with its output on this terminal; a Failure names it. No command asks for input. */
 export function run(command, args, options = {}) {
   const stdio = options.stdio ?? ['ignore', 'inherit', 'inherit'];
   const result = spawnSync(command, args, { cwd: root, shell: shell && command === 'npm', ...options, stdio });
@@ -21,7 +21,7 @@ export function run(command, args, options = {}) {
   if (result.status !== 0) throw new Failure(`failed: ${[command, ...args].join(' ')}`);
 }
 
-/** What a command prints, or undefined where it cannot be started or fails. */
+/** The output of a command, or undefined if it cannot be started or fails. */
 export function output(command, args, options = {}) {
   const result = spawnSync(command, args, {
     cwd: root,
@@ -32,7 +32,7 @@ export function output(command, args, options = {}) {
   return result.status === 0 ? result.stdout.trim() : undefined;
 }
 
-/** Runs a command, shows what it prints and resolves to its exit code and its text. */
+/** Runs a command, shows its output and resolves to its exit code and its text. */
 export function tee(command, args, options = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { cwd: root, ...options, stdio: ['ignore', 'pipe', 'inherit'] });
@@ -46,7 +46,7 @@ export function tee(command, args, options = {}) {
   });
 }
 
-/** Runs `main` where `url` is the script that node was started with; a Failure becomes one line and exit code 1. */
+/** Runs `main` if `url` is the script that node was started with; a Failure becomes one line and exit code 1. */
 export async function asMain(url, main) {
   if (process.argv[1] === undefined || fileURLToPath(url) !== realpathSync(process.argv[1])) return;
   try {

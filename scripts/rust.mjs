@@ -1,11 +1,11 @@
-// Rust: there, with what a step needs of it, or a line that says how to get it.
+// Checks Rust and the components that a step needs, or prints how to install them.
 
 import { Failure, asMain, output, run } from './run.mjs';
 
 const MEND =
   'install Rust 1.88 or newer from https://rustup.rs, and a C compiler (Debian: apt-get install build-essential)';
 
-/** With rustup, the cargo of the toolchain that rust-toolchain.toml pins, which rustup installs where it is missing. */
+/** With rustup, the cargo of the toolchain in rust-toolchain.toml, which rustup installs if it is missing. */
 export function needCargo() {
   if (output('cargo', ['--version']) !== undefined) return;
   if (output('rustup', ['--version']) === undefined) throw new Failure(`cargo is missing: ${MEND}`);
@@ -22,7 +22,7 @@ export function hostTarget() {
   return triple;
 }
 
-/** rustfmt and clippy are components that a minimal toolchain lacks; rustup can add them. */
+/** A minimal toolchain lacks rustfmt and clippy; rustup can add them. */
 export function needComponents() {
   needCargo();
   const missing = ['fmt', 'clippy'].filter((name) => output('cargo', [name, '--version']) === undefined);
@@ -34,7 +34,7 @@ export function needComponents() {
   run('rustup', ['component', 'add', ...components]);
 }
 
-/** The standard library of a target, which rustup can add; without rustup, cargo says what is missing. */
+/** The standard library of a target, which rustup can add; without rustup, cargo reports that it is missing. */
 export function needTarget(target) {
   needCargo();
   const installed = output('rustup', ['target', 'list', '--installed']);

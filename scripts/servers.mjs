@@ -1,6 +1,6 @@
 // Servers other than the redis-server of this machine, for tests: each a folder with programs named redis-server and
-// redis-cli, so that a PATH with that folder first makes any suite use them. They are those of Debian 13, unpacked under
-// target/ with the libraries that they need, and run on an older Linux as well.
+// redis-cli, so that any suite uses them with that folder first in PATH. They are those of Debian 13, unpacked under
+// target/ with their libraries, and run on an older Linux as well.
 
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
@@ -10,18 +10,18 @@ import { Failure, asMain, output, root } from './run.mjs';
 const RELEASE = 'trixie';
 const PACKAGES = [
   ...['valkey-server', 'valkey-tools', 'redis-server', 'redis-tools'],
-  // What these are linked with, and what that is linked with.
+  // Their libraries, and the libraries of those.
   ...['libc6', 'libssl3t64', 'libsystemd0', 'libjemalloc2', 'liblzf1', 'libatomic1', 'libcap2', 'libgcc-s1'],
   ...['libstdc++6', 'libzstd1', 'zlib1g', 'liblz4-1', 'liblzma5', 'libgcrypt20', 'libgpg-error0'],
 ];
 
-/** Where Debian has the libraries of a machine, and how their loader is called. */
+/** The library path of a machine in Debian, and the name of its loader. */
 const LOADERS = {
   x64: ['x86_64-linux-gnu', 'ld-linux-x86-64.so.2'],
   arm64: ['aarch64-linux-gnu', 'ld-linux-aarch64.so.1'],
 };
 
-/** By name: the program, the versions that do, and what INFO calls the version. */
+/** By name: the program, the accepted versions, and the version's field in INFO. */
 const servers = {
   'valkey-8.1': { program: 'valkey', series: '8.1', field: 'valkey_version' },
   'redis-8.0': { program: 'redis', series: '8.0', field: 'redis_version' },
@@ -34,8 +34,8 @@ const done = join(directory, 'installed');
 export const serverNames = Object.keys(servers);
 
 /**
- * A server by its name, installed where it is missing. With its `environment` a suite uses it; `field` is the line of INFO
- * that says its `version`.
+ * A server by its name, installed if it is missing. A suite with its `environment` uses it; `field` is the line of INFO
+ * with its `version`.
  */
 export function serverNamed(name) {
   if (!servers[name]) throw new Failure(`${name}: it takes ${serverNames.join(', ')}`);
@@ -66,14 +66,15 @@ function installServers() {
   writeFileSync(done, wanted());
 }
 
-/** What an installation was made by. */
+/** The recipe of an installation, which is repeated when it changes. */
 function wanted() {
   return JSON.stringify([RELEASE, PACKAGES, serverNames.map((name) => programs(servers[name]))]);
 }
 
 function programs({ program }) {
   return {
-    // SERVERS_STARTED names a file that gets a line for each start: a suite that starts none shows nothing of this server.
+    // SERVERS_STARTED names a file that gets a line for each start: a suite without a start has tested nothing on this
+    // server.
     'redis-server': script(
       `${program}-server`,
       '[ "$1" = --version ] || [ -z "$SERVERS_STARTED" ] || echo $$ >>"$SERVERS_STARTED"',
@@ -82,7 +83,10 @@ function programs({ program }) {
   };
 }
 
-/** Becomes the program, so that signals reach it; by the loader of its own C library, which this machine's may not match. */
+/**
+ * Replaces the shell by the program, so that signals reach it; by the loader of its own C library, which this machine's
+ * may not match.
+ */
 function script(program, ...before) {
   const [libraries, loader] = LOADERS[process.arch] ?? [];
   return [

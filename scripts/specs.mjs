@@ -1,5 +1,5 @@
-// Which specs of Jest run in which command. A spec that stands in neither list runs in `npm run check` and in `npm test`, so that a
-// new one is never in none.
+// Selects the Jest specs of a command. A spec that is in neither list runs in `npm run check` and in `npm test`, so
+// that a new one always runs.
 //
 //   node scripts/specs.mjs check|test|rest [options of Jest]
 
@@ -9,7 +9,10 @@ import { join } from 'node:path';
 import { jest } from './jest.mjs';
 import { Failure, asMain, root } from './run.mjs';
 
-/** In `npm test` and not in `npm run check`: for their processes, compilers and clusters. Files without `.spec.ts`, or folders. */
+/**
+ * In `npm test` and not in `npm run check`: specs with processes, compilers and clusters. Files without `.spec.ts`, or
+ * folders.
+ */
 const long = [
   ...[
     'credentials/iam',
@@ -23,10 +26,10 @@ const long = [
   ...['deployment-guide', 'migration', 'migration-guide', 'package/packed', 'readme'],
 ];
 
-/** In `npm run test:all` alone: slow by their nature. A million checks, logins that grow old. */
+/** In `npm run test:all` alone: specs that are slow by design. A million checks, logins that expire. */
 const slow = ['credentials/reauthentication', 'load/'];
 
-/** One more than cores: specs wait for their servers and processes. None is decided by how many there are. */
+/** One more than cores: specs wait for their servers and processes. No result depends on the number. */
 const WORKERS = availableParallelism() + 1;
 
 const commands = {

@@ -1,22 +1,22 @@
-// Runs the steps of a command such as npm test, two at a time, and stops at the first failure. What a step prints goes to a
-// file of its own under target/steps/ and is shown where the step fails. The last line is the count of tests.
+// Runs the steps of a command such as npm test, two at a time, and stops at the first failure. The output of a step
+// goes to a file of its own under target/steps/ and is shown if the step fails. The last line is the count of tests.
 
 import { spawn } from 'node:child_process';
 import { createWriteStream, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { root } from './run.mjs';
 
-/** Builds use every core there is, most tests wait: a third step would only make the first two slower. */
+/** Builds use every core, most tests wait: a third step would only slow the first two down. */
 const AT_ONCE = 2;
 const PROGRESS_MS = 15_000;
 const SLOWEST = 10;
-/** Lines shown of a step that failed, and of the message of a test that did. */
+/** Lines shown of a failed step, and of the message of a failed test. */
 const SHOWN = 300;
 const MESSAGE = 30;
 
 /**
- * Takes steps of `{ name, command, after }`. The command is what a developer runs to see a step alone; `after` names the
- * steps that it needs. A step that counts tests does it through results.mjs.
+ * Takes steps of `{ name, command, after }`. A developer runs the command to see a step alone; `after` names the steps
+ * that it needs. A step that counts tests does so through results.mjs.
  */
 export async function runSteps(title, steps) {
   const run = new Run(title, steps);
@@ -52,7 +52,7 @@ class Run {
   }
 
   async finished() {
-    // A signal that ends this process ends its steps, and the programs that they have started.
+    // A signal to this process ends its steps, and the programs that they have started.
     const end = (signal) => {
       for (const { child } of this.#running.values()) kill(child, signal);
       process.exit(1);
@@ -68,7 +68,7 @@ class Run {
       throw new Error(`${this.#waiting.map(({ name }) => name)} need each other`);
   }
 
-  /** Starts the first step that has what it needs; returns whether there was one. */
+  /** Starts the first step whose dependencies are done; returns whether there was one. */
   #startNext() {
     if (this.#failed.length > 0) return false;
     const done = new Set(this.#ended.map(({ name }) => name));
@@ -83,7 +83,7 @@ class Run {
     return true;
   }
 
-  /** Resolves to why the step failed, or to undefined. */
+  /** Resolves to the reason of a failure, or to undefined. */
   #execute(state) {
     const [program, ...args] = state.step.command.split(' ');
     const log = createWriteStream(state.log);
@@ -93,7 +93,7 @@ class Run {
       stdio: ['ignore', 'pipe', 'pipe'],
       // npm is a script under Windows.
       shell: process.platform === 'win32',
-      // A process group of its own: see kill().
+      // Its own process group: see kill().
       detached: process.platform !== 'win32',
     });
     for (const stream of [state.child.stdout, state.child.stderr]) {
@@ -117,7 +117,7 @@ class Run {
       ? JSON.parse(readFileSync(results, 'utf8'))
       : { passed: 0, failed: 0, tests: [], failures: [], notes: [] };
     this.#tests.passed += passed;
-    // A step that is no test, or a runner that died, counts as one failure: "0 failed" is for success alone.
+    // A step without tests, or a crashed runner, counts as one failure: "0 failed" means success only.
     this.#tests.failed += failure && failed === 0 ? 1 : failed;
     this.#tests.timed.push(...tests.map((test) => ({ ...test, step: step.name })));
     this.#tests.failures.push(...failures.map((test) => failureText(step.name, test)));
@@ -138,7 +138,7 @@ class Run {
     for (const other of this.#running.keys()) console.log(`Waiting for ${other}, which is running`);
   }
 
-  /** What is running, and the last line that each has printed. */
+  /** The running steps, with the last line of each. */
   progress() {
     const ended = `${this.#ended.length} of ${this.total}`;
     const lines = [...this.#running.values()].map(({ step, last }) => `${step.name}: ${last}`.slice(0, 110));
@@ -155,12 +155,12 @@ class Run {
     table('The slowest steps', slowest(this.#ended));
     table('The slowest tests', slowest(this.#tests.timed));
     if (this.#tests.notes.length > 0) console.log(`\n${this.#tests.notes.join('\n')}`);
-    // At the end once more: the other step, which went on, may have printed much since.
+    // Repeated at the end: the other step, which continued, may have printed much since.
     if (this.#tests.failures.length > 0) console.log(`\n${this.#tests.failures.join('\n\n')}`);
     const names = this.#failed.map(({ name }) => name).join(', ');
     console.log(`\n${this.title} ${names ? `failed (${names}) after` : 'passed in'} ${this.#clock().trim()}`);
     console.log(`${this.#tests.passed} passed, ${this.#tests.failed} failed`);
-    // Without another line: the count is the last.
+    // No further line: the count is the last.
     if (names) process.exitCode = 1;
   }
 

@@ -1,5 +1,5 @@
-// npm run test:all: what npm test leaves out because it takes long or needs more: other servers, other platforms, the whole of
-// chaos, load, the application, fuzzing, licences.
+// npm run test:all: the tests that npm test omits because they take long or need more: other servers, other platforms,
+// all of chaos, load, the application, fuzzing, licences.
 
 import { preparation } from './check.mjs';
 import { asMain } from './run.mjs';

@@ -1,5 +1,5 @@
-// npm run test:app: the package in a Next.js application, built by both bundlers and asked over HTTP and in a browser. The
-// last line is the count of tests. `-- --no-build` takes what is packed in dist/; what else is given goes to Jest.
+// npm run test:app: the package in a Next.js application, built by both bundlers and tested over HTTP and in a browser.
+// The last line is the count of tests. `-- --no-build` uses the tarballs in dist/; other options are passed to Jest.
 
 import { installApp } from './app.mjs';
 import { chromium } from './chromium.mjs';

@@ -1,11 +1,11 @@
-// npm run test:platforms: the binaries of the Linux platforms and the versions of Node.js that the package is for, each
-// binary installed by npm from a tarball and loaded into a Node.js of its platform, under emulation where it must be.
-// __test__/platforms/check.cjs is run in each. The last line is the count of tests.
+// npm run test:platforms: the binaries of the Linux platforms and the supported versions of Node.js. npm installs each
+// binary from a tarball, and a Node.js of its platform loads it, under emulation if necessary.
+// __test__/platforms/check.cjs runs in each. The last line is the count of tests.
 //
-//   npm run test:platforms                               all that this machine can run
-//   npm run test:platforms -- linux-arm64-musl 22        platforms, and lines of releases with this machine's binary
-//   npm run test:platforms -- --no-build linux-x64-musl  with the binary that is in npm/ already
-//   npm run test:platforms -- --memory win32-x64-msvc    without a redis-server, which Windows has not
+//   npm run test:platforms                               everything that this machine can run
+//   npm run test:platforms -- linux-arm64-musl 22        platforms, and release lines with this machine's binary
+//   npm run test:platforms -- --no-build linux-x64-musl  with the existing binary in npm/
+//   npm run test:platforms -- --memory win32-x64-msvc    without a redis-server, which Windows does not have
 
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -23,23 +23,23 @@ const require = createRequire(import.meta.url);
 const { name: packageName } = require('../package.json');
 const certificate = (file) => join(root, '__test__', 'fixtures', 'localhost', file);
 
-// Under emulation, at a load of 50 on two cores, it took five minutes: far beyond that, a check that never ends is a failure.
+// Under emulation, at a load of 50 on two cores, it took five minutes: a check that takes far longer has failed.
 const HANGS_MS = 1_800_000;
 
 /**
- * Runs the check on the platforms and lines of releases of Node.js that are named, on all that this machine can run where
- * none is. Takes the options above too.
+ * Runs the check on the named platforms and release lines of Node.js, or on all that this machine can run. Accepts the
+ * options above, too.
  */
 export async function testPlatforms(...args) {
   const { names, builds, onRedis } = options(args);
   const runs = runsOf(names);
   for (const { name } of names.length > 0 ? [] : platforms.filter(({ npm }) => npm.os[0] === 'linux'))
     if (!nodePlatforms().includes(name)) console.log(`left out: ${name}, which needs an x64 machine with Debian here`);
-  // npm chooses among all that are there.
+  // npm has to choose among all binaries.
   const built = [...new Set(runs.map(({ platform }) => platform))];
   const packed = platforms.filter((platform) => built.includes(platform) || existsSync(addonPath(platform)));
   if (builds) timed(`building ${built.map(({ name }) => name).join(', ')}`, () => prebuild(...built));
-  // What is on this machine is asked for before anything is run on it.
+  // Missing programs of this machine are reported before any run.
   if (onRedis) redisServer();
   for (const one of runs) one.node = one.start();
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'platforms-')));
@@ -64,7 +64,7 @@ function options(args) {
   return { names, builds: !args.includes('--no-build'), onRedis: !args.includes('--memory') };
 }
 
-/** What is run: a platform's binary, and how the Node.js is started. */
+/** The runs: a platform's binary, and the command that starts its Node.js. */
 function runsOf(names) {
   const [here, versions] = [nodePlatforms(), nodeVersions()];
   return (names.length > 0 ? names : [...here, ...versions]).map((name) => {
@@ -76,8 +76,9 @@ function runsOf(names) {
 }
 
 /**
- * Packs, and returns what lays out a platform's folder, once each: an application as its user has it, with the package and
- * the one binary that npm chooses; in `copy` the same again; and in `every` the package with one for each platform.
+ * Packs, and returns a function that lays out a platform's folder, once each: an application as a user has it, with the
+ * package and the one binary that npm chooses; in `copy` the same again; and in `every` the package with the binaries
+ * of all platforms.
  */
 function layOut(folder, packed) {
   const tarballs = packInto(join(folder, 'tarballs'), packed);
@@ -133,7 +134,7 @@ async function check({ name, platform, version, node }, app, redis) {
   const { code, text } = await tee(command, [...before, 'check.cjs'], { cwd: app, env, timeout: HANGS_MS });
   const [, passed, failed] =
     /^(\d+) passed, (\d+) failed\n$/.exec(text.slice(text.trimEnd().lastIndexOf('\n') + 1)) ?? [];
-  // Without a last line it has crashed, or a promise has never settled and nothing kept it.
+  // Without a last line it has crashed, or a pending promise kept nothing alive.
   count(Number(passed ?? 0), Number(failed ?? 1));
   const holds = code === 0 && passed > 0 && failed === '0';
   if (!holds && failed === undefined) console.log(`${name} ended with ${code} and without a count`);

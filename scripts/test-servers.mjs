@@ -1,4 +1,5 @@
-// npm run test:servers: what depends on the server and its version, on servers other than the redis-server of this machine.
+// npm run test:servers: the tests that depend on the server and its version, on servers other than this machine's
+// redis-server.
 //
 //   node scripts/test-servers.mjs [valkey-8.1] [redis-8.0]
 
@@ -15,8 +16,10 @@ import { jest } from './jest.mjs';
 import { Failure, asMain, output, root } from './run.mjs';
 import { serverNamed, serverNames } from './servers.mjs';
 
-/** The contract over every store but the memory, the scripts beside the pure log, what a server's faults and refusals turn
- *  into, replay, users, and the cluster. How TLS, names and the network are used is no matter of the server's version. */
+/**
+ * The contract over every store but memory, the scripts against the pure log, the mapping of a server's faults and
+ * errors, replay, users, and the cluster. TLS, DNS and the network do not depend on the server's version.
+ */
 const rust = [
   ...['stores::contract::', 'stores::script::'],
   ...[
@@ -31,11 +34,13 @@ const rust = [
   ...['redis_cluster::', 'test_cluster::'],
 ];
 
-/** Killed and started again, one server and all of a cluster, with replay; a primary of a cluster killed under load; and one
- *  that becomes a replica and a primary again. */
+/**
+ * One server and all nodes of a cluster, killed and restarted, with replay; a primary of a cluster killed under load;
+ * and a primary that is demoted and promoted again.
+ */
 const faults = ['F1', 'F2b', 'F3'];
 
-/** Several processes on one quota, whole and exact; and what a developer sees of the server, and of its outages. */
+/** Several processes on one quota, with exact counts; and the reports of the server and of its outages. */
 const specs = ['diagnostics/redis', 'limiter', 'process/exactness', 'store-state'];
 
 const START_MS = 20_000;
@@ -43,7 +48,7 @@ const START_MS = 20_000;
 /** Has a line for each start of the server under test; see servers.mjs. */
 const started = join(root, 'target', 'servers', 'started');
 
-/** Runs the parts on each server, up to the first that fails, and counts their tests. */
+/** Runs the suites on each server, up to the first that fails, and counts their tests. */
 export async function testServers(...names) {
   install();
   build();
@@ -63,7 +68,7 @@ export async function testServers(...names) {
   }
 }
 
-/** A part that started no server of this kind has shown nothing of it. */
+/** A suite that started no server of this kind has tested nothing on it. */
 async function part({ name, version }, title, does) {
   console.log(`\n${name}: ${title}`);
   writeFileSync(started, '');
@@ -76,7 +81,7 @@ async function part({ name, version }, title, does) {
   );
 }
 
-/** Whether what is found by the name of redis-server is the server, by its own word. */
+/** Whether the redis-server in PATH is the expected server, by its own INFO. */
 async function isItself({ name, field, version }) {
   const folder = mkdtempSync(join(tmpdir(), 'rate-limit-server-'));
   const socket = join(folder, 'socket');
@@ -97,7 +102,7 @@ async function isItself({ name, field, version }) {
 
 async function rustTests() {
   const ran = await cargoTest(...rust, '--skip', '::memory::');
-  // A name that has changed would leave its tests out in silence.
+  // A renamed test would silently drop out.
   const none = rust.filter((filter) => !ran.some((test) => test.startsWith(filter)));
   if (none.length > 0) throw new Failure(`no test is called ${none.join(', ')}`);
 }

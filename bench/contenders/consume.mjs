@@ -1,8 +1,8 @@
-// A check by rate-limiter-flexible, whichever its store: a denial is a rejection with its result.
+// A check by rate-limiter-flexible with any of its stores: a denial is a rejection with its result.
 
 import { RateLimiterRes } from 'rate-limiter-flexible';
 
-/** Whether the limiter lets the id through. */
+/** Whether the limiter admits the id. */
 export async function consume(limiter, id) {
   try {
     await limiter.consume(id);

@@ -10,7 +10,7 @@ export async function open({ port, database, limit, windowMs, denyCacheMs, clust
     windowMs,
     ...(denyCacheMs !== undefined && { denyCacheMs }),
     ...(port !== undefined && { redis: { host: '127.0.0.1', port, database: database ?? 0, cluster } }),
-    // What Redis did not decide must end the measurement instead of speeding it up.
+    // A decision without Redis must end the measurement instead of speeding it up.
     onStoreError: 'throw',
     timeoutMs: 5000,
   });

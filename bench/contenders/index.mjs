@@ -1,8 +1,8 @@
-// Who is measured. A contender's file has one function:
+// The contenders. A contender's file has one function:
 //
 //   open({ port, database, cluster, limit, windowMs, ...options }) -> { check(id) -> Promise<boolean>, close() }
 //
-// `check` resolves to whether the id is let through; anything but a decision rejects.
+// `check` resolves to whether the id is admitted; anything but a decision rejects.
 
 const huntaze = { id: 'huntaze', label: '@huntaze/rate-limit', file: 'huntaze.mjs' };
 const replaced = { id: 'replaced', label: 'the module being replaced', file: 'replaced.mjs' };
@@ -21,10 +21,10 @@ const piped = {
 /** All over Redis. */
 export const onRedis = [huntaze, replaced, lua, flexible, upstash, glide];
 
-/** The same and, where only the way to Redis matters, a client that sends what one turn of the event loop asks as one. */
+/** The same, and a client with auto-pipelining, which matters where only the round trip is measured. */
 export const underLoad = [huntaze, replaced, lua, piped, flexible, upstash, glide];
 
-/** The same, where denials may be told and remembered in more ways than one. */
+/** The same, with the variants that report or cache denials in different manners. */
 export const denying = [
   { ...huntaze, id: 'huntaze-check', label: `${huntaze.label}, check()` },
   { ...huntaze, id: 'huntaze-limit', label: `${huntaze.label}, limit()`, options: { through: 'limit' } },
@@ -42,7 +42,7 @@ export const denying = [
   glide,
 ];
 
-/** On a Redis Cluster, and beside them this package on one Redis, in the same minutes. */
+/** On a Redis Cluster, and this package on one Redis in the same minutes for comparison. */
 export const onCluster = [
   { ...huntaze, id: 'huntaze-one', label: `${huntaze.label} on one Redis` },
   ...[huntaze, lua, piped, flexible, glide].map((contender) => ({
@@ -52,7 +52,7 @@ export const onCluster = [
   })),
 ];
 
-/** What this package's script costs a server, by what travels together: calls in a round trip, and keys in a call. */
+/** The server's cost of this package's script by batch shape: calls in a round trip, and keys in a call. */
 export const shapes = [
   ...[1, 4, 16, 64].map((calls) => ({
     id: `calls-${calls}`,
@@ -72,7 +72,7 @@ export const inMemory = [
 
 export const javascriptClients = [replaced, lua, piped, flexible, upstash];
 
-/** How a contender is called in the results, by its id. */
+/** The label of a contender in the results, by its id. */
 export function labelOf(id) {
   return [...underLoad, ...denying, ...onCluster, ...shapes].find((contender) => contender.id === id).label;
 }

@@ -1,4 +1,4 @@
-// What a good engineer writes without a library: ioredis and one script over a sorted set.
+// The usual solution without a library: ioredis and one script over a sorted set.
 
 import { connect } from './ioredis.mjs';
 import { member, script } from './sorted-set.mjs';

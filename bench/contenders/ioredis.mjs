@@ -1,8 +1,8 @@
-// The connection of the contenders that use ioredis, as its documentation has it.
+// The connection of the contenders that use ioredis, as its documentation recommends.
 
 import { Cluster, Redis } from 'ioredis';
 
-/** Resolves to a client that is ready: of one Redis, or of the cluster that the server is part of. */
+/** Resolves to a ready client: of one Redis, or of the cluster to which the server belongs. */
 export async function connect({ port, database = 0, cluster = false, ...options }) {
   const [at, more] = [
     { host: '127.0.0.1', port },

@@ -1,7 +1,7 @@
--- An exact sliding window as it is usually written: a sorted set of admissions, pruned, counted and added to.
+-- An exact sliding window in its usual form: a sorted set of admissions that is pruned, counted and extended.
 --
 -- KEYS[1]       the log of one id
--- ARGV[1..3]    limit, window in ms, a member that nobody has used yet
+-- ARGV[1..3]    limit, window in ms, a unique member
 --
 -- Reply: 1 allowed | 0 denied; ms until a slot frees. A denial is not recorded.
 

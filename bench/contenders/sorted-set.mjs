@@ -1,4 +1,5 @@
-// What the contenders with the sorted-set script share: the script, and members that are unique over all processes.
+// The shared parts of the contenders with the sorted-set script: the script, and members that are unique over all
+// processes.
 
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';

@@ -12,7 +12,7 @@ export async function open({ port, database, limit, windowMs, ephemeralCache = f
     limiter: Ratelimit.slidingWindow(limit, `${windowMs} ms`),
     ephemeralCache: ephemeralCache ? new Map() : false,
     analytics: false,
-    // No timer a check: it costs throughput, and no other contender on ioredis has one.
+    // No timer for each check: it costs throughput, and no other contender on ioredis has one.
     timeout: 0,
     enableTelemetry: false,
   });
@@ -24,7 +24,7 @@ export async function open({ port, database, limit, windowMs, ephemeralCache = f
   };
 }
 
-/** The two calls of the Upstash client that the limiter makes, by ioredis. */
+/** The two calls of the Upstash client that the limiter makes, with ioredis. */
 function adapted(redis) {
   const loaded = new Map();
   const evaluate = (sha, keys, args) => redis.evalsha(sha, keys.length, ...keys, ...args);
@@ -34,7 +34,7 @@ function adapted(redis) {
       return evaluate(loaded.get(sha), keys, args);
     },
     async eval(script, keys, args) {
-      // The flag is Upstash's own: Redis refuses to load a script with it.
+      // The flag is specific to Upstash: Redis refuses to load a script with it.
       const sha = await redis.script('LOAD', script.replace(' flags=allow-key-locking', ''));
       loaded.set(createHash('sha1').update(script).digest('hex'), sha);
       return evaluate(sha, keys, args);

@@ -1,4 +1,4 @@
-// One bursty trace against a contender, and how many of its checks were admitted beside how many were due.
+// One bursty trace against a contender: the admitted checks next to those that an exact log admits.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { open } from '../contenders/index.mjs';
@@ -7,11 +7,11 @@ import { LIMIT, WINDOW_MS, bursts, mostInAWindow, replay } from './trace.mjs';
 
 const ID = 'creator-1234';
 
-/** @param startsAt the moment of the trace's zero, in Unix ms of the server, at the border of an aligned window */
+/** @param startsAt the start of the trace, in Unix ms of the server, at the edge of an aligned window */
 export async function measure({ contender, port, database, startsAt }) {
   const redis = await Control.connect(port);
   const { check, close } = await open(contender, { port, database, limit: LIMIT, windowMs: WINDOW_MS });
-  // The first check of a client connects and loads: it is made on another id.
+  // The first check of a client connects and loads: it uses another id.
   await check('warm-up');
   const offset = startsAt - (await redis.time());
   if (offset < 0) throw new Error('the trace began without this contender');

@@ -1,4 +1,4 @@
-// What a full log takes on the server: one id, as many checks as its limit, then MEMORY USAGE of every key that is there.
+// The server memory of a full log: one id, as many checks as its limit, then MEMORY USAGE of every key.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { open } from '../contenders/index.mjs';
@@ -8,7 +8,7 @@ import { Control } from '../control.mjs';
 const ID = 'creator-1234';
 const WINDOW_MS = 3_600_000;
 
-/** The admissions come evenly over `spreadMs`: in one moment, differences between them would take no room. */
+/** Admissions are spread evenly over `spreadMs`: at a single moment, differences between them would take no space. */
 export async function measure({ contender, port, limits, database, spreadMs }) {
   const logs = await Promise.all(limits.map((limit, i) => fullLog(contender, port, database + i, limit, spreadMs)));
   return { logs };

@@ -1,6 +1,6 @@
-// Where a contender is measured: a process of its own, in which nothing of another one is loaded.
+// The process in which a contender is measured; no other contender is loaded in it.
 
-// Whoever ordered the measurement is gone: so is the need for it.
+// The parent has ended: the measurement is no longer needed.
 process.once('disconnect', () => process.exit(1));
 
 const { kind, ...job } = JSON.parse(process.argv[2]);
@@ -11,7 +11,7 @@ try {
   answer({ error: String(error?.stack ?? error) }, 1);
 }
 
-// Not left to itself: a contender may keep the process alive.
+// Explicitly: a contender may keep the process alive.
 function answer(message, code) {
   process.send(message, () => process.exit(code));
 }

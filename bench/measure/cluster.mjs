@@ -1,3 +1,3 @@
-// Throughput, of contenders some of which are on a cluster.
+// Throughput of contenders, of which some use a cluster.
 
 export { measure } from './throughput.mjs';

@@ -1,6 +1,8 @@
-// What a stretch costs: the processor time of this whole process, and that of the server.
+// The cost of an interval: the CPU time of this whole process, and that of the server.
 
-/** Runs a stretch and returns its result with rates and costs a check. Without `redis`, the server costs nothing. */
+/**
+ * Runs an interval and returns its result with rates and the cost of a check. Without `redis` there is no server cost.
+ */
 export async function withCost(redis, stretch) {
   const server = await redis?.cpuSeconds();
   const scripts = await redis?.scripts();

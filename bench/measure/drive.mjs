@@ -1,10 +1,10 @@
-// Keeps a number of checks in flight: each is followed by the next the moment it is decided.
+// Keeps a number of checks in flight: each decision starts the next check.
 
 import { Latencies } from './latencies.mjs';
 
 /**
- * The traffic of one measurement: every id in turn, in a shuffled order that is the same in every run. It goes on where
- * the last stretch ended, and each id is asked for at most `perId` times in all.
+ * The traffic of one measurement: every id in turn, in a shuffled order that is the same in every run. It continues
+ * where the last interval ended, and each id is requested at most `perId` times in all.
  */
 export class Traffic {
   #ids;
@@ -22,8 +22,8 @@ export class Traffic {
   }
 
   /**
-   * One stretch, over after `ms` or `most` checks: `{ checks, denied, ms, latencies }`. The end of a check is the
-   * beginning of the next, so that the clock is read once a check.
+   * One interval, over after `ms` or `most` checks: `{ checks, denied, ms, latencies }`. The end of a check is the
+   * beginning of the next, so the clock is read once a check.
    */
   async timed({ inFlight, ms, most = Infinity }) {
     const latencies = new Latencies();
@@ -44,8 +44,8 @@ export class Traffic {
   }
 
   /**
-   * The same for checks that may be decided at once, and so fast that the driver would be what is measured: the clock is
-   * read every now and then, when the event loop gets its turn too.
+   * The same for checks that may be decided at once, and so fast that reading the clock would dominate: it is read only
+   * now and then, when the event loop runs, too.
    */
   async counted({ inFlight, ms, most = Infinity }) {
     const first = this.#sent;
@@ -70,14 +70,14 @@ export class Traffic {
   }
 }
 
-/** Long enough that a turn of the event loop weighs nothing, short enough that a stretch ends in time. */
+/** Long enough that an iteration of the event loop is negligible, short enough that an interval ends in time. */
 const CHECKS_A_TURN = 512;
 
 export function idsOf(count, prefix = 'creator') {
   return Array.from({ length: count }, (_, i) => `${prefix}-${i}`);
 }
 
-/** Fisher and Yates, by a linear congruential generator with a fixed seed. */
+/** Fisher and Yates, with a linear congruential generator and a fixed seed. */
 function shuffled(ids) {
   const order = [...ids];
   let state = 1;

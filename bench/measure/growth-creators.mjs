@@ -1,4 +1,4 @@
-// What a check costs among ever more creators, and what one of them takes on the server.
+// The cost of a check by the number of creators, and a creator's memory on the server.
 
 import { open } from '../contenders/index.mjs';
 import { Control } from '../control.mjs';
@@ -16,7 +16,7 @@ export async function measure({ contender, port, creators, seconds }) {
   const usedBefore = await usedMemory(redis);
   const { check, close } = await open(contender, { port, limit: LIMIT, windowMs: WINDOW_MS });
   const traffic = new Traffic(check, idsOf(creators), PER_CREATOR);
-  // Everybody once: every log is there, and the code is compiled.
+  // Each creator once: every log exists, and the code is compiled.
   const once = await traffic.timed({ inFlight: IN_FLIGHT, ms: Infinity, most: creators });
   const bytesPerCreator = ((await usedMemory(redis)) - usedBefore) / creators;
   const { latencies, ...figures } = await withCost(redis, () =>

@@ -1,4 +1,4 @@
-// What a check costs on a full log, by its limit. As many logs as make 100,000 admissions in all: one of 100,000, ten of
+// The cost of a check on a full log, by its limit. The logs have 100,000 admissions in all: one log of 100,000, ten of
 // 10,000 and so on.
 
 import { open } from '../contenders/index.mjs';
@@ -9,7 +9,7 @@ import { paced } from './pace.mjs';
 
 const ADMISSIONS = 100_000;
 
-/** Logs that slide: a window's admissions come evenly, a little longer than a window apart, so that they are admitted. */
+/** Sliding logs: a window's admissions are spread evenly over a little more than a window, so that all are admitted. */
 const SLIDING_MS = 10_000;
 const SLACK = 1.05;
 const PER_SECOND = ADMISSIONS / SLACK / (SLIDING_MS / 1000);

@@ -1,4 +1,4 @@
-// Whether anything grows with the number of checks: many of them, on logs that expire all the time.
+// Whether memory grows with the number of checks: many of them, on logs that expire all the time.
 
 import { open } from '../contenders/index.mjs';
 import { Control } from '../control.mjs';

@@ -1,4 +1,4 @@
-// Orders a measurement in a child process.
+// Runs a measurement in a child process.
 
 import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
@@ -6,10 +6,10 @@ import { Failure } from '../../scripts/run.mjs';
 
 const child = fileURLToPath(new URL('child.mjs', import.meta.url));
 
-/** No measurement takes longer, whatever a contender does. */
+/** No measurement takes longer, with any contender. */
 const AT_MOST_MS = 300_000;
 
-/** Where Redis is says the job alone; and nothing here logs, traces or builds. */
+/** The job alone says where Redis is; logs, tracing and builds are disabled. */
 const OTHERS = /^(ELASTICACHE|REDIS|UPSTASH|NEXT|NODE)_|^DEBUG$/;
 const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !OTHERS.test(name)));
 

@@ -1,8 +1,8 @@
-// The latency of every check of a stretch, and what is said of them.
+// The latency of every check of an interval, and their statistics.
 
 const CHUNK = 65_536;
 
-/** A list of numbers that grows without a copy of what is there: a copy would be a pause in the stretch. */
+/** A growing list of numbers without copying: a copy would be a pause in the interval. */
 export class Latencies {
   #chunks = [];
   #at = CHUNK;
@@ -17,7 +17,10 @@ export class Latencies {
     this.count += 1;
   }
 
-  /** Percentiles in ms: the smallest latency that as many are not above. Sorts: not for a stretch that is measured with withCost(). */
+  /**
+   * Percentiles in ms: the smallest latency that the given share does not exceed. Sorts: not within an interval that is
+   * measured with withCost().
+   */
   percentiles() {
     const sorted = this.#sorted();
     const at = (share) => sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)];

@@ -1,5 +1,5 @@
-// Checks without Redis, decided in this process: 10,000 creators, limit 100 an hour. They are admitted, or the quotas are
-// used up beforehand.
+// Checks without Redis, decided in this process: 10,000 creators, limit 100 an hour. They are admitted, or the quotas
+// are used up beforehand.
 
 import { open } from '../contenders/index.mjs';
 import { Traffic, idsOf } from './drive.mjs';
@@ -14,7 +14,7 @@ const WARM_UP = { ms: 400, most: CREATORS * 20 };
 export async function measure({ contender, traffic, inFlight, seconds }) {
   const { check, close } = await open(contender, { limit: LIMIT, windowMs: WINDOW_MS });
   const stretch = { inFlight, ms: seconds * 1000 };
-  // Ids of its own: an admission in the warm-up would be one less to measure.
+  // Its own ids: an admission in the warm-up would be one less to measure.
   await new Traffic(check, idsOf(CREATORS, 'warm'), PER_CREATOR).counted({ inFlight, ...WARM_UP });
   const figures = await { allowed, denied }[traffic](check, stretch);
   await close();

@@ -3,10 +3,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Latencies } from './latencies.mjs';
 
-/** Checks come some at a time, as requests do: one by one, the wake-ups would be most of what they cost. */
+/** Checks are sent in small groups, as requests arrive: one by one, wake-ups would be most of their cost. */
 const TICK_MS = 5;
 
-/** `{ checks, denied, ms, latencies }` of as many checks, of `ids` in turn. What is late is caught up with. */
+/** `{ checks, denied, ms, latencies }` of `checks` checks, of `ids` in turn. Late checks are sent at once. */
 export async function paced(check, ids, { perSecond, checks }) {
   const latencies = new Latencies();
   const flying = new Set();

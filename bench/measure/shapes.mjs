@@ -1,5 +1,5 @@
-// What the servers' part of a check costs by the shape of its batch, while a server has all the work it can do: this
-// package's script, in commands that have been written beforehand, so that the one who sends them hardly counts.
+// The server's cost of a check by the shape of its batch, with a saturated server: this package's script, in commands
+// that are written in advance, so that the sender's cost is negligible.
 
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -15,10 +15,10 @@ const ANOMALY_WINDOW_MS = 300_000;
 const SLACK_MS = 60_000;
 const WARM_UP_MS = 300;
 
-/** Round trips under way: one that the server works on, and others that wait for it there. */
+/** Round trips in flight: one that the server works on, and others in its queue. */
 const UNDER_WAY = 4;
 
-/** "$14", 13 digits of Unix ms and the tag of the batch: everybody admitted. */
+/** "$14", 13 digits of Unix ms and the tag of the batch: all checks admitted. */
 const REPLY = /^(\$14\r\n\d{13}@\r\n)*$/;
 const REPLY_BYTES = 21;
 
@@ -32,7 +32,7 @@ export async function measure({ contender: { calls, keys }, ports: [port], secon
   const socket = connect({ port, host: '127.0.0.1', noDelay: true });
   await once(socket, 'connect');
   const stretch = (ms, most) => exchange(socket, batches, calls, { ms, most });
-  // An id is asked for no more often than its quota has room.
+  // No id is requested more often than its quota allows.
   const rounds = (share) => Math.floor(batches.length * LIMIT * share);
   await stretch(WARM_UP_MS, rounds(0.2));
   const figures = await withCost(redis, async () => {
@@ -44,7 +44,7 @@ export async function measure({ contender: { calls, keys }, ports: [port], secon
   return figures;
 }
 
-/** Keys of this package's kind that the server answers for. */
+/** Keys in this package's format that the server owns. */
 async function ownKeys(redis, port) {
   const keys = idsOf(3 * IDS).map((id) => `{shapes:${id}}`);
   const { cluster_enabled } = await redis.info('cluster');
@@ -54,7 +54,7 @@ async function ownKeys(redis, port) {
   return keys.filter((_, i) => slots[i] >= first && slots[i] <= last).slice(0, IDS);
 }
 
-/** All keys, in commands of so many `keys`, so many `calls` in each round trip. */
+/** All keys, in commands of `keys` keys, with `calls` commands in each round trip. */
 function trips(hash, all, calls, keys) {
   const kinds = '@'.padEnd(1 + keys, '\0');
   const rest = [WINDOW_MS, ANOMALY_WINDOW_MS, SLACK_MS, kinds, 'check', LIMIT, 2 * LIMIT, 0];
@@ -69,7 +69,7 @@ function packed(parts) {
   return `*${parts.length}\r\n${parts.map((part) => `$${`${part}`.length}\r\n${part}\r\n`).join('')}`;
 }
 
-/** Sends the batches in turn, until `ms` are over or there were so many: `{ sent, ms }`. */
+/** Sends the batches in turn, until `ms` have passed or the given number was sent: `{ sent, ms }`. */
 function exchange(socket, batches, calls, { ms, most }) {
   const start = performance.now();
   let [sent, replies, received] = [0, 0, ''];

@@ -1,4 +1,4 @@
-// Checks that are all admitted: 10,000 creators, each with a quota of 100 an hour, and no creator asks more than 95 times.
+// Checks that are all admitted: 10,000 creators, each with a quota of 100 an hour, and at most 95 requests for each.
 
 import { open } from '../contenders/index.mjs';
 import { Servers } from '../servers.mjs';
@@ -10,7 +10,7 @@ const LIMIT = 100;
 const PER_CREATOR = 95;
 const WINDOW_MS = 3_600_000;
 
-/** With many in flight whatever is measured: a client compiles its code by calls, not by time. */
+/** With many in flight, whatever is measured: a client compiles its code by calls, not by time. */
 const WARM_UP = { inFlight: 64, ms: 600, most: CREATORS * 25 };
 
 export async function measure({ contender, ports, inFlight, seconds }) {

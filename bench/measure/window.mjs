@@ -1,4 +1,4 @@
-// Windows that begin at the full hour forget a used-up quota there: a measurement of denials must not meet one.
+// Windows that begin at the full hour forget a used-up quota there: no measurement of denials may cross it.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 

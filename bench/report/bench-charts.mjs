@@ -29,7 +29,7 @@ function drawing(directory, all, list) {
   return { flights, draw };
 }
 
-/** A panel a concurrency, each with a scale of its own: from one to 200 in flight there is a factor of twenty. */
+/** One panel for each concurrency, each with its own scale: from one to 200 in flight there is a factor of twenty. */
 const throughput = (flights) => (contenders, medians) => {
   const rows = Math.ceil(flights.length / 2);
   const panel = { width: 300, height: contenders.length * BAR };
@@ -92,7 +92,7 @@ function latency(contenders, medians) {
   });
 }
 
-/** Two bars a contender. */
+/** Two bars for each contender. */
 function beside(contenders, { title, unit, series }) {
   const height = contenders.length * BAR * 1.7;
   return {

@@ -154,7 +154,7 @@ const NOTES = [
     '- ioredis without `enableAutoPipelining`, its default: tried at 1, 16, 200 and 1,000 in flight, it made the script slower and rate-limiter-flexible no faster, and p50 with one in flight longer. (It spares Redis a third of the CPU of a check by rate-limiter-flexible.) At 1 and 200 in flight it made @upstash/ratelimit slower.',
     '- The module being replaced sends a pipeline (ZREMRANGEBYSCORE, ZCARD, ZADD, EXPIRE) and, for anomalies, a second one (INCR, EXPIRE): two round trips.',
     '- The script over a sorted set (`contenders/sorted-set.lua`) is the same by ioredis and by valkey-glide, and on a cluster.',
-    '- On a cluster, ioredis is its `Cluster` client, valkey-glide its `GlideClusterClient`, each told of one node; auto-pipelining makes one pipeline a node.',
+    '- On a cluster, ioredis is its `Cluster` client, valkey-glide its `GlideClusterClient`, each given one node; auto-pipelining makes one pipeline a node.',
     '- rate-limiter-flexible is `RateLimiterRedis`; `inMemoryBlockOnConsumed` is shown beside it where it matters, for denials.',
     '- @upstash/ratelimit is `slidingWindow` with `ephemeralCache` off but where it is named, `timeout: 0`, no analytics. It reaches Redis over ioredis instead of HTTP, and its scripts lose a flag that only Upstash knows.',
     '- valkey-glide has a `requestTimeout` of 5 s and 2,000 requests in flight, so that nothing fails.',

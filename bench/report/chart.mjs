@@ -1,4 +1,4 @@
-// Charts as SVG files, drawn without a browser. Their background is light of itself: a page may be dark.
+// Charts as SVG files, drawn without a browser. They have their own light background: a page may be dark.
 
 import { writeFileSync } from 'node:fs';
 import * as echarts from 'echarts';
@@ -31,7 +31,7 @@ export function heading(main, subtext) {
   };
 }
 
-/** An axis of figures, its name in the middle of its side. */
+/** An axis of figures, with its name in the middle. */
 export function valueAxis(name, more) {
   return {
     type: 'value',

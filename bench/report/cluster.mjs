@@ -1,4 +1,4 @@
-// What was measured on a Redis Cluster, and what it says of more shards than this machine has cores.
+// The measurements on a Redis Cluster, and their projection to more shards than this machine has cores.
 
 import { cpus } from 'node:os';
 import { onCluster, shapes } from '../contenders/index.mjs';
@@ -43,7 +43,7 @@ function rates(all, inFlight) {
   return table(columns, there);
 }
 
-/** A model, in so many words: what a check costs on either side, and how many of them cores pay for. */
+/** The model as text: the cost of a check on either side, and the number of checks that a core can process. */
 function growth(measurements) {
   const median = (contender, name) => figure(measurements, { kind: 'cluster', inFlight: 200, contender }, name)?.median;
   const [client, servers] = ['cpuMicros', 'redisMicros'].map((name) => median('huntaze-cluster', name));
@@ -81,10 +81,10 @@ function growth(measurements) {
 }
 
 const LIMITS = [
-  '- It shows the work of a check on both sides, and that no step of it is shared by two shards or grows with their number: the slot is a CRC and a look into a table.',
+  '- It shows the work of a check on both sides, and that no step of it is shared by two shards or grows with their number: the slot is a CRC and a table lookup.',
   '- A shard that is to be used to the full needs round trips as large as those measured: some 64 checks in flight for each shard, over all processes. A process with 200 in flight has 67 for each of three shards and 8 for each of 24; the table of round trips says what that costs.',
-  '- It is a bound: at the full use of a core, whoever waits does so without end. Half of it is what a shard is planned for.',
+  '- It is a bound: at full use of a core, the queue grows without end. Half of it is what a shard is planned for.',
   '- It cannot show the network: on loopback a round trip takes no interrupt, no bandwidth and next to no time. Nor TLS, replicas, which take the writes a second time, I/O threads, or the processors of ElastiCache.',
   '- Cores that process and servers share cannot show a shard that has one to itself, with the caches that belong to it.',
-  '- One creator is with one shard, whatever their number: nobody is decided faster than by one core.',
+  '- One creator is with one shard, whatever their number: no creator is decided faster than by one core.',
 ].join('\n');

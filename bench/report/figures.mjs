@@ -1,4 +1,4 @@
-// Figures as texts: as many digits as a reader compares.
+// Figures as text, with as many digits as a reader compares.
 
 /** 68,200: three significant digits, whole. */
 export function count(value) {
@@ -12,7 +12,7 @@ export function significant(value) {
   return value.toFixed(value >= 100 ? 0 : value >= 10 ? 1 : value >= 1 ? 2 : 3);
 }
 
-/** Two significant digits, for labels that stand close. */
+/** Two significant digits, for labels close together. */
 export function brief(value) {
   return value.toFixed(value >= 10 ? 0 : value >= 1 ? 1 : 2);
 }

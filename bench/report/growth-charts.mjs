@@ -1,4 +1,4 @@
-// The charts of the growth: two panels each, what it costs and what it holds.
+// The charts of the growth: two panels each, cost and memory.
 
 import { join } from 'node:path';
 import { FAINT, LINES, OURS, SECOND, bars, categoryAxis, heading, thousands, valueAxis, write } from './chart.mjs';

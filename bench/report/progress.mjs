@@ -1,4 +1,4 @@
-// One line a measurement, while the run goes on.
+// One line for each measurement, during the run.
 
 import { labelOf } from '../contenders/index.mjs';
 import { bytes, count, micros, millis, percent } from './figures.mjs';

@@ -1,5 +1,5 @@
-// What this package promises beside its peers, and what a run has reached. A ratio is taken within a round, where both
-// sides met the same machine; the median of the rounds is what counts.
+// This package's performance targets relative to its peers, and the results of a run. A ratio is taken within a round,
+// where both sides met the same machine; the median of the rounds counts.
 
 import { javascriptClients } from '../contenders/index.mjs';
 import { figure, select, summary } from './statistics.mjs';
@@ -97,7 +97,7 @@ const promises = [
   ],
 ];
 
-/** `[{ name, target, median, min, max, reached }]`, of what was measured. */
+/** `[{ name, target, median, min, max, reached }]` of the measurements. */
 export function ratiosOf(measurements) {
   const ratios = promises.map(([name, field, ours, peer, target]) => {
     const theirs = typeof peer === 'function' ? peer(measurements) : peer;
@@ -114,7 +114,7 @@ export function ratiosOf(measurements) {
     .map((ratio) => ({ ...ratio, reached: reached(ratio.median, ratio.target) }));
 }
 
-/** The peer with the lowest median: the lowest of a single round may be another one's luck. */
+/** The peer with the lowest median: the lowest of a single round may be another peer by chance. */
 function best(peers, field, measurements) {
   const median = (peer) => figure(measurements, peer, field)?.median ?? Infinity;
   return peers.reduce((a, b) => (median(b) < median(a) ? b : a));

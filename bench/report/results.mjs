@@ -1,4 +1,4 @@
-// Where results go: a JSON file with everything, and a Markdown file to read.
+// Writes results: a JSON file with everything, and a Markdown file to read.
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

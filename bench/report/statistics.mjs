@@ -9,7 +9,7 @@ export function summary(values) {
   return { median, min: sorted[0], max: sorted.at(-1) };
 }
 
-/** The measurements that have all these properties. */
+/** The measurements with all these properties. */
 export function select(measurements, properties) {
   const wanted = Object.entries(properties);
   return measurements.filter((measurement) => wanted.every(([name, value]) => measurement[name] === value));
@@ -20,7 +20,7 @@ export function figure(measurements, properties, name) {
   return summary(select(measurements, properties).map((measurement) => measurement[name]));
 }
 
-/** As a text: the median and, where there is one, the spread. */
+/** As a text: the median and, if there is one, the spread. */
 export function spread({ median, min, max }, text) {
   return text(min) === text(max) ? text(median) : `${text(median)} (${text(min)} to ${text(max)})`;
 }

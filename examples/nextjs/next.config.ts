@@ -1,12 +1,12 @@
 import type { NextConfig } from 'next';
 
 const config: NextConfig = {
-  // The addon is loaded from node_modules as it is: a bundler can do nothing with a binary.
+  // The addon is loaded from node_modules unchanged: a bundler cannot process a binary.
   serverExternalPackages: ['@huntaze/rate-limit'],
-  // One folder with the server and what it needs, traced; it runs where nothing else is installed.
+  // One standalone folder with the server and its traced dependencies.
   output: 'standalone',
   poweredByHeader: false,
-  // Nobody else's page may show ours in a frame, and have an operator click on it.
+  // No page of another site may frame ours and trick an operator into clicking.
   headers: async () => [
     {
       source: '/:path*',
@@ -18,7 +18,7 @@ const config: NextConfig = {
       ],
     },
   ],
-  // This folder is all of the application, whatever lock files are in the folders above.
+  // This folder is the root of the application, whatever lock files the parent folders have.
   outputFileTracingRoot: __dirname,
   turbopack: { root: __dirname },
 };

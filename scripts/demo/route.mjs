@@ -1,6 +1,6 @@
-// One of the application's API routes, as it is: what it does with a request, and what it answers when there were too many.
+// One of the application's API routes, unchanged: its response to a request, and to one beyond the quota.
 
-/** Makes the handler of POST /api/ai/… for the package under demonstration. */
+/** Creates the handler of POST /api/ai/… for the demonstrated package. */
 export function route({ checkCreatorRateLimit, RateLimitError }) {
   return async function POST({ creatorId, plan }) {
     try {

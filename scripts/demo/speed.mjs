@@ -1,10 +1,10 @@
-// How many checks a second this process makes, on the same store.
+// The number of checks a second in this process, on the same store.
 
 const IN_FLIGHT = 200;
 const IDS = 1000;
 const LIMIT = 1_000_000;
 
-/** Resolves to checks a second and to the name of who decided them all, or of everyone who did. */
+/** Resolves to checks a second and to the source of all decisions, or the list of sources. */
 export async function speed({ RateLimiter }, name) {
   const limiter = new RateLimiter({ name, limit: LIMIT, windowMs: 60_000 });
   const source = new Set();
@@ -22,7 +22,7 @@ export async function speed({ RateLimiter }, name) {
     source.add((await limiter.limit('source')).source);
     return { perSecond: Math.round(checks / seconds), source: [...source].join(' and ') };
   } finally {
-    // What went to a Redis is taken away again.
+    // Removes the keys from a Redis.
     await Promise.all(['source', ...Array(IDS).keys()].map((id) => limiter.reset(id)));
     await limiter.close();
   }

@@ -1,6 +1,9 @@
-// An hour's worth of requests from a handful of creators, within a second.
+// Requests of an hour from a handful of creators, within a second.
 
-/** Who asks how often, and what their plan makes of it. `anomalies` is one for more than twice the limit in 5 minutes. */
+/**
+ * The number of requests of each creator, and the expected result. `anomalies` is one beyond twice the limit in 5
+ * minutes.
+ */
 export const creators = [
   { creator: 'ana', plan: 'starter', calls: 40, allowed: 40, anomalies: 0 },
   { creator: 'ben', plan: 'starter', calls: 60, allowed: 50, anomalies: 0 },
@@ -10,10 +13,10 @@ export const creators = [
   { creator: 'eve', plan: 'pro', calls: 250, allowed: 100, anomalies: 1 },
 ];
 
-/** Requests one creator has in flight: a page that asks for a few things at once. */
+/** Concurrent requests of one creator: a page that loads a few resources at once. */
 const AT_ONCE = 5;
 
-/** Sends everyone's requests through the route and resolves to what each creator saw. */
+/** Sends the requests of all creators through the route and resolves to each creator's results. */
 export async function send(POST, idOf, answered) {
   return Promise.all(
     creators.map(async ({ creator, plan, calls }) => {
@@ -37,14 +40,14 @@ export async function send(POST, idOf, answered) {
   );
 }
 
-/** What is not as the plan says, in words. */
+/** The differences from the plan, as texts. */
 export function faults({ creator, calls, allowed, anomalies }, seen) {
   const expect = (what, wanted, got) => (wanted === got ? [] : [`${creator}: ${what} ${got}, not ${wanted}`]);
   return [
     ...expect('allowed', allowed, seen.allowed),
     ...expect('denied', calls - allowed, seen.denied),
     ...expect('anomalies', anomalies, seen.anomalies),
-    // The first request leaves the window an hour after it was made, and all this takes a few seconds.
+    // The first request leaves the window an hour after it was made, and the demo takes a few seconds.
     ...(seen.denied > 0 && !(seen.retryAfter > 3540 && seen.retryAfter <= 3600)
       ? [`${creator}: retry after ${seen.retryAfter} s, not within the last minute of an hour`]
       : []),

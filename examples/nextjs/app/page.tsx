@@ -9,7 +9,7 @@ const TRY = `for i in $(seq 51); do
 done`;
 
 export default async function Home() {
-  // Asked once, while the application is built: the embedded store answers then, and nothing connects.
+  // Requested once, at build time: the embedded store answers then, without a connection.
   const quotas = await Promise.all(PLANS.map((plan) => getRateLimitStatus('nobody', plan)));
   return (
     <main

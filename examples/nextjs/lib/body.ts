@@ -1,4 +1,4 @@
-/** The body as text; undefined when it is longer than `limit` bytes: strangers may send what they like. */
+/** The body as text; undefined if it is longer than `limit` bytes: any client can call the route. */
 export async function bodyText(request: Request, limit = 4096): Promise<string | undefined> {
   const reader = request.body?.getReader();
   if (reader === undefined) return '';

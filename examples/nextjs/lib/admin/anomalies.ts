@@ -7,8 +7,8 @@ const KEPT = 100;
 
 export function listenForAnomalies(): void {
   onAnomaly((anomaly) => {
-    // Whoever listens silences the package's own line, so it is written here. The id is a stranger's text: encoded, it can
-    // neither forge a line nor steer a terminal.
+    // A listener disables the package's own log line, so it is written here. The id is untrusted text: encoded, it can
+    // neither forge a line nor control a terminal.
     console.warn('[AI Rate Limit] Anomaly detected', {
       ...anomaly,
       creatorId: encodeURIComponent(anomaly.creatorId),

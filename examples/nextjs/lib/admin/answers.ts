@@ -1,4 +1,4 @@
-// The JSON answers of the admin routes. Nothing here may be kept by a cache.
+// The JSON responses of the admin routes. No cache may store them.
 
 export const NO_STORE = { 'Cache-Control': 'no-store' };
 
@@ -16,7 +16,7 @@ export function codeOf(error: unknown): string {
   return typeof code === 'string' ? code : 'UNKNOWN';
 }
 
-/** What went wrong with a creator's quota: an id or plan that cannot be, or a store that does not answer. */
+/** The error of a request about a creator's quota: an invalid id or plan, or a store that does not answer. */
 export function quotaError(error: unknown): Response {
   if (error instanceof TypeError || error instanceof RangeError) return refusal(400, codeOf(error), error.message);
   return refusal(503, codeOf(error), 'The store did not answer.', { 'Retry-After': '1' });

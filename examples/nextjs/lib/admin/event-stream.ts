@@ -1,16 +1,19 @@
-// Server-Sent Events, as of the HTML standard, section 9.2.
+// Server-Sent Events, after the HTML standard, section 9.2.
 
 import { observation, type Watcher } from './observation';
 import { factsOf, latestReading } from './sampler';
 import { totalsOf } from './sample';
 import type { StreamEvents } from './figures';
 
-/** Proxies close what is silent for 30 to 60 s; the seconds themselves are not relied on. */
+/** Proxies close connections that are silent for 30 to 60 s; the samples alone may not prevent that. */
 const KEEP_ALIVE_MS = 15_000;
-/** Events a reader may be behind, a minute of them, before it is let go: it comes back and starts with the history. */
+/**
+ * The most unread events of a reader, a minute of them, before its stream is closed: it reconnects and starts with the
+ * history.
+ */
 const BEHIND = 128;
 
-/** The stream of one page, until it leaves, falls behind, its session ends or the process does. */
+/** The stream of one page, until the page leaves or falls behind, or its session or the process ends. */
 export function eventStream(signal: AbortSignal, until: number): Response {
   const encoder = new TextEncoder();
   let end = () => {};
@@ -28,7 +31,7 @@ export function eventStream(signal: AbortSignal, until: number): Response {
         const keepAlive = setInterval(() => send(': keep-alive\n\n'), KEEP_ALIVE_MS).unref();
         const sessionEnd = setTimeout(() => end(), Math.min(until - Date.now(), 2 ** 31 - 1)).unref();
         end = () => {
-          // Once: a reader that cancels is also a request that aborts.
+          // Once: a cancelled reader also aborts the request.
           if (!observation.watchers.delete(watcher)) return;
           clearInterval(keepAlive);
           clearTimeout(sessionEnd);
@@ -36,7 +39,7 @@ export function eventStream(signal: AbortSignal, until: number): Response {
           try {
             controller.close();
           } catch {
-            // The reader had gone first.
+            // The reader had left first.
           }
         };
         observation.watchers.add(watcher);
@@ -51,7 +54,7 @@ export function eventStream(signal: AbortSignal, until: number): Response {
   return new Response(body, {
     headers: {
       'Content-Type': 'text/event-stream; charset=utf-8',
-      // no-transform keeps compression away, which would hold events back; the second header tells nginx the same.
+      // no-transform disables compression, which would delay events; the second header disables buffering in nginx.
       'Cache-Control': 'no-store, no-transform',
       'X-Accel-Buffering': 'no',
     },

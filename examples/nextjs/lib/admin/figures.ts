@@ -1,4 +1,4 @@
-// What the server tells the page. Types alone, so that the page never imports the addon.
+// The data that the server sends to the page. Types alone, so that the page never imports the addon.
 
 import type { CreatorPlan, Metrics, StoreStateChange, TopCreator } from '@huntaze/rate-limit';
 
@@ -7,19 +7,19 @@ export interface Sample {
   readonly t: number;
   readonly allowed: number;
   readonly denied: number;
-  /** Of both, what was decided without the store. */
+  /** The part of allowed and denied that was decided without the store. */
   readonly degraded: number;
   /** Rejected without a decision. */
   readonly failed: number;
-  /** Of the denied, what the denied cache answered. */
+  /** The part of denied that the deny cache answered. */
   readonly cacheHits: number;
-  /** Quantiles of the way to Redis and back; null where nothing was asked. */
+  /** Quantiles of the round trip to Redis; null without a request. */
   readonly p50: number | null;
   readonly p95: number | null;
   readonly p99: number | null;
 }
 
-/** Since the process started, and the gauges as they are now. */
+/** Since the process started, and the current gauges. */
 export interface Totals {
   readonly checks: number;
   readonly denials: number;
@@ -37,12 +37,12 @@ export interface ProcessFacts {
   readonly pid: number;
   readonly since: number;
   readonly store: 'redis' | 'embedded';
-  /** Streams open to pages such as this one. */
+  /** Open streams to pages like this one. */
   readonly watching: number;
 }
 
 export interface SeenAnomaly {
-  /** Rises by one with each anomaly of the process. */
+  /** Increases by one with each anomaly of the process. */
   readonly number: number;
   readonly creatorId: string;
   readonly plan?: CreatorPlan;
@@ -51,20 +51,20 @@ export interface SeenAnomaly {
   readonly timestamp: string;
 }
 
-/** The store has gone away, or is back. */
+/** The store has become unavailable, or is back. */
 export interface SeenChange extends StoreStateChange {
-  /** Rises by one with each change of the process. */
+  /** Increases by one with each change of the process. */
   readonly number: number;
-  /** When this process saw it, in Unix ms. */
+  /** When this process noticed it, in Unix ms. */
   readonly at: number;
 }
 
 /** The creators nearest to their quota. */
 export interface Standing {
-  /** When the store was asked, in Unix ms. */
+  /** When the store was queried, in Unix ms. */
   readonly at: number;
   readonly creators: readonly TopCreator[];
-  /** Why the store could not be asked since. */
+  /** Why the store could not be queried since. */
   readonly error?: string;
 }
 
@@ -85,7 +85,7 @@ export interface StreamEvents {
   standing: Standing;
 }
 
-/** The answer of a look-up. */
+/** The response of a look-up. */
 export interface Quota {
   readonly creatorId: string;
   readonly plan: CreatorPlan;

@@ -1,4 +1,4 @@
-// How often the operator's token may be guessed: the package limits its own door.
+// Limits the attempts to guess the operator's token, with this package.
 
 import { RateLimiter } from '@huntaze/rate-limit';
 import { clientAddress } from './origin';
@@ -7,7 +7,7 @@ import { sameText } from './session';
 const KEY = Symbol.for('huntaze.admin.guesses');
 const place = globalThis as { [KEY]?: RateLimiter };
 
-// Made at the first guess, not at import: a build imports every route.
+// Created at the first attempt, not at import: a build imports every route.
 function door(): RateLimiter {
   return (place[KEY] ??= new RateLimiter({ name: 'operator-address', limit: 10, windowMs: 60_000, anomaly: false }));
 }
@@ -15,12 +15,12 @@ function door(): RateLimiter {
 export type Guess = { readonly right: true } | { readonly right: false; readonly retryAfterMs: number };
 
 /**
- * Compares what somebody says is the token. Each guess takes a slot of its address before it is looked at, so that many at
- * once win nothing; past the limit even the token itself is not looked at. A right one gives the address its slots back: an
- * API client that sends the token with every request never runs out.
+ * Compares a presented token. Each attempt takes a slot of its address before the comparison, so that concurrent
+ * attempts gain nothing; beyond the limit even the right token is refused. A right one resets the quota of its address:
+ * an API client that sends the token with every request is never limited.
  *
- * There is no limit over all addresses: whoever fills it would lock every operator out, and against many addresses the
- * length that `operatorToken` asks for is enough.
+ * There is no limit over all addresses: an attacker could use it up and lock every operator out, and against many
+ * addresses the length that `operatorToken` requires is enough.
  */
 export async function guess(headers: Headers, said: string, token: string): Promise<Guess> {
   const from = clientAddress(headers);
@@ -36,7 +36,7 @@ async function slot(from: string) {
     const { allowed, retryAfterMs } = await door().limit(from);
     return { allowed, retryAfterMs, giveBack: () => door().reset(from) };
   } catch (error) {
-    // A configuration that cannot work, say. The operator who comes to see what is wrong must not be shut out by it.
+    // For example an invalid configuration. It must not lock out the operator who wants to see what is wrong.
     console.error('[AI Rate Limit] Guesses of the operator token are not limited', error);
     return { allowed: true, retryAfterMs: 0, giveBack: async () => {} };
   }

@@ -1,10 +1,10 @@
-// What this process has seen, and who watches. On globalThis: Next.js bundles instrumentation and every route on its own,
-// and a variable of a module would exist once in each bundle.
+// The observations of this process, and its open streams. On globalThis: Next.js bundles instrumentation and every
+// route separately, and a module variable would exist once in each bundle.
 
 import type { Sample, SeenAnomaly, SeenChange, Standing, StreamEvents } from './figures';
 import type { Reading } from './sample';
 
-/** A stream that is told what happens; `data` is JSON already, so that many streams cost one encoding. */
+/** A stream that receives events; `data` is JSON already, so that many streams cost one encoding. */
 export interface Watcher {
   tell(event: string, data: string): void;
   end(): void;
@@ -47,7 +47,7 @@ export function tellAll<E extends keyof StreamEvents>(event: E, data: StreamEven
   for (const watcher of [...observation.watchers]) watcher.tell(event, json);
 }
 
-/** For the end of the process: an open stream is a request in flight, and the server waits for those. */
+/** Before the end of the process: an open stream is a request in flight, and the server waits for those. */
 export function endAllStreams(): void {
   observation.ending = true;
   for (const watcher of [...observation.watchers]) watcher.end();

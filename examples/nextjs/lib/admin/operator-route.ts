@@ -1,4 +1,4 @@
-// The door of every admin route but the sign-in.
+// The access control of every admin route but the sign-in.
 
 import type { NextRequest } from 'next/server';
 import { refusal } from './answers';
@@ -8,15 +8,15 @@ import { sameOrigin } from './origin';
 import { operatorToken, sessionEnd } from './session';
 import { COOKIE } from './session-cookie';
 
-/** What a handler is told of the operator. */
+/** The information about the operator for a handler. */
 export interface Operator {
-  /** When to ask again, in Unix ms; Infinity for a bearer of the token itself. */
+  /** When to check again, in Unix ms; Infinity for the token itself as a bearer. */
   readonly until: number;
 }
 
 type Handler = (request: NextRequest, operator: Operator) => Response | Promise<Response>;
 
-/** Lets operators through: by `Authorization: Bearer`, or by the session cookie, and then from this site's pages alone. */
+/** Admits operators: by `Authorization: Bearer`, or by the session cookie, and then from this site's pages alone. */
 export function operatorRoute(handler: Handler): (request: NextRequest) => Promise<Response> {
   return async (request) => {
     if (observation.ending) return ending();
@@ -47,18 +47,19 @@ async function operatorOf(request: NextRequest): Promise<Operator | Response> {
   }
   const until = sessionEnd(token, request.cookies.get(COOKIE)?.value);
   if (until === undefined) return unknown();
-  // A cookie is sent by the browser, whoever asks it to; what changes something must come from our own page.
+  // The browser sends the cookie with requests of other sites, too; a change must come from our own page.
   const reads = request.method === 'GET' || request.method === 'HEAD';
   if (!reads && !sameOrigin(headers)) return foreign();
   return { until };
 }
 
-/** What a bearer says is the token. */
+/** The token in the Authorization header. */
 export function bearer(headers: Headers): string | undefined {
   return /^Bearer +(\S+) *$/i.exec(headers.get('authorization') ?? '')?.[1];
 }
 
-// A page whose stream was ended comes back on the connection it has: the server would wait for the new stream, too.
+// A page reconnects on its existing connection after its stream was ended: the server would wait for the new stream,
+// too.
 const ending = () => refusal(503, 'ENDING', 'The server is about to end.', { Connection: 'close', 'Retry-After': '1' });
 
 export const foreign = () => refusal(403, 'CROSS_ORIGIN', 'This must be sent by a page of this site.');

@@ -1,9 +1,9 @@
-// Where a request comes from, by the headers that a page of another site cannot forge.
+// The origin of a request, by headers that a page of another site cannot forge.
 
 /**
- * Whether a page of this site sent it. A browser sends Origin with every POST, and Sec-Fetch-Site where the connection is
- * trustworthy; one of them must be there, and both must agree. X-Forwarded-Host may be believed: a page of another site
- * cannot set it without being allowed to first.
+ * Whether a page of this site sent it. A browser sends Origin with every POST, and Sec-Fetch-Site on a trustworthy
+ * connection; one of them must be present, and both must agree. X-Forwarded-Host may be trusted: a page of another site
+ * cannot set it without permission.
  */
 export function sameOrigin(headers: Headers): boolean {
   const site = headers.get('sec-fetch-site');
@@ -14,14 +14,14 @@ export function sameOrigin(headers: Headers): boolean {
   return host !== null && URL.canParse(origin) && new URL(origin).host === host.toLowerCase();
 }
 
-/** Whether the browser came by https; a proxy in front says so. */
+/** Whether the browser used https; a proxy in front reports it. */
 export function overHttps(headers: Headers): boolean {
   return first(headers.get('x-forwarded-proto')) === 'https';
 }
 
 /**
- * The address a sign-in comes from: the last one, which the nearest proxy has added (or the server itself). Those before it
- * are whatever the client wrote. Without a proxy a client can write that one, too: the length of the token is for that.
+ * The address of a sign-in: the last one, which the nearest proxy has added (or the server itself). The client controls
+ * those before it. Without a proxy a client controls that one, too: the length of the token protects against that.
  */
 export function clientAddress(headers: Headers): string {
   const address = headers.get('x-forwarded-for')?.split(',').at(-1)?.trim();

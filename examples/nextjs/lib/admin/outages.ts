@@ -7,7 +7,8 @@ const KEPT = 100;
 
 export function listenForOutages(): void {
   onStoreStateChange((change) => {
-    // Whoever listens silences the package's own lines, so they are written here: each change, where the package holds some back.
+    // A listener disables the package's own log lines, so they are written here: each change, where the package
+    // suppresses some.
     console.warn(`[AI Rate Limit] ${lineOf(change)}`);
     const seen: SeenChange = { ...change, number: ++observation.changeCount, at: Date.now() };
     observation.changes.unshift(seen);

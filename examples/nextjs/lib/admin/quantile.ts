@@ -1,6 +1,6 @@
 import type { Histogram } from '@huntaze/rate-limit';
 
-/** What fell into each bucket since `before`. A histogram that shrank is one that started anew. */
+/** The new observations in each bucket since `before`. A histogram that shrank has been restarted. */
 export function countsSince(before: Histogram | undefined, now: Histogram): number[] {
   return now.counts.map((count, i) => {
     const earlier = before?.counts[i] ?? 0;
@@ -9,8 +9,9 @@ export function countsSince(before: Histogram | undefined, now: Histogram): numb
 }
 
 /**
- * The value below which the share `q` (0 to 1) of the observations lies, taken as evenly spread inside a bucket, as
- * Prometheus's histogram_quantile does. The last bucket has no end: it answers with its lower bound, which is never too high.
+ * The value below which the share `q` (0 to 1) of the observations lies, assumed to be spread evenly inside a bucket,
+ * as Prometheus's histogram_quantile does. The last bucket has no upper bound: the result is its lower bound, which is
+ * never too high.
  */
 export function quantile(bounds: readonly number[], counts: readonly number[], q: number): number | null {
   const count = counts.reduce((sum, n) => sum + n, 0);

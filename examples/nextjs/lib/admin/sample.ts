@@ -1,4 +1,4 @@
-// From two readings of the counters to one second of the page. Pure: no clock, no addon.
+// One sample of the page from two readings of the counters. Pure: no clock, no addon.
 
 import type { Metrics } from '@huntaze/rate-limit';
 import type { Sample, Totals } from './figures';
@@ -6,9 +6,9 @@ import { countsSince, quantile } from './quantile';
 
 /** The counters at a moment. */
 export interface Reading {
-  /** Unix ms, to be shown. */
+  /** Unix ms, for display. */
   readonly at: number;
-  /** Monotonic ms, to divide by: the clock of the wall may step. */
+  /** Monotonic ms, for divisions: the wall clock may jump. */
   readonly tick: number;
   readonly metrics: Metrics;
 }
@@ -46,7 +46,7 @@ function sum(record: Readonly<Record<string, number>>): number {
   return Object.values(record).reduce((total, n) => total + n, 0);
 }
 
-// What no pixel shows need not travel: a fresh page is sent 900 samples.
+// Rounded below the resolution of the chart: a fresh page gets 900 samples.
 function round(value: number, steps: number): number {
   return Math.round(value * steps) / steps;
 }

@@ -1,5 +1,5 @@
-// Reads the counters once a second into a ring of 15 minutes, whether or not somebody watches: who opens the page after an
-// incident wants to see the incident.
+// Reads the counters once a second into a ring of 15 minutes, whether or not a page is open: an operator who opens the
+// page after an incident wants to see it.
 
 import { getMetrics } from '@huntaze/rate-limit';
 import { listenForAnomalies } from './anomalies';
@@ -10,13 +10,13 @@ import { type Reading, sampleBetween, totalsOf } from './sample';
 import { askStanding } from './standing';
 import { storeKind } from './store-kind';
 
-/** How often it is asked where creators stand while it is away. */
+/** The interval of queries for the creators' status while the store is unavailable. */
 const AWAY_MS = 10_000;
 
-/** Once a process; again is nothing. */
+/** Once in a process; further calls do nothing. */
 export function startSampler(): void {
   if (observation.timer) return;
-  // Unref'd: looking on keeps no process alive.
+  // Unref'd: sampling keeps no process alive.
   observation.timer = setInterval(tick, 1000).unref();
   listenForAnomalies();
   listenForOutages();
@@ -49,11 +49,14 @@ function tick(): void {
   observation.samples.push(sample);
   if (observation.samples.length > HISTORY_SECONDS) observation.samples.shift();
   tellAll('second', { facts: factsOf(now), sample, totals: totalsOf(now.metrics) });
-  // The store is asked for somebody's sake alone.
+  // The store is queried only while a page is open.
   if (observation.watchers.size > 0 && isDue(now)) void askStanding();
 }
 
-/** While the store is away its every silence is counted as an error: the page must not make the figures that it shows. */
+/**
+ * While the store is unavailable each query without a reply counts as an error: the page must not cause the errors that
+ * it shows.
+ */
 function isDue({ at, metrics }: Reading): boolean {
   return metrics.breaker.state === 'closed' || at - (observation.standing?.at ?? 0) >= AWAY_MS;
 }

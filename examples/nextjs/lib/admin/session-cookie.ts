@@ -3,10 +3,10 @@ import type { Session } from './session';
 
 export const COOKIE = 'rate_limit_operator';
 
-// The page and its API have no path in common but the root, which would send the cookie with every request of the site.
+// The page and its API share no path but the root, which would send the cookie with every request of the site.
 const PATHS = ['/admin/rate-limits', '/api/admin'];
 
-/** The headers that set the cookie, or take it away. */
+/** The headers that set the cookie, or remove it. */
 export function sessionCookies(headers: Headers, session: Session | undefined): [string, string][] {
   const value = session?.value ?? '';
   const age = session ? Math.floor((session.until - Date.now()) / 1000) : 0;

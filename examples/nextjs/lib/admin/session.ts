@@ -1,22 +1,22 @@
-// The operator's token and the session cookie that stands for it. The server keeps no list of sessions: a cookie says when
-// it ends, signed with a key derived from the token. Another token in the environment ends every session at once; signing
-// out only removes the cookie from the browser, and the pages that it has open let go of their streams.
+// The operator's token and the session cookie derived from it. The server keeps no list of sessions: a cookie contains
+// its end, signed with a key derived from the token. Another token in the environment ends every session at once;
+// signing out only removes the cookie from the browser, and its open pages close their streams.
 
 import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 
 /** A working day. */
 const SESSION_MS = 8 * 60 * 60 * 1000;
 
-/** What can be sent in a header, and not be guessed. */
+/** Characters that a header can carry, and a length that cannot be guessed. */
 const USABLE = /^[\x21-\x7e]{16,}$/;
 
-/** The token that operators share; undefined where none is set that can be used: 16 characters or more, no spaces. */
+/** The token that operators share; undefined without a usable one: 16 characters or more, no spaces. */
 export function operatorToken(env: NodeJS.ProcessEnv = process.env): string | undefined {
   const token = env.RATE_LIMIT_OPERATOR_TOKEN ?? '';
   return USABLE.test(token) ? token : undefined;
 }
 
-/** In constant time. Digests are compared since they are of one length, which timingSafeEqual asks for. */
+/** In constant time. Digests are compared because they have the same length, which timingSafeEqual requires. */
 export function sameText(a: string, b: string): boolean {
   const digest = (text: string) => createHash('sha256').update(text).digest();
   return timingSafeEqual(digest(a), digest(b));
@@ -30,12 +30,12 @@ export interface Session {
 
 export function newSession(token: string, now = Date.now()): Session {
   const until = now + SESSION_MS;
-  // The nonce makes two sessions of one millisecond differ.
+  // The nonce distinguishes two sessions of one millisecond.
   const claim = `${until}.${randomBytes(12).toString('base64url')}`;
   return { value: `${claim}.${signature(token, claim)}`, until };
 }
 
-/** When the session ends; undefined for one that is forged, of another token, or over. */
+/** The end of the session; undefined for one that is forged, of another token, or expired. */
 export function sessionEnd(token: string, value: string | undefined, now = Date.now()): number | undefined {
   const [, claim, signed] = /^(\d{13}\.[\w-]{16})\.([\w-]{43})$/.exec(value ?? '') ?? [];
   if (claim === undefined || signed === undefined) return undefined;
@@ -45,7 +45,7 @@ export function sessionEnd(token: string, value: string | undefined, now = Date.
 }
 
 function signature(token: string, claim: string): string {
-  // A key of its own: what is signed here can be nothing but a session.
+  // A separate key: its signatures are valid for sessions only.
   const key = createHmac('sha256', token).update('rate-limit operator session, version 1').digest();
   return createHmac('sha256', key).update(claim).digest('base64url');
 }

@@ -5,8 +5,8 @@ import { observation, tellAll } from './observation';
 const SHOWN = 20;
 
 /**
- * Asks the store where the creators stand and tells every watcher. One question at a time, however many watch; while Redis
- * is slow the next second asks nothing.
+ * Queries the creators' status and sends it to every stream. One query at a time, for any number of streams; while
+ * Redis is slow the next second sends no query.
  */
 export async function askStanding(): Promise<void> {
   if (observation.askingStanding) return;
@@ -14,7 +14,7 @@ export async function askStanding(): Promise<void> {
   try {
     observation.standing = { at: Date.now(), creators: await topCreators(SHOWN) };
   } catch (error) {
-    // Under onStoreError 'throw'. What was last known stays, and is said to be old.
+    // Under onStoreError 'throw'. The last known status stays, marked as old.
     const { at = Date.now(), creators = [] } = observation.standing ?? {};
     observation.standing = { at, creators, error: codeOf(error) };
   } finally {

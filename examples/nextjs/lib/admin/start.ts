@@ -1,7 +1,7 @@
 import { endAllStreams } from './observation';
 import { startSampler } from './sampler';
 
-/** What the operator's page needs from the start of the process. */
+/** Starts the operator page's data collection with the process. */
 export function startOperations(): void {
   startSampler();
   // Next.js waits for the requests in flight before it ends, and an open stream is one. With NEXT_MANUAL_SIG_HANDLE the

@@ -1,11 +1,11 @@
 import type { Metrics } from '@huntaze/rate-limit';
 
-// The variables that name a Redis; an empty one counts as not set.
+// The variables that configure a Redis; an empty one counts as not set.
 const PLACES = ['ELASTICACHE_REDIS_URL', 'REDIS_URL', 'ELASTICACHE_REDIS_HOST', 'REDIS_HOST'];
 
 /**
- * Where quotas live. What has happened tells more than the environment, since `configure` may name a Redis, too; before the
- * first check there is the environment alone.
+ * The kind of the store. Past decisions are more reliable than the environment, since `configure` may set a Redis, too;
+ * before the first check there is only the environment.
  */
 export function storeKind(metrics: Metrics, env: NodeJS.ProcessEnv = process.env): 'redis' | 'embedded' {
   const { allowed, denied, connections } = metrics;

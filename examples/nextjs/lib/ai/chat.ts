@@ -1,13 +1,13 @@
 import type { CreatorPlan } from '@/lib/ai/rate-limit';
 
-/** What a creator asks. An application of your own takes creator and plan from the session, not from the body. */
+/** The request of a creator. A real application takes creator and plan from the session, not from the body. */
 export interface Chat {
   readonly creatorId: number | string;
   readonly plan: CreatorPlan;
   readonly message: string;
 }
 
-/** Why a request cannot be understood: the field, and what it takes. */
+/** The error of an invalid request: the field, and its valid values. */
 export interface Problem {
   readonly field: 'body' | keyof Chat;
   readonly error: string;
@@ -16,7 +16,7 @@ export interface Problem {
 const PLANS: readonly CreatorPlan[] = ['starter', 'pro', 'business'];
 const MAX_MESSAGE = 4000;
 
-/** Reads the body of a request. Which ids there are is the limiter's to say: it refuses the others by itself. */
+/** Parses the body of a request. The limiter itself validates ids and refuses invalid ones. */
 export function parseChat(body: string): Chat | Problem {
   let chat: unknown;
   try {

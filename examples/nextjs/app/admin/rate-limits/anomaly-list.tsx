@@ -11,7 +11,8 @@ export function AnomalyList({ anomalies, total }: { anomalies: readonly SeenAnom
       {anomalies.length === 0 && (
         <p className="empty">No creator has asked for more than twice the limit in five minutes.</p>
       )}
-      {/* A log is read out as it grows, the added entry alone. It is there before the first, or that one would not be. */}
+      {/* A log region announces added entries. It exists before the first entry, which would not be announced
+          otherwise. */}
       <div
         role="log"
         aria-labelledby="anomalies-title"

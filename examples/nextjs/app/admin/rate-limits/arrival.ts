@@ -4,14 +4,15 @@ import { useEffect, useRef } from 'react';
 
 let arriving = false;
 
-/** To be called before the page is changed for another without a load. */
+/** Call before replacing the page without a load. */
 export function leave(): void {
   arriving = true;
 }
 
 /**
- * The heading that gets the focus when its page has taken the place of another: what had the focus is gone, and who works
- * by keyboard or by ear would be at the top of the document with no word. A page that was loaded keeps the browser's ways.
+ * Moves the focus to the heading of a page that has replaced another: the focused element is gone, and users of a
+ * keyboard or a screen reader would be at the top of the document without notice. A loaded page keeps the browser's
+ * behaviour.
  */
 export function useArrival() {
   const heading = useRef<HTMLHeadingElement>(null);

@@ -3,7 +3,7 @@ import type { ReactNode } from 'react';
 interface ChartFrameProps {
   id: string;
   title: string;
-  /** What the drawing says, in a sentence: it stands for the drawing where that is not seen. */
+  /** A sentence that describes the drawing: its text alternative. */
   summary: string;
   legend: readonly { name: string; color: string; dashed?: boolean }[];
   columns: readonly string[];

@@ -5,7 +5,7 @@ interface ChartTooltipProps extends Pick<TooltipContentProps, 'active' | 'payloa
   format: (value: number) => string;
 }
 
-/** What a pointer finds at one second. */
+/** The figures of the second under the pointer. */
 export function ChartTooltip({ active, payload, label, format }: ChartTooltipProps) {
   if (!active || payload.length === 0) return null;
   return (

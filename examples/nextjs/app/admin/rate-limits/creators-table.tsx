@@ -58,12 +58,12 @@ function Row({ creator, now, onPick }: { creator: TopCreator; now: number; onPic
   return (
     <tr data-creator={creatorId} data-level={level}>
       <th scope="row" className="id">
-        {/* Long ones are cut off to be seen, not to be heard. */}
+        {/* Long ids are cut off visually, not for screen readers. */}
         <bdi title={id}>{id}</bdi>
       </th>
       <td className="plan">{plan ?? '–'}</td>
       <td className="used">
-        {/* The figures beside it say the same in text. */}
+        {/* Decorative: the figures next to it say the same in text. */}
         <span className="meter" aria-hidden="true">
           <i style={{ width: `${share * 100}%` }} />
         </span>
@@ -87,7 +87,7 @@ function noteOf(standing: Standing | null, held: boolean): string {
   if (standing === null) return 'Asking the store…';
   if (standing.error !== undefined)
     return `As of ${clockTime(standing.at)}: the store did not answer (${standing.error}).`;
-  // Told whether the order is held or not: what is listed is then another thing.
+  // Called whether or not the order is held, because the list may have changed.
   if (standing.creators.some(({ source }) => source === 'local')) return 'Redis is away: this process’s own admissions';
   // Both fit one line on a phone: a row must not move between the press and the release of a finger.
   return held ? 'Order held while you are here' : 'By the store; requests, by this process';

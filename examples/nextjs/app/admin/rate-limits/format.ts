@@ -1,4 +1,4 @@
-// Figures as text. One locale for everyone: an operator compares them with logs and colleagues.
+// Figures as text. One locale for everyone: an operator compares them with logs and with colleagues.
 
 const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
 const tenths = new Intl.NumberFormat('en', { minimumFractionDigits: 1, maximumFractionDigits: 1 });
@@ -16,7 +16,7 @@ export const clockTime = (unixMs: number | string) => clock.format(new Date(unix
 
 export const minuteTime = (unixMs: number) => minute.format(unixMs);
 
-/** `59 min 12 s`, `12 s`: the two largest units that are there. */
+/** `59 min 12 s`, `12 s`: the two largest nonzero units. */
 export function duration(milliseconds: number): string {
   const seconds = Math.max(Math.ceil(milliseconds / 1000), 0);
   const parts = [
@@ -34,10 +34,10 @@ export function duration(milliseconds: number): string {
     .join(' ');
 }
 
-// Controls, marks that turn the direction of text, and characters without a shape.
+// Control characters, direction marks and invisible characters.
 const DECEPTIVE = /[\p{Cc}\p{Cf}\p{Co}\p{Cn}\u2028\u2029\u115f\u1160\u3164\uffa0]/gu;
 
-/** An id as an operator may read it: an id is a stranger's text and can hold what hides or turns its neighbours. */
+/** A displayable id: an id is untrusted text and can contain characters that hide or reorder its neighbours. */
 export function printable(id: string): string {
   return id.replace(DECEPTIVE, (char) => `\\u{${char.codePointAt(0)!.toString(16)}}`);
 }

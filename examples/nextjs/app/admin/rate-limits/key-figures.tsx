@@ -3,7 +3,7 @@ import type { Sample } from '@/lib/admin/figures';
 import { count, rate } from './format';
 import type { Figures } from './live-state';
 
-/** One second jumps; ten can be read. */
+/** One second is too volatile; ten are readable. */
 const OVER_SECONDS = 10;
 
 export function KeyFigures({ figures: { samples, totals } }: { figures: Figures }) {

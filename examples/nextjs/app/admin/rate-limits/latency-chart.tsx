@@ -37,7 +37,7 @@ export function LatencyChart({ samples, store }: { samples: readonly Sample[]; s
           <YAxis width={44} tickLine={false} axisLine={false} tick={{ fontSize: 11, fill: 'var(--quiet)' }} />
           <Tooltip content={(props) => <ChartTooltip {...props} format={ms} />} isAnimationActive={false} />
           {QUANTILES.map(({ key, color, dash }) => (
-            // A second in which nothing was asked is a gap, not a zero.
+            // A second without requests is a gap, not a zero.
             <Line key={key} dataKey={key} stroke={color} strokeDasharray={dash} dot={false} isAnimationActive={false} />
           ))}
         </LineChart>

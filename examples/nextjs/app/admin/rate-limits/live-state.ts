@@ -1,4 +1,4 @@
-// What the page knows, and how each event of the stream changes it. Pure.
+// The state of the page, and its reducer for the events of the stream. Pure.
 
 import { HISTORY_SECONDS, type StreamEvents } from '@/lib/admin/figures';
 
@@ -15,7 +15,7 @@ export interface LiveState {
 export type LiveAction =
   | { [E in keyof StreamEvents]: { type: E; data: StreamEvents[E] } }[keyof StreamEvents]
   | { type: 'lost' }
-  /** Left by the page itself, while nobody sees it. */
+  /** Closed by the page itself, while it is hidden. */
   | { type: 'parked' }
   | { type: 'ended' };
 
@@ -23,7 +23,8 @@ export type LiveAction =
 const KEPT = 100;
 
 export function liveState(state: LiveState, action: LiveAction): LiveState {
-  // The server starts every stream with all it knows: after a restart, or on another process, nothing old is left over.
+  // The server starts every stream with the whole history: after a restart, or from another process, no old data
+  // remains.
   if (action.type === 'history') return { link: 'live', figures: action.data };
   if (action.type === 'lost') return { ...state, link: 'reconnecting' };
   if (action.type === 'parked') return { ...state, link: 'connecting' };

@@ -47,7 +47,7 @@ export function Masthead({ link, facts }: { link: Link; facts?: ProcessFacts }) 
           )}
         </p>
       </div>
-      {/* Told when it changes, and only then. */}
+      {/* Announced when it changes, and only then. */}
       <p role="status" className="link" data-link={link}>
         {LINKS[link]}
       </p>

@@ -1,4 +1,4 @@
-/** The samples by whole minute, the newest first: what a chart shows, as a table can. */
+/** The samples by whole minute, the newest first: the data of a chart as a table. */
 export function byMinute<T extends { readonly t: number }>(samples: readonly T[]): { minute: number; samples: T[] }[] {
   const minutes = new Map<number, T[]>();
   for (const sample of samples) {
@@ -14,7 +14,7 @@ export function meanOf<T>(samples: readonly T[], of: (sample: T) => number): num
   return samples.length === 0 ? 0 : samples.reduce((sum, sample) => sum + of(sample), 0) / samples.length;
 }
 
-/** Of the values that are there; null when none is. */
+/** Aggregates the existing values; null without any. */
 export function peakOf<T>(samples: readonly T[], of: (sample: T) => number | null): number | null {
   return samples.reduce<number | null>((peak, sample) => {
     const value = of(sample);

@@ -1,7 +1,7 @@
 import type { SeenChange } from '@/lib/admin/figures';
 import { clockTime, count, duration } from './format';
 
-/** When the store went away and when it was back, the newest first. */
+/** When the store became unavailable and when it was back, the newest first. */
 export function OutageList({ changes }: { changes: readonly SeenChange[] }) {
   return (
     <div

@@ -6,7 +6,7 @@ import { NotConfigured } from './not-configured';
 import { SignIn } from './sign-in';
 
 export default async function RateLimitsPage({ searchParams }: PageProps<'/admin/rate-limits'>) {
-  // Read first: it makes the page one of the request, so that a build neither renders it nor bakes in whether there is a token.
+  // Read first: it makes the page dynamic, so that a build neither renders it nor fixes whether there is a token.
   const session = (await cookies()).get(COOKIE)?.value;
   const token = operatorToken();
   if (token === undefined) return <NotConfigured />;

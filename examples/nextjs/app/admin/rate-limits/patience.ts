@@ -1,4 +1,4 @@
 const PATIENCE_MS = 5000;
 
-/** For every request of the page: fetch by itself waits for minutes on a network that swallows what it is given. */
+/** The timeout of every request of the page: fetch itself waits for minutes on a network that drops packets. */
 export const answerInTime = () => AbortSignal.timeout(PATIENCE_MS);

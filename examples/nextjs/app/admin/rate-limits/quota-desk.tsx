@@ -9,13 +9,15 @@ import { ANSWER_AWAY, RESET_AWAY } from './store-away';
 
 interface QuotaDeskProps {
   pick?: Pick;
-  /** Redis does not answer: what is said here is this process's word alone. */
+  /** Redis does not answer: the shown status is this process's own. */
   storeAway: boolean;
-  /** An answer said that the session is over. Stable, as is the rest. */
+  /** Called when a response says that the session is over. Stable, like the other callbacks. */
   onSessionOver: () => void;
 }
 
-/** One creator's quota, looked up and given back. Not drawn again with each second: its text fields are being typed in. */
+/**
+ * Looks up one creator's quota, and resets it. Not rendered again each second, because the user types in its fields.
+ */
 export const QuotaDesk = memo(function QuotaDesk({ pick, storeAway, onSessionOver }: QuotaDeskProps) {
   const form = useRef<HTMLFormElement>(null);
   const resetButton = useRef<HTMLButtonElement>(null);
@@ -25,39 +27,39 @@ export const QuotaDesk = memo(function QuotaDesk({ pick, storeAway, onSessionOve
   const [said, setSaid] = useState('');
   const [asking, setAsking] = useState(false);
 
-  // The answers come in any order; only that to the last question is of interest.
+  // Responses arrive in any order; only that to the last request matters.
   const asked = useRef(0);
-  // As it is when an answer comes, not as it was when it was asked for.
+  // Its value when a response arrives, not when the request was sent.
   const away = useRef(storeAway);
   useEffect(() => {
     away.current = storeAway;
   }, [storeAway]);
 
-  async function look(id: string, of: CreatorPlan) {
+  async function showQuota(id: string, of: CreatorPlan) {
     const number = ++asked.current;
     const result = await lookUp(id, of);
     if (number !== asked.current) return;
     if ('problem' in result) return fail(result);
     setQuota(result);
-    setSaid(told(sentence(result), away.current && ANSWER_AWAY));
+    setSaid(joined(sentence(result), away.current && ANSWER_AWAY));
   }
 
   async function reset(id: string, of: CreatorPlan) {
     setAsking(false);
     const number = ++asked.current;
     const problem = await resetQuota(id);
-    // It is done whoever is looked up by now, and so is said; what failed is said, too.
-    const done = told(`The quota of ${printable(id)} was reset.`, away.current && RESET_AWAY);
-    if (number !== asked.current) return setSaid((later) => told(problem?.problem ?? done, later));
+    // The reset is done, whichever creator is shown by now, so it is reported; a failure is reported, too.
+    const done = joined(`The quota of ${printable(id)} was reset.`, away.current && RESET_AWAY);
+    if (number !== asked.current) return setSaid((later) => joined(problem?.problem ?? done, later));
     if (problem !== undefined) return fail(problem, true);
     const result = await lookUp(id, of);
     if (number !== asked.current) return;
-    if ('problem' in result) return fail({ ...result, problem: told(done, result.problem) });
+    if ('problem' in result) return fail({ ...result, problem: joined(done, result.problem) });
     setQuota(result);
-    setSaid(told(done, sentence(result)));
+    setSaid(joined(done, sentence(result)));
   }
 
-  /** A reset that failed leaves what was looked up, so that it can be tried again. */
+  /** A failed reset keeps the looked-up creator, so that it can be tried again. */
   function fail({ problem, sessionOver = false }: Problem, keep = false) {
     if (!keep || sessionOver) setQuota(undefined);
     setSaid(problem);
@@ -68,15 +70,16 @@ export const QuotaDesk = memo(function QuotaDesk({ pick, storeAway, onSessionOve
     if (pick === undefined) return;
     setCreatorId(pick.creatorId);
     setPlan(pick.plan);
-    void look(pick.creatorId, pick.plan);
-    // Who picked a creator goes on from here; the field is left alone, which on a phone would open the keyboard.
+    void showQuota(pick.creatorId, pick.plan);
+    // A picked creator moves the focus here; the text field is not focused, because that would open the keyboard on a
+    // phone.
     form.current?.querySelector<HTMLButtonElement>('[type=submit]')?.focus();
-    // oxlint-disable-next-line react-hooks/exhaustive-deps -- `look` is another one at each rendering, a pick is looked up once
+    // oxlint-disable-next-line react-hooks/exhaustive-deps -- `showQuota` is new at each rendering, and a pick is looked up once
   }, [pick]);
 
   function submit(event: FormEvent) {
     event.preventDefault();
-    void look(creatorId, plan);
+    void showQuota(creatorId, plan);
   }
 
   return (
@@ -131,8 +134,8 @@ export const QuotaDesk = memo(function QuotaDesk({ pick, storeAway, onSessionOve
   );
 });
 
-/** The sentences that are there, in one. */
-function told(...sentences: (string | false)[]): string {
+/** Joins the sentences that are not false. */
+function joined(...sentences: (string | false)[]): string {
   return sentences.filter(Boolean).join(' ');
 }
 

@@ -11,7 +11,7 @@ export interface Problem {
 
 const NO_ANSWER: Problem = { problem: 'The server did not answer. Try again.' };
 
-/** Where the creator stands. */
+/** The status of the creator. */
 export async function lookUp(creatorId: string, plan: CreatorPlan): Promise<Quota | Problem> {
   const response = await ask(`${QUOTA_API}?${new URLSearchParams({ creatorId, plan })}`);
   if ('problem' in response) return response;
@@ -22,7 +22,7 @@ export async function lookUp(creatorId: string, plan: CreatorPlan): Promise<Quot
   }
 }
 
-/** Undefined when it is done. */
+/** Undefined after success. */
 export async function resetQuota(creatorId: string): Promise<Problem | undefined> {
   const response = await ask(RESET_API, {
     method: 'POST',

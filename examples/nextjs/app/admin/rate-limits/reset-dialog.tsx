@@ -12,7 +12,7 @@ interface ResetDialogProps {
 }
 
 /**
- * The browser's own modal dialog: it keeps the focus inside, closes on Escape and gives the focus back to the button that
+ * The browser's own modal dialog: it keeps the focus inside, closes on Escape and returns the focus to the button that
  * opened it. Cancel comes first and so gets the focus: a second Enter resets nothing.
  */
 export function ResetDialog({ quota, storeAway, open, onCancel, onConfirm }: ResetDialogProps) {
@@ -29,7 +29,7 @@ export function ResetDialog({ quota, storeAway, open, onCancel, onConfirm }: Res
       ref={dialog}
       aria-labelledby="reset-title"
       aria-describedby="reset-text"
-      // Its `close` event comes later than it closes: who opens it again at once would find it closed by that.
+      // Its `close` event fires after it has closed: an immediate second opening would be closed by that event.
       onCancel={(event) => {
         event.preventDefault();
         onCancel();

@@ -2,7 +2,7 @@ import { SESSION_API } from './endpoints';
 import { answerInTime } from './patience';
 import { tellSignOut } from './sign-out';
 
-/** Only a clear answer ends the session; a server that is away says nothing about it. */
+/** Only an explicit answer ends the session; an unavailable server does not. */
 export async function sessionIsOver(): Promise<boolean> {
   try {
     const { status } = await fetch(SESSION_API, { cache: 'no-store', signal: answerInTime() });

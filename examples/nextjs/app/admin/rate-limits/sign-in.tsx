@@ -11,7 +11,7 @@ const REFUSALS: Record<string, string> = {
   limited: 'Too many wrong tokens. Wait a minute and try again.',
 };
 
-/** Works without JavaScript, too: the form then posts by itself, and `refused` says why it came back. */
+/** Works without JavaScript, too: the browser then posts the form, and `refused` is the reason for its return. */
 export function SignIn({ refused }: { refused?: string }) {
   const router = useRouter();
   const heading = useArrival();
@@ -75,7 +75,7 @@ export function SignIn({ refused }: { refused?: string }) {
   );
 }
 
-/** `refused` is out of the address, and so anybody's: `__proto__`, for one. */
+/** `refused` is a query parameter, and so untrusted: it may be `__proto__`. */
 function refusalOf(refused = ''): string {
   return Object.hasOwn(REFUSALS, refused) ? REFUSALS[refused]! : '';
 }

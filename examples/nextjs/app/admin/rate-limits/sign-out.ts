@@ -1,15 +1,15 @@
-// Signing out takes the cookie from every tab of the browser, but what a tab has open stays open: each must be told.
+// Signing out removes the cookie from every tab of the browser, but open pages stay open: each must be notified.
 
 const CHANNEL = 'rate-limit operator signs out';
 
-/** To the pages of this browser, this one among them. */
+/** Notifies the pages of this browser, including this one. */
 export function tellSignOut(): void {
   const channel = new BroadcastChannel(CHANNEL);
   channel.postMessage(null);
   channel.close();
 }
 
-/** Returns what ends the listening. */
+/** Returns a function that stops listening. */
 export function onSignOut(listener: () => void): () => void {
   const channel = new BroadcastChannel(CHANNEL);
   channel.onmessage = () => listener();

@@ -1,4 +1,4 @@
-// What the page says of the store while nobody can ask it.
+// The texts for an unavailable store.
 
 import type { Figures } from './live-state';
 

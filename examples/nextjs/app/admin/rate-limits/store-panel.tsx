@@ -29,9 +29,9 @@ export function StorePanel({ totals, changes, store }: StorePanelProps) {
           <Pair name="Attempts that failed" value={count(connections.failed)} />
         </dl>
       )}
-      {/* It is there before the first change, or that one would not be read out. */}
+      {/* It exists before the first change, which would not be announced otherwise. */}
       {store === 'redis' && <OutageList changes={changes} />}
-      {/* The page's own questions count as well: where the creators stand, and look-ups. */}
+      {/* The page's own requests count as well: the creators' status, and look-ups. */}
       {errors.length > 0 && (
         <table>
           <caption>Store errors by code</caption>

@@ -5,7 +5,7 @@ const MINUTE = 60_000;
 /** A process that has just started is not drawn as a line at the edge. */
 const SHORTEST = 2 * MINUTE;
 
-/** From the oldest sample kept to the newest, 15 minutes at most, with ticks at whole minutes; the same for every chart. */
+/** From the oldest sample to the newest, 15 minutes at most, with ticks at whole minutes; the same for every chart. */
 export function timeAxis(samples: readonly { t: number }[]) {
   const end = samples.at(-1)?.t ?? 0;
   const span = Math.min(Math.max(end - (samples[0]?.t ?? end), SHORTEST), HISTORY_SECONDS * 1000);

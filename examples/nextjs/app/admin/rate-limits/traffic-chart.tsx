@@ -14,7 +14,7 @@ const LEGEND = [
 
 const perSecond = (n: number) => `${rate(n)}/s`;
 
-/** Allowed and denied on top of each other are what was asked; degraded is a part of both. */
+/** Allowed and denied are stacked to all requests; degraded is a part of both. */
 export function TrafficChart({ samples }: { samples: readonly Sample[] }) {
   return (
     <ChartFrame
@@ -69,7 +69,7 @@ export function TrafficChart({ samples }: { samples: readonly Sample[] }) {
   );
 }
 
-// Nothing is animated: with a new second each second, a chart would never stand still.
+// No animation: with new data each second, a chart would never stand still.
 const STYLE = { fillOpacity: 0.22, strokeWidth: 1.5, isAnimationActive: false, activeDot: { r: 3 } };
 
 function summaryOf(samples: readonly Sample[]): string {

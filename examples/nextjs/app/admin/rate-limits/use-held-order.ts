@@ -1,8 +1,8 @@
 import { useRef, useState } from 'react';
 
 /**
- * Keeps the order of a live list while somebody points at it or has the focus in it: a row that moves is a click on the
- * wrong one, and a focus that is lost. The figures in the rows go on.
+ * Keeps the order of a live list while the pointer or the focus is in it: a moving row causes a click on the wrong one,
+ * and loses the focus. The figures in the rows are still updated.
  */
 export function useHeldOrder<T>(items: readonly T[], keyOf: (item: T) => string) {
   const [pointed, setPointed] = useState(false);

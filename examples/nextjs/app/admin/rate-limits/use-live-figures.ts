@@ -7,16 +7,16 @@ import { sessionIsOver } from './session-requests';
 import { onSignOut } from './sign-out';
 import { whileSeen } from './while-seen';
 
-/** Five seconds without a figure: the connection is gone, whatever the browser still believes. */
+/** Five seconds without a figure: the connection is lost, whatever the browser reports. */
 const SILENCE_MS = 5000;
 const FIRST_RETRY_MS = 1000;
 const LAST_RETRY_MS = 10_000;
 const EVENTS = ['history', 'second', 'anomaly', 'store', 'standing'] as const;
 
 /**
- * The figures of the stream as they come. EventSource gives up for good when it is answered with an error, as by a proxy
- * whose server restarts, and it cannot tell why; so it is made anew here. `end` is for who learns otherwise that the
- * session is over.
+ * The live figures of the stream. EventSource stops for good when it gets an error response, as from a proxy whose
+ * server restarts, and it cannot report the reason; so it is created anew here. `end` is called when the session is
+ * over.
  */
 export function useLiveFigures(): LiveState & { end: () => void } {
   const [state, dispatch] = useReducer(liveState, { link: 'connecting' });
@@ -51,14 +51,15 @@ export function useLiveFigures(): LiveState & { end: () => void } {
     };
 
     const lost = () => {
-      // Once for each loss: silence and an error may be noticed both.
+      // Once for each loss: both silence and an error may be detected.
       if (source === undefined) return;
       close();
       dispatch({ type: 'lost' });
-      // Spread, so that the pages of a restarted server do not all come back in one moment.
+      // Jittered, so that the pages of a restarted server do not all reconnect at one moment.
       retry = setTimeout(open, wait * (0.75 + Math.random() / 2));
       wait = Math.min(wait * 2, LAST_RETRY_MS);
-      // Beside the retry, which waits for no answer: a network that swallows the stream swallows this question, too.
+      // In parallel with the retry, without waiting for the response: a network that drops the stream drops this
+      // request, too.
       void sessionIsOver().then((is) => is && end());
     };
 

@@ -1,9 +1,9 @@
-/** Long enough for a look at another tab. */
+/** Long enough for a brief switch to another tab. */
 const HIDDEN_MS = 10_000;
 
 /**
- * Tells when nobody has seen the page for a while, and when somebody does again. Over HTTP/1.1 a browser makes six
- * connections to a site for all its tabs: were each to hold a stream, the seventh request would wait for good.
+ * Reports when the page has been hidden for a while, and when it is visible again. Over HTTP/1.1 a browser opens six
+ * connections to a site for all its tabs: if each tab held a stream, the seventh request would wait without end.
  */
 export function whileSeen({ hidden, seen }: { hidden: () => void; seen: () => void }): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined;

@@ -10,7 +10,7 @@ const route = connectionRoute({ operatorToken: operatorToken() });
 
 export const { OPTIONS } = route;
 
-/** The token opens more than this route: here, too, it must not be guessed. */
+/** The token gives access to more than this route: guesses must be limited here, too. */
 export async function GET(request: Request): Promise<Response> {
   const [said, token] = [bearer(request.headers), operatorToken()];
   if (said !== undefined && token !== undefined) {

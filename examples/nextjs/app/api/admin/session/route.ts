@@ -1,4 +1,4 @@
-// Signing in and out. A script is answered with a status, a form without one with the way back to the page.
+// Signing in and out. A script gets a status, and a plain form a redirect to the page.
 
 import type { NextRequest } from 'next/server';
 import { answer, NO_STORE, refusal } from '@/lib/admin/answers';
@@ -11,13 +11,13 @@ import { sessionCookies } from '@/lib/admin/session-cookie';
 
 const PAGE = '/admin/rate-limits';
 
-/** Whether the session still holds, and until when. */
+/** Whether the session is valid, and until when. */
 export const GET = operatorRoute((_request, { until }) => answer({ until: Number.isFinite(until) ? until : null }));
 
 export async function POST(request: NextRequest): Promise<Response> {
   const token = operatorToken();
   if (token === undefined) return notConfigured();
-  // Else another site could sign an operator in, or fill the limits below from their address.
+  // Otherwise another site could sign an operator in, or use up the attempts of the operator's address.
   if (!sameOrigin(request.headers)) return foreign();
   const plainForm = request.headers.get('accept')?.includes('text/html') ?? false;
   const body = await bodyText(request);
@@ -30,7 +30,7 @@ export async function POST(request: NextRequest): Promise<Response> {
   return limited ? tooManyGuesses(result.retryAfterMs) : refusal(401, 'WRONG_TOKEN', 'That is not the operator token.');
 }
 
-/** Needs no session: who has none loses nothing. */
+/** Needs no session: without one it does no harm. */
 export function DELETE(request: NextRequest): Response {
   return sameOrigin(request.headers) ? withCookies(request, undefined, false) : foreign();
 }

@@ -4,10 +4,13 @@ import { bodyText } from '@/lib/body';
 
 export const runtime = 'nodejs';
 
-/** The longest message, in characters of three bytes, and what is around it. Read before the limiter is asked: bounded. */
+/**
+ * The longest message, with three bytes for each character and the rest of the body. It is read before the check, so it
+ * is bounded.
+ */
 const MAX_BYTES = 16_384;
 
-/** The model's stand-in: whatever is paid for by the call comes after the limiter. */
+/** A stand-in for the model: paid calls come after the limiter. */
 const answer = withRateLimit<Request, [Chat]>(
   (_request, { message }) => Response.json({ answer: `You said: ${message}` }),
   { id: (_request, { creatorId }) => creatorId, plan: (_request, { plan }) => plan },
@@ -20,6 +23,6 @@ export async function POST(request: Request): Promise<Response> {
     return Response.json({ field: 'body', error }, { status: 413 });
   }
   const chat = parseChat(body);
-  // What cannot be answered takes nothing from the quota.
+  // An invalid request takes nothing from the quota.
   return 'error' in chat ? Response.json(chat, { status: 400 }) : answer(request, chat);
 }

@@ -3,12 +3,12 @@ import { answer, quotaError } from '@/lib/admin/answers';
 import type { Quota } from '@/lib/admin/figures';
 import { operatorRoute } from '@/lib/admin/operator-route';
 
-/** Where a creator stands, by the store: `?creatorId=…&plan=…`. Takes nothing from the quota. */
+/** The status of a creator in the store: `?creatorId=…&plan=…`. Takes nothing from the quota. */
 export const GET = operatorRoute(async ({ nextUrl: { searchParams } }) => {
   const creatorId = searchParams.get('creatorId') ?? '';
   const plan = (searchParams.get('plan') ?? 'pro') as CreatorPlan;
   try {
-    // The package checks the id and the plan, and says what is wrong with them.
+    // The package validates the id and the plan, and its errors say what is wrong.
     const { limit, remaining, reset } = await getRateLimitStatus(creatorId, plan);
     const resetsInMs = Math.max(reset - Date.now(), 0);
     return answer({ creatorId, plan, limit, used: limit - remaining, remaining, resetsInMs } satisfies Quota);

@@ -3,7 +3,7 @@ import { answer, quotaError, refusal } from '@/lib/admin/answers';
 import { bodyText } from '@/lib/body';
 import { operatorRoute } from '@/lib/admin/operator-route';
 
-/** Gives a creator the whole quota back: `{ "creatorId": … }`. */
+/** Resets a creator's quota: `{ "creatorId": … }`. */
 export const POST = operatorRoute(async (request) => {
   const creatorId = idIn((await bodyText(request)) ?? '');
   if (creatorId === undefined) return refusal(400, 'ERR_INVALID_ARG_VALUE', 'Send JSON with a creatorId.');

@@ -3,11 +3,11 @@ import { eventStream } from '@/lib/admin/event-stream';
 import { operatorRoute } from '@/lib/admin/operator-route';
 import { startSampler } from '@/lib/admin/sampler';
 
-/** Next.js would answer it by GET, with a stream that nobody reads. */
+/** Next.js would answer it by GET, with a stream without a reader. */
 export const HEAD = operatorRoute(() => new Response(null, { headers: NO_STORE }));
 
 export const GET = operatorRoute((request, { until }) => {
-  // Running since the start of the process, where instrumentation.ts is in use.
+  // Already running since the start of the process if instrumentation.ts is used.
   startSampler();
   return eventStream(request.signal, until);
 });
