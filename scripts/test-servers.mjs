@@ -58,9 +58,11 @@ export async function testServers(...names) {
     Object.assign(process.env, server.environment, { SERVERS_STARTED: started });
     try {
       await isItself(server);
-      await part(server, 'Rust tests', rustTests);
-      await part(server, 'faults', quickFaults);
-      await part(server, 'specs', () => jest('--runTestsByPath', ...specs.map((spec) => `__test__/${spec}.spec.ts`)));
+      await runSuite(server, 'Rust tests', rustTests);
+      await runSuite(server, 'faults', quickFaults);
+      await runSuite(server, 'specs', () =>
+        jest('--runTestsByPath', ...specs.map((spec) => `__test__/${spec}.spec.ts`)),
+      );
     } finally {
       process.env.PATH = before;
       delete process.env.SERVERS_STARTED;
@@ -69,7 +71,7 @@ export async function testServers(...names) {
 }
 
 /** A suite that started no server of this kind has tested nothing on it. */
-async function part({ name, version }, title, does) {
+async function runSuite({ name, version }, title, does) {
   console.log(`\n${name}: ${title}`);
   writeFileSync(started, '');
   const began = Date.now();

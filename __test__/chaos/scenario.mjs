@@ -126,7 +126,7 @@ export class Scenario {
   async asked(count) {
     const before = this.processes.map(({ progress }) => progress.settled);
     const more = () => this.processes.every(({ progress }, i) => progress.settled - before[i] >= count);
-    await eventually('traffic goes on', more, 10);
+    await eventually('traffic continues', more, 10);
   }
 
   /** The ids of the traffic, each `[limiter, id]`. */
@@ -189,7 +189,7 @@ export class Scenario {
   /** Waits until every process has settled its earlier checks: replies in flight have arrived. */
   async settledUntilNow() {
     const moment = now();
-    await eventually('what is under way settles', () =>
+    await eventually('checks in flight settle', () =>
       this.processes.every(({ progress: { at, oldest } }) => at > moment && oldest > moment),
     );
   }
@@ -200,7 +200,7 @@ export class Scenario {
    */
   async breakersOpen(since) {
     const all = ({ progress }) => this.names.every((policy) => progress.latest.atOnce[policy] >= since);
-    await eventually('every process knows', () => this.processes.every(all));
+    await eventually('every breaker is open', () => this.processes.every(all));
     await this.settledUntilNow();
   }
 

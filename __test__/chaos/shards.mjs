@@ -21,7 +21,7 @@ export function allByRedis(scenario, [from, to], of = () => true) {
   const without = all.filter((decision) => !byRedis(decision));
   const others = scenario.unexplained(all);
   if (without.length > 0)
-    scenario.note(`${without.length} not decided by Redis, all but ${others.length} for want of a processor`);
+    scenario.note(`${without.length} not decided by Redis, all but ${others.length} while waiting for a processor`);
   scenario.must(
     others.length === 0,
     `healthy: ${others.length} of ${all.length} were not decided by Redis: ${scenario.examples(others, from)}`,

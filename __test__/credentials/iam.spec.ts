@@ -88,7 +88,7 @@ describe('a token', () => {
   test.each<[string, Partial<ElastiCacheIamOptions>]>([
     ['X-Amz-Signature', { credentials: { ...KEY, secretAccessKey: 'another' } }],
     ['key', { credentials: { ...KEY, accessKeyId: 'AKIAANOTHER' } }],
-    ['User', { username: 'somebody' }],
+    ['User', { username: 'another' }],
     ['host', { cache: 'another' }],
     ['scope', { region: 'us-east-1' }],
     ['a parameter too many', { serverless: true }],

@@ -51,7 +51,7 @@ test.each([
   expect(run(root, script, env)).toContain(`%2F${region}%2Felasticache%2Faws4_request`);
 });
 
-const told = (...parts: string[]) => ({
+const expectedError = (...parts: string[]) => ({
   name: 'Error',
   code: 'ERR_RATE_LIMIT_CONFIG',
   message: expect.stringMatching(parts.join('.*')),
@@ -59,13 +59,13 @@ const told = (...parts: string[]) => ({
 
 test('a missing region: the error says what to set', () => {
   const script = `return failure(elastiCacheIam({ cache: 'limits', username: 'limiter', credentials: ${KEY} })());`;
-  expect(run(root, script)).toEqual(told('options.region', 'AWS_REGION'));
-  expect(run(root, script, { AWS_REGION: 'Dublin!' })).toEqual(told('AWS_REGION'));
+  expect(run(root, script)).toEqual(expectedError('options.region', 'AWS_REGION'));
+  expect(run(root, script, { AWS_REGION: 'Dublin!' })).toEqual(expectedError('AWS_REGION'));
 });
 
 test('no credentials anywhere: the error says that the chain gave none', () => {
   const script = `return failure(elastiCacheIam({ cache: 'limits', username: 'limiter', region: 'eu-west-1' })());`;
-  expect(run(root, script)).toEqual(told('credential provider chain', 'CredentialsProviderError'));
+  expect(run(root, script)).toEqual(expectedError('credential provider chain', 'CredentialsProviderError'));
 });
 
 describe('a copy of the package without the AWS packages', () => {
@@ -82,7 +82,9 @@ describe('a copy of the package without the AWS packages', () => {
     ['@aws-sdk/credential-provider-node', ''],
   ])('names %s, and how to install it', (missing, credentials) => {
     const options = `{ cache: 'limits', username: 'limiter', region: 'eu-west-1'${credentials} }`;
-    expect(run(copy, `return failure(elastiCacheIam(${options})());`)).toEqual(told(missing, `npm install ${missing}`));
+    expect(run(copy, `return failure(elastiCacheIam(${options})());`)).toEqual(
+      expectedError(missing, `npm install ${missing}`),
+    );
   });
 });
 

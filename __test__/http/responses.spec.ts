@@ -96,13 +96,13 @@ describe('a response of another class', () => {
 
   test('returned twice has each caller’s own numbers, and keeps no header of a denial', async () => {
     const shared = new Foreign(new Headers({ 'X-RateLimit-Limit': '7' }));
-    const told = async (response: Promise<Response>) => {
+    const numbersOf = async (response: Promise<Response>) => {
       const { headers } = await response;
       return ['limit', 'remaining'].map((name) => headers.get(`x-ratelimit-${name}`));
     };
-    expect(await told(answer(shared, 'a'))).toEqual(['7', '4']);
-    expect(await told(answer(shared, 'a'))).toEqual(['7', '3']);
-    expect(await told(answer(shared, 'b'))).toEqual(['7', '4']);
+    expect(await numbersOf(answer(shared, 'a'))).toEqual(['7', '4']);
+    expect(await numbersOf(answer(shared, 'a'))).toEqual(['7', '3']);
+    expect(await numbersOf(answer(shared, 'b'))).toEqual(['7', '4']);
 
     await limiter.limit('full', { limit: 1 });
     const full = { limit: (id: string) => limiter.limit(id, { limit: 1 }) } as RateLimiter;
@@ -111,7 +111,7 @@ describe('a response of another class', () => {
     const { headers } = await denied(new Request('http://localhost/'));
     expect(headers.get('x-ratelimit-remaining')).toBe('0');
     expect(headers.get('retry-after')).toMatch(/^([1-9]|[1-5]\d|60)$/);
-    expect(await told(answer(shared, 'b'))).toEqual(['7', '3']);
+    expect(await numbersOf(answer(shared, 'b'))).toEqual(['7', '3']);
     expect(shared.headers.has('retry-after')).toBe(false);
   });
 
@@ -186,11 +186,11 @@ describe('on a host whose Response', () => {
   test('is missing: an error says so, and nothing is taken from the quota', async () => {
     globalThis.Response = undefined as unknown as typeof Response;
     const handler = jest.fn(() => new before('text'));
-    const route = withRateLimit(handler, { id: () => 'nobody', limiter });
+    const route = withRateLimit(handler, { id: () => 'unlimited', limiter });
     const error = { code: 'ERR_RATE_LIMIT_PLATFORM', message: expect.stringContaining('no global Response') };
     await expect(route(new Request('http://localhost/'))).rejects.toMatchObject(error);
     expect(handler).not.toHaveBeenCalled();
-    expect(await limiter.status('nobody')).toHaveProperty('remaining', 5);
+    expect(await limiter.status('unlimited')).toHaveProperty('remaining', 5);
   });
 });
 

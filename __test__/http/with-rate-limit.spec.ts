@@ -162,7 +162,7 @@ test('the window in the headers is that of the check, even if a configure() prec
   const first = { redis, onStoreError: 'open', timeoutMs: HANG_MS, windowMs: 60_000, anomaly: false } as const;
   const pending = withRateLimit(hello, { id: freshId })(request());
   // Possible until the first check is made; and no reply of the store arrives between two microtasks.
-  for (let turn = 0; turn < 100; turn++) {
+  for (let i = 0; i < 100; i++) {
     try {
       configure(first);
     } catch {
@@ -251,7 +251,7 @@ describe('errors are rethrown', () => {
   });
 
   test.each([undefined, null, 'text', {}, { status: 200, headers: { get: () => null } }])(
-    'a handler that returns %p is told so',
+    'a handler that returns %p is rejected',
     async (value) => {
       const error = { name: 'TypeError', code: 'ERR_INVALID_RETURN_VALUE' };
       const returned = () => value as unknown as Response;

@@ -46,15 +46,21 @@ afterAll(async () => {
   await new Promise((resolve) => hole.server.close(resolve));
 });
 
-interface Way {
+interface RunOptions {
   readonly port: number;
   readonly timeoutMs?: number;
   readonly blockMs?: number;
 }
 
-async function measured(title: string, { port, ...way }: Way): Promise<Report> {
+async function measured(title: string, { port, ...options }: RunOptions): Promise<Report> {
   const redis = { host: '127.0.0.1', port };
-  const report = await alone<Report>('loop-delay.cjs', { redis, inFlight: IN_FLIGHT, ms: MS, turns: TURNS, ...way });
+  const report = await alone<Report>('loop-delay.cjs', {
+    redis,
+    inFlight: IN_FLIGHT,
+    ms: MS,
+    turns: TURNS,
+    ...options,
+  });
   figures(`delay of the loop in ms, ${title}`, { ...report });
   // There were delays to measure, and the control did at least as much.
   expect(report.limiting.samples).toBeGreaterThan(10);

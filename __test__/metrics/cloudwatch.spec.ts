@@ -116,12 +116,12 @@ test('each percentile lies in the bucket in which it was observed', () => {
         let seen = 0;
         return counts.findIndex((count) => (seen += count) >= rank);
       };
-      const place = Math.ceil((percent / 100) * numbers.length);
-      const [first, last] = [place - 1, place].map((i) => (i / numbers.length) * total) as [number, number];
+      const rank = Math.ceil((percent / 100) * numbers.length);
+      const [first, last] = [rank - 1, rank].map((i) => (i / numbers.length) * total) as [number, number];
       const lower = BOUNDS[bucketAt(Math.floor(first) + 1) - 1] ?? 0;
       const upper = BOUNDS[bucketAt(Math.ceil(last))]!;
-      expect(numbers[place - 1]).toBeGreaterThanOrEqual(lower - 0.001);
-      expect(numbers[place - 1]).toBeLessThanOrEqual(upper + 0.001);
+      expect(numbers[rank - 1]).toBeGreaterThanOrEqual(lower - 0.001);
+      expect(numbers[rank - 1]).toBeLessThanOrEqual(upper + 0.001);
     }),
   );
 });

@@ -41,8 +41,8 @@ function points(metrics: MetricData[], name: string): [object, unknown][] {
 }
 
 test('every metric has a name, a unit and a description', async () => {
-  const told = (await reader.metrics()).map(({ descriptor: { name, unit } }) => [name, unit]);
-  expect(told).toEqual([
+  const exported = (await reader.metrics()).map(({ descriptor: { name, unit } }) => [name, unit]);
+  expect(exported).toEqual([
     ['rate_limit.checks', '{check}'],
     ['rate_limit.checks_failed', '{check}'],
     ['rate_limit.anomalies', '{anomaly}'],
@@ -113,9 +113,9 @@ test('a bucket label equals that of Prometheus, as servers compare the text', as
     ['rate_limit.store_latency.bucket', 'rate_limit_store_latency_seconds_bucket'],
     ['rate_limit.batch_size.bucket', 'rate_limit_batch_size_bucket'],
   ] as const) {
-    const told = points(metrics, name).map(([attributes]) => (attributes as { le: string }).le);
-    expect(told).toEqual([...text.matchAll(new RegExp(`^${series}\\{.*le="([^"]*)"`, 'gm'))].map(([, le]) => le));
-    expect(told).toContain('+Inf');
+    const exported = points(metrics, name).map(([attributes]) => (attributes as { le: string }).le);
+    expect(exported).toEqual([...text.matchAll(new RegExp(`^${series}\\{.*le="([^"]*)"`, 'gm'))].map(([, le]) => le));
+    expect(exported).toContain('+Inf');
   }
 });
 

@@ -17,11 +17,11 @@ jest.mock('../../lib/native.js', () => {
   const metricsOf = (name: string) =>
     metrics().find(({ limiter }: { limiter: string }) => limiter === name) ?? binding.metricsOf(name);
   // In the form in which the binary caches it.
-  let told: unknown[] = [];
+  let reported: unknown[] = [];
   const metricsDelta = (name: string) => {
-    const before = told;
-    told = [metricsOf(name)];
-    return [...before, ...told];
+    const before = reported;
+    reported = [metricsOf(name)];
+    return [...before, ...reported];
   };
   return { binding: { ...binding, metrics: () => metrics(), metricsOf, metricsDelta }, constants };
 });

@@ -51,7 +51,7 @@ class Log {
     assert.equal(reset, this.#admissions.at(-1) + this.#window);
   }
 
-  told({ limit, remaining, reset }, asked) {
+  status({ limit, remaining, reset }, asked) {
     assert.equal(limit, asked);
     const newest = this.#admissions.at(-1) ?? -Infinity;
     if (reset !== newest + this.#window) {
@@ -103,7 +103,7 @@ async function runHistory(store, seed) {
   const limiter = new limits.RateLimiter({ ...patient(store), name: fresh(), limit: usual, windowMs });
   const id = fresh();
   const log = new Log(windowMs);
-  const seen = { admitted: 0, denied: 0, told: 0, forgotten: 0 };
+  const seen = { admitted: 0, denied: 0, statuses: 0, forgotten: 0 };
   try {
     for (let i = 0; i < REQUESTS; i++) {
       if (below(4) === 0) await pause(below(windowMs + 2));
@@ -115,8 +115,8 @@ async function runHistory(store, seed) {
         log.forgotten();
         seen.forgotten++;
       } else if (kind < 5) {
-        log.told(await limiter.status(id, { limit }), limit);
-        seen.told++;
+        log.status(await limiter.status(id, { limit }), limit);
+        seen.statuses++;
       } else {
         const decision = await limiter.limit(id, { limit });
         assert.equal(decision.source, store.name);
@@ -167,7 +167,7 @@ function properties(store) {
       const seeds = Array.from({ length: HISTORIES }, (_, i) => seed + i);
       const all = await Promise.all(seeds.map((one) => runHistory(store, one)));
       const sum = (kind) => all.reduce((total, seen) => total + seen[kind], 0);
-      const sums = Object.fromEntries(['admitted', 'denied', 'told', 'forgotten'].map((kind) => [kind, sum(kind)]));
+      const sums = Object.fromEntries(['admitted', 'denied', 'statuses', 'forgotten'].map((kind) => [kind, sum(kind)]));
       for (const [kind, count] of Object.entries(sums)) assert.ok(count > 0, `no request was ${kind}`);
       return `${HISTORIES} histories from seed ${seed}, ${Object.entries(sums)
         .map((pair) => pair.reverse().join(' '))

@@ -7,7 +7,7 @@ const PROCESSES = 8;
 const ROUNDS = 10;
 const PLANS = { starter: 50, pro: 100, business: 500 };
 
-interface Tally {
+interface RoundResult {
   readonly allowed: number;
   readonly denied: number;
   readonly anomalies: number;
@@ -26,7 +26,7 @@ class Hammer {
     this.#answers = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]();
   }
 
-  async round(creator: string, plan: string, count: number): Promise<Tally> {
+  async round(creator: string, plan: string, count: number): Promise<RoundResult> {
     this.#child.stdin!.write(`${creator} ${plan} ${count}\n`);
     return JSON.parse((await this.#answers.next()).value);
   }
@@ -56,8 +56,8 @@ test.each(Object.entries(PLANS))(
     const admitted: number[] = [];
     const anomalies: number[] = [];
     for (let round = 0; round < ROUNDS; round++) {
-      const tallies = await Promise.all(hammers.map((h) => h.round(`${plan}-${round}`, plan, limit)));
-      const sum = (part: keyof Tally) => tallies.reduce((total, t) => total + t[part], 0);
+      const results = await Promise.all(hammers.map((h) => h.round(`${plan}-${round}`, plan, limit)));
+      const sum = (field: keyof RoundResult) => results.reduce((total, t) => total + t[field], 0);
       expect(sum('allowed') + sum('denied')).toBe(limit * PROCESSES);
       admitted.push(sum('allowed'));
       anomalies.push(sum('anomalies'));

@@ -65,7 +65,7 @@ async function afterTheStop(redis: RedisOptions): Promise<string> {
 }
 
 const login = { username: 'app', password: 'frozen-password' };
-const places: [string, () => RedisOptions][] = [
+const endpoints: [string, () => RedisOptions][] = [
   ['a local server', () => ({ host: '127.0.0.1', port: plain.port })],
   ['a server 15 ms away', () => ({ host: '127.0.0.1', port: (away.address() as AddressInfo).port })],
   [
@@ -75,7 +75,7 @@ const places: [string, () => RedisOptions][] = [
   ['a cluster', () => ({ host: '127.0.0.1', port: cluster.seed })],
 ];
 
-test.each(places)(
+test.each(endpoints)(
   'a stop during the first connect to %s is no verdict on it',
   async (_, options) => {
     const decided = await Promise.all(Array.from({ length: TIMES }, () => afterTheStop(options())));

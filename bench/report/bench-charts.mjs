@@ -33,7 +33,7 @@ function drawing(directory, all, list) {
 const throughput = (flights) => (contenders, medians) => {
   const rows = Math.ceil(flights.length / 2);
   const panel = { width: 300, height: contenders.length * BAR };
-  const place = (i) => ({
+  const position = (i) => ({
     left: LABELS - 20 + (i % 2) * (panel.width + 90),
     top: 100 + Math.floor(i / 2) * (panel.height + 90),
   });
@@ -44,12 +44,12 @@ const throughput = (flights) => (contenders, medians) => {
       heading('Checks a second', 'all admitted; the further right, the better; each panel has its own scale'),
       ...flights.map((inFlight, i) => ({
         text: `${inFlight.toLocaleString('en')} in flight`,
-        left: place(i).left,
-        top: place(i).top - 28,
+        left: position(i).left,
+        top: position(i).top - 28,
         textStyle: { fontSize: 13, fontWeight: 600 },
       })),
     ],
-    grid: flights.map((_, i) => ({ ...place(i), ...panel })),
+    grid: flights.map((_, i) => ({ ...position(i), ...panel })),
     xAxis: flights.map((_, i) =>
       valueAxis('checks/s', {
         gridIndex: i,

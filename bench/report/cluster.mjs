@@ -67,7 +67,7 @@ function growth(measurements) {
       },
       batches,
     ),
-    `The model: a check is with one shard and touches no other, so what shards do adds up. At 200 in flight on three shards a check took the process ${significant(client)} us and the servers ${significant(servers)} us. The ${cores} cores of this machine pay for ${count(here)} such checks a second, if nobody else uses them; measured were ${count(median('huntaze-cluster', 'perSecond'))}. With a core for each shard, and as many for the processes as they need:`,
+    `The model: a check is with one shard and touches no other, so what shards do adds up. At 200 in flight on three shards a check took the process ${significant(client)} us and the servers ${significant(servers)} us. The ${cores} cores of this machine pay for ${count(here)} such checks a second, if no other process uses them; measured were ${count(median('huntaze-cluster', 'perSecond'))}. With a core for each shard, and as many for the processes as they need:`,
     table(
       {
         shards: ({ shards }) => `${shards}`,

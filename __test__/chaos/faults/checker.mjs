@@ -71,15 +71,15 @@ export default {
     const must = (holds, otherwise) => holds || violations.push(otherwise);
     for (const [name, check] of Object.entries(allInvariants)) {
       const found = check(good);
-      must(found.length === 0, `${name} finds fault with a good history: ${found[0]}`);
+      must(found.length === 0, `${name} rejects a correct history: ${found[0]}`);
       must(check(bad[name]).length > 0, `${name} finds no fault with a bad history`);
     }
     must(invariants.complete(good, good.length + 1).length > 0, 'a promise that never settled is not missed');
     const counted = { allowed: { redis: 2 }, denied: { 'deny-cache': 1 }, failed: 0 };
     const metricsMatch = (metrics) => invariants.metricsMatch([{ counts: { x: counted }, metrics: { x: metrics } }]);
-    must(metricsMatch({ ...counted }).length === 0, 'metrics that are right are not believed');
-    must(metricsMatch({ ...counted, failed: 1 }).length > 0, 'metrics that say too much are believed');
-    must(metricsMatch({ ...counted, denied: {} }).length > 0, 'metrics that say too little are believed');
+    must(metricsMatch({ ...counted }).length === 0, 'metrics that are right are rejected');
+    must(metricsMatch({ ...counted, failed: 1 }).length > 0, 'metrics that say too much are accepted');
+    must(metricsMatch({ ...counted, denied: {} }).length > 0, 'metrics that say too little are accepted');
     must(invariants.exact(bad.exact, limiters, () => 1).length === 0, 'a lost write is not allowed for');
     must(
       invariants.exact([decision(1000), decision(1050), decision(1100)], limiters).length === 0,

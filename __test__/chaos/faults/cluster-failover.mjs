@@ -52,7 +52,7 @@ export const asked = {
       scenario.note(`${['failover', ...how].join(' ')}: ${totalOf(gone)} of ${sought} acknowledged admissions lost`);
       // Admissions that left the window during the reading may be gone.
       const missed = lostWrites(scenario, kept, takenAt, own, readAt);
-      scenario.must(how.length > 0 || missed.size === 0, 'a failover with the primary’s word lost writes');
+      scenario.must(how.length > 0 || missed.size === 0, 'a planned failover lost writes');
     }
     for (const [from, to] of scenario.outages) otherShardsUnaffected(scenario, [from, to], FAULTY);
     scenario.note(`${above(scenario)} admissions above due`);

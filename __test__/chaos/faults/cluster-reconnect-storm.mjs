@@ -33,7 +33,7 @@ export default {
     const before = await server.clients();
     await scenario.outage('all connections closed', { begin: () => server.killClients() });
     await whole(scenario);
-    await scenario.outage('all nodes stand still', {
+    await scenario.outage('all nodes are stopped', {
       begin: () => server.freeze(),
       lastMs: 700,
       end: () => server.thaw(),

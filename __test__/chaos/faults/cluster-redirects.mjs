@@ -19,12 +19,12 @@ export const circular = {
     const scenario = await Scenario.open(context, { server });
     const [from, to] = [await cluster.primary(FAULTY), await cluster.primary(2)];
     const idAt = (port) => idOf(cluster.ports.indexOf(port));
-    const ways = {
+    const loops = {
       'the owner says MOVED to one that says MOVED back': ['NODE', idAt(to)],
       'the owner says ASK at one that says MOVED back': ['MIGRATING', idAt(to)],
     };
     const circled = [];
-    for (const [what, state] of Object.entries(ways)) {
+    for (const [what, state] of Object.entries(loops)) {
       const { id, slot } = await unused(scenario, from);
       circled.push(id);
       await scenario.outage(what, {

@@ -73,7 +73,7 @@ export const halfWay = {
     const meanwhile = scenario.outages.map(([from, to]) =>
       scenario.share(scenario.between(from, to).filter(({ id }) => held.has(id))),
     );
-    scenario.note(`the ids on their way: ${meanwhile.join('; ')}`);
+    scenario.note(`the ids in migration: ${meanwhile.join('; ')}`);
     scenario.noteCodes();
     return scenario.finish();
   },

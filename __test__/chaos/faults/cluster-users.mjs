@@ -23,25 +23,25 @@ export default {
       begin: () => grant(cluster.ports, `>${next}`),
       lastMs: 500,
     });
-    await scenario.outage('the old password ends', {
+    await scenario.outage('the old password is removed', {
       begin: () => grant(cluster.ports, `<${password}`),
       lastMs: 500,
     });
     const rotation = scenario.outages.length;
-    await scenario.outage('everybody has to come again', {
+    await scenario.outage('all connections are closed', {
       begin: () => server.killClients(),
     });
 
     await waitForShard(scenario, FAULTY);
     const faulty = [await cluster.primary(FAULTY), await cluster.replica(FAULTY)];
-    await scenario.outage('one shard runs no scripts for it', {
+    await scenario.outage('one shard refuses its scripts', {
       begin: () => grant(faulty, '-eval', '-evalsha'),
       lastMs: 500,
       until: scenario.hasFailedWith('NOPERM'),
       end: () => grant(faulty, '+eval', '+evalsha'),
     });
     await waitForShard(scenario, FAULTY);
-    await scenario.outage('one shard knows another password', {
+    await scenario.outage('one shard has another password', {
       begin: async () => {
         await grant(faulty, 'resetpass', '>another');
         await server.killClients(faulty);

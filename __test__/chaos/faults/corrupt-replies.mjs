@@ -54,7 +54,7 @@ export const outOfStep = {
           end: () => proxy.set('pass'),
         });
         // A surplus reply on an idle connection answers no request, and leaves the connection in step.
-        if (kind === 'drop') await eventually('connections out of step are given up', () => links.every(gone));
+        if (kind === 'drop') await eventually('connections out of step are closed', () => links.every(gone));
       }
     }
     await scenario.stopTraffic();

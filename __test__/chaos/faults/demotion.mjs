@@ -45,7 +45,7 @@ export const masterDown = {
     const server = await context.server({ options: ['--replica-serve-stale-data', 'no'] });
     const unusedPort = await freePort();
     const scenario = await Scenario.open(context, { server });
-    await scenario.outage('its primary is not there', {
+    await scenario.outage('its primary is unreachable', {
       begin: () => server.send('REPLICAOF', '127.0.0.1', unusedPort),
       lastMs: 1000,
       end: () => server.send('REPLICAOF', 'NO', 'ONE'),

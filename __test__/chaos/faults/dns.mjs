@@ -19,7 +19,7 @@ export const unresolved = {
     const scenario = await opened(context, { names, server, disruptive: false });
     const { address } = names.answer;
     const outages = [
-      ['the name is not there', {}, 'ENOTFOUND'],
+      ['the name does not exist', {}, 'ENOTFOUND'],
       ['answers take 3 s', { address, delayMs: 3000 }, 'ETIMEDOUT'],
     ];
     for (const [what, answer, code] of outages) {
@@ -61,7 +61,7 @@ export const elsewhere = {
     await inSync(first, second);
     const names = await named(context, first);
     const scenario = await opened(context, { names, server: second, port });
-    await scenario.outage('the primary is gone', {
+    await scenario.outage('the primary is killed', {
       begin: async () => {
         await handOver(first, second);
         await first.kill();

@@ -18,7 +18,7 @@ export default {
     // Many ids have used a part of their quota when the link breaks.
     const quota = { windowMs: 8000 };
     const scenario = await Scenario.open(context, { server: replica, through: proxy, quota, streams: { cold: 150 } });
-    context.step('the replica is cut off');
+    context.step('the link of the replica breaks');
     link.set('black-hole');
     await Promise.all([sleep(1000), scenario.asked(100)]);
     let [kept, killedAt, answeredAt] = [];
@@ -40,7 +40,7 @@ export default {
     await scenario.stopTraffic();
     const lost = lostWrites(scenario, kept, answeredAt, undefined, killedAt);
     const total = totalOf(lost);
-    scenario.must(total > 0, 'no write was lost: nothing is shown');
+    scenario.must(total > 0, 'no write was lost: the fault shows nothing');
     scenario.note(
       `${total} acknowledged admissions lost, of ${lost.size} ids; ${above(scenario)} above due by all of them`,
     );

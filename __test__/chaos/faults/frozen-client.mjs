@@ -25,7 +25,7 @@ export default {
       context.step(`${PROCESSES} processes stopped`);
       // The suite's connection alone is left; a slow suite is idle, too, and reconnects.
       const alone = async () => (await server.info('clients')).connected_clients === '1';
-      await eventually('the server closes what is idle', () => alone().catch(() => false), 100);
+      await eventually('the server closes idle connections', () => alone().catch(() => false), 100);
       const answers = scenario.processes.map((child) =>
         Promise.all(
           Object.keys(scenario.limiters).map((limiter) => child.ask('check', { limiter, id: `after-${round}` })),

@@ -9,7 +9,7 @@ export default {
   async run(context) {
     const server = await context.server();
     const scenario = await Scenario.open(context, { server });
-    await scenario.outage('all have to come again, and none is let in', {
+    await scenario.outage('all connections are closed, and none is accepted', {
       begin: async () => {
         // The suite's own connection is the only one.
         await server.config('maxclients', 1);

@@ -19,13 +19,13 @@ export const full = {
       end: () => server.config('maxmemory', '0'),
     });
     await scenario.stopTraffic();
-    scenario.must(scenario.failedWith('OOM') > 0, 'nobody was evictedAt OOM');
+    scenario.must(scenario.failedWith('OOM') > 0, 'no check failed with OOM');
     const meanwhile = scenario.between(from, to);
     // A full log denies without a write: the breaker has no reason to open.
     const denied = meanwhile.filter(({ outcome, source }) => outcome === 'denied' && source === 'redis').length;
     scenario.note(`meanwhile ${scenario.share(meanwhile)}; ${denied} denials by Redis`);
     // A script that has freed an expired log may continue to write: such an admission is recorded, and I1 judges it.
-    scenario.note(`${admissions(meanwhile, 'redis').length} admissions that Redis had room for`);
+    scenario.note(`${admissions(meanwhile, 'redis').length} admissions by Redis`);
     return scenario.finish();
   },
 };

@@ -27,10 +27,10 @@ export default {
     await scenario.settledUntilNow();
     server.password = next;
 
-    await scenario.outage('all have to come again, with the new one', {
+    await scenario.outage('all connections are closed; the new password is valid', {
       begin: () => server.killClients(),
     });
-    await scenario.outage('none of their passwords is right', {
+    await scenario.outage('none of their passwords is valid', {
       begin: async () => {
         await user('resetpass', '>another');
         await server.killClients();

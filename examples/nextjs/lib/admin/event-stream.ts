@@ -25,7 +25,7 @@ export function eventStream(signal: AbortSignal, until: number): Response {
           if ((controller.desiredSize ?? 0) <= 0) end();
         };
         const watcher: Watcher = {
-          tell: (event, data) => send(`event: ${event}\ndata: ${data}\n\n`),
+          send: (event, data) => send(`event: ${event}\ndata: ${data}\n\n`),
           end: () => end(),
         };
         const keepAlive = setInterval(() => send(': keep-alive\n\n'), KEEP_ALIVE_MS).unref();
@@ -45,7 +45,7 @@ export function eventStream(signal: AbortSignal, until: number): Response {
         observation.watchers.add(watcher);
         if (signal.aborted) return end();
         signal.addEventListener('abort', end);
-        watcher.tell('history', JSON.stringify(history()));
+        watcher.send('history', JSON.stringify(history()));
       },
       cancel: () => end(),
     },

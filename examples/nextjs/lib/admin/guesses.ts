@@ -5,11 +5,11 @@ import { clientAddress } from './origin';
 import { sameText } from './session';
 
 const KEY = Symbol.for('huntaze.admin.guesses');
-const place = globalThis as { [KEY]?: RateLimiter };
+const globals = globalThis as { [KEY]?: RateLimiter };
 
 // Created at the first attempt, not at import: a build imports every route.
 function door(): RateLimiter {
-  return (place[KEY] ??= new RateLimiter({ name: 'operator-address', limit: 10, windowMs: 60_000, anomaly: false }));
+  return (globals[KEY] ??= new RateLimiter({ name: 'operator-address', limit: 10, windowMs: 60_000, anomaly: false }));
 }
 
 export type Guess = { readonly right: true } | { readonly right: false; readonly retryAfterMs: number };

@@ -6,7 +6,7 @@ import type { Reading } from './sample';
 
 /** A stream that receives events; `data` is JSON already, so that many streams cost one encoding. */
 export interface Watcher {
-  tell(event: string, data: string): void;
+  send(event: string, data: string): void;
   end(): void;
 }
 
@@ -27,9 +27,9 @@ export interface Observation {
 }
 
 const KEY = Symbol.for('huntaze.admin.observation');
-const place = globalThis as { [KEY]?: Observation };
+const globals = globalThis as { [KEY]?: Observation };
 
-export const observation: Observation = (place[KEY] ??= {
+export const observation: Observation = (globals[KEY] ??= {
   since: Date.now(),
   samples: [],
   anomalies: [],
@@ -44,7 +44,7 @@ export const observation: Observation = (place[KEY] ??= {
 export function tellAll<E extends keyof StreamEvents>(event: E, data: StreamEvents[E]): void {
   if (observation.watchers.size === 0) return;
   const json = JSON.stringify(data);
-  for (const watcher of [...observation.watchers]) watcher.tell(event, json);
+  for (const watcher of [...observation.watchers]) watcher.send(event, json);
 }
 
 /** Before the end of the process: an open stream is a request in flight, and the server waits for those. */
