@@ -5,6 +5,7 @@
 //   lib/creators.js, lib/limiter.js          the public functions and the class
 //   lib/validate.js, options.js, errors.js   arguments and options are checked; every error is created here
 //   lib/lazy-limiter.js                      opened by the first request; turns answers into decisions and errors
+//   lib/abi.js                               the numbers that Rust defines, and how to read an answer
 //   lib/bridge.js                            a slot for each promise in flight; reads answers from the mailbox
 //     src/napi/submit.rs                     Rust takes the request, and decides at once if it can
 //     src/limiter/                           deny cache, circuit breaker, queue, fallback; then src/store/
@@ -13,6 +14,7 @@
 // Beside it:
 //
 //   lib/native.js, elf.js    find the binary, and refuse a truncated one
+//   lib/plans.js             the creators' plans and their limits
 //   lib/events.js            listeners of anomalies and store states, and the log lines if there is none
 //   lib/context.js           callbacks run in the asynchronous context that registered them
 //   lib/http/                rate limit headers, and a check in front of a route handler

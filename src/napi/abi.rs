@@ -286,8 +286,8 @@ pub(super) fn write_event(event: Event, record: &mut Record) -> Option<Vec<Strin
             Some(vec![request.to_string(), u8::from(refused).to_string()]),
         ),
     };
-    set(record, RecordField::Kind, f64::from(kind as u32));
-    set(record, RecordField::Recipient, f64::from(recipient));
+    record[RecordField::Kind as usize] = f64::from(kind as u32);
+    record[RecordField::Recipient as usize] = f64::from(recipient);
     text
 }
 
@@ -295,39 +295,19 @@ pub(super) fn write_event(event: Event, record: &mut Record) -> Option<Vec<Strin
 pub(super) fn write_answer(slot: u32, answer: Answer, record: &mut Record) {
     let decision = answer.outcome.decision;
     let source = Source::ALL.iter().position(|&s| s == answer.source);
-    // Unix ms and windows are far below 2^53: exact as doubles.
+    let mut set = |field: RecordField, value: f64| record[field as usize] = value;
+    set(RecordField::Kind, f64::from(RecordKind::Decided as u32));
+    set(RecordField::Recipient, f64::from(slot));
     set(
-        record,
-        RecordField::Kind,
-        f64::from(RecordKind::Decided as u32),
-    );
-    set(record, RecordField::Recipient, f64::from(slot));
-    set(
-        record,
         RecordField::Allowed,
         f64::from(u8::from(decision.is_allowed())),
     );
-    set(
-        record,
-        RecordField::Remaining,
-        f64::from(decision.remaining),
-    );
-    set(record, RecordField::Reset, decision.reset as f64);
-    set(record, RecordField::ResetAfter, decision.reset_after as f64);
-    set(
-        record,
-        RecordField::RetryAfter,
-        decision.retry_after_ms() as f64,
-    );
-    set(
-        record,
-        RecordField::Source,
-        source.unwrap_or_default() as f64,
-    );
-}
-
-fn set(record: &mut Record, field: RecordField, value: f64) {
-    record[field as usize] = value;
+    set(RecordField::Remaining, f64::from(decision.remaining));
+    // Unix ms and windows are far below 2^53: exact as doubles.
+    set(RecordField::Reset, decision.reset as f64);
+    set(RecordField::ResetAfter, decision.reset_after as f64);
+    set(RecordField::RetryAfter, decision.retry_after_ms() as f64);
+    set(RecordField::Source, source.unwrap_or_default() as f64);
 }
 
 /// The names, numbers and bounds of this binary.

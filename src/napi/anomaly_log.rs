@@ -87,7 +87,7 @@ fn since(earlier: Instant, now: Instant) -> Duration {
 
 /// Where a limiter's anomalies go. JavaScript sets it; the thread that reports an anomaly reads it.
 #[derive(Debug, Default)]
-pub(super) struct AnomalyTarget(pub(super) AtomicU8);
+pub(super) struct AnomalyTarget(AtomicU8);
 
 impl AnomalyTarget {
     /// Nowhere: the limiter only tests the connection.
@@ -96,6 +96,11 @@ impl AnomalyTarget {
     pub(super) const LOG: u8 = 1;
     /// A listener.
     pub(super) const LISTENER: u8 = 2;
+
+    /// One of the constants above.
+    pub(super) fn get(&self) -> u8 {
+        self.0.load(Ordering::Relaxed)
+    }
 
     /// Selects the listener if there is one, otherwise the log.
     pub(super) fn set(&self, has_listener: bool) {
@@ -137,34 +142,34 @@ mod tests {
 
     #[test]
     fn ten_lines_in_any_second_and_the_rest_is_counted() {
-        let begun = Instant::now();
+        let start = Instant::now();
         let mut log = AnomalyLog::new();
         let lines: Vec<_> = (0..5000)
-            .map(|n| begun + n * MS)
+            .map(|n| start + n * MS)
             .filter(|&now| log.record(now) == AnomalyLogEntry::Logged)
             .collect();
         assert_eq!(lines.len(), 50);
         for pair in lines.windows(MAX_PER_SECOND + 1) {
             assert!(pair[MAX_PER_SECOND] - pair[0] >= SECOND);
         }
-        assert_eq!(log.take_unlogged(begun + 5 * SECOND).0, 4950);
+        assert_eq!(log.take_unlogged(start + 5 * SECOND).0, 4950);
     }
 
     #[test]
     fn few_anomalies_are_all_logged() {
-        let begun = Instant::now();
+        let start = Instant::now();
         let mut log = AnomalyLog::new();
         for n in 0..100 {
-            assert_eq!(log.record(begun + n * 100 * MS), AnomalyLogEntry::Logged);
+            assert_eq!(log.record(start + n * 100 * MS), AnomalyLogEntry::Logged);
         }
-        assert_eq!(log.take_unlogged(begun + 100 * SECOND), (0, Duration::ZERO));
+        assert_eq!(log.take_unlogged(start + 100 * SECOND), (0, Duration::ZERO));
     }
 
     #[test]
     fn the_rest_is_logged_once_and_once_a_second() {
-        let begun = Instant::now();
+        let start = Instant::now();
         let mut log = AnomalyLog::new();
-        let entries: Vec<_> = (0..100).map(|_| log.record(begun)).collect();
+        let entries: Vec<_> = (0..100).map(|_| log.record(start)).collect();
         assert_eq!(
             entries[9..12],
             [
@@ -173,20 +178,20 @@ mod tests {
                 AnomalyLogEntry::Counted
             ]
         );
-        assert_eq!(log.take_unlogged(begun + SECOND), (90, Duration::ZERO));
-        assert_eq!(log.take_unlogged(begun + SECOND), (0, Duration::ZERO));
-        (0..30).for_each(|_| _ = log.record(begun + SECOND));
-        assert_eq!(log.take_unlogged(begun + 1200 * MS), (0, 800 * MS));
-        assert_eq!(log.take_unlogged(begun + 2000 * MS), (20, Duration::ZERO));
+        assert_eq!(log.take_unlogged(start + SECOND), (90, Duration::ZERO));
+        assert_eq!(log.take_unlogged(start + SECOND), (0, Duration::ZERO));
+        (0..30).for_each(|_| _ = log.record(start + SECOND));
+        assert_eq!(log.take_unlogged(start + 1200 * MS), (0, 800 * MS));
+        assert_eq!(log.take_unlogged(start + 2000 * MS), (20, Duration::ZERO));
     }
 
     #[test]
     fn limiters_that_are_opened_flooded_and_closed_log_eleven_lines_a_second() {
-        let begun = Instant::now();
+        let start = Instant::now();
         let mut log = AnomalyLog::new();
         let (mut lines, mut counts) = (0, 0);
         for n in 0..5000 {
-            let now = begun + n * MS;
+            let now = start + n * MS;
             lines += u32::from(log.record(now) == AnomalyLogEntry::Logged);
             // It closes.
             counts += u32::from(log.take_unlogged(now).0 > 0);
@@ -196,9 +201,9 @@ mod tests {
 
     #[test]
     fn a_lost_timer_is_scheduled_anew() {
-        let begun = Instant::now();
+        let start = Instant::now();
         let mut log = AnomalyLog::new();
-        let entries = (0..4000).map(|n| (n, log.record(begun + n * MS)));
+        let entries = (0..4000).map(|n| (n, log.record(start + n * MS)));
         let scheduled: Vec<_> = entries
             .filter(|(_, e)| *e == AnomalyLogEntry::First)
             .collect();

@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -372,7 +371,7 @@ impl JsSink {
         requests: u32,
     ) -> Option<Event> {
         let rule = self.rules.anomaly?;
-        let logged = match self.anomaly_target.0.load(Ordering::Relaxed) {
+        let logged = match self.anomaly_target.get() {
             AnomalyTarget::NONE => return None,
             AnomalyTarget::LISTENER => false,
             // An anomaly that is not logged costs no more than this: a flood of ids may report thousands a second.
@@ -404,16 +403,16 @@ impl CompletionSink for Arc<JsSink> {
         let mut events = Vec::with_capacity(answers.len());
         for (request, RequestId { slot, label }, answer) in answers {
             // A count of denials has no promise; only an anomaly that it reports is delivered.
-            let has_waiter = !matches!(request.op, Op::Denied(_));
+            let has_promise = !matches!(request.op, Op::Denied(_));
             match answer {
                 Ok(answer) => {
-                    if has_waiter {
+                    if has_promise {
                         events.push(Event::Decided { slot, answer });
                     }
                     let anomaly = answer.outcome.count.anomaly();
                     events.extend(anomaly.and_then(|n| self.anomaly_event(request, label, n)));
                 }
-                Err(error) if has_waiter => events.push(Event::Failed { slot, error }),
+                Err(error) if has_promise => events.push(Event::Failed { slot, error }),
                 Err(_) => {}
             }
         }

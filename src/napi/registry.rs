@@ -32,9 +32,9 @@ impl Store for SharedRedis {
         &self,
         scope: &Scope,
         requests: &[Request],
-        land: impl Fn(&[usize], Vec<Result<Outcome, StoreError>>) + Send + Sync,
+        on_results: impl Fn(&[usize], Vec<Result<Outcome, StoreError>>) + Send + Sync,
     ) {
-        self.store.run_streaming(scope, requests, land).await;
+        self.store.run_streaming(scope, requests, on_results).await;
     }
 
     fn shard_map_version(&self) -> u64 {
@@ -69,9 +69,11 @@ impl Store for SharedRedis {
         &self,
         scope: &Scope,
         replays: &[Replay],
-        land: impl Fn(&[usize], Vec<Result<(), StoreError>>) + Send + Sync,
+        on_results: impl Fn(&[usize], Vec<Result<(), StoreError>>) + Send + Sync,
     ) -> Result<(), StoreError> {
-        self.store.replay_streaming(scope, replays, land).await
+        self.store
+            .replay_streaming(scope, replays, on_results)
+            .await
     }
 
     fn try_send<R>(&self, scope: &Scope, id: &Id, send: impl FnOnce() -> R) -> Option<R> {
@@ -98,8 +100,8 @@ static REDIS: Mutex<Vec<(RedisConfig, Weak<SharedRedis>)>> = Mutex::new(Vec::new
 pub fn redis(config: RedisConfig) -> io::Result<Arc<SharedRedis>> {
     let mut shared = lock(&REDIS);
     shared.retain(|(_, store)| store.strong_count() > 0);
-    let known = shared.iter().find(|(known, _)| *known == config);
-    if let Some(store) = known.and_then(|(_, store)| store.upgrade()) {
+    let existing = shared.iter().find(|(existing, _)| *existing == config);
+    if let Some(store) = existing.and_then(|(_, store)| store.upgrade()) {
         return Ok(store);
     }
     let store = Arc::new(SharedRedis {
