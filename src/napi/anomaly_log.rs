@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use napi_derive::napi;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use super::abi::AnomalyLogEntry;
 
@@ -113,17 +113,13 @@ impl AnomalyTarget {
     }
 }
 
-static ANOMALY_LOG: Mutex<AnomalyLog> = Mutex::new(AnomalyLog::new());
-
 /// The log of the process.
-pub(super) fn anomaly_log() -> MutexGuard<'static, AnomalyLog> {
-    ANOMALY_LOG.lock()
-}
+pub(super) static ANOMALY_LOG: Mutex<AnomalyLog> = Mutex::new(AnomalyLog::new());
 
 /// The number of anomalies to log in one line now, and in how many ms to call again (0: not at all).
 #[napi]
 pub fn take_unlogged_anomalies() -> Vec<f64> {
-    let (count, wait) = anomaly_log().take_unlogged(Instant::now());
+    let (count, wait) = ANOMALY_LOG.lock().take_unlogged(Instant::now());
     // Rounded up: 0 means that nothing is left to log.
     vec![count as f64, (wait.as_secs_f64() * 1000.0).ceil()]
 }
@@ -131,7 +127,7 @@ pub fn take_unlogged_anomalies() -> Vec<f64> {
 /// Records an anomaly whose listener was removed after it was reported. Returns the number of an [`AnomalyLogEntry`].
 #[napi]
 pub fn record_anomaly() -> u32 {
-    anomaly_log().record(Instant::now()) as u32
+    ANOMALY_LOG.lock().record(Instant::now()) as u32
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::abi::{AnomalyLogEntry, Event, RECORD_LENGTH, write_event};
-use super::anomaly_log::{AnomalyTarget, anomaly_log};
+use super::anomaly_log::{ANOMALY_LOG, AnomalyTarget};
 use super::credentials::PasswordResult;
 use super::io_thread::IoThread;
 use super::native_fn::{Arguments, NativeFn, to_js};
@@ -375,7 +375,7 @@ impl JsSink {
             AnomalyTarget::NONE => return None,
             AnomalyTarget::LISTENER => false,
             // An anomaly that is not logged costs no more than this: a flood of ids may report thousands a second.
-            _ => match anomaly_log().record(Instant::now()) {
+            _ => match ANOMALY_LOG.lock().record(Instant::now()) {
                 AnomalyLogEntry::Logged => true,
                 AnomalyLogEntry::First => return Some(Event::UnloggedAnomalies),
                 AnomalyLogEntry::Counted => return None,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use super::abi::Event;
 use super::completion_queue::JsSink;
@@ -214,7 +214,9 @@ impl OutageWriter {
     /// The store has become unavailable. Returns whether to log that now.
     pub(super) fn away(&self, away: Away) -> bool {
         let sink = Arc::clone(&self.sink);
-        let line = outages().away(&self.key, self.limiter, sink, away, Instant::now());
+        let line = OUTAGES
+            .lock()
+            .away(&self.key, self.limiter, sink, away, Instant::now());
         if let Line::At(due) = line {
             let key = self.key.clone();
             // A timer of the I/O thread, which ends with the last limiter: it does not keep the process alive.
@@ -228,12 +230,16 @@ impl OutageWriter {
 
     /// The store is available again. See [`OutageLog::back`].
     pub(super) fn back(&self, lasted: Duration, decided: u64) -> Option<(Duration, u64)> {
-        outages().back(&self.key, self.limiter, lasted, decided, Instant::now())
+        OUTAGES
+            .lock()
+            .back(&self.key, self.limiter, lasted, decided, Instant::now())
     }
 
     /// The change is not logged.
     pub(super) fn leave(&self) {
-        outages().leave(&self.key, self.limiter, Instant::now());
+        OUTAGES
+            .lock()
+            .leave(&self.key, self.limiter, Instant::now());
     }
 }
 
@@ -244,17 +250,13 @@ impl Drop for OutageWriter {
 }
 
 fn log_if_due(key: &Key) {
-    let due = outages().due(key, Instant::now());
+    let due = OUTAGES.lock().due(key, Instant::now());
     if let Some((sink, away)) = due {
         sink.completions.push([Event::StillAway {
             limiter: sink.limiter,
             text: [away.code, away.shard],
         }]);
     }
-}
-
-fn outages() -> MutexGuard<'static, OutageLog<Arc<JsSink>>> {
-    OUTAGES.lock()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock, Weak};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use super::io_thread::IoThread;
 use crate::limiter::Local;
@@ -98,7 +98,7 @@ static REDIS: Mutex<Vec<(RedisConfig, Weak<SharedRedis>)>> = Mutex::new(Vec::new
 /// # Errors
 /// As [`IoThread::shared`].
 pub fn redis(config: RedisConfig) -> io::Result<Arc<SharedRedis>> {
-    let mut shared = lock(&REDIS);
+    let mut shared = REDIS.lock();
     shared.retain(|(_, store)| store.strong_count() > 0);
     let existing = shared.iter().find(|(existing, _)| *existing == config);
     if let Some(store) = existing.and_then(|(_, store)| store.upgrade()) {
@@ -160,7 +160,7 @@ impl Lease {
     pub fn new(purpose: Purpose, name: Namespace, window: Window, js_instance: usize) -> Self {
         let owner = (std::thread::current().id(), js_instance);
         let window = Duration::from_millis(window.ms());
-        let mut entries = lock(&MEMORY);
+        let mut entries = MEMORY.lock();
         // An application may use ever new names: each new lease drops the expired entries.
         entries.retain(|_, entry| !entry.is_expired());
         let entry = entries
@@ -188,7 +188,7 @@ impl Lease {
     /// copies of the JavaScript module in this thread do not count: a test runner leaves one copy per file behind, and their
     /// quotas would affect the files that follow.
     pub fn forget(&self) -> bool {
-        let entries = lock(&MEMORY);
+        let entries = MEMORY.lock();
         let last = entries.get(&self.key).is_some_and(|entry| {
             let (thread, js_instance) = self.owner;
             entry
@@ -205,7 +205,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        let mut entries = lock(&MEMORY);
+        let mut entries = MEMORY.lock();
         if let Some(entry) = entries.get_mut(&self.key) {
             if let Some(count) = entry.owners.get_mut(&self.owner) {
                 *count -= 1;
@@ -217,8 +217,4 @@ impl Drop for Lease {
         }
         entries.retain(|_, entry| !entry.is_expired());
     }
-}
-
-fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
-    shared.lock()
 }
