@@ -13,8 +13,17 @@ const THREADS = 16;
 /** Returns the names of the tests that ran. */
 export async function cargoTest(...options) {
   needCargo();
+  // Nothing is skipped of the unit tests: all of them take a few seconds.
+  const unit = options.filter((option, at) => option !== '--skip' && options[at - 1] !== '--skip');
+  const ran = [...(await runTests(['--lib'], unit)), ...(await runTests(['--test', 'rust'], options))];
+  if (options.length === 0) run('cargo', ['test', '--doc', '--locked']);
+  return ran;
+}
+
+/** Returns the names of the tests that ran. */
+async function runTests(target, options) {
   const threads = `--test-threads=${THREADS}`;
-  const args = ['test', '--locked', '--no-fail-fast', '--lib', '--test', 'rust', '--', ...TIMED, threads, ...options];
+  const args = ['test', '--locked', '--no-fail-fast', ...target, '--', ...TIMED, threads, ...options];
   const { result, repeats } = await withRepeats((env) =>
     tee('cargo', args, { env: { ...process.env, ...runner(), ...env } }),
   );
@@ -32,17 +41,16 @@ export async function cargoTest(...options) {
   }
   tellRepeats(repeats);
   if (code !== 0) throw new Failure('cargo test failed');
-  if (options.length === 0) run('cargo', ['test', '--doc', '--locked']);
   return timed.map(([, name]) => name);
 }
 
 /** Tests of real-time budgets write a line to a file when they are repeated (`__test__/rust/starvation.rs`). */
-async function withRepeats(runTests) {
+async function withRepeats(test) {
   const folder = mkdtempSync(join(tmpdir(), 'cargo-test-'));
   try {
     const file = join(folder, 'repeats');
     writeFileSync(file, '');
-    const result = await runTests({ TEST_REPEATS: file });
+    const result = await test({ TEST_REPEATS: file });
     const repeats = readFileSync(file, 'utf8').split('\n').filter(Boolean);
     return { result, repeats };
   } finally {

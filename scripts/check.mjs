@@ -23,7 +23,7 @@ export const sources = [
 ];
 
 const tests = [
-  // The excluded modules are listed, so that a new one is included.
+  // All unit tests; of the others, the excluded modules are listed, so that a new one is included.
   {
     name: 'rust',
     command: 'node scripts/cargo-test.mjs --skip redis_cluster --skip test_cluster',
