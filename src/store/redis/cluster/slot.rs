@@ -32,3 +32,21 @@ pub(super) fn of_written(write: impl FnOnce(&mut String)) -> u16 {
         of(key)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// "Redis cluster specification", "Appendix A": the checksum of this text is 0x31C3.
+    #[test]
+    fn a_slot_is_the_checksum_of_the_hash_tag() {
+        assert_eq!(of("123456789"), 0x31C3 % SLOTS);
+        for key in ["{123456789}", "{123456789}:a", "{123456789}{b}"] {
+            assert_eq!(of(key), of("123456789"), "{key}");
+        }
+        let written = of_written(|key| key.push_str("{123456789}"));
+        assert_eq!(written, of("123456789"));
+        // A brace that nothing closes begins no tag.
+        assert_eq!(of("{123456789"), CRC.checksum(b"{123456789") % SLOTS);
+    }
+}
