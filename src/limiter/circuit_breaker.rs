@@ -209,8 +209,6 @@ impl Breaker {
 
 #[cfg(test)]
 mod tests {
-    //! Time and chance are the test's.
-
     use super::*;
     use crate::store::ErrorKind;
 
@@ -221,13 +219,13 @@ mod tests {
         StoreError::new(ErrorKind::Refused, "away")
     }
 
-    /// A breaker, and the moment of the last event.
-    struct Watched {
+    /// A breaker in virtual time: `now` is the moment of the last event.
+    struct Timed {
         breaker: Breaker,
         now: Instant,
     }
 
-    impl Watched {
+    impl Timed {
         fn new() -> Self {
             Self {
                 breaker: Breaker::new(DEADLINE),
@@ -235,14 +233,14 @@ mod tests {
             }
         }
 
-        /// A batch is sent now and fails `after`.
+        /// A batch is sent now, and fails after that time. Returns whether that opens the breaker.
         fn fail(&mut self, after: Duration) -> bool {
             let sent = self.now;
             self.now += after;
             self.breaker.on_error(sent, self.now, &away())
         }
 
-        fn answer(&mut self) {
+        fn succeed(&mut self) {
             self.now += MS;
             self.breaker.on_success(self.now);
         }
@@ -250,91 +248,91 @@ mod tests {
 
     #[test]
     fn it_opens_on_three_failures_in_a_row() {
-        let mut watched = Watched::new();
+        let mut timed = Timed::new();
         for opens in [false, false, true] {
-            assert_eq!(watched.fail(DEADLINE), opens);
+            assert_eq!(timed.fail(DEADLINE), opens);
         }
         assert_eq!(
-            watched.breaker.reason().map(StoreError::kind),
+            timed.breaker.reason().map(StoreError::kind),
             Some(ErrorKind::Refused)
         );
     }
 
     #[test]
-    fn an_answer_begins_the_row_anew() {
-        let mut watched = Watched::new();
+    fn a_success_resets_the_failures_in_a_row() {
+        let mut timed = Timed::new();
         for _ in 0..9 {
-            assert!(!watched.fail(MS) && !watched.fail(MS));
-            watched.answer();
-            watched.answer();
-            watched.answer();
+            assert!(!timed.fail(MS) && !timed.fail(MS));
+            timed.succeed();
+            timed.succeed();
+            timed.succeed();
         }
-        assert!(watched.breaker.reason().is_none());
+        assert!(timed.breaker.reason().is_none());
     }
 
-    /// A connection that breaks takes all batches along that are on it: one event, not sixty-four.
+    /// A connection that breaks fails all its batches: one event, not sixty-four.
     #[test]
-    fn what_was_under_way_together_fails_once() {
-        let mut watched = Watched::new();
-        let sent = watched.now;
+    fn batches_in_flight_together_count_as_one_failure_in_a_row() {
+        let mut timed = Timed::new();
+        let sent = timed.now;
         for n in 1..=64 {
             let now = sent + MS * n;
-            assert!(!watched.breaker.on_error(sent, now, &away()), "{n}");
+            assert!(!timed.breaker.on_error(sent, now, &away()), "{n}");
         }
-        watched.now = sent + MS * 65;
-        assert_eq!([watched.fail(MS), watched.fail(MS)], [false, true]);
+        timed.now = sent + MS * 65;
+        assert_eq!([timed.fail(MS), timed.fail(MS)], [false, true]);
     }
 
-    /// Neither a Lambda's freeze nor a stopped process is the store's fault.
+    /// Neither a frozen Lambda nor a stopped process is the store's fault.
     #[test]
-    fn what_began_before_a_freeze_does_not_count() {
-        let mut watched = Watched::new();
+    fn a_batch_sent_before_a_freeze_does_not_count() {
+        let mut timed = Timed::new();
         for _ in 0..20 {
-            assert!(!watched.fail(Duration::from_secs(60)));
+            assert!(!timed.fail(Duration::from_secs(60)));
         }
         // A busy machine is no freeze.
         for opens in [false, false, true] {
-            assert_eq!(watched.fail(DEADLINE + MS * 100), opens);
+            assert_eq!(timed.fail(DEADLINE + MS * 100), opens);
         }
     }
 
     #[test]
     fn it_opens_when_half_of_the_recent_batches_fail() {
-        let mut watched = Watched::new();
+        let mut timed = Timed::new();
         let opened = (1..=40).find(|_| {
-            watched.answer();
-            watched.fail(MS)
+            timed.succeed();
+            timed.fail(MS)
         });
         assert_eq!(opened, Some(10));
     }
 
     #[test]
-    fn a_few_failures_among_many_answers_do_not_open_it() {
-        let mut watched = Watched::new();
+    fn a_few_failures_among_many_successes_do_not_open_it() {
+        let mut timed = Timed::new();
         for _ in 0..1000 {
-            watched.answer();
-            watched.answer();
-            assert!(!watched.fail(MS));
+            timed.succeed();
+            timed.succeed();
+            assert!(!timed.fail(MS));
         }
     }
 
-    /// What was answered ten seconds ago says nothing of now.
+    /// Successes of ten seconds ago say nothing about now.
     #[test]
-    fn answers_are_forgotten() {
-        let mut watched = Watched::new();
+    fn successes_are_forgotten() {
+        let mut timed = Timed::new();
         for _ in 0..1_000_000 {
-            watched.breaker.on_success(watched.now);
+            timed.breaker.on_success(timed.now);
         }
-        watched.now += Duration::from_secs(10);
+        timed.now += Duration::from_secs(10);
         let opened = (1..=40).find(|_| {
-            watched.answer();
-            watched.fail(MS)
+            timed.succeed();
+            timed.fail(MS)
         });
         assert_eq!(opened, Some(10));
     }
 
     #[test]
-    fn the_wait_is_a_second_to_thirty_and_grows() {
+    fn the_probe_delay_grows_from_one_second_to_thirty() {
         let mut breaker = Breaker::new(DEADLINE);
         let longest: Vec<u64> = (0..12)
             .map(|_| breaker.probe_delay(1.0).as_millis() as u64)
@@ -347,34 +345,34 @@ mod tests {
         assert!(Duration::from_secs(15) < middle && middle < Duration::from_secs(16));
     }
 
-    /// Failures that overlap count as answers do: half of what is asked is late.
+    /// Failures that overlap count as successes do.
     #[test]
-    fn it_opens_when_half_of_what_overlaps_is_late() {
-        let mut watched = Watched::new();
-        let cycle = |watched: &mut Watched| {
-            let begun = watched.now;
+    fn it_opens_when_half_of_overlapping_batches_are_late() {
+        let mut timed = Timed::new();
+        let cycle = |timed: &mut Timed| {
+            let begun = timed.now;
             let late = (0..35).any(|n| {
                 let sent = begun + MS * 10 * n;
-                watched.breaker.on_error(sent, sent + DEADLINE, &away())
+                timed.breaker.on_error(sent, sent + DEADLINE, &away())
             });
-            watched.now = begun + MS * 650;
-            (0..30).for_each(|_| watched.answer());
+            timed.now = begun + MS * 650;
+            (0..30).for_each(|_| timed.succeed());
             late
         };
-        assert!((0..3).any(|_| cycle(&mut watched)));
+        assert!((0..3).any(|_| cycle(&mut timed)));
     }
 
     #[test]
-    fn what_was_never_open_is_not_closed() {
-        let mut watched = Watched::new();
-        assert!(!watched.fail(MS) && !watched.fail(MS));
-        watched.breaker.close();
-        assert!(watched.fail(MS));
+    fn closing_a_closed_breaker_changes_nothing() {
+        let mut timed = Timed::new();
+        assert!(!timed.fail(MS) && !timed.fail(MS));
+        timed.breaker.close();
+        assert!(timed.fail(MS));
     }
 
-    /// Nothing but a probe can tell when a store that answers decides again.
+    /// Only a probe can find that a store decides again that has answered with errors.
     #[test]
-    fn a_store_that_answers_is_asked_once_a_second() {
+    fn the_probe_delay_does_not_grow_while_the_store_answers() {
         let mut breaker = Breaker::new(DEADLINE);
         for (kind, longest) in [(ErrorKind::Busy, 1500), (ErrorKind::Timeout, 30_000)] {
             for _ in 0..20 {
@@ -387,24 +385,24 @@ mod tests {
     }
 
     #[test]
-    fn closed_it_begins_anew() {
-        let mut watched = Watched::new();
-        while !watched.fail(MS) {}
+    fn a_breaker_that_closes_has_counted_nothing() {
+        let mut timed = Timed::new();
+        while !timed.fail(MS) {}
         // Open, it counts nothing.
-        assert!(!watched.fail(MS));
-        watched.breaker.close();
-        assert!(watched.breaker.reason().is_none());
+        assert!(!timed.fail(MS));
+        timed.breaker.close();
+        assert!(timed.breaker.reason().is_none());
         assert_eq!(
-            [watched.fail(MS), watched.fail(MS), watched.fail(MS)],
+            [timed.fail(MS), timed.fail(MS), timed.fail(MS)],
             [false, false, true]
         );
     }
 
     #[test]
-    fn a_probe_shows_as_half_open() {
+    fn it_is_half_open_during_a_probe() {
         let mut breaker = Breaker::new(Duration::from_millis(250));
         let now = Instant::now();
-        let error = StoreError::new(ErrorKind::Refused, "nobody listens");
+        let error = StoreError::new(ErrorKind::Refused, "no listener");
         assert_eq!(breaker.state(), BreakerState::Closed);
         for n in 0..3 {
             breaker.on_error(

@@ -232,6 +232,7 @@ mod tests {
 
     const HOUR: u64 = 3_600_000;
 
+    /// The list, and the number of the last request.
     struct Sketch(TopK, Cell<u64>);
 
     impl Sketch {
@@ -239,22 +240,22 @@ mod tests {
             Self(TopK::new(Window::new(HOUR).expect("an hour")), Cell::new(0))
         }
 
-        /// One request of `who`, who may make `of`, in that second.
+        /// One request of `who` under the limit `of` in that second.
         fn ask(&self, who: u32, of: u32, second: u64) {
-            self.look(who, of, second, None, false);
+            self.sample(who, of, second, None, false);
         }
 
-        fn look(&self, who: u32, of: u32, second: u64, used: Option<u32>, telling: bool) {
-            let look = Sample {
+        fn sample(&self, who: u32, of: u32, second: u64, used: Option<u32>, near_limit: bool) {
+            let sample = Sample {
                 id: &id(who),
                 limit: Limit::new(of).expect("a limit"),
                 label: who,
                 used,
-                near_limit: telling,
+                near_limit,
                 one_in_bits: 6,
             };
             self.1.set(self.1.get() + 1);
-            self.0.update(&look, second, self.1.get());
+            self.0.update(&sample, second, self.1.get());
         }
 
         fn first(&self) -> Entry {
@@ -265,7 +266,7 @@ mod tests {
             self.0
                 .top(usize::MAX)
                 .iter()
-                .any(|asker| asker.id == id(who))
+                .any(|entry| entry.id == id(who))
         }
     }
 
@@ -274,23 +275,23 @@ mod tests {
     }
 
     #[test]
-    fn the_one_nearest_to_its_limit_comes_first() {
+    fn the_id_nearest_to_its_limit_comes_first() {
         let top = Sketch::new();
         for (n, asked, of) in [(1, 40, 50), (2, 60, 100), (3, 120, 500), (4, 70, 50)] {
             for _ in 0..asked {
-                // A second of its own for each: there is no crowd.
+                // A second of its own for each id: nothing is sampled.
                 top.ask(n, of, u64::from(n));
             }
         }
         let read = top.0.top(3);
-        let ids: Vec<_> = read.iter().map(|asker| asker.id.as_str()).collect();
+        let ids: Vec<_> = read.iter().map(|entry| entry.id.as_str()).collect();
         assert_eq!(ids, ["4", "1", "2"]);
         assert_eq!(read[0].requests, 70);
         assert_eq!((read[1].limit.get(), read[1].label), (50, 1));
     }
 
     #[test]
-    fn many_with_large_limits_do_not_crowd_out_one_with_a_small_one() {
+    fn many_ids_with_large_limits_do_not_evict_one_with_a_small_limit() {
         let top = Sketch::new();
         for _ in 0..2 {
             top.ask(7, 2, 1);
@@ -305,9 +306,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_long_past_counts_less_and_is_gone_in_the_end() {
+    fn old_requests_count_less_and_are_forgotten_in_the_end() {
         let top = Sketch::new();
-        // From the first second on, whatever it is called.
+        // The first second may have any number.
         for _ in 0..8 {
             top.ask(1, 50, 0);
         }
@@ -319,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crowd_is_sampled_and_whoever_asks_most_is_found() {
+    fn above_the_rate_requests_are_sampled_and_the_top_id_is_found() {
         let top = Sketch::new();
         // One in ten of 200,000 requests in a second is of one id, the others are of 50,000.
         for n in 0..200_000_u32 {
@@ -333,64 +334,70 @@ mod tests {
     }
 
     #[test]
-    fn what_is_telling_is_found_in_a_crowd() {
+    fn a_request_near_its_limit_is_not_sampled_with_the_others() {
         let top = Sketch::new();
         for n in 0..10_000_u32 {
             top.ask(1_000 + n, 1_000_000, 5);
         }
         for _ in 0..3 {
-            top.look(7, 5, 5, None, true);
+            top.sample(7, 5, 5, None, true);
         }
         assert_eq!(top.first().id, id(7));
         // Seen once, with the quota nearly used up.
-        top.look(8, 1_000, 5, Some(990), true);
+        top.sample(8, 1_000, 5, Some(990), true);
         assert_eq!(top.first().id, id(8));
     }
 
-    /// Else ten thousand ids near their quota would cost each of their checks a lock and a search.
+    /// Else ten thousand ids near their limit would cost each of their checks a lock and a search.
     #[test]
-    fn a_crowd_of_telling_ones_is_sampled_too() {
+    fn many_requests_near_their_limit_are_sampled_too() {
         let top = Sketch::new();
         for n in 0..4_095 {
-            top.look(1_000 + n, 1_000_000, 5, Some(990_000), true);
+            top.sample(1_000 + n, 1_000_000, 5, Some(990_000), true);
         }
-        // The last one that is looked at in any case.
-        top.look(9, 1_000_000, 5, Some(999_000), true);
+        // The last one before sampling begins.
+        top.sample(9, 1_000_000, 5, Some(999_000), true);
         assert!(top.finds(9));
         for _ in 0..6_450 {
-            top.look(7, 100, 5, None, true);
+            top.sample(7, 100, 5, None, true);
         }
         let first = top.first();
         assert_eq!((&first.id, first.requests % 64), (&id(7), 0));
         assert!((4_800..8_000).contains(&first.requests), "{first:?}");
-        // The next second is looked at anew.
-        top.look(8, 1, 6, Some(1), true);
+        // The next second begins without sampling.
+        top.sample(8, 1, 6, Some(1), true);
         assert!(top.finds(8));
     }
 
     proptest! {
-        /// The bounds of the paper: with so many places, a share is never too low, and too high by less than a part of all.
+        #![proptest_config(ProptestConfig {
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
+
+        /// The bounds of the paper: a share is never too low, and too high by at most the number of all requests divided by the
+        /// length of the list.
         #[test]
         fn shares_are_bounded(asked in prop::collection::vec((0_u32..400, 0_u32..3), 1..4_000)) {
             let top = Sketch::new();
             let mut exact = HashMap::new();
             for (i, (far, near)) in asked.iter().enumerate() {
-                // Some ids often, many seldom; and a second for each hundred: nothing is sampled.
+                // Some ids often, many rarely, and a second for each hundred requests: nothing is sampled.
                 let who = if i % 3 == 0 { *near } else { *far };
                 *exact.entry(who).or_insert(0_u64) += 1;
                 top.ask(who, 100, 5 + i as u64 / 100);
             }
             let read = top.0.top(usize::MAX);
             prop_assert!(read.len() <= MAX_ENTRIES);
-            let part = asked.len() as f64 / MAX_ENTRIES as f64;
-            for asker in &read {
-                let really = exact[&asker.id.as_str().parse::<u32>().expect("a number")];
-                prop_assert!(asker.requests <= really);
-                let share = asker.share * 100.0;
-                prop_assert!(share > really as f64 - 0.001 && share < really as f64 + part + 0.001);
+            let bound = asked.len() as f64 / MAX_ENTRIES as f64;
+            for entry in &read {
+                let really = exact[&entry.id.as_str().parse::<u32>().expect("a number")];
+                prop_assert!(entry.requests <= really);
+                let share = entry.share * 100.0;
+                prop_assert!(share > really as f64 - 0.001 && share < really as f64 + bound + 0.001);
             }
             for (who, &really) in &exact {
-                prop_assert!(really as f64 <= part || top.finds(*who));
+                prop_assert!(really as f64 <= bound || top.finds(*who));
             }
         }
     }

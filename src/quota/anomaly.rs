@@ -164,8 +164,8 @@ mod tests {
         }
     }
 
-    /// What `count` requests at `now` report, each with the number of the request that reported it (from 1).
-    fn storm(
+    /// The anomalies that `count` requests at `now` report: the number of the request (from 1), and the requests counted.
+    fn reports(
         history: &mut History,
         now: Millis,
         rules: Rules,
@@ -180,46 +180,49 @@ mod tests {
     fn twice_the_limit_is_ordinary_and_one_more_is_not() {
         let rules = watched(3_600_000, 2.0, 300_000);
         let mut history = History::default();
-        assert_eq!(storm(&mut history, EPOCH, rules, 10, 20), []);
-        assert_eq!(storm(&mut history, EPOCH + 1, rules, 10, 1), [(1, 21)]);
+        assert_eq!(reports(&mut history, EPOCH, rules, 10, 20), []);
+        assert_eq!(reports(&mut history, EPOCH + 1, rules, 10, 1), [(1, 21)]);
     }
 
     #[test]
     fn an_attack_is_reported_once_a_window_however_long_it_lasts() {
         let rules = watched(3_600_000, 2.0, 300_000);
         let mut history = History::default();
-        assert_eq!(storm(&mut history, EPOCH, rules, 10, 1_000_000), [(21, 21)]);
-        assert_eq!(storm(&mut history, EPOCH + 299_999, rules, 10, 1000), []);
-        // A window after the report the count begins at nothing: at a denial, since all admissions are older.
+        assert_eq!(
+            reports(&mut history, EPOCH, rules, 10, 1_000_000),
+            [(21, 21)]
+        );
+        assert_eq!(reports(&mut history, EPOCH + 299_999, rules, 10, 1000), []);
+        // A window after the report the count begins at 0: at a denial, since all admissions are older.
         let end = EPOCH + 300_000;
-        assert_eq!(storm(&mut history, end, rules, 10, 1000), [(21, 21)]);
+        assert_eq!(reports(&mut history, end, rules, 10, 1000), [(21, 21)]);
     }
 
     #[test]
-    fn a_denial_says_how_many_more_are_ordinary_or_how_long_none_is_counted() {
+    fn a_denial_returns_what_is_missing_to_an_anomaly_or_for_how_long_none_is_counted() {
         let rules = watched(3_600_000, 2.0, 300_000);
         let mut history = History::default();
-        let mut ask = |now| history.check(now, rules, limit(2)).count;
-        assert_eq!([ask(EPOCH), ask(EPOCH)], [Count::None; 2]);
-        let more = |n| Count::Below(NonZeroU32::new(n).unwrap());
-        assert_eq!([ask(EPOCH), ask(EPOCH)], [more(2), more(1)]);
-        assert_eq!(ask(EPOCH + 1).anomaly(), Some(5));
-        let pause = |ms| Count::Paused(NonZeroU64::new(ms).unwrap());
-        assert_eq!(ask(EPOCH + 1), pause(300_000));
-        assert_eq!(ask(EPOCH + 300_000), pause(1));
-        assert_eq!(ask(EPOCH + 300_001), more(4));
+        let mut count = |now| history.check(now, rules, limit(2)).count;
+        assert_eq!([count(EPOCH), count(EPOCH)], [Count::None; 2]);
+        let below = |n| Count::Below(NonZeroU32::new(n).unwrap());
+        assert_eq!([count(EPOCH), count(EPOCH)], [below(2), below(1)]);
+        assert_eq!(count(EPOCH + 1).anomaly(), Some(5));
+        let paused = |ms| Count::Paused(NonZeroU64::new(ms).unwrap());
+        assert_eq!(count(EPOCH + 1), paused(300_000));
+        assert_eq!(count(EPOCH + 300_000), paused(1));
+        assert_eq!(count(EPOCH + 300_001), below(4));
     }
 
     #[test]
-    fn factors_are_rounded_down_but_not_by_binary_dust() {
+    fn a_threshold_is_rounded_down_but_not_by_a_binary_rounding_error() {
         let rules = watched(3_600_000, 1.5, 300_000);
         assert_eq!(
-            storm(&mut History::default(), EPOCH, rules, 5, 14),
+            reports(&mut History::default(), EPOCH, rules, 5, 14),
             [(8, 8)]
         );
         let factor_one = watched(3_600_000, 1.0, 300_000);
         assert_eq!(
-            storm(&mut History::default(), EPOCH, factor_one, 3, 4),
+            reports(&mut History::default(), EPOCH, factor_one, 3, 4),
             [(4, 4)]
         );
         let rule = AnomalyRule::new(1.15, window(1), window(1)).unwrap();
@@ -234,40 +237,43 @@ mod tests {
         // Two a minute for an hour: ten are admitted, the rest denied.
         let rules = watched(3_600_000, 2.0, 300_000);
         let mut history = History::default();
-        let mut reports = Vec::new();
+        let mut all = Vec::new();
         for minute in 0..60 {
             let now = EPOCH + minute * 60_000;
-            reports.extend(storm(&mut history, now, rules, 10, 2));
+            all.extend(reports(&mut history, now, rules, 10, 2));
         }
-        // Ten in any five minutes: never more than twenty.
-        assert_eq!(reports, []);
+        // Ten requests in any five minutes: never more than twenty.
+        assert_eq!(all, []);
     }
 
     #[test]
     fn a_tally_closes_one_anomaly_window_after_it_was_opened() {
         let rules = watched(3_600_000, 1.0, 300_000);
         let mut history = History::default();
-        assert_eq!(storm(&mut history, EPOCH, rules, 2, 2), []);
-        // The admissions have left the anomaly window; this denial opens a tally of one.
-        assert_eq!(storm(&mut history, EPOCH + 300_000, rules, 2, 2), []);
-        // At the very moment it closes: one again, not three.
-        assert_eq!(storm(&mut history, EPOCH + 600_000, rules, 2, 2), []);
+        assert_eq!(reports(&mut history, EPOCH, rules, 2, 2), []);
+        // The admissions have left the anomaly window: this denial opens a tally with a count of 1.
+        assert_eq!(reports(&mut history, EPOCH + 300_000, rules, 2, 2), []);
+        // At the very moment it closes the count is 1 again, not 3.
+        assert_eq!(reports(&mut history, EPOCH + 600_000, rules, 2, 2), []);
         // One millisecond before the next closes it still counts.
-        assert_eq!(storm(&mut history, EPOCH + 899_999, rules, 2, 1), [(1, 3)]);
+        assert_eq!(
+            reports(&mut history, EPOCH + 899_999, rules, 2, 1),
+            [(1, 3)]
+        );
     }
 
     #[test]
     fn admissions_after_a_report_are_not_counted_either() {
         let rules = watched(1000, 1.0, 1000);
         let mut history = History::default();
-        assert_eq!(storm(&mut history, EPOCH, rules, 2, 3), [(3, 3)]);
+        assert_eq!(reports(&mut history, EPOCH, rules, 2, 3), [(3, 3)]);
         // A larger plan admits two more, and then denies.
-        assert_eq!(storm(&mut history, EPOCH + 1, rules, 4, 2), []);
-        assert_eq!(storm(&mut history, EPOCH + 2, rules, 3, 100), []);
+        assert_eq!(reports(&mut history, EPOCH + 1, rules, 4, 2), []);
+        assert_eq!(reports(&mut history, EPOCH + 2, rules, 3, 100), []);
     }
 
     #[test]
-    fn the_anomaly_window_is_cut_to_the_quotas() {
+    fn the_anomaly_window_is_at_most_that_of_the_quota() {
         let rule = AnomalyRule::new(2.0, window(300_000), window(1000)).unwrap();
         assert_eq!(rule.window(), window(1000));
         let rule = AnomalyRule::new(2.0, window(300_000), window(3_600_000)).unwrap();

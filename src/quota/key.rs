@@ -120,7 +120,7 @@ mod tests {
         Namespace::new(name).unwrap().key(&Id::new(id).unwrap())
     }
 
-    /// Short texts over the characters that matter, all of them.
+    /// All short texts over the characters that escaping could get wrong.
     #[test]
     fn no_two_short_ids_collide() {
         let alphabet = ["%", "2", "5", "A", "a", ":", "{", "}", "*", "\n", "ü"];
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_readable_where_they_can_be() {
+    fn letters_digits_and_a_few_signs_are_not_escaped() {
         assert_eq!(key("creators", "42"), "{creators:42}");
         assert_eq!(
             key("a.b_c-d", "me+tag@example.com"),

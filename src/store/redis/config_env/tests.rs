@@ -3,7 +3,7 @@
 use super::{ConfigError, Environment, from_environment, variables};
 use crate::store::redis::{Credentials, RedisConfig, Secret};
 
-/// What these variables amount to.
+/// What is read from these variables.
 fn read(variables: &[(&str, &str)]) -> Result<Option<RedisConfig>, ConfigError> {
     let owned = variables
         .iter()
@@ -11,12 +11,12 @@ fn read(variables: &[(&str, &str)]) -> Result<Option<RedisConfig>, ConfigError> 
     from_environment(&Environment::new(owned))
 }
 
-/// The Redis that these variables name.
+/// The configuration of these variables, which are valid.
 pub(in crate::store::redis) fn named(variables: &[(&str, &str)]) -> RedisConfig {
     read(variables).unwrap().unwrap()
 }
 
-/// What is wrong with these variables.
+/// The error for these variables.
 pub(in crate::store::redis) fn refused(variables: &[(&str, &str)]) -> String {
     read(variables).unwrap_err().to_string()
 }
@@ -84,13 +84,13 @@ fn the_first_variable_of_a_row_wins() {
         ),
     ];
     for (names, first, second, shown) in rows {
-        for (place, name) in names.iter().enumerate() {
-            // Those before it empty, itself set, those behind it set to something else.
+        for (at, name) in names.iter().enumerate() {
+            // The variables before it are empty, those behind it have another value.
             let mut variables = vec![HOST];
             variables.retain(|(host, _)| !names.contains(host));
-            variables.extend(names[..place].iter().map(|name| (*name, "")));
+            variables.extend(names[..at].iter().map(|name| (*name, "")));
             variables.push((name, first));
-            variables.extend(names[place + 1..].iter().map(|name| (*name, second)));
+            variables.extend(names[at + 1..].iter().map(|name| (*name, second)));
             assert_eq!(shown(&named(&variables)), first, "{variables:?}");
         }
     }
@@ -127,7 +127,7 @@ fn a_host_alone_has_the_defaults() {
 }
 
 #[test]
-fn a_url_makes_host_and_port_unread() {
+fn with_a_url_host_and_port_are_not_read() {
     let config = named(&[
         ("REDIS_URL", "redis://there:7000"),
         ("ELASTICACHE_REDIS_HOST", "here"),
@@ -216,7 +216,7 @@ fn a_cluster_has_no_databases() {
     }
 }
 
-/// The face passes on these and no others: what is not listed is never read.
+/// JavaScript passes on these variables and no others: one that is not listed is never read.
 #[test]
 fn every_variable_of_the_contract_is_listed() {
     let listed: Vec<_> = variables().collect();
@@ -233,7 +233,7 @@ fn every_variable_of_the_contract_is_listed() {
     assert_eq!(listed.len(), 20);
 }
 
-/// A file of variables or a template leaves them there. The first that is set counts, be it blank.
+/// Files of variables and templates leave blanks there. The first variable that is set counts, even if it is blank.
 #[test]
 fn blanks_around_a_value_are_dropped_and_blanks_alone_refused() {
     for blanks in [" ", "\t", "\r\n", "\u{a0}", "  \t "] {
@@ -265,16 +265,16 @@ fn blanks_around_a_value_are_dropped_and_blanks_alone_refused() {
                 variables.push(host);
             }
             let message = refused(&variables);
-            let mend = "holds nothing but blanks; give it a value, or remove it";
-            assert_eq!(message, format!("{name} {mend}"), "{blanks:?}");
+            let hint = "holds nothing but blanks; give it a value, or remove it";
+            assert_eq!(message, format!("{name} {hint}"), "{blanks:?}");
         }
     }
-    // Blank, it comes before one that would do.
+    // A blank one comes before a valid one.
     let message = refused(&[("ELASTICACHE_REDIS_HOST", " "), HOST]);
     assert!(message.starts_with("ELASTICACHE_REDIS_HOST "), "{message}");
 }
 
-/// All but the path of a file, which Node.js reads too, and as it is.
+/// All variables but the path of a file, which Node.js reads as well, blanks included.
 fn variables_with_values() -> impl Iterator<Item = &'static str> {
     variables().filter(|name| *name != "NODE_EXTRA_CA_CERTS")
 }
@@ -336,7 +336,7 @@ fn a_url_says_tls_by_its_scheme_or_a_flag_adds_it() {
     );
 }
 
-/// Neither wins silently: the one would send a password in the clear, the other would not connect.
+/// Neither wins silently: one would send a password in the clear, the other would not connect.
 #[test]
 fn a_flag_that_contradicts_the_url_is_refused() {
     for name in FLAGS {
@@ -350,7 +350,7 @@ fn a_flag_that_contradicts_the_url_is_refused() {
 }
 
 #[test]
-fn elasticache_with_a_password_has_tls_by_itself() {
+fn a_password_turns_tls_on_for_elasticache() {
     let password = ("REDIS_AUTH_TOKEN", "pw");
     let hosts = [
         ("master.x.abc.euw1.cache.amazonaws.com", true),
@@ -371,8 +371,8 @@ fn elasticache_with_a_password_has_tls_by_itself() {
         // Without a password there is nothing to protect, and ElastiCache without TLS takes none.
         assert!(named(&[("REDIS_HOST", host)]).tls.is_none(), "{host}");
     }
-    let refused_by_hand = [("REDIS_HOST", hosts[0].0), password, ("REDIS_TLS", "no")];
-    assert!(named(&refused_by_hand).tls.is_none());
+    let turned_off = [("REDIS_HOST", hosts[0].0), password, ("REDIS_TLS", "no")];
+    assert!(named(&turned_off).tls.is_none());
 }
 
 #[test]
@@ -384,7 +384,7 @@ fn node_extra_ca_certs_adds_roots_where_there_is_tls() {
     assert!(named(&[HOST, extra]).tls.is_none());
 }
 
-/// Each is a host, and none is in any certificate: no handshake with it could succeed.
+/// Each is a valid host that no certificate can hold: no handshake with it could succeed.
 #[test]
 fn a_host_that_no_certificate_can_name_is_refused_with_tls() {
     for host in ["fe80::1%eth0", "127.1", "123456789012"] {

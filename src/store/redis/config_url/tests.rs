@@ -1,9 +1,9 @@
-//! URLs in the environment: what they may say, and what is refused with the mend and without the secret.
+//! URLs in the environment: their parts, and errors with a hint and without the secret.
 
 use crate::store::redis::config_env::tests::{named, passwords, refused};
 
 #[test]
-fn a_url_says_everything() {
+fn a_url_has_host_port_user_password_and_database() {
     let config = named(&[("REDIS_URL", "redis://user:pw@there:7000/3")]);
     assert_eq!(
         (config.host.as_str(), config.port, config.database),
@@ -17,7 +17,7 @@ fn a_url_says_everything() {
 }
 
 #[test]
-fn what_a_url_leaves_out_is_the_default_or_a_variable() {
+fn a_missing_part_of_a_url_is_the_default_or_a_variable() {
     for url in [
         "redis://there",
         "redis://there/",
@@ -47,7 +47,7 @@ fn what_a_url_leaves_out_is_the_default_or_a_variable() {
         (Some("user"), 4)
     );
     assert_eq!(passwords(&config), ["pw"]);
-    // The URL's own user stays.
+    // The user of the URL wins.
     let config = named(&[
         ("REDIS_URL", "redis://mine@there"),
         ("REDIS_USERNAME", "other"),
@@ -82,7 +82,7 @@ fn addresses_are_hosts_too() {
     }
 }
 
-/// What is wrong, and a part of the mend.
+/// URLs, and words of the error.
 const UNUSABLE: [(&str, &str); 28] = [
     (
         "https://eu1-x.upstash.io",
@@ -156,18 +156,18 @@ const UNUSABLE: [(&str, &str); 28] = [
 ];
 
 #[test]
-fn an_unusable_url_is_refused_with_the_mend_and_without_the_secret() {
-    for (url, mend) in UNUSABLE {
+fn an_unusable_url_is_refused_with_a_hint_and_without_the_secret() {
+    for (url, hint) in UNUSABLE {
         for name in ["ELASTICACHE_REDIS_URL", "REDIS_URL"] {
             let message = refused(&[(name, url)]);
             assert!(message.starts_with(&format!("{name} ")), "{url}: {message}");
-            assert!(message.contains(mend), "{url}: {message}");
+            assert!(message.contains(hint), "{url}: {message}");
             assert!(!message.contains("secret"), "{url}: {message}");
         }
     }
 }
 
-/// A cluster has no databases; the URL's number is one.
+/// A cluster has database 0 only.
 #[test]
 fn a_database_in_the_url_counts_for_the_cluster_too() {
     let message = refused(&[

@@ -15,7 +15,7 @@ fn a_host_is_a_host_alone() {
             message.starts_with("REDIS_HOST must be a host name alone"),
             "{message}"
         );
-        assert!(message.contains("REDIS_URL"), "the mend: {message}");
+        assert!(message.contains("REDIS_URL"), "no hint: {message}");
         assert!(!message.contains("pw"), "{message}");
     }
 }
@@ -29,9 +29,9 @@ fn an_ipv6_host_may_have_brackets() {
     assert_eq!(named(&[("REDIS_HOST", host)]).host, host, "a zone");
 }
 
-/// Its host is printed wherever the store is named.
+/// The host is printed in log lines: it must not forge one.
 #[test]
-fn what_can_be_no_host_is_refused() {
+fn a_text_that_is_no_host_is_refused() {
     let labels = [1, 63, 63, 62, 62].map(|length| "x".repeat(length));
     let long = labels.join(".");
     let label = "x".repeat(64);
@@ -67,8 +67,8 @@ fn what_can_be_no_host_is_refused() {
     ];
     for host in unusable {
         let message = refused(&[("REDIS_HOST", host)]);
-        let mend = "REDIS_HOST must be a host name of at most 253 bytes or an address, as in redis.example.com or [::1]";
-        assert!(message.starts_with(mend), "{host:?}: {message}");
+        let problem = "REDIS_HOST must be a host name of at most 253 bytes or an address, as in redis.example.com or [::1]";
+        assert!(message.starts_with(problem), "{host:?}: {message}");
     }
     assert_eq!(long.len(), 255);
     let longest = &long[2..];

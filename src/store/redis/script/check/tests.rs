@@ -96,7 +96,7 @@ fn a_permission_that_the_script_lacks_is_noperm() {
 }
 
 #[test]
-fn a_reply_that_does_not_add_up_admits_nobody() {
+fn a_reply_whose_numbers_do_not_add_up_admits_no_request() {
     let malformed = [
         // One request twice, and another not at all.
         list(0, &[1, 1]),
