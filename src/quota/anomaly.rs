@@ -17,9 +17,9 @@ pub struct AnomalyRule {
 
 impl AnomalyRule {
     /// The smallest factor. Below 1 an id could cross the threshold without one denial, unseen.
-    pub const MIN_FACTOR: f64 = 1.0;
+    pub(crate) const MIN_FACTOR: f64 = 1.0;
     /// The largest factor: times the largest limit it still fits 32 bits.
-    pub const MAX_FACTOR: f64 = 1000.0;
+    pub(crate) const MAX_FACTOR: f64 = 1000.0;
 
     /// A rule over `window`, cut to the quota's own: the log shows no admission older than that.
     ///
@@ -54,7 +54,7 @@ impl AnomalyRule {
 
 /// What is kept of an id for its anomaly rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tally {
+pub(crate) enum Tally {
     /// Its requests are counted since its first denial, for one anomaly window.
     Counting {
         /// The moment of that denial, in Unix ms.
@@ -96,7 +96,7 @@ impl Count {
 impl Tally {
     /// Counts a request that was just decided, with one denial or none, or `denials` that were decided without the log.
     /// `tally` is what is kept of the id between requests.
-    pub fn observe(
+    pub(crate) fn observe(
         tally: &mut Option<Tally>,
         now: Millis,
         denials: u32,

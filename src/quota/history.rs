@@ -81,7 +81,7 @@ impl History {
     }
 
     /// How many these are.
-    pub fn admissions(&self) -> usize {
+    pub(crate) fn admissions(&self) -> usize {
         self.log.len()
     }
 

@@ -9,7 +9,8 @@ mod log;
 #[allow(clippy::module_inception)]
 mod quota;
 
-pub use anomaly::{AnomalyRule, Count, Tally};
+pub(crate) use anomaly::Tally;
+pub use anomaly::{AnomalyRule, Count};
 pub use clock::{Clock, ManualClock, Millis, StoreClock};
 pub use decision::{Decision, Verdict};
 pub use history::{History, Outcome};

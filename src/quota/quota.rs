@@ -15,11 +15,11 @@ pub const MAX_WINDOW_MS: Millis = 31 * 24 * 60 * 60 * 1000;
 #[error("{what} must be {min} to {max}")]
 pub struct OutOfRange {
     /// The thing, as the public interface names it.
-    pub what: &'static str,
+    pub(crate) what: &'static str,
     /// The smallest value allowed.
-    pub min: f64,
+    pub(crate) min: f64,
     /// The largest value allowed.
-    pub max: f64,
+    pub(crate) max: f64,
 }
 
 /// How many admissions a window may hold: 1 to [`MAX_LIMIT`].

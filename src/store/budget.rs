@@ -22,7 +22,7 @@ const SHORTEST_STEP: Duration = Duration::from_millis(1);
 const STOP: Duration = Duration::from_millis(250);
 
 /// The time that something may take. Several may wait for its end.
-pub struct Budget {
+pub(crate) struct Budget {
     whole: Duration,
     step: Duration,
     state: Mutex<State>,
@@ -49,12 +49,12 @@ impl Budget {
     }
 
     /// All of it.
-    pub fn whole(&self) -> Duration {
+    pub(crate) fn whole(&self) -> Duration {
         self.whole
     }
 
     /// The output of `future`, or `None` if that has none before the end.
-    pub async fn within<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+    pub(crate) async fn within<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
             output = future => Some(output),
@@ -63,7 +63,7 @@ impl Budget {
     }
 
     /// Whether the process was stopped since the beginning.
-    pub fn stood_still(&self) -> bool {
+    pub(crate) fn stood_still(&self) -> bool {
         self.look().stood_still
     }
 

@@ -71,7 +71,7 @@ named_enum! {
 
 impl ErrorKind {
     /// What tells two kinds of one code apart for the advice to an operator (`face/connection/advice.js`); empty: the code does.
-    pub fn reason(self) -> &'static str {
+    pub(crate) fn reason(self) -> &'static str {
         match self {
             ErrorKind::Database => "database",
             ErrorKind::NoPassword => "no-password",
@@ -92,7 +92,7 @@ impl StoreError {
     }
 
     /// The same error, of a request that has not left this process.
-    pub fn unsent(mut self) -> Self {
+    pub(crate) fn unsent(mut self) -> Self {
         self.unsent = true;
         self
     }
@@ -107,7 +107,7 @@ impl StoreError {
     }
 
     /// The same error with what caused it.
-    pub fn with_source(mut self, source: impl Error + Send + Sync + 'static) -> Self {
+    pub(crate) fn with_source(mut self, source: impl Error + Send + Sync + 'static) -> Self {
         self.source = Some(Arc::new(source));
         self
     }
@@ -124,7 +124,7 @@ impl StoreError {
 
     /// Whether it says that the store is away. Where it does not, the store has answered: it has no memory left for this
     /// log, or the key is somebody else's.
-    pub fn means_away(&self) -> bool {
+    pub(crate) fn means_away(&self) -> bool {
         !matches!(self.kind, ErrorKind::Oom | ErrorKind::WrongType)
     }
 
@@ -155,7 +155,7 @@ impl StoreError {
 
     /// Whether the connection it came from should be replaced: broken, not logged in any more, or to a server that no longer
     /// takes writes.
-    pub fn spoils_connection(&self) -> bool {
+    pub(crate) fn spoils_connection(&self) -> bool {
         matches!(
             self.kind,
             ErrorKind::Disconnected

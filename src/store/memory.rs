@@ -183,7 +183,7 @@ impl<C: Clock> MemoryStore<C> {
     }
 
     /// The same; and the id that has made room, if one had to.
-    pub fn decide_evicting(
+    pub(crate) fn decide_evicting(
         &self,
         rules: Rules,
         request: &Request,
@@ -222,7 +222,7 @@ impl<C: Clock> MemoryStore<C> {
     }
 
     /// Where it reads its time.
-    pub fn clock(&self) -> &C {
+    pub(crate) fn clock(&self) -> &C {
         &self.clock
     }
 

@@ -1,7 +1,7 @@
 //! Where logs live: one port, and a tenant for each place.
 
 mod answer;
-pub mod budget;
+pub(crate) mod budget;
 mod error;
 mod memory;
 mod named_enum;
@@ -34,7 +34,7 @@ pub enum Op {
 
 impl Op {
     /// Whether it is a check.
-    pub fn takes_a_slot(self) -> bool {
+    pub(crate) fn takes_a_slot(self) -> bool {
         matches!(self, Self::Check | Self::Limit)
     }
 }

@@ -10,12 +10,12 @@ use super::login::LOGIN_LIFE;
 use crate::store::StoreError;
 
 /// The port of Redis where none is given.
-pub const DEFAULT_PORT: u16 = 6379;
+const DEFAULT_PORT: u16 = 6379;
 
 /// How long one connect may take, from the look-up of the name to the answer to AUTH. Connecting goes on in the
 /// background past a check's deadline, so this is above it: a cold TLS handshake across zones takes some 10 ms, a slow
 /// resolver hundreds.
-pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_millis(1000);
+const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_millis(1000);
 
 /// The most connections a process may hold to one Redis.
 pub const MAX_CONNECTIONS: u8 = 16;

@@ -10,7 +10,7 @@ use super::tls::{authorities, is_server_name};
 
 /// Collects the values, and [checks](Self::build) them together. A value that is not given leaves the configuration as it
 /// was. `name` is the variable or option of a value: an error names it.
-pub struct RedisConfigBuilder<'a> {
+pub(crate) struct RedisConfigBuilder<'a> {
     config: RedisConfig,
     server: &'a str,
     username: Option<(&'a str, String)>,
@@ -21,7 +21,7 @@ pub struct RedisConfigBuilder<'a> {
 
 impl RedisConfig {
     /// Begins with the configuration that a URL or a host alone amounts to. `name` is that of the URL or host.
-    pub fn builder(name: &str, server: RedisConfig) -> RedisConfigBuilder<'_> {
+    pub(crate) fn builder(name: &str, server: RedisConfig) -> RedisConfigBuilder<'_> {
         RedisConfigBuilder {
             config: server,
             server: name,
@@ -34,37 +34,37 @@ impl RedisConfig {
 }
 
 impl<'a> RedisConfigBuilder<'a> {
-    pub fn port(mut self, port: Option<u16>) -> Self {
+    pub(crate) fn port(mut self, port: Option<u16>) -> Self {
         self.config.port = port.unwrap_or(self.config.port);
         self
     }
 
-    pub fn database(mut self, database: Option<u16>) -> Self {
+    pub(crate) fn database(mut self, database: Option<u16>) -> Self {
         self.config.database = database.unwrap_or(self.config.database);
         self
     }
 
     /// A user other than that of the URL is an error.
-    pub fn username(mut self, name: &'a str, username: Option<String>) -> Self {
+    pub(crate) fn username(mut self, name: &'a str, username: Option<String>) -> Self {
         self.username = username.map(|username| (name, username));
         self
     }
 
     /// In place of those of the URL.
-    pub fn credentials(mut self, credentials: Option<Credentials>) -> Self {
+    pub(crate) fn credentials(mut self, credentials: Option<Credentials>) -> Self {
         self.config.credentials = credentials.unwrap_or(self.config.credentials);
         self
     }
 
     /// Off is an error where the URL turns TLS on.
-    pub fn tls(mut self, name: &'a str, on: Option<bool>) -> Self {
+    pub(crate) fn tls(mut self, name: &'a str, on: Option<bool>) -> Self {
         self.tls = on.map(|on| (name, on));
         self
     }
 
     /// The certificates to trust in place of the public ones (PEM), and the name in the server's certificate. Both are
     /// without effect where TLS is off.
-    pub fn verification(mut self, ca: Option<String>, server_name: Option<String>) -> Self {
+    pub(crate) fn verification(mut self, ca: Option<String>, server_name: Option<String>) -> Self {
         self.trust.ca = ca;
         // An address in a certificate has no brackets.
         self.trust.server_name = server_name.map(|name| without_brackets(&name).to_owned());
@@ -72,29 +72,29 @@ impl<'a> RedisConfigBuilder<'a> {
     }
 
     /// The file of the certificates that Node.js trusts besides. Without effect where TLS is off.
-    pub fn extra_ca_file(mut self, path: Option<String>) -> Self {
+    pub(crate) fn extra_ca_file(mut self, path: Option<String>) -> Self {
         self.trust.extra_ca_file = path;
         self
     }
 
     /// Whether the server is a Redis Cluster. One has no databases other than 0.
-    pub fn cluster(mut self, name: &'a str, cluster: Option<bool>) -> Self {
+    pub(crate) fn cluster(mut self, name: &'a str, cluster: Option<bool>) -> Self {
         self.cluster = name;
         self.config.cluster = cluster;
         self
     }
 
-    pub fn connections(mut self, connections: Option<u8>) -> Self {
+    pub(crate) fn connections(mut self, connections: Option<u8>) -> Self {
         self.config.connections = connections.unwrap_or(self.config.connections);
         self
     }
 
-    pub fn connect_timeout(mut self, timeout: Option<Duration>) -> Self {
+    pub(crate) fn connect_timeout(mut self, timeout: Option<Duration>) -> Self {
         self.config.connect_timeout = timeout.unwrap_or(self.config.connect_timeout);
         self
     }
 
-    pub fn login_life(mut self, life: Option<Duration>) -> Self {
+    pub(crate) fn login_life(mut self, life: Option<Duration>) -> Self {
         self.config.login_life = life.unwrap_or(self.config.login_life);
         self
     }
@@ -104,7 +104,7 @@ impl<'a> RedisConfigBuilder<'a> {
     /// # Errors
     /// [`ConfigError`] for values that contradict each other, and for certificates and server names that no handshake
     /// could use.
-    pub fn build(self) -> Result<RedisConfig, ConfigError> {
+    pub(crate) fn build(self) -> Result<RedisConfig, ConfigError> {
         let mut config = self.config;
         if let Some((name, username)) = self.username {
             if config.username.is_some_and(|other| other != username) {

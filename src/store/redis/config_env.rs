@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::fmt;
 
 pub use super::config::{ConfigError, with_defaults};
-use super::config::{Credentials, DEFAULT_PORT, RedisConfig, Secret, is_user};
+use super::config::{Credentials, RedisConfig, Secret, is_user};
 pub use super::config_url::from_url;
-pub use super::host::at_host;
+pub(crate) use super::host::at_host;
 
 const URL: [&str; 2] = ["ELASTICACHE_REDIS_URL", "REDIS_URL"];
 const HOST: [&str; 2] = ["ELASTICACHE_REDIS_HOST", "REDIS_HOST"];
@@ -97,7 +97,7 @@ impl Environment {
     }
 
     /// The file of the certificates that Node.js itself trusts besides the public ones.
-    pub fn extra_ca_file(&self) -> Option<String> {
+    pub(crate) fn extra_ca_file(&self) -> Option<String> {
         self.get(EXTRA_CA[0]).map(str::to_owned)
     }
 
@@ -147,7 +147,7 @@ pub fn from_environment(env: &Environment) -> Result<Option<RedisConfig>, Config
         (name, server)
     } else if let Some((name, host)) = env.first(&HOST)? {
         let mut server = at_host(name, host_alone(name, host)?)?;
-        server.port = env.number(&PORT, 1)?.map_or(DEFAULT_PORT, |(_, port)| port);
+        server.port = env.number(&PORT, 1)?.map_or(server.port, |(_, port)| port);
         server.username = env.username()?;
         server.database = env.number(&DATABASE, 0)?.map_or(0, |(_, number)| number);
         (name, server)

@@ -24,13 +24,13 @@ pub struct ConnectionTest {
     /// Likewise.
     pub value: String,
     /// How long each step took, in the order in which they were taken.
-    pub ping: Duration,
+    pub(crate) ping: Duration,
     /// Likewise.
-    pub set: Duration,
+    pub(crate) set: Duration,
     /// Likewise.
     pub get: Duration,
     /// Likewise.
-    pub delete: Duration,
+    pub(crate) delete: Duration,
 }
 
 pub(super) async fn run(live: &Live, scope: &Scope) -> Result<ConnectionTest, StoreError> {

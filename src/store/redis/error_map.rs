@@ -76,7 +76,7 @@ pub fn during_set_up(error: &RedisError) -> StoreError {
 }
 
 /// An error in place of the reply to SELECT.
-pub fn during_select(error: &RedisError, database: u16) -> StoreError {
+pub(crate) fn during_select(error: &RedisError, database: u16) -> StoreError {
     let general = during_set_up(error);
     let missing = ["DB index is out of range", "invalid DB index"];
     match known_words(error) {

@@ -59,7 +59,7 @@ fn is_name(text: &str) -> bool {
 ///
 /// # Errors
 /// [`ConfigError`] for what is no host.
-pub fn at_host(name: &str, host: &str) -> Result<RedisConfig, ConfigError> {
+pub(crate) fn at_host(name: &str, host: &str) -> Result<RedisConfig, ConfigError> {
     let host = without_brackets(host);
     if !is_host(host) {
         return Err(ConfigError::new(name, HOST_PROBLEM));
@@ -68,7 +68,7 @@ pub fn at_host(name: &str, host: &str) -> Result<RedisConfig, ConfigError> {
 }
 
 /// The address of IPv6 in `host`, where it is one in brackets.
-pub fn without_brackets(host: &str) -> &str {
+pub(crate) fn without_brackets(host: &str) -> &str {
     let bracketed = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
     bracketed.filter(|inner| is_ipv6(inner)).unwrap_or(host)
 }

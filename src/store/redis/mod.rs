@@ -3,7 +3,7 @@
 //! A request goes from the store to a `node`, by way of the `cluster` if there is one; over one of the node's `link`s, which
 //! are connections that look after themselves; as a command of the `script`.
 
-pub mod backoff;
+mod backoff;
 pub mod cluster;
 mod config;
 mod config_builder;
@@ -34,8 +34,7 @@ use std::slice;
 use std::sync::Arc;
 
 pub use config::{
-    Credentials, DEFAULT_PORT, MAX_CONNECTIONS, PasswordAnswer, PasswordSource, RedisConfig,
-    Secret, TlsConfig,
+    Credentials, MAX_CONNECTIONS, PasswordAnswer, PasswordSource, RedisConfig, Secret, TlsConfig,
 };
 pub use connection_stats::ConnectionStats;
 pub use connection_test::ConnectionTest;

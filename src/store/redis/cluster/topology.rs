@@ -45,7 +45,7 @@ pub struct Shard<N> {
     /// `None`: the shard has no slots left. It keeps its number.
     pub node: Option<Arc<N>>,
     /// Counts its primaries.
-    pub generation: u32,
+    pub(crate) generation: u32,
 }
 
 impl Slots {
@@ -236,7 +236,7 @@ impl<N> Topology<N> {
     }
 
     /// The node that serves a slot. Where nobody does, one that may know better: one that is not away, if there is one.
-    pub fn nearest(&self, slot: u16, is_away: impl Fn(&N) -> bool) -> Option<&Arc<N>> {
+    pub(crate) fn nearest(&self, slot: u16, is_away: impl Fn(&N) -> bool) -> Option<&Arc<N>> {
         let shard = self.shards.get(self.shard_of(slot));
         let serves = shard.and_then(|shard| shard.node.as_ref());
         serves
@@ -250,7 +250,7 @@ impl<N> Topology<N> {
     }
 
     /// Where their replicas are.
-    pub fn replicas(&self) -> &[Address] {
+    pub(crate) fn replicas(&self) -> &[Address] {
         &self.replicas
     }
 

@@ -100,7 +100,7 @@ pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, StoreErro
 ///
 /// # Errors
 /// [`ErrorKind::Tls`] as of [`certificates`], or for one whose bytes are no certificate.
-pub fn authorities(pem: &str) -> Result<RootCertStore, StoreError> {
+pub(crate) fn authorities(pem: &str) -> Result<RootCertStore, StoreError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(pem)? {
         roots
@@ -111,7 +111,7 @@ pub fn authorities(pem: &str) -> Result<RootCertStore, StoreError> {
 }
 
 /// Whether a certificate can hold `name`.
-pub fn is_server_name(name: &str) -> bool {
+pub(crate) fn is_server_name(name: &str) -> bool {
     ServerName::try_from(name).is_ok()
 }
 
