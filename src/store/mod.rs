@@ -149,7 +149,7 @@ pub trait Store: Send + Sync + 'static {
         async { Ok(done) }
     }
 
-    /// The same, and the results are given to `land` as they come, as in [`run_in_pieces`](Self::run_in_pieces). What has not
+    /// The same, and the results are given to `land` as they come, as in [`run_in_pieces`](Self::run_streaming). What has not
     /// been given to it when this is dropped may have been entered.
     ///
     /// # Errors

@@ -164,7 +164,7 @@ async fn replay<K: CompletionSink, S: Store>(lane: &Lane<K>, route: &Route<S>) -
 /// A result each, and whether all have come in time. Those that have not are in doubt, and no others.
 ///
 /// # Errors
-/// As [`Store::replay_in_pieces`].
+/// As [`Store::replay_streaming`].
 async fn tell<K: CompletionSink, S: Store>(
     lane: &Lane<K>,
     route: &Route<S>,

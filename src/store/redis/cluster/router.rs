@@ -62,7 +62,7 @@ pub(in crate::store::redis) async fn run<E: Errand>(
         .collect()
 }
 
-/// The same, and `land` is given the results node by node: as in [`Store::run_in_pieces`](crate::store::Store::run_in_pieces).
+/// The same, and `land` is given the results node by node: as in [`Store::run_streaming`](crate::store::Store::run_in_pieces).
 pub(in crate::store::redis) async fn run_in_pieces<E: Errand>(
     cluster: &Cluster,
     errand: &E,

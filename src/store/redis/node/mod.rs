@@ -93,7 +93,7 @@ impl Node {
         self.links.iter().for_each(Link::release);
     }
 
-    /// As [`Store::at_once`](crate::store::Store::at_once).
+    /// As [`Store::try_send`](crate::store::Store::try_send).
     pub(super) fn at_once<R>(&self, send: impl FnOnce() -> R) -> Option<R> {
         // The link that is next: the one that `send` will ask, unless another thread is just asking too. Then the task of
         // that link's driver does what this one would have.
@@ -175,7 +175,7 @@ impl Node {
         reply
     }
 
-    /// As [`RedisStore::try_out`](super::RedisStore::try_out).
+    /// As [`RedisStore::test_connection`](super::RedisStore::test_connection).
     ///
     /// # Errors
     /// Likewise.
