@@ -1,20 +1,20 @@
--- Enters admissions that a process has granted by itself into the logs they belong to, each at its own place, and anomalies
--- that it has reported.
+-- Enters admissions that a process granted while the server was away into their logs, each at its own moment, and anomalies
+-- that the process reported.
 --
 -- KEYS[i]     a log, as check.lua keeps it: Unix ms, newest first, perhaps with a tally at its head
 -- ARGV[1..4]  window, anomaly window (0: no anomalies) and TTL slack, in ms; the tag of the call, one character
--- ARGV[5..]   for each key: how long ago the log was forgotten (ms; '' if it was not), how long ago an anomaly was reported
+-- ARGV[5..]   for each key: how long ago the log was reset (ms; '' if it was not), how long ago an anomaly was reported
 --             (likewise), how many admissions, and how long ago each of them was made (ms), newest first
 --
 -- Reply: the tag; then two values for each key that could not be written: its number from 1, and the server's error.
 --
--- Each key is done as a whole or not at all: its first write is refused, or none is (a server out of memory lets a script go
--- on that has written already).
+-- Each key is written as a whole or not at all: its first write is refused, or none is (a server out of memory lets a script
+-- go on that has written already).
 
--- As many newer admissions make room for older ones in one call, taken off the list and put back. Behind more than these, an
--- old one counts as if it were as young as the last of them: later than it should, never earlier.
+-- To insert older admissions, a call takes up to this many newer ones off their lists and puts them back. Behind more than
+-- these, an old admission is entered at the moment of the last one taken off: later than it should be, never earlier.
 local room = 1000
--- Arguments of one command; Lua's own limit is some thousand.
+-- Arguments of one command: Lua's own limit is some thousand.
 local PUSHED = 100
 
 local call = redis.call
@@ -33,14 +33,14 @@ local function tally(key)
   return head
 end
 
--- The moment that an element of a list holds, as in check.lua: somebody else may have written it.
+-- The moment in an element of a list, as in check.lua: another program may have written it.
 local function moment_of(element)
   if not element then return nil end
   if string.find(element, '%D') or #element > 15 then error('WRONGTYPE the key holds something else than a log', 0) end
   return tonumber(element)
 end
 
--- Forgets what is not later than `moment`, and the tally.
+-- Removes the admissions that are not later than `moment`, and the tally.
 local function forget(key, moment, skip)
   local low, high = skip, call('LLEN', key) -- all before `low` are later, none from `high` on is
   while low < high do
@@ -62,7 +62,7 @@ local function enter(key, moments, skip)
   end
   local count = #newer
   if skip + count > 0 then call('LTRIM', key, skip + count, -1) end
-  -- From the oldest on, each in its turn.
+  -- Merges both, from the oldest on.
   local merged, i, j = {}, #moments, count
   while i > 0 or j > 0 do
     local moment = i > 0 and math.max(moments[i], floor)
@@ -78,7 +78,8 @@ local function enter(key, moments, skip)
   return tonumber(merged[#merged])
 end
 
--- The tally of an anomaly that was reported at `moment`. `nil`: it is over, or the tally at the head is of a later one.
+-- The tally of an anomaly that was reported at `moment`; `nil` if its window is over, or the tally at the head is of a later
+-- report.
 local function reported_at(moment, head)
   if moment + anomaly_window <= now then return nil end
   local _, _, at = string.find(head or '', '^%d+:(%d+):1$')
@@ -103,7 +104,7 @@ local function replay(key, forgotten, reported, moments)
     call('PEXPIRE', key, lives, 'GT')
   elseif report then
     local length = call('LPUSH', key, report)
-    -- A key that has just been made has no TTL, which is more than any.
+    -- A new key has no TTL, which GT takes for infinite.
     if length == 1 then call('PEXPIRE', key, lives) else call('PEXPIRE', key, lives, 'GT') end
   end
 end
@@ -113,7 +114,7 @@ for number, key in ipairs(KEYS) do
   local forgotten, reported, count, moments = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), {}
   for i = 1, count do
     local moment = now - tonumber(ARGV[at + 2 + i])
-    -- What is past counts no more.
+    -- Expired admissions count no more.
     if moment + window > now then moments[#moments + 1] = moment end
   end
   at = at + 3 + count
