@@ -1,14 +1,14 @@
 //! Anomalies: an id that asks for more than `factor × limit` within five minutes.
 //!
 //! At most `limit` requests can be admitted in those minutes, so with a factor of at least 1 there is no anomaly
-//! without denials. Only a denial opens a tally; an id that is never denied pays nothing for being watched. A report ends
-//! the count for a whole window: however long an attack lasts, it is one report an id and window.
+//! without denials. Only a denial opens a tally, so the rule costs nothing for an id that is never denied. A report stops
+//! the count for a whole window: however long an attack lasts, it is reported once an id and window.
 
 use std::num::{NonZeroU32, NonZeroU64};
 
 use super::{Limit, Log, Millis, OutOfRange, Window};
 
-/// When an id's requests are out of the ordinary.
+/// When an id's requests are an anomaly.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AnomalyRule {
     factor: f64,
@@ -16,12 +16,12 @@ pub struct AnomalyRule {
 }
 
 impl AnomalyRule {
-    /// The smallest factor. Below 1 an id could cross the threshold without one denial, unseen.
+    /// The smallest factor. Below 1 an id could cross the threshold without a denial, and would not be reported.
     pub(crate) const MIN_FACTOR: f64 = 1.0;
-    /// The largest factor: times the largest limit it still fits 32 bits.
+    /// The largest factor: multiplied by the largest limit it still fits 32 bits.
     pub(crate) const MAX_FACTOR: f64 = 1000.0;
 
-    /// A rule over `window`, cut to the quota's own: the log shows no admission older than that.
+    /// A rule over `window`, or over that of the quota if it is shorter: the log holds no older admissions.
     ///
     /// # Errors
     /// [`OutOfRange`] for a factor outside 1 to 1000.
@@ -40,7 +40,7 @@ impl AnomalyRule {
         }
     }
 
-    /// How many requests are still ordinary: one more is the anomaly.
+    /// The most requests that are no anomaly: one more is.
     pub fn threshold(&self, limit: Limit) -> u32 {
         // The addend undoes binary rounding: 1.15 × 100 is 114.99999999999999.
         (self.factor * f64::from(limit.get()) + 1e-6).floor() as u32
@@ -52,7 +52,7 @@ impl AnomalyRule {
     }
 }
 
-/// What is kept of an id for its anomaly rule.
+/// The state of the anomaly rule for one id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tally {
     /// Its requests are counted since its first denial, for one anomaly window.
@@ -62,29 +62,29 @@ pub(crate) enum Tally {
         /// Denials since.
         denied: u32,
     },
-    /// An anomaly has been reported. For one anomaly window nothing is counted.
+    /// An anomaly has been reported. No request is counted for one anomaly window.
     Reported {
         /// The moment of the request that was reported, in Unix ms.
         at: Millis,
     },
 }
 
-/// What the anomaly rule makes of one request.
+/// The result of the anomaly rule for one request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Count {
-    /// Nothing: there is no rule, or the id has not been denied yet.
+    /// There is no rule, or the id has not been denied yet.
     #[default]
     None,
-    /// It is ordinary. So many more, at the least one, would be an anomaly.
+    /// Below the threshold. The least number of further requests that would be an anomaly.
     Below(NonZeroU32),
-    /// It is the anomaly: the one after as many as the threshold allows. So many requests have been counted.
+    /// The request that exceeds the threshold. The number of requests counted.
     Anomaly(NonZeroU32),
-    /// It is not counted, nor is any other for so many ms: an anomaly has been reported.
+    /// Not counted, since an anomaly has been reported. For how many ms no request is.
     Paused(NonZeroU64),
 }
 
 impl Count {
-    /// The requests of the anomaly that is to be reported.
+    /// The requests of the anomaly to report, if there is one.
     pub fn anomaly(self) -> Option<u32> {
         match self {
             Self::Anomaly(requests) => Some(requests.get()),
@@ -95,7 +95,7 @@ impl Count {
 
 impl Tally {
     /// Counts a request that was just decided, with one denial or none, or `denials` that were decided without the log.
-    /// `tally` is what is kept of the id between requests.
+    /// `tally` is the state of the id between requests.
     pub(crate) fn observe(
         tally: &mut Option<Tally>,
         now: Millis,
@@ -108,7 +108,7 @@ impl Tally {
         let (opened, denied) = match tally.take().filter(|t| t.since() + window > now) {
             Some(Tally::Reported { at }) => {
                 *tally = Some(Tally::Reported { at });
-                // Shorter than it is where the clock has stepped back: it is asked again before its end.
+                // Capped: after a clock step back it is longer than a window, and the client asks again before its end.
                 let pause = NonZeroU64::new((at + window - now).min(window));
                 return pause.map_or(Count::None, Count::Paused);
             }
@@ -119,19 +119,19 @@ impl Tally {
         let denied = denied.saturating_add(denials);
         let admitted = log.since(now.saturating_sub(window)) as u32;
         let requests = denied.saturating_add(admitted);
-        let more = (rule.threshold(limit) + 1).saturating_sub(requests);
-        if let Some(more) = NonZeroU32::new(more) {
+        let missing = (rule.threshold(limit) + 1).saturating_sub(requests);
+        if let Some(missing) = NonZeroU32::new(missing) {
             *tally = Some(Tally::Counting { opened, denied });
-            return Count::Below(more);
+            return Count::Below(missing);
         }
         *tally = Some(Tally::Reported { at: now });
-        // Of several denials at once, the first that is too many is the anomaly.
+        // Of several denials at once, the first above the threshold is the anomaly.
         let beyond = requests - (rule.threshold(limit) + 1);
         let reported = requests - beyond.min(denials.saturating_sub(1));
         NonZeroU32::new(reported).map_or(Count::None, Count::Anomaly)
     }
 
-    /// One anomaly window later, it is as if it had never been.
+    /// When it began. One anomaly window later it expires.
     pub fn since(&self) -> Millis {
         match *self {
             Self::Counting { opened, .. } => opened,

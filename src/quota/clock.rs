@@ -1,4 +1,4 @@
-//! Time, always the store's: passed into every decision, never read by one.
+//! Time. Every decision is handed the time of its store, and reads no clock.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -6,14 +6,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// Milliseconds: since the Unix epoch for a moment, plain for a span.
 pub type Millis = u64;
 
-/// Where a store reads its time.
+/// The clock of a store.
 pub trait Clock: Send + Sync {
     /// The current moment, in Unix milliseconds.
     fn now(&self) -> Millis;
 }
 
-/// The clock of the in-process stores: Unix time read once, then carried on by the monotonic clock, so that an
-/// adjustment of the machine's clock neither frees a slot early nor locks an id out.
+/// The clock of the in-process stores: Unix time read once, then advanced by the monotonic clock. An adjustment of the
+/// machine's clock neither frees a slot early nor locks an id out.
 #[derive(Debug, Clone, Copy)]
 pub struct StoreClock {
     started: Instant,
@@ -23,7 +23,7 @@ pub struct StoreClock {
 impl StoreClock {
     /// Starts at the machine's current time.
     pub fn new() -> Self {
-        // A machine set before 1970 still gets a clock that advances.
+        // On a machine whose clock is set before 1970 it still advances.
         let epoch = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
@@ -47,7 +47,7 @@ impl Clock for StoreClock {
     }
 }
 
-/// A clock that a test moves by hand, forwards and backwards.
+/// A clock for tests, which set it and move it forwards or backwards.
 #[derive(Debug, Default)]
 pub struct ManualClock(AtomicU64);
 

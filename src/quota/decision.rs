@@ -9,23 +9,23 @@ use super::Millis;
 pub enum Verdict {
     /// The request was admitted and recorded.
     Allowed,
-    /// The request was turned away and not recorded.
+    /// The request was denied and not recorded.
     Denied {
-        /// Milliseconds until a lone caller is admitted; one earlier, it is denied.
+        /// Milliseconds until a request is admitted if no other comes before it; a millisecond earlier it is denied.
         retry_after: NonZeroU64,
     },
 }
 
-/// A verdict and where the id stands after it.
+/// A verdict and the status of the id after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decision {
     /// Allowed or denied.
     pub verdict: Verdict,
     /// Admissions left in the window: 0 to the limit.
     pub remaining: u32,
-    /// When every admission now counted has left the window, in Unix ms; with none counted, now + window.
+    /// When every admission that counts now has left the window, in Unix ms; now + window if none does.
     pub reset: Millis,
-    /// How long that is from the decision on, in ms by the same clock.
+    /// The time from the decision to `reset`, in ms by the same clock.
     pub reset_after: Millis,
 }
 

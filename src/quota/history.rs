@@ -1,27 +1,27 @@
-//! What a store keeps for one id: its log and, once it has been denied, a tally for the anomaly rule.
+//! The state of one id in a store: its log and, once it has been denied, a tally for the anomaly rule.
 
 use std::num::NonZeroU64;
 
 use super::{Count, Decision, Limit, Log, Millis, Quota, Rules, Tally};
 
-/// One id's log and tally. The plan is not part of it: a creator who moves to another plan keeps the history.
+/// The log and the tally of one id. The limit is not part of it: an id under a new limit keeps its history.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct History {
     log: Log,
     tally: Option<Tally>,
 }
 
-/// A decision, and what the anomaly rule makes of the same request.
+/// A decision, and the result of the anomaly rule for the same request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
-    /// The answer to the request.
+    /// The decision.
     pub decision: Decision,
-    /// What the anomaly rule makes of it. Of a request that was admitted, only whether it is an anomaly.
+    /// The result of the anomaly rule. Of an admitted request, only an anomaly.
     pub count: Count,
 }
 
 impl Outcome {
-    /// A decision of which there is nothing else to tell.
+    /// A decision without a count.
     pub fn of(decision: Decision) -> Self {
         Self {
             decision,
@@ -31,7 +31,7 @@ impl Outcome {
 }
 
 impl History {
-    /// Decides and records one request at `now`. The anomaly rule sees the decision and cannot change it.
+    /// Decides and records one request at `now`. The anomaly rule reads the decision and cannot change it.
     pub fn check(&mut self, now: Millis, rules: Rules, limit: Limit) -> Outcome {
         let quota = Quota {
             limit,
@@ -47,7 +47,7 @@ impl History {
         Outcome { decision, count }
     }
 
-    /// Counts denials, those that were decided without the log too.
+    /// Counts denials, also those that were decided without the log.
     pub fn count_denials(
         &mut self,
         now: Millis,
@@ -59,14 +59,14 @@ impl History {
         rules.anomaly.map_or(Count::None, observe)
     }
 
-    /// An anomaly was reported by another history of the id: nothing is counted here for so many ms from `now`.
+    /// Another history of the id has reported an anomaly: no request is counted here for `pause` ms from `now` on.
     pub fn pause(&mut self, now: Millis, rules: Rules, pause: NonZeroU64) {
         let Some(rule) = rules.anomaly else { return };
         let at = (now + pause.get()).saturating_sub(rule.window().ms());
         self.tally = Some(Tally::Reported { at });
     }
 
-    /// Where the id stands, with nothing recorded.
+    /// The status of the id. Records nothing.
     pub fn status(&self, now: Millis, rules: Rules, limit: Limit) -> Decision {
         let quota = Quota {
             limit,
@@ -75,17 +75,17 @@ impl History {
         self.log.status(now, quota)
     }
 
-    /// Its admissions, newest first; some at the end may have expired.
+    /// The admissions, newest first; the last ones may have expired.
     pub fn moments(&self) -> impl Iterator<Item = Millis> {
         self.log.moments()
     }
 
-    /// How many these are.
+    /// The number of [`moments`](Self::moments).
     pub(crate) fn admissions(&self) -> usize {
         self.log.len()
     }
 
-    /// Whether nothing in it can change a later decision or report.
+    /// Whether all of it has expired: it cannot change a later decision or report.
     pub fn is_idle(&self, now: Millis, rules: Rules) -> bool {
         let expired = |opened: Millis, window: Millis| opened + window <= now;
         let log = self.log.newest();

@@ -1,14 +1,15 @@
 //! From an id to its key: `{name:escaped-id}`.
 //!
-//! Ids come from users, keys are read by people, patterns and cluster slots. Unescaped, `a:b` could alias another
-//! namespace, `{x}` could pin a slot, `*` could widen a `SCAN`, and a line break could forge a log line. So every byte
-//! but letters, digits and `-._@+` is written as `%XX`. `%` itself is escaped: two different ids never share a key.
+//! Ids come from users; keys are read by operators, matched by patterns and hashed to cluster slots. Unescaped, `a:b` could
+//! alias another namespace, `{x}` could pin a slot, `*` could widen a `SCAN`, and a line break could forge a log line. So
+//! every byte but letters, digits and `-._@+` is written as `%XX`. `%` itself is escaped: two different ids never share a
+//! key.
 //!
-//! The braces are ours: they make the whole key its own hash tag, so ids spread over a cluster's slots.
+//! The outer braces make the whole key its own hash tag, so that ids spread over the slots of a cluster.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// The bytes that a key or a log line could misread, and those that are not ASCII.
+/// The bytes that have a meaning in a key, a pattern or a log line, and those that are not ASCII.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -22,12 +23,12 @@ pub const MAX_ID_BYTES: usize = 256;
 /// The longest namespace, in bytes.
 const MAX_NAME_BYTES: usize = 64;
 
-/// Why a text is no id.
+/// The text is no id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an id is 1 to {MAX_ID_BYTES} UTF-8 bytes long")]
 pub struct InvalidId;
 
-/// Why a text is no namespace.
+/// The text is no namespace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a name is 1 to {MAX_NAME_BYTES} of A-Z a-z 0-9 . _ -")]
 pub struct InvalidName;
@@ -48,12 +49,12 @@ impl Id {
         }
     }
 
-    /// Nobody's id: none of a caller's is empty. Its key holds nothing.
+    /// The id of connection tests. The ids of callers are never empty, so its key holds no log of theirs.
     pub fn nobody() -> Self {
         Self(Box::default())
     }
 
-    /// The id as it was given: not for keys, not for logs.
+    /// The id as it was given, unescaped: for neither keys nor log lines.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -81,15 +82,15 @@ impl Namespace {
         &self.0
     }
 
-    /// The key of `id` in this namespace. No two ids of one namespace, and no two namespaces, share one: a name holds
-    /// no `:`, so the first one ends it.
+    /// The key of `id` in this namespace. No two ids and no two namespaces share a key: a name holds no `:`, so the first
+    /// one ends it.
     pub fn key(&self, id: &Id) -> String {
         let mut key = String::with_capacity(self.0.len() + id.0.len() + 3);
         self.write_key(id, &mut key);
         key
     }
 
-    /// Appends the key of `id`, as [`key`](Self::key) makes it.
+    /// Appends the [`key`](Self::key) of `id`.
     pub fn write_key(&self, id: &Id, out: &mut String) {
         out.push('{');
         out.push_str(&self.0);

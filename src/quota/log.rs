@@ -1,4 +1,4 @@
-//! The sliding-window log: the exact algorithm every store answers to.
+//! The sliding-window log: the exact algorithm that every store implements.
 //!
 //! A log keeps the moment of each admission. A request at `now` is admitted when fewer than `limit` of them lie in
 //! `(now − window, now]`. ("Sliding window log" in the literature; the approximate counters are not exact.)
@@ -13,15 +13,15 @@ use super::{Decision, MAX_WINDOW_MS, Millis, Quota, Verdict, Window};
 
 /// The admissions of one id inside its window, newest first.
 ///
-/// Four bytes each: the milliseconds since a moment of the log's own. A log spans less than a window, of 31 days at
-/// most, and 32 bits hold 49 days.
+/// Each takes four bytes: the milliseconds since `since`. A log spans less than a window, of 31 days at most, and 32 bits
+/// hold 49 days.
 #[derive(Debug, Clone, Default)]
 pub struct Log {
     since: Millis,
     admissions: VecDeque<u32>,
 }
 
-/// The same admissions, whatever they are counted from.
+/// Compares the admissions, whatever their `since`.
 impl PartialEq for Log {
     fn eq(&self, other: &Self) -> bool {
         self.moments().eq(other.moments())
@@ -33,10 +33,10 @@ impl Eq for Log {}
 const _: () = assert!(MAX_WINDOW_MS < u32::MAX as Millis);
 
 impl Log {
-    /// Asks for one slot at `now`: admits and records it, or denies and leaves the log as it was but for what expired.
+    /// Asks for one slot at `now`: admits and records the request, or denies it. Removes expired admissions.
     ///
-    /// Should the clock have stepped back, `now` is earlier than the newest admission. The new one is then recorded at
-    /// the newest's moment: the log stays sorted, and it is stricter than the clock, never looser.
+    /// If the clock has stepped back, `now` is earlier than the newest admission. The new one is then recorded at the moment
+    /// of the newest: the log stays sorted, and it is stricter than the clock, never looser.
     pub fn check(&mut self, now: Millis, quota: Quota) -> Decision {
         self.prune(now, quota.window);
         let limit = quota.limit.get() as usize;
@@ -56,7 +56,7 @@ impl Log {
         }
     }
 
-    /// Where the id stands at `now`, with nothing recorded and nothing pruned.
+    /// The status at `now`. Records and removes nothing.
     pub fn status(&self, now: Millis, quota: Quota) -> Decision {
         let live = self.live(now, quota.window);
         let newest = self.newest().filter(|_| live > 0);
@@ -74,12 +74,12 @@ impl Log {
         self.get(0)
     }
 
-    /// How many admissions it holds; some may have expired.
+    /// The number of admissions, of which some may have expired.
     pub fn len(&self) -> usize {
         self.admissions.len()
     }
 
-    /// Whether it holds none.
+    /// Whether there is no admission.
     pub fn is_empty(&self) -> bool {
         self.admissions.is_empty()
     }
@@ -93,20 +93,20 @@ impl Log {
         self.later_than(|t| t + window.ms() > now)
     }
 
-    /// How many of the newest pass.
+    /// How many of the admissions, from the newest on, pass.
     fn later_than(&self, passes: impl Fn(Millis) -> bool) -> usize {
         self.admissions
             .partition_point(|&offset| passes(self.since + Millis::from(offset)))
     }
 
-    /// The admissions, newest first; some at the end may have expired.
+    /// The admissions, newest first; the last ones may have expired.
     pub fn moments(&self) -> impl Iterator<Item = Millis> {
         let offsets = self.admissions.iter();
         offsets.map(|&offset| self.since + Millis::from(offset))
     }
 
-    fn get(&self, place: usize) -> Option<Millis> {
-        let offset = *self.admissions.get(place)?;
+    fn get(&self, index: usize) -> Option<Millis> {
+        let offset = *self.admissions.get(index)?;
         Some(self.since + Millis::from(offset))
     }
 
@@ -114,13 +114,13 @@ impl Log {
         if self.admissions.is_empty() {
             self.since = moment;
         } else if moment - self.since > Millis::from(u32::MAX) {
-            self.count_from_oldest();
+            self.rebase();
         }
         self.admissions.push_front((moment - self.since) as u32);
     }
 
-    /// Some weeks have passed since the moment it counts from: everything left is later, by less than a window.
-    fn count_from_oldest(&mut self) {
+    /// Weeks have passed since `since`. All admissions are later, and within less than a window of each other.
+    fn rebase(&mut self) {
         let oldest = self.admissions.back().copied().unwrap_or_default();
         self.since += Millis::from(oldest);
         for offset in &mut self.admissions {
@@ -134,15 +134,15 @@ impl Log {
         {
             self.admissions.pop_back();
         }
-        // A log that was full under a larger plan gives the memory back once it has drained.
+        // A log that was full under a larger limit gives the memory back once it has drained.
         if self.admissions.capacity() > 32 && self.admissions.capacity() / 4 > self.admissions.len()
         {
             self.admissions.shrink_to(self.admissions.len() * 2);
         }
     }
 
-    /// How long the admission that blocks the next one still counts. After a move to a smaller plan that is not the
-    /// oldest: as many have to leave as bring the count below the limit, and the last of those is the `limit`-th newest.
+    /// How long the admission that blocks the next one still counts: the `limit`-th newest. Under a lowered limit that is not
+    /// the oldest one.
     fn blocking(&self, now: Millis, quota: Quota) -> Option<NonZeroU64> {
         let blocking = self.get(quota.limit.get() as usize - 1)?;
         NonZeroU64::new((blocking + quota.window.ms()).saturating_sub(now))

@@ -1,4 +1,4 @@
-//! The decision, as pure functions over plain data: no I/O, no clock of its own, no JavaScript, no Redis.
+//! The decision, as pure functions over plain data: no I/O, no clock, no JavaScript, no Redis.
 
 mod anomaly;
 mod clock;

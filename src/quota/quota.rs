@@ -1,20 +1,20 @@
-//! A quota: how many admissions, in how long a window. Values out of range cannot be built.
+//! A quota: a limit and a window. Values out of range cannot be built.
 
 use std::num::NonZeroU32;
 
 use super::{AnomalyRule, Millis};
 
-/// The largest limit, in admissions a window. A log is one list: at this size it takes about 11 MB on the server.
+/// The largest limit, in admissions a window. A log of this size, one list, takes about 11 MB on the server.
 pub const MAX_LIMIT: u32 = 1_000_000;
 
 /// The longest window: 31 days, the longest billing month.
 pub const MAX_WINDOW_MS: Millis = 31 * 24 * 60 * 60 * 1000;
 
-/// A number outside the range of the thing it was meant for.
+/// A number out of range.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{what} must be {min} to {max}")]
 pub struct OutOfRange {
-    /// The thing, as the public interface names it.
+    /// The name of the value in the public interface.
     pub(crate) what: &'static str,
     /// The smallest value allowed.
     pub(crate) min: f64,
@@ -87,12 +87,12 @@ pub struct Quota {
     pub window: Window,
 }
 
-/// What every check of one limiter has in common; the limit is the check's own, since a plan picks it.
+/// The rules of one limiter. The limit is not among them: each check has its own.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rules {
     /// The quota's window.
     pub window: Window,
-    /// When an id's requests are reported; `None`: never.
+    /// When an id's requests are an anomaly; `None`: never.
     pub anomaly: Option<AnomalyRule>,
 }
 

@@ -1,7 +1,7 @@
 //! A time limit that counts only while this process runs.
 //!
-//! A process that is stopped (SIGSTOP, a frozen Lambda, a paused container) finds its timers expired when it goes on, before it
-//! has read what came meanwhile. A plain timeout would then blame a server that has answered long ago.
+//! A process that was stopped (SIGSTOP, a frozen Lambda, a paused container) finds its timers expired when it continues, before
+//! it has read the replies that arrived meanwhile. A plain timeout would then blame a server that replied long ago.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -11,17 +11,16 @@ use std::time::Duration;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::time::{Instant, sleep};
 
-/// The time is looked at in steps of a fifth of the whole, this long at most. A step that took more than twice its length
-/// counts as twice: a busy machine delays a timer by some 10 ms.
+/// Time is counted in steps of a fifth of the whole, of 50 ms at most. A step that took more than twice its length counts
+/// twice: a busy machine delays a timer by some 10 ms.
 const STEPS: u32 = 5;
 const LONGEST_STEP: Duration = Duration::from_millis(50);
 const SHORTEST_STEP: Duration = Duration::from_millis(1);
 
-/// A busy machine, or one whose share of the processor is used up, keeps a process waiting for some 100 ms. Longer: it was
-/// stopped.
+/// A busy machine, or a used-up CPU quota, delays a process by some 100 ms. A longer gap means that the process was stopped.
 const STOP: Duration = Duration::from_millis(250);
 
-/// The time that something may take. Several may wait for its end.
+/// A time limit, which several futures may share.
 pub(crate) struct Budget {
     whole: Duration,
     step: Duration,
@@ -30,30 +29,30 @@ pub(crate) struct Budget {
 
 struct State {
     left: Duration,
-    looked: Instant,
-    stood_still: bool,
+    counted_at: Instant,
+    was_stopped: bool,
 }
 
 impl Budget {
-    /// One that begins now.
+    /// A budget that begins now.
     pub fn new(whole: Duration) -> Self {
         Self {
             whole,
             step: (whole / STEPS).clamp(SHORTEST_STEP, LONGEST_STEP),
             state: Mutex::new(State {
                 left: whole,
-                looked: Instant::now(),
-                stood_still: false,
+                counted_at: Instant::now(),
+                was_stopped: false,
             }),
         }
     }
 
-    /// All of it.
+    /// The whole budget.
     pub(crate) fn whole(&self) -> Duration {
         self.whole
     }
 
-    /// The output of `future`, or `None` if that has none before the end.
+    /// The output of `future`, or `None` if the budget ends first.
     pub(crate) async fn within<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             biased;
@@ -63,16 +62,16 @@ impl Budget {
     }
 
     /// Whether the process was stopped since the beginning.
-    pub(crate) fn stood_still(&self) -> bool {
-        self.look().stood_still
+    pub(crate) fn was_stopped(&self) -> bool {
+        self.count().was_stopped
     }
 
     async fn end(&self) {
-        let mut step = pin!(sleep(self.step.min(self.look().left)));
+        let mut step = pin!(sleep(self.step.min(self.count().left)));
         poll_fn(|context| {
             loop {
-                // At each poll: of several that wait for the end, the innermost is polled first, and is to see it first.
-                let left = self.look().left;
+                // At each poll: of several nested futures the innermost is polled first, and must be the first to see the end.
+                let left = self.count().left;
                 if left.is_zero() {
                     return Poll::Ready(());
                 }
@@ -83,14 +82,15 @@ impl Budget {
         .await;
     }
 
-    fn look(&self) -> MutexGuard<'_, State> {
+    /// Counts the time since the last call.
+    fn count(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock();
         let now = Instant::now();
         let most = self.step * 2;
-        let passed = now.saturating_duration_since(state.looked);
-        state.looked = now;
+        let passed = now.saturating_duration_since(state.counted_at);
+        state.counted_at = now;
         state.left = state.left.saturating_sub(passed.min(most));
-        state.stood_still |= passed > most.max(STOP);
+        state.was_stopped |= passed > most.max(STOP);
         state
     }
 }
@@ -106,25 +106,25 @@ mod tests {
     const WHOLE: Duration = Duration::from_millis(800);
 
     #[tokio::test(start_paused = true)]
-    async fn it_ends_when_its_time_has_passed() {
+    async fn a_budget_ends_when_its_time_has_passed() {
         let (budget, begun) = (Budget::new(WHOLE), Instant::now());
         assert_eq!(budget.within(pending::<()>()).await, None);
         assert_eq!(begun.elapsed(), WHOLE);
-        assert!(!budget.stood_still());
+        assert!(!budget.was_stopped());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stop_takes_two_steps_at_most() {
+    async fn a_stop_costs_two_steps_at_most() {
         let budget = Budget::new(WHOLE);
         advance(Duration::from_secs(3600)).await;
         let begun = Instant::now();
         assert_eq!(budget.within(pending::<()>()).await, None);
         assert_eq!(begun.elapsed(), WHOLE - 2 * LONGEST_STEP);
-        assert!(budget.stood_still());
+        assert!(budget.was_stopped());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_short_one_outlives_a_stop_too() {
+    async fn a_short_budget_survives_a_stop_too() {
         let budget = Budget::new(Duration::from_millis(50));
         advance(Duration::from_secs(2)).await;
         let answer = budget.within(sleep(Duration::from_millis(20))).await;
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_innermost_sees_the_end_first() {
+    async fn the_innermost_future_sees_the_end_first() {
         let budget = Budget::new(WHOLE);
         sleep(Duration::from_millis(7)).await;
         let inner = async {
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_there_at_the_end_counts() {
+    async fn an_output_that_is_ready_at_the_end_counts() {
         let budget = Budget::new(Duration::ZERO);
         assert_eq!(budget.within(ready(7)).await, Some(7));
     }

@@ -1,4 +1,4 @@
-//! Where logs live: one port, and a tenant for each place.
+//! Where logs live: the [`Store`] trait and its implementations, process memory and Redis.
 
 mod answer;
 pub(crate) mod budget;
@@ -16,54 +16,54 @@ pub use error::{ErrorKind, StoreError};
 pub use memory::{MAX_MEMORY_IDS, MemoryStore};
 pub(crate) use named_enum::named_enum;
 
-/// What is asked about an id.
+/// The operation of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Op {
-    /// One slot. The answer's `remaining` and `reset` are not looked up and mean nothing.
+    /// Takes a slot. `remaining` and `reset` of the outcome mean nothing: the store does not read them.
     Check,
-    /// One slot, and where the id stands afterwards.
+    /// Takes a slot, and returns the status of the id afterwards.
     Limit,
-    /// Where the id stands; nothing is recorded. The answer's verdict means nothing.
+    /// Returns the status of the id and records nothing. The verdict of the outcome means nothing.
     Status,
-    /// To forget the id's log and tally. The answer says the id is unused.
+    /// Deletes the log and tally of the id. The outcome is that of an unused id.
     Reset,
-    /// To count so many denials that were decided without the store (1 to one more than the anomaly threshold: it reports
-    /// once at most). The answer's decision means nothing.
+    /// Counts denials that were decided without the store: 1 to one more than the anomaly threshold, so that there is one
+    /// report at most. The decision of the outcome means nothing.
     Denied(u32),
 }
 
 impl Op {
-    /// Whether it is a check.
+    /// Whether it takes a slot if it is admitted.
     pub(crate) fn takes_a_slot(self) -> bool {
         matches!(self, Self::Check | Self::Limit)
     }
 }
 
-/// One question to a store.
+/// One request to a store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// What is asked.
+    /// The operation.
     pub op: Op,
-    /// About whom.
+    /// The id.
     pub id: Id,
-    /// The limit it is asked under: the plan's, or the check's own.
+    /// The limit of this request.
     pub limit: Limit,
 }
 
-/// What has been decided about an id while the store was away. Moments are told as ages, in ms: the clocks differ.
+/// What was decided about an id while the store was away. Moments are ages in ms, since the clocks differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replay {
-    /// About whom.
+    /// The id.
     pub id: Id,
-    /// How long ago the log was forgotten, if it was.
+    /// How long ago the log was reset, if it was.
     pub reset: Option<Millis>,
-    /// How long ago its anomaly was reported, if one was: then it is not reported again.
+    /// How long ago an anomaly was reported, if one was: it is not reported again.
     pub reported: Option<Millis>,
     /// How long ago each admission was made, newest first.
     pub ages: Vec<Millis>,
 }
 
-/// What all requests of one limiter share.
+/// What all requests of one limiter have in common.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scope {
     /// The namespace of its keys.
@@ -72,32 +72,33 @@ pub struct Scope {
     pub rules: Rules,
 }
 
-/// The port. Every tenant answers as [`History`](crate::quota::History) does; the contract suite holds them to it.
+/// Where logs live. Every implementation decides as [`History`](crate::quota::History) does: one contract suite tests them all.
 pub trait Store: Send + Sync + 'static {
-    /// Answers `requests` in order, one result each: an error leaves its neighbours alone.
+    /// Decides `requests` in order. One result each: the error of one does not affect the others.
     fn run(
         &self,
         scope: &Scope,
         requests: &[Request],
     ) -> impl Future<Output = Vec<Result<Outcome, StoreError>>> + Send;
 
-    /// The same, and `land` is given the results as they arrive: the indices of some requests, and a result each. No indices:
-    /// the shard has replied, if only with a redirection.
+    /// As [`run`](Self::run), and calls `on_results` with the results as they arrive: the indices of some requests, and a
+    /// result each. Without indices: the shard has replied, if only with a redirect.
     fn run_streaming(
         &self,
         scope: &Scope,
         requests: &[Request],
-        land: impl Fn(&[usize], Vec<Result<Outcome, StoreError>>) + Send + Sync,
+        on_results: impl Fn(&[usize], Vec<Result<Outcome, StoreError>>) + Send + Sync,
     ) -> impl Future<Output = ()> + Send {
         async move {
             let results = self.run(scope, requests).await;
-            let places: Vec<_> = (0..requests.len()).collect();
-            land(&places, results);
+            let indices: Vec<_> = (0..requests.len()).collect();
+            on_results(&indices, results);
         }
     }
 
-    /// The number of the shard that holds an id's log. Numbers are small and rarely change; a store that fails as a whole is one
-    /// shard. [`run`](Self::run) finds the log whatever this returns: it only isolates the failures of one shard from the others.
+    /// The number of the shard that holds the log of an id. Numbers are small and rarely change; a store that fails as a whole is
+    /// one shard. [`run`](Self::run) finds the log whatever this returns: the number only isolates the failures of one shard from
+    /// the others.
     fn shard_of(&self, scope: &Scope, id: &Id) -> usize {
         let _ = (scope, id);
         0
@@ -114,10 +115,10 @@ pub trait Store: Send + Sync + 'static {
         0
     }
 
-    /// Whether the shard decides: one round trip that writes, as a check does, and changes nothing.
+    /// Whether the shard decides: one round trip that writes, as a check does, and changes no log.
     ///
     /// # Errors
-    /// Why it does not.
+    /// Why the shard does not decide.
     fn probe(
         &self,
         scope: &Scope,
@@ -134,11 +135,11 @@ pub trait Store: Send + Sync + 'static {
         std::future::pending()
     }
 
-    /// Enters what was decided while it was away into its logs. One result each, in order: what it does not take of one id is
-    /// no sign that it is away.
+    /// Enters decisions of the time when the store was away into its logs. One result each, in order: an id that the store
+    /// refuses does not mean that the store is away.
     ///
     /// # Errors
-    /// Why it takes nothing.
+    /// Why no replay was entered.
     fn replay(
         &self,
         scope: &Scope,
@@ -149,27 +150,27 @@ pub trait Store: Send + Sync + 'static {
         async { Ok(done) }
     }
 
-    /// The same, and the results are given to `land` as they come, as in [`run_in_pieces`](Self::run_streaming). What has not
-    /// been given to it when this is dropped may have been entered.
+    /// As [`replay`](Self::replay), with the results as they arrive, as in [`run_streaming`](Self::run_streaming). A replay
+    /// without a result when the future is dropped may have been entered.
     ///
     /// # Errors
-    /// Why it takes nothing.
+    /// Why no replay was entered.
     fn replay_streaming(
         &self,
         scope: &Scope,
         replays: &[Replay],
-        land: impl Fn(&[usize], Vec<Result<(), StoreError>>) + Send + Sync,
+        on_results: impl Fn(&[usize], Vec<Result<(), StoreError>>) + Send + Sync,
     ) -> impl Future<Output = Result<(), StoreError>> + Send {
         async move {
             let results = self.replay(scope, replays).await?;
-            let places: Vec<_> = (0..replays.len()).collect();
-            land(&places, results);
+            let indices: Vec<_> = (0..replays.len()).collect();
+            on_results(&indices, results);
             Ok(())
         }
     }
 
-    /// Calls `send`, which takes the first step of a [`run`](Self::run) about `id` on any thread, such that what it sends has
-    /// left when this returns. `None`, and `send` is not called, where the store is not ready for that.
+    /// Calls `send`, which polls a [`run`](Self::run) about `id` for the first time, on any thread. The request has left the
+    /// process when this returns. Returns `None` without calling `send` if the store is not ready for that.
     fn try_send<R>(&self, scope: &Scope, id: &Id, send: impl FnOnce() -> R) -> Option<R> {
         let _ = (scope, id, send);
         None

@@ -69,7 +69,7 @@ pub(super) async fn connect(
     let mut made = connect_once(config, way).await;
     // What broke while this process stood still says nothing of the server. Once: a process that is stopped again and again
     // has to come to an end, too.
-    if matches!(&made, Err(failure) if failure.stood_still && !failure.error.is_an_answer()) {
+    if matches!(&made, Err(failure) if failure.was_stopped && !failure.error.is_an_answer()) {
         made = connect_once(config, way).await;
     }
     if made.is_ok() {
@@ -82,7 +82,7 @@ pub(super) async fn connect(
 struct Failure {
     error: StoreError,
     /// The process was stopped meanwhile.
-    stood_still: bool,
+    was_stopped: bool,
 }
 
 async fn connect_once(config: &RedisConfig, way: &Connector) -> Result<Connected, Failure> {
@@ -94,7 +94,7 @@ async fn connect_once(config: &RedisConfig, way: &Connector) -> Result<Connected
     made.unwrap_or_else(|| Err(timed_out(config, &signs, &budget)))
         .map_err(|error| Failure {
             error,
-            stood_still: budget.stood_still(),
+            was_stopped: budget.was_stopped(),
         })
 }
 
@@ -208,7 +208,7 @@ async fn or_protocol_mismatch<T>(
 /// The error for a connect that is not done at the end of its budget.
 fn timed_out(config: &RedisConfig, signs: &Signs, budget: &Budget) -> StoreError {
     let what = match (signs.is_silent(), &config.tls) {
-        _ if budget.stood_still() => "; this process was stopped meanwhile",
+        _ if budget.was_stopped() => "; this process was stopped meanwhile",
         (false, _) => "",
         (true, Some(_)) => {
             ": the server takes connections and does not answer the TLS handshake; it hangs, or does not speak TLS on \

@@ -177,7 +177,7 @@ local function slow_path()
 
     local had_tally, anomaly, paused, counted = opened ~= nil, 0, 0, nil
     if reported then
-      -- A clock that has stepped back makes the pause longer than a window: then it is reported shorter than it is.
+      -- Capped: after a clock step back the pause is longer than a window, and the client asks again before its end.
       paused, counted = math.min(opened - now, 0) + anomaly_window, format('0:%s:1', text(opened))
     elseif anomaly_window > 0 and (had_tally or not allowed) then
       if op ~= 'denied' then denials = allowed and 0 or 1 end
