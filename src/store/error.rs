@@ -1,4 +1,4 @@
-//! Why a store reached no decision.
+//! The error of a store that reached no decision.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::named_enum::named_enum;
 
-/// A store that could not decide. It may or may not have recorded the request: never ask again for the same check.
+/// A store could not decide. It may have recorded the request: never send the same check again.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{message}")]
 pub struct StoreError {
@@ -70,7 +70,7 @@ named_enum! {
 }
 
 impl ErrorKind {
-    /// What tells two kinds of one code apart for the advice to an operator (`face/connection/advice.js`); empty: the code does.
+    /// Distinguishes kinds of one code for the hint to an operator (`lib/diagnostics`); empty where the code is enough.
     pub(crate) fn reason(self) -> &'static str {
         match self {
             ErrorKind::Database => "database",
@@ -81,7 +81,7 @@ impl ErrorKind {
 }
 
 impl StoreError {
-    /// An error with a message for people. It must hold no secret and no unescaped id.
+    /// An error with a message for operators. It must hold no secret and no unescaped id.
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             kind,
@@ -91,13 +91,13 @@ impl StoreError {
         }
     }
 
-    /// The same error, of a request that has not left this process.
+    /// The same error, for a request that has not left this process.
     pub(crate) fn unsent(mut self) -> Self {
         self.unsent = true;
         self
     }
 
-    /// Whether the store may have done what it was asked.
+    /// Whether the store may have executed the request.
     pub fn may_have_run(&self) -> bool {
         let unknown = matches!(
             self.kind,
@@ -106,7 +106,7 @@ impl StoreError {
         unknown && !self.unsent
     }
 
-    /// The same error with what caused it.
+    /// The same error with its cause.
     pub(crate) fn with_source(mut self, source: impl Error + Send + Sync + 'static) -> Self {
         self.source = Some(Arc::new(source));
         self
@@ -122,13 +122,13 @@ impl StoreError {
         self.kind.code()
     }
 
-    /// Whether it says that the store is away. Where it does not, the store has answered: it has no memory left for this
-    /// log, or the key is somebody else's.
+    /// Whether the store is away. Otherwise the store has answered: it has no memory left for this log, or the key holds
+    /// something else.
     pub(crate) fn means_away(&self) -> bool {
         !matches!(self.kind, ErrorKind::Oom | ErrorKind::WrongType)
     }
 
-    /// Whether the store has said it itself: it is there, and does not decide.
+    /// Whether the store has answered with this error: it can be reached, and does not decide.
     pub fn is_an_answer(&self) -> bool {
         !matches!(
             self.kind,
@@ -142,7 +142,7 @@ impl StoreError {
         )
     }
 
-    /// What caused it, and what caused that, in words.
+    /// The messages of the cause, its own cause, and so on.
     pub fn causes(&self) -> Vec<String> {
         let mut next = self.source();
         let mut causes = Vec::new();
@@ -153,8 +153,8 @@ impl StoreError {
         causes
     }
 
-    /// Whether the connection it came from should be replaced: broken, not logged in any more, or to a server that no longer
-    /// takes writes.
+    /// Whether its connection should be replaced: it is broken, no longer authenticated, or leads to a server that no longer
+    /// accepts writes.
     pub(crate) fn spoils_connection(&self) -> bool {
         matches!(
             self.kind,

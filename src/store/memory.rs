@@ -1,7 +1,7 @@
-//! The store inside the process: exact for all its threads, gone with it.
+//! The embedded store: exact for all threads of the process, and lost with it.
 //!
-//! It holds so many ids and no more. When one too many comes, the id that has used least of its limit makes room, and one
-//! that is being denied goes last: else a client that is denied would be let in again by asking under enough other ids.
+//! It holds a bounded number of ids. A new id evicts the one that has used least of its limit. An id that is being denied is
+//! evicted last: else a client that is denied would be admitted again after enough requests under other ids.
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
@@ -16,11 +16,11 @@ use crate::quota::{
     Clock, Decision, History, Id, Limit, Millis, Outcome, Rules, StoreClock, Verdict,
 };
 
-/// How many ids a memory store holds before one makes room. With full logs of 100 admissions that measured 133 MB; an
-/// application with more live ids than this wants Redis.
+/// How many ids a memory store holds. With full logs of 100 admissions that measured 133 MB; an application with more active
+/// ids needs Redis.
 pub const MAX_MEMORY_IDS: usize = 100_000;
 
-/// How many idle histories a request looks for and frees. More than one, so that a crowd leaves faster than it came.
+/// The most idle histories that a request frees. More than one, so that many ids are freed faster than they came.
 const SWEEP: usize = 2;
 
 /// Histories in process memory.
@@ -30,12 +30,12 @@ pub struct MemoryStore<C = StoreClock> {
     histories: Mutex<Histories>,
 }
 
-/// Less than half of the limit used, less than the limit, all of it; and denied when it asked last.
+/// Less than half of the limit used, less than the limit, all of it; and denied at the last request.
 const CLASSES: usize = 4;
 
-/// Histories by how much of the limit is used, each class in the order of the last use.
+/// Histories by how much of the limit is used; in each class, the least recently used first.
 struct Histories {
-    // Ids come from users: the keyed hasher of std keeps them from choosing collisions.
+    // Ids come from users: with the keyed hasher of std they cannot choose collisions.
     classes: [LinkedHashMap<Id, History, RandomState>; CLASSES],
     hasher: RandomState,
 }
@@ -68,24 +68,24 @@ impl Histories {
         self.classes.iter_mut().find_map(|class| class.remove(id))
     }
 
-    /// Uses the history of `id`, a new one if there is none in fewer than `capacity`. It is then the one of its class that
-    /// was used last. Returns the id that has made room for it, too.
-    fn use_one(
+    /// Calls `decide` with the history of `id`, which is then the most recently used of its class. For a new history an id may
+    /// be evicted, which is returned.
+    fn update(
         &mut self,
         id: &Id,
         limit: Limit,
         capacity: usize,
-        answer: impl FnOnce(&mut History) -> Outcome,
+        decide: impl FnOnce(&mut History) -> Outcome,
     ) -> (Outcome, Option<Id>) {
         let hash = self.hasher.hash_one(id);
-        for at in 0..CLASSES {
-            let entry = self.classes[at].raw_entry_mut();
+        for current in 0..CLASSES {
+            let entry = self.classes[current].raw_entry_mut();
             let RawEntryMut::Occupied(mut entry) = entry.from_key_hashed_nocheck(hash, id) else {
                 continue;
             };
-            let outcome = answer(entry.get_mut());
+            let outcome = decide(entry.get_mut());
             let class = class(entry.get(), limit, &outcome);
-            if class == at {
+            if class == current {
                 entry.to_back();
             } else {
                 let (id, history) = entry.remove_entry();
@@ -95,23 +95,23 @@ impl Histories {
         }
         let mut evicted = None;
         while self.len() >= capacity {
-            evicted = self.make_room(capacity);
+            evicted = self.evict(capacity);
         }
         let mut history = History::default();
-        let outcome = answer(&mut history);
+        let outcome = decide(&mut history);
         self.insert(hash, class(&history, limit, &outcome), id.clone(), history);
         (outcome, evicted)
     }
 
-    /// Evicts one, and returns its id. The first class keeps an eighth: where ids that have used more fill the rest, two new
-    /// ones would otherwise evict each other, and neither would ever be denied.
-    fn make_room(&mut self, capacity: usize) -> Option<Id> {
+    /// Evicts a history, and returns its id. The first class keeps an eighth of the capacity: if ids that have used more fill the
+    /// rest, two new ids would otherwise evict each other, and neither would ever be denied.
+    fn evict(&mut self, capacity: usize) -> Option<Id> {
         let order = match self.classes[0].len() < capacity / 8 {
             true => [1, 2, 0, 3],
             false => [0, 1, 2, 3],
         };
         let mut classes = order.into_iter();
-        let evicted = classes.find_map(|at| self.classes[at].pop_front());
+        let evicted = classes.find_map(|class| self.classes[class].pop_front());
         evicted.map(|(id, _)| id)
     }
 
@@ -122,7 +122,7 @@ impl Histories {
         }
     }
 
-    /// Frees up to [`SWEEP`] idle histories, where they were used longest ago.
+    /// Frees up to [`SWEEP`] idle histories, from the least recently used on.
     fn sweep(&mut self, now: Millis, rules: Rules) {
         let mut left = SWEEP;
         for class in &mut self.classes {
@@ -137,7 +137,7 @@ impl Histories {
     }
 }
 
-/// The class of a history that has just been used.
+/// The class of a history after a request.
 fn class(history: &History, limit: Limit, outcome: &Outcome) -> usize {
     let limit = limit.get() as usize;
     match history.admissions() {
@@ -162,7 +162,7 @@ impl Default for MemoryStore {
 }
 
 impl<C: Clock> MemoryStore<C> {
-    /// An empty store for `capacity` ids (at least one) that reads its time from `clock`.
+    /// An empty store for `capacity` ids (at least one) on `clock`.
     pub fn with_clock(clock: C, capacity: usize) -> Self {
         Self {
             clock,
@@ -171,18 +171,18 @@ impl<C: Clock> MemoryStore<C> {
         }
     }
 
-    /// Answers one request in the call itself.
+    /// Decides one request in the call itself.
     pub fn answer(&self, rules: Rules, request: &Request) -> Outcome {
         self.decide(rules, request).0
     }
 
-    /// Answers one request in the call itself, and says when it was decided.
+    /// As [`answer`](Self::answer), and returns the moment of the decision.
     pub fn decide(&self, rules: Rules, request: &Request) -> (Outcome, Millis) {
         let (outcome, now, _) = self.decide_evicting(rules, request);
         (outcome, now)
     }
 
-    /// The same; and the id that has made room, if one had to.
+    /// As [`decide`](Self::decide), and returns the id that was evicted, if there is one.
     pub(crate) fn decide_evicting(
         &self,
         rules: Rules,
@@ -198,8 +198,8 @@ impl<C: Clock> MemoryStore<C> {
         let outcome = match request.op {
             Op::Check | Op::Limit => {
                 let check = |history: &mut History| history.check(now, rules, limit);
-                let (outcome, out) = histories.use_one(id, limit, capacity, check);
-                evicted = out;
+                let (outcome, removed) = histories.update(id, limit, capacity, check);
+                evicted = removed;
                 outcome
             }
             Op::Status => match histories.get(id) {
@@ -215,33 +215,33 @@ impl<C: Clock> MemoryStore<C> {
                     count: history.count_denials(now, rules, limit, denials),
                     ..Outcome::of(history.status(now, rules, limit))
                 };
-                histories.use_one(id, limit, capacity, count).0
+                histories.update(id, limit, capacity, count).0
             }
         };
         (outcome, now, evicted)
     }
 
-    /// Where it reads its time.
+    /// The clock of the store.
     pub(crate) fn clock(&self) -> &C {
         &self.clock
     }
 
-    /// How long before `now` the oldest `room` of the `most` newest admissions in the log of `id` were made, newest first; and
-    /// how many newer ones there are.
-    pub fn ages(&self, id: &Id, most: usize, room: usize, now: Millis) -> (Vec<Millis>, usize) {
+    /// Of the `max` newest admissions in the log of `id`, the ages at `now` of the oldest `room` ones, newest first; and the number
+    /// of newer ones.
+    pub fn ages(&self, id: &Id, max: usize, room: usize, now: Millis) -> (Vec<Millis>, usize) {
         let histories = self.histories.lock();
         let Some(history) = histories.get(id) else {
             return (Vec::new(), 0);
         };
-        let count = history.admissions().min(most);
+        let count = history.admissions().min(max);
         let newer = count.saturating_sub(room);
         let moments = history.moments().take(count).skip(newer);
         let ages = moments.map(|moment| now.saturating_sub(moment));
         (ages.collect(), newer)
     }
 
-    /// An anomaly of `id` was reported by another store: none is reported here for so many ms. Where the store is full of
-    /// other ids, it is not entered.
+    /// Another store has reported an anomaly of `id`: none is reported here for `pause` ms. A new id is not entered if the store is
+    /// full.
     pub fn pause(&self, id: &Id, rules: Rules, pause: NonZeroU64) {
         let mut histories = self.histories.lock();
         let now = self.clock.now();
@@ -256,22 +256,22 @@ impl<C: Clock> MemoryStore<C> {
         }
     }
 
-    /// Forgets an id.
+    /// Deletes the log and tally of an id.
     pub fn forget(&self, id: &Id) {
         self.histories.lock().remove(id);
     }
 
-    /// Forgets every id.
+    /// Deletes the logs and tallies of all ids.
     pub fn clear(&self) {
         *self.histories.lock() = Histories::new();
     }
 
-    /// How many ids it holds.
+    /// The number of ids in the store.
     pub fn len(&self) -> usize {
         self.histories.lock().len()
     }
 
-    /// Whether it holds no id.
+    /// Whether the store holds no id.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -1,24 +1,24 @@
 //! How long to wait before the next attempt to connect.
 //!
-//! Full jitter: anything from nothing to a bound that doubles. Processes that lose one server at the same moment spread
-//! over the whole wait when they return. (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.)
+//! Full jitter: a random time from zero to a bound that doubles. Processes that lose a server at the same moment reconnect
+//! spread over the whole wait. (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.)
 
 use std::time::Duration;
 
 /// The bound of the first wait.
 const FIRST: Duration = Duration::from_millis(100);
 
-/// The bound of all later ones: a server that returns is found within a second at the mean, and 500 processes are 500
-/// connects a second, which a small node takes.
+/// The largest bound. A server that is back is found within a second on average, and 500 processes are 500 connects a second,
+/// which a small node can take.
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// The longest wait after so many failures in a row (from 1).
+/// The longest wait after `failures` failures in a row (from 1).
 pub fn bound(failures: u32) -> Duration {
     let doubled = 1_u32.checked_shl(failures.saturating_sub(1));
     doubled.map_or(LONGEST, |times| FIRST.saturating_mul(times).min(LONGEST))
 }
 
-/// How long to wait after so many failures in a row (from 1).
+/// How long to wait after `failures` failures in a row (from 1).
 pub(super) fn wait(failures: u32) -> Duration {
     bound(failures).mul_f64(fastrand::f64())
 }

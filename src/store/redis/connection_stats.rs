@@ -1,8 +1,8 @@
-//! What is counted of connections.
+//! Counters of connections.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The connections of several stores, say all of a process. Numbers that never go back, but for those that are open.
+/// Counts the connections of several stores, such as all of a process. All counters but that of open connections only grow.
 #[derive(Debug, Default)]
 pub struct ConnectionStats {
     opened: AtomicU64,
@@ -12,40 +12,40 @@ pub struct ConnectionStats {
 }
 
 impl ConnectionStats {
-    /// One has been made; `replaces`: in the place of one that was lost.
+    /// A connection was opened; `replaces`: in place of a lost one.
     pub(super) fn opened(&self, replaces: bool) {
         self.opened.fetch_add(1, Ordering::Relaxed);
         let more = u64::from(replaces);
         self.replacements.fetch_add(more, Ordering::Relaxed);
     }
 
-    /// One has ended.
+    /// A connection was closed.
     pub(super) fn closed(&self) {
         self.closed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// An attempt has failed.
+    /// An attempt to connect failed.
     pub(super) fn failed(&self) {
         self.failed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Made so far.
+    /// Connections opened so far.
     pub fn made(&self) -> u64 {
         self.opened.load(Ordering::Relaxed)
     }
 
-    /// In use now.
+    /// Connections open now.
     pub fn open(&self) -> u64 {
         self.made()
             .saturating_sub(self.closed.load(Ordering::Relaxed))
     }
 
-    /// Made in the place of one that was lost.
+    /// Connections opened in place of a lost one.
     pub fn replacements(&self) -> u64 {
         self.replacements.load(Ordering::Relaxed)
     }
 
-    /// Attempts that failed.
+    /// Failed attempts to connect.
     pub fn failures(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! A trial of the way to the server, for people: every step that a client takes, and how long it took.
+//! The connection test: the steps of a client, each with the time it took.
 
 use std::time::{Duration, Instant};
 
@@ -11,19 +11,19 @@ use super::script::{Tag, check};
 use crate::quota::{Id, Limit};
 use crate::store::{ErrorKind, Op, Request, Scope, StoreError};
 
-/// The key is gone by itself after so many ms, should the trial end half-way.
+/// The key expires after this time if the test ends half-way.
 const TTL_MS: u64 = 60_000;
 
-/// What a trial showed.
+/// The result of a connection test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConnectionTest {
-    /// The server's version, unless the user may not ask for it.
+    /// The server's version, unless the user may not read it.
     pub version: Option<String>,
-    /// What was written, and read back.
+    /// The key that was written and read back.
     pub key: String,
-    /// Likewise.
+    /// Its value.
     pub value: String,
-    /// How long each step took, in the order in which they were taken.
+    /// How long each step took, in their order.
     pub(crate) ping: Duration,
     /// Likewise.
     pub(crate) set: Duration,
@@ -35,7 +35,7 @@ pub struct ConnectionTest {
 
 pub(super) async fn run(live: &Live, scope: &Scope) -> Result<ConnectionTest, StoreError> {
     decide(live, scope).await?;
-    // Of this trial alone: others may be under way. No id has such a key: theirs hold no braces but the outer ones.
+    // A key of this test alone: others may run at the same time. No id has such a key: theirs hold no inner braces.
     let [key, value] = [(); 2].map(|()| format!("{:016x}", fastrand::u64(..)));
     let key = format!("{{{}:}}test:{key}", scope.name.as_str());
     let (ping, _) = step::<Value>(live, "PING", &redis::cmd("PING")).await?;
@@ -70,7 +70,8 @@ pub(super) async fn run(live: &Live, scope: &Scope) -> Result<ConnectionTest, St
     })
 }
 
-/// All that is asked of a limiter, and then a reset, in one call of the script: whoever may do less limits nothing.
+/// All operations of a limiter, the last of which is a reset, in one call of the script: a user that may not run it cannot
+/// limit anything.
 async fn decide(live: &Live, scope: &Scope) -> Result<(), StoreError> {
     let requests = [Op::Check, Op::Limit, Op::Status, Op::Reset].map(|op| Request {
         op,
@@ -78,8 +79,8 @@ async fn decide(live: &Live, scope: &Scope) -> Result<(), StoreError> {
         limit: Limit::literal(2),
     });
     let tag = Tag::of(fastrand::usize(..));
-    let asked: Vec<_> = requests.iter().collect();
-    let command = |by, _| check::command(by, tag, scope, &asked);
+    let batch: Vec<_> = requests.iter().collect();
+    let command = |by, _| check::command(by, tag, scope, &batch);
     let reply = exchange(live, 1, false, command).await?.swap_remove(0);
     let reply = reply.map_err(|error| error_map::instead_of_reply(&error))?;
     let window = scope.rules.window;
@@ -95,14 +96,14 @@ async fn step<T: FromRedisValue>(
     name: &str,
     command: &Cmd,
 ) -> Result<(Duration, T), StoreError> {
-    let begun = Instant::now();
+    let started = Instant::now();
     live.pulse.sent();
     let answer = command.query_async(&mut live.connection.clone()).await;
     live.pulse.heard();
     let answer = answer.map_err(|error| {
         let error = error_map::instead_of_reply(&error);
         let message = match error.kind() {
-            // The limiter has just been allowed all that it needs.
+            // The user was just allowed all that a limiter needs.
             ErrorKind::NoPerm => format!(
                 "the limiter's own commands work; this test needs {name}, too, which the user may not run (NOPERM)"
             ),
@@ -110,10 +111,10 @@ async fn step<T: FromRedisValue>(
         };
         StoreError::new(error.kind(), message)
     })?;
-    Ok((begun.elapsed(), answer))
+    Ok((started.elapsed(), answer))
 }
 
-/// The version in what INFO says. Valkey calls the version of Redis that it is compatible with by this name.
+/// The version in the reply to INFO. Valkey has the version of Redis that it is compatible with in this field.
 fn version(info: &str) -> Option<String> {
     let mut lines = info.lines();
     let version = lines.find_map(|line| line.strip_prefix("redis_version:"))?;

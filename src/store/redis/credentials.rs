@@ -1,14 +1,14 @@
-//! The password of a source: asked for when it is needed, and once more when the server refuses it.
+//! The password of a source: requested for each login, and once more after the server has rejected it.
 
 use super::config::{PasswordAnswer, PasswordSource, Secret};
 use crate::store::budget::Budget;
 use crate::store::{ErrorKind, StoreError};
 
-/// Tries the password that `source` has now. It may have been rotated between the asking and the AUTH, or come out of a
-/// cache: if the server refuses it, what the source says then is tried as well, and that is all. The same password again is
-/// not: it would be refused again, and servers and their operators count refusals.
+/// Tries the password that `source` returns now. It may have been rotated before AUTH, or come from a cache: if the server
+/// rejects it, the next password of the source is tried as well, and no third one. The same password is not tried again: the
+/// server would reject it again, and servers and operators count rejections.
 ///
-/// `budget` is that of `attempt`, too.
+/// `budget` is shared with `attempt`.
 pub(super) async fn retry_with_fresh<T, F>(
     source: &dyn PasswordSource,
     budget: &Budget,
@@ -17,20 +17,20 @@ pub(super) async fn retry_with_fresh<T, F>(
 where
     F: Future<Output = Result<T, StoreError>>,
 {
-    let password = answered(source.password(), budget).await?;
-    let refusal = match attempt(password.clone()).await {
+    let password = within(source.password(), budget).await?;
+    let rejection = match attempt(password.clone()).await {
         Err(error) if error.kind() == ErrorKind::WrongPass => error,
         other => return other,
     };
-    let another = answered(source.after_rejection(), budget).await?;
-    if another == password {
-        return Err(refusal);
+    let next = within(source.after_rejection(), budget).await?;
+    if next == password {
+        return Err(rejection);
     }
-    attempt(another).await
+    attempt(next).await
 }
 
-async fn answered(answer: PasswordAnswer, budget: &Budget) -> Result<Secret, StoreError> {
-    // Where the budget is over, this says why: it is looked at before the budget itself.
+async fn within(answer: PasswordAnswer, budget: &Budget) -> Result<Secret, StoreError> {
+    // If the budget ends, this error names the reason: the innermost future sees the end first.
     let answer = budget.within(answer).await;
     answer.unwrap_or_else(|| {
         let message = "the password function has not answered within the budget of a connect";

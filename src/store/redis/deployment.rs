@@ -1,4 +1,4 @@
-//! What the configured server is: one Redis, or a node of a cluster.
+//! Whether the configured server is one Redis or a node of a cluster.
 
 use std::sync::Arc;
 
@@ -10,35 +10,35 @@ use super::connection_stats::ConnectionStats;
 use super::node::Node;
 use crate::store::{ErrorKind, StoreError};
 
-/// A store behind one server, as far as that is known.
+/// What a store runs on.
 #[derive(Clone)]
 pub(super) enum Deployment {
     Standalone,
     Cluster(Arc<Cluster>),
 }
 
-/// Finds out, once, and keeps it.
+/// Discovers the deployment once, and keeps it.
 pub(super) struct Discovery {
     node: Arc<Node>,
     connections: Arc<ConnectionStats>,
     found: RwLock<Option<Deployment>>,
-    /// Held by who asks.
-    asking: Mutex<()>,
+    /// Held during a discovery.
+    discovering: Mutex<()>,
 }
 
 impl Discovery {
     pub(super) fn new(node: Arc<Node>, connections: Arc<ConnectionStats>) -> Self {
-        // Said to be none: not even asked.
+        // Configured as no cluster: the server is not asked.
         let found = (node.config().cluster == Some(false)).then_some(Deployment::Standalone);
         Self {
             node,
             connections,
             found: RwLock::new(found),
-            asking: Mutex::new(()),
+            discovering: Mutex::new(()),
         }
     }
 
-    /// What it is, if that is known.
+    /// The deployment, if it is known.
     pub(super) fn known(&self) -> Option<Deployment> {
         let found = self.found.read();
         match &*found {
@@ -47,32 +47,33 @@ impl Discovery {
         }
     }
 
-    /// What `look` sees in the cluster that is known. Without a share of it: this is asked for each check, on every thread.
-    pub(super) fn in_cluster<T>(&self, look: impl FnOnce(&Cluster) -> T) -> Option<T> {
+    /// Calls `read` with the cluster, if the deployment is known to be one. Without an `Arc` of it: this runs for each check, on
+    /// every thread.
+    pub(super) fn in_cluster<T>(&self, read: impl FnOnce(&Cluster) -> T) -> Option<T> {
         let found = self.found.read();
         match &*found {
-            Some(Deployment::Cluster(cluster)) if !cluster.is_gone() => Some(look(cluster)),
+            Some(Deployment::Cluster(cluster)) if !cluster.is_gone() => Some(read(cluster)),
             _ => None,
         }
     }
 
-    /// What it is: asked for, if need be.
+    /// The deployment. Asks the server if it is unknown.
     ///
     /// # Errors
-    /// Why it cannot be asked; or [`ErrorKind::Cluster`] for what is not as configured.
+    /// Why the server did not answer; or [`ErrorKind::Cluster`] if it is not what the configuration says.
     pub(super) async fn deployment(&self) -> Result<Deployment, StoreError> {
-        if let Some(shape) = self.known() {
-            return Ok(shape);
+        if let Some(known) = self.known() {
+            return Ok(known);
         }
-        let _asking = self.asking.lock().await;
-        if let Some(shape) = self.known() {
-            return Ok(shape);
+        let _discovering = self.discovering.lock().await;
+        if let Some(known) = self.known() {
+            return Ok(known);
         }
-        let membership = ask_for_slots(&self.node)
+        let info = ask_for_slots(&self.node)
             .await
             .map_err(StoreError::unsent)?;
         let wanted = self.node.config().cluster == Some(true);
-        let shape = match membership {
+        let deployment = match info {
             ClusterInfo::Slots(slots) if slots.served.is_empty() => return Err(empty()),
             ClusterInfo::Slots(_) if self.node.config().database != 0 => return Err(database()),
             ClusterInfo::Slots(slots) => {
@@ -83,12 +84,12 @@ impl Discovery {
             ClusterInfo::Forbidden if wanted => return Err(forbidden()),
             ClusterInfo::Disabled | ClusterInfo::Forbidden => Deployment::Standalone,
         };
-        *self.found() = Some(shape.clone());
-        Ok(shape)
+        *self.found() = Some(deployment.clone());
+        Ok(deployment)
     }
 
-    /// It is more than one server. Asked again, unless it is said to be none; or somebody has asked meanwhile, and a cluster has
-    /// been found.
+    /// The server has redirected a key, so it is part of a cluster. It is asked again, unless it is configured as no cluster, or a
+    /// cluster was discovered meanwhile.
     pub(super) fn rediscover(&self) {
         let mut found = self.found();
         if self.node.config().cluster != Some(false)
