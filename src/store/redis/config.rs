@@ -1,4 +1,4 @@
-//! Which Redis, and how to reach it: values that are already checked.
+//! The Redis to use and how to connect to it: values that are already validated.
 
 use std::fmt;
 use std::future::Future;
@@ -12,20 +12,20 @@ use crate::store::StoreError;
 /// The port of Redis where none is given.
 const DEFAULT_PORT: u16 = 6379;
 
-/// How long one connect may take, from the look-up of the name to the answer to AUTH. Connecting goes on in the
-/// background past a check's deadline, so this is above it: a cold TLS handshake across zones takes some 10 ms, a slow
-/// resolver hundreds.
+/// How long one connect may take, from the look-up of the name to the reply to AUTH. Connecting continues in the background
+/// after the deadline of a check, so this is longer: a cold TLS handshake across zones takes some 10 ms, a slow resolver
+/// hundreds.
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_millis(1000);
 
 /// The most connections a process may hold to one Redis.
 pub const MAX_CONNECTIONS: u8 = 16;
 
-/// Whether `name` can be that of a user: Redis has none with a space or a NUL in it (acl.c, `ACLStringHasSpaces`).
+/// Whether `name` can be that of a user: Redis allows no space and no NUL in it (acl.c, `ACLStringHasSpaces`).
 pub(super) fn is_user(name: &str) -> bool {
     !name.contains(|c: char| c == '\0' || (c.is_ascii() && c.is_whitespace()))
 }
 
-/// A configuration that cannot work. The message names the variable or option and the mend, never the secret.
+/// A configuration that cannot work. The message names the variable or option and a remedy, never the secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{name} {problem}")]
 pub struct ConfigError {
@@ -52,7 +52,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The text itself, for the server only.
+    /// The text itself, which only the server may see.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -67,12 +67,12 @@ impl fmt::Debug for Secret {
 /// The answer of a [`PasswordSource`].
 pub type PasswordAnswer = Pin<Box<dyn Future<Output = Result<Secret, StoreError>> + Send>>;
 
-/// Where a password comes from when the application computes it, asked at each connect.
+/// A function of the application that returns the password for each connect.
 pub trait PasswordSource: Send + Sync {
     /// The password to use now.
     fn password(&self) -> PasswordAnswer;
 
-    /// The one to use after the server has refused the last: whoever keeps passwords looks for a new one.
+    /// The password to use after the server has rejected the last one: a source that caches passwords gets a new one.
     fn after_rejection(&self) -> PasswordAnswer {
         self.password()
     }
@@ -81,9 +81,9 @@ pub trait PasswordSource: Send + Sync {
 /// How to authenticate.
 #[derive(Clone)]
 pub enum Credentials {
-    /// These, in order; none: no AUTH. Several are tried so that a token can be rotated.
+    /// Passwords to try in order, so that a token can be rotated. Without one there is no AUTH.
     Passwords(Vec<Secret>),
-    /// One that is asked for at each connect, and before a login ends.
+    /// A source that is asked at each connect, and before a login expires.
     Source(Arc<dyn PasswordSource>),
 }
 
@@ -106,18 +106,18 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// How to verify the server. It is always verified.
+/// How to verify the server's certificate. It is always verified.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsConfig {
-    /// PEM certificates that are trusted instead of the public ones.
+    /// PEM certificates to trust instead of the public ones.
     pub ca: Option<String>,
-    /// A PEM file whose certificates are trusted besides (`NODE_EXTRA_CA_CERTS`).
+    /// A PEM file with more certificates to trust (`NODE_EXTRA_CA_CERTS`).
     pub extra_ca_file: Option<String>,
-    /// The name in the server's certificate, where it is not the host.
+    /// The name in the server's certificate, if it is not the host.
     pub server_name: Option<String>,
 }
 
-/// Everything a connection needs to know.
+/// The configuration of a Redis.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RedisConfig {
     /// A name or an address, without brackets.
@@ -132,24 +132,24 @@ pub struct RedisConfig {
     pub database: u16,
     /// `None`: plain TCP.
     pub tls: Option<TlsConfig>,
-    /// Whether the server is a Redis Cluster; `None`: it is asked.
+    /// Whether the server is a Redis Cluster; `None`: the server is asked.
     pub cluster: Option<bool>,
-    /// Connections a process holds: 1 to [`MAX_CONNECTIONS`].
+    /// The connections of a process: 1 to [`MAX_CONNECTIONS`].
     pub connections: u8,
-    /// The budget of one connect.
+    /// How long one connect may take.
     pub connect_timeout: Duration,
-    /// How long the server takes a login with a password of a [`PasswordSource`] for good. No option of the package:
-    /// ElastiCache sets it, and tests do.
+    /// How long a login with a password of a [`PasswordSource`] is valid. ElastiCache defines it. No option of the package, but set
+    /// by tests.
     pub login_life: Duration,
 }
 
 impl RedisConfig {
-    /// What tells its logs from those of another: host, port and database.
+    /// Host, port and database, which identify the logs.
     pub fn endpoint(&self) -> String {
         format!("{}:{}/{}", self.host, self.port, self.database)
     }
 
-    /// Host and port, as they are written.
+    /// Host and port as text.
     pub(super) fn address(&self) -> String {
         match self.host.contains(':') {
             true => format!("[{}]:{}", self.host, self.port),
@@ -157,7 +157,7 @@ impl RedisConfig {
         }
     }
 
-    /// The same for another node of the cluster.
+    /// The configuration for another node of the cluster.
     pub(super) fn at(&self, host: &str, port: u16) -> Self {
         Self {
             host: host.to_owned(),
@@ -167,7 +167,7 @@ impl RedisConfig {
     }
 }
 
-/// A Redis at `host` with everything else as by default.
+/// The default configuration for a Redis at `host`.
 pub fn with_defaults(host: &str) -> RedisConfig {
     RedisConfig {
         host: host.to_owned(),

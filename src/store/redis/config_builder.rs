@@ -1,6 +1,5 @@
-//! From values that are valid each by itself to a [`RedisConfig`]: the rules that concern several of them at once.
-//!
-//! Options and environment variables are read in different ways and obey the same rules.
+//! From options or environment variables, each valid by itself, to a [`RedisConfig`]: the rules that concern several of them.
+//! Both sources obey the same rules.
 
 use std::time::Duration;
 
@@ -8,8 +7,8 @@ use super::config::{ConfigError, Credentials, RedisConfig, TlsConfig};
 use super::host::without_brackets;
 use super::tls::{authorities, is_server_name};
 
-/// Collects the values, and [checks](Self::build) them together. A value that is not given leaves the configuration as it
-/// was. `name` is the variable or option of a value: an error names it.
+/// Collects values and [checks](Self::build) them together. `None` changes nothing. `name` is the variable or option of a
+/// value, for the error message.
 pub(crate) struct RedisConfigBuilder<'a> {
     config: RedisConfig,
     server: &'a str,
@@ -20,7 +19,7 @@ pub(crate) struct RedisConfigBuilder<'a> {
 }
 
 impl RedisConfig {
-    /// Begins with the configuration that a URL or a host alone amounts to. `name` is that of the URL or host.
+    /// Begins with the configuration of a URL or a host, which the variable or option `name` holds.
     pub(crate) fn builder(name: &str, server: RedisConfig) -> RedisConfigBuilder<'_> {
         RedisConfigBuilder {
             config: server,
@@ -50,7 +49,7 @@ impl<'a> RedisConfigBuilder<'a> {
         self
     }
 
-    /// In place of those of the URL.
+    /// Replaces those of the URL.
     pub(crate) fn credentials(mut self, credentials: Option<Credentials>) -> Self {
         self.config.credentials = credentials.unwrap_or(self.config.credentials);
         self
@@ -62,8 +61,8 @@ impl<'a> RedisConfigBuilder<'a> {
         self
     }
 
-    /// The certificates to trust in place of the public ones (PEM), and the name in the server's certificate. Both are
-    /// without effect where TLS is off.
+    /// The certificates to trust instead of the public ones (PEM), and the name in the server's certificate. Without effect if TLS
+    /// is off.
     pub(crate) fn verification(mut self, ca: Option<String>, server_name: Option<String>) -> Self {
         self.trust.ca = ca;
         // An address in a certificate has no brackets.
@@ -71,13 +70,13 @@ impl<'a> RedisConfigBuilder<'a> {
         self
     }
 
-    /// The file of the certificates that Node.js trusts besides. Without effect where TLS is off.
+    /// The file with the additional certificates that Node.js trusts. Without effect if TLS is off.
     pub(crate) fn extra_ca_file(mut self, path: Option<String>) -> Self {
         self.trust.extra_ca_file = path;
         self
     }
 
-    /// Whether the server is a Redis Cluster. One has no databases other than 0.
+    /// Whether the server is a Redis Cluster, which has database 0 only.
     pub(crate) fn cluster(mut self, name: &'a str, cluster: Option<bool>) -> Self {
         self.cluster = name;
         self.config.cluster = cluster;

@@ -1,4 +1,4 @@
-//! From options and environment variables to a [`RedisConfig`], or to an error that names the mend.
+//! From environment variables to a [`RedisConfig`], or to an error that names a remedy.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -23,7 +23,7 @@ const EXTRA_CA: [&str; 1] = ["NODE_EXTRA_CA_CERTS"];
 const CLUSTER: [&str; 2] = ["ELASTICACHE_REDIS_CLUSTER", "REDIS_CLUSTER_MODE"];
 const DATABASE: [&str; 2] = ["REDIS_DATABASE", "REDIS_DB"];
 
-/// Every variable that is read, in the order in which the first set one wins.
+/// Every variable that is read. In each group the first one that is set wins.
 pub fn variables() -> impl Iterator<Item = &'static str> {
     let groups: [&[&str]; 9] = [
         &URL, &HOST, &PORT, &USERNAME, &PASSWORD, &TLS, &EXTRA_CA, &CLUSTER, &DATABASE,
@@ -31,19 +31,19 @@ pub fn variables() -> impl Iterator<Item = &'static str> {
     groups.into_iter().flatten().copied()
 }
 
-/// The environment as the application sees it; a variable set to an empty text counts as not set.
+/// The environment variables of the application. A variable with an empty value counts as not set.
 #[derive(Clone, Default)]
 pub struct Environment(HashMap<String, String>);
 
 impl fmt::Debug for Environment {
-    /// The names alone: the values hold passwords.
+    /// Prints the names only: the values hold passwords.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
     }
 }
 
 impl Environment {
-    /// Keeps what is set.
+    /// Keeps the variables that are not empty.
     pub fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
         Self(
             variables
@@ -53,12 +53,12 @@ impl Environment {
         )
     }
 
-    /// As it is, blanks and all.
+    /// The value with its blanks.
     fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
-    /// The first that is set, without the blanks around it: files of variables and templates leave some there.
+    /// The first variable that is set and its value, trimmed: files of variables and templates leave blanks there.
     fn first<'a>(&'a self, names: &[&'a str]) -> Result<Option<(&'a str, &'a str)>, ConfigError> {
         let set = |&name: &&'a str| self.get(name).map(|value| (name, value));
         let Some((name, value)) = names.iter().find_map(set) else {
@@ -96,7 +96,7 @@ impl Environment {
         Ok(Credentials::Passwords(passwords))
     }
 
-    /// The file of the certificates that Node.js itself trusts besides the public ones.
+    /// The file with the certificates that Node.js trusts in addition to the public ones.
     pub(crate) fn extra_ca_file(&self) -> Option<String> {
         self.get(EXTRA_CA[0]).map(str::to_owned)
     }
@@ -118,25 +118,25 @@ impl Environment {
     fn number<'a>(
         &'a self,
         names: &[&'a str],
-        least: u16,
+        min: u16,
     ) -> Result<Option<(&'a str, u16)>, ConfigError> {
         let Some((name, value)) = self.first(names)? else {
             return Ok(None);
         };
         match value.parse::<u16>() {
-            Ok(number) if number >= least => Ok(Some((name, number))),
+            Ok(number) if number >= min => Ok(Some((name, number))),
             _ => Err(ConfigError::new(
                 name,
-                format!("must be a whole number from {least} to 65535"),
+                format!("must be a whole number from {min} to 65535"),
             )),
         }
     }
 }
 
-/// Where the Redis is, from the environment; `None` when neither a URL nor a host is set.
+/// The configuration from the environment; `None` if neither a URL nor a host is set.
 ///
 /// # Errors
-/// [`ConfigError`] for a variable that is set to something unusable.
+/// [`ConfigError`] for a variable with an unusable value.
 pub fn from_environment(env: &Environment) -> Result<Option<RedisConfig>, ConfigError> {
     let (name, server) = if let Some((name, url)) = env.first(&URL)? {
         let mut server = from_url(name, url, env.number(&DATABASE, 0)?)?;
@@ -173,7 +173,7 @@ fn host_alone<'a>(name: &str, host: &'a str) -> Result<&'a str, ConfigError> {
     let problem = if host.contains('/') || host.contains('@') {
         "must be a host name alone; put a redis:// or rediss:// URL in REDIS_URL"
     } else if host.matches(':').count() == 1 {
-        // Two colons and more are an IPv6 address.
+        // Two or more colons are an IPv6 address.
         "must be a host name alone; put the port in REDIS_PORT"
     } else {
         return Ok(host);

@@ -7,18 +7,18 @@ use super::config::{
 };
 use super::host::is_host;
 
-/// Reads `redis://[user[:password]@]host[:port][/database]`, or `rediss://` for TLS. `name` is the variable or option;
-/// `database` what another one says of the database, and its name.
+/// Reads `redis://[user[:password]@]host[:port][/database]`, or `rediss://` for TLS. `name` is the variable or option of the
+/// URL, `database` another one that gives the database, and its value.
 ///
 /// # Errors
-/// [`ConfigError`] for everything else, above all for what would turn verification off.
+/// [`ConfigError`] for any other URL, in particular one that would turn verification off.
 pub fn from_url(
     name: &str,
     text: &str,
     database: Option<(&str, u16)>,
 ) -> Result<RedisConfig, ConfigError> {
     let fail = |problem: &str| Err(ConfigError::new(name, problem));
-    // The parser drops them silently: from a password, too.
+    // The parser drops such characters silently, also from a password.
     let blank = |c: char| c.is_control() || c.is_whitespace();
     if text.starts_with(blank) || text.ends_with(blank) || text.contains(['\t', '\n', '\r']) {
         return fail("must be a URL without blanks around it, and without tabs and line breaks");

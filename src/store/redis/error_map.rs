@@ -1,4 +1,4 @@
-//! From what the server or the crate says went wrong to a [`StoreError`].
+//! From an error of the server or the redis crate to a [`StoreError`].
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -9,9 +9,9 @@ use redis::RedisError;
 use super::tls;
 use crate::store::{ErrorKind, StoreError};
 
-// A server may quote what it was sent, and whatever answers in its place may have kept what it was sent before: a password
-// among it. So of its words only these are passed on, which are the same for everybody, and nothing that follows them.
-const KNOWN_WORDS: [&str; 9] = [
+// A server may quote the command in an error, and a proxy may quote an earlier one, with a password in it. So only these texts
+// of a server's error are passed on, and nothing that follows them.
+const KNOWN_TEXTS: [&str; 9] = [
     "DB index is out of range",
     "invalid DB index",
     "unknown command",
@@ -23,24 +23,24 @@ const KNOWN_WORDS: [&str; 9] = [
     "This Redis command is not allowed from script",
 ];
 
-/// Those with which `error` begins.
-fn known_words(error: &RedisError) -> Option<&'static str> {
+/// The known text with which `error` begins.
+fn known_text(error: &RedisError) -> Option<&'static str> {
     let detail = error.detail().filter(|_| error.code() == Some("ERR"))?;
-    let mut words = KNOWN_WORDS.into_iter();
-    words.find(|words| detail.starts_with(words))
+    let mut texts = KNOWN_TEXTS.into_iter();
+    texts.find(|text| detail.starts_with(text))
 }
 
-/// `message`, and the server's words if they may be passed on.
-fn saying(message: &'static str, error: &RedisError) -> Cow<'static, str> {
-    match known_words(error) {
-        Some(words) => format!("{message}: {words}").into(),
+/// `message`, and the server's text if it is known.
+fn with_known_text(message: &'static str, error: &RedisError) -> Cow<'static, str> {
+    match known_text(error) {
+        Some(text) => format!("{message}: {text}").into(),
         None => message.into(),
     }
 }
 
-/// An error during AUTH and SELECT.
+/// The error of a handshake: of AUTH or SELECT.
 pub fn during_set_up(error: &RedisError) -> StoreError {
-    // A server of TLS 1.3 that wants a certificate of its clients says so after the handshake.
+    // In TLS 1.3 a server that requires a client certificate reports that after the handshake.
     if let Some(refused) = cause(error).and_then(tls::refusal) {
         return refused;
     }
@@ -72,18 +72,18 @@ pub fn during_set_up(error: &RedisError) -> StoreError {
         ErrorKind::Loading => "the server is loading its data or has lost its primary",
         _ => "the server refused to set up the connection",
     };
-    StoreError::new(kind, saying(message, error))
+    StoreError::new(kind, with_known_text(message, error))
 }
 
-/// An error in place of the reply to SELECT.
+/// The error of SELECT.
 pub(crate) fn during_select(error: &RedisError, database: u16) -> StoreError {
     let general = during_set_up(error);
     let missing = ["DB index is out of range", "invalid DB index"];
-    match known_words(error) {
-        Some(words) if missing.contains(&words) => StoreError::new(
+    match known_text(error) {
+        Some(text) if missing.contains(&text) => StoreError::new(
             ErrorKind::Database,
             format!(
-                "the server has no database {database}: {words}; use a lower number (redis.database, REDIS_DATABASE, the \
+                "the server has no database {database}: {text}; use a lower number (redis.database, REDIS_DATABASE, the \
                  URL's path), or raise databases on the server"
             ),
         ),
@@ -95,12 +95,12 @@ pub(crate) fn during_select(error: &RedisError, database: u16) -> StoreError {
     }
 }
 
-/// An error in place of a reply to the script.
+/// The error of a command.
 pub fn instead_of_reply(error: &RedisError) -> StoreError {
     match error.code() {
         Some(code) => {
             let kind = server_kind(code, error.detail().unwrap_or_default());
-            StoreError::new(kind, saying(words(kind), error))
+            StoreError::new(kind, with_known_text(message(kind), error))
         }
         None => {
             let kind = crate_kind(error);
@@ -109,25 +109,24 @@ pub fn instead_of_reply(error: &RedisError) -> StoreError {
                 ErrorKind::Disconnected => "the connection broke",
                 _ => "the reply is not Redis protocol",
             };
-            // Not kept as the source: a parse error may quote the bytes it met.
+            // Not kept as the source: a parse error may quote the bytes of the reply.
             StoreError::new(kind, message)
         }
     }
 }
 
-/// An error that the script caught for one key, as `CODE words`. The server is there, and has said so: what nobody knows
-/// is the key's.
-pub fn from_script(message: &str) -> StoreError {
-    let (code, detail) = message.split_once(' ').unwrap_or((message, ""));
+/// An error that the script caught for one key, as `CODE text`. The server has replied, so an unknown error is one of the key.
+pub fn from_script(error: &str) -> StoreError {
+    let (code, detail) = error.split_once(' ').unwrap_or((error, ""));
     let kind = match server_kind(code.trim_start_matches('-'), detail) {
         ErrorKind::Protocol => ErrorKind::WrongType,
         kind => kind,
     };
-    StoreError::new(kind, words(kind))
+    StoreError::new(kind, message(kind))
 }
 
-/// What a server's refusal means.
-fn words(kind: ErrorKind) -> &'static str {
+/// What an error of the server means.
+fn message(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::NoAuth => "the server asks for a password (NOAUTH)",
         ErrorKind::WrongPass => "the server does not accept the password (WRONGPASS)",
@@ -161,9 +160,9 @@ fn server_kind(code: &str, detail: &str) -> ErrorKind {
         "MOVED" | "ASK" | "TRYAGAIN" | "CROSSSLOT" => ErrorKind::Cluster,
         "CLUSTERDOWN" => ErrorKind::ClusterDown,
         "ERR" if detail.contains("max number of clients") => ErrorKind::MaxClients,
-        // Of a command too long to be a login, by a client that is not logged in.
+        // A client that is not authenticated has sent a command that is too long for one.
         "ERR" if detail.starts_with("Protocol error: unauthenticated") => ErrorKind::NoAuth,
-        // How Redis 7.0 says NOPERM inside a script, and how Redis from 7.2 on and Valkey do.
+        // NOPERM inside a script, in Redis 7.0, and in Redis from 7.2 on and Valkey.
         "ERR" if detail.starts_with("The user executing the script can't") => ErrorKind::NoPerm,
         "ERR" if detail.starts_with("ACL failure in script") => ErrorKind::NoPerm,
         _ => ErrorKind::Protocol,
@@ -182,7 +181,7 @@ fn crate_kind(error: &RedisError) -> ErrorKind {
     }
 }
 
-/// What the crate keeps as the cause.
+/// The cause in an error of the crate.
 fn cause(error: &RedisError) -> Option<&(dyn Error + 'static)> {
     let kept = error
         .source()?
