@@ -1,9 +1,9 @@
 //! Logs on a Redis Cluster.
 //!
-//! The redis crate's own cluster connection is not used. It sends again what may have been executed, waits for seconds inside
-//! a command while it asks for the topology, follows redirects only as "retries", which do both, and answers a pipeline over
-//! several slots as a whole or not at all. Here each slot's requests are one script call, the calls for one node travel
-//! together, a redirect is followed at once, and nothing is sent twice that may have been executed.
+//! The cluster connection of the redis crate is not used. It sends commands again that may have been executed, waits for seconds
+//! inside a command while it reads the topology, follows redirects only as "retries", which do both, and answers a pipeline over
+//! several slots as a whole or not at all. Here the requests for a slot are one script call, the calls for a node are sent
+//! together, a redirect is followed at once, and no request is sent twice that may have been executed.
 
 mod refresh;
 mod router;
@@ -28,26 +28,26 @@ use super::node::redirect::Address;
 use crate::quota::Id;
 use crate::store::{Scope, StoreError};
 
-/// A cluster, as its nodes have told it.
+/// A cluster, by the replies of its nodes.
 pub(super) struct Cluster {
-    /// The configured one, which may be a name for any of them.
+    /// The configured server. Its name may resolve to any node.
     seed: Arc<Node>,
     connections: Arc<ConnectionStats>,
     topology: watch::Sender<Arc<Topology<Node>>>,
-    /// Nodes that a redirect has named, and the topology does not know yet; replicas that are asked who took over.
-    guests: Mutex<Vec<TransientNode>>,
+    /// Nodes from redirects that the topology does not have yet, and replicas that are asked for the new primary.
+    transient_nodes: Mutex<Vec<TransientNode>>,
     refresh: Arc<Refresh>,
 }
 
-/// One that the topology does not know.
+/// A node that is not in the topology.
 struct TransientNode {
     node: Arc<Node>,
-    /// Since the last topology.
-    asked: bool,
+    /// Whether it was used since the last topology.
+    used: bool,
 }
 
 impl Cluster {
-    /// The cluster that `seed` has told of. Inside the runtime.
+    /// The cluster with the `slots` from the reply of `seed`. Must be called inside the runtime.
     pub(super) fn new(
         seed: Arc<Node>,
         connections: Arc<ConnectionStats>,
@@ -57,7 +57,7 @@ impl Cluster {
             seed,
             connections,
             topology: watch::Sender::new(Arc::new(Topology::unknown())),
-            guests: Mutex::default(),
+            transient_nodes: Mutex::default(),
             refresh: Arc::default(),
         });
         cluster.adopt(slots);
@@ -68,12 +68,12 @@ impl Cluster {
         cluster
     }
 
-    /// Whether the configured server has said that it is no cluster any more.
+    /// Whether the configured server has replied that it is no longer part of a cluster.
     pub(super) fn is_gone(&self) -> bool {
         self.refresh.is_gone()
     }
 
-    /// The shard that holds an id's log.
+    /// The shard that holds the log of an id.
     pub(super) fn shard_of(&self, scope: &Scope, id: &Id) -> usize {
         let slot = slot::of_written(|key| scope.name.write_key(id, key));
         self.topology.borrow().shard_of(slot)
@@ -84,67 +84,66 @@ impl Cluster {
         self.topology.borrow().version()
     }
 
-    /// Host and port of that shard's primary. `None`: it has none.
+    /// Host and port of the shard's primary, if it has one.
     pub(super) fn primary_of(&self, shard: usize) -> Option<String> {
         let topology = self.topology.borrow();
         let node = topology.shard(shard)?.node.as_ref()?;
         Some(node.config().address())
     }
 
-    /// The node to ask about an id.
+    /// The node to send requests for an id to.
     pub(super) fn node_of(&self, scope: &Scope, id: &Id) -> Option<Arc<Node>> {
         let slot = slot::of_written(|key| scope.name.write_key(id, key));
         self.topology.borrow().node(slot).cloned()
     }
 
-    /// Whether the primary of that shard decides.
+    /// Whether the primary of the shard decides.
     ///
     /// # Errors
-    /// Why it does not.
+    /// Why it does not decide.
     pub(super) async fn probe(&self, scope: &Scope, shard: usize) -> Result<(), StoreError> {
         let topology = Arc::clone(&self.topology.borrow());
         if topology
             .shard(shard)
             .is_none_or(|shard| shard.node.is_none())
         {
-            // It has no slots left, and nothing is asked of it any more.
+            // A shard without slots gets no requests.
             return Ok(());
         }
-        let ours = |probe: &Probe<'_>| topology.shard_of(slot::of(&probe.key)) == shard;
-        // One in SLOTS keys is with a shard of a single slot, on average: in so many, one is but for once in e^16.
+        let of_shard = |probe: &Probe<'_>| topology.shard_of(slot::of(&probe.key)) == shard;
+        // On average, one in SLOTS keys is in a shard of a single slot. Of this many keys, none is with a probability of e^-16.
         let mut probes = (0..16 * u32::from(SLOTS)).map(|n| Probe::new(scope, n));
-        let Some(probe) = probes.find(ours) else {
+        let Some(probe) = probes.find(of_shard) else {
             return Ok(());
         };
         let mut results = run(self, &probe, &[()]).await;
         results.swap_remove(0).map(drop)
     }
 
-    /// As [`Store::connected`](crate::store::Store::connected), for one shard: counts its primaries and the connections made to
-    /// them.
+    /// As [`Store::connected`](crate::store::Store::connected), for one shard: counts its primaries and their connections.
     pub(super) async fn connected(&self, shard: usize, known: u64) -> u64 {
         let mut topologies = self.topology.subscribe();
         loop {
             let shard = topologies.borrow_and_update().shard(shard).cloned();
             let shard = shard.unwrap_or_default();
-            let mut arrivals = shard.node.as_ref().map(|node| node.arrivals());
-            let made = arrivals
+            let mut connects = shard.node.as_ref().map(|node| node.arrivals());
+            let made = connects
                 .as_mut()
                 .map_or(0, |made| *made.borrow_and_update());
             let now = u64::from(shard.generation) << 32 | made;
             if now != known {
                 return now;
             }
-            let arrival = async {
-                match &mut arrivals {
-                    Some(arrivals) => arrivals.changed().await,
+            let connect = async {
+                match &mut connects {
+                    Some(connects) => connects.changed().await,
                     None => std::future::pending().await,
                 }
             };
-            // The topology's sender lives as long as this. That of a node may not, and then there is another topology.
+            // The sender of topologies lives as long as `self`. That of a node may end, and then there is another topology.
             select! {
                 _ = topologies.changed() => {}
-                Ok(()) = arrival => {}
+                Ok(()) = connect => {}
             }
         }
     }
@@ -156,22 +155,22 @@ impl Cluster {
         let known = topology.nodes().chain([&self.seed]).find(is_there).cloned();
         drop(topology);
         known.unwrap_or_else(|| {
-            let mut guests = self.guests.lock();
-            if let Some(guest) = guests.iter_mut().find(|guest| is_there(&&guest.node)) {
-                guest.asked = true;
-                return Arc::clone(&guest.node);
+            let mut transient = self.transient_nodes.lock();
+            if let Some(known) = transient.iter_mut().find(|known| is_there(&&known.node)) {
+                known.used = true;
+                return Arc::clone(&known.node);
             }
             let config = self.seed.config().at(&address.host, address.port);
             let node = Arc::new(Node::new(config, Arc::clone(&self.connections)));
-            guests.push(TransientNode {
+            transient.push(TransientNode {
                 node: Arc::clone(&node),
-                asked: true,
+                used: true,
             });
             node
         })
     }
 
-    /// Who serves what from now on.
+    /// Installs the topology from a reply.
     fn adopt(&self, slots: &Slots) {
         let known = Arc::clone(&self.topology.borrow());
         let next = Arc::new(known.next(slots, |address| self.node_at(address)));
@@ -180,21 +179,21 @@ impl Cluster {
         if !serves(&self.seed) {
             self.seed.release();
         }
-        // One that is to get its first slots is redirected to for as long as these are on their way: it keeps its connections.
-        self.guests
+        // A node that is about to get its first slots is the target of redirects during the migration: it keeps its connections.
+        self.transient_nodes
             .lock()
-            .retain_mut(|guest| std::mem::take(&mut guest.asked) && !serves(&guest.node));
+            .retain_mut(|known| std::mem::take(&mut known.used) && !serves(&known.node));
     }
 
-    /// Whether every slot is served, and every primary can be reached as far as is known.
-    fn is_well(&self) -> bool {
+    /// Whether every slot is served, and no primary is known to be away.
+    fn is_healthy(&self) -> bool {
         let topology = self.topology.borrow();
         topology.is_complete() && !topology.nodes().any(|node| node.is_away())
     }
 }
 
 impl Topology<Node> {
-    /// The node to ask about a slot.
+    /// The node to send requests for a slot to.
     fn node(&self, slot: u16) -> Option<&Arc<Node>> {
         self.nearest(slot, Node::is_away)
     }

@@ -1,4 +1,4 @@
-//! Keeps the topology: asks the nodes for it when something has changed, and from time to time.
+//! Keeps the topology up to date: reads it from the nodes periodically and after signs of a change.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -16,30 +16,30 @@ use crate::store::redis::error_map;
 use crate::store::redis::node::Node;
 use crate::store::{ErrorKind, StoreError};
 
-/// How often it is asked for while all is well: a shard added by hand, say, is known without a redirect. Up to half more, so
-/// that processes that began together do not ask together.
+/// The period while the cluster is healthy: a shard that an operator adds is known without a redirect. Up to half is added, so that
+/// processes that were started together spread their queries.
 const PERIOD: Duration = Duration::from_secs(60);
 
-/// The same while a slot has no node, or a node no connection: a replica is promoted within seconds. `CLUSTER SLOTS` takes a
-/// node of a few shards some 20 us: a thousand processes cost it 2 % of a core.
+/// The period while a slot has no node, or a node no connection: a replica is promoted within seconds. `CLUSTER SLOTS` takes a node
+/// some 20 us in a cluster of a few shards: a thousand processes cost it 2 % of a core.
 const UNHEALTHY_PERIOD: Duration = Duration::from_secs(1);
 
-/// What asks for it is heard once in so long, and at once after a longer rest: a slot that moves redirects many.
+/// The least time between two refreshes: a slot that moves redirects many requests.
 const MIN_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How long one node has for an answer: it is one of several that know.
+/// How long one node may take to reply: there are others.
 const QUERY_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// So many nodes are believed, where there are as many: one that was cut off from the others, or has just been started, may tell
-/// of every slot what is past.
+/// This many equal replies are enough. A single node may have been cut off from the others or just been started, and reply with an
+/// outdated table.
 const QUORUM: usize = 2;
 
-/// Nobody asks for the topology of a cluster that has not been used for so long.
+/// The topology of a cluster that has not been used for this long is not refreshed.
 const IDLE: Duration = Duration::from_secs(90);
 
-/// Who wants a new topology, and whether anybody uses it.
+/// Requests for a refresh, and the last use of the cluster.
 pub(super) struct Refresh {
-    asked: Notify,
+    requested: Notify,
     used: Mutex<Instant>,
     gone: AtomicBool,
 }
@@ -47,7 +47,7 @@ pub(super) struct Refresh {
 impl Default for Refresh {
     fn default() -> Self {
         Self {
-            asked: Notify::new(),
+            requested: Notify::new(),
             used: Mutex::new(Instant::now()),
             gone: AtomicBool::new(false),
         }
@@ -55,9 +55,9 @@ impl Default for Refresh {
 }
 
 impl Refresh {
-    /// Something has changed, or may have.
+    /// Requests a refresh: the topology may have changed.
     pub(super) fn request(&self) {
-        self.asked.notify_one();
+        self.requested.notify_one();
     }
 
     /// The cluster is in use.
@@ -70,25 +70,25 @@ impl Refresh {
     }
 }
 
-/// Whether a server is part of a cluster, by its own word.
+/// A server's reply to `CLUSTER SLOTS`.
 pub(in crate::store::redis) enum ClusterInfo {
-    /// It is, and this is who serves what there.
+    /// It is part of a cluster with these slots.
     Slots(Slots),
     /// It is not part of a cluster.
     Disabled,
-    /// The user may not ask.
+    /// The user may not run the command.
     Forbidden,
 }
 
 /// Asks `node` for the topology.
 ///
 /// # Errors
-/// Why it does not tell.
+/// Why there is no reply, or that it makes no sense.
 pub(in crate::store::redis) async fn ask_for_slots(node: &Node) -> Result<ClusterInfo, StoreError> {
     let command = redis::cmd("CLUSTER").arg("SLOTS").to_owned();
     let error = match node.look_up(&command).await? {
-        Ok(answer) => {
-            let slots = Slots::read(&answer, node.config()).map(ClusterInfo::Slots);
+        Ok(reply) => {
+            let slots = Slots::read(&reply, node.config()).map(ClusterInfo::Slots);
             let message = "the server's answer to CLUSTER SLOTS makes no sense";
             return slots.ok_or_else(|| StoreError::new(ErrorKind::Protocol, message));
         }
@@ -97,27 +97,27 @@ pub(in crate::store::redis) async fn ask_for_slots(node: &Node) -> Result<Cluste
     let known = error_map::instead_of_reply(&error);
     match (error.code(), known.kind()) {
         (_, ErrorKind::NoPerm) => Ok(ClusterInfo::Forbidden),
-        // "This instance has cluster support disabled", or a server that has never heard of clusters: not one of the
-        // errors that another day is without, such as "max number of clients reached".
+        // "This instance has cluster support disabled", or a server without the command. Not a temporary error, such as "max number
+        // of clients reached".
         (Some("ERR"), ErrorKind::Protocol) => Ok(ClusterInfo::Disabled),
         _ => Err(known),
     }
 }
 
-/// Keeps the topology of `cluster` for as long as that is there.
+/// Refreshes the topology of `cluster` until that is dropped.
 pub(super) async fn run(cluster: Weak<Cluster>, refresh: Arc<Refresh>) {
     loop {
-        let Some(well) = cluster.upgrade().map(|c| c.is_well()) else {
+        let Some(healthy) = cluster.upgrade().map(|c| c.is_healthy()) else {
             return;
         };
-        let period = if well { PERIOD } else { UNHEALTHY_PERIOD };
-        let asked = timeout(later(period), refresh.asked.notified()).await;
+        let period = if healthy { PERIOD } else { UNHEALTHY_PERIOD };
+        let requested = timeout(with_jitter(period), refresh.requested.notified()).await;
         let idle = refresh.used.lock().elapsed() > IDLE;
         let Some(cluster) = cluster.upgrade() else {
             return;
         };
-        if asked.is_ok() || !idle {
-            let next = Instant::now() + later(MIN_INTERVAL);
+        if requested.is_ok() || !idle {
+            let next = Instant::now() + with_jitter(MIN_INTERVAL);
             poll(&cluster).await;
             drop(cluster);
             sleep_until(next).await;
@@ -125,66 +125,67 @@ pub(super) async fn run(cluster: Weak<Cluster>, refresh: Arc<Refresh>) {
     }
 }
 
-fn later(time: Duration) -> Duration {
+fn with_jitter(time: Duration) -> Duration {
     time.mul_f64(1.0 + fastrand::f64() / 2.0)
 }
 
-/// What nodes have told, and how many of them.
+/// Different replies, each with the number of nodes that sent it.
 type Votes = Vec<(Slots, usize)>;
 
-/// Asks one node after another until two tell the same of every slot, and takes over what most of those tell that know most.
+/// Asks one node after another until two replies agree on every slot. Installs the reply with the most slots, and of several the one
+/// with the most votes.
 async fn poll(cluster: &Cluster) {
     let topology = Arc::clone(&cluster.topology.borrow());
     let mut nodes: Vec<_> = topology.nodes().cloned().collect();
     fastrand::shuffle(&mut nodes);
-    // Those that nobody reaches come last; before them, whatever the configured name leads to by now.
+    // Nodes that are away come last, after the configured name, whatever it resolves to by now.
     nodes.sort_by_key(|node| node.is_away());
-    let reached = nodes.partition_point(|node| !node.is_away());
+    let reachable = nodes.partition_point(|node| !node.is_away());
     if !nodes.iter().any(|node| Arc::ptr_eq(node, &cluster.seed)) {
-        nodes.insert(reached, Arc::clone(&cluster.seed));
+        nodes.insert(reachable, Arc::clone(&cluster.seed));
     }
-    let mut views = Votes::new();
+    let mut votes = Votes::new();
     for node in nodes {
-        if query(cluster, &node, &mut views).await {
+        if query(cluster, &node, &mut votes).await {
             break;
         }
     }
-    // Every primary may be gone, and what the configured name leads to: their replicas have taken over, or know who has.
+    // If all primaries and the configured server are gone, their replicas have taken over or know the new primaries.
     let mut replicas = topology.replicas().to_vec();
     fastrand::shuffle(&mut replicas);
     for replica in &replicas {
-        if !views.is_empty() {
+        if !votes.is_empty() {
             break;
         }
-        query(cluster, &cluster.node_at(replica), &mut views).await;
+        query(cluster, &cluster.node_at(replica), &mut votes).await;
     }
-    let best = views
+    let best = votes
         .into_iter()
-        .max_by_key(|(slots, voices)| (slots.count(), *voices));
+        .max_by_key(|(slots, count)| (slots.count(), *count));
     if let Some((slots, _)) = best {
         cluster.adopt(&slots);
     }
 }
 
-/// Asks `node`, and adds what it tells to `views`. Whether that is enough to go by.
-async fn query(cluster: &Cluster, node: &Arc<Node>, views: &mut Votes) -> bool {
-    let asked = Budget::new(QUERY_TIMEOUT).within(ask_for_slots(node)).await;
-    let Some(Ok(membership)) = asked else {
+/// Asks `node`, and adds its reply to `votes`. Returns whether they are enough.
+async fn query(cluster: &Cluster, node: &Arc<Node>, votes: &mut Votes) -> bool {
+    let reply = Budget::new(QUERY_TIMEOUT).within(ask_for_slots(node)).await;
+    let Some(Ok(info)) = reply else {
         return false;
     };
-    match membership {
+    match info {
         ClusterInfo::Slots(slots) if slots.count() > 0 => {
-            match views.iter_mut().find(|(known, _)| known.agrees(&slots)) {
-                Some((_, voices)) => *voices += 1,
-                None => views.push((slots, 1)),
+            match votes.iter_mut().find(|(known, _)| known.agrees(&slots)) {
+                Some((_, count)) => *count += 1,
+                None => votes.push((slots, 1)),
             }
         }
-        ClusterInfo::Disabled if Arc::ptr_eq(node, &cluster.seed) && views.is_empty() => {
+        ClusterInfo::Disabled if Arc::ptr_eq(node, &cluster.seed) && votes.is_empty() => {
             cluster.refresh.gone.store(true, Ordering::Relaxed);
         }
         ClusterInfo::Slots(_) | ClusterInfo::Disabled | ClusterInfo::Forbidden => {}
     }
     let enough =
-        |(slots, voices): &(Slots, usize)| *voices >= QUORUM && slots.count() == usize::from(SLOTS);
-    views.iter().any(enough)
+        |(slots, count): &(Slots, usize)| *count >= QUORUM && slots.count() == usize::from(SLOTS);
+    votes.iter().any(enough)
 }

@@ -1,19 +1,19 @@
-//! From a key to its slot.
+//! The slot of a key.
 
 use std::cell::RefCell;
 
 use crc::{CRC_16_XMODEM, Crc, Table};
 
-/// How many slots a cluster has.
+/// The number of slots of a cluster.
 pub(super) const SLOTS: u16 = 16384;
 
 static CRC: Crc<u16, Table<16>> = Crc::<u16, Table<16>>::new(&CRC_16_XMODEM);
 
-/// The slot of a key that begins with its hash tag, as those of a limiter do: `{tag}` and perhaps more.
+/// The slot of a key that begins with its hash tag, as all keys of a limiter do: `{tag}` and perhaps more.
 /// (Redis cluster specification, "Key distribution model" and "Hash tags".)
 pub(super) fn of(key: &str) -> u16 {
     let bytes = key.as_bytes();
-    // Byte by byte: what looks at several at once takes longer to begin than most tags are long.
+    // Byte by byte: a search over several bytes at once needs longer to start than most tags are long.
     let tagged = bytes.strip_prefix(b"{").and_then(|rest| {
         let end = rest.iter().position(|&byte| byte == b'}')?;
         rest.get(..end)

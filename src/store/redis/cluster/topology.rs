@@ -1,7 +1,7 @@
-//! The shard map: which node serves which slot, as a node of the cluster has answered, and which shard a slot belongs to.
+//! The shard map: the node that serves each slot, from a reply to `CLUSTER SLOTS`, and the shard of each slot.
 //!
-//! A shard keeps its number while its primary and some of its slots change, so that its circuit breaker and its journal follow
-//! it. The number isolates failures and nothing else: a request is routed by the slot of its key.
+//! A shard keeps its number while its primary and some of its slots change, so that its circuit breaker and its journal stay
+//! with it. The number only isolates failures: a request is routed by the slot of its key.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -14,25 +14,25 @@ use super::slot::SLOTS;
 use crate::store::redis::config::RedisConfig;
 pub use crate::store::redis::node::redirect::Address;
 
-/// The slots that a primary serves.
+/// A primary and slots that it serves.
 pub type Served = (Address, RangeInclusive<u16>);
 
 type Ranges = Vec<RangeInclusive<u16>>;
 
-/// What a node answers to `CLUSTER SLOTS`.
+/// A reply to `CLUSTER SLOTS`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Slots {
-    /// Who serves what.
+    /// The primaries and their slots.
     pub served: Vec<Served>,
-    /// Who may serve it one day.
+    /// Their replicas, which may serve the slots one day.
     pub replicas: Vec<Address>,
 }
 
-/// Who serves what. `N` is a node.
+/// The shards and their slots. `N` is a node.
 pub struct Topology<N> {
-    /// By the number of the shard.
+    /// Indexed by shard number.
     shards: Vec<Shard<N>>,
-    /// The number of each slot's shard. An unserved slot stays with its last shard.
+    /// The shard of each slot. An unserved slot stays in its last shard.
     shard_of_slot: Box<[u16]>,
     replicas: Vec<Address>,
     complete: bool,
@@ -42,29 +42,29 @@ pub struct Topology<N> {
 
 /// A shard and its primary.
 pub struct Shard<N> {
-    /// `None`: the shard has no slots left. It keeps its number.
+    /// `None` if the shard has no slots left. It keeps its number.
     pub node: Option<Arc<N>>,
-    /// Counts its primaries.
+    /// The number of primaries it has had.
     pub(crate) generation: u32,
 }
 
 impl Slots {
-    /// The `answer` of the node that was `asked`, less the rows in it that make no sense. `None`: none does. A slot has one
+    /// Reads the `reply` of the node `queried`, and leaves out malformed rows. `None` if there are no others. A slot has one
     /// primary: a row that gives it a second one is left out.
-    pub fn read(answer: &Value, asked: &RedisConfig) -> Option<Self> {
-        let Value::Array(rows) = answer else {
+    pub fn read(reply: &Value, queried: &RedisConfig) -> Option<Self> {
+        let Value::Array(rows) = reply else {
             return None;
         };
         let mut slots = Self::default();
-        let mut known = [false; SLOTS as usize];
+        let mut assigned = [false; SLOTS as usize];
         for row in rows {
-            if let Some((served, replicas)) = read_row(row, asked) {
+            if let Some((served, replicas)) = read_row(row, queried) {
                 let (first, last) = (*served.1.start(), *served.1.end());
-                let known = &mut known[usize::from(first)..=usize::from(last)];
-                if known.contains(&true) {
+                let assigned = &mut assigned[usize::from(first)..=usize::from(last)];
+                if assigned.contains(&true) {
                     continue;
                 }
-                known.fill(true);
+                assigned.fill(true);
                 slots.served.push(served);
                 slots.replicas.extend(replicas);
             }
@@ -74,24 +74,24 @@ impl Slots {
         (rows.is_empty() || !slots.served.is_empty()).then_some(slots)
     }
 
-    /// Of how many slots it tells.
+    /// The number of slots that are served.
     pub fn count(&self) -> usize {
         self.served.iter().map(|(_, slots)| slots.len()).sum()
     }
 
-    /// Whether `other` tells the same of all primaries.
+    /// Whether `other` has the same primaries with the same slots.
     pub(super) fn agrees(&self, other: &Self) -> bool {
-        let [mut ours, mut theirs] = [self, other].map(|slots| slots.served.iter().collect());
-        for served in [&mut ours, &mut theirs] {
+        let [mut a, mut b] = [self, other].map(|slots| slots.served.iter().collect());
+        for served in [&mut a, &mut b] {
             let served: &mut Vec<&Served> = served;
             served.sort_by_key(|(_, slots)| *slots.start());
         }
-        ours == theirs
+        a == b
     }
 }
 
-/// The first and the last slot, the primary, and its replicas after it.
-fn read_row(row: &Value, asked: &RedisConfig) -> Option<(Served, Vec<Address>)> {
+/// A row has the first and the last slot, the primary, and its replicas.
+fn read_row(row: &Value, queried: &RedisConfig) -> Option<(Served, Vec<Address>)> {
     let Value::Array(fields) = row else {
         return None;
     };
@@ -102,12 +102,12 @@ fn read_row(row: &Value, asked: &RedisConfig) -> Option<(Served, Vec<Address>)> 
     if slots.is_empty() || *slots.end() >= SLOTS {
         return None;
     }
-    let address = |node| read_address(node, asked);
+    let address = |node| read_address(node, queried);
     let served = (address(primary)?, slots);
     Some((served, replicas.iter().filter_map(address).collect()))
 }
 
-fn read_address(node: &Value, asked: &RedisConfig) -> Option<Address> {
+fn read_address(node: &Value, queried: &RedisConfig) -> Option<Address> {
     let Value::Array(fields) = node else {
         return None;
     };
@@ -117,15 +117,15 @@ fn read_address(node: &Value, asked: &RedisConfig) -> Option<Address> {
     let host = match host {
         Value::BulkString(host) => str::from_utf8(host).ok()?,
         Value::SimpleString(host) => host,
-        // It does not know its own address.
+        // The node does not know its own address.
         Value::Nil => "",
         _ => return None,
     };
-    Address::named(host, u16::try_from(*port).ok()?, asked)
+    Address::named(host, u16::try_from(*port).ok()?, queried)
 }
 
 impl<N> Topology<N> {
-    /// Before anything is known.
+    /// The topology before the first reply.
     pub fn unknown() -> Self {
         Self {
             shards: Vec::new(),
@@ -136,7 +136,7 @@ impl<N> Topology<N> {
         }
     }
 
-    /// The one that comes after this one: the `slots` served by the nodes that `node` finds.
+    /// The topology after this one, from a reply. `node` returns the node at an address.
     pub fn next(&self, slots: &Slots, mut node: impl FnMut(&Address) -> Arc<N>) -> Self {
         let mut primaries: BTreeMap<&Address, Ranges> = BTreeMap::new();
         for (address, slots) in &slots.served {
@@ -175,28 +175,27 @@ impl<N> Topology<N> {
         next
     }
 
-    /// The shard number of each primary: that of the shard with most of its slots, unless another primary has more of that
-    /// shard's slots, or as many and was its primary before; else the number of a shard without slots, else a new one.
+    /// The shard number of each primary: that of the shard that had most of its slots, unless another primary has more slots of that
+    /// shard, or as many and was its primary before; else the number of a shard without slots; else a new number.
     fn numbers(&self, primaries: &[(Arc<N>, Ranges)]) -> Vec<usize> {
-        let mut shared = Vec::new();
+        let mut overlaps = Vec::new();
         for (at, (node, ranges)) in primaries.iter().enumerate() {
-            let mut with = vec![0u16; self.shards.len()];
+            let mut counts = vec![0u16; self.shards.len()];
             for slot in ranges.iter().cloned().flatten() {
                 if let Some(count) =
-                    with.get_mut(usize::from(self.shard_of_slot[usize::from(slot)]))
+                    counts.get_mut(usize::from(self.shard_of_slot[usize::from(slot)]))
                 {
                     *count += 1;
                 }
             }
-            let with = with.into_iter().enumerate();
+            let counts = counts.into_iter().enumerate().filter(|&(_, n)| n > 0);
             let stays = |number: usize| self.shards[number].is(node);
-            let with = with.filter(|&(_, n)| n > 0);
-            shared.extend(with.map(|(number, n)| (n, stays(number), at, number)));
+            overlaps.extend(counts.map(|(number, n)| (n, stays(number), at, number)));
         }
-        shared.sort_unstable_by(|a, b| b.cmp(a));
+        overlaps.sort_unstable_by(|a, b| b.cmp(a));
         let mut numbers = vec![None; primaries.len()];
         let mut taken = vec![false; self.shards.len()];
-        for (_, _, at, number) in shared {
+        for (_, _, at, number) in overlaps {
             if numbers[at].is_none() && !taken[number] {
                 numbers[at] = Some(number);
                 taken[number] = true;
@@ -220,22 +219,22 @@ impl<N> Topology<N> {
         }
     }
 
-    /// Changes when a slot moves to another shard. A new primary of the same shard does not change it.
+    /// Changes when a slot moves to another shard, but not with a new primary of the same shard.
     pub(super) fn version(&self) -> u64 {
         self.version
     }
 
-    /// The number of the shard that a slot belongs to.
+    /// The number of a slot's shard.
     pub fn shard_of(&self, slot: u16) -> usize {
         usize::from(self.shard_of_slot[usize::from(slot)])
     }
 
-    /// The shard of this number.
+    /// The shard with this number.
     pub fn shard(&self, number: usize) -> Option<&Shard<N>> {
         self.shards.get(number)
     }
 
-    /// The node that serves a slot. Where nobody does, one that may know better: one that is not away, if there is one.
+    /// The node that serves a slot. For an unserved slot, any node that may know better: one that is not away, if there is one.
     pub(crate) fn nearest(&self, slot: u16, is_away: impl Fn(&N) -> bool) -> Option<&Arc<N>> {
         let shard = self.shards.get(self.shard_of(slot));
         let serves = shard.and_then(|shard| shard.node.as_ref());
@@ -244,12 +243,12 @@ impl<N> Topology<N> {
             .or_else(|| self.nodes().next())
     }
 
-    /// Every primary.
+    /// All primaries.
     pub fn nodes(&self) -> impl Iterator<Item = &Arc<N>> {
         self.shards.iter().filter_map(|shard| shard.node.as_ref())
     }
 
-    /// Where their replicas are.
+    /// The addresses of all replicas.
     pub(crate) fn replicas(&self) -> &[Address] {
         &self.replicas
     }
@@ -268,7 +267,7 @@ impl<N> Shard<N> {
     }
 }
 
-// Derived, they would ask as much of a node.
+// Derived, they would require as much of `N`.
 impl<N> Clone for Shard<N> {
     fn clone(&self) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! The batch script on the wire: its command, and its reply.
+//! The commands that run check.lua, and its replies.
 
 use std::cell::RefCell;
 use std::num::{NonZeroU32, NonZeroU64};
@@ -16,30 +16,30 @@ use crate::store::{ErrorKind, Op, Request, Scope, StoreError};
 /// The source of the script.
 pub const SOURCE: &str = include_str!("check.lua");
 
-/// The last moment that a `Date` of JavaScript holds (ECMAScript, "Time Values and Time Range").
+/// The latest moment of a JavaScript `Date` (ECMAScript, "Time Values and Time Range").
 const LATEST: Millis = 8_640_000_000_000_000;
 
-/// Values the script returns for each request that is no plain admission.
+/// The values in a reply for each request that is no plain admission.
 const FIELDS: usize = 6;
 
 /// Hashed once: hashing copies the text.
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(SOURCE));
 
-/// The most requests of one call: what is a byte of each is to be text.
-const MOST: usize = 128;
+/// The most requests of one call: the kind of a request is one byte of text.
+const MAX_REQUESTS: usize = 128;
 
-/// Room for the arguments of a call beside its keys, in number and in bytes, and for the bytes of a key: most need no more. A
-/// cluster's batch has a call for each check, all in memory at once, so that what is left over costs.
+/// Capacity for the arguments of a call without its keys, in number and bytes, and for the bytes of a key: enough for most calls.
+/// The batch of a cluster has a call for each check, all in memory at once, so that unused capacity has a cost.
 const ARGUMENTS: usize = 9;
 const BYTES: usize = 40;
 const BYTES_OF_KEY: usize = 32;
 
 thread_local! {
-    /// One that is being written.
+    /// Buffer for the key being written.
     static KEY: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// The command that asks `requests`.
+/// The command for `requests`.
 pub(in crate::store::redis) fn command(
     by: ScriptRef,
     tag: Tag,
@@ -51,7 +51,7 @@ pub(in crate::store::redis) fn command(
     call(by, tag, scope.rules, write_key, kinds)
 }
 
-/// The command that asks for something under a limit, about the log of each of the keys that `write_key` appends.
+/// The command for operations under limits: one for each key, which `write_key` appends.
 pub(in crate::store::redis) fn call(
     by: ScriptRef,
     tag: Tag,
@@ -61,7 +61,7 @@ pub(in crate::store::redis) fn call(
 ) -> Cmd {
     let count = kinds.len();
     let room = (ARGUMENTS + count, BYTES + BYTES_OF_KEY * count);
-    let mut cmd = by.script(&SCRIPT, SOURCE, room);
+    let mut cmd = by.begin(&SCRIPT, SOURCE, room);
     cmd.arg(count);
     KEY.with_borrow_mut(|key| {
         for at in 0..count {
@@ -74,8 +74,8 @@ pub(in crate::store::redis) fn call(
     cmd
 }
 
-/// The script's ARGV, for something under a limit, once for each key. Most requests of a batch are of one kind, or of a few:
-/// each kind is written once, and a request is a byte.
+/// The ARGV of a call: an operation under a limit for each key. Most batches have requests of one kind or of a few. Each kind is
+/// written once, and a request is one byte.
 ///
 /// # Panics
 /// For more than 128 requests.
@@ -85,8 +85,8 @@ pub fn arguments(
     mut requests: impl Iterator<Item = (Op, Limit)>,
     out: &mut impl RedisWrite,
 ) {
-    // A cluster's batch has a call for each check: one that is of one kind allocates nothing.
-    let mut of_requests = [0; 1 + MOST];
+    // The batch of a cluster has a call for each check: a call with one kind allocates nothing.
+    let mut of_requests = [0; 1 + MAX_REQUESTS];
     of_requests[0] = tag.0;
     let first = requests.next();
     let mut others = Vec::new();
@@ -124,10 +124,10 @@ pub fn arguments(
     }
 }
 
-/// The script's reply to the batch of `tag`, of a request under each of the `limits`.
+/// The outcomes in the reply to the batch with `tag`, which has a request under each of the `limits`.
 ///
 /// # Errors
-/// [`ErrorKind::Protocol`] for a reply that is none of the script's: without the tag, with two answers for one request or
+/// [`ErrorKind::Protocol`] for a reply that is not the script's: without the tag, with two outcomes for one request, or with
 /// none for another.
 pub fn outcomes(
     value: &Value,
@@ -135,11 +135,11 @@ pub fn outcomes(
     window: Window,
     limits: impl ExactSizeIterator<Item = Limit>,
 ) -> Result<Vec<Result<Outcome, StoreError>>, StoreError> {
-    let outcomes = admitted_but(value, tag, window, limits.len()).ok_or_else(unexpected)?;
+    let outcomes = admitted_except(value, tag, window, limits.len()).ok_or_else(unexpected)?;
     Ok(outcomes.into_iter().zip(limits).map(within).collect())
 }
 
-/// The same for a call of one request.
+/// As [`outcomes`], for a call of one request.
 ///
 /// # Errors
 /// As [`outcomes`].
@@ -151,19 +151,19 @@ pub fn outcome_of_one(
 ) -> Result<Result<Outcome, StoreError>, StoreError> {
     match value {
         Value::BulkString(now) => admitted(now, tag, window).map(Ok).ok_or_else(unexpected),
-        several => Ok(outcomes(several, tag, window, [limit].into_iter())?.swap_remove(0)),
+        list => Ok(outcomes(list, tag, window, [limit].into_iter())?.swap_remove(0)),
     }
 }
 
-/// An outcome under a limit, which is the most that may remain; after a denial, nothing does.
+/// Refuses an outcome with more remaining than the limit, or than 0 after a denial.
 fn within((outcome, limit): (Result<Outcome, StoreError>, Limit)) -> Result<Outcome, StoreError> {
     let outcome = outcome?;
-    let most = u32::from(outcome.decision.is_allowed()) * limit.get();
-    let sound = outcome.decision.remaining <= most;
-    sound.then_some(outcome).ok_or_else(unexpected)
+    let max = u32::from(outcome.decision.is_allowed()) * limit.get();
+    let valid = outcome.decision.remaining <= max;
+    valid.then_some(outcome).ok_or_else(unexpected)
 }
 
-/// An admission at the time that the reply begins with.
+/// An admission at the time `now`, which ends with the tag.
 fn admitted(now: &[u8], tag: Tag, window: Window) -> Option<Outcome> {
     let (_, now) = now.split_last().filter(|&(&last, _)| last == tag.0)?;
     let now: Millis = str::from_utf8(now).ok()?.parse().ok()?;
@@ -175,8 +175,8 @@ fn admitted(now: &[u8], tag: Tag, window: Window) -> Option<Outcome> {
     }))
 }
 
-/// Everybody admitted but those of whom the reply says more.
-fn admitted_but(
+/// Every request is admitted, except those with an outcome of their own in the reply.
+fn admitted_except(
     value: &Value,
     tag: Tag,
     window: Window,
@@ -200,17 +200,17 @@ fn admitted_but(
     let now = decided.reset - decided.reset_after;
     let mut outcomes = vec![None; count];
     for other in others.chunks(FIELDS) {
-        let ([at], fields) = other.split_first_chunk()?;
-        let place = outcomes.get_mut(number(at).ok()?.checked_sub(1)? as usize)?;
-        if place.replace(outcome(now, fields)).is_some() {
+        let ([of], fields) = other.split_first_chunk()?;
+        let slot = outcomes.get_mut(number(of).ok()?.checked_sub(1)? as usize)?;
+        if slot.replace(outcome(now, fields)).is_some() {
             return None;
         }
     }
-    let left = outcomes.iter().filter(|outcome| outcome.is_none()).count();
+    let unnamed = outcomes.iter().filter(|outcome| outcome.is_none()).count();
     let outcomes = outcomes
         .into_iter()
         .map(|outcome| outcome.unwrap_or(Ok(admitted)));
-    (left == plain).then(|| outcomes.collect())
+    (unnamed == plain).then(|| outcomes.collect())
 }
 
 fn outcome(now: Millis, fields: &[Value]) -> Result<Outcome, StoreError> {
@@ -233,10 +233,10 @@ fn outcome(now: Millis, fields: &[Value]) -> Result<Outcome, StoreError> {
     };
     let count = match (anomaly, NonZeroU64::new(paused)) {
         (Value::Int(n @ ..=-1), None) if !is_allowed => {
-            let more = u32::try_from(n.unsigned_abs())
+            let missing = u32::try_from(n.unsigned_abs())
                 .ok()
                 .and_then(NonZeroU32::new);
-            more.map(Count::Below).ok_or_else(unexpected)?
+            missing.map(Count::Below).ok_or_else(unexpected)?
         }
         (Value::Int(0), Some(paused)) if paused.get() <= MAX_WINDOW_MS => Count::Paused(paused),
         (anomaly, None) => NonZeroU32::new(small(anomaly)?).map_or(Count::None, Count::Anomaly),
@@ -248,7 +248,7 @@ fn outcome(now: Millis, fields: &[Value]) -> Result<Outcome, StoreError> {
             verdict,
             remaining,
             reset,
-            // Nothing that counts has left the window already.
+            // An admission that counts leaves the window later than `now`.
             reset_after: reset.saturating_sub(now),
         },
         count,

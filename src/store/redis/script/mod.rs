@@ -1,4 +1,4 @@
-//! The scripts, and what their calls have in common: how one names its script, and how its reply is known to be its own.
+//! The scripts, and what their calls share: the reference to a script, and the tag that matches a reply to its call.
 
 pub mod check;
 pub mod replay;
@@ -9,21 +9,21 @@ use redis::{Cmd, Script};
 
 use crate::quota::{Millis, Window};
 
-/// The most a log's key outlives its newest admission, so that most admissions need not touch its TTL.
+/// The most that the key of a log outlives its newest admission, so that most admissions need not set its TTL.
 const MAX_SLACK_MS: Millis = 60_000;
 
-/// How the script is named in a command.
+/// How a command refers to its script.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum ScriptRef {
-    /// Its SHA-1: the server has it already, but for the time after a restart or failover.
+    /// By its SHA-1 (EVALSHA): the server has the script, except after a restart or a failover.
     Sha,
-    /// The text itself, which the server then keeps.
+    /// By its source (EVAL), which the server then keeps.
     Source,
 }
 
 impl ScriptRef {
-    /// The beginning of a command that runs the script, with room for so many arguments more, and so many bytes of them.
-    pub(super) fn script(
+    /// The beginning of a command that runs the script, with capacity for more arguments: their number and bytes.
+    pub(super) fn begin(
         self,
         script: &Script,
         source: &str,
@@ -39,13 +39,13 @@ impl ScriptRef {
     }
 }
 
-/// What a batch is known by in its reply: one printable character, so that replies that are out of step on a connection are
-/// not taken for one another's. Batches that are under way together differ in it.
+/// The correlation tag of a call and its reply: one printable character. Batches in flight together have different tags, so that
+/// replies that are out of step on a connection are noticed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tag(u8);
 
 impl Tag {
-    /// The tag of the batch of that number.
+    /// The tag of the batch with that number.
     pub fn of(number: usize) -> Self {
         Self(b'@' + (number % 63) as u8)
     }
@@ -57,7 +57,7 @@ impl fmt::Display for Tag {
     }
 }
 
-/// How much longer than its window a log's key of that window may live.
+/// How much longer than `window` the key of a log may live.
 pub(super) fn slack(window: Window) -> Millis {
     (window.ms() / 4).clamp(1, MAX_SLACK_MS)
 }

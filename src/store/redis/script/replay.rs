@@ -1,4 +1,4 @@
-//! The replay script on the wire: its command, and its reply.
+//! The commands that run replay.lua, and its replies.
 
 use std::sync::LazyLock;
 
@@ -21,7 +21,7 @@ pub(in crate::store::redis) fn command(
     scope: &Scope,
     replays: &[&Replay],
 ) -> Cmd {
-    let mut cmd = by.script(&SCRIPT, SOURCE, (0, 0));
+    let mut cmd = by.begin(&SCRIPT, SOURCE, (0, 0));
     cmd.arg(replays.len());
     for replay in replays {
         cmd.arg(scope.name.key(&replay.id));
@@ -42,22 +42,23 @@ pub(in crate::store::redis) fn command(
     cmd
 }
 
-/// The script's reply to the call of `tag`, of `count` replays.
+/// The results in the reply to the call with `tag`, of `count` replays.
 ///
 /// # Errors
-/// [`ErrorKind::Protocol`] for a reply that is none of the script's.
+/// [`ErrorKind::Protocol`] for a reply that is not the script's.
 pub fn results(
     value: &Value,
     tag: Tag,
     count: usize,
 ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
-    all_but(value, tag, count).ok_or_else(|| {
+    entered_except(value, tag, count).ok_or_else(|| {
         let message = "the reply is not one of the limiter's script";
         StoreError::new(ErrorKind::Protocol, message)
     })
 }
 
-fn all_but(value: &Value, tag: Tag, count: usize) -> Option<Vec<Result<(), StoreError>>> {
+/// Every replay is entered, except those in the reply.
+fn entered_except(value: &Value, tag: Tag, count: usize) -> Option<Vec<Result<(), StoreError>>> {
     let Value::Array(values) = value else {
         return None;
     };
@@ -70,9 +71,9 @@ fn all_but(value: &Value, tag: Tag, count: usize) -> Option<Vec<Result<(), Store
         let [Value::Int(number), Value::BulkString(message)] = pair else {
             return None;
         };
-        let place = usize::try_from(*number).ok()?.checked_sub(1)?;
+        let index = usize::try_from(*number).ok()?.checked_sub(1)?;
         let error = error_map::from_script(&String::from_utf8_lossy(message));
-        *results.get_mut(place)? = Err(error);
+        *results.get_mut(index)? = Err(error);
     }
     Some(results)
 }

@@ -1,4 +1,4 @@
-//! What a handshake failed for, and the mend, in one sentence.
+//! The reason of a failed TLS handshake and a hint, in one sentence.
 
 use std::error::Error;
 use std::io;
@@ -8,12 +8,11 @@ use rustls::{AlertDescription as Alert, CertificateError as Certificate, Error a
 use super::failed;
 use crate::store::{ErrorKind, StoreError};
 
-/// Why there was no handshake.
-/// `extra`: why the file of additional authorities gave none, if so.
+/// The error of a failed handshake. `extra`: why the file with additional authorities gave none, if so.
 pub(super) fn handshake(error: io::Error, extra: Option<&str>) -> StoreError {
     if let Some(refused) = refusal(&error) {
         return match (extra, tls(&error)) {
-            // It matters where an authority is missing.
+            // It matters only if an authority is missing.
             (Some(extra), Some(Tls::InvalidCertificate(certificate)))
                 if is_unknown_issuer(certificate) =>
             {
@@ -22,7 +21,7 @@ pub(super) fn handshake(error: io::Error, extra: Option<&str>) -> StoreError {
             _ => refused,
         };
     }
-    // No word of TLS was said: what ended it was the network or the server.
+    // The failure was not one of TLS: the network or the server ended the connection.
     let kind = match error.kind() {
         io::ErrorKind::TimedOut => ErrorKind::Timeout,
         _ => ErrorKind::Disconnected,
@@ -32,10 +31,10 @@ pub(super) fn handshake(error: io::Error, extra: Option<&str>) -> StoreError {
     StoreError::new(kind, message).with_source(error)
 }
 
-/// The error of TLS that an error of the connection comes from, with its mend.
+/// The TLS error that caused `error`, with a hint.
 pub(in crate::store::redis) fn refusal(error: &(dyn Error + 'static)) -> Option<StoreError> {
     let tls = tls(error.downcast_ref::<io::Error>()?)?;
-    // It says what is wrong with a certificate and quotes nothing secret.
+    // The text of a TLS error quotes nothing secret.
     let message = format!("TLS handshake failed: {tls}; {}", hint(tls));
     Some(failed(message).with_source(tls.clone()))
 }
@@ -57,7 +56,7 @@ fn hint(error: &Tls) -> &'static str {
         Tls::InvalidMessage(_) => {
             "the server does not speak TLS on this port: turn its encryption on, or use redis:// and no tls"
         }
-        // In TLS 1.2 the server says no more than that it failed.
+        // In TLS 1.2 the server gives no other reason for a missing certificate.
         Tls::AlertReceived(Alert::CertificateRequired | Alert::HandshakeFailure) => {
             "the server wants a certificate of its clients (tls-auth-clients no turns that off), or has no cipher suite \
              in common with this one"
@@ -83,7 +82,7 @@ fn certificate_hint(error: &Certificate) -> &'static str {
         Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
             "use the name that it was issued for as the host, or set tls.servername to it"
         }
-        // An authority that has a new key, but its old name, signs what the old one cannot vouch for.
+        // BadSignature: an authority with a new key under its old name has signed the certificate.
         Certificate::UnknownIssuer | Certificate::BadSignature => {
             "give the authority that signed it in tls.ca or NODE_EXTRA_CA_CERTS, if that is to be trusted"
         }

@@ -1,4 +1,4 @@
-//! The TLS client: verified always; there is no way to say otherwise.
+//! The TLS client. It always verifies the server; no option turns that off.
 
 mod error;
 
@@ -19,18 +19,19 @@ pub(super) use self::error::refusal;
 use super::config::TlsConfig;
 use crate::store::{ErrorKind, StoreError};
 
-/// What the handshakes with one server have in common.
+/// The state that all handshakes with one server share.
 pub(super) struct Client {
     config: TlsConfig,
-    /// Made from that text of the extra file. Reading 140 roots anew for each connect takes longer than the handshake.
-    made: Mutex<Option<(Option<String>, Arc<ClientConfig>)>>,
+    /// The client, and the text of the extra file that it was built from. To parse 140 roots for each connect would take longer than
+    /// the handshake.
+    built: Mutex<Option<(Option<String>, Arc<ClientConfig>)>>,
 }
 
 impl Client {
     pub(super) fn new(config: TlsConfig) -> Self {
         Self {
             config,
-            made: Mutex::new(None),
+            built: Mutex::new(None),
         }
     }
 
@@ -52,42 +53,42 @@ impl Client {
         stream.map_err(|error| error::handshake(error, extra.as_deref()))
     }
 
-    /// The client for what is trusted now, and why the extra file adds nothing to it, if so. That is read at each connect,
-    /// since it may have been renewed.
+    /// The client with the current authorities, and why the extra file adds none, if so. The file is read at each connect, since it
+    /// may have been renewed.
     fn client(&self) -> Result<(Arc<ClientConfig>, Option<String>), StoreError> {
         let path = self.config.extra_ca_file.as_ref();
-        // Like Node.js, which warns and goes on without a file it cannot read.
+        // Like Node.js, which warns and continues without a file it cannot read.
         let read = path.map(|path| (path, std::fs::read_to_string(path)));
         let (extra, problem) = match read {
             None => (None, None),
-            Some((path, Err(error))) => (None, Some(no_help(path, &error.kind().to_string()))),
+            Some((path, Err(error))) => (None, Some(adds_nothing(path, &error.kind().to_string()))),
             Some((path, Ok(text))) => {
                 let found = certificates(&text).is_ok();
-                let problem = (!found).then(|| no_help(path, "no certificate in PEM form"));
+                let problem = (!found).then(|| adds_nothing(path, "no certificate in PEM form"));
                 (Some(text), problem)
             }
         };
-        let mut made = self.made.lock();
-        if let Some((of, client)) = &*made
-            && *of == extra
+        let mut built = self.built.lock();
+        if let Some((from, client)) = &*built
+            && *from == extra
         {
             return Ok((Arc::clone(client), problem));
         }
         let client = Arc::new(client(self.config.ca.as_deref(), extra.as_deref())?);
-        *made = Some((extra, Arc::clone(&client)));
+        *built = Some((extra, Arc::clone(&client)));
         Ok((client, problem))
     }
 }
 
-/// That the extra file at `path` adds nothing. Quoted: a line break would forge a line of the log.
-fn no_help(path: &str, why: &str) -> String {
+/// The message that the extra file at `path` adds nothing. The path is quoted: a line break would forge a log line.
+fn adds_nothing(path: &str, why: &str) -> String {
     format!("NODE_EXTRA_CA_CERTS names {path:?}, which gave no certificate: {why}")
 }
 
 /// The certificates in a PEM text.
 ///
 /// # Errors
-/// [`ErrorKind::Tls`] for a text without one, or with one that cannot be read.
+/// [`ErrorKind::Tls`] for a text without a certificate, or with one that cannot be read.
 pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, StoreError> {
     let list = CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>();
     match list {
@@ -96,10 +97,10 @@ pub fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, StoreErro
     }
 }
 
-/// The certificates in a PEM text, to be trusted.
+/// The certificates in a PEM text, as authorities to trust.
 ///
 /// # Errors
-/// [`ErrorKind::Tls`] as of [`certificates`], or for one whose bytes are no certificate.
+/// [`ErrorKind::Tls`] as for [`certificates`], and for a certificate that cannot be parsed.
 pub(crate) fn authorities(pem: &str) -> Result<RootCertStore, StoreError> {
     let mut roots = RootCertStore::empty();
     for certificate in certificates(pem)? {
@@ -110,12 +111,12 @@ pub(crate) fn authorities(pem: &str) -> Result<RootCertStore, StoreError> {
     Ok(roots)
 }
 
-/// Whether a certificate can hold `name`.
+/// Whether `name` can be in a certificate.
 pub(crate) fn is_server_name(name: &str) -> bool {
     ServerName::try_from(name).is_ok()
 }
 
-/// Trusts `ca` in place of the public roots, and `extra` besides.
+/// Trusts `ca`, or else the public roots, and `extra` in addition.
 fn client(ca: Option<&str>, extra: Option<&str>) -> Result<ClientConfig, StoreError> {
     let mut roots = match ca {
         Some(pem) => authorities(pem)?,
@@ -138,13 +139,13 @@ fn trusting(roots: RootCertStore) -> Result<ClientConfig, StoreError> {
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// How a client that trusts nobody begins: enough for a server of TLS to answer, and for nothing else.
+/// The first message of a client without authorities, to which a TLS server replies. No handshake can succeed with it.
 pub(super) fn hello(host: &str) -> Option<Vec<u8>> {
     let client = Arc::new(trusting(RootCertStore::empty()).ok()?);
     let name = ServerName::try_from(host.to_owned()).ok()?;
-    let mut beginning = rustls::ClientConnection::new(client, name).ok()?;
+    let mut connection = rustls::ClientConnection::new(client, name).ok()?;
     let mut bytes = Vec::new();
-    beginning.write_tls(&mut bytes).ok()?;
+    connection.write_tls(&mut bytes).ok()?;
     Some(bytes)
 }
 
