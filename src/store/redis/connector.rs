@@ -1,4 +1,4 @@
-//! One connect, start to end: name, TCP, TLS, AUTH, SELECT, inside one budget.
+//! One connect from start to end: look-up, TCP, TLS, AUTH and SELECT within one budget.
 
 use std::io;
 use std::net::SocketAddr;
@@ -25,27 +25,27 @@ use super::{error_map, tls};
 use crate::store::budget::Budget;
 use crate::store::{ErrorKind, StoreError};
 
-/// A peer that vanished is noticed after this long without an answer: TCP's own default is two hours.
+/// A peer that has vanished is noticed after this long without an answer: the default of TCP is two hours.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
-/// Unacknowledged data breaks the connection after this long, where the system knows how (Linux).
+/// Unacknowledged data breaks the connection after this long (Linux only).
 #[cfg(target_os = "linux")]
 const USER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A connection and what drives it, until the connection ends.
+/// A connection, and the driver that has to run as long as it is open.
 pub(super) struct Connected {
     pub(super) connection: MultiplexedConnection,
     pub(super) driver: Driver,
-    /// Where it leads.
+    /// The address of the server.
     pub(super) address: SocketAddr,
 }
 
-/// What the connects to one server have in common.
+/// The state that all connects to one server share.
 pub(super) struct Connector {
     pub(super) resolver: Resolver,
     health: AddressHealth,
     tls: Option<tls::Client>,
-    /// A connection has been made: the server speaks the language that is configured.
+    /// A connection was made: the server speaks TLS, or does not, as configured.
     protocol_confirmed: AtomicBool,
 }
 
@@ -60,36 +60,36 @@ impl Connector {
     }
 }
 
-/// Connects within the budget. Several passwords are tried in order, each on a connection of its own; so is the one that a
-/// source gives after the server has refused its first.
+/// Connects within the budget. Several passwords are tried in order, each on a connection of its own. So is the password that a
+/// source returns after the server has rejected the first.
 pub(super) async fn connect(
     config: &RedisConfig,
-    way: &Connector,
+    connector: &Connector,
 ) -> Result<Connected, StoreError> {
-    let mut made = connect_once(config, way).await;
-    // What broke while this process stood still says nothing of the server. Once: a process that is stopped again and again
-    // has to come to an end, too.
+    let mut made = connect_once(config, connector).await;
+    // A failure while this process was stopped says nothing about the server. One more attempt only: a process that is stopped again
+    // and again must come to an end, too.
     if matches!(&made, Err(failure) if failure.was_stopped && !failure.error.is_an_answer()) {
-        made = connect_once(config, way).await;
+        made = connect_once(config, connector).await;
     }
     if made.is_ok() {
-        way.protocol_confirmed.store(true, Ordering::Relaxed);
+        connector.protocol_confirmed.store(true, Ordering::Relaxed);
     }
     made.map_err(|failure| failure.error)
 }
 
-/// Why one attempt failed.
+/// The error of one attempt.
 struct Failure {
     error: StoreError,
-    /// The process was stopped meanwhile.
+    /// The process was stopped during the attempt.
     was_stopped: bool,
 }
 
-async fn connect_once(config: &RedisConfig, way: &Connector) -> Result<Connected, Failure> {
+async fn connect_once(config: &RedisConfig, connector: &Connector) -> Result<Connected, Failure> {
     let signs = Arc::default();
     let budget = Budget::new(config.connect_timeout);
     let made = budget
-        .within(attempt_all(config, way, &signs, &budget))
+        .within(attempt_all(config, connector, &signs, &budget))
         .await;
     made.unwrap_or_else(|| Err(timed_out(config, &signs, &budget)))
         .map_err(|error| Failure {
@@ -100,7 +100,7 @@ async fn connect_once(config: &RedisConfig, way: &Connector) -> Result<Connected
 
 async fn attempt_all(
     config: &RedisConfig,
-    way: &Connector,
+    connector: &Connector,
     signs: &Arc<Signs>,
     budget: &Budget,
 ) -> Result<Connected, StoreError> {
@@ -108,18 +108,18 @@ async fn attempt_all(
         Credentials::Passwords(list) => list,
         Credentials::Source(source) => {
             let attempt =
-                |password| async move { attempt(config, way, signs, Some(&password)).await };
+                |password| async move { attempt(config, connector, signs, Some(&password)).await };
             return retry_with_fresh(&**source, budget, attempt).await;
         }
     };
     let mut last = match passwords.split_first() {
-        None => return attempt(config, way, signs, None).await,
-        Some((first, _)) => attempt(config, way, signs, Some(first)).await,
+        None => return attempt(config, connector, signs, None).await,
+        Some((first, _)) => attempt(config, connector, signs, Some(first)).await,
     };
     for password in passwords.iter().skip(1) {
         match last {
             Err(error) if error.kind() == ErrorKind::WrongPass => {
-                last = attempt(config, way, signs, Some(password)).await;
+                last = attempt(config, connector, signs, Some(password)).await;
             }
             other => return other,
         }
@@ -129,16 +129,16 @@ async fn attempt_all(
 
 async fn attempt(
     config: &RedisConfig,
-    way: &Connector,
+    connector: &Connector,
     signs: &Arc<Signs>,
     password: Option<&Secret>,
 ) -> Result<Connected, StoreError> {
-    let (tcp, address) = open(config, way).await?;
-    // Until it answers: where it never does, this attempt just ends with its budget.
-    way.health.mark_bad(address);
+    let (tcp, address) = open(config, connector).await?;
+    // Until it answers: if it never does, this attempt ends with its budget, without another call.
+    connector.health.mark_bad(address);
     let stream = Overheard::new(tcp, signs);
     let made = async {
-        match &way.tls {
+        match &connector.tls {
             None => set_up(config, password, stream).await,
             Some(tls) => {
                 let stream = tls.handshake(&config.host, stream).await?;
@@ -146,7 +146,7 @@ async fn attempt(
             }
         }
     };
-    let made = if way.protocol_confirmed.load(Ordering::Relaxed) {
+    let made = if connector.protocol_confirmed.load(Ordering::Relaxed) {
         made.await
     } else {
         or_protocol_mismatch(made, config, address, signs).await
@@ -155,10 +155,10 @@ async fn attempt(
         .as_ref()
         .map_or_else(StoreError::is_an_answer, |_| true)
     {
-        way.health.mark_good(address);
+        connector.health.mark_good(address);
     }
     let (connection, driver) = match made {
-        Err(_) if way.tls.is_none() && signs.is_tls() => return Err(tls_server()),
+        Err(_) if connector.tls.is_none() && signs.is_tls() => return Err(tls_server()),
         made => made?,
     };
     Ok(Connected {
@@ -168,8 +168,8 @@ async fn attempt(
     })
 }
 
-/// What becomes of `made`; or, where the server says nothing for half of the budget or hangs up without a word, that it
-/// speaks another language.
+/// The output of `made`; or, if the server sends nothing for half of the budget or closes the connection without a byte, the error of
+/// a protocol mismatch (TLS against plain text), if the server shows one.
 async fn or_protocol_mismatch<T>(
     made: impl Future<Output = Result<T, StoreError>>,
     config: &RedisConfig,
@@ -181,17 +181,17 @@ async fn or_protocol_mismatch<T>(
     let made = match half.within(&mut made).await {
         Some(made) => made,
         None => {
-            let proven = async {
-                let mistaken = mistaken(config, address).await;
-                mistaken.filter(|_| signs.is_silent())
+            let mismatch = async {
+                let mismatch = mistaken(config, address).await;
+                mismatch.filter(|_| signs.is_silent())
             };
-            let mut proven = pin!(proven);
-            let proven = tokio::select! {
+            let mut mismatch = pin!(mismatch);
+            let mismatch = tokio::select! {
                 biased;
                 made = &mut made => return made,
-                proven = &mut proven => proven,
+                mismatch = &mut mismatch => mismatch,
             };
-            return match proven {
+            return match mismatch {
                 Some(error) => Err(error),
                 None => made.await,
             };
@@ -205,7 +205,7 @@ async fn or_protocol_mismatch<T>(
     }
 }
 
-/// The error for a connect that is not done at the end of its budget.
+/// The error of a connect at the end of its budget.
 fn timed_out(config: &RedisConfig, signs: &Signs, budget: &Budget) -> StoreError {
     let what = match (signs.is_silent(), &config.tls) {
         _ if budget.was_stopped() => "; this process was stopped meanwhile",
@@ -228,10 +228,12 @@ fn timed_out(config: &RedisConfig, signs: &Signs, budget: &Budget) -> StoreError
 
 async fn open(
     config: &RedisConfig,
-    way: &Connector,
+    connector: &Connector,
 ) -> Result<(TcpStream, SocketAddr), StoreError> {
-    let addresses = way.health.bad_last(way.resolver.addresses().await?);
-    // One that leads nowhere must leave time for the others.
+    let addresses = connector
+        .health
+        .bad_last(connector.resolver.addresses().await?);
+    // An address without an answer must leave time for the others.
     let share = config.connect_timeout / addresses.len().max(1) as u32;
     let mut failure = None;
     for address in addresses {
@@ -244,14 +246,14 @@ async fn open(
             Some(Err(e)) => failure = Some(broken(e)),
             None => failure = Some(broken(io::ErrorKind::TimedOut.into())),
         }
-        way.health.mark_bad(address);
+        connector.health.mark_bad(address);
     }
-    // There is an address at least, and it failed.
+    // There is at least one address, and it has failed.
     Err(failure.unwrap_or_else(closed))
 }
 
 fn tune(tcp: &TcpStream) -> io::Result<()> {
-    // A check is one small packet: waiting to fill it would cost 40 ms.
+    // A check is one small packet: Nagle's algorithm would delay it by up to 40 ms.
     tcp.set_nodelay(true)?;
     let socket = SockRef::from(tcp);
     socket.set_tcp_keepalive(
@@ -273,20 +275,20 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let info = RedisConnectionInfo::default().set_skip_set_lib_name();
-    // The deadline is each check's own, and shorter than any the crate would set.
+    // Each check has its own deadline, shorter than a timeout of the crate would be.
     let options = AsyncConnectionConfig::new().set_response_timeout(None);
     let (mut connection, driver) = MultiplexedConnection::new_with_config(&info, stream, options)
         .await
         .map_err(|e| error_map::during_set_up(&e))?;
-    // Driven from here, not spawned yet: given up at the end of the budget, the connection is closed at once.
+    // Driven from here, not spawned yet: dropped at the end of the budget, the connection is closed at once.
     let mut driver = driver.boxed();
     {
-        let mut greeting = pin!(greet(&mut connection, config, password));
+        let mut handshake = pin!(greet(&mut connection, config, password));
         tokio::select! {
             biased;
-            greeted = &mut greeting => greeted?,
-            // The server's last words may say why it closed.
-            () = &mut driver => return greeting.await.and(Err(closed())),
+            done = &mut handshake => done?,
+            // The last reply may say why the server has closed the connection.
+            () = &mut driver => return handshake.await.and(Err(closed())),
         }
     }
     Ok((connection, Driver::new(driver)))

@@ -1,7 +1,7 @@
-//! Logs on Redis 7.0 or later, decided there by one atomic script: on one server, or on the nodes of a cluster.
+//! Logs on Redis 7.0 or later, where one atomic script decides: on one server, or on the nodes of a cluster.
 //!
-//! A request goes from the store to a `node`, by way of the `cluster` if there is one; over one of the node's `link`s, which
-//! are connections that look after themselves; as a command of the `script`.
+//! The store sends a request to a `node`, which the `cluster` selects if there is one, over one of the node's `link`s, which
+//! reconnect by themselves, as a call of a `script`.
 
 mod backoff;
 pub mod cluster;
@@ -56,12 +56,12 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// A store at the place that `config` names.
+    /// A store on the Redis of `config`.
     pub fn new(config: RedisConfig) -> Self {
         Self::counting(config, Arc::default())
     }
 
-    /// The same, and its connections are counted among `connections`.
+    /// As [`new`](Self::new), with its connections counted in `connections`.
     pub fn counting(config: RedisConfig, connections: Arc<ConnectionStats>) -> Self {
         let node = Arc::new(Node::new(config, Arc::clone(&connections)));
         Self {
@@ -70,13 +70,13 @@ impl RedisStore {
         }
     }
 
-    /// Takes and gives back a slot of nobody's in the namespace of `scope`, asks for a PING, and writes, reads and deletes a
-    /// key of its own: on a connection that the checks use or, where there is none, on one that is made for this.
+    /// Takes and gives back a slot of an id that no caller has, in the namespace of `scope`; sends a PING; and writes, reads and
+    /// deletes a key of its own. Uses a connection of the checks or, if there is none, a new one.
     ///
     /// # Errors
-    /// Why there is no connection, or what the server did not do as asked.
+    /// Why there is no connection, or the step that failed.
     pub async fn test_connection(&self, scope: &Scope) -> Result<ConnectionTest, StoreError> {
-        // What is known of a server that is away may be seconds old, and be mended since.
+        // The error of a server that is away may be seconds old, and no longer be true.
         let away = self.node.is_away();
         let node = match self.discovery.deployment().await {
             Ok(Deployment::Cluster(cluster)) => cluster.node_of(scope, &Id::nobody()),
@@ -89,27 +89,27 @@ impl RedisStore {
             .await
     }
 
-    async fn send<E: Errand>(&self, errand: &E, items: &[E::Item]) -> Answers<E::Answer> {
+    async fn send<E: Errand>(&self, call: &E, items: &[E::Item]) -> Answers<E::Answer> {
         if let Deployment::Cluster(cluster) = self.discovery.deployment().await? {
-            return Ok(cluster::run(&cluster, errand, items).await);
+            return Ok(cluster::run(&cluster, call, items).await);
         }
-        let answers = self.send_there(errand, items).await;
-        // It has become one: nothing was done, and its nodes are known by now.
+        let answers = self.send_to_server(call, items).await;
+        // The server has become part of a cluster. Nothing was executed, and the nodes are known by now.
         if matches!(&answers, Err(error) if error.kind() == ErrorKind::Cluster)
             && let Deployment::Cluster(cluster) = self.discovery.deployment().await?
         {
-            return Ok(cluster::run(&cluster, errand, items).await);
+            return Ok(cluster::run(&cluster, call, items).await);
         }
         answers
     }
 
     /// Sends `items` to the configured server, all at once.
-    async fn send_there<E: Errand>(&self, errand: &E, items: &[E::Item]) -> Answers<E::Answer> {
+    async fn send_to_server<E: Errand>(&self, call: &E, items: &[E::Item]) -> Answers<E::Answer> {
         let items: Vec<_> = items.iter().collect();
         let all = 0..items.len();
         let mut replies = self
             .node
-            .run(errand, &items, slice::from_ref(&all), false)
+            .run(call, &items, slice::from_ref(&all), false)
             .await?;
         match replies.swap_remove(0) {
             Reply::Answer(answer) => Ok(vec![answer]),
@@ -117,14 +117,14 @@ impl RedisStore {
             Reply::Error(error) if error.kind() != ErrorKind::Cluster => Err(error),
             Reply::Error(_) | Reply::Elsewhere(_) => {
                 self.discovery.rediscover();
-                Err(other_server())
+                Err(unexpected_cluster())
             }
         }
     }
 }
 
-/// Why one server does not answer for all keys.
-fn other_server() -> StoreError {
+/// The server redirects keys although it is configured, or taken, as a single one.
+fn unexpected_cluster() -> StoreError {
     let message = "the server is part of a Redis Cluster, and redis.cluster or the environment says that it is none, or the \
                    user may not ask for the slots (+cluster|slots)";
     StoreError::new(ErrorKind::Cluster, message)
@@ -166,23 +166,23 @@ impl Store for RedisStore {
         &self,
         scope: &Scope,
         requests: &[Request],
-        land: impl Fn(&[usize], Vec<Result<Outcome, StoreError>>) + Send + Sync,
+        on_results: impl Fn(&[usize], Vec<Result<Outcome, StoreError>>) + Send + Sync,
     ) {
         let cluster = match self.discovery.deployment().await {
             Ok(Deployment::Cluster(cluster)) => cluster,
             _ => {
                 let results = self.run(scope, requests).await;
-                let places: Vec<_> = (0..requests.len()).collect();
-                return land(&places, results);
+                let indices: Vec<_> = (0..requests.len()).collect();
+                return on_results(&indices, results);
             }
         };
-        cluster::run_in_pieces(&cluster, &Ask(scope), requests, land).await;
+        cluster::run_streaming(&cluster, &Ask(scope), requests, on_results).await;
     }
 
     async fn probe(&self, scope: &Scope, shard: usize) -> Result<(), StoreError> {
         match self.discovery.deployment().await? {
             Deployment::Standalone => {
-                let mut results = self.send_there(&Probe::new(scope, 0), &[()]).await?;
+                let mut results = self.send_to_server(&Probe::new(scope, 0), &[()]).await?;
                 results.swap_remove(0).map(drop)
             }
             Deployment::Cluster(cluster) => cluster.probe(scope, shard).await,
@@ -193,8 +193,8 @@ impl Store for RedisStore {
         if let Some(Deployment::Cluster(cluster)) = self.discovery.known() {
             return cluster.connected(shard, known).await;
         }
-        let mut arrivals = self.node.arrivals();
-        let changed = arrivals.wait_for(|&count| count != known).await;
+        let mut connects = self.node.arrivals();
+        let changed = connects.wait_for(|&count| count != known).await;
         // The sender lives as long as this store.
         changed.map_or(known, |count| *count)
     }
@@ -211,15 +211,15 @@ impl Store for RedisStore {
         &self,
         scope: &Scope,
         replays: &[Replay],
-        land: impl Fn(&[usize], Vec<Result<(), StoreError>>) + Send + Sync,
+        on_results: impl Fn(&[usize], Vec<Result<(), StoreError>>) + Send + Sync,
     ) -> Result<(), StoreError> {
         if let Deployment::Cluster(cluster) = self.discovery.deployment().await? {
-            cluster::run_in_pieces(&cluster, &Tell(scope), replays, land).await;
+            cluster::run_streaming(&cluster, &Tell(scope), replays, on_results).await;
             return Ok(());
         }
         let results = self.replay(scope, replays).await?;
-        let places: Vec<_> = (0..replays.len()).collect();
-        land(&places, results);
+        let indices: Vec<_> = (0..replays.len()).collect();
+        on_results(&indices, results);
         Ok(())
     }
 }

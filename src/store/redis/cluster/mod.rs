@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use self::refresh::Refresh;
 pub(super) use self::refresh::{ClusterInfo, ask_for_slots};
-pub(super) use self::router::{run, run_in_pieces};
+pub(super) use self::router::{run, run_streaming};
 use self::slot::SLOTS;
 use self::topology::{Slots, Topology};
 use super::connection_stats::ConnectionStats;

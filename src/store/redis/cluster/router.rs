@@ -1,4 +1,4 @@
-//! From a batch to the nodes that serve its slots, and after what a node redirects.
+//! Sends the requests of a batch to the nodes that serve their slots, and follows redirects.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,93 +15,97 @@ use crate::store::redis::node::redirect::Redirect;
 use crate::store::redis::node::{Node, Reply};
 use crate::store::{ErrorKind, StoreError};
 
-/// How often a request may be sent on. A slot that has moved costs one, one that is just moving two, and more only where nodes
-/// disagree: the deadline is too short for them to come to terms.
+/// The most redirects of a request. A slot that has moved takes one, and one that is being migrated two. More are needed only while
+/// nodes disagree, and the deadline is too short to wait until they agree.
 const MAX_REDIRECTS: u32 = 8;
 
-/// The rest of one key's `TRYAGAIN`, which should not be: a round trip to a node far away.
+/// The delay after `TRYAGAIN` for a single key, which should not occur: a round trip to a distant node.
 const TRYAGAIN_DELAY: Duration = Duration::from_millis(5);
 
-/// What is sent to one node in one round trip.
+/// The script calls for one node in one round trip.
 struct NodeBatch {
     node: Arc<Node>,
-    /// For slots that it is about to take over.
+    /// With `ASKING`, for slots that the node is importing.
     asking: bool,
-    /// One script call each: things of one slot.
+    /// One script call each, for items of one slot.
     groups: Vec<Range<usize>>,
-    /// Sent on so often.
-    hops: u32,
-    /// Not at once.
-    rest: Duration,
+    /// How often they have been redirected.
+    redirects: u32,
+    /// How long to wait before sending.
+    delay: Duration,
 }
 
-/// Things in the order of their slots.
+/// Items in the order of their slots.
 struct BySlot<'a, T> {
-    /// The slot of each, and its place among all.
+    /// The slot of each item, and its index in the batch.
     slots: Vec<(u16, usize)>,
     items: Vec<&'a T>,
 }
 
-/// Sends `items` to where their slots are, and after them where they are no more. One result each, in order.
+/// Sends `items` to the nodes of their slots and follows redirects. One result each, in order.
 pub(in crate::store::redis) async fn run<E: Errand>(
     cluster: &Cluster,
-    errand: &E,
+    call: &E,
     items: &[E::Item],
 ) -> Vec<Result<E::Answer, StoreError>> {
     let results: Vec<_> = items.iter().map(|_| None).collect();
     let results = Mutex::new(results);
-    let land = |places: &[usize], answers: Vec<_>| {
+    let on_results = |indices: &[usize], received: Vec<_>| {
         let mut results = results.lock();
-        let answers = places.iter().zip(answers);
-        answers.for_each(|(&place, answer)| results[place] = Some(answer));
+        let received = indices.iter().zip(received);
+        received.for_each(|(&index, result)| results[index] = Some(result));
     };
-    run_in_pieces(cluster, errand, items, land).await;
+    run_streaming(cluster, call, items, on_results).await;
     let results = results.into_inner();
     let each = results.into_iter();
     each.map(|result| result.unwrap_or_else(|| Err(no_route())))
         .collect()
 }
 
-/// The same, and `land` is given the results node by node: as in [`Store::run_streaming`](crate::store::Store::run_in_pieces).
-pub(in crate::store::redis) async fn run_in_pieces<E: Errand>(
+/// As [`run`], with the results of each node as they arrive: see [`Store::run_streaming`](crate::store::Store::run_streaming).
+pub(in crate::store::redis) async fn run_streaming<E: Errand>(
     cluster: &Cluster,
-    errand: &E,
+    call: &E,
     items: &[E::Item],
-    land: impl Fn(&[usize], Vec<Result<E::Answer, StoreError>>),
+    on_results: impl Fn(&[usize], Vec<Result<E::Answer, StoreError>>),
 ) {
     cluster.refresh.used();
-    let mut given_up = RefreshOnDrop(Some(&cluster.refresh));
-    let order = BySlot::of(errand, items);
-    let mut under_way = FuturesUnordered::new();
-    let (legs, unserved) = first_batches(cluster, &order.slots);
+    let mut guard = RefreshOnDrop(Some(&cluster.refresh));
+    let order = BySlot::of(call, items);
+    let mut in_flight = FuturesUnordered::new();
+    let (batches, unserved) = first_batches(cluster, &order.slots);
     if !unserved.is_empty() {
         let errors = unserved.iter().map(|_| Err(no_route())).collect();
-        land(&unserved, errors);
+        on_results(&unserved, errors);
     }
-    under_way.extend(legs.into_iter().map(|leg| send(errand, &order.items, leg)));
-    while let Some((leg, replies)) = under_way.next().await {
-        let groups = leg.groups.len();
-        let (mut places, mut results) = (Vec::with_capacity(groups), Vec::with_capacity(groups));
+    in_flight.extend(
+        batches
+            .into_iter()
+            .map(|batch| send(call, &order.items, batch)),
+    );
+    while let Some((batch, replies)) = in_flight.next().await {
+        let groups = batch.groups.len();
+        let (mut indices, mut results) = (Vec::with_capacity(groups), Vec::with_capacity(groups));
         let mut next = Vec::new();
         let replies = replies.unwrap_or_else(|error| Reply::all(&error, groups));
-        for (range, reply) in leg.groups.iter().cloned().zip(replies) {
-            let there = order.slots[range.clone()].iter().map(|&(_, place)| place);
+        for (range, reply) in batch.groups.iter().cloned().zip(replies) {
+            let of_group = order.slots[range.clone()].iter().map(|&(_, index)| index);
             match reply {
                 Reply::Answer(answer) => {
-                    places.extend(there);
+                    indices.extend(of_group);
                     results.push(answer);
                 }
                 Reply::Answers(answers) => {
-                    places.extend(there);
+                    indices.extend(of_group);
                     results.extend(answers);
                 }
-                Reply::Elsewhere(redirect) if leg.hops < MAX_REDIRECTS => {
-                    follow(cluster, &mut next, &leg, redirect, range);
+                Reply::Elsewhere(redirect) if batch.redirects < MAX_REDIRECTS => {
+                    follow(cluster, &mut next, &batch, redirect, range);
                 }
                 reply => {
                     let error = reply.into_error().unwrap_or_else(no_route);
                     results.extend(range.map(|_| Err(error.clone())));
-                    places.extend(there);
+                    indices.extend(of_group);
                 }
             }
         }
@@ -109,89 +113,93 @@ pub(in crate::store::redis) async fn run_in_pieces<E: Errand>(
         if errors.any(may_have_changed) {
             cluster.refresh.request();
         }
-        land(&places, results);
-        under_way.extend(next.into_iter().map(|leg| send(errand, &order.items, leg)));
+        on_results(&indices, results);
+        in_flight.extend(
+            next.into_iter()
+                .map(|batch| send(call, &order.items, batch)),
+        );
     }
-    given_up.0 = None;
+    guard.0 = None;
 }
 
 impl<'a, T> BySlot<'a, T> {
-    fn of<E: Errand<Item = T>>(errand: &E, items: &'a [T]) -> Self {
-        let slot_of = |item| slot::of_written(|key| errand.write_key(item, key));
-        // Those of one slot together, and in the order in which they were asked.
+    fn of<E: Errand<Item = T>>(call: &E, items: &'a [T]) -> Self {
+        let slot_of = |item| slot::of_written(|key| call.write_key(item, key));
+        // By slot, and in each slot in the order of the batch.
         let mut slots: Vec<_> = items.iter().map(slot_of).zip(0..).collect();
         slots.sort_unstable();
-        let items = slots.iter().map(|&(_, place)| &items[place]).collect();
+        let items = slots.iter().map(|&(_, index)| &items[index]).collect();
         Self { slots, items }
     }
 }
 
-/// The first way of things in the order of their `slots`; and the places of those that no node is known for.
+/// The first batches for the sorted `slots`, and the indices of the items for which no node is known.
 fn first_batches(cluster: &Cluster, slots: &[(u16, usize)]) -> (Vec<NodeBatch>, Vec<usize>) {
     let topology = Arc::clone(&cluster.topology.borrow());
-    let (mut legs, mut unserved) = (Vec::new(), Vec::new());
+    let (mut batches, mut unserved) = (Vec::new(), Vec::new());
     let mut end = 0;
     for group in slots.chunk_by(|a, b| a.0 == b.0) {
         let range = end..end + group.len();
         end = range.end;
         match topology.node(group[0].0) {
             Some(node) => {
-                send_by(&mut legs, node, false, range);
+                add_to_batch(&mut batches, node, false, range);
             }
-            None => unserved.extend(group.iter().map(|&(_, place)| place)),
+            None => unserved.extend(group.iter().map(|&(_, index)| index)),
         }
     }
-    (legs, unserved)
+    (batches, unserved)
 }
 
-fn send_by<'a>(
-    legs: &'a mut Vec<NodeBatch>,
+/// Adds a group to the batch for `node`, which is created if need be.
+fn add_to_batch<'a>(
+    batches: &'a mut Vec<NodeBatch>,
     node: &Arc<Node>,
     asking: bool,
     range: Range<usize>,
 ) -> &'a mut NodeBatch {
-    let there = |leg: &NodeBatch| Arc::ptr_eq(&leg.node, node) && leg.asking == asking;
-    let at = legs.iter().position(there).unwrap_or_else(|| {
-        legs.push(NodeBatch {
+    let same = |batch: &NodeBatch| Arc::ptr_eq(&batch.node, node) && batch.asking == asking;
+    let at = batches.iter().position(same).unwrap_or_else(|| {
+        batches.push(NodeBatch {
             node: Arc::clone(node),
             asking,
             groups: Vec::new(),
-            hops: 0,
-            rest: Duration::ZERO,
+            redirects: 0,
+            delay: Duration::ZERO,
         });
-        legs.len() - 1
+        batches.len() - 1
     });
-    legs[at].groups.push(range);
-    &mut legs[at]
+    batches[at].groups.push(range);
+    &mut batches[at]
 }
 
-/// Sends a group of `leg` on its next way.
+/// Adds a redirected group of `batch` to the `next` batches.
 fn follow(
     cluster: &Cluster,
     next: &mut Vec<NodeBatch>,
-    leg: &NodeBatch,
+    batch: &NodeBatch,
     redirect: Redirect,
     range: Range<usize>,
 ) {
-    let hops = leg.hops + 1;
+    let redirects = batch.redirects + 1;
     match redirect {
         Redirect::Moved(address) => {
             cluster.refresh.request();
-            send_by(next, &cluster.node_at(&address), false, range).hops = hops;
+            add_to_batch(next, &cluster.node_at(&address), false, range).redirects = redirects;
         }
         Redirect::Ask(address) => {
-            send_by(next, &cluster.node_at(&address), true, range).hops = hops;
+            add_to_batch(next, &cluster.node_at(&address), true, range).redirects = redirects;
         }
         Redirect::TryAgain => {
-            let rest = if range.len() == 1 {
+            let delay = if range.len() == 1 {
                 TRYAGAIN_DELAY
             } else {
                 Duration::ZERO
             };
             for one in range {
-                let again = send_by(next, &leg.node, leg.asking, one..one + 1);
-                again.hops = hops;
-                again.rest = again.rest.max(rest);
+                let again = add_to_batch(next, &batch.node, batch.asking, one..one + 1);
+                again.redirects = redirects;
+                again.delay = again.delay.max(delay);
             }
         }
     }
@@ -200,18 +208,21 @@ fn follow(
 type Replies<T> = Result<Vec<Reply<T>>, StoreError>;
 
 async fn send<E: Errand>(
-    errand: &E,
+    call: &E,
     items: &[&E::Item],
-    leg: NodeBatch,
+    batch: NodeBatch,
 ) -> (NodeBatch, Replies<E::Answer>) {
-    if !leg.rest.is_zero() {
-        sleep(leg.rest).await;
+    if !batch.delay.is_zero() {
+        sleep(batch.delay).await;
     }
-    let replies = leg.node.run(errand, items, &leg.groups, leg.asking).await;
-    (leg, replies)
+    let replies = batch
+        .node
+        .run(call, items, &batch.groups, batch.asking)
+        .await;
+    (batch, replies)
 }
 
-/// Whether somebody else may serve the slot by now.
+/// Whether another node may serve the slot by now.
 fn may_have_changed(error: &StoreError) -> bool {
     let may_pass = matches!(
         error.kind(),
@@ -230,7 +241,7 @@ fn no_route() -> StoreError {
     StoreError::new(ErrorKind::Cluster, message)
 }
 
-/// Somebody who waits for an answer. Given up, another node may serve the slot by now.
+/// Requests a refresh when a caller stops waiting: another node may serve the slot by now.
 struct RefreshOnDrop<'a>(Option<&'a Refresh>);
 
 impl Drop for RefreshOnDrop<'_> {
