@@ -1,4 +1,4 @@
-//! `cargo bench`: what a decision costs without JavaScript, Redis or a network.
+//! `cargo bench`: the cost of a decision without JavaScript, Redis or a network.
 
 #![allow(clippy::unwrap_used)]
 
@@ -24,7 +24,7 @@ fn quota(limit: u32) -> Quota {
     }
 }
 
-/// A full log whose oldest admission leaves just as the next request comes: the most an admission can cost.
+/// A full log whose oldest admission expires just as the next request comes: the most expensive admission.
 fn log(c: &mut Criterion) {
     let mut group = c.benchmark_group("log");
     group.throughput(Throughput::Elements(1));
@@ -49,7 +49,7 @@ fn log(c: &mut Criterion) {
     }
 }
 
-/// A clock that moves by a millisecond each time it is read: time costs nothing, and logs drain.
+/// A clock that moves by a millisecond at each read: it costs nothing, and logs drain.
 struct Ticking(AtomicU64);
 
 impl Clock for Ticking {
@@ -58,7 +58,7 @@ impl Clock for Ticking {
     }
 }
 
-/// A check of each of this many creators.
+/// One check for each of `ids` creators.
 fn requests(ids: u32) -> Vec<Request> {
     let ids = (0..ids).map(|i| Id::new(format!("creator-{i}")).unwrap());
     ids.map(|id| Request {
@@ -79,7 +79,7 @@ fn memory(c: &mut Criterion) {
     for ids in [1_000_u32, 100_000] {
         let store = MemoryStore::with_clock(Ticking(AtomicU64::new(START)), ids as usize);
         let requests = requests(ids);
-        // Not in order: requests do not come in the order of the entries in memory.
+        // Not in order: real requests do not come in the order of memory.
         let mut at = 0;
         group.bench_function(BenchmarkId::new("check", ids), |b| {
             b.iter(|| {
@@ -93,14 +93,14 @@ fn memory(c: &mut Criterion) {
 fn key(c: &mut Criterion) {
     let mut group = c.benchmark_group("key");
     let name = Namespace::new("creator").unwrap();
-    for (what, id) in [
+    for (kind, id) in [
         ("number", "184467440"),
         ("uuid", "0f8fad5b-d9cb-469f-a165-70867728950e"),
         ("escaped", "user:{7}*\n/ü"),
     ] {
         let id = Id::new(id).unwrap();
         let mut out = String::with_capacity(128);
-        group.bench_function(what, |b| {
+        group.bench_function(kind, |b| {
             b.iter(|| {
                 out.clear();
                 name.write_key(black_box(&id), &mut out);
@@ -113,8 +113,8 @@ fn key(c: &mut Criterion) {
     });
 }
 
-/// The cost of the metrics of a check, with the top ids: for one busy id, and for one of many, with all of the quota left and
-/// with little.
+/// The cost of the metrics of a check, top-k included: one id that sends all requests, and one of many, with all of the quota
+/// left and with little.
 fn metrics(c: &mut Criterion) {
     let mut group = c.benchmark_group("metrics");
     for (ids, remaining) in [(1_u32, 99), (10_000, 99), (10_000, 1)] {
@@ -132,7 +132,7 @@ fn metrics(c: &mut Criterion) {
         let now = tokio::time::Instant::now();
         let mut at = 0;
         let left = format!("{ids} ids, {remaining} of 100 left");
-        group.bench_function(BenchmarkId::new("answered", left), |b| {
+        group.bench_function(BenchmarkId::new("on answer", left), |b| {
             b.iter(|| {
                 at = (at + 7919) % requests.len();
                 metrics.on_answer(black_box(&requests[at]), 0, &answer, now);

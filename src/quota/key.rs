@@ -49,8 +49,8 @@ impl Id {
         }
     }
 
-    /// The id of connection tests. The ids of callers are never empty, so its key holds no log of theirs.
-    pub fn nobody() -> Self {
+    /// The id of connection tests. The ids of callers are never empty, so that its key holds no log of theirs.
+    pub fn reserved() -> Self {
         Self(Box::default())
     }
 

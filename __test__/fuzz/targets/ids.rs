@@ -108,7 +108,7 @@ fn check_key(name: &Namespace, id: &Id) -> String {
     assert_eq!(of, name.as_str());
     check_escaped(id.as_str(), escaped);
     // Keys of no id: those of probes, and of the connection test.
-    assert_ne!(key, name.key(&Id::nobody()));
+    assert_ne!(key, name.key(&Id::reserved()));
     assert!(!escaped.starts_with('#') && !escaped.is_empty());
     key
 }

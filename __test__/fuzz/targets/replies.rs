@@ -15,15 +15,15 @@ use std::num::NonZeroU32;
 use std::time::Instant;
 
 use arbitrary::{Result, Unstructured};
-use huntaze_rate_limit::limiter::meter::Metrics;
-use huntaze_rate_limit::limiter::{Answer, Source};
+use huntaze_rate_limit::metrics::Metrics;
 use huntaze_rate_limit::quota::{
     Count, Decision, Id, Limit, MAX_LIMIT, MAX_WINDOW_MS, Outcome, Verdict, Window,
 };
 use huntaze_rate_limit::store::redis::cluster::topology::Topology;
-use huntaze_rate_limit::store::redis::script::{Tag, outcome_of_one, outcomes};
-use huntaze_rate_limit::store::redis::{error_map, replay};
-use huntaze_rate_limit::store::{ErrorKind, Op, Request, StoreError};
+use huntaze_rate_limit::store::redis::error_map;
+use huntaze_rate_limit::store::redis::script::check::{outcome_of_one, outcomes};
+use huntaze_rate_limit::store::redis::script::{Tag, replay};
+use huntaze_rate_limit::store::{Answer, ErrorKind, Op, Request, Source, StoreError};
 use libfuzzer_sys::fuzz_target;
 use redis::{Parser, Value};
 
@@ -99,7 +99,7 @@ fn check_decisions(value: &Value, number: usize, requests: &[Request]) -> Decode
     match &decoded {
         Ok(outcomes) => {
             assert_eq!(outcomes.len(), requests.len());
-            let metrics = Metrics::<u32>::new(window());
+            let metrics = Metrics::new(window());
             for (outcome, request) in outcomes.iter().zip(requests) {
                 match outcome {
                     Ok(outcome) => check_outcome(outcome, request, &metrics),
@@ -135,7 +135,7 @@ fn shown(
         .map_err(|error| error.to_string())
 }
 
-fn check_outcome(outcome: &Outcome, request: &Request, metrics: &Metrics<u32>) {
+fn check_outcome(outcome: &Outcome, request: &Request, metrics: &Metrics) {
     let Outcome { decision, count } = outcome;
     assert!(decision.remaining <= request.limit.get(), "{outcome:?}");
     match decision.verdict {
@@ -162,7 +162,7 @@ fn check_outcome(outcome: &Outcome, request: &Request, metrics: &Metrics<u32>) {
         outcome: *outcome,
         source: Source::Redis,
     };
-    metrics.on_answer(request, &0, &answer, Instant::now().into());
+    metrics.on_answer(request, 0, &answer, Instant::now().into());
 }
 
 fn check_error(error: &StoreError) {

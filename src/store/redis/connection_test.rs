@@ -75,7 +75,7 @@ pub(super) async fn run(live: &Live, scope: &Scope) -> Result<ConnectionTest, St
 async fn decide(live: &Live, scope: &Scope) -> Result<(), StoreError> {
     let requests = [Op::Check, Op::Limit, Op::Status, Op::Reset].map(|op| Request {
         op,
-        id: Id::nobody(),
+        id: Id::reserved(),
         limit: Limit::literal(2),
     });
     let tag = Tag::of(fastrand::usize(..));

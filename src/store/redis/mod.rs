@@ -79,7 +79,7 @@ impl RedisStore {
         // The error of a server that is away may be seconds old, and no longer be true.
         let away = self.node.is_away();
         let node = match self.discovery.deployment().await {
-            Ok(Deployment::Cluster(cluster)) => cluster.node_of(scope, &Id::nobody()),
+            Ok(Deployment::Cluster(cluster)) => cluster.node_of(scope, &Id::reserved()),
             Ok(Deployment::Standalone) => None,
             Err(error) if error.kind() == ErrorKind::Cluster || !away => return Err(error),
             Err(_) => None,
