@@ -1,5 +1,5 @@
-//! From what JavaScript passes to the values the limiter is built from. The face has checked types and ranges; what
-//! is checked here is what only Rust can read: URLs, certificates and the environment.
+//! From the options of JavaScript to the values a limiter is built from. JavaScript has checked types and ranges. URLs,
+//! certificates and environment variables are checked here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub struct LimiterOptions {
     pub window_ms: f64,
     /// Absent: no anomalies.
     pub anomaly: Option<AnomalyOptions>,
-    /// The number of the policy.
+    /// The index of the policy in [`OnStoreError::ALL`].
     pub on_store_error: u32,
     pub timeout_ms: u32,
     pub deny_cache_ms: u32,
@@ -34,7 +34,7 @@ pub struct AnomalyOptions {
     pub window_ms: f64,
 }
 
-/// Where the Redis is, as options.
+/// The options of a Redis.
 #[napi(object)]
 pub struct RedisOptions {
     pub url: Option<String>,
@@ -42,21 +42,21 @@ pub struct RedisOptions {
     pub port: Option<u32>,
     pub username: Option<String>,
     pub passwords: Option<Vec<String>>,
-    /// Whether the password is asked for at each connect.
+    /// Whether a password function is called at each connect.
     pub password_source: bool,
     pub database: Option<u32>,
-    /// Absent: as the URL or the host says.
+    /// Absent: the URL or the host decides.
     pub tls: Option<bool>,
     pub ca: Option<String>,
     pub servername: Option<String>,
     pub cluster: Option<bool>,
     pub connections: Option<u32>,
     pub connect_timeout_ms: Option<u32>,
-    /// Absent: as long as ElastiCache has it. No option of the package: the face never gives it, and tests do.
+    /// Absent: that of ElastiCache. No option of the package; tests set it.
     pub login_life_ms: Option<u32>,
 }
 
-/// What a limiter is built from.
+/// The values a limiter is built from.
 pub(super) struct Settings {
     pub(super) scope: Scope,
     pub(super) policy: OnStoreError,
@@ -64,7 +64,7 @@ pub(super) struct Settings {
 }
 
 /// # Errors
-/// A text that names the option, should the face have let a wrong one through.
+/// A text that names the option, if JavaScript has let a wrong value through.
 pub(super) fn settings(options: LimiterOptions) -> Result<Settings, String> {
     let window = window(options.window_ms)?;
     let anomaly = match options.anomaly {
@@ -89,11 +89,11 @@ pub(super) fn settings(options: LimiterOptions) -> Result<Settings, String> {
 }
 
 fn window(ms: f64) -> Result<Window, String> {
-    // A float outside the range saturates and is refused as out of range.
+    // A float outside the range saturates, and is then refused as out of range.
     Window::new(ms as u64).map_err(|e| e.to_string())
 }
 
-/// Where the Redis is: from `options`, or else from `variables`; `None`: the embedded store.
+/// The configuration of the Redis from `options`, or else from `variables`; `None`: the embedded store.
 ///
 /// # Errors
 /// [`ConfigError`] that names the option or the variable.
@@ -102,7 +102,7 @@ pub(super) fn redis_config(
     variables: Vec<Vec<String>>,
     source: impl FnOnce() -> Arc<dyn PasswordSource>,
 ) -> Result<Option<RedisConfig>, ConfigError> {
-    // Pairs, not an object: napi would read what a prototype brings along, too.
+    // Pairs, not an object: napi would also read inherited properties.
     let pair = |pair: Vec<String>| {
         <[String; 2]>::try_from(pair)
             .ok()
