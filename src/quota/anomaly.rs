@@ -157,7 +157,7 @@ mod tests {
     }
 
     /// Rules that report more than `factor` times the limit within `anomaly_ms`.
-    fn watched(ms: Millis, factor: f64, anomaly_ms: Millis) -> Rules {
+    fn anomaly_rules(ms: Millis, factor: f64, anomaly_ms: Millis) -> Rules {
         Rules {
             window: window(ms),
             anomaly: Some(AnomalyRule::new(factor, window(anomaly_ms), window(ms)).unwrap()),
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn twice_the_limit_is_ordinary_and_one_more_is_not() {
-        let rules = watched(3_600_000, 2.0, 300_000);
+        let rules = anomaly_rules(3_600_000, 2.0, 300_000);
         let mut history = History::default();
         assert_eq!(reports(&mut history, EPOCH, rules, 10, 20), []);
         assert_eq!(reports(&mut history, EPOCH + 1, rules, 10, 1), [(1, 21)]);
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn an_attack_is_reported_once_a_window_however_long_it_lasts() {
-        let rules = watched(3_600_000, 2.0, 300_000);
+        let rules = anomaly_rules(3_600_000, 2.0, 300_000);
         let mut history = History::default();
         assert_eq!(
             reports(&mut history, EPOCH, rules, 10, 1_000_000),
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_denial_returns_what_is_missing_to_an_anomaly_or_for_how_long_none_is_counted() {
-        let rules = watched(3_600_000, 2.0, 300_000);
+        let rules = anomaly_rules(3_600_000, 2.0, 300_000);
         let mut history = History::default();
         let mut count = |now| history.check(now, rules, limit(2)).count;
         assert_eq!([count(EPOCH), count(EPOCH)], [Count::None; 2]);
@@ -215,12 +215,12 @@ mod tests {
 
     #[test]
     fn a_threshold_is_rounded_down_but_not_by_a_binary_rounding_error() {
-        let rules = watched(3_600_000, 1.5, 300_000);
+        let rules = anomaly_rules(3_600_000, 1.5, 300_000);
         assert_eq!(
             reports(&mut History::default(), EPOCH, rules, 5, 14),
             [(8, 8)]
         );
-        let factor_one = watched(3_600_000, 1.0, 300_000);
+        let factor_one = anomaly_rules(3_600_000, 1.0, 300_000);
         assert_eq!(
             reports(&mut History::default(), EPOCH, factor_one, 3, 4),
             [(4, 4)]
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn only_requests_of_the_last_anomaly_window_count() {
         // Two a minute for an hour: ten are admitted, the rest denied.
-        let rules = watched(3_600_000, 2.0, 300_000);
+        let rules = anomaly_rules(3_600_000, 2.0, 300_000);
         let mut history = History::default();
         let mut all = Vec::new();
         for minute in 0..60 {
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_tally_closes_one_anomaly_window_after_it_was_opened() {
-        let rules = watched(3_600_000, 1.0, 300_000);
+        let rules = anomaly_rules(3_600_000, 1.0, 300_000);
         let mut history = History::default();
         assert_eq!(reports(&mut history, EPOCH, rules, 2, 2), []);
         // The admissions have left the anomaly window: this denial opens a tally with a count of 1.
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn admissions_after_a_report_are_not_counted_either() {
-        let rules = watched(1000, 1.0, 1000);
+        let rules = anomaly_rules(1000, 1.0, 1000);
         let mut history = History::default();
         assert_eq!(reports(&mut history, EPOCH, rules, 2, 3), [(3, 3)]);
         // A larger plan admits two more, and then denies.
