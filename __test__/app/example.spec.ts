@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { root } from '../support/consumer';
 import { freePort } from '../support/redis';
-import { until } from './browser/operator';
+import { until } from './browser/operator-page';
 
 /** A process as /proc describes it: its state and its parent; undefined if there is none. */
 function processInfo(pid: number): { state: string; parent: number } | undefined {

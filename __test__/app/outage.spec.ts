@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type RedisServer, startRedis, startRedisOn } from '../support/redis';
 import { type App, post, startApp } from './support/app';
-import { TOKEN } from './browser/operator';
+import { TOKEN } from './browser/operator-page';
 import { burst, burstByRedis } from './support/bursts';
 import { limitsOf } from './support/headers';
 

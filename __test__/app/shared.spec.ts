@@ -2,7 +2,7 @@
 
 import { type RedisServer, startRedis } from '../support/redis';
 import { type App, startApp } from './support/app';
-import { TOKEN } from './browser/operator';
+import { TOKEN } from './browser/operator-page';
 import { burstByRedis } from './support/bursts';
 import { limitsOf } from './support/headers';
 

@@ -3,7 +3,7 @@
 import { format } from 'node:util';
 import { checkCreatorRateLimit, close, configure, RateLimitError } from '@huntaze/rate-limit';
 import { listenForAnomalies } from '@/lib/admin/anomalies';
-import { observation } from '@/lib/admin/observation';
+import { observation } from '@/lib/admin/process-state';
 import { until } from '../../support/failures/fixture';
 
 let warn: jest.SpyInstance;

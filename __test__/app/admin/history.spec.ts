@@ -1,9 +1,9 @@
 // The history: 15 minutes with a sample a second, on the server and on the page, however long either runs.
 
 import { type LiveState, liveState } from '@/app/admin/rate-limits/live-state';
-import type { Sample, SeenAnomaly, SeenChange, StreamEvents } from '@/lib/admin/figures';
-import { observation } from '@/lib/admin/observation';
-import { startSampler } from '@/lib/admin/sampler';
+import type { Sample, SeenAnomaly, SeenChange, StreamEvents } from '@/lib/admin/dashboard-data';
+import { observation } from '@/lib/admin/process-state';
+import { startSampler } from '@/lib/admin/metrics-sampler';
 
 /** In the format of the charts' descriptions. */
 const MINUTES = 15;

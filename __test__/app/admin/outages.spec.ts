@@ -1,7 +1,7 @@
 // The application's record of an outage, and its log lines: when the store became unavailable and when it was back.
 
 import { checkCreatorRateLimit, close, configure } from '@huntaze/rate-limit';
-import { observation } from '@/lib/admin/observation';
+import { observation } from '@/lib/admin/process-state';
 import { listenForOutages } from '@/lib/admin/outages';
 import { freePort, type RedisServer, startRedisOn } from '../../support/redis';
 import { freshId } from '../../support/stores';

@@ -3,7 +3,7 @@
 import axe from 'axe-core';
 import type { Browser, Page } from 'playwright-core';
 import { type App, startApp } from '../support/app';
-import { complaintsOf, launch, PAGE, signedIn, TOKEN, until } from './operator';
+import { complaintsOf, launch, PAGE, signedIn, TOKEN, until } from './operator-page';
 import { chat, chats } from './traffic';
 
 jest.setTimeout(240_000);

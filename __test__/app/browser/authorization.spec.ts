@@ -1,6 +1,6 @@
 import type { Browser } from 'playwright-core';
 import { type App, startApp } from '../support/app';
-import { API, launch, PAGE, signed, signedIn, TOKEN } from './operator';
+import { API, launch, PAGE, signed, signedIn, TOKEN } from './operator-page';
 import { chats } from './traffic';
 
 jest.setTimeout(240_000);

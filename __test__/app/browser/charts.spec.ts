@@ -1,10 +1,10 @@
 // The charts, drawn and as text: from known samples, and from real traffic.
 
 import type { Browser, BrowserContext, Page } from 'playwright-core';
-import type { Sample, StreamEvents } from '@/lib/admin/figures';
+import type { Sample, StreamEvents } from '@/lib/admin/dashboard-data';
 import { type App, startApp } from '../support/app';
 import { areaOf, curvesOf, type Point, SHOWN } from './charts';
-import { historyOf, launch, PAGE, signedIn, TOKEN, until } from './operator';
+import { historyOf, launch, PAGE, signedIn, TOKEN, until } from './operator-page';
 import { chats } from './traffic';
 
 jest.setTimeout(240_000);

@@ -3,7 +3,7 @@
 import type { Browser } from 'playwright-core';
 import { startRedis } from '../../support/redis';
 import { startApp } from '../support/app';
-import { figure, launch, signedIn, TOKEN, until } from './operator';
+import { figure, launch, signedIn, TOKEN, until } from './operator-page';
 import { startTcpProxy } from './tcp-proxy';
 import { chat } from './traffic';
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Browser, BrowserContextOptions } from 'playwright-core';
 import { type RedisServer, startRedis } from '../../support/redis';
 import { type App, startApp } from '../support/app';
-import { launch, signedIn, TOKEN } from './operator';
+import { launch, signedIn, TOKEN } from './operator-page';
 import { traffic } from './traffic';
 
 jest.setTimeout(240_000);

@@ -2,7 +2,7 @@
 
 import type { Browser } from 'playwright-core';
 import { type App, startApp } from '../support/app';
-import { API, historyOf, launch, PAGE, signed, signedIn, TOKEN, until } from './operator';
+import { API, historyOf, launch, PAGE, signed, signedIn, TOKEN, until } from './operator-page';
 
 jest.setTimeout(240_000);
 

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { historyOf } from '../browser/operator';
+import { historyOf } from '../browser/operator-page';
 import type { App } from './app';
 
 /**

@@ -1,6 +1,6 @@
 import { onAnomaly } from '@huntaze/rate-limit';
-import type { SeenAnomaly } from './figures';
-import { observation, tellAll } from './observation';
+import type { SeenAnomaly } from './dashboard-data';
+import { observation, tellAll } from './process-state';
 
 /** As many as an operator scrolls through; older ones are in the log. */
 const KEPT = 100;

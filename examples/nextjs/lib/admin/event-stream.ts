@@ -1,9 +1,9 @@
 // Server-Sent Events, after the HTML standard, section 9.2.
 
-import { observation, type Watcher } from './observation';
-import { factsOf, latestReading } from './sampler';
-import { totalsOf } from './sample';
-import type { StreamEvents } from './figures';
+import { observation, type Watcher } from './process-state';
+import { factsOf, latestReading } from './metrics-sampler';
+import { totalsOf } from './metrics-sample';
+import type { StreamEvents } from './dashboard-data';
 
 /** Proxies close connections that are silent for 30 to 60 s; the samples alone may not prevent that. */
 const KEEP_ALIVE_MS = 15_000;

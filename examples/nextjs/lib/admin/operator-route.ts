@@ -1,9 +1,9 @@
 // The access control of every admin route but the sign-in.
 
 import type { NextRequest } from 'next/server';
-import { refusal } from './answers';
-import { guess } from './guesses';
-import { observation } from './observation';
+import { refusal } from './json-responses';
+import { guess } from './token-attempts';
+import { observation } from './process-state';
 import { sameOrigin } from './origin';
 import { operatorToken, sessionEnd } from './session';
 import { COOKIE } from './session-cookie';

@@ -1,6 +1,6 @@
 import { onStoreStateChange, type StoreStateChange } from '@huntaze/rate-limit';
-import type { SeenChange } from './figures';
-import { observation, tellAll } from './observation';
+import type { SeenChange } from './dashboard-data';
+import { observation, tellAll } from './process-state';
 
 /** As many as an operator scrolls through; older ones are in the log. */
 const KEPT = 100;

@@ -1,4 +1,4 @@
-import type { SeenAnomaly } from '@/lib/admin/figures';
+import type { SeenAnomaly } from '@/lib/admin/dashboard-data';
 import { clockTime, count, printable } from './format';
 
 export function AnomalyList({ anomalies, total }: { anomalies: readonly SeenAnomaly[]; total: number }) {

@@ -1,8 +1,8 @@
 import type { TopCreator } from '@huntaze/rate-limit';
-import type { Standing } from '@/lib/admin/figures';
+import type { Standing } from '@/lib/admin/dashboard-data';
 import type { Pick } from './dashboard';
 import { clockTime, count, duration, printable } from './format';
-import { useHeldOrder } from './use-held-order';
+import { useHeldOrder } from './use-frozen-order';
 
 interface CreatorsTableProps {
   standing: Standing | null;

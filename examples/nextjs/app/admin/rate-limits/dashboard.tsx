@@ -4,14 +4,14 @@ import { useState } from 'react';
 import type { CreatorPlan } from '@huntaze/rate-limit';
 import { AnomalyList } from './anomaly-list';
 import { CreatorsTable } from './creators-table';
-import { KeyFigures } from './key-figures';
+import { KeyFigures } from './key-metrics';
 import { LatencyChart } from './latency-chart';
-import { Masthead } from './masthead';
-import { QuotaDesk } from './quota-desk';
-import { isStoreAway } from './store-away';
+import { Masthead } from './page-header';
+import { QuotaDesk } from './quota-lookup';
+import { isStoreAway } from './store-unavailable';
 import { StorePanel } from './store-panel';
 import { TrafficChart } from './traffic-chart';
-import { useLiveFigures } from './use-live-figures';
+import { useLiveFigures } from './use-live-data';
 
 /** A creator picked from the table; each pick is a new object, so that the same one can be picked again. */
 export interface Pick {

@@ -1,9 +1,9 @@
 import { CartesianGrid, Line, LineChart, ResponsiveContainer, Tooltip, XAxis, YAxis } from 'recharts';
-import type { ProcessFacts, Sample } from '@/lib/admin/figures';
+import type { ProcessFacts, Sample } from '@/lib/admin/dashboard-data';
 import { ChartFrame } from './chart-frame';
 import { ChartTooltip } from './chart-tooltip';
 import { minuteTime, ms } from './format';
-import { byMinute, peakOf } from './minutes';
+import { byMinute, peakOf } from './aggregation';
 import { timeAxis } from './time-axis';
 
 const QUANTILES = [

@@ -1,6 +1,6 @@
 // The state of the page, and its reducer for the events of the stream. Pure.
 
-import { HISTORY_SECONDS, type StreamEvents } from '@/lib/admin/figures';
+import { HISTORY_SECONDS, type StreamEvents } from '@/lib/admin/dashboard-data';
 
 /** `ended`: the session is over, and only signing in again helps. */
 export type Link = 'connecting' | 'live' | 'reconnecting' | 'ended';

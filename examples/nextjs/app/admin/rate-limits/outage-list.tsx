@@ -1,4 +1,4 @@
-import type { SeenChange } from '@/lib/admin/figures';
+import type { SeenChange } from '@/lib/admin/dashboard-data';
 import { clockTime, count, duration } from './format';
 
 /** When the store became unavailable and when it was back, the newest first. */

@@ -1,7 +1,7 @@
 import type { CreatorPlan } from '@huntaze/rate-limit';
-import type { Quota } from '@/lib/admin/figures';
-import { QUOTA_API, RESET_API } from './endpoints';
-import { answerInTime } from './patience';
+import type { Quota } from '@/lib/admin/dashboard-data';
+import { QUOTA_API, RESET_API } from './api-paths';
+import { answerInTime } from './request-timeout';
 
 /** Why there is no answer, in a sentence. */
 export interface Problem {

@@ -1,7 +1,7 @@
 import { useEffect, useRef } from 'react';
-import type { Quota } from '@/lib/admin/figures';
+import type { Quota } from '@/lib/admin/dashboard-data';
 import { count, printable } from './format';
-import { RESET_AWAY } from './store-away';
+import { RESET_AWAY } from './store-unavailable';
 
 interface ResetDialogProps {
   quota: Quota;

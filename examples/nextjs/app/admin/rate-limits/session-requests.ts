@@ -1,5 +1,5 @@
-import { SESSION_API } from './endpoints';
-import { answerInTime } from './patience';
+import { SESSION_API } from './api-paths';
+import { answerInTime } from './request-timeout';
 import { tellSignOut } from './sign-out';
 
 /** Only an explicit answer ends the session; an unavailable server does not. */

@@ -2,9 +2,9 @@
 
 import { useRouter } from 'next/navigation';
 import { type FormEvent, useRef, useState } from 'react';
-import { leave, useArrival } from './arrival';
-import { SESSION_API } from './endpoints';
-import { answerInTime } from './patience';
+import { leave, useArrival } from './heading-focus';
+import { SESSION_API } from './api-paths';
+import { answerInTime } from './request-timeout';
 
 const REFUSALS: Record<string, string> = {
   wrong: 'That is not the operator token.',

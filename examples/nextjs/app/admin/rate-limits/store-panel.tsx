@@ -1,4 +1,4 @@
-import type { ProcessFacts, SeenChange, Totals } from '@/lib/admin/figures';
+import type { ProcessFacts, SeenChange, Totals } from '@/lib/admin/dashboard-data';
 import { count } from './format';
 import { OutageList } from './outage-list';
 

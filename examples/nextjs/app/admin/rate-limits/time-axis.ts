@@ -1,4 +1,4 @@
-import { HISTORY_SECONDS } from '@/lib/admin/figures';
+import { HISTORY_SECONDS } from '@/lib/admin/dashboard-data';
 import { minuteTime } from './format';
 
 const MINUTE = 60_000;

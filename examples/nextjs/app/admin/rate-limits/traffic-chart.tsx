@@ -1,9 +1,9 @@
 import { Area, CartesianGrid, ComposedChart, Line, ResponsiveContainer, Tooltip, XAxis, YAxis } from 'recharts';
-import type { Sample } from '@/lib/admin/figures';
+import type { Sample } from '@/lib/admin/dashboard-data';
 import { ChartFrame } from './chart-frame';
 import { ChartTooltip } from './chart-tooltip';
 import { clockTime, minuteTime, rate } from './format';
-import { byMinute, meanOf } from './minutes';
+import { byMinute, meanOf } from './aggregation';
 import { timeAxis } from './time-axis';
 
 const LEGEND = [

@@ -1,5 +1,5 @@
 import { connectionRoute } from '@huntaze/rate-limit';
-import { guess } from '@/lib/admin/guesses';
+import { guess } from '@/lib/admin/token-attempts';
 import { bearer, tooManyGuesses } from '@/lib/admin/operator-route';
 import { operatorToken } from '@/lib/admin/session';
 

@@ -1,9 +1,9 @@
 // Signing in and out. A script gets a status, and a plain form a redirect to the page.
 
 import type { NextRequest } from 'next/server';
-import { answer, NO_STORE, refusal } from '@/lib/admin/answers';
-import { bodyText } from '@/lib/body';
-import { guess } from '@/lib/admin/guesses';
+import { answer, NO_STORE, refusal } from '@/lib/admin/json-responses';
+import { bodyText } from '@/lib/request-body';
+import { guess } from '@/lib/admin/token-attempts';
 import { foreign, notConfigured, operatorRoute, tooManyGuesses } from '@/lib/admin/operator-route';
 import { sameOrigin } from '@/lib/admin/origin';
 import { newSession, operatorToken, type Session } from '@/lib/admin/session';

@@ -1,6 +1,6 @@
 import { withRateLimit } from '@huntaze/rate-limit';
 import { parseChat, type Chat } from '@/lib/ai/chat';
-import { bodyText } from '@/lib/body';
+import { bodyText } from '@/lib/request-body';
 
 export const runtime = 'nodejs';
 

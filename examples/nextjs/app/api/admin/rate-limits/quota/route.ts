@@ -1,6 +1,6 @@
 import { type CreatorPlan, getRateLimitStatus } from '@huntaze/rate-limit';
-import { answer, quotaError } from '@/lib/admin/answers';
-import type { Quota } from '@/lib/admin/figures';
+import { answer, quotaError } from '@/lib/admin/json-responses';
+import type { Quota } from '@/lib/admin/dashboard-data';
 import { operatorRoute } from '@/lib/admin/operator-route';
 
 /** The status of a creator in the store: `?creatorId=…&plan=…`. Takes nothing from the quota. */

@@ -1,6 +1,6 @@
 import { type CreatorId, resetCreatorRateLimit } from '@huntaze/rate-limit';
-import { answer, quotaError, refusal } from '@/lib/admin/answers';
-import { bodyText } from '@/lib/body';
+import { answer, quotaError, refusal } from '@/lib/admin/json-responses';
+import { bodyText } from '@/lib/request-body';
 import { operatorRoute } from '@/lib/admin/operator-route';
 
 /** Resets a creator's quota: `{ "creatorId": … }`. */

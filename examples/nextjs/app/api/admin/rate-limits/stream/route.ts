@@ -1,7 +1,7 @@
-import { NO_STORE } from '@/lib/admin/answers';
+import { NO_STORE } from '@/lib/admin/json-responses';
 import { eventStream } from '@/lib/admin/event-stream';
 import { operatorRoute } from '@/lib/admin/operator-route';
-import { startSampler } from '@/lib/admin/sampler';
+import { startSampler } from '@/lib/admin/metrics-sampler';
 
 /** Next.js would answer it by GET, with a stream without a reader. */
 export const HEAD = operatorRoute(() => new Response(null, { headers: NO_STORE }));

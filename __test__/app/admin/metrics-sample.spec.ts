@@ -2,7 +2,7 @@
 
 import type { Metrics } from '@huntaze/rate-limit';
 import { quantile } from '../../../examples/nextjs/lib/admin/quantile';
-import { sampleBetween } from '../../../examples/nextjs/lib/admin/sample';
+import { sampleBetween } from '../../../examples/nextjs/lib/admin/metrics-sample';
 import { storeKind } from '../../../examples/nextjs/lib/admin/store-kind';
 import { idle } from '../../support/metrics-sample';
 

@@ -2,7 +2,7 @@ import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { type RedisServer, startRedis } from '../../support/redis';
 import { type App, startApp } from '../support/app';
 import { degraded } from '../support/bursts';
-import { complaintsOf, figure, launch, PAGE, signedIn, TOKEN, until } from './operator';
+import { complaintsOf, figure, launch, PAGE, signedIn, TOKEN, until } from './operator-page';
 import { chat, chats, traffic } from './traffic';
 
 jest.setTimeout(240_000);

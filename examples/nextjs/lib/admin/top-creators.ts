@@ -1,6 +1,6 @@
 import { topCreators } from '@huntaze/rate-limit';
-import { codeOf } from './answers';
-import { observation, tellAll } from './observation';
+import { codeOf } from './json-responses';
+import { observation, tellAll } from './process-state';
 
 const SHOWN = 20;
 

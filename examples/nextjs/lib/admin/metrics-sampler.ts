@@ -3,11 +3,11 @@
 
 import { getMetrics } from '@huntaze/rate-limit';
 import { listenForAnomalies } from './anomalies';
-import { HISTORY_SECONDS, type ProcessFacts } from './figures';
-import { observation, tellAll } from './observation';
+import { HISTORY_SECONDS, type ProcessFacts } from './dashboard-data';
+import { observation, tellAll } from './process-state';
 import { listenForOutages } from './outages';
-import { type Reading, sampleBetween, totalsOf } from './sample';
-import { askStanding } from './standing';
+import { type Reading, sampleBetween, totalsOf } from './metrics-sample';
+import { askStanding } from './top-creators';
 import { storeKind } from './store-kind';
 
 /** The interval of queries for the creators' status while the store is unavailable. */

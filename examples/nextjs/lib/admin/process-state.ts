@@ -1,8 +1,8 @@
 // The observations of this process, and its open streams. On globalThis: Next.js bundles instrumentation and every
 // route separately, and a module variable would exist once in each bundle.
 
-import type { Sample, SeenAnomaly, SeenChange, Standing, StreamEvents } from './figures';
-import type { Reading } from './sample';
+import type { Sample, SeenAnomaly, SeenChange, Standing, StreamEvents } from './dashboard-data';
+import type { Reading } from './metrics-sample';
 
 /** A stream that receives events; `data` is JSON already, so that many streams cost one encoding. */
 export interface Watcher {

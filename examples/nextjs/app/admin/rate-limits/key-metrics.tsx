@@ -1,5 +1,5 @@
 import type { ReactNode } from 'react';
-import type { Sample } from '@/lib/admin/figures';
+import type { Sample } from '@/lib/admin/dashboard-data';
 import { count, rate } from './format';
 import type { Figures } from './live-state';
 

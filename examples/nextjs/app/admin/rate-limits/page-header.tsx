@@ -1,7 +1,7 @@
 import { useRouter } from 'next/navigation';
 import { useState } from 'react';
-import type { ProcessFacts } from '@/lib/admin/figures';
-import { leave, useArrival } from './arrival';
+import type { ProcessFacts } from '@/lib/admin/dashboard-data';
+import { leave, useArrival } from './heading-focus';
 import { clockTime } from './format';
 import type { Link } from './live-state';
 import { endSession } from './session-requests';

@@ -1,7 +1,7 @@
 // One sample of the page from two readings of the counters. Pure: no clock, no addon.
 
 import type { Metrics } from '@huntaze/rate-limit';
-import type { Sample, Totals } from './figures';
+import type { Sample, Totals } from './dashboard-data';
 import { countsSince, quantile } from './quantile';
 
 /** The counters at a moment. */

@@ -1,11 +1,11 @@
 import type { CreatorPlan } from '@huntaze/rate-limit';
 import { type FormEvent, memo, useEffect, useRef, useState } from 'react';
-import { PLANS, type Quota } from '@/lib/admin/figures';
+import { PLANS, type Quota } from '@/lib/admin/dashboard-data';
 import type { Pick } from './dashboard';
 import { count, duration, printable } from './format';
 import { lookUp, type Problem, resetQuota } from './quota-requests';
 import { ResetDialog } from './reset-dialog';
-import { ANSWER_AWAY, RESET_AWAY } from './store-away';
+import { ANSWER_AWAY, RESET_AWAY } from './store-unavailable';
 
 interface QuotaDeskProps {
   pick?: Pick;

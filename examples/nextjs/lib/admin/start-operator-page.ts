@@ -1,5 +1,5 @@
-import { endAllStreams } from './observation';
-import { startSampler } from './sampler';
+import { endAllStreams } from './process-state';
+import { startSampler } from './metrics-sampler';
 
 /** Starts the operator page's data collection with the process. */
 export function startOperations(): void {

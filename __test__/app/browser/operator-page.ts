@@ -1,6 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
-import type { StreamEvents } from '@/lib/admin/figures';
+import type { StreamEvents } from '@/lib/admin/dashboard-data';
 import type { App } from '../support/app';
 
 export const TOKEN = 'c2VjcmV0IG9mIHRoZSBvcGVyYXRvcg';

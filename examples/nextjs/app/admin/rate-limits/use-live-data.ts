@@ -1,11 +1,11 @@
 'use client';
 
 import { useCallback, useEffect, useReducer, useRef } from 'react';
-import { STREAM_API } from './endpoints';
+import { STREAM_API } from './api-paths';
 import { type LiveState, liveState } from './live-state';
 import { sessionIsOver } from './session-requests';
 import { onSignOut } from './sign-out';
-import { whileSeen } from './while-seen';
+import { whileSeen } from './page-visibility';
 
 /** Five seconds without a figure: the connection is lost, whatever the browser reports. */
 const SILENCE_MS = 5000;
