@@ -11,7 +11,7 @@ import { redisServer } from '../scripts/redis-server.mjs';
 import { asMain } from '../scripts/run.mjs';
 import { onRedis } from './contenders/index.mjs';
 import { install } from './install.mjs';
-import { measured } from './measure/in-child.mjs';
+import { measured } from './measure/child-process.mjs';
 import { withRedis } from './redis.mjs';
 import { growthReport } from './report/growth.mjs';
 import { machine } from './report/machine.mjs';

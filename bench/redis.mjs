@@ -6,7 +6,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure } from '../scripts/run.mjs';
-import { Control } from './control.mjs';
+import { Control } from './control-connection.mjs';
 
 const STARTS_WITHIN_MS = 10_000;
 

@@ -13,7 +13,7 @@ import { redisServer } from '../scripts/redis-server.mjs';
 import { asMain } from '../scripts/run.mjs';
 import { withCluster } from './cluster.mjs';
 import { install } from './install.mjs';
-import { measured } from './measure/in-child.mjs';
+import { measured } from './measure/child-process.mjs';
 import { optionsOf } from './options.mjs';
 import { idleOf, needsCluster, roundOf } from './plan.mjs';
 import { withRedis } from './redis.mjs';

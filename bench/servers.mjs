@@ -1,6 +1,6 @@
 // The servers of one measurement, metered as one: a Redis, or the nodes of a cluster.
 
-import { Control } from './control.mjs';
+import { Control } from './control-connection.mjs';
 
 export class Servers {
   static async connect(ports) {

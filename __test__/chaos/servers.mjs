@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Control } from '../../bench/control.mjs';
+import { Control } from '../../bench/control-connection.mjs';
 import servers from '../servers/index.cjs';
 import { killOnExit } from './kill-on-exit.mjs';
 import { HANG_MS, eventually, until, within } from './time.mjs';

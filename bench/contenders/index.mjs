@@ -5,7 +5,7 @@
 // `check` resolves to whether the id is admitted; anything but a decision rejects.
 
 const huntaze = { id: 'huntaze', label: '@huntaze/rate-limit', file: 'huntaze.mjs' };
-const replaced = { id: 'replaced', label: 'the module being replaced', file: 'replaced.mjs' };
+const replaced = { id: 'replaced', label: 'the module being replaced', file: 'ioredis-pipeline.mjs' };
 const lua = { id: 'ioredis-lua', label: 'ioredis + Lua script', file: 'ioredis-lua.mjs' };
 const flexible = { id: 'flexible', label: 'rate-limiter-flexible', file: 'rate-limiter-flexible.mjs' };
 const upstash = { id: 'upstash', label: '@upstash/ratelimit', file: 'upstash.mjs' };

@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { open } from '../contenders/index.mjs';
-import { Control } from '../control.mjs';
+import { Control } from '../control-connection.mjs';
 import { LIMIT, WINDOW_MS, bursts, mostInAWindow, replay } from './trace.mjs';
 
 const ID = 'creator-1234';

@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { open } from '../contenders/index.mjs';
-import { Control } from '../control.mjs';
+import { Control } from '../control-connection.mjs';
 
 /** As creator-1234 of the other measurements. */
 const ID = 'creator-1234';

@@ -1,10 +1,10 @@
 // Checks that are all denied: 1,000 creators who have used up a quota of 50 an hour.
 
 import { open } from '../contenders/index.mjs';
-import { Control } from '../control.mjs';
-import { Traffic, idsOf } from './drive.mjs';
+import { Control } from '../control-connection.mjs';
+import { Traffic, idsOf } from './closed-loop.mjs';
 import { withCost } from './cpu-time.mjs';
-import { awayFromTheHour } from './window.mjs';
+import { awayFromTheHour } from './hour-boundary.mjs';
 
 const CREATORS = 1000;
 const LIMIT = 50;

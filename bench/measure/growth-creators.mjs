@@ -1,8 +1,8 @@
 // The cost of a check by the number of creators, and a creator's memory on the server.
 
 import { open } from '../contenders/index.mjs';
-import { Control } from '../control.mjs';
-import { Traffic, idsOf } from './drive.mjs';
+import { Control } from '../control-connection.mjs';
+import { Traffic, idsOf } from './closed-loop.mjs';
 import { withCost } from './cpu-time.mjs';
 
 const LIMIT = 100;

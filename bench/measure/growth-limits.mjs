@@ -2,10 +2,10 @@
 // 10,000 and so on.
 
 import { open } from '../contenders/index.mjs';
-import { Control } from '../control.mjs';
-import { Traffic, idsOf } from './drive.mjs';
+import { Control } from '../control-connection.mjs';
+import { Traffic, idsOf } from './closed-loop.mjs';
 import { withCost } from './cpu-time.mjs';
-import { paced } from './pace.mjs';
+import { paced } from './open-loop.mjs';
 
 const ADMISSIONS = 100_000;
 

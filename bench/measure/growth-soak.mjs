@@ -1,8 +1,8 @@
 // Whether memory grows with the number of checks: many of them, on logs that expire all the time.
 
 import { open } from '../contenders/index.mjs';
-import { Control } from '../control.mjs';
-import { Traffic, idsOf } from './drive.mjs';
+import { Control } from '../control-connection.mjs';
+import { Traffic, idsOf } from './closed-loop.mjs';
 
 const CREATORS = 20_000;
 const LIMIT = 10;

@@ -4,8 +4,8 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { Control } from '../control.mjs';
-import { idsOf } from './drive.mjs';
+import { Control } from '../control-connection.mjs';
+import { idsOf } from './closed-loop.mjs';
 import { withCost } from './cpu-time.mjs';
 
 const IDS = 10_000;

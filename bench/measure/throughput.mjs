@@ -2,7 +2,7 @@
 
 import { open } from '../contenders/index.mjs';
 import { Servers } from '../servers.mjs';
-import { Traffic, idsOf } from './drive.mjs';
+import { Traffic, idsOf } from './closed-loop.mjs';
 import { withCost } from './cpu-time.mjs';
 
 const CREATORS = 10_000;

@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import { onCluster, underLoad } from '../contenders/index.mjs';
 import { FAINT, OURS, SECOND, THEIRS, bars, categoryAxis, heading, thousands, valueAxis, write } from './chart.mjs';
-import { count, significant } from './figures.mjs';
+import { count, significant } from './number-format.mjs';
 import { figure, select } from './statistics.mjs';
 
 const WIDTH = 960;

@@ -2,7 +2,7 @@
 
 import { denying, inMemory, onRedis, underLoad } from '../contenders/index.mjs';
 import { cluster } from './cluster.mjs';
-import { bytes, count, percent, significant } from './figures.mjs';
+import { bytes, count, percent, significant } from './number-format.mjs';
 import { machineTable } from './machine.mjs';
 import { figure, select, spread } from './statistics.mjs';
 import { table } from './table.mjs';

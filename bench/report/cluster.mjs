@@ -2,7 +2,7 @@
 
 import { cpus } from 'node:os';
 import { onCluster, shapes } from '../contenders/index.mjs';
-import { count, significant } from './figures.mjs';
+import { count, significant } from './number-format.mjs';
 import { figure, select, spread } from './statistics.mjs';
 import { table } from './table.mjs';
 

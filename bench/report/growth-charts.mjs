@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 import { FAINT, LINES, OURS, SECOND, bars, categoryAxis, heading, thousands, valueAxis, write } from './chart.mjs';
-import { count, brief } from './figures.mjs';
+import { count, brief } from './number-format.mjs';
 import { select } from './statistics.mjs';
 
 const [WIDTH, HEIGHT] = [960, 380];

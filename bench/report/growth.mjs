@@ -1,6 +1,6 @@
 // The results of a run as bench/results/growth.md.
 
-import { bytes, count, percent, significant } from './figures.mjs';
+import { bytes, count, percent, significant } from './number-format.mjs';
 import { machineTable } from './machine.mjs';
 import { select } from './statistics.mjs';
 import { table } from './table.mjs';

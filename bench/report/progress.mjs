@@ -1,7 +1,7 @@
 // One line for each measurement, during the run.
 
 import { labelOf } from '../contenders/index.mjs';
-import { bytes, count, micros, millis, percent } from './figures.mjs';
+import { bytes, count, micros, millis, percent } from './number-format.mjs';
 
 export function lineOf(measurement, rounds) {
   const { kind, round, contender, traffic, inFlight } = measurement;
