@@ -3,7 +3,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { count, note } from './results.mjs';
+import { count, note } from './test-results.mjs';
 import { Failure, asMain, run, tee } from './run.mjs';
 import { hostTarget, needCargo } from './rust.mjs';
 

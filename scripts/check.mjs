@@ -29,7 +29,7 @@ const tests = [
     command: 'node scripts/cargo-test.mjs --skip redis_cluster --skip test_cluster',
     after: ['rust components', 'redis-server'],
   },
-  { name: 'jest', command: 'node scripts/specs.mjs check', after: ['packages', 'addon', 'redis-server'] },
+  { name: 'jest', command: 'node scripts/jest-specs.mjs check', after: ['packages', 'addon', 'redis-server'] },
 ];
 
 await asMain(import.meta.url, () => runSteps('npm run check', [...preparation, ...sources, ...tests]));

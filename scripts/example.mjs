@@ -9,7 +9,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { buildApp, installApp, placeApp } from './app.mjs';
+import { buildApp, installApp, placeApp } from './example-app.mjs';
 import { pack } from './pack.mjs';
 import { Failure, asMain, root } from './run.mjs';
 

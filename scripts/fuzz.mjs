@@ -8,7 +8,7 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, copyFileSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { basename, join, relative } from 'node:path';
 import { aptInstall, isRootOnDebian } from './apt.mjs';
-import { count } from './results.mjs';
+import { count } from './test-results.mjs';
 import { Failure, asMain, output, root, run } from './run.mjs';
 import { hostTarget, needCargo } from './rust.mjs';
 

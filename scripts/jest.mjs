@@ -2,7 +2,7 @@
 
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { count } from './results.mjs';
+import { count } from './test-results.mjs';
 import { Failure, asMain, root, run } from './run.mjs';
 
 const folder = join(root, 'target', 'jest');

@@ -16,7 +16,7 @@ const MESSAGE = 30;
 
 /**
  * Takes steps of `{ name, command, after }`. A developer runs the command to see a step alone; `after` names the steps
- * that it needs. A step that counts tests does so through results.mjs.
+ * that it needs. A step that counts tests does so through test-results.mjs.
  */
 export async function runSteps(title, steps) {
   const run = new Run(title, steps);

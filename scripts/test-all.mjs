@@ -11,7 +11,7 @@ const steps = [
   ...preparation,
   { name: 'tarballs', command: 'npm run --silent pack:local -- --all', after: ['rust components', 'packages'] },
   { name: 'chaos', command: 'npm run --silent chaos -- --no-build --at-once=2 --out=target/chaos', after: ready },
-  { name: 'slow specs', command: 'node scripts/specs.mjs rest', after: ['tarballs', ...ready] },
+  { name: 'slow specs', command: 'node scripts/jest-specs.mjs rest', after: ['tarballs', ...ready] },
   { name: 'application', command: 'npm run --silent test:app -- --no-build', after: ['tarballs', 'redis-server'] },
   { name: 'platforms', command: 'npm run --silent test:platforms', after: ['tarballs', 'redis-server'] },
   { name: 'servers', command: 'npm run --silent test:servers', after: ready },

@@ -1,7 +1,7 @@
 // npm run test:app: the package in a Next.js application, built by both bundlers and tested over HTTP and in a browser.
 // The last line is the count of tests. `-- --no-build` uses the tarballs in dist/; other options are passed to Jest.
 
-import { installApp } from './app.mjs';
+import { installApp } from './example-app.mjs';
 import { chromium } from './chromium.mjs';
 import { install } from './install.mjs';
 import { jest } from './jest.mjs';

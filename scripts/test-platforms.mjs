@@ -16,7 +16,7 @@ import { packInto } from './pack.mjs';
 import { addonFile, hostPlatform, platformNamed, platforms } from './platforms.mjs';
 import { addonPath, prebuild } from './prebuild.mjs';
 import { redisServer } from './redis-server.mjs';
-import { count } from './results.mjs';
+import { count } from './test-results.mjs';
 import { Failure, asMain, root, run, tee } from './run.mjs';
 
 const require = createRequire(import.meta.url);

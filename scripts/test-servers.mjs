@@ -14,7 +14,7 @@ import { cargoTest } from './cargo-test.mjs';
 import { install } from './install.mjs';
 import { jest } from './jest.mjs';
 import { Failure, asMain, output, root } from './run.mjs';
-import { serverNamed, serverNames } from './servers.mjs';
+import { serverNamed, serverNames } from './server-binaries.mjs';
 
 /**
  * The contract over every store but memory, the scripts against the pure log, the mapping of a server's faults and
@@ -45,7 +45,7 @@ const specs = ['diagnostics/redis', 'limiter', 'process/exactness', 'store-state
 
 const START_MS = 20_000;
 
-/** Has a line for each start of the server under test; see servers.mjs. */
+/** Has a line for each start of the server under test; see server-binaries.mjs. */
 const started = join(root, 'target', 'servers', 'started');
 
 /** Runs the suites on each server, up to the first that fails, and counts their tests. */

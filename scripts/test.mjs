@@ -5,7 +5,7 @@ import { asMain } from './run.mjs';
 import { runSteps } from './steps.mjs';
 
 const tests = [
-  { name: 'jest', command: 'node scripts/specs.mjs test', after: ['packages', 'addon', 'redis-server'] },
+  { name: 'jest', command: 'node scripts/jest-specs.mjs test', after: ['packages', 'addon', 'redis-server'] },
   { name: 'rust', command: 'node scripts/cargo-test.mjs', after: ['rust components', 'redis-server'] },
   {
     name: 'chaos',

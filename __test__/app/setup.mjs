@@ -6,7 +6,7 @@ import { mkdirSync, mkdtempSync, realpathSync, symlinkSync, writeFileSync } from
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { buildApp, placeApp } from '../../scripts/app.mjs';
+import { buildApp, placeApp } from '../../scripts/example-app.mjs';
 import { chromium } from '../../scripts/chromium.mjs';
 import teardown from './teardown.mjs';
 

@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url';
 import { build } from '../../scripts/build.mjs';
 import { install } from '../../scripts/install.mjs';
 import { redisServer } from '../../scripts/redis-server.mjs';
-import { count } from '../../scripts/results.mjs';
+import { count } from '../../scripts/test-results.mjs';
 import { Failure, asMain } from '../../scripts/run.mjs';
 import { faults } from './faults/index.mjs';
 import { optionsOf } from './options.mjs';

@@ -1,7 +1,7 @@
 // Selects the Jest specs of a command. A spec that is in neither list runs in `npm run check` and in `npm test`, so
 // that a new one always runs.
 //
-//   node scripts/specs.mjs check|test|rest [options of Jest]
+//   node scripts/jest-specs.mjs check|test|rest [options of Jest]
 
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -43,7 +43,7 @@ export function specs(command, ...options) {
   if (!Object.hasOwn(commands, command)) throw new Failure(`it takes ${Object.keys(commands).join(', ')}`);
   for (const name of [...long, ...slow]) {
     if (!existsSync(join(root, '__test__', name.endsWith('/') ? name : `${name}.spec.ts`)))
-      throw new Failure(`scripts/specs.mjs names ${name}, which is no spec`);
+      throw new Failure(`scripts/jest-specs.mjs names ${name}, which is no spec`);
   }
   return jest(`--maxWorkers=${WORKERS}`, `--testPathPatterns=${commands[command]}`, ...options);
 }
