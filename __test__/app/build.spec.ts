@@ -6,7 +6,7 @@ import { isAbsolute, join, relative } from 'node:path';
 import { root } from '../support/consumer';
 import { until } from '../support/failures/fixture';
 import { host } from '../support/platforms';
-import { type App, built, bundlers, folderOf, startApp } from './support/app';
+import { type App, buildOutput, bundlers, folderOf, startApp } from './support/app';
 import { burst } from './support/bursts';
 
 const addon = join('node_modules', `@huntaze/rate-limit-${host.name}`, `rate-limit.${host.name}.node`);
@@ -31,11 +31,11 @@ test('the lock file pins every package, and names no registry', () => {
 });
 
 test('a build connects to no Redis', () => {
-  expect(built('turbopack')).toMatchObject({ connections: 0, counted: true });
+  expect(buildOutput('turbopack')).toMatchObject({ connections: 0, counted: true });
 });
 
 test('a build works while the configured Redis is unavailable', () => {
-  expect(built('webpack').printed).toContain('/api/ai/chat');
+  expect(buildOutput('webpack').printed).toContain('/api/ai/chat');
 });
 
 describe.each(bundlers)('%s', (bundler) => {
@@ -48,7 +48,7 @@ describe.each(bundlers)('%s', (bundler) => {
   afterAll(() => app?.stop());
 
   test('neither warns nor fails', () => {
-    expect(built(bundler).printed).not.toMatch(/⚠|warning|failed/i);
+    expect(buildOutput(bundler).printed).not.toMatch(/⚠|warning|failed/i);
   });
 
   test('asked the limiter for the plans while building the home page', async () => {

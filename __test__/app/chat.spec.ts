@@ -26,7 +26,7 @@ test('fifty calls on starter are answered, the next is denied, and the headers s
     const response = await app.chat('fifty', 'starter', `Hello ${used}`);
     expect([response.status, await response.json()]).toEqual([200, { answer: `You said: Hello ${used}` }]);
     const limits = limitsOf(response);
-    expect(limits).toMatchObject({ limit: 50, remaining: 50 - used, policy: { q: 50 }, standing: { r: 50 - used } });
+    expect(limits).toMatchObject({ limit: 50, remaining: 50 - used, policy: { q: 50 }, rateLimit: { r: 50 - used } });
     expect(limits.retryAfter).toBeUndefined();
     expect(limits.reset).toBeGreaterThan(now() + 3500);
     expect(limits.reset).toBeLessThanOrEqual(now() + 3602);
@@ -35,15 +35,15 @@ test('fifty calls on starter are answered, the next is denied, and the headers s
   const asked = now();
   const denied = await app.chat('fifty', 'starter');
   const answered = now();
-  const { limit, remaining, reset, retryAfter, policy, standing } = limitsOf(denied);
+  const { limit, remaining, reset, retryAfter, policy, rateLimit } = limitsOf(denied);
   expect({ status: denied.status, limit, remaining }).toEqual({ status: 429, limit: 50, remaining: 0 });
   expect(retryAfter).toBeGreaterThanOrEqual(1);
   expect(retryAfter).toBeLessThanOrEqual(3600);
   // All of them name the moment at which a lone caller is admitted.
   expect(reset! - retryAfter!).toBeGreaterThanOrEqual(asked - 2);
   expect(reset! - retryAfter!).toBeLessThanOrEqual(answered + 2);
-  expect(policy).toEqual({ name: standing!.name, q: 50, w: 3600 });
-  expect(standing).toEqual({ name: policy!.name, r: 0, t: retryAfter });
+  expect(policy).toEqual({ name: rateLimit!.name, q: 50, w: 3600 });
+  expect(rateLimit).toEqual({ name: policy!.name, r: 0, t: retryAfter });
   expect(await denied.json()).toMatchObject({ code: 'RATE_LIMITED', retryAfter, error: expect.any(String) });
 });
 
@@ -57,23 +57,23 @@ test('pro is the default plan, and a larger plan admits more', async () => {
 
 describe('a client that is denied and asks again', () => {
   /** Uses up a quota whose oldest request leaves the window in `ms`. */
-  async function usedUp(creatorId: string, ms: number): Promise<{ leaves: number }> {
+  async function usedUp(creatorId: string, ms: number): Promise<{ expiresAt: number }> {
     for (let used = 1; used <= 50; used++) await (await app.chat(creatorId, 'starter')).arrayBuffer();
-    const leaves = Date.now() + ms;
-    redis.cli('lset', `{creator:${creatorId}}`, '-1', `${leaves - HOUR_MS}`);
-    return { leaves };
+    const expiresAt = Date.now() + ms;
+    redis.cli('lset', `{creator:${creatorId}}`, '-1', `${expiresAt - HOUR_MS}`);
+    return { expiresAt };
   }
 
   /** Times in ms until the oldest request leaves: a busy machine may need longer than the first to be denied. */
-  const LEAVES = [3000, 10_000, 40_000];
+  const EXPIRY_DELAYS_MS = [3000, 10_000, 40_000];
 
   test('is admitted when it waits for Retry-After', async () => {
-    for (const [i, ms] of LEAVES.entries()) {
+    for (const [i, ms] of EXPIRY_DELAYS_MS.entries()) {
       const id = `obedient-${i}`;
-      const { leaves } = await usedUp(id, ms);
+      const { expiresAt } = await usedUp(id, ms);
       const denied = await app.chat(id, 'starter');
       // It has already left: the machine was too slow for this attempt.
-      if (denied.status === 200 && Date.now() >= leaves && i + 1 < LEAVES.length) continue;
+      if (denied.status === 200 && Date.now() >= expiresAt && i + 1 < EXPIRY_DELAYS_MS.length) continue;
       const { retryAfter } = limitsOf(denied);
       expect([denied.status, retryAfter]).toEqual([429, expect.any(Number)]);
       expect(retryAfter).toBeLessThanOrEqual(Math.ceil(ms / 1000));
@@ -85,17 +85,17 @@ describe('a client that is denied and asks again', () => {
   });
 
   test('is admitted at the same time when it does not wait: a denial costs nothing', async () => {
-    for (const [i, ms] of LEAVES.entries()) {
+    for (const [i, ms] of EXPIRY_DELAYS_MS.entries()) {
       const id = `insistent-${i}`;
-      const { leaves } = await usedUp(id, ms);
+      const { expiresAt } = await usedUp(id, ms);
       const statuses: number[] = [];
       while (!statuses.includes(200)) {
         const response = await app.chat(id, 'starter');
         await response.arrayBuffer();
         statuses.push(response.status);
       }
-      expect(Date.now()).toBeGreaterThanOrEqual(leaves);
-      if (statuses.length < 3 && i + 1 < LEAVES.length) continue;
+      expect(Date.now()).toBeGreaterThanOrEqual(expiresAt);
+      if (statuses.length < 3 && i + 1 < EXPIRY_DELAYS_MS.length) continue;
       expect(statuses.length).toBeGreaterThan(2);
       expect(statuses.slice(0, -1).every((status) => status === 429)).toBe(true);
       // One slot was free, and one was taken.
@@ -107,7 +107,7 @@ describe('a client that is denied and asks again', () => {
 
 describe('an invalid request takes nothing from the quota, and its error says how to correct it', () => {
   const long = 'x'.repeat(4001);
-  const mendable: [string, string, string, RegExp][] = [
+  const invalidBodies: [string, string, string, RegExp][] = [
     ['bad JSON', '{"creatorId": 7,', 'body', /JSON/],
     ['no body', '', 'body', /JSON/],
     ['no object', '[7]', 'body', /object/],
@@ -123,10 +123,10 @@ describe('an invalid request takes nothing from the quota, and its error says ho
     ['too long a message', JSON.stringify({ creatorId: 'bad', plan: 'starter', message: long }), 'message', /4000/],
   ];
 
-  test.each(mendable)('%s', async (_, body, field, mend) => {
+  test.each(invalidBodies)('%s', async (_, body, field, message) => {
     const response = await post(app.url, body);
     expect(response.status).toBe(400);
-    expect(await response.json()).toEqual({ field, error: expect.stringMatching(mend) });
+    expect(await response.json()).toEqual({ field, error: expect.stringMatching(message) });
   });
 
   test('an endless body is not read to its end', async () => {

@@ -13,7 +13,7 @@ import { limitsOf } from './support/headers';
  * milliseconds.
  */
 const CONTROL_PAUSE_MS = 10;
-const MOST_TURNS = 75;
+const MAX_CONTROL_ITERATIONS = 75;
 
 /** Redis decides again within seconds, which chaos verifies: this bound only ends an endless wait. */
 const RETURN_TIMEOUT_MS = 120_000;
@@ -33,41 +33,41 @@ afterAll(async () => {
 interface Call {
   readonly status: number;
   /** The iterations of the control while the check was in flight. */
-  readonly turns: number;
+  readonly controlIterations: number;
 }
 
 /** Sends a request, and counts the control's iterations at the same application until the response arrives. */
-async function beside(app: App, ask: () => Promise<Response>): Promise<Call> {
+async function withControl(app: App, ask: () => Promise<Response>): Promise<Call> {
   let status: number | undefined;
   const asked = ask().then(async (response) => {
     await response.arrayBuffer();
     status = response.status;
   });
-  let turns = 0;
+  let controlIterations = 0;
   while (status === undefined) {
     const control = await post(app.url, 'not JSON');
     await control.arrayBuffer();
     expect(control.status).toBe(400);
     await Promise.race([asked, sleep(CONTROL_PAUSE_MS)]);
-    turns += 1;
+    controlIterations += 1;
   }
-  return { status, turns };
+  return { status, controlIterations };
 }
 
 /** Sends requests without a pause, as several clients do, until it is stopped; returns every response. */
 function traffic(): () => Promise<Call[]> {
   const calls: Call[] = [];
-  let ending = false;
+  let stopped = false;
   const client = async (app: App, creatorId: (call: number) => string) => {
-    for (let call = 0; !ending; call++) {
-      calls.push(await beside(app, () => app.chat(creatorId(call), 'starter')));
+    for (let call = 0; !stopped; call++) {
+      calls.push(await withControl(app, () => app.chat(creatorId(call), 'starter')));
       await sleep(5);
     }
   };
   // One creator who is soon denied, and many creators with a single call each.
   const clients = apps.flatMap((app, i) => [client(app, () => 'busy'), client(app, (call) => `calm-${i}-${call}`)]);
   return async () => {
-    ending = true;
+    stopped = true;
     await Promise.all(clients);
     return calls;
   };
@@ -76,7 +76,7 @@ function traffic(): () => Promise<Call[]> {
 test('every call is answered, and admissions during the outage count afterwards', async () => {
   const [one, other] = apps;
   expect(await burstByRedis(apps, 'before', 60)).toEqual({ 200: 50, 429: 10 });
-  const ended = traffic();
+  const stopTraffic = traffic();
   await sleep(500);
   await redis.stop();
 
@@ -103,7 +103,7 @@ test('every call is answered, and admissions during the outage count afterwards'
   expect((await other.chat('used-up-meanwhile', 'starter')).status).toBe(429);
   expect(await burst(apps, 'meanwhile', 60)).toEqual({ 200: 19, 429: 41 });
 
-  const calls = await ended();
+  const calls = await stopTraffic();
   expect(new Set(calls.map(({ status }) => status))).toEqual(new Set([200, 429]));
-  expect(Math.max(...calls.map(({ turns }) => turns))).toBeLessThan(MOST_TURNS);
+  expect(Math.max(...calls.map(({ controlIterations }) => controlIterations))).toBeLessThan(MAX_CONTROL_ITERATIONS);
 }, 240_000);

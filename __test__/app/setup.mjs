@@ -17,10 +17,10 @@ export default async function setup() {
   try {
     mkdirSync(join(folder, 'bin'));
     symlinkSync(process.execPath, join(folder, 'bin', 'node'));
-    const redis = await listener();
+    const redis = await countingServer();
     const turbopack = await build('turbopack', redis.port, join(folder, 'turbopack'));
     const connections = redis.connections();
-    const counted = await redis.countsOne();
+    const counted = await redis.countsConnection();
     await redis.close();
     // From now on the port is closed.
     const webpack = await build('webpack', redis.port, join(folder, 'webpack'));
@@ -43,12 +43,12 @@ async function build(bundler, redisPort, folder) {
  * The environment without the variables that npm and Jest set for their children, and without a Redis of this machine.
  */
 function withoutRedis() {
-  const foreign = /^(npm_(package|lifecycle|command)|JEST_|NEXT_|REDIS|ELASTICACHE|RATE_LIMIT)/;
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !foreign.test(name)));
+  const excluded = /^(npm_(package|lifecycle|command)|JEST_|NEXT_|REDIS|ELASTICACHE|RATE_LIMIT)/;
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !excluded.test(name)));
 }
 
 /** Accepts connections, counts them and never answers. */
-async function listener() {
+async function countingServer() {
   const sockets = [];
   const server = createServer((socket) => sockets.push(socket.on('error', () => {})));
   await once(server.listen(0, '127.0.0.1'), 'listening');
@@ -57,7 +57,7 @@ async function listener() {
     port,
     connections: () => sockets.length,
     /** Whether it would have counted one. */
-    async countsOne() {
+    async countsConnection() {
       const before = sockets.length;
       const own = connect(port, '127.0.0.1');
       await once(server, 'connection');

@@ -4,8 +4,8 @@ export async function register(): Promise<void> {
   if (process.env.NEXT_RUNTIME !== 'nodejs') return;
   if (process.env.NEXT_PHASE === 'phase-production-build') return;
   try {
-    const { startOperations } = await import('./lib/admin/start-operator-page');
-    startOperations();
+    const { startOperatorPage } = await import('./lib/admin/start-operator-page');
+    startOperatorPage();
   } catch (error) {
     // If the limiter cannot be loaded, the routes that use it report the error; that is no reason not to start.
     console.error('[AI Rate Limit] The operator page has no figures', error);

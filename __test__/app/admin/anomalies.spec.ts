@@ -3,7 +3,7 @@
 import { format } from 'node:util';
 import { checkCreatorRateLimit, close, configure, RateLimitError } from '@huntaze/rate-limit';
 import { listenForAnomalies } from '@/lib/admin/anomalies';
-import { observation } from '@/lib/admin/process-state';
+import { processState } from '@/lib/admin/process-state';
 import { until } from '../../support/failures/fixture';
 
 let warn: jest.SpyInstance;
@@ -23,21 +23,21 @@ afterAll(async () => {
 
 beforeEach(() => {
   warn.mockClear();
-  observation.anomalies.length = 0;
-  observation.anomalyCount = 0;
+  processState.anomalies.length = 0;
+  processState.anomalyCount = 0;
 });
 
 /** One request more than twice the limit; resolves when the listener was called. */
 async function anomalyOf(creatorId: string): Promise<void> {
-  const before = observation.anomalyCount;
+  const before = processState.anomalyCount;
   await checkCreatorRateLimit(creatorId, 'starter');
   for (let i = 0; i < 2; i++) await expect(checkCreatorRateLimit(creatorId, 'starter')).rejects.toThrow(RateLimitError);
-  await until(() => observation.anomalyCount > before);
+  await until(() => processState.anomalyCount > before);
 }
 
 test('the newest 100 are kept, the newest first, each with a number of its own', async () => {
   for (let i = 1; i <= 103; i++) await anomalyOf(`eager-${i}`);
-  const kept = observation.anomalies.map(({ creatorId, number }) => ({ creatorId, number }));
+  const kept = processState.anomalies.map(({ creatorId, number }) => ({ creatorId, number }));
   expect(kept).toEqual(Array.from({ length: 100 }, (_, i) => ({ creatorId: `eager-${103 - i}`, number: 103 - i })));
   // The older ones are in the log.
   expect(warn).toHaveBeenCalledTimes(103);
@@ -56,5 +56,5 @@ test.each([
   expect(details).toEqual([expect.objectContaining({ creatorId: encodeURIComponent(creatorId), plan: 'starter' })]);
   // The console itself ends lines between the fields.
   expect(format(message, ...details).replaceAll('\n', ' ')).toMatch(/^[\x20-\x7e]+$/);
-  expect(observation.anomalies).toMatchObject([{ creatorId }]);
+  expect(processState.anomalies).toMatchObject([{ creatorId }]);
 });

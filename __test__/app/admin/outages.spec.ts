@@ -1,7 +1,7 @@
 // The application's record of an outage, and its log lines: when the store became unavailable and when it was back.
 
 import { checkCreatorRateLimit, close, configure } from '@huntaze/rate-limit';
-import { observation } from '@/lib/admin/process-state';
+import { processState } from '@/lib/admin/process-state';
 import { listenForOutages } from '@/lib/admin/outages';
 import { freePort, type RedisServer, startRedisOn } from '../../support/redis';
 import { freshId } from '../../support/stores';
@@ -28,7 +28,7 @@ afterAll(async () => {
 async function changes(count: number): Promise<void> {
   await until(() => {
     void checkCreatorRateLimit(freshId());
-    return observation.changes.length === count;
+    return processState.storeChanges.length === count;
   });
 }
 
@@ -36,7 +36,7 @@ test('an outage is two entries of the history, newest first, and two log lines',
   await changes(1);
   redis = await startRedisOn(port);
   await changes(2);
-  expect(observation.changes).toEqual([
+  expect(processState.storeChanges).toEqual([
     {
       number: 2,
       at: expect.any(Number),
@@ -56,7 +56,7 @@ test('an outage is two entries of the history, newest first, and two log lines',
       shard: `127.0.0.1:${port}`,
     },
   ]);
-  const [back] = observation.changes;
+  const [back] = processState.storeChanges;
   expect(warn.mock.calls).toEqual([
     [`[AI Rate Limit] Redis is away for creator: ECONNREFUSED at 127.0.0.1:${port}, policy open`],
     [

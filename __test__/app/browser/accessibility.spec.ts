@@ -3,7 +3,7 @@
 import axe from 'axe-core';
 import type { Browser, Page } from 'playwright-core';
 import { type App, startApp } from '../support/app';
-import { complaintsOf, launch, PAGE, signedIn, TOKEN, until } from './operator-page';
+import { collectConsoleErrors, launch, PAGE, signedIn, TOKEN, until } from './operator-page';
 import { chat, chats } from './traffic';
 
 jest.setTimeout(240_000);
@@ -35,7 +35,7 @@ async function violationsOn(page: Page) {
 
 test('the embedded store is named, and no chart of Redis is drawn', async () => {
   const page = await signedIn(await browser.newContext(), app);
-  expect(await page.locator('[data-fact=store]').innerText()).toBe('embedded store');
+  expect(await page.locator('[data-info=store]').innerText()).toBe('embedded store');
   expect(await page.locator('[data-chart=latency]').count()).toBe(0);
   expect(await page.locator('.latency').innerText()).toContain('Embedded store');
   await page.locator('[data-creator=second]').waitFor();
@@ -97,7 +97,7 @@ test.each([390, 641, 800, 1099, 1100, 1200, 1600])(
     await page.locator('[data-creator=second]').waitFor();
     const sticksOut = `[...document.querySelectorAll('.panel')].flatMap((panel) => {
     const edge = panel.getBoundingClientRect().right;
-    return [...panel.querySelectorAll('table, td, th, button, li, input, .of')]
+    return [...panel.querySelectorAll('table, td, th, button, li, input, .usage-text')]
       .filter((part) => part.getBoundingClientRect().right > edge)
       .map((part) => part.outerHTML.slice(0, 80));
   })`;
@@ -109,7 +109,7 @@ test.each([390, 641, 800, 1099, 1100, 1200, 1600])(
 test('signing in and a reset work with the keyboard alone', async () => {
   const context = await browser.newContext();
   const page = await context.newPage();
-  const complaints = complaintsOf(page);
+  const consoleErrors = collectConsoleErrors(page);
   const focused = () =>
     page.evaluate(
       'document.activeElement.labels?.[0]?.innerText.split("\\n")[0] ?? document.activeElement.innerText',
@@ -128,12 +128,12 @@ test('signing in and a reset work with the keyboard alone', async () => {
   await tabTo('Operator token');
   await page.keyboard.type(TOKEN);
   await page.keyboard.press('Enter');
-  await page.locator('.link[data-link=live]').waitFor();
+  await page.locator('.connection[data-connection=live]').waitFor();
 
   // The first tab stop skips the header, and is visible.
   await page.keyboard.press('Tab');
   while ((await focused()) !== 'Skip to the figures') await page.keyboard.press('Shift+Tab');
-  expect((await page.locator('.skip').boundingBox())!.y).toBeGreaterThanOrEqual(0);
+  expect((await page.locator('.skip-link').boundingBox())!.y).toBeGreaterThanOrEqual(0);
   await page.keyboard.press('Enter');
   expect(await page.evaluate('document.activeElement.id')).toBe('figures');
 
@@ -145,9 +145,9 @@ test('signing in and a reset work with the keyboard alone', async () => {
   await focuses('Look up');
   expect(await page.evaluate('getComputedStyle(document.activeElement).outlineStyle')).toBe('solid');
   await page.keyboard.press('Enter');
-  const said = page.locator('.said');
+  const message = page.locator('.status-message');
   await until(
-    () => said.innerText(),
+    () => message.innerText(),
     (text) => text.includes('second on starter: 42 of 50 used'),
   );
   await page.keyboard.press('Tab');
@@ -164,7 +164,7 @@ test('signing in and a reset work with the keyboard alone', async () => {
   }
   await page.keyboard.press('Escape');
   await focuses('Reset the quota…');
-  expect(await said.innerText()).toContain('42 of 50 used');
+  expect(await message.innerText()).toContain('42 of 50 used');
 
   await page.keyboard.press('Enter');
   await focuses('Cancel');
@@ -172,18 +172,18 @@ test('signing in and a reset work with the keyboard alone', async () => {
   await focuses('Reset');
   await page.keyboard.press('Enter');
   await until(
-    () => said.innerText(),
+    () => message.innerText(),
     (text) => text.includes('The quota of second was reset. second on starter: 0 of 50 used'),
   );
   await focuses('Reset the quota…');
-  expect(complaints).toEqual([]);
+  expect(consoleErrors).toEqual([]);
   await context.close();
 });
 
 test('prefers-reduced-motion disables animations', async () => {
   const context = await browser.newContext({ reducedMotion: 'reduce' });
   const page = await signedIn(context, app);
-  await page.locator('[data-creator=second], .creators .meter i').first().waitFor();
+  await page.locator('[data-creator=second], .creators .usage-bar i').first().waitFor();
   const moving = `[...document.querySelectorAll('.operator *')].filter((element) => {
     const { animationName, transitionDuration } = getComputedStyle(element);
     return animationName !== 'none' || !/^0s/.test(transitionDuration);

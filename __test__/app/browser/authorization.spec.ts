@@ -1,6 +1,6 @@
 import type { Browser } from 'playwright-core';
 import { type App, startApp } from '../support/app';
-import { API, launch, PAGE, signed, signedIn, TOKEN } from './operator-page';
+import { API, launch, PAGE, signedCookie, signedIn, TOKEN } from './operator-page';
 import { chats } from './traffic';
 
 jest.setTimeout(240_000);
@@ -95,11 +95,11 @@ test('a forged, changed or expired cookie, or one of another token, is refused',
   const [name, value] = cookieOf(await signIn(TOKEN)).split('=') as [string, string];
   const [until, nonce, mac] = value.split('.') as [string, string, string];
   // The test can sign cookies: with the right token the cookie is accepted, which makes the refusals below meaningful.
-  expect((await send(QUOTA, { Cookie: `${name}=${signed(`${until}.${nonce}`)}` })).status).toBe(200);
+  expect((await send(QUOTA, { Cookie: `${name}=${signedCookie(`${until}.${nonce}`)}` })).status).toBe(200);
   const forgeries = {
     longer: `${Number(until) + 1000}.${nonce}.${mac}`,
-    'another token': signed(`${until}.${nonce}`, 'another'),
-    over: signed(`${Date.now() - 1}.${nonce}`),
+    'another token': signedCookie(`${until}.${nonce}`, 'another'),
+    over: signedCookie(`${Date.now() - 1}.${nonce}`),
     'the token itself': TOKEN,
     empty: '',
   };

@@ -3,7 +3,7 @@
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import type { Sample, StreamEvents } from '@/lib/admin/dashboard-data';
 import { type App, startApp } from '../support/app';
-import { areaOf, curvesOf, type Point, SHOWN } from './charts';
+import { areaOf, curvesOf, type Point, SHOWN_MS } from './charts';
 import { historyOf, launch, PAGE, signedIn, TOKEN, until } from './operator-page';
 import { chats } from './traffic';
 
@@ -30,20 +30,20 @@ test('the areas match the admitted and the denied requests', async () => {
   const label = () => page.locator('[data-chart=traffic]').getAttribute('aria-label');
   expect(await chats(app, 'drawn', 'starter', 80)).toBe(50);
   const drawn = async () => {
-    const [allowed, asked] = await curvesOf(page, 'traffic');
+    const [allowed, total] = await curvesOf(page, 'traffic');
     // On a slow machine the chart covers more time by now than at first.
     const { samples } = await historyOf(app);
-    const scale = Math.max(1, (samples.at(-1)!.t - samples[0]!.t) / SHOWN);
+    const scale = Math.max(1, (samples.at(-1)!.t - samples[0]!.t) / SHOWN_MS);
     // The chart may not have been drawn yet.
-    return { allowed: areaOf(allowed ?? []) * scale, asked: areaOf(asked ?? []) * scale };
+    return { allowed: areaOf(allowed ?? []) * scale, total: areaOf(total ?? []) * scale };
   };
-  await until(drawn, ({ asked }) => asked > 79);
+  await until(drawn, ({ total }) => total > 79);
   // All of it is drawn once a second passes without a request.
   await until(label, (text) => text!.startsWith('Allowed 0/s, denied 0/s'));
-  const { allowed, asked } = await drawn();
+  const { allowed, total } = await drawn();
   // A rate has one decimal.
   expect(Math.abs(allowed - 50)).toBeLessThan(1.5);
-  expect(Math.abs(asked - 80)).toBeLessThan(1.5);
+  expect(Math.abs(total - 80)).toBeLessThan(1.5);
 });
 
 describe('with 90 known seconds', () => {
@@ -63,7 +63,11 @@ describe('with 90 known seconds', () => {
 
   beforeAll(async () => {
     const received = await historyOf(app);
-    const known: StreamEvents['history'] = { ...received, samples, facts: { ...received.facts, store: 'redis' } };
+    const known: StreamEvents['history'] = {
+      ...received,
+      samples,
+      processInfo: { ...received.processInfo, store: 'redis' },
+    };
     const body = `event: history\ndata: ${JSON.stringify(known)}\n\n`;
     // The stream ends at once, and each new one sends the page the same history.
     await page.route('**/stream', (route) => route.fulfill({ contentType: 'text/event-stream', body }));
@@ -75,7 +79,7 @@ describe('with 90 known seconds', () => {
   const pointsOf = (of: (sample: Sample) => number | null): Point[] =>
     samples.flatMap((sample) => {
       const value = of(sample);
-      return value === null ? [] : [{ after: SHOWN - (samples.at(-1)!.t - sample.t), value }];
+      return value === null ? [] : [{ after: SHOWN_MS - (samples.at(-1)!.t - sample.t), value }];
     });
 
   // A path has three decimals of a pixel.
@@ -85,8 +89,8 @@ describe('with 90 known seconds', () => {
   test('the lines match the axes', async () => {
     const traffic = await curvesOf(page, 'traffic');
     // Allowed and denied stacked: all requests.
-    const asked = pointsOf(({ allowed, denied }) => allowed + denied);
-    const lines = [pointsOf(({ allowed }) => allowed), asked, pointsOf(({ degraded }) => degraded)];
+    const total = pointsOf(({ allowed, denied }) => allowed + denied);
+    const lines = [pointsOf(({ allowed }) => allowed), total, pointsOf(({ degraded }) => degraded)];
     expect(traffic.map(rounded)).toEqual(lines.map(rounded));
     const latency = await curvesOf(page, 'latency');
     const quantiles = (['p50', 'p95', 'p99'] as const).map((key) => pointsOf((sample) => sample[key]));
@@ -99,11 +103,11 @@ describe('with 90 known seconds', () => {
   });
 
   test('the descriptions match the drawing', async () => {
-    const said = (chart: string) => page.locator(`[data-chart=${chart}]`).getAttribute('aria-label');
-    expect(await said('traffic')).toBe(
+    const label = (chart: string) => page.locator(`[data-chart=${chart}]`).getAttribute('aria-label');
+    expect(await label('traffic')).toBe(
       'Allowed 35.0/s, denied 13.0/s, degraded 1.0/s now. Most denials: 25.5/s at 12:01:10. The last 15 minutes.',
     );
-    expect(await said('latency')).toBe(
+    expect(await label('latency')).toBe(
       'Latest: p50 1.50 ms, p95 6.00 ms, p99 17.9 ms. Worst p99 of the last 15 minutes: 31.2 ms.',
     );
   });

@@ -9,7 +9,7 @@ export interface Point {
 }
 
 /** The time span that a chart shows of a young process, in ms; with an older process it would be longer. */
-export const SHOWN = 120_000;
+export const SHOWN_MS = 120_000;
 
 interface Drawing {
   readonly left: number;
@@ -40,7 +40,7 @@ export async function curvesOf(page: Page, chart: 'traffic' | 'latency'): Promis
   const value = (y: number) => Number(lowText) + ((y - low) / (high - low)) * (Number(highText) - Number(lowText));
   return curves.map((d) =>
     [...d.matchAll(/[ML]([\d.]+),([\d.]+)/g)].map(([, x, y]) => ({
-      after: ((Number(x) - left) / width) * SHOWN,
+      after: ((Number(x) - left) / width) * SHOWN_MS,
       value: value(Number(y)),
     })),
   );

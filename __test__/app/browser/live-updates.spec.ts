@@ -1,8 +1,8 @@
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { type RedisServer, startRedis } from '../../support/redis';
 import { type App, startApp } from '../support/app';
-import { degraded } from '../support/bursts';
-import { complaintsOf, figure, launch, PAGE, signedIn, TOKEN, until } from './operator-page';
+import { degradedDecisions } from '../support/bursts';
+import { collectConsoleErrors, metric, launch, PAGE, signedIn, TOKEN, until } from './operator-page';
 import { chat, chats, traffic } from './traffic';
 
 jest.setTimeout(240_000);
@@ -12,7 +12,7 @@ let app: App;
 let browser: Browser;
 let context: BrowserContext;
 let page: Page;
-let complaints: string[];
+let consoleErrors: string[];
 
 beforeAll(async () => {
   redis = await startRedis();
@@ -20,7 +20,7 @@ beforeAll(async () => {
   browser = await launch();
   context = await browser.newContext();
   page = await signedIn(context, app);
-  complaints = complaintsOf(page);
+  consoleErrors = collectConsoleErrors(page);
 });
 
 afterAll(async () => {
@@ -31,14 +31,14 @@ afterAll(async () => {
 
 test('figures update without a reload', async () => {
   await page.evaluate('window.loadedOnce = true');
-  expect(await figure(page, 'allowed')).toBe(0);
+  expect(await metric(page, 'allowed')).toBe(0);
   const sending = traffic(app);
   await until(
-    () => figure(page, 'allowed'),
+    () => metric(page, 'allowed'),
     (n) => n > 5,
   );
   await until(
-    () => figure(page, 'denied'),
+    () => metric(page, 'denied'),
     (n) => n > 5,
   );
   // The charts update with them.
@@ -47,7 +47,7 @@ test('figures update without a reload', async () => {
   await until(path, (now) => now !== null && now !== earlier);
   await sending.stop();
   await until(
-    () => figure(page, 'allowed'),
+    () => metric(page, 'allowed'),
     (n) => n === 0,
   );
   expect(await page.evaluate('window.loadedOnce')).toBe(true);
@@ -73,7 +73,7 @@ test('the latency of Redis is drawn', async () => {
     (label) => /Latest: p50 [\d.]+ ms, p95 [\d.]+ ms, p99 [\d.]+ ms/.test(label ?? ''),
   );
   expect(await drawing.locator('.recharts-line-curve').count()).toBe(3);
-  expect(await page.locator('[data-fact=store]').innerText()).toBe('Redis');
+  expect(await page.locator('[data-info=store]').innerText()).toBe('Redis');
 });
 
 test('creators are sorted by usage', async () => {
@@ -82,11 +82,11 @@ test('creators are sorted by usage', async () => {
   await chats(app, 'over', 'starter', 52);
   await page.mouse.move(0, 0);
   await until(
-    () => page.locator('tr[data-creator=over] .of').innerText(),
+    () => page.locator('tr[data-creator=over] .usage-text').innerText(),
     (text) => text === '50 of 50 used up',
   );
   const rows = async () =>
-    (await page.locator('.creators tbody .of').allInnerTexts()).map((text) => {
+    (await page.locator('.creators tbody .usage-text').allInnerTexts()).map((text) => {
       const [used, limit] = text.split(' of ').map((part) => Number.parseInt(part, 10));
       return used! / limit!;
     });
@@ -100,8 +100,8 @@ test('an anomaly appears as it happens', async () => {
   // A check that the machine delays beyond its deadline may be counted by Redis and by the process: then another
   // creator is used.
   let eager = '';
-  for (let attempt = 0, before = -1; (await degraded([app])) !== before; attempt++) {
-    before = await degraded([app]);
+  for (let attempt = 0, before = -1; (await degradedDecisions([app])) !== before; attempt++) {
+    before = await degradedDecisions([app]);
     eager = `eager-${attempt}`;
     await chats(app, eager, 'starter', 100);
   }
@@ -127,9 +127,9 @@ test('a denied creator is looked up, reset and admitted again', async () => {
   await page.getByLabel('Creator id').fill('stuck');
   await page.getByLabel('Plan').selectOption('starter');
   await page.getByRole('button', { name: 'Look up', exact: true }).click();
-  const said = page.locator('.said');
+  const message = page.locator('.status-message');
   await until(
-    () => said.innerText(),
+    () => message.innerText(),
     (text) => text.startsWith('stuck on starter: 50 of 50 used, nothing left.'),
   );
 
@@ -141,10 +141,10 @@ test('a denied creator is looked up, reset and admitted again', async () => {
   await page.getByRole('button', { name: 'Reset the quota…' }).click();
   await page.getByRole('dialog').getByRole('button', { name: 'Reset', exact: true }).click();
   await until(
-    () => said.innerText(),
+    () => message.innerText(),
     (text) => text.startsWith('The quota of stuck was reset. stuck on starter: 0 of 50 used, 50 left.'),
   );
-  expect(await said.getAttribute('aria-live')).toBe('polite');
+  expect(await message.getAttribute('aria-live')).toBe('polite');
   expect(await chat(app, 'stuck', 'starter')).toBe(200);
 });
 
@@ -158,20 +158,20 @@ test('an id is rendered as text, with its invisible characters shown', async () 
 });
 
 test('a stream is closed when its page is left', async () => {
-  const watching = async () => Number(await page.locator('[data-fact=watching]').innerText());
-  expect(await watching()).toBe(1);
+  const openStreams = async () => Number(await page.locator('[data-info=open-streams]').innerText());
+  expect(await openStreams()).toBe(1);
   const second = await context.newPage();
   await second.goto(page.url());
-  await until(watching, (n) => n === 2);
+  await until(openStreams, (n) => n === 2);
   await second.close();
-  await until(watching, (n) => n === 1);
+  await until(openStreams, (n) => n === 1);
 });
 
 test('a hidden page closes its stream, and reopens it when it is visible', async () => {
-  const watching = async () => Number(await page.locator('[data-fact=watching]').innerText());
+  const openStreams = async () => Number(await page.locator('[data-info=open-streams]').innerText());
   const second = await context.newPage();
   await second.goto(page.url());
-  await until(watching, (n) => n === 2);
+  await until(openStreams, (n) => n === 2);
   // Headless Chromium reports every page as visible.
   const show = (state: string) =>
     second.evaluate(
@@ -179,37 +179,37 @@ test('a hidden page closes its stream, and reopens it when it is visible', async
        document.dispatchEvent(new Event('visibilitychange'));`,
     );
   await show('hidden');
-  await until(watching, (n) => n === 1);
+  await until(openStreams, (n) => n === 1);
   await show('visible');
-  await second.locator('.link[data-link=live]').waitFor();
-  await until(watching, (n) => n === 2);
+  await second.locator('.connection[data-connection=live]').waitFor();
+  await until(openStreams, (n) => n === 2);
   await second.close();
-  await until(watching, (n) => n === 1);
+  await until(openStreams, (n) => n === 1);
 });
 
 test('a slow answer does not replace a later one', async () => {
   await chats(app, 'slow', 'pro', 1);
   await chats(app, 'quick', 'pro', 2);
-  let free = () => {};
-  const freed = new Promise<void>((resolve) => (free = resolve));
+  let release = () => {};
+  const released = new Promise<void>((resolve) => (release = resolve));
   await page.route('**/quota?creatorId=slow&*', async (route) => {
-    await freed;
+    await released;
     await route.continue();
   });
-  const lookUp = async (id: string) => {
+  const lookUpQuota = async (id: string) => {
     await page.getByLabel('Creator id').fill(id);
     await page.getByRole('button', { name: 'Look up', exact: true }).click();
   };
-  const said = () => page.locator('.said').innerText();
-  await lookUp('slow');
-  await lookUp('quick');
-  await until(said, (text) => text.startsWith('quick on '));
+  const message = () => page.locator('.status-message').innerText();
+  await lookUpQuota('slow');
+  await lookUpQuota('quick');
+  await until(message, (text) => text.startsWith('quick on '));
   const answered = page.waitForResponse(/creatorId=slow/);
-  free();
+  release();
   await (await answered).finished();
   // A change by the answer is drawn by the second frame after it.
   await page.evaluate('new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))');
-  expect(await said()).toMatch(/^quick on /);
+  expect(await message()).toMatch(/^quick on /);
   await page.unroute('**/quota?creatorId=slow&*');
 });
 
@@ -228,5 +228,5 @@ test('an unknown refusal reason shows no message', async () => {
 });
 
 test('the browser reported no error', () => {
-  expect(complaints).toEqual([]);
+  expect(consoleErrors).toEqual([]);
 });

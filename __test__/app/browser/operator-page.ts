@@ -17,26 +17,26 @@ export function launch(): Promise<Browser> {
 }
 
 /** Errors and warnings of the browser; no test may leave any. */
-export function complaintsOf(page: Page): string[] {
-  const complaints: string[] = [];
+export function collectConsoleErrors(page: Page): string[] {
+  const consoleErrors: string[] = [];
   page.on('console', (message) => {
-    if (['error', 'warning'].includes(message.type())) complaints.push(message.text());
+    if (['error', 'warning'].includes(message.type())) consoleErrors.push(message.text());
   });
-  page.on('pageerror', (error) => complaints.push(String(error)));
-  return complaints;
+  page.on('pageerror', (error) => consoleErrors.push(String(error)));
+  return consoleErrors;
 }
 
 /** Ends an endless wait and decides nothing else: a busy machine may take long to render a page. */
-const PATIENT_MS = 90_000;
+const WAIT_TIMEOUT_MS = 90_000;
 
 /** A live page of a signed-in operator. */
 export async function signedIn(context: BrowserContext, { url }: Pick<App, 'url'>): Promise<Page> {
-  context.setDefaultTimeout(PATIENT_MS);
+  context.setDefaultTimeout(WAIT_TIMEOUT_MS);
   const page = await context.newPage();
   await page.goto(url + PAGE);
   await page.getByLabel('Operator token').fill(TOKEN);
   await page.getByRole('button', { name: 'Sign in' }).click();
-  await page.locator('.link[data-link=live]').waitFor();
+  await page.locator('.connection[data-connection=live]').waitFor();
   return page;
 }
 
@@ -57,14 +57,14 @@ export async function historyOf({ url }: Pick<App, 'url'>): Promise<StreamEvents
 /**
  * A session cookie as the server makes it: `claim` is the end in Unix ms and, after a dot, a nonce of 16 characters.
  */
-export function signed(claim: string, token = TOKEN): string {
+export function signedCookie(claim: string, token = TOKEN): string {
   const key = createHmac('sha256', token).update('rate-limit operator session, version 1').digest();
   return `${claim}.${createHmac('sha256', key).update(claim).digest('base64url')}`;
 }
 
-/** The figure of a tile, such as `allowed`. */
-export async function figure(page: Page, name: string): Promise<number> {
-  const text = await page.locator(`[data-figure=${name}]`).innerText();
+/** The metric of a tile, such as `allowed`. */
+export async function metric(page: Page, name: string): Promise<number> {
+  const text = await page.locator(`[data-metric=${name}]`).innerText();
   return Number.parseFloat(text.replaceAll(',', ''));
 }
 
@@ -72,7 +72,7 @@ export async function figure(page: Page, name: string): Promise<number> {
 export async function until<T>(
   again: () => Promise<T>,
   holds: (value: T) => boolean,
-  withinMs = PATIENT_MS,
+  withinMs = WAIT_TIMEOUT_MS,
 ): Promise<T> {
   const end = Date.now() + withinMs;
   for (;;) {

@@ -3,7 +3,7 @@
 import type { Browser } from 'playwright-core';
 import { startRedis } from '../../support/redis';
 import { startApp } from '../support/app';
-import { figure, launch, signedIn, TOKEN, until } from './operator-page';
+import { metric, launch, signedIn, TOKEN, until } from './operator-page';
 import { startTcpProxy } from './tcp-proxy';
 import { chat } from './traffic';
 
@@ -21,12 +21,12 @@ test('the page shows that it reconnects when the server stops, and the server do
   const app = await startApp({ env });
   const page = await signedIn(await browser.newContext(), app);
   const stopped = app.stop();
-  await page.locator('.link[data-link=reconnecting]').waitFor();
-  expect(await page.locator('.link').innerText()).toBe('Reconnecting…');
+  await page.locator('.connection[data-connection=reconnecting]').waitFor();
+  expect(await page.locator('.connection').innerText()).toBe('Reconnecting…');
   // stop() fails if the server has to be killed: the server would wait for an open stream without end.
   await stopped;
   // The last figures stay readable.
-  expect(await page.locator('[data-figure=allowed]').count()).toBe(1);
+  expect(await page.locator('[data-metric=allowed]').count()).toBe(1);
   await page.context().close();
 });
 
@@ -36,12 +36,12 @@ test('a broken connection is re-established without a reload', async () => {
   const page = await signedIn(await browser.newContext(), proxy);
   await page.evaluate('window.loadedOnce = true');
   proxy.cut();
-  await page.locator('.link[data-link=reconnecting]').waitFor();
+  await page.locator('.connection[data-connection=reconnecting]').waitFor();
   proxy.restore();
-  await page.locator('.link[data-link=live]').waitFor();
+  await page.locator('.connection[data-connection=live]').waitFor();
   await chat(app, 'back', 'pro');
   await until(
-    () => figure(page, 'allowed'),
+    () => metric(page, 'allowed'),
     (n) => n > 0,
   );
   expect(await page.evaluate('window.loadedOnce')).toBe(true);
@@ -58,11 +58,11 @@ test('a silent connection is detected and replaced', async () => {
   await page.route('**/api/admin/session', () => void swallowed++);
   process.kill(app.pid, 'SIGSTOP');
   try {
-    await page.locator('.link[data-link=reconnecting]').waitFor();
+    await page.locator('.connection[data-connection=reconnecting]').waitFor();
   } finally {
     process.kill(app.pid, 'SIGCONT');
   }
-  await page.locator('.link[data-link=live]').waitFor();
+  await page.locator('.connection[data-connection=live]').waitFor();
   expect(swallowed).toBeGreaterThan(0);
   await page.context().close();
   await app.stop();
@@ -76,8 +76,8 @@ test('an expired session is shown, and the figures disappear', async () => {
   await context.clearCookies();
   proxy.cut();
   proxy.restore();
-  await page.locator('.link[data-link=ended]').waitFor();
-  expect(await page.locator('[data-figure]').count()).toBe(0);
+  await page.locator('.connection[data-connection=ended]').waitFor();
+  expect(await page.locator('[data-metric]').count()).toBe(0);
   await page.getByRole('button', { name: 'Sign in again' }).click();
   await page.getByLabel('Operator token').waitFor();
   await context.close();
@@ -91,19 +91,19 @@ test('an unavailable Redis shows in the breaker, the errors and the degraded dec
   const page = await signedIn(await browser.newContext(), app);
   expect(await chat(app, 'outage', 'pro')).toBe(200);
   await redis.stop();
-  let going = true;
+  let running = true;
   const sending = (async () => {
-    while (going) await chat(app, 'outage', 'business');
+    while (running) await chat(app, 'outage', 'business');
   })();
   await until(
-    () => figure(page, 'degraded'),
+    () => metric(page, 'degraded'),
     (n) => n > 0,
   );
   await until(
-    () => page.locator('[data-figure=breaker]').innerText(),
+    () => page.locator('[data-metric=breaker]').innerText(),
     (state) => state !== 'closed',
   );
-  expect(await figure(page, 'store-errors')).toBeGreaterThan(0);
+  expect(await metric(page, 'store-errors')).toBeGreaterThan(0);
   await page
     .getByRole('rowheader', { name: /^[A-Z_]+$/ })
     .first()
@@ -113,12 +113,12 @@ test('an unavailable Redis shows in the breaker, the errors and the degraded dec
   await page.locator('.creators').getByText('Redis is away: this process’s own admissions').waitFor();
   await page.getByLabel('Creator id').fill('outage');
   await page.getByRole('button', { name: 'Look up', exact: true }).click();
-  await page.locator('.said').getByText('Redis is away: this answer is known to this process only').waitFor();
+  await page.locator('.status-message').getByText('Redis is away: this answer is known to this process only').waitFor();
   await page.getByRole('button', { name: 'Reset the quota…' }).click();
   await page.getByRole('dialog').getByText('the reset is known to this process only').waitFor();
   await page.getByRole('dialog').getByRole('button', { name: 'Reset', exact: true }).click();
-  await page.locator('.said').getByText('Redis is away: the reset is known to this process only').waitFor();
-  going = false;
+  await page.locator('.status-message').getByText('Redis is away: the reset is known to this process only').waitFor();
+  running = false;
   await sending;
   await page.context().close();
   await app.stop();

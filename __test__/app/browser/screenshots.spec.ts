@@ -11,8 +11,8 @@ import { traffic } from './traffic';
 jest.setTimeout(240_000);
 
 const FOLDER = join(__dirname, '..', '..', '..', 'docs', 'img');
-const KEPT = process.env.SCREENSHOTS === '1';
-const LARGEST = 200 * 1024;
+const WRITE_FILES = process.env.SCREENSHOTS === '1';
+const MAX_BYTES = 200 * 1024;
 
 const VIEWS: Record<string, BrowserContextOptions> = {
   light: { colorScheme: 'light', viewport: { width: 1200, height: 820 } },
@@ -30,7 +30,7 @@ beforeAll(async () => {
   app = await startApp({ env: { RATE_LIMIT_OPERATOR_TOKEN: TOKEN, REDIS_URL: redis.url } });
   browser = await launch();
   sending = traffic(app, 36);
-  await new Promise((resolve) => setTimeout(resolve, KEPT ? 75_000 : 8000));
+  await new Promise((resolve) => setTimeout(resolve, WRITE_FILES ? 75_000 : 8000));
 });
 
 afterAll(async () => {
@@ -48,8 +48,8 @@ test.each(Object.keys(VIEWS))('a screenshot under traffic, %s', async (name) => 
   // The pointer is still where it signed in and would open a tooltip.
   await page.mouse.move(0, 0);
   const picture = await page.screenshot();
-  expect(picture.byteLength).toBeLessThan(LARGEST);
-  if (KEPT) {
+  expect(picture.byteLength).toBeLessThan(MAX_BYTES);
+  if (WRITE_FILES) {
     mkdirSync(FOLDER, { recursive: true });
     writeFileSync(join(FOLDER, `rate-limits-${name}.png`), picture);
   }

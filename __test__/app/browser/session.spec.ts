@@ -2,7 +2,7 @@
 
 import type { Browser } from 'playwright-core';
 import { type App, startApp } from '../support/app';
-import { API, historyOf, launch, PAGE, signed, signedIn, TOKEN, until } from './operator-page';
+import { API, historyOf, launch, PAGE, signedCookie, signedIn, TOKEN, until } from './operator-page';
 
 jest.setTimeout(240_000);
 
@@ -20,10 +20,10 @@ afterAll(async () => {
 });
 
 const NAME = 'rate_limit_operator';
-const sessionUntil = (end: number) => signed(`${end}.nonce-of-a-test-`);
+const sessionUntil = (end: number) => signedCookie(`${end}.nonce-of-a-test-`);
 
 /** Lifetimes of a session in ms: a busy machine may need longer than the first to use it at all. */
-const LIVES = [5000, 15_000, 60_000];
+const LIFETIMES_MS = [5000, 15_000, 60_000];
 
 async function streamOf(headers: Record<string, string>) {
   const response = await fetch(`${app.url}${API}/stream`, { headers });
@@ -37,49 +37,57 @@ async function streamOf(headers: Record<string, string>) {
 }
 
 /** Opens a resource by `open`, with a session that lasts long enough for it. */
-async function untilOpen<T>(open: (end: number) => Promise<T | undefined>): Promise<{ end: number; opened: T }> {
-  for (const life of LIVES) {
+async function openWithinSession<T>(
+  open: (end: number) => Promise<T | undefined>,
+): Promise<{ end: number; opened: T }> {
+  for (const life of LIFETIMES_MS) {
     const end = Date.now() + life;
     const opened = await open(end);
     if (opened !== undefined) return { end, opened };
     // Refused as expired, and for no other reason.
     expect(Date.now()).toBeGreaterThanOrEqual(end);
   }
-  throw new Error(`nothing opens within ${LIVES.at(-1)} ms`);
+  throw new Error(`nothing opens within ${LIFETIMES_MS.at(-1)} ms`);
 }
 
 /** The number of open streams, as reported to an API client that opens one more. */
-async function streams(): Promise<number> {
-  return (await historyOf(app)).facts.watching - 1;
+async function openStreams(): Promise<number> {
+  return (await historyOf(app)).processInfo.openStreams - 1;
 }
 
 test('a stream ends when its session does, and the others go on', async () => {
-  const { end, opened: brief } = await untilOpen(async (end) => streamOf({ Cookie: `${NAME}=${sessionUntil(end)}` }));
+  const { end, opened: brief } = await openWithinSession(async (end) =>
+    streamOf({ Cookie: `${NAME}=${sessionUntil(end)}` }),
+  );
   const long = (await streamOf({ Cookie: `${NAME}=${sessionUntil(end + 3_600_000)}` }))!;
   while (!(await brief.next()).done);
   // A timer of Node.js may fire a millisecond early.
   expect(Date.now()).toBeGreaterThanOrEqual(end - 5);
-  await until(streams, (n) => n === 1);
+  await until(openStreams, (n) => n === 1);
   await long.leave();
-  await until(streams, (n) => n === 0);
+  await until(openStreams, (n) => n === 0);
 });
 
 test('a page reports an expired session, and shows no figures any more', async () => {
   const context = await browser.newContext();
   context.setDefaultTimeout(90_000);
-  const { end, opened: page } = await untilOpen(async (end) => {
+  const { end, opened: page } = await openWithinSession(async (end) => {
     const cookie = { name: NAME, value: sessionUntil(end), domain: '127.0.0.1' };
     await context.addCookies([PAGE, '/api/admin'].map((path) => ({ ...cookie, path })));
     const page = await context.newPage();
     await page.goto(app.url + PAGE);
-    const shown = page.locator('[data-figure=allowed]');
-    await shown.or(page.locator('.link[data-link=ended]')).or(page.getByLabel('Operator token')).first().waitFor();
+    const shown = page.locator('[data-metric=allowed]');
+    await shown
+      .or(page.locator('.connection[data-connection=ended]'))
+      .or(page.getByLabel('Operator token'))
+      .first()
+      .waitFor();
     return (await shown.count()) === 1 ? page : undefined;
   });
-  await page.locator('.link[data-link=ended]').waitFor();
+  await page.locator('.connection[data-connection=ended]').waitFor();
   expect(Date.now()).toBeGreaterThanOrEqual(end - 5);
-  expect(await page.locator('[data-figure]').count()).toBe(0);
-  await until(streams, (n) => n === 0);
+  expect(await page.locator('[data-metric]').count()).toBe(0);
+  await until(openStreams, (n) => n === 0);
   await context.close();
 });
 
@@ -87,17 +95,17 @@ test('signing out in one tab ends the others', async () => {
   const context = await browser.newContext();
   const other = await browser.newContext();
   const [page, otherBrowser] = [await signedIn(context, app), await signedIn(other, app)];
-  const beside = await context.newPage();
-  await beside.goto(app.url + PAGE);
-  await beside.locator('[data-figure=allowed]').waitFor();
-  await until(streams, (n) => n === 3);
+  const secondTab = await context.newPage();
+  await secondTab.goto(app.url + PAGE);
+  await secondTab.locator('[data-metric=allowed]').waitFor();
+  await until(openStreams, (n) => n === 3);
   await page.getByRole('button', { name: 'Sign out' }).click();
   await page.getByLabel('Operator token').waitFor();
-  await beside.locator('.link[data-link=ended]').waitFor();
-  expect(await beside.locator('[data-figure]').count()).toBe(0);
+  await secondTab.locator('.connection[data-connection=ended]').waitFor();
+  expect(await secondTab.locator('[data-metric]').count()).toBe(0);
   // The session of another browser is unaffected.
-  await until(streams, (n) => n === 1);
-  expect(await otherBrowser.locator('.link').getAttribute('data-link')).toBe('live');
+  await until(openStreams, (n) => n === 1);
+  expect(await otherBrowser.locator('.connection').getAttribute('data-connection')).toBe('live');
   await context.close();
   await other.close();
 });

@@ -24,9 +24,9 @@ const PLANS: Plan[] = ['starter', 'pro', 'business'];
 
 /** Creators of every plan send messages in waves until stopped: the first creator the most. */
 export function traffic(app: App, creators = 24): { stop(): Promise<void> } {
-  let going = true;
+  let running = true;
   const done = (async () => {
-    for (let wave = 0; going; wave++) {
+    for (let wave = 0; running; wave++) {
       const asking = Array.from({ length: creators }, (_, i) => i).filter((i) => (wave * 7 + i * 5) % creators >= i);
       await Promise.all(asking.map((i) => chat(app, 4100 + i, PLANS[i % 3]!).catch(() => 0)));
       await new Promise((resolve) => setTimeout(resolve, 120 + 90 * Math.sin(wave / 12)));
@@ -34,7 +34,7 @@ export function traffic(app: App, creators = 24): { stop(): Promise<void> } {
   })();
   return {
     stop() {
-      going = false;
+      running = false;
       return done;
     },
   };

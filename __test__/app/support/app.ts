@@ -23,7 +23,7 @@ export interface Build {
   readonly counted?: boolean;
 }
 
-export function built(bundler: Bundler): Build {
+export function buildOutput(bundler: Bundler): Build {
   return JSON.parse(readFileSync(join(APPS, 'builds.json'), 'utf8'))[bundler];
 }
 
@@ -63,11 +63,11 @@ export async function startApp({ bundler = 'turbopack', env = {} }: AppOptions =
   let printed = '';
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (printed += text));
   const stop = async () => {
-    await end(child);
+    await stopProcess(child);
     process.removeListener('exit', kill);
   };
   try {
-    await answers(url, child);
+    await untilReady(url, child);
   } catch (error) {
     await stop();
     throw new Error(`${(error as Error).message}:\n${printed}`, { cause: error });
@@ -87,7 +87,7 @@ export function post(url: string, body: string): Promise<Response> {
   return fetch(`${url}/api/ai/chat`, { method: 'POST', headers, body, signal: AbortSignal.timeout(60_000) });
 }
 
-async function answers(url: string, child: ChildProcess): Promise<void> {
+async function untilReady(url: string, child: ChildProcess): Promise<void> {
   for (const until = Date.now() + START_TIMEOUT_MS; Date.now() < until; await sleep(50)) {
     if (child.exitCode !== null || child.signalCode !== null) throw new Error('the application ended');
     try {
@@ -100,7 +100,7 @@ async function answers(url: string, child: ChildProcess): Promise<void> {
   throw new Error('the application does not answer');
 }
 
-async function end(child: ChildProcess): Promise<void> {
+async function stopProcess(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const gone = once(child, 'exit');
   child.kill('SIGTERM');

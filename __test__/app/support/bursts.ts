@@ -25,15 +25,15 @@ const ATTEMPTS = 20;
  */
 export async function burstByRedis(apps: readonly App[], name: string, times: number): Promise<Record<number, number>> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-    const before = await degraded(apps);
+    const before = await degradedDecisions(apps);
     const statuses = await burst(apps, `${name}-${attempt}`, times);
-    if ((await degraded(apps)) === before) return statuses;
+    if ((await degradedDecisions(apps)) === before) return statuses;
   }
   throw new Error(`in each of ${ATTEMPTS} bursts a call was decided without Redis`);
 }
 
 /** The decisions without Redis since this call, from the counters of each application. */
-export async function degraded(apps: readonly App[]): Promise<number> {
+export async function degradedDecisions(apps: readonly App[]): Promise<number> {
   const asked = Date.now();
   const totals = apps.map(async (app) => {
     for (;;) {

@@ -7,19 +7,19 @@ export interface Limits {
   readonly retryAfter?: number;
   /** The IETF fields: quota and window of the policy; the remaining requests, and for how many seconds. */
   readonly policy?: { readonly name: string; readonly q: number; readonly w: number };
-  readonly standing?: { readonly name: string; readonly r: number; readonly t: number };
+  readonly rateLimit?: { readonly name: string; readonly r: number; readonly t: number };
 }
 
 export function limitsOf({ headers }: Response): Limits {
   const { name, q, w } = field(headers.get('RateLimit-Policy'));
   const { name: of, r, t } = field(headers.get('RateLimit'));
   return {
-    limit: whole(headers.get('X-RateLimit-Limit')),
-    remaining: whole(headers.get('X-RateLimit-Remaining')),
-    reset: whole(headers.get('X-RateLimit-Reset')),
-    retryAfter: whole(headers.get('Retry-After')),
+    limit: integer(headers.get('X-RateLimit-Limit')),
+    remaining: integer(headers.get('X-RateLimit-Remaining')),
+    reset: integer(headers.get('X-RateLimit-Reset')),
+    retryAfter: integer(headers.get('Retry-After')),
     policy: name === undefined ? undefined : { name, q: Number(q), w: Number(w) },
-    standing: of === undefined ? undefined : { name: of, r: Number(r), t: Number(t) },
+    rateLimit: of === undefined ? undefined : { name: of, r: Number(r), t: Number(t) },
   };
 }
 
@@ -34,7 +34,7 @@ function field(text: string | null): Record<string, string | undefined> {
   return { ...Object.fromEntries(pairs), name };
 }
 
-function whole(text: string | null): number | undefined {
+function integer(text: string | null): number | undefined {
   if (text === null) return undefined;
   return /^\d+$/.test(text) ? Number(text) : Number.NaN;
 }

@@ -1,9 +1,9 @@
 import { onAnomaly } from '@huntaze/rate-limit';
-import type { SeenAnomaly } from './dashboard-data';
-import { observation, tellAll } from './process-state';
+import type { AnomalyEntry } from './dashboard-data';
+import { processState, broadcast } from './process-state';
 
 /** As many as an operator scrolls through; older ones are in the log. */
-const KEPT = 100;
+const MAX_ENTRIES = 100;
 
 export function listenForAnomalies(): void {
   onAnomaly((anomaly) => {
@@ -13,9 +13,9 @@ export function listenForAnomalies(): void {
       ...anomaly,
       creatorId: encodeURIComponent(anomaly.creatorId),
     });
-    const seen: SeenAnomaly = { ...anomaly, number: ++observation.anomalyCount };
-    observation.anomalies.unshift(seen);
-    observation.anomalies.splice(KEPT);
-    tellAll('anomaly', seen);
+    const entry: AnomalyEntry = { ...anomaly, number: ++processState.anomalyCount };
+    processState.anomalies.unshift(entry);
+    processState.anomalies.splice(MAX_ENTRIES);
+    broadcast('anomaly', entry);
   });
 }

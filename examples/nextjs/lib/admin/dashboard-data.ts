@@ -33,15 +33,15 @@ export interface Totals {
   readonly connections: Metrics['connections'];
 }
 
-export interface ProcessFacts {
+export interface ProcessInfo {
   readonly pid: number;
   readonly since: number;
   readonly store: 'redis' | 'embedded';
   /** Open streams to pages like this one. */
-  readonly watching: number;
+  readonly openStreams: number;
 }
 
-export interface SeenAnomaly {
+export interface AnomalyEntry {
   /** Increases by one with each anomaly of the process. */
   readonly number: number;
   readonly creatorId: string;
@@ -52,7 +52,7 @@ export interface SeenAnomaly {
 }
 
 /** The store has become unavailable, or is back. */
-export interface SeenChange extends StoreStateChange {
+export interface StoreStateEntry extends StoreStateChange {
   /** Increases by one with each change of the process. */
   readonly number: number;
   /** When this process noticed it, in Unix ms. */
@@ -60,7 +60,7 @@ export interface SeenChange extends StoreStateChange {
 }
 
 /** The creators nearest to their quota. */
-export interface Standing {
+export interface TopCreatorsSnapshot {
   /** When the store was queried, in Unix ms. */
   readonly at: number;
   readonly creators: readonly TopCreator[];
@@ -72,17 +72,17 @@ export interface Standing {
 export interface StreamEvents {
   /** The first of every stream. */
   history: {
-    facts: ProcessFacts;
+    processInfo: ProcessInfo;
     samples: readonly Sample[];
     totals: Totals;
-    anomalies: readonly SeenAnomaly[];
-    changes: readonly SeenChange[];
-    standing: Standing | null;
+    anomalies: readonly AnomalyEntry[];
+    storeChanges: readonly StoreStateEntry[];
+    topCreators: TopCreatorsSnapshot | null;
   };
-  second: { facts: ProcessFacts; sample: Sample; totals: Totals };
-  anomaly: SeenAnomaly;
-  store: SeenChange;
-  standing: Standing;
+  sample: { processInfo: ProcessInfo; sample: Sample; totals: Totals };
+  anomaly: AnomalyEntry;
+  'store-state': StoreStateEntry;
+  'top-creators': TopCreatorsSnapshot;
 }
 
 /** The response of a look-up. */

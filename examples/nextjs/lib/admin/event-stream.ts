@@ -1,7 +1,7 @@
 // Server-Sent Events, after the HTML standard, section 9.2.
 
-import { observation, type Watcher } from './process-state';
-import { factsOf, latestReading } from './metrics-sampler';
+import { processState, type StreamClient } from './process-state';
+import { processInfoOf, latestReading } from './metrics-sampler';
 import { totalsOf } from './metrics-sample';
 import type { StreamEvents } from './dashboard-data';
 
@@ -11,7 +11,7 @@ const KEEP_ALIVE_MS = 15_000;
  * The most unread events of a reader, a minute of them, before its stream is closed: it reconnects and starts with the
  * history.
  */
-const BEHIND = 128;
+const MAX_UNREAD_EVENTS = 128;
 
 /** The stream of one page, until the page leaves or falls behind, or its session or the process ends. */
 export function eventStream(signal: AbortSignal, until: number): Response {
@@ -24,7 +24,7 @@ export function eventStream(signal: AbortSignal, until: number): Response {
           controller.enqueue(encoder.encode(text));
           if ((controller.desiredSize ?? 0) <= 0) end();
         };
-        const watcher: Watcher = {
+        const client: StreamClient = {
           send: (event, data) => send(`event: ${event}\ndata: ${data}\n\n`),
           end: () => end(),
         };
@@ -32,7 +32,7 @@ export function eventStream(signal: AbortSignal, until: number): Response {
         const sessionEnd = setTimeout(() => end(), Math.min(until - Date.now(), 2 ** 31 - 1)).unref();
         end = () => {
           // Once: a cancelled reader also aborts the request.
-          if (!observation.watchers.delete(watcher)) return;
+          if (!processState.clients.delete(client)) return;
           clearInterval(keepAlive);
           clearTimeout(sessionEnd);
           signal.removeEventListener('abort', end);
@@ -42,14 +42,14 @@ export function eventStream(signal: AbortSignal, until: number): Response {
             // The reader had left first.
           }
         };
-        observation.watchers.add(watcher);
+        processState.clients.add(client);
         if (signal.aborted) return end();
         signal.addEventListener('abort', end);
-        watcher.send('history', JSON.stringify(history()));
+        client.send('history', JSON.stringify(history()));
       },
       cancel: () => end(),
     },
-    { highWaterMark: BEHIND },
+    { highWaterMark: MAX_UNREAD_EVENTS },
   );
   return new Response(body, {
     headers: {
@@ -64,11 +64,11 @@ export function eventStream(signal: AbortSignal, until: number): Response {
 function history(): StreamEvents['history'] {
   const reading = latestReading();
   return {
-    facts: factsOf(reading),
-    samples: observation.samples,
+    processInfo: processInfoOf(reading),
+    samples: processState.samples,
     totals: totalsOf(reading.metrics),
-    anomalies: observation.anomalies,
-    changes: observation.changes,
-    standing: observation.standing ?? null,
+    anomalies: processState.anomalies,
+    storeChanges: processState.storeChanges,
+    topCreators: processState.topCreators ?? null,
   };
 }

@@ -5,7 +5,7 @@ import type { Sample, Totals } from './dashboard-data';
 import { countsSince, quantile } from './quantile';
 
 /** The counters at a moment. */
-export interface Reading {
+export interface MetricsReading {
   /** Unix ms, for display. */
   readonly at: number;
   /** Monotonic ms, for divisions: the wall clock may jump. */
@@ -13,7 +13,7 @@ export interface Reading {
   readonly metrics: Metrics;
 }
 
-export function sampleBetween(before: Reading, now: Reading): Sample {
+export function sampleBetween(before: MetricsReading, now: MetricsReading): Sample {
   const seconds = Math.max((now.tick - before.tick) / 1000, 0.001);
   const rate = (of: (metrics: Metrics) => number) =>
     round(Math.max(of(now.metrics) - of(before.metrics), 0) / seconds, 10);

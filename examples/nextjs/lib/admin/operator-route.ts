@@ -1,16 +1,16 @@
 // The access control of every admin route but the sign-in.
 
 import type { NextRequest } from 'next/server';
-import { refusal } from './json-responses';
-import { guess } from './token-attempts';
-import { observation } from './process-state';
+import { errorResponse } from './json-responses';
+import { checkToken } from './token-attempts';
+import { processState } from './process-state';
 import { sameOrigin } from './origin';
 import { operatorToken, sessionEnd } from './session';
 import { COOKIE } from './session-cookie';
 
 /** The information about the operator for a handler. */
 export interface Operator {
-  /** When to check again, in Unix ms; Infinity for the token itself as a bearer. */
+  /** When to check again, in Unix ms; Infinity for the token itself as a bearer token. */
   readonly until: number;
 }
 
@@ -19,52 +19,53 @@ type Handler = (request: NextRequest, operator: Operator) => Response | Promise<
 /** Admits operators: by `Authorization: Bearer`, or by the session cookie, and then from this site's pages alone. */
 export function operatorRoute(handler: Handler): (request: NextRequest) => Promise<Response> {
   return async (request) => {
-    if (observation.ending) return ending();
+    if (processState.shuttingDown) return shuttingDown();
     const operator = await operatorOf(request);
     return operator instanceof Response ? operator : handler(request, operator);
   };
 }
 
 export const notConfigured = () =>
-  refusal(
+  errorResponse(
     403,
     'NO_OPERATOR_TOKEN',
     'Set RATE_LIMIT_OPERATOR_TOKEN on the server, 16 characters or more without spaces, to open this.',
   );
 
-export const tooManyGuesses = (retryAfterMs: number) =>
-  refusal(429, 'RATE_LIMITED', 'Too many wrong tokens.', { 'Retry-After': `${Math.ceil(retryAfterMs / 1000)}` });
+export const tooManyAttempts = (retryAfterMs: number) =>
+  errorResponse(429, 'RATE_LIMITED', 'Too many wrong tokens.', { 'Retry-After': `${Math.ceil(retryAfterMs / 1000)}` });
 
 async function operatorOf(request: NextRequest): Promise<Operator | Response> {
   const token = operatorToken();
   if (token === undefined) return notConfigured();
   const { headers } = request;
-  const said = bearer(headers);
-  if (said !== undefined) {
-    const result = await guess(headers, said, token);
-    if (result.right) return { until: Infinity };
-    return result.retryAfterMs > 0 ? tooManyGuesses(result.retryAfterMs) : unknown();
+  const presented = bearerToken(headers);
+  if (presented !== undefined) {
+    const result = await checkToken(headers, presented, token);
+    if (result.valid) return { until: Infinity };
+    return result.retryAfterMs > 0 ? tooManyAttempts(result.retryAfterMs) : notSignedIn();
   }
   const until = sessionEnd(token, request.cookies.get(COOKIE)?.value);
-  if (until === undefined) return unknown();
+  if (until === undefined) return notSignedIn();
   // The browser sends the cookie with requests of other sites, too; a change must come from our own page.
-  const reads = request.method === 'GET' || request.method === 'HEAD';
-  if (!reads && !sameOrigin(headers)) return foreign();
+  const readOnly = request.method === 'GET' || request.method === 'HEAD';
+  if (!readOnly && !sameOrigin(headers)) return crossOrigin();
   return { until };
 }
 
 /** The token in the Authorization header. */
-export function bearer(headers: Headers): string | undefined {
+export function bearerToken(headers: Headers): string | undefined {
   return /^Bearer +(\S+) *$/i.exec(headers.get('authorization') ?? '')?.[1];
 }
 
 // A page reconnects on its existing connection after its stream was ended: the server would wait for the new stream,
 // too.
-const ending = () => refusal(503, 'ENDING', 'The server is about to end.', { Connection: 'close', 'Retry-After': '1' });
+const shuttingDown = () =>
+  errorResponse(503, 'ENDING', 'The server is about to end.', { Connection: 'close', 'Retry-After': '1' });
 
-export const foreign = () => refusal(403, 'CROSS_ORIGIN', 'This must be sent by a page of this site.');
+export const crossOrigin = () => errorResponse(403, 'CROSS_ORIGIN', 'This must be sent by a page of this site.');
 
-const unknown = () =>
-  refusal(401, 'NOT_SIGNED_IN', 'Sign in first, or send the operator token as a bearer token.', {
+const notSignedIn = () =>
+  errorResponse(401, 'NOT_SIGNED_IN', 'Sign in first, or send the operator token as a bearer token.', {
     'WWW-Authenticate': 'Bearer realm="rate limits"',
   });

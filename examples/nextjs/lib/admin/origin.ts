@@ -10,13 +10,13 @@ export function sameOrigin(headers: Headers): boolean {
   if (site !== null && site !== 'same-origin') return false;
   const origin = headers.get('origin');
   if (origin === null) return site === 'same-origin';
-  const host = first(headers.get('x-forwarded-host')) ?? headers.get('host');
+  const host = firstItem(headers.get('x-forwarded-host')) ?? headers.get('host');
   return host !== null && URL.canParse(origin) && new URL(origin).host === host.toLowerCase();
 }
 
 /** Whether the browser used https; a proxy in front reports it. */
 export function overHttps(headers: Headers): boolean {
-  return first(headers.get('x-forwarded-proto')) === 'https';
+  return firstItem(headers.get('x-forwarded-proto')) === 'https';
 }
 
 /**
@@ -28,6 +28,6 @@ export function clientAddress(headers: Headers): string {
   return address ? address.slice(0, 64) : 'unknown';
 }
 
-function first(list: string | null): string | undefined {
+function firstItem(list: string | null): string | undefined {
   return list?.split(',')[0]?.trim() || undefined;
 }

@@ -1,19 +1,19 @@
 import { onStoreStateChange, type StoreStateChange } from '@huntaze/rate-limit';
-import type { SeenChange } from './dashboard-data';
-import { observation, tellAll } from './process-state';
+import type { StoreStateEntry } from './dashboard-data';
+import { processState, broadcast } from './process-state';
 
 /** As many as an operator scrolls through; older ones are in the log. */
-const KEPT = 100;
+const MAX_ENTRIES = 100;
 
 export function listenForOutages(): void {
   onStoreStateChange((change) => {
     // A listener disables the package's own log lines, so they are written here: each change, where the package
     // suppresses some.
     console.warn(`[AI Rate Limit] ${lineOf(change)}`);
-    const seen: SeenChange = { ...change, number: ++observation.changeCount, at: Date.now() };
-    observation.changes.unshift(seen);
-    observation.changes.splice(KEPT);
-    tellAll('store', seen);
+    const entry: StoreStateEntry = { ...change, number: ++processState.storeChangeCount, at: Date.now() };
+    processState.storeChanges.unshift(entry);
+    processState.storeChanges.splice(MAX_ENTRIES);
+    broadcast('store-state', entry);
   });
 }
 

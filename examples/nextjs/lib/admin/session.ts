@@ -8,16 +8,16 @@ import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypt
 const SESSION_MS = 8 * 60 * 60 * 1000;
 
 /** Characters that a header can carry, and a length that cannot be guessed. */
-const USABLE = /^[\x21-\x7e]{16,}$/;
+const VALID_TOKEN = /^[\x21-\x7e]{16,}$/;
 
 /** The token that operators share; undefined without a usable one: 16 characters or more, no spaces. */
 export function operatorToken(env: NodeJS.ProcessEnv = process.env): string | undefined {
   const token = env.RATE_LIMIT_OPERATOR_TOKEN ?? '';
-  return USABLE.test(token) ? token : undefined;
+  return VALID_TOKEN.test(token) ? token : undefined;
 }
 
 /** In constant time. Digests are compared because they have the same length, which timingSafeEqual requires. */
-export function sameText(a: string, b: string): boolean {
+export function equalInConstantTime(a: string, b: string): boolean {
   const digest = (text: string) => createHash('sha256').update(text).digest();
   return timingSafeEqual(digest(a), digest(b));
 }
@@ -37,9 +37,9 @@ export function newSession(token: string, now = Date.now()): Session {
 
 /** The end of the session; undefined for one that is forged, of another token, or expired. */
 export function sessionEnd(token: string, value: string | undefined, now = Date.now()): number | undefined {
-  const [, claim, signed] = /^(\d{13}\.[\w-]{16})\.([\w-]{43})$/.exec(value ?? '') ?? [];
-  if (claim === undefined || signed === undefined) return undefined;
-  if (!sameText(signed, signature(token, claim))) return undefined;
+  const [, claim, presented] = /^(\d{13}\.[\w-]{16})\.([\w-]{43})$/.exec(value ?? '') ?? [];
+  if (claim === undefined || presented === undefined) return undefined;
+  if (!equalInConstantTime(presented, signature(token, claim))) return undefined;
   const until = Number.parseInt(claim, 10);
   return until > now ? until : undefined;
 }

@@ -1,7 +1,7 @@
 import type { Metrics } from '@huntaze/rate-limit';
 
 // The variables that configure a Redis; an empty one counts as not set.
-const PLACES = ['ELASTICACHE_REDIS_URL', 'REDIS_URL', 'ELASTICACHE_REDIS_HOST', 'REDIS_HOST'];
+const REDIS_VARIABLES = ['ELASTICACHE_REDIS_URL', 'REDIS_URL', 'ELASTICACHE_REDIS_HOST', 'REDIS_HOST'];
 
 /**
  * The kind of the store. Past decisions are more reliable than the environment, since `configure` may set a Redis, too;
@@ -11,5 +11,5 @@ export function storeKind(metrics: Metrics, env: NodeJS.ProcessEnv = process.env
   const { allowed, denied, connections } = metrics;
   if (allowed.redis + denied.redis + connections.opened + connections.failed > 0) return 'redis';
   if (allowed.memory + denied.memory > 0) return 'embedded';
-  return PLACES.some((name) => env[name]) ? 'redis' : 'embedded';
+  return REDIS_VARIABLES.some((name) => env[name]) ? 'redis' : 'embedded';
 }

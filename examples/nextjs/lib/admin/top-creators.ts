@@ -1,24 +1,24 @@
 import { topCreators } from '@huntaze/rate-limit';
-import { codeOf } from './json-responses';
-import { observation, tellAll } from './process-state';
+import { errorCode } from './json-responses';
+import { processState, broadcast } from './process-state';
 
-const SHOWN = 20;
+const MAX_CREATORS = 20;
 
 /**
  * Queries the creators' status and sends it to every stream. One query at a time, for any number of streams; while
  * Redis is slow the next second sends no query.
  */
-export async function askStanding(): Promise<void> {
-  if (observation.askingStanding) return;
-  observation.askingStanding = true;
+export async function refreshTopCreators(): Promise<void> {
+  if (processState.queryingTopCreators) return;
+  processState.queryingTopCreators = true;
   try {
-    observation.standing = { at: Date.now(), creators: await topCreators(SHOWN) };
+    processState.topCreators = { at: Date.now(), creators: await topCreators(MAX_CREATORS) };
   } catch (error) {
     // Under onStoreError 'throw'. The last known status stays, marked as old.
-    const { at = Date.now(), creators = [] } = observation.standing ?? {};
-    observation.standing = { at, creators, error: codeOf(error) };
+    const { at = Date.now(), creators = [] } = processState.topCreators ?? {};
+    processState.topCreators = { at, creators, error: errorCode(error) };
   } finally {
-    observation.askingStanding = false;
+    processState.queryingTopCreators = false;
   }
-  tellAll('standing', observation.standing);
+  broadcast('top-creators', processState.topCreators);
 }

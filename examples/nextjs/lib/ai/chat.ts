@@ -41,6 +41,6 @@ function isPlan(plan: unknown): plan is CreatorPlan {
   return PLANS.includes(plan as CreatorPlan);
 }
 
-function problem(field: Problem['field'], words: string): Problem {
-  return { field, error: `${field} ${words}` };
+function problem(field: Problem['field'], requirement: string): Problem {
+  return { field, error: `${field} ${requirement}` };
 }

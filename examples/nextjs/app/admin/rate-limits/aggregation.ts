@@ -1,5 +1,7 @@
 /** The samples by whole minute, the newest first: the data of a chart as a table. */
-export function byMinute<T extends { readonly t: number }>(samples: readonly T[]): { minute: number; samples: T[] }[] {
+export function groupByMinute<T extends { readonly t: number }>(
+  samples: readonly T[],
+): { minute: number; samples: T[] }[] {
   const minutes = new Map<number, T[]>();
   for (const sample of samples) {
     const minute = Math.floor(sample.t / 60_000) * 60_000;
@@ -15,7 +17,7 @@ export function meanOf<T>(samples: readonly T[], of: (sample: T) => number): num
 }
 
 /** Aggregates the existing values; null without any. */
-export function peakOf<T>(samples: readonly T[], of: (sample: T) => number | null): number | null {
+export function maximumOf<T>(samples: readonly T[], of: (sample: T) => number | null): number | null {
   return samples.reduce<number | null>((peak, sample) => {
     const value = of(sample);
     return value === null || (peak !== null && peak >= value) ? peak : value;

@@ -1,12 +1,12 @@
-import type { SeenAnomaly } from '@/lib/admin/dashboard-data';
+import type { AnomalyEntry } from '@/lib/admin/dashboard-data';
 import { clockTime, count, printable } from './format';
 
-export function AnomalyList({ anomalies, total }: { anomalies: readonly SeenAnomaly[]; total: number }) {
+export function AnomalyList({ anomalies, total }: { anomalies: readonly AnomalyEntry[]; total: number }) {
   return (
     <section className="panel anomalies" aria-labelledby="anomalies-title">
       <div className="panel-head">
         <h2 id="anomalies-title">Anomalies</h2>
-        <p className="quiet">{count(total)} reported to this process</p>
+        <p className="muted">{count(total)} reported to this process</p>
       </div>
       {anomalies.length === 0 && (
         <p className="empty">No creator has asked for more than twice the limit in five minutes.</p>
@@ -23,7 +23,7 @@ export function AnomalyList({ anomalies, total }: { anomalies: readonly SeenAnom
           {anomalies.map(({ number, creatorId, plan, requestsIn5Min, threshold, timestamp }) => (
             <li key={number} data-anomaly={creatorId}>
               <time dateTime={timestamp}>{clockTime(timestamp)}</time>
-              <span className="what">
+              <span className="description">
                 <bdi className="id">{printable(creatorId)}</bdi> <span className="plan">{plan}</span>
               </span>
               <span className="number">

@@ -1,4 +1,4 @@
-export const SESSION_API = '/api/admin/session';
-export const STREAM_API = '/api/admin/rate-limits/stream';
-export const QUOTA_API = '/api/admin/rate-limits/quota';
-export const RESET_API = '/api/admin/rate-limits/reset';
+export const SESSION_PATH = '/api/admin/session';
+export const STREAM_PATH = '/api/admin/rate-limits/stream';
+export const QUOTA_PATH = '/api/admin/rate-limits/quota';
+export const RESET_PATH = '/api/admin/rate-limits/reset';

@@ -26,7 +26,7 @@ export function ChartFrame({ id, title, summary, legend, columns, rows, children
           ))}
         </ul>
       </div>
-      <div role="img" aria-label={summary} className="drawing" data-chart={id}>
+      <div role="img" aria-label={summary} className="chart-area" data-chart={id}>
         {children}
       </div>
       <details>

@@ -4,50 +4,50 @@ import { useState } from 'react';
 import type { CreatorPlan } from '@huntaze/rate-limit';
 import { AnomalyList } from './anomaly-list';
 import { CreatorsTable } from './creators-table';
-import { KeyFigures } from './key-metrics';
+import { KeyMetrics } from './key-metrics';
 import { LatencyChart } from './latency-chart';
-import { Masthead } from './page-header';
-import { QuotaDesk } from './quota-lookup';
-import { isStoreAway } from './store-unavailable';
+import { PageHeader } from './page-header';
+import { QuotaLookup } from './quota-lookup';
+import { isStoreUnavailable } from './store-unavailable';
 import { StorePanel } from './store-panel';
 import { TrafficChart } from './traffic-chart';
-import { useLiveFigures } from './use-live-data';
+import { useLiveData } from './use-live-data';
 
-/** A creator picked from the table; each pick is a new object, so that the same one can be picked again. */
-export interface Pick {
+/** A creator selected in the table; each selection is a new object, so that the same one can be selected again. */
+export interface SelectedCreator {
   readonly creatorId: string;
   readonly plan: CreatorPlan;
 }
 
 export function Dashboard() {
-  const { link, figures, end } = useLiveFigures();
-  const [pick, setPick] = useState<Pick>();
-  const now = figures?.samples.at(-1)?.t ?? figures?.standing?.at;
+  const { connection, data, end } = useLiveData();
+  const [selected, setSelected] = useState<SelectedCreator>();
+  const now = data?.samples.at(-1)?.t ?? data?.topCreators?.at;
   return (
     <>
-      <a className="skip" href="#figures">
+      <a className="skip-link" href="#figures">
         Skip to the figures
       </a>
-      <Masthead link={link} facts={figures?.facts} />
-      <main id="figures" tabIndex={-1} aria-busy={figures === undefined}>
-        {figures === undefined ? (
-          <p className="waiting">
-            {link === 'ended' ? 'Sign in again to see figures.' : 'Waiting for the first figures…'}
+      <PageHeader connection={connection} processInfo={data?.processInfo} />
+      <main id="figures" tabIndex={-1} aria-busy={data === undefined}>
+        {data === undefined ? (
+          <p className="loading">
+            {connection === 'ended' ? 'Sign in again to see figures.' : 'Waiting for the first figures…'}
           </p>
         ) : (
           <>
-            <KeyFigures figures={figures} />
-            <TrafficChart samples={figures.samples} />
-            <LatencyChart samples={figures.samples} store={figures.facts.store} />
-            <CreatorsTable standing={figures.standing} now={now} onPick={setPick} />
+            <KeyMetrics data={data} />
+            <TrafficChart samples={data.samples} />
+            <LatencyChart samples={data.samples} store={data.processInfo.store} />
+            <CreatorsTable topCreators={data.topCreators} now={now} onSelect={setSelected} />
           </>
         )}
-        <div className="side">
-          <QuotaDesk pick={pick} storeAway={isStoreAway(figures)} onSessionOver={end} />
-          {figures !== undefined && (
+        <div className="sidebar">
+          <QuotaLookup selected={selected} storeUnavailable={isStoreUnavailable(data)} onSessionOver={end} />
+          {data !== undefined && (
             <>
-              <AnomalyList anomalies={figures.anomalies} total={figures.totals.anomalies} />
-              <StorePanel totals={figures.totals} changes={figures.changes} store={figures.facts.store} />
+              <AnomalyList anomalies={data.anomalies} total={data.totals.anomalies} />
+              <StorePanel totals={data.totals} storeChanges={data.storeChanges} store={data.processInfo.store} />
             </>
           )}
         </div>

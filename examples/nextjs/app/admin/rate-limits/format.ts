@@ -1,4 +1,4 @@
-// Figures as text. One locale for everyone: an operator compares them with logs and with colleagues.
+// Numbers and times as text. One locale for everyone: an operator compares them with logs and with colleagues.
 
 const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
 const tenths = new Intl.NumberFormat('en', { minimumFractionDigits: 1, maximumFractionDigits: 1 });

@@ -2,11 +2,11 @@
 
 import { useEffect, useRef } from 'react';
 
-let arriving = false;
+let focusPending = false;
 
 /** Call before replacing the page without a load. */
-export function leave(): void {
-  arriving = true;
+export function focusNextHeading(): void {
+  focusPending = true;
 }
 
 /**
@@ -14,11 +14,11 @@ export function leave(): void {
  * keyboard or a screen reader would be at the top of the document without notice. A loaded page keeps the browser's
  * behaviour.
  */
-export function useArrival() {
+export function useHeadingFocus() {
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
-    if (arriving) heading.current?.focus();
-    arriving = false;
+    if (focusPending) heading.current?.focus();
+    focusPending = false;
   }, []);
   return heading;
 }

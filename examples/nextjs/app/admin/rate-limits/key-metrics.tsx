@@ -1,13 +1,13 @@
 import type { ReactNode } from 'react';
 import type { Sample } from '@/lib/admin/dashboard-data';
 import { count, rate } from './format';
-import type { Figures } from './live-state';
+import type { DashboardData } from './live-state';
 
 /** One second is too volatile; ten are readable. */
-const OVER_SECONDS = 10;
+const MEAN_SECONDS = 10;
 
-export function KeyFigures({ figures: { samples, totals } }: { figures: Figures }) {
-  const recent = samples.slice(-OVER_SECONDS);
+export function KeyMetrics({ data: { samples, totals } }: { data: DashboardData }) {
+  const recent = samples.slice(-MEAN_SECONDS);
   const mean = (of: (sample: Sample) => number) =>
     recent.length === 0 ? 0 : recent.reduce((sum, sample) => sum + of(sample), 0) / recent.length;
   const hitShare = totals.denials === 0 ? 0 : totals.cacheHits / totals.denials;
@@ -15,7 +15,7 @@ export function KeyFigures({ figures: { samples, totals } }: { figures: Figures 
   const { breaker, connections } = totals;
   return (
     <section className="tiles" aria-labelledby="tiles-title">
-      <h2 id="tiles-title" className="unseen">
+      <h2 id="tiles-title" className="visually-hidden">
         At a glance
       </h2>
       <dl>
@@ -54,7 +54,7 @@ export function KeyFigures({ figures: { samples, totals } }: { figures: Figures 
           {count(errors)}
         </Tile>
       </dl>
-      <p className="quiet footnote">Rates are the mean of the last {OVER_SECONDS} s.</p>
+      <p className="muted footnote">Rates are the mean of the last {MEAN_SECONDS} s.</p>
     </section>
   );
 }
@@ -72,7 +72,7 @@ function Tile({ name, id, note, tone, alarm = false, children }: TileProps) {
   return (
     <div className="tile" data-tone={tone} data-alarm={alarm || undefined}>
       <dt>{name}</dt>
-      <dd data-figure={id}>{children}</dd>
+      <dd data-metric={id}>{children}</dd>
       <dd className="note">{note}</dd>
     </div>
   );

@@ -1,9 +1,9 @@
 import { CartesianGrid, Line, LineChart, ResponsiveContainer, Tooltip, XAxis, YAxis } from 'recharts';
-import type { ProcessFacts, Sample } from '@/lib/admin/dashboard-data';
+import type { ProcessInfo, Sample } from '@/lib/admin/dashboard-data';
 import { ChartFrame } from './chart-frame';
 import { ChartTooltip } from './chart-tooltip';
 import { minuteTime, ms } from './format';
-import { byMinute, peakOf } from './aggregation';
+import { groupByMinute, maximumOf } from './aggregation';
 import { timeAxis } from './time-axis';
 
 const QUANTILES = [
@@ -12,7 +12,7 @@ const QUANTILES = [
   { key: 'p99', color: 'var(--latency-p99)', dash: '2 3' },
 ] as const;
 
-export function LatencyChart({ samples, store }: { samples: readonly Sample[]; store: ProcessFacts['store'] }) {
+export function LatencyChart({ samples, store }: { samples: readonly Sample[]; store: ProcessInfo['store'] }) {
   if (store === 'embedded') return <NoLatency />;
   return (
     <ChartFrame
@@ -21,9 +21,9 @@ export function LatencyChart({ samples, store }: { samples: readonly Sample[]; s
       summary={summaryOf(samples)}
       legend={QUANTILES.map(({ key, color, dash }) => ({ name: key, color, dashed: dash !== undefined }))}
       columns={['Minute', 'Worst p50', 'Worst p95', 'Worst p99']}
-      rows={byMinute(samples).map(({ minute, samples: inside }) => [
+      rows={groupByMinute(samples).map(({ minute, samples: minuteSamples }) => [
         minuteTime(minute),
-        ...QUANTILES.map(({ key }) => ms(peakOf(inside, (sample) => sample[key]))),
+        ...QUANTILES.map(({ key }) => ms(maximumOf(minuteSamples, (sample) => sample[key]))),
       ])}
     >
       <ResponsiveContainer width="100%" height="100%" initialDimension={{ width: 320, height: 200 }}>
@@ -32,9 +32,9 @@ export function LatencyChart({ samples, store }: { samples: readonly Sample[]; s
           accessibilityLayer={false}
           margin={{ top: 6, right: 8, bottom: 0, left: 0 }}
         >
-          <CartesianGrid vertical={false} stroke="var(--line)" />
+          <CartesianGrid vertical={false} stroke="var(--border)" />
           <XAxis {...timeAxis(samples)} />
-          <YAxis width={44} tickLine={false} axisLine={false} tick={{ fontSize: 11, fill: 'var(--quiet)' }} />
+          <YAxis width={44} tickLine={false} axisLine={false} tick={{ fontSize: 11, fill: 'var(--muted)' }} />
           <Tooltip content={(props) => <ChartTooltip {...props} format={ms} />} isAnimationActive={false} />
           {QUANTILES.map(({ key, color, dash }) => (
             // A second without requests is a gap, not a zero.
@@ -63,6 +63,6 @@ function NoLatency() {
 function summaryOf(samples: readonly Sample[]): string {
   const last = samples.findLast(({ p50 }) => p50 !== null);
   if (last === undefined) return 'Redis has not been asked in the last 15 minutes.';
-  const worst = peakOf(samples, ({ p99 }) => p99);
+  const worst = maximumOf(samples, ({ p99 }) => p99);
   return `Latest: p50 ${ms(last.p50)}, p95 ${ms(last.p95)}, p99 ${ms(last.p99)}. Worst p99 of the last 15 minutes: ${ms(worst)}.`;
 }

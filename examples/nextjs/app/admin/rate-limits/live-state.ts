@@ -3,48 +3,51 @@
 import { HISTORY_SECONDS, type StreamEvents } from '@/lib/admin/dashboard-data';
 
 /** `ended`: the session is over, and only signing in again helps. */
-export type Link = 'connecting' | 'live' | 'reconnecting' | 'ended';
+export type ConnectionState = 'connecting' | 'live' | 'reconnecting' | 'ended';
 
-export type Figures = StreamEvents['history'];
+export type DashboardData = StreamEvents['history'];
 
 export interface LiveState {
-  readonly link: Link;
-  readonly figures?: Figures;
+  readonly connection: ConnectionState;
+  readonly data?: DashboardData;
 }
 
 export type LiveAction =
   | { [E in keyof StreamEvents]: { type: E; data: StreamEvents[E] } }[keyof StreamEvents]
-  | { type: 'lost' }
+  | { type: 'disconnected' }
   /** Closed by the page itself, while it is hidden. */
-  | { type: 'parked' }
+  | { type: 'paused' }
   | { type: 'ended' };
 
 /** As many anomalies, and changes of the store, as the server keeps. */
-const KEPT = 100;
+const MAX_ENTRIES = 100;
 
-export function liveState(state: LiveState, action: LiveAction): LiveState {
+export function liveStateReducer(state: LiveState, action: LiveAction): LiveState {
   // The server starts every stream with the whole history: after a restart, or from another process, no old data
   // remains.
-  if (action.type === 'history') return { link: 'live', figures: action.data };
-  if (action.type === 'lost') return { ...state, link: 'reconnecting' };
-  if (action.type === 'parked') return { ...state, link: 'connecting' };
-  if (action.type === 'ended') return { link: 'ended' };
-  const { figures } = state;
-  if (figures === undefined) return state;
+  if (action.type === 'history') return { connection: 'live', data: action.data };
+  if (action.type === 'disconnected') return { ...state, connection: 'reconnecting' };
+  if (action.type === 'paused') return { ...state, connection: 'connecting' };
+  if (action.type === 'ended') return { connection: 'ended' };
+  const { data } = state;
+  if (data === undefined) return state;
   switch (action.type) {
-    case 'second': {
-      const { facts, sample, totals } = action.data;
-      return { link: 'live', figures: { ...figures, facts, totals, samples: kept(figures.samples, sample) } };
+    case 'sample': {
+      const { processInfo, sample, totals } = action.data;
+      return {
+        connection: 'live',
+        data: { ...data, processInfo, totals, samples: appendSample(data.samples, sample) },
+      };
     }
     case 'anomaly':
-      return { ...state, figures: { ...figures, anomalies: [action.data, ...figures.anomalies].slice(0, KEPT) } };
-    case 'store':
-      return { ...state, figures: { ...figures, changes: [action.data, ...figures.changes].slice(0, KEPT) } };
-    case 'standing':
-      return { ...state, figures: { ...figures, standing: action.data } };
+      return { ...state, data: { ...data, anomalies: [action.data, ...data.anomalies].slice(0, MAX_ENTRIES) } };
+    case 'store-state':
+      return { ...state, data: { ...data, storeChanges: [action.data, ...data.storeChanges].slice(0, MAX_ENTRIES) } };
+    case 'top-creators':
+      return { ...state, data: { ...data, topCreators: action.data } };
   }
 }
 
-function kept<T>(samples: readonly T[], sample: T): readonly T[] {
+function appendSample<T>(samples: readonly T[], sample: T): readonly T[] {
   return [...samples.slice(-(HISTORY_SECONDS - 1)), sample];
 }

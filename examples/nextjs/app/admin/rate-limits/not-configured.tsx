@@ -1,6 +1,6 @@
 export function NotConfigured() {
   return (
-    <main className="gate">
+    <main className="centered-page">
       <h1>Rate limits</h1>
       <p>
         This page is closed: the server has no operator token, or one that is too easily guessed. Make one of 16
@@ -10,7 +10,7 @@ export function NotConfigured() {
       <pre>
         <code>RATE_LIMIT_OPERATOR_TOKEN=$(openssl rand -base64 32) npm start</code>
       </pre>
-      <p className="quiet">Until then every request to the API of this page is refused, too.</p>
+      <p className="muted">Until then every request to the API of this page is refused, too.</p>
     </main>
   );
 }

@@ -1,61 +1,61 @@
 import { useRouter } from 'next/navigation';
 import { useState } from 'react';
-import type { ProcessFacts } from '@/lib/admin/dashboard-data';
-import { leave, useArrival } from './heading-focus';
+import type { ProcessInfo } from '@/lib/admin/dashboard-data';
+import { focusNextHeading, useHeadingFocus } from './heading-focus';
 import { clockTime } from './format';
-import type { Link } from './live-state';
+import type { ConnectionState } from './live-state';
 import { endSession } from './session-requests';
 
-const LINKS: Record<Link, string> = {
+const CONNECTION_LABELS: Record<ConnectionState, string> = {
   connecting: 'Connecting…',
   live: 'Live',
   reconnecting: 'Reconnecting…',
   ended: 'Session over',
 };
 
-export function Masthead({ link, facts }: { link: Link; facts?: ProcessFacts }) {
+export function PageHeader({ connection, processInfo }: { connection: ConnectionState; processInfo?: ProcessInfo }) {
   const router = useRouter();
-  const heading = useArrival();
+  const heading = useHeadingFocus();
   const [problem, setProblem] = useState('');
 
   async function signOut() {
     setProblem('');
     if (!(await endSession())) return setProblem('The server did not answer: you are still signed in.');
-    signInPage();
+    showSignIn();
   }
 
-  function signInPage() {
-    leave();
+  function showSignIn() {
+    focusNextHeading();
     router.refresh();
   }
 
   return (
-    <header className="masthead">
+    <header className="page-header">
       <div>
         <h1 ref={heading} tabIndex={-1}>
           Rate limits
         </h1>
-        <p className="quiet">
-          {facts === undefined ? (
+        <p className="muted">
+          {processInfo === undefined ? (
             'Figures of one process; quotas are the store’s.'
           ) : (
             <>
-              Figures of process <b data-fact="pid">{facts.pid}</b> since {clockTime(facts.since)}; quotas are the
-              store’s: <b data-fact="store">{facts.store === 'redis' ? 'Redis' : 'embedded store'}</b>.{' '}
-              <span data-fact="watching">{facts.watching}</span> watching.
+              Figures of process <b data-info="pid">{processInfo.pid}</b> since {clockTime(processInfo.since)}; quotas
+              are the store’s: <b data-info="store">{processInfo.store === 'redis' ? 'Redis' : 'embedded store'}</b>.{' '}
+              <span data-info="open-streams">{processInfo.openStreams}</span> watching.
             </>
           )}
         </p>
       </div>
       {/* Announced when it changes, and only then. */}
-      <p role="status" className="link" data-link={link}>
-        {LINKS[link]}
+      <p role="status" className="connection" data-connection={connection}>
+        {CONNECTION_LABELS[connection]}
       </p>
       <p role="alert" className="problem">
         {problem}
       </p>
-      {link === 'ended' ? (
-        <button type="button" onClick={signInPage}>
+      {connection === 'ended' ? (
+        <button type="button" onClick={showSignIn}>
           Sign in again
         </button>
       ) : (

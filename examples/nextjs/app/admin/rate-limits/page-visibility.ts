@@ -5,29 +5,29 @@ const HIDDEN_MS = 10_000;
  * Reports when the page has been hidden for a while, and when it is visible again. Over HTTP/1.1 a browser opens six
  * connections to a site for all its tabs: if each tab held a stream, the seventh request would wait without end.
  */
-export function whileSeen({ hidden, seen }: { hidden: () => void; seen: () => void }): () => void {
+export function onVisibilityChange({ hidden, visible }: { hidden: () => void; visible: () => void }): () => void {
   let timer: ReturnType<typeof setTimeout> | undefined;
-  let parked = false;
+  let reportedHidden = false;
 
-  const changed = () => {
+  const update = () => {
     clearTimeout(timer);
     if (document.visibilityState === 'hidden') {
-      if (parked) return;
+      if (reportedHidden) return;
       timer = setTimeout(() => {
-        parked = true;
+        reportedHidden = true;
         hidden();
       }, HIDDEN_MS);
-    } else if (parked) {
-      parked = false;
-      seen();
+    } else if (reportedHidden) {
+      reportedHidden = false;
+      visible();
     }
   };
 
-  document.addEventListener('visibilitychange', changed);
+  document.addEventListener('visibilitychange', update);
   // A tab can be opened in the background.
-  changed();
+  update();
   return () => {
     clearTimeout(timer);
-    document.removeEventListener('visibilitychange', changed);
+    document.removeEventListener('visibilitychange', update);
   };
 }

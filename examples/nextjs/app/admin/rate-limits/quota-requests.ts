@@ -1,7 +1,7 @@
 import type { CreatorPlan } from '@huntaze/rate-limit';
 import type { Quota } from '@/lib/admin/dashboard-data';
-import { QUOTA_API, RESET_API } from './api-paths';
-import { answerInTime } from './request-timeout';
+import { QUOTA_PATH, RESET_PATH } from './api-paths';
+import { requestTimeout } from './request-timeout';
 
 /** Why there is no answer, in a sentence. */
 export interface Problem {
@@ -12,8 +12,8 @@ export interface Problem {
 const NO_ANSWER: Problem = { problem: 'The server did not answer. Try again.' };
 
 /** The status of the creator. */
-export async function lookUp(creatorId: string, plan: CreatorPlan): Promise<Quota | Problem> {
-  const response = await ask(`${QUOTA_API}?${new URLSearchParams({ creatorId, plan })}`);
+export async function lookUpQuota(creatorId: string, plan: CreatorPlan): Promise<Quota | Problem> {
+  const response = await send(`${QUOTA_PATH}?${new URLSearchParams({ creatorId, plan })}`);
   if ('problem' in response) return response;
   try {
     return (await response.json()) as Quota;
@@ -24,7 +24,7 @@ export async function lookUp(creatorId: string, plan: CreatorPlan): Promise<Quot
 
 /** Undefined after success. */
 export async function resetQuota(creatorId: string): Promise<Problem | undefined> {
-  const response = await ask(RESET_API, {
+  const response = await send(RESET_PATH, {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
     body: JSON.stringify({ creatorId }),
@@ -32,9 +32,9 @@ export async function resetQuota(creatorId: string): Promise<Problem | undefined
   return 'problem' in response ? response : undefined;
 }
 
-async function ask(url: string, init?: RequestInit): Promise<Response | Problem> {
+async function send(url: string, init?: RequestInit): Promise<Response | Problem> {
   try {
-    const response = await fetch(url, { cache: 'no-store', signal: answerInTime(), ...init });
+    const response = await fetch(url, { cache: 'no-store', signal: requestTimeout(), ...init });
     if (response.ok) return response;
     if (response.status === 401) return { problem: 'The session is over. Sign in again.', sessionOver: true };
     const { error } = (await response.json()) as { error?: string };

@@ -1,11 +1,11 @@
 import { useEffect, useRef } from 'react';
 import type { Quota } from '@/lib/admin/dashboard-data';
 import { count, printable } from './format';
-import { RESET_AWAY } from './store-unavailable';
+import { RESET_UNAVAILABLE_NOTICE } from './store-unavailable';
 
 interface ResetDialogProps {
   quota: Quota;
-  storeAway: boolean;
+  storeUnavailable: boolean;
   open: boolean;
   onCancel: () => void;
   onConfirm: () => void;
@@ -15,7 +15,7 @@ interface ResetDialogProps {
  * The browser's own modal dialog: it keeps the focus inside, closes on Escape and returns the focus to the button that
  * opened it. Cancel comes first and so gets the focus: a second Enter resets nothing.
  */
-export function ResetDialog({ quota, storeAway, open, onCancel, onConfirm }: ResetDialogProps) {
+export function ResetDialog({ quota, storeUnavailable, open, onCancel, onConfirm }: ResetDialogProps) {
   const dialog = useRef<HTMLDialogElement>(null);
   const id = printable(quota.creatorId);
 
@@ -43,9 +43,10 @@ export function ResetDialog({ quota, storeAway, open, onCancel, onConfirm }: Res
       </h2>
       <p id="reset-text">
         {count(quota.used)} counted requests are forgotten, and the whole quota is there again at once.{' '}
-        {storeAway ? RESET_AWAY : 'Other processes may deny for up to a second longer.'} This cannot be undone.
+        {storeUnavailable ? RESET_UNAVAILABLE_NOTICE : 'Other processes may deny for up to a second longer.'} This
+        cannot be undone.
       </p>
-      <div className="buttons">
+      <div className="dialog-actions">
         <button type="button" onClick={onCancel}>
           Cancel
         </button>

@@ -1,22 +1,22 @@
-import { SESSION_API } from './api-paths';
-import { answerInTime } from './request-timeout';
-import { tellSignOut } from './sign-out';
+import { SESSION_PATH } from './api-paths';
+import { requestTimeout } from './request-timeout';
+import { announceSignOut } from './sign-out';
 
 /** Only an explicit answer ends the session; an unavailable server does not. */
-export async function sessionIsOver(): Promise<boolean> {
+export async function isSessionOver(): Promise<boolean> {
   try {
-    const { status } = await fetch(SESSION_API, { cache: 'no-store', signal: answerInTime() });
+    const { status } = await fetch(SESSION_PATH, { cache: 'no-store', signal: requestTimeout() });
     return status === 401 || status === 403;
   } catch {
     return false;
   }
 }
 
-/** Whether the server has done it. */
+/** Whether the server has ended the session. */
 export async function endSession(): Promise<boolean> {
   try {
-    const { ok } = await fetch(SESSION_API, { method: 'DELETE', signal: answerInTime() });
-    if (ok) tellSignOut();
+    const { ok } = await fetch(SESSION_PATH, { method: 'DELETE', signal: requestTimeout() });
+    if (ok) announceSignOut();
     return ok;
   } catch {
     return false;

@@ -2,9 +2,9 @@
 
 import { useRouter } from 'next/navigation';
 import { type FormEvent, useRef, useState } from 'react';
-import { leave, useArrival } from './heading-focus';
-import { SESSION_API } from './api-paths';
-import { answerInTime } from './request-timeout';
+import { focusNextHeading, useHeadingFocus } from './heading-focus';
+import { SESSION_PATH } from './api-paths';
+import { requestTimeout } from './request-timeout';
 
 const REFUSALS: Record<string, string> = {
   wrong: 'That is not the operator token.',
@@ -14,7 +14,7 @@ const REFUSALS: Record<string, string> = {
 /** Works without JavaScript, too: the browser then posts the form, and `refused` is the reason for its return. */
 export function SignIn({ refused }: { refused?: string }) {
   const router = useRouter();
-  const heading = useArrival();
+  const heading = useHeadingFocus();
   const field = useRef<HTMLInputElement>(null);
   const [problem, setProblem] = useState(refusalOf(refused));
   const [busy, setBusy] = useState(false);
@@ -26,14 +26,14 @@ export function SignIn({ refused }: { refused?: string }) {
     try {
       const token = field.current?.value ?? '';
       const headers = { Accept: 'application/json' };
-      const response = await fetch(SESSION_API, {
+      const response = await fetch(SESSION_PATH, {
         method: 'POST',
         headers,
         body: new URLSearchParams({ token }),
-        signal: answerInTime(),
+        signal: requestTimeout(),
       });
       if (response.ok) {
-        leave();
+        focusNextHeading();
         return router.refresh();
       }
       setProblem(await refusalText(response));
@@ -46,12 +46,12 @@ export function SignIn({ refused }: { refused?: string }) {
   }
 
   return (
-    <main className="gate">
+    <main className="centered-page">
       <h1 ref={heading} tabIndex={-1}>
         Rate limits
       </h1>
-      <p className="quiet">For operators. Sign in with the operator token of this application.</p>
-      <form action={SESSION_API} method="post" onSubmit={submit} className="stack">
+      <p className="muted">For operators. Sign in with the operator token of this application.</p>
+      <form action={SESSION_PATH} method="post" onSubmit={submit} className="sign-in-form">
         <label htmlFor="token">Operator token</label>
         <input
           ref={field}

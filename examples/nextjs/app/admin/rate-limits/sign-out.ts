@@ -3,7 +3,7 @@
 const CHANNEL = 'rate-limit operator signs out';
 
 /** Notifies the pages of this browser, including this one. */
-export function tellSignOut(): void {
+export function announceSignOut(): void {
   const channel = new BroadcastChannel(CHANNEL);
   channel.postMessage(null);
   channel.close();

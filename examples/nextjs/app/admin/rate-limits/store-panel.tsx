@@ -1,26 +1,26 @@
-import type { ProcessFacts, SeenChange, Totals } from '@/lib/admin/dashboard-data';
+import type { ProcessInfo, StoreStateEntry, Totals } from '@/lib/admin/dashboard-data';
 import { count } from './format';
 import { OutageList } from './outage-list';
 
 interface StorePanelProps {
   totals: Totals;
-  changes: readonly SeenChange[];
-  store: ProcessFacts['store'];
+  storeChanges: readonly StoreStateEntry[];
+  store: ProcessInfo['store'];
 }
 
-export function StorePanel({ totals, changes, store }: StorePanelProps) {
+export function StorePanel({ totals, storeChanges, store }: StorePanelProps) {
   const { breaker, connections, storeErrors } = totals;
   const errors = Object.entries(storeErrors).sort(([, a], [, b]) => b - a);
   return (
     <section className="panel store" aria-labelledby="store-title">
       <div className="panel-head">
         <h2 id="store-title">Store</h2>
-        <p className="quiet">{store === 'redis' ? 'Redis' : 'Embedded store'}</p>
+        <p className="muted">{store === 'redis' ? 'Redis' : 'Embedded store'}</p>
       </div>
       {store === 'embedded' ? (
         <p className="empty">In the memory of this process: no connections, and nothing that could fail.</p>
       ) : (
-        <dl className="pairs">
+        <dl className="key-values">
           <Pair name="Breaker" value={breaker.state} />
           <Pair name="Openings" value={count(breaker.openings)} />
           <Pair name="Connections open" value={count(connections.open)} />
@@ -30,7 +30,7 @@ export function StorePanel({ totals, changes, store }: StorePanelProps) {
         </dl>
       )}
       {/* It exists before the first change, which would not be announced otherwise. */}
-      {store === 'redis' && <OutageList changes={changes} />}
+      {store === 'redis' && <OutageList storeChanges={storeChanges} />}
       {/* The page's own requests count as well: the creators' status, and look-ups. */}
       {errors.length > 0 && (
         <table>

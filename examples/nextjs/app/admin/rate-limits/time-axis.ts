@@ -21,7 +21,7 @@ export function timeAxis(samples: readonly { t: number }[]) {
     tickFormatter: minuteTime,
     allowDataOverflow: true,
     tickLine: false,
-    tick: { fontSize: 11, fill: 'var(--quiet)' },
-    stroke: 'var(--line)',
+    tick: { fontSize: 11, fill: 'var(--muted)' },
+    stroke: 'var(--border)',
   } as const;
 }

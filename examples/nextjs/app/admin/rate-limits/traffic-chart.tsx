@@ -3,7 +3,7 @@ import type { Sample } from '@/lib/admin/dashboard-data';
 import { ChartFrame } from './chart-frame';
 import { ChartTooltip } from './chart-tooltip';
 import { clockTime, minuteTime, rate } from './format';
-import { byMinute, meanOf } from './aggregation';
+import { groupByMinute, meanOf } from './aggregation';
 import { timeAxis } from './time-axis';
 
 const LEGEND = [
@@ -23,10 +23,10 @@ export function TrafficChart({ samples }: { samples: readonly Sample[] }) {
       summary={summaryOf(samples)}
       legend={LEGEND}
       columns={['Minute', 'Allowed/s', 'Denied/s', 'Degraded/s', 'Failed/s']}
-      rows={byMinute(samples).map(({ minute, samples: inside }) => [
+      rows={groupByMinute(samples).map(({ minute, samples: minuteSamples }) => [
         minuteTime(minute),
         ...(['allowed', 'denied', 'degraded', 'failed'] as const).map((key) =>
-          rate(meanOf(inside, (sample) => sample[key])),
+          rate(meanOf(minuteSamples, (sample) => sample[key])),
         ),
       ])}
     >
@@ -36,25 +36,32 @@ export function TrafficChart({ samples }: { samples: readonly Sample[] }) {
           accessibilityLayer={false}
           margin={{ top: 6, right: 8, bottom: 0, left: 0 }}
         >
-          <CartesianGrid vertical={false} stroke="var(--line)" />
+          <CartesianGrid vertical={false} stroke="var(--border)" />
           <XAxis {...timeAxis(samples)} />
           <YAxis
             width={44}
             tickLine={false}
             axisLine={false}
             allowDecimals={false}
-            tick={{ fontSize: 11, fill: 'var(--quiet)' }}
+            tick={{ fontSize: 11, fill: 'var(--muted)' }}
           />
           <Tooltip content={(props) => <ChartTooltip {...props} format={perSecond} />} isAnimationActive={false} />
           <Area
             name="Allowed"
             dataKey="allowed"
-            stackId="asked"
+            stackId="requests"
             stroke="var(--allowed)"
             fill="var(--allowed)"
             {...STYLE}
           />
-          <Area name="Denied" dataKey="denied" stackId="asked" stroke="var(--denied)" fill="var(--denied)" {...STYLE} />
+          <Area
+            name="Denied"
+            dataKey="denied"
+            stackId="requests"
+            stroke="var(--denied)"
+            fill="var(--denied)"
+            {...STYLE}
+          />
           <Line
             name="Degraded"
             dataKey="degraded"

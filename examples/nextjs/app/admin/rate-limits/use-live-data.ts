@@ -1,33 +1,33 @@
 'use client';
 
 import { useCallback, useEffect, useReducer, useRef } from 'react';
-import { STREAM_API } from './api-paths';
-import { type LiveState, liveState } from './live-state';
-import { sessionIsOver } from './session-requests';
+import { STREAM_PATH } from './api-paths';
+import { type LiveState, liveStateReducer } from './live-state';
+import { isSessionOver } from './session-requests';
 import { onSignOut } from './sign-out';
-import { whileSeen } from './page-visibility';
+import { onVisibilityChange } from './page-visibility';
 
 /** Five seconds without a figure: the connection is lost, whatever the browser reports. */
-const SILENCE_MS = 5000;
+const SILENCE_TIMEOUT_MS = 5000;
 const FIRST_RETRY_MS = 1000;
 const LAST_RETRY_MS = 10_000;
-const EVENTS = ['history', 'second', 'anomaly', 'store', 'standing'] as const;
+const EVENTS = ['history', 'sample', 'anomaly', 'store-state', 'top-creators'] as const;
 
 /**
  * The live figures of the stream. EventSource stops for good when it gets an error response, as from a proxy whose
  * server restarts, and it cannot report the reason; so it is created anew here. `end` is called when the session is
  * over.
  */
-export function useLiveFigures(): LiveState & { end: () => void } {
-  const [state, dispatch] = useReducer(liveState, { link: 'connecting' });
-  const ending = useRef<() => void>(undefined);
+export function useLiveData(): LiveState & { end: () => void } {
+  const [state, dispatch] = useReducer(liveStateReducer, { connection: 'connecting' });
+  const endStream = useRef<() => void>(undefined);
 
   useEffect(() => {
     let source: EventSource | undefined;
     let retry: ReturnType<typeof setTimeout> | undefined;
-    let wait = FIRST_RETRY_MS;
-    let heard = Date.now();
-    let over = false;
+    let retryDelay = FIRST_RETRY_MS;
+    let lastEventAt = Date.now();
+    let ended = false;
 
     const close = () => {
       clearTimeout(retry);
@@ -37,61 +37,61 @@ export function useLiveFigures(): LiveState & { end: () => void } {
 
     const open = () => {
       close();
-      if (over) return;
-      heard = Date.now();
-      source = new EventSource(STREAM_API);
-      source.onerror = lost;
+      if (ended) return;
+      lastEventAt = Date.now();
+      source = new EventSource(STREAM_PATH);
+      source.onerror = disconnect;
       for (const type of EVENTS) {
         source.addEventListener(type, (event: MessageEvent<string>) => {
-          heard = Date.now();
-          wait = FIRST_RETRY_MS;
+          lastEventAt = Date.now();
+          retryDelay = FIRST_RETRY_MS;
           dispatch({ type, data: JSON.parse(event.data) });
         });
       }
     };
 
-    const lost = () => {
+    const disconnect = () => {
       // Once for each loss: both silence and an error may be detected.
       if (source === undefined) return;
       close();
-      dispatch({ type: 'lost' });
+      dispatch({ type: 'disconnected' });
       // Jittered, so that the pages of a restarted server do not all reconnect at one moment.
-      retry = setTimeout(open, wait * (0.75 + Math.random() / 2));
-      wait = Math.min(wait * 2, LAST_RETRY_MS);
+      retry = setTimeout(open, retryDelay * (0.75 + Math.random() / 2));
+      retryDelay = Math.min(retryDelay * 2, LAST_RETRY_MS);
       // In parallel with the retry, without waiting for the response: a network that drops the stream drops this
       // request, too.
-      void sessionIsOver().then((is) => is && end());
+      void isSessionOver().then((over) => over && end());
     };
 
     const end = () => {
-      if (over) return;
-      over = true;
+      if (ended) return;
+      ended = true;
       close();
       dispatch({ type: 'ended' });
     };
-    ending.current = end;
+    endStream.current = end;
 
-    const watch = setInterval(() => {
-      if (Date.now() - heard > SILENCE_MS) lost();
+    const silenceCheck = setInterval(() => {
+      if (Date.now() - lastEventAt > SILENCE_TIMEOUT_MS) disconnect();
     }, 1000);
-    const unwatchSeen = whileSeen({
+    const removeVisibilityListener = onVisibilityChange({
       hidden() {
-        if (over) return;
+        if (ended) return;
         close();
-        dispatch({ type: 'parked' });
+        dispatch({ type: 'paused' });
       },
-      seen: open,
+      visible: open,
     });
-    const unwatchSignOut = onSignOut(end);
+    const removeSignOutListener = onSignOut(end);
     open();
     return () => {
-      over = true;
-      clearInterval(watch);
-      unwatchSeen();
-      unwatchSignOut();
+      ended = true;
+      clearInterval(silenceCheck);
+      removeVisibilityListener();
+      removeSignOutListener();
       close();
     };
   }, []);
 
-  return { ...state, end: useCallback(() => ending.current?.(), []) };
+  return { ...state, end: useCallback(() => endStream.current?.(), []) };
 }

@@ -1,6 +1,6 @@
 import { withRateLimit } from '@huntaze/rate-limit';
 import { parseChat, type Chat } from '@/lib/ai/chat';
-import { bodyText } from '@/lib/request-body';
+import { readBody } from '@/lib/request-body';
 
 export const runtime = 'nodejs';
 
@@ -11,18 +11,18 @@ export const runtime = 'nodejs';
 const MAX_BYTES = 16_384;
 
 /** A stand-in for the model: paid calls come after the limiter. */
-const answer = withRateLimit<Request, [Chat]>(
+const respond = withRateLimit<Request, [Chat]>(
   (_request, { message }) => Response.json({ answer: `You said: ${message}` }),
   { id: (_request, { creatorId }) => creatorId, plan: (_request, { plan }) => plan },
 );
 
 export async function POST(request: Request): Promise<Response> {
-  const body = await bodyText(request, MAX_BYTES);
+  const body = await readBody(request, MAX_BYTES);
   if (body === undefined) {
     const error = `body must be at most ${MAX_BYTES} bytes long; shorten it`;
     return Response.json({ field: 'body', error }, { status: 413 });
   }
   const chat = parseChat(body);
   // An invalid request takes nothing from the quota.
-  return 'error' in chat ? Response.json(chat, { status: 400 }) : answer(request, chat);
+  return 'error' in chat ? Response.json(chat, { status: 400 }) : respond(request, chat);
 }

@@ -1,5 +1,5 @@
 import { type CreatorPlan, getRateLimitStatus } from '@huntaze/rate-limit';
-import { answer, quotaError } from '@/lib/admin/json-responses';
+import { jsonResponse, quotaErrorResponse } from '@/lib/admin/json-responses';
 import type { Quota } from '@/lib/admin/dashboard-data';
 import { operatorRoute } from '@/lib/admin/operator-route';
 
@@ -11,8 +11,8 @@ export const GET = operatorRoute(async ({ nextUrl: { searchParams } }) => {
     // The package validates the id and the plan, and its errors say what is wrong.
     const { limit, remaining, reset } = await getRateLimitStatus(creatorId, plan);
     const resetsInMs = Math.max(reset - Date.now(), 0);
-    return answer({ creatorId, plan, limit, used: limit - remaining, remaining, resetsInMs } satisfies Quota);
+    return jsonResponse({ creatorId, plan, limit, used: limit - remaining, remaining, resetsInMs } satisfies Quota);
   } catch (error) {
-    return quotaError(error);
+    return quotaErrorResponse(error);
   }
 });

@@ -1,17 +1,17 @@
 import { type CreatorId, resetCreatorRateLimit } from '@huntaze/rate-limit';
-import { answer, quotaError, refusal } from '@/lib/admin/json-responses';
-import { bodyText } from '@/lib/request-body';
+import { jsonResponse, quotaErrorResponse, errorResponse } from '@/lib/admin/json-responses';
+import { readBody } from '@/lib/request-body';
 import { operatorRoute } from '@/lib/admin/operator-route';
 
 /** Resets a creator's quota: `{ "creatorId": … }`. */
 export const POST = operatorRoute(async (request) => {
-  const creatorId = idIn((await bodyText(request)) ?? '');
-  if (creatorId === undefined) return refusal(400, 'ERR_INVALID_ARG_VALUE', 'Send JSON with a creatorId.');
+  const creatorId = idIn((await readBody(request)) ?? '');
+  if (creatorId === undefined) return errorResponse(400, 'ERR_INVALID_ARG_VALUE', 'Send JSON with a creatorId.');
   try {
     await resetCreatorRateLimit(creatorId);
-    return answer({ creatorId: String(creatorId), reset: true });
+    return jsonResponse({ creatorId: String(creatorId), reset: true });
   } catch (error) {
-    return quotaError(error);
+    return quotaErrorResponse(error);
   }
 });
 
