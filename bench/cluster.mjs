@@ -6,15 +6,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure } from '../scripts/run.mjs';
-import { freePort, startRedis, stopped } from './redis.mjs';
+import { freePort, startRedis, useAndStop } from './redis.mjs';
 
 const SHARDS = 3;
 const SLOTS = 16384;
-const MEETS_WITHIN_MS = 20_000;
+const MEET_TIMEOUT_MS = 20_000;
 
 /** Runs `use` with a cluster, `{ ports }` of its nodes, which is stopped afterwards in any case. */
 export function withCluster(use) {
-  return stopped(startCluster, use);
+  return useAndStop(startCluster, use);
 }
 
 async function startCluster() {
@@ -30,7 +30,7 @@ async function startCluster() {
   };
   try {
     for (let i = 0; i < SHARDS; i++) nodes.push(await startNode(directory, i));
-    await introduce(nodes);
+    await formCluster(nodes);
     return { ports: nodes.map(({ port }) => port), stop };
   } catch (error) {
     await stop();
@@ -46,7 +46,7 @@ async function startNode(dir, i) {
 }
 
 /** Assigns slots and a config epoch to each node, and introduces it to the first. */
-async function introduce(nodes) {
+async function formCluster(nodes) {
   const firstSlot = (i) => Math.round((i * SLOTS) / nodes.length);
   for (const [i, { control }] of nodes.entries()) {
     await control.send('CLUSTER', 'ADDSLOTSRANGE', firstSlot(i), firstSlot(i + 1) - 1);
@@ -54,14 +54,14 @@ async function introduce(nodes) {
     if (i > 0) await control.send('CLUSTER', 'MEET', '127.0.0.1', nodes[0].port, nodes[0].bus);
   }
   const start = Date.now();
-  while (!(await Promise.all(nodes.map(isWhole))).every(Boolean)) {
-    if (Date.now() - start > MEETS_WITHIN_MS) throw new Failure('the nodes of the cluster do not find each other');
+  while (!(await Promise.all(nodes.map(isHealthy))).every(Boolean)) {
+    if (Date.now() - start > MEET_TIMEOUT_MS) throw new Failure('the nodes of the cluster do not find each other');
     await sleep(50);
   }
 }
 
 /** Whether a node knows all slot owners and reports the cluster as healthy. */
-async function isWhole({ control }) {
+async function isHealthy({ control }) {
   const [state, slots] = await Promise.all([control.send('CLUSTER', 'INFO'), control.send('CLUSTER', 'SLOTS')]);
   return state.includes('cluster_state:ok') && slots.length === SHARDS;
 }

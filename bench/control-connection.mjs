@@ -4,7 +4,7 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 
-export class Control {
+export class ControlConnection {
   #socket;
   #received = Buffer.alloc(0);
   #waiting = [];
@@ -12,7 +12,7 @@ export class Control {
   static async connect(port, host = '127.0.0.1') {
     const socket = connect({ port, host, noDelay: true });
     await once(socket, 'connect');
-    return new Control(socket);
+    return new ControlConnection(socket);
   }
 
   constructor(socket) {

@@ -11,11 +11,11 @@ import { redisServer } from '../scripts/redis-server.mjs';
 import { asMain } from '../scripts/run.mjs';
 import { onRedis } from './contenders/index.mjs';
 import { install } from './install.mjs';
-import { measured } from './measure/child-process.mjs';
+import { measureInChild } from './measure/child-process.mjs';
 import { withRedis } from './redis.mjs';
 import { growthReport } from './report/growth.mjs';
 import { machine } from './report/machine.mjs';
-import { growthLine } from './report/progress.mjs';
+import { growthProgressLine } from './report/progress.mjs';
 import { writeResults } from './report/results.mjs';
 
 const CREATORS = [1e3, 1e4, 1e5, 1e6];
@@ -42,9 +42,9 @@ async function growth(...args) {
   const measurements = [];
   const version = await withRedis(async (redis) => {
     for (const { kind, ...job } of jobs(scale)) {
-      const figures = await measured(kind, { contender, port: redis.port, ...job });
+      const figures = await measureInChild(kind, { contender, port: redis.port, ...job });
       measurements.push({ kind, ...job, ...figures });
-      console.log(growthLine(measurements.at(-1)));
+      console.log(growthProgressLine(measurements.at(-1)));
     }
     return redis.version;
   });

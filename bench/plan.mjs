@@ -4,16 +4,16 @@ import { denying, inMemory, onCluster, onRedis, shapes, underLoad } from './cont
 import { WINDOW_MS } from './measure/trace.mjs';
 
 const IN_FLIGHT = [1, 16, 200, 1000];
-const FULL_LOGS = [50, 100, 500];
+const FULL_LOG_LIMITS = [50, 100, 500];
 
 /** The duration of the accuracy trace. */
 const SPREAD_MS = 20_000;
 
 /** For one of many processes that start at once. */
-const LOADS_WITHIN_MS = 500;
+const STARTUP_MS_PER_PROCESS = 500;
 
 /** A round: groups of contenders with the same work, one after the other; the job is for `measure/<kind>.mjs`. */
-export function roundOf({ kinds, contenders, seconds }) {
+export function roundJobs({ kinds, contenders, seconds }) {
   const groups = {
     throughput: IN_FLIGHT.map((inFlight) => ({ contenders: underLoad, inFlight, seconds })),
     denials: [{ contenders: denying, inFlight: 200, seconds }],
@@ -25,19 +25,19 @@ export function roundOf({ kinds, contenders, seconds }) {
   };
   return kinds
     .flatMap((kind) => (groups[kind] ?? []).map((group) => ({ kind, ...group })))
-    .map((group) => ({ ...group, contenders: chosen(group.contenders, contenders) }));
+    .map((group) => ({ ...group, contenders: selectContenders(group.contenders, contenders) }));
 }
 
 /** The kinds that leave the machine idle, as concurrent jobs: each has its own database. */
-export function idleOf({ kinds, contenders }, serverTime) {
-  const databases = { accuracy: (i) => 1 + i, bytes: (i) => 1 + onRedis.length + i * FULL_LOGS.length };
+export function concurrentJobs({ kinds, contenders }, serverTime) {
+  const databases = { accuracy: (i) => 1 + i, bytes: (i) => 1 + onRedis.length + i * FULL_LOG_LIMITS.length };
   const jobs = ['bytes', 'accuracy']
     .filter((kind) => kinds.includes(kind))
     .flatMap((kind) =>
-      chosen(onRedis, contenders).map((contender, i) => ({ kind, contender, database: databases[kind](i) })),
+      selectContenders(onRedis, contenders).map((contender, i) => ({ kind, contender, database: databases[kind](i) })),
     );
-  const startsAt = Math.ceil((serverTime + 1000 + jobs.length * LOADS_WITHIN_MS) / WINDOW_MS) * WINDOW_MS;
-  const details = { accuracy: { startsAt }, bytes: { limits: FULL_LOGS, spreadMs: SPREAD_MS } };
+  const startsAt = Math.ceil((serverTime + 1000 + jobs.length * STARTUP_MS_PER_PROCESS) / WINDOW_MS) * WINDOW_MS;
+  const details = { accuracy: { startsAt }, bytes: { limits: FULL_LOG_LIMITS, spreadMs: SPREAD_MS } };
   return jobs.map((job) => ({ ...job, ...details[job.kind] }));
 }
 
@@ -47,7 +47,7 @@ export function needsCluster({ kinds }) {
 }
 
 /** All, or those whose ids begin with one of the names. */
-export function chosen(list, names) {
+export function selectContenders(list, names) {
   return names === undefined
     ? list
     : list.filter(({ id }) => names.some((name) => id === name || id.startsWith(`${name}-`)));

@@ -6,9 +6,9 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Failure } from '../scripts/run.mjs';
-import { Control } from './control-connection.mjs';
+import { ControlConnection } from './control-connection.mjs';
 
-const STARTS_WITHIN_MS = 10_000;
+const START_TIMEOUT_MS = 10_000;
 
 /** Concurrent contenders have a database each. */
 const DATABASES = 64;
@@ -17,11 +17,11 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
 /** Runs `use` with a server, `{ port, version, control }`, which is stopped afterwards in any case. */
 export function withRedis(use) {
-  return stopped(() => startRedis(), use);
+  return useAndStop(() => startRedis(), use);
 }
 
 /** Runs `use` with the result of `start`, and then its `stop` in any case. */
-export async function stopped(start, use) {
+export async function useAndStop(start, use) {
   // Node ends without the exit event on an unhandled signal.
   const interrupted = () => process.exit(1);
   for (const signal of SIGNALS) process.once(signal, interrupted);
@@ -45,7 +45,7 @@ export async function startRedis(more = {}) {
   const end = () => server.kill('SIGKILL');
   process.once('exit', end);
   try {
-    const control = await reach(server, port);
+    const control = await waitForConnection(server, port);
     return {
       port,
       version: (await control.info('server')).redis_version,
@@ -74,13 +74,13 @@ export async function freePort() {
   return port;
 }
 
-async function reach(server, port) {
+async function waitForConnection(server, port) {
   let failed;
   server.once('error', (error) => (failed = error));
-  for (const start = Date.now(); Date.now() - start < STARTS_WITHIN_MS; await sleep(20)) {
+  for (const start = Date.now(); Date.now() - start < START_TIMEOUT_MS; await sleep(20)) {
     if (failed) throw new Failure(`cannot start redis-server: ${failed.message}`);
     if (server.exitCode !== null) throw new Failure(`redis-server ended with ${server.exitCode}`);
-    const control = await Control.connect(port).catch(() => undefined);
+    const control = await ControlConnection.connect(port).catch(() => undefined);
     if (control) return control;
   }
   throw new Failure('redis-server does not answer');

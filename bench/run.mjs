@@ -13,13 +13,13 @@ import { redisServer } from '../scripts/redis-server.mjs';
 import { asMain } from '../scripts/run.mjs';
 import { withCluster } from './cluster.mjs';
 import { install } from './install.mjs';
-import { measured } from './measure/child-process.mjs';
+import { measureInChild } from './measure/child-process.mjs';
 import { optionsOf } from './options.mjs';
-import { idleOf, needsCluster, roundOf } from './plan.mjs';
+import { concurrentJobs, needsCluster, roundJobs } from './plan.mjs';
 import { withRedis } from './redis.mjs';
 import { ratioTable, readme } from './report/bench.mjs';
 import { PEERS, machine } from './report/machine.mjs';
-import { lineOf } from './report/progress.mjs';
+import { progressLine } from './report/progress.mjs';
 import { ratiosOf } from './report/ratios.mjs';
 import { writeResults } from './report/results.mjs';
 
@@ -30,7 +30,7 @@ async function bench(...args) {
   redisServer();
   const { version, measurements } = await withRedis(async (redis) => ({
     version: redis.version,
-    measurements: await onWhatItNeeds(redis, options),
+    measurements: await measureOnServers(redis, options),
   }));
   const ratios = ratiosOf(measurements);
   console.log(`\n${ratioTable(ratios)}`);
@@ -52,7 +52,7 @@ async function bench(...args) {
   console.log(`\nResults are in ${out}/README.md`);
 }
 
-function onWhatItNeeds(redis, options) {
+function measureOnServers(redis, options) {
   if (!needsCluster(options)) return measureAll(redis, options);
   return withCluster(({ ports }) => measureAll({ ...redis, nodes: ports }, options));
 }
@@ -61,20 +61,20 @@ async function measureAll({ port, nodes, control }, options) {
   const measurements = [];
   const measure = async ({ kind, contender, ...job }, round) => {
     const ports = contender.options?.cluster ? nodes : [port];
-    const figures = await measured(kind, { contender, port, ports, ...job });
+    const figures = await measureInChild(kind, { contender, port, ports, ...job });
     const measurement = { kind, round, contender: contender.id, ...job, ...figures };
-    console.log(lineOf(measurement, options.rounds));
+    console.log(progressLine(measurement, options.rounds));
     measurements.push(measurement);
   };
   for (let round = 0; round < options.rounds; round++) {
-    for (const { contenders, ...job } of roundOf(options)) {
+    for (const { contenders, ...job } of roundJobs(options)) {
       // The first contender meets another state of the machine than the last: the order rotates.
       for (const contender of rotated(contenders, round)) await measure({ contender, ...job }, round);
     }
   }
-  const idle = idleOf(options, await control.time());
-  if (idle.length > 0) console.log(`${idle.length} measurements beside each other, for half a minute`);
-  await Promise.all(idle.map((job) => measure(job)));
+  const concurrent = concurrentJobs(options, await control.time());
+  if (concurrent.length > 0) console.log(`${concurrent.length} measurements beside each other, for half a minute`);
+  await Promise.all(concurrent.map((job) => measure(job)));
   return measurements;
 }
 

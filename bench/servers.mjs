@@ -1,10 +1,10 @@
 // The servers of one measurement, metered as one: a Redis, or the nodes of a cluster.
 
-import { Control } from './control-connection.mjs';
+import { ControlConnection } from './control-connection.mjs';
 
 export class Servers {
   static async connect(ports) {
-    return new Servers(await Promise.all(ports.map((port) => Control.connect(port))));
+    return new Servers(await Promise.all(ports.map((port) => ControlConnection.connect(port))));
   }
 
   constructor(controls) {

@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Control } from '../../bench/control-connection.mjs';
+import { ControlConnection } from '../../bench/control-connection.mjs';
 import servers from '../servers/index.cjs';
 import { killOnExit } from './kill-on-exit.mjs';
 import { HANG_MS, eventually, until, within } from './time.mjs';
@@ -87,7 +87,11 @@ export class RedisServer {
 
   /** A new connection, for blocking commands. */
   async connect() {
-    const control = await within(HANG_MS, 'a connection to the server', Control.connect(this.port, this.host));
+    const control = await within(
+      HANG_MS,
+      'a connection to the server',
+      ControlConnection.connect(this.port, this.host),
+    );
     await within(HANG_MS, 'AUTH', control.send('AUTH', this.password));
     return control;
   }

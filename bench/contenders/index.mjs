@@ -78,6 +78,6 @@ export function labelOf(id) {
 }
 
 /** Opens a contender of these lists. */
-export async function open({ file, options }, where) {
-  return (await import(`./${file}`)).open({ ...where, ...options });
+export async function open({ file, options }, connection) {
+  return (await import(`./${file}`)).open({ ...connection, ...options });
 }

@@ -2,14 +2,14 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { open } from '../contenders/index.mjs';
-import { Control } from '../control-connection.mjs';
-import { LIMIT, WINDOW_MS, bursts, mostInAWindow, replay } from './trace.mjs';
+import { ControlConnection } from '../control-connection.mjs';
+import { LIMIT, WINDOW_MS, bursts, maxInAnyWindow, replay } from './trace.mjs';
 
 const ID = 'creator-1234';
 
 /** @param startsAt the start of the trace, in Unix ms of the server, at the edge of an aligned window */
 export async function measure({ contender, port, database, startsAt }) {
-  const redis = await Control.connect(port);
+  const redis = await ControlConnection.connect(port);
   const { check, close } = await open(contender, { port, database, limit: LIMIT, windowMs: WINDOW_MS });
   // The first check of a client connects and loads: it uses another id.
   await check('warm-up');
@@ -36,7 +36,7 @@ export async function measure({ contender, port, database, startsAt }) {
     exact: judged.filter(({ due, admitted }) => due === admitted).length,
     due: total('due'),
     admitted: total('admitted'),
-    most: mostInAWindow(seen),
+    most: maxInAnyWindow(seen),
     limit: LIMIT,
     windowMs: WINDOW_MS,
     trace: seen.map(({ from, to, ...burst }) => ({ from: Math.round(from), to: Math.round(to), ...burst })),

@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { open } from '../contenders/index.mjs';
-import { Control } from '../control-connection.mjs';
+import { ControlConnection } from '../control-connection.mjs';
 
 /** As creator-1234 of the other measurements. */
 const ID = 'creator-1234';
@@ -15,7 +15,7 @@ export async function measure({ contender, port, limits, database, spreadMs }) {
 }
 
 async function fullLog(contender, port, database, limit, spreadMs) {
-  const redis = await Control.connect(port);
+  const redis = await ControlConnection.connect(port);
   await redis.send('SELECT', database);
   await redis.send('FLUSHDB', 'SYNC');
   const { check, close } = await open(contender, { port, database, limit, windowMs: WINDOW_MS });

@@ -7,16 +7,16 @@ import { Failure } from '../../scripts/run.mjs';
 const child = fileURLToPath(new URL('child.mjs', import.meta.url));
 
 /** No measurement takes longer, with any contender. */
-const AT_MOST_MS = 300_000;
+const TIMEOUT_MS = 300_000;
 
 /** The job alone says where Redis is; logs, tracing and builds are disabled. */
-const OTHERS = /^(ELASTICACHE|REDIS|UPSTASH|NEXT|NODE)_|^DEBUG$/;
-const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !OTHERS.test(name)));
+const EXCLUDED_VARIABLES = /^(ELASTICACHE|REDIS|UPSTASH|NEXT|NODE)_|^DEBUG$/;
+const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !EXCLUDED_VARIABLES.test(name)));
 
 /** Resolves to the figures of the measurement `kind`, which is the file of that name. */
-export function measured(kind, job) {
+export function measureInChild(kind, job) {
   return new Promise((resolve, reject) => {
-    const started = fork(child, [JSON.stringify({ kind, ...job })], { env, timeout: AT_MOST_MS });
+    const started = fork(child, [JSON.stringify({ kind, ...job })], { env, timeout: TIMEOUT_MS });
     const name = `${kind} of ${job.contender.label}`;
     started.once('message', ({ figures, error }) =>
       error === undefined ? resolve(figures) : reject(new Failure(`${name}: ${error}`)),

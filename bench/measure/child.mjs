@@ -6,12 +6,12 @@ process.once('disconnect', () => process.exit(1));
 const { kind, ...job } = JSON.parse(process.argv[2]);
 try {
   const { measure } = await import(`./${kind}.mjs`);
-  answer({ figures: await measure(job) }, 0);
+  reply({ figures: await measure(job) }, 0);
 } catch (error) {
-  answer({ error: String(error?.stack ?? error) }, 1);
+  reply({ error: String(error?.stack ?? error) }, 1);
 }
 
 // Explicitly: a contender may keep the process alive.
-function answer(message, code) {
+function reply(message, code) {
   process.send(message, () => process.exit(code));
 }

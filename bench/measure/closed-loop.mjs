@@ -8,13 +8,13 @@ import { Latencies } from './latencies.mjs';
  */
 export class Traffic {
   #ids;
-  #most;
+  #maxChecks;
   #sent = 0;
 
   constructor(check, ids, perId = Infinity) {
     this.check = check;
     this.#ids = shuffled(ids);
-    this.#most = ids.length * perId;
+    this.#maxChecks = ids.length * perId;
   }
 
   get sent() {
@@ -22,12 +22,12 @@ export class Traffic {
   }
 
   /**
-   * One interval, over after `ms` or `most` checks: `{ checks, denied, ms, latencies }`. The end of a check is the
+   * One interval, over after `ms` or `maxChecks` checks: `{ checks, denied, ms, latencies }`. The end of a check is the
    * beginning of the next, so the clock is read once a check.
    */
-  async timed({ inFlight, ms, most = Infinity }) {
+  async runTimed({ inFlight, ms, maxChecks = Infinity }) {
     const latencies = new Latencies();
-    const end = this.#sent + Math.min(most, this.#most - this.#sent);
+    const end = this.#sent + Math.min(maxChecks, this.#maxChecks - this.#sent);
     const start = performance.now();
     let denied = 0;
     const client = async () => {
@@ -47,15 +47,15 @@ export class Traffic {
    * The same for checks that may be decided at once, and so fast that reading the clock would dominate: it is read only
    * now and then, when the event loop runs, too.
    */
-  async counted({ inFlight, ms, most = Infinity }) {
+  async runCounted({ inFlight, ms, maxChecks = Infinity }) {
     const first = this.#sent;
-    const end = first + Math.min(most, this.#most - this.#sent);
+    const end = first + Math.min(maxChecks, this.#maxChecks - this.#sent);
     const start = performance.now();
     let [denied, over] = [0, false];
     const client = async () => {
       while (!over && this.#sent < end) {
         if (!(await this.check(this.#next()))) denied += 1;
-        if (this.#sent % CHECKS_A_TURN === 0) {
+        if (this.#sent % CHECKS_PER_TICK === 0) {
           await new Promise(setImmediate);
           over ||= performance.now() - start >= ms;
         }
@@ -71,7 +71,7 @@ export class Traffic {
 }
 
 /** Long enough that an iteration of the event loop is negligible, short enough that an interval ends in time. */
-const CHECKS_A_TURN = 512;
+const CHECKS_PER_TICK = 512;
 
 export function idsOf(count, prefix = 'creator') {
   return Array.from({ length: count }, (_, i) => `${prefix}-${i}`);

@@ -3,22 +3,22 @@
 /**
  * Runs an interval and returns its result with rates and the cost of a check. Without `redis` there is no server cost.
  */
-export async function withCost(redis, stretch) {
+export async function withCost(redis, interval) {
   const server = await redis?.cpuSeconds();
-  const scripts = await redis?.scripts();
-  const process_ = process.cpuUsage();
-  const result = await stretch();
-  const { user, system } = process.cpuUsage(process_);
+  const scriptsBefore = await redis?.scripts();
+  const cpuBefore = process.cpuUsage();
+  const result = await interval();
+  const { user, system } = process.cpuUsage(cpuBefore);
   const serverMicros = redis ? ((await redis.cpuSeconds()) - server) * 1e6 : undefined;
-  const ran = await redis?.scripts();
+  const scriptsAfter = await redis?.scripts();
   return {
     ...result,
     perSecond: (result.checks / result.ms) * 1000,
     cpuMicros: (user + system) / result.checks,
     ...(redis && {
       redisMicros: serverMicros / result.checks,
-      scriptMicros: (ran.micros - scripts.micros) / result.checks,
-      calls: ran.calls - scripts.calls,
+      scriptMicros: (scriptsAfter.micros - scriptsBefore.micros) / result.checks,
+      calls: scriptsAfter.calls - scriptsBefore.calls,
     }),
   };
 }

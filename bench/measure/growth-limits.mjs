@@ -2,10 +2,10 @@
 // 10,000 and so on.
 
 import { open } from '../contenders/index.mjs';
-import { Control } from '../control-connection.mjs';
+import { ControlConnection } from '../control-connection.mjs';
 import { Traffic, idsOf } from './closed-loop.mjs';
 import { withCost } from './cpu-time.mjs';
-import { paced } from './open-loop.mjs';
+import { constantRate } from './open-loop.mjs';
 
 const ADMISSIONS = 100_000;
 
@@ -18,15 +18,15 @@ const PER_SECOND = ADMISSIONS / SLACK / (SLIDING_MS / 1000);
 const LONG_MS = 3_600_000;
 
 export async function measure({ contender, port, limit, traffic, seconds }) {
-  const redis = await Control.connect(port);
+  const redis = await ControlConnection.connect(port);
   await redis.send('FLUSHALL', 'SYNC');
   const ids = idsOf(ADMISSIONS / limit);
   const windowMs = traffic === 'allowed' ? SLIDING_MS : LONG_MS;
   const { check, close } = await open(contender, { port, limit, windowMs, denyCacheMs: 0 });
-  if (traffic === 'allowed') await paced(check, ids, { perSecond: PER_SECOND, checks: ADMISSIONS });
-  else await new Traffic(check, ids).counted({ inFlight: 200, ms: Infinity, most: ADMISSIONS });
+  if (traffic === 'allowed') await constantRate(check, ids, { perSecond: PER_SECOND, checks: ADMISSIONS });
+  else await new Traffic(check, ids).runCounted({ inFlight: 200, ms: Infinity, maxChecks: ADMISSIONS });
   const { latencies, ...figures } = await withCost(redis, () =>
-    paced(check, ids, { perSecond: PER_SECOND, checks: Math.round(PER_SECOND * seconds) }),
+    constantRate(check, ids, { perSecond: PER_SECOND, checks: Math.round(PER_SECOND * seconds) }),
   );
   if (traffic === 'denied' && figures.denied < figures.checks)
     throw new Error('a check of a used-up quota was admitted');

@@ -1,7 +1,7 @@
 // Whether memory grows with the number of checks: many of them, on logs that expire all the time.
 
 import { open } from '../contenders/index.mjs';
-import { Control } from '../control-connection.mjs';
+import { ControlConnection } from '../control-connection.mjs';
 import { Traffic, idsOf } from './closed-loop.mjs';
 
 const CREATORS = 20_000;
@@ -11,7 +11,7 @@ const IN_FLIGHT = 200;
 const SAMPLE_MS = 1000;
 
 export async function measure({ contender, port, asked, seconds }) {
-  const redis = await Control.connect(port);
+  const redis = await ControlConnection.connect(port);
   await redis.send('FLUSHALL', 'SYNC');
   const counted = { allowed: 0, denied: 0 };
   const { check, close } = await open(contender, { port, limit: LIMIT, windowMs: WINDOW_MS });
@@ -29,7 +29,7 @@ export async function measure({ contender, port, asked, seconds }) {
     samples.push({ ...at, rss, heapUsed, external, redis: Number((await redis.info('memory')).used_memory) });
   };
   const sampler = setInterval(sample, SAMPLE_MS);
-  const stretch = await traffic.counted({ inFlight: IN_FLIGHT, ms: seconds * 1000, most: asked });
+  const run = await traffic.runCounted({ inFlight: IN_FLIGHT, ms: seconds * 1000, maxChecks: asked });
   clearInterval(sampler);
   await sample();
 
@@ -37,5 +37,5 @@ export async function measure({ contender, port, asked, seconds }) {
   if (answered !== traffic.sent) throw new Error(`${traffic.sent} checks, but ${answered} answers`);
   await close();
   redis.close();
-  return { ...counted, checks: answered, perSecond: (answered / stretch.ms) * 1000, samples };
+  return { ...counted, checks: answered, perSecond: (answered / run.ms) * 1000, samples };
 }

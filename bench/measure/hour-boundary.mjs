@@ -7,7 +7,7 @@ const HOUR_MS = 3_600_000;
 /** Filling, warming up and a slow contender's last checks. */
 const MARGIN_MS = 5000;
 
-export async function awayFromTheHour(seconds) {
+export async function avoidFullHour(seconds) {
   const left = HOUR_MS - (Date.now() % HOUR_MS);
   if (left < seconds * 1000 + MARGIN_MS) await sleep(left);
 }

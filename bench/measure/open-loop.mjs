@@ -7,9 +7,9 @@ import { Latencies } from './latencies.mjs';
 const TICK_MS = 5;
 
 /** `{ checks, denied, ms, latencies }` of `checks` checks, of `ids` in turn. Late checks are sent at once. */
-export async function paced(check, ids, { perSecond, checks }) {
+export async function constantRate(check, ids, { perSecond, checks }) {
   const latencies = new Latencies();
-  const flying = new Set();
+  const inFlight = new Set();
   let [sent, denied] = [0, 0];
   const one = async (id) => {
     const began = performance.now();
@@ -20,11 +20,11 @@ export async function paced(check, ids, { perSecond, checks }) {
   while (sent < checks) {
     const due = Math.min(checks, ((performance.now() - start) / 1000) * perSecond);
     for (; sent < due; sent++) {
-      const checking = one(ids[sent % ids.length]).finally(() => flying.delete(checking));
-      flying.add(checking);
+      const checking = one(ids[sent % ids.length]).finally(() => inFlight.delete(checking));
+      inFlight.add(checking);
     }
     await sleep(TICK_MS);
   }
-  await Promise.all(flying);
+  await Promise.all(inFlight);
   return { checks, denied, ms: performance.now() - start, latencies };
 }

@@ -4,7 +4,7 @@
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { Control } from '../control-connection.mjs';
+import { ControlConnection } from '../control-connection.mjs';
 import { idsOf } from './closed-loop.mjs';
 import { withCost } from './cpu-time.mjs';
 
@@ -16,7 +16,7 @@ const SLACK_MS = 60_000;
 const WARM_UP_MS = 300;
 
 /** Round trips in flight: one that the server works on, and others in its queue. */
-const UNDER_WAY = 4;
+const TRIPS_IN_FLIGHT = 4;
 
 /** "$14", 13 digits of Unix ms and the tag of the batch: all checks admitted. */
 const REPLY = /^(\$14\r\n\d{13}@\r\n)*$/;
@@ -25,18 +25,18 @@ const REPLY_BYTES = 21;
 const script = readFileSync(new URL('../../src/store/redis/script/check.lua', import.meta.url), 'utf8');
 
 export async function measure({ contender: { calls, keys }, ports: [port], seconds }) {
-  const redis = await Control.connect(port);
+  const redis = await ControlConnection.connect(port);
   await redis.send('FLUSHALL', 'SYNC');
   const hash = await redis.send('SCRIPT', 'LOAD', script);
-  const batches = trips(hash, await ownKeys(redis, port), calls, keys);
+  const batches = roundTrips(hash, await ownKeys(redis, port), calls, keys);
   const socket = connect({ port, host: '127.0.0.1', noDelay: true });
   await once(socket, 'connect');
-  const stretch = (ms, most) => exchange(socket, batches, calls, { ms, most });
+  const runInterval = (ms, maxTrips) => exchange(socket, batches, calls, { ms, maxTrips });
   // No id is requested more often than its quota allows.
   const rounds = (share) => Math.floor(batches.length * LIMIT * share);
-  await stretch(WARM_UP_MS, rounds(0.2));
+  await runInterval(WARM_UP_MS, rounds(0.2));
   const figures = await withCost(redis, async () => {
-    const { sent, ms } = await stretch(seconds * 1000, rounds(0.75));
+    const { sent, ms } = await runInterval(seconds * 1000, rounds(0.75));
     return { checks: sent * calls * keys, ms };
   });
   socket.destroy();
@@ -55,22 +55,22 @@ async function ownKeys(redis, port) {
 }
 
 /** All keys, in commands of `keys` keys, with `calls` commands in each round trip. */
-function trips(hash, all, calls, keys) {
+function roundTrips(hash, all, calls, keys) {
   const kinds = '@'.padEnd(1 + keys, '\0');
   const rest = [WINDOW_MS, ANOMALY_WINDOW_MS, SLACK_MS, kinds, 'check', LIMIT, 2 * LIMIT, 0];
-  const command = (some) => packed(['EVALSHA', hash, some.length, ...some, ...rest]);
-  const pieces = (list, size) =>
+  const command = (items) => encode(['EVALSHA', hash, items.length, ...items, ...rest]);
+  const chunks = (list, size) =>
     Array.from({ length: Math.floor(list.length / size) }, (_, i) => list.slice(i * size, (i + 1) * size));
-  const commands = pieces(all, keys).map(command);
-  return pieces(commands, calls).map((some) => Buffer.from(some.join('')));
+  const commands = chunks(all, keys).map(command);
+  return chunks(commands, calls).map((items) => Buffer.from(items.join('')));
 }
 
-function packed(parts) {
+function encode(parts) {
   return `*${parts.length}\r\n${parts.map((part) => `$${`${part}`.length}\r\n${part}\r\n`).join('')}`;
 }
 
 /** Sends the batches in turn, until `ms` have passed or the given number was sent: `{ sent, ms }`. */
-function exchange(socket, batches, calls, { ms, most }) {
+function exchange(socket, batches, calls, { ms, maxTrips }) {
   const start = performance.now();
   let [sent, replies, received] = [0, 0, ''];
   return new Promise((resolve, reject) => {
@@ -83,12 +83,12 @@ function exchange(socket, batches, calls, { ms, most }) {
       replies += whole / REPLY_BYTES;
       const answered = Math.floor(replies / calls);
       const over = performance.now() - start >= ms;
-      while (!over && sent < most && sent - answered < UNDER_WAY) send();
+      while (!over && sent < maxTrips && sent - answered < TRIPS_IN_FLIGHT) send();
       if (answered < sent) return;
       socket.off('data', read);
       resolve({ sent, ms: performance.now() - start });
     };
     socket.on('data', read);
-    for (let i = 0; i < UNDER_WAY; i++) send();
+    for (let i = 0; i < TRIPS_IN_FLIGHT; i++) send();
   });
 }

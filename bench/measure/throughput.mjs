@@ -11,15 +11,15 @@ const PER_CREATOR = 95;
 const WINDOW_MS = 3_600_000;
 
 /** With many in flight, whatever is measured: a client compiles its code by calls, not by time. */
-const WARM_UP = { inFlight: 64, ms: 600, most: CREATORS * 25 };
+const WARM_UP = { inFlight: 64, ms: 600, maxChecks: CREATORS * 25 };
 
 export async function measure({ contender, ports, inFlight, seconds }) {
   const redis = await Servers.connect(ports);
   await redis.flush();
   const { check, close } = await open(contender, { port: ports[0], limit: LIMIT, windowMs: WINDOW_MS });
   const traffic = new Traffic(check, idsOf(CREATORS), PER_CREATOR);
-  const warmUp = await traffic.timed({ ...WARM_UP, inFlight: Math.max(inFlight, WARM_UP.inFlight) });
-  const { latencies, ...figures } = await withCost(redis, () => traffic.timed({ inFlight, ms: seconds * 1000 }));
+  const warmUp = await traffic.runTimed({ ...WARM_UP, inFlight: Math.max(inFlight, WARM_UP.inFlight) });
+  const { latencies, ...figures } = await withCost(redis, () => traffic.runTimed({ inFlight, ms: seconds * 1000 }));
   const denied = warmUp.denied + figures.denied;
   if (denied > 0) throw new Error(`${denied} checks of an unused quota were denied`);
   await close();

@@ -44,7 +44,7 @@ export function replay(seen) {
 }
 
 /** The most admissions in any window that ends with a burst. */
-export function mostInAWindow(seen) {
+export function maxInAnyWindow(seen) {
   const inWindow = (end) => seen.filter(({ from }) => from > end - WINDOW_MS && from <= end);
   return Math.max(...seen.map(({ from }) => sum(inWindow(from), 'admitted')));
 }

@@ -2,36 +2,47 @@
 
 import { join } from 'node:path';
 import { onCluster, underLoad } from '../contenders/index.mjs';
-import { FAINT, OURS, SECOND, THEIRS, bars, categoryAxis, heading, thousands, valueAxis, write } from './chart.mjs';
+import {
+  MUTED_COLOUR,
+  OWN_COLOUR,
+  SECOND_COLOUR,
+  PEER_COLOUR,
+  bars,
+  categoryAxis,
+  heading,
+  thousands,
+  valueAxis,
+  write,
+} from './chart.mjs';
 import { count, significant } from './number-format.mjs';
-import { figure, select } from './statistics.mjs';
+import { summaryOf, select } from './statistics.mjs';
 
 const WIDTH = 960;
 const LABELS = 210;
 const BAR = 26;
 
 export function drawBench(directory, measurements) {
-  const { flights, draw } = drawing(directory, select(measurements, { kind: 'throughput' }), underLoad);
-  if (flights.length > 0) draw('throughput.svg', throughput(flights));
-  if (flights.includes(200)) draw('cpu.svg', cpu);
-  if (flights.includes(1)) draw('latency.svg', latency);
-  const there = drawing(directory, select(measurements, { kind: 'cluster' }), onCluster);
-  if (there.flights.includes(200)) there.draw('cluster-cpu.svg', cpu);
+  const { concurrencies, draw } = chartsOf(directory, select(measurements, { kind: 'throughput' }), underLoad);
+  if (concurrencies.length > 0) draw('throughput.svg', throughput(concurrencies));
+  if (concurrencies.includes(200)) draw('cpu.svg', cpu);
+  if (concurrencies.includes(1)) draw('latency.svg', latency);
+  const onClusterCharts = chartsOf(directory, select(measurements, { kind: 'cluster' }), onCluster);
+  if (onClusterCharts.concurrencies.includes(200)) onClusterCharts.draw('cluster-cpu.svg', cpu);
 }
 
-function drawing(directory, all, list) {
-  const flights = [...new Set(all.map(({ inFlight }) => inFlight))];
+function chartsOf(directory, all, list) {
+  const concurrencies = [...new Set(all.map(({ inFlight }) => inFlight))];
   // From top to bottom as in the tables.
   const contenders = list.filter(({ id }) => select(all, { contender: id }).length > 0).reverse();
   const medians = (inFlight, name) =>
-    contenders.map(({ id }) => figure(all, { inFlight, contender: id }, name)?.median ?? 0);
+    contenders.map(({ id }) => summaryOf(all, { inFlight, contender: id }, name)?.median ?? 0);
   const draw = (name, chart) => write(join(directory, name), chart(contenders, medians));
-  return { flights, draw };
+  return { concurrencies, draw };
 }
 
 /** One panel for each concurrency, each with its own scale: from one to 200 in flight there is a factor of twenty. */
-const throughput = (flights) => (contenders, medians) => {
-  const rows = Math.ceil(flights.length / 2);
+const throughput = (concurrencies) => (contenders, medians) => {
+  const rows = Math.ceil(concurrencies.length / 2);
   const panel = { width: 300, height: contenders.length * BAR };
   const position = (i) => ({
     left: LABELS - 20 + (i % 2) * (panel.width + 90),
@@ -42,24 +53,24 @@ const throughput = (flights) => (contenders, medians) => {
     height: 70 + rows * (panel.height + 90),
     title: [
       heading('Checks a second', 'all admitted; the further right, the better; each panel has its own scale'),
-      ...flights.map((inFlight, i) => ({
+      ...concurrencies.map((inFlight, i) => ({
         text: `${inFlight.toLocaleString('en')} in flight`,
         left: position(i).left,
         top: position(i).top - 28,
         textStyle: { fontSize: 13, fontWeight: 600 },
       })),
     ],
-    grid: flights.map((_, i) => ({ ...position(i), ...panel })),
-    xAxis: flights.map((_, i) =>
+    grid: concurrencies.map((_, i) => ({ ...position(i), ...panel })),
+    xAxis: concurrencies.map((_, i) =>
       valueAxis('checks/s', {
         gridIndex: i,
         nameGap: 26,
         splitNumber: 3,
-        axisLabel: { color: FAINT, formatter: thousands },
+        axisLabel: { color: MUTED_COLOUR, formatter: thousands },
       }),
     ),
-    yAxis: flights.map((_, i) => names(contenders, { gridIndex: i, show: i % 2 === 0 })),
-    series: flights.map((inFlight, i) => ({
+    yAxis: concurrencies.map((_, i) => names(contenders, { gridIndex: i, show: i % 2 === 0 })),
+    series: concurrencies.map((inFlight, i) => ({
       ...bars(
         medians(inFlight, 'perSecond').map((value, j) => ({ value, itemStyle: { color: colourOf(contenders[j]) } })),
         count,
@@ -71,29 +82,29 @@ const throughput = (flights) => (contenders, medians) => {
 };
 
 function cpu(contenders, medians) {
-  return beside(contenders, {
+  return groupedBars(contenders, {
     title: heading('CPU a check, 200 in flight', 'the shorter, the better'),
     unit: 'microseconds of processor',
     series: [
-      { name: 'the process', colour: OURS, values: medians(200, 'cpuMicros') },
-      { name: 'Redis', colour: SECOND, values: medians(200, 'redisMicros') },
+      { name: 'the process', colour: OWN_COLOUR, values: medians(200, 'cpuMicros') },
+      { name: 'Redis', colour: SECOND_COLOUR, values: medians(200, 'redisMicros') },
     ],
   });
 }
 
 function latency(contenders, medians) {
-  return beside(contenders, {
+  return groupedBars(contenders, {
     title: heading('Latency, one check in flight', 'the shorter, the better'),
     unit: 'milliseconds',
     series: [
-      { name: 'p50', colour: OURS, values: medians(1, 'p50') },
-      { name: 'p99', colour: SECOND, values: medians(1, 'p99') },
+      { name: 'p50', colour: OWN_COLOUR, values: medians(1, 'p50') },
+      { name: 'p99', colour: SECOND_COLOUR, values: medians(1, 'p99') },
     ],
   });
 }
 
 /** Two bars for each contender. */
-function beside(contenders, { title, unit, series }) {
+function groupedBars(contenders, { title, unit, series }) {
   const height = contenders.length * BAR * 1.7;
   return {
     width: WIDTH,
@@ -119,5 +130,5 @@ function names(contenders, more) {
 }
 
 function colourOf({ id }) {
-  return id === 'huntaze' ? OURS : THEIRS;
+  return id === 'huntaze' ? OWN_COLOUR : PEER_COLOUR;
 }

@@ -4,7 +4,7 @@ import { denying, inMemory, onRedis, underLoad } from '../contenders/index.mjs';
 import { cluster } from './cluster.mjs';
 import { bytes, count, percent, significant } from './number-format.mjs';
 import { machineTable } from './machine.mjs';
-import { figure, select, spread } from './statistics.mjs';
+import { summaryOf, select, spread } from './statistics.mjs';
 import { table } from './table.mjs';
 
 export function readme({ command, date, rounds, seconds, machine, ratios, measurements }) {
@@ -43,12 +43,12 @@ export function ratioTable(ratios) {
 }
 
 function throughput(measurements) {
-  const flights = [...new Set(select(measurements, { kind: 'throughput' }).map(({ inFlight }) => inFlight))];
-  const tables = flights.map((inFlight) => {
+  const concurrencies = [...new Set(select(measurements, { kind: 'throughput' }).map(({ inFlight }) => inFlight))];
+  const tables = concurrencies.map((inFlight) => {
     const of =
       (name, text) =>
       ({ id }) =>
-        spread(figure(measurements, { kind: 'throughput', inFlight, contender: id }, name), text);
+        spread(summaryOf(measurements, { kind: 'throughput', inFlight, contender: id }, name), text);
     const columns = {
       [`${inFlight.toLocaleString('en')} in flight`]: ({ label }) => label,
       'checks/s': of('perSecond', count),
@@ -58,7 +58,7 @@ function throughput(measurements) {
       'CPU, us': of('cpuMicros', significant),
       'Redis, us': of('redisMicros', significant),
     };
-    return table(columns, measured(underLoad, measurements, { kind: 'throughput', inFlight }));
+    return table(columns, withMeasurements(underLoad, measurements, { kind: 'throughput', inFlight }));
   });
   return section(tables, '## Checks that are admitted', [
     '10,000 creators in a shuffled order, limit 100 an hour; no creator asks more than 95 times. CPU is that of the whole process, with every thread of it, and Redis that of the server, a check.',
@@ -72,14 +72,14 @@ function denials(measurements) {
   const of =
     (name, text) =>
     ({ id }) =>
-      spread(figure(measurements, { kind: 'denials', contender: id }, name), text);
+      spread(summaryOf(measurements, { kind: 'denials', contender: id }, name), text);
   const columns = {
     '200 in flight': ({ label }) => label,
     'denials/s': of('perSecond', count),
     'CPU, us': of('cpuMicros', significant),
     'Redis, us': of('redisMicros', significant),
   };
-  const rows = measured(denying, measurements, { kind: 'denials' });
+  const rows = withMeasurements(denying, measurements, { kind: 'denials' });
   return section(rows.length > 0 ? [table(columns, rows)] : [], '## Checks that are denied', [
     '1,000 creators who have used up a quota of 50 an hour and go on asking. A denial is a thrown `RateLimitError` by `check()`, an object by `limit()`, a rejection by rate-limiter-flexible, and no more than `false` by the others.',
   ]);
@@ -99,8 +99,8 @@ function memory(measurements) {
   const columns = {
     'without Redis': ({ label }) => label,
     checks: ({ where }) => `${where.traffic}, ${where.inFlight} in flight`,
-    'checks/s': ({ where }) => spread(figure(measurements, where, 'perSecond'), count),
-    'CPU, us': ({ where }) => spread(figure(measurements, where, 'cpuMicros'), significant),
+    'checks/s': ({ where }) => spread(summaryOf(measurements, where, 'perSecond'), count),
+    'CPU, us': ({ where }) => spread(summaryOf(measurements, where, 'cpuMicros'), significant),
   };
   return section(rows.length > 0 ? [table(columns, rows)] : [], '## In memory', [
     '10,000 creators, limit 100 an hour. RateLimiterMemory counts in a fixed window; the embedded store keeps the exact log.',
@@ -108,7 +108,7 @@ function memory(measurements) {
 }
 
 function fullLogs(measurements) {
-  const rows = measured(onRedis, measurements, { kind: 'bytes' });
+  const rows = withMeasurements(onRedis, measurements, { kind: 'bytes' });
   const logs = (id) => select(measurements, { kind: 'bytes', contender: id })[0].logs;
   const limits = rows.length > 0 ? logs(rows[0].id).map(({ limit }) => limit) : [];
   const columns = {
@@ -123,7 +123,7 @@ function fullLogs(measurements) {
 }
 
 function accuracy(measurements) {
-  const rows = measured(onRedis, measurements, { kind: 'accuracy' });
+  const rows = withMeasurements(onRedis, measurements, { kind: 'accuracy' });
   const of =
     (text) =>
     ({ id }) =>
@@ -140,7 +140,7 @@ function accuracy(measurements) {
 }
 
 /** The contenders that have such a measurement. */
-function measured(contenders, measurements, properties) {
+function withMeasurements(contenders, measurements, properties) {
   return contenders.filter(({ id }) => select(measurements, { ...properties, contender: id }).length > 0);
 }
 

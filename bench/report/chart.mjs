@@ -3,14 +3,14 @@
 import { writeFileSync } from 'node:fs';
 import * as echarts from 'echarts';
 
-export const INK = '#24292f';
-export const FAINT = '#57606a';
-export const LINES = '#d8dee4';
-export const OURS = '#0969da';
-export const THEIRS = '#a8b3bf';
-export const SECOND = '#bc4c00';
+export const TEXT_COLOUR = '#24292f';
+export const MUTED_COLOUR = '#57606a';
+export const GRID_COLOUR = '#d8dee4';
+export const OWN_COLOUR = '#0969da';
+export const PEER_COLOUR = '#a8b3bf';
+export const SECOND_COLOUR = '#bc4c00';
 
-const text = { fontFamily: 'system-ui, sans-serif', fontSize: 12, color: INK };
+const text = { fontFamily: 'system-ui, sans-serif', fontSize: 12, color: TEXT_COLOUR };
 
 export function write(file, { width, height, ...option }) {
   const chart = echarts.init(null, null, { renderer: 'svg', ssr: true, width, height });
@@ -27,7 +27,7 @@ export function heading(main, subtext) {
     top: 12,
     itemGap: 6,
     textStyle: { ...text, fontSize: 16, fontWeight: 600 },
-    subtextStyle: { ...text, color: FAINT },
+    subtextStyle: { ...text, color: MUTED_COLOUR },
   };
 }
 
@@ -37,9 +37,9 @@ export function valueAxis(name, more) {
     type: 'value',
     name,
     nameLocation: 'middle',
-    nameTextStyle: { ...text, color: FAINT },
-    axisLabel: { color: FAINT },
-    splitLine: { lineStyle: { color: LINES } },
+    nameTextStyle: { ...text, color: MUTED_COLOUR },
+    axisLabel: { color: MUTED_COLOUR },
+    splitLine: { lineStyle: { color: GRID_COLOUR } },
     ...more,
   };
 }
@@ -51,7 +51,7 @@ export function thousands(value) {
 
 /** Bars with their figures at the end. */
 export function bars(data, text, position = 'right') {
-  const label = { show: true, position, color: FAINT, fontSize: 11, formatter: ({ value }) => text(value) };
+  const label = { show: true, position, color: MUTED_COLOUR, fontSize: 11, formatter: ({ value }) => text(value) };
   return { type: 'bar', data, label, barCategoryGap: '30%', barGap: '5%' };
 }
 
@@ -60,7 +60,7 @@ export function categoryAxis(data, more) {
     type: 'category',
     data,
     axisTick: { show: false },
-    axisLine: { lineStyle: { color: LINES } },
+    axisLine: { lineStyle: { color: GRID_COLOUR } },
     axisLabel: { ...text },
     ...more,
   };

@@ -3,21 +3,21 @@
 import { cpus } from 'node:os';
 import { onCluster, shapes } from '../contenders/index.mjs';
 import { count, significant } from './number-format.mjs';
-import { figure, select, spread } from './statistics.mjs';
+import { summaryOf, select, spread } from './statistics.mjs';
 import { table } from './table.mjs';
 
 const SHARDS = [1, 3, 6, 12, 24];
 
 export function cluster(measurements) {
   const all = select(measurements, { kind: 'cluster' });
-  const flights = [...new Set(all.map(({ inFlight }) => inFlight))];
-  if (flights.length === 0) return [];
+  const concurrencies = [...new Set(all.map(({ inFlight }) => inFlight))];
+  if (concurrencies.length === 0) return [];
   return [
     '## On a Redis Cluster',
     'Three primaries without replicas, plain, on loopback, and the checks of above. Servers is the CPU of all three, a check; script is what the scripts took of it by `INFO commandstats`, which reads a clock: on a machine with too few cores it counts the time for which a server was put aside, too. A call is for the keys of one slot: on a cluster that is one check, but for slots that two creators share.',
     '![CPU a check at 200 in flight, on a cluster](cluster-cpu.svg)',
-    ...flights.map((inFlight) => rates(all, inFlight)),
-    ...growth(measurements),
+    ...concurrencies.map((inFlight) => rates(all, inFlight)),
+    ...projection(measurements),
   ];
 }
 
@@ -25,7 +25,7 @@ function rates(all, inFlight) {
   const of =
     (name, text) =>
     ({ id }) =>
-      spread(figure(all, { inFlight, contender: id }, name), text);
+      spread(summaryOf(all, { inFlight, contender: id }, name), text);
   const columns = {
     [`${inFlight.toLocaleString('en')} in flight`]: ({ label }) => label,
     'checks/s': of('perSecond', count),
@@ -39,13 +39,14 @@ function rates(all, inFlight) {
       return significant(checks / calls);
     },
   };
-  const there = onCluster.filter(({ id }) => select(all, { inFlight, contender: id }).length > 0);
-  return table(columns, there);
+  const contenders = onCluster.filter(({ id }) => select(all, { inFlight, contender: id }).length > 0);
+  return table(columns, contenders);
 }
 
 /** The model as text: the cost of a check on either side, and the number of checks that a core can process. */
-function growth(measurements) {
-  const median = (contender, name) => figure(measurements, { kind: 'cluster', inFlight: 200, contender }, name)?.median;
+function projection(measurements) {
+  const median = (contender, name) =>
+    summaryOf(measurements, { kind: 'cluster', inFlight: 200, contender }, name)?.median;
   const [client, servers] = ['cpuMicros', 'redisMicros'].map((name) => median('huntaze-cluster', name));
   const batches = shapes.filter(({ id }) => select(measurements, { kind: 'shapes', contender: id }).length > 0);
   if (client === undefined || batches.length === 0) return [];
@@ -59,11 +60,11 @@ function growth(measurements) {
       {
         'in a round trip': ({ label }) => label,
         'CPU, us': ({ id }) =>
-          spread(figure(measurements, { kind: 'shapes', contender: id }, 'redisMicros'), significant),
+          spread(summaryOf(measurements, { kind: 'shapes', contender: id }, 'redisMicros'), significant),
         'script, us': ({ id }) =>
-          spread(figure(measurements, { kind: 'shapes', contender: id }, 'scriptMicros'), significant),
+          spread(summaryOf(measurements, { kind: 'shapes', contender: id }, 'scriptMicros'), significant),
         'checks/s of one core': ({ id }) =>
-          count(perCore(figure(measurements, { kind: 'shapes', contender: id }, 'redisMicros').median)),
+          count(perCore(summaryOf(measurements, { kind: 'shapes', contender: id }, 'redisMicros').median)),
       },
       batches,
     ),

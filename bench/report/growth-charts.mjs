@@ -1,8 +1,19 @@
 // The charts of the growth: two panels each, cost and memory.
 
 import { join } from 'node:path';
-import { FAINT, LINES, OURS, SECOND, bars, categoryAxis, heading, thousands, valueAxis, write } from './chart.mjs';
-import { count, brief } from './number-format.mjs';
+import {
+  MUTED_COLOUR,
+  GRID_COLOUR,
+  OWN_COLOUR,
+  SECOND_COLOUR,
+  bars,
+  categoryAxis,
+  heading,
+  thousands,
+  valueAxis,
+  write,
+} from './chart.mjs';
+import { count, twoDigits } from './number-format.mjs';
 import { select } from './statistics.mjs';
 
 const [WIDTH, HEIGHT] = [960, 380];
@@ -33,15 +44,15 @@ function creators(rows) {
       x,
       y: valueAxis('microseconds of processor'),
       series: [
-        series('the process', OURS, bars(of('cpuMicros'), brief, 'top')),
-        series('Redis', SECOND, bars(of('redisMicros'), brief, 'top')),
+        series('the process', OWN_COLOUR, bars(of('cpuMicros'), twoDigits, 'top')),
+        series('Redis', SECOND_COLOUR, bars(of('redisMicros'), twoDigits, 'top')),
       ],
     },
     {
       title: 'Checks a second',
       x,
-      y: valueAxis('checks/s', { axisLabel: { color: FAINT, formatter: thousands } }),
-      series: [series('checks a second', OURS, bars(of('perSecond'), count, 'top'))],
+      y: valueAxis('checks/s', { axisLabel: { color: MUTED_COLOUR, formatter: thousands } }),
+      series: [series('checks a second', OWN_COLOUR, bars(of('perSecond'), count, 'top'))],
     },
   ]);
 }
@@ -58,19 +69,19 @@ function limits(allowed, denied) {
     series: [
       series(
         'allowed',
-        OURS,
+        OWN_COLOUR,
         bars(
           allowed.map((row) => row[name]),
-          brief,
+          twoDigits,
           'top',
         ),
       ),
       series(
         'denied',
-        SECOND,
+        SECOND_COLOUR,
         bars(
           denied.map((row) => row[name]),
-          brief,
+          twoDigits,
           'top',
         ),
       ),
@@ -89,7 +100,7 @@ function soak(samples) {
     x: valueAxis('million checks', {
       max: 'dataMax',
       splitLine: { show: false },
-      axisLabel: { color: FAINT, showMaxLabel: true, formatter: (value) => `${Math.round(value * 10) / 10}` },
+      axisLabel: { color: MUTED_COLOUR, showMaxLabel: true, formatter: (value) => `${Math.round(value * 10) / 10}` },
     }),
     y: valueAxis('MB', { min: 0 }),
     series: lines.map(([name, colour, field]) =>
@@ -98,10 +109,10 @@ function soak(samples) {
   });
   return twoPanels('Memory during the soak', [
     panel('The process', [
-      ['resident', OURS, 'rss'],
-      ['heap of JavaScript', SECOND, 'heapUsed'],
+      ['resident', OWN_COLOUR, 'rss'],
+      ['heap of JavaScript', SECOND_COLOUR, 'heapUsed'],
     ]),
-    panel('Redis', [['used memory', OURS, 'redis']]),
+    panel('Redis', [['used memory', OWN_COLOUR, 'redis']]),
   ]);
 }
 
@@ -134,9 +145,9 @@ function twoPanels(title, charts) {
       gridIndex: i,
       nameLocation: 'middle',
       nameGap: 32,
-      nameTextStyle: { color: FAINT },
+      nameTextStyle: { color: MUTED_COLOUR },
     })),
-    yAxis: of(({ y }, i) => ({ ...y, gridIndex: i, nameGap: 48, axisLine: { lineStyle: { color: LINES } } })),
+    yAxis: of(({ y }, i) => ({ ...y, gridIndex: i, nameGap: 48, axisLine: { lineStyle: { color: GRID_COLOUR } } })),
     series: charts.flatMap(({ series }, i) => series.map((one) => ({ ...one, xAxisIndex: i, yAxisIndex: i }))),
   };
 }

@@ -13,7 +13,7 @@ export function significant(value) {
 }
 
 /** Two significant digits, for labels close together. */
-export function brief(value) {
+export function twoDigits(value) {
   return value.toFixed(value >= 10 ? 0 : value >= 1 ? 1 : 2);
 }
 

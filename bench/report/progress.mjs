@@ -3,7 +3,7 @@
 import { labelOf } from '../contenders/index.mjs';
 import { bytes, count, micros, millis, percent } from './number-format.mjs';
 
-export function lineOf(measurement, rounds) {
+export function progressLine(measurement, rounds) {
   const { kind, round, contender, traffic, inFlight } = measurement;
   const where = [
     round === undefined ? undefined : `round ${round + 1}/${rounds}`,
@@ -11,11 +11,11 @@ export function lineOf(measurement, rounds) {
     inFlight === undefined ? undefined : `${inFlight} in flight`.padStart(14),
     labelOf(contender).padEnd(46),
   ];
-  return [...where, ...(lines[kind] ?? rates)(measurement)].filter((part) => part !== undefined).join('  ');
+  return [...where, ...(formatters[kind] ?? rates)(measurement)].filter((part) => part !== undefined).join('  ');
 }
 
 /** The same for the growth. */
-export function growthLine({ kind, creators, limit, traffic, checks, ...figures }) {
+export function growthProgressLine({ kind, creators, limit, traffic, checks, ...figures }) {
   const what = {
     'growth-creators': () => `${creators.toLocaleString('en')} creators`,
     'growth-limits': () => `limit ${limit.toLocaleString('en')}, ${traffic}`,
@@ -24,7 +24,7 @@ export function growthLine({ kind, creators, limit, traffic, checks, ...figures 
   return [kind.padEnd(16), what[kind]().padEnd(24), ...rates(figures)].filter((part) => part !== undefined).join('  ');
 }
 
-const lines = {
+const formatters = {
   bytes: ({ logs }) => logs.map((log) => `${bytes(log.bytes)} for ${log.limit}`),
   accuracy: ({ due, admitted, exact, judged, most, limit }) => [
     `${percent(admitted / due)} of what was due`,

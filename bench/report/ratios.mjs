@@ -2,7 +2,7 @@
 // where both sides met the same machine; the median of the rounds counts.
 
 import { javascriptClients } from '../contenders/index.mjs';
-import { figure, select, summary } from './statistics.mjs';
+import { summaryOf, select, summary } from './statistics.mjs';
 
 const at200 = (contender) => ({ kind: 'throughput', inFlight: 200, contender });
 const alone = (contender) => ({ kind: 'throughput', inFlight: 1, contender });
@@ -11,7 +11,7 @@ const denials = (contender) => ({ kind: 'denials', contender });
 const memory = (contender) => ({ kind: 'memory', traffic: 'allowed', inFlight: 200, contender });
 const memoryAlone = (contender) => ({ ...memory(contender), inFlight: 1 });
 
-const promises = [
+const targets = [
   ['checks/s at 200 in flight, vs ioredis + Lua', 'perSecond', at200('huntaze'), at200('ioredis-lua'), { atLeast: 4 }],
   [
     'checks/s at 200 in flight, vs rate-limiter-flexible',
@@ -99,7 +99,7 @@ const promises = [
 
 /** `[{ name, target, median, min, max, reached }]` of the measurements. */
 export function ratiosOf(measurements) {
-  const ratios = promises.map(([name, field, ours, peer, target]) => {
+  const ratios = targets.map(([name, field, ours, peer, target]) => {
     const theirs = typeof peer === 'function' ? peer(measurements) : peer;
     const valueIn = (round, properties) => select(measurements, { ...properties, round })[0]?.[field];
     const rounds = [...new Set(select(measurements, ours).map(({ round }) => round))];
@@ -116,7 +116,7 @@ export function ratiosOf(measurements) {
 
 /** The peer with the lowest median: the lowest of a single round may be another peer by chance. */
 function best(peers, field, measurements) {
-  const median = (peer) => figure(measurements, peer, field)?.median ?? Infinity;
+  const median = (peer) => summaryOf(measurements, peer, field)?.median ?? Infinity;
   return peers.reduce((a, b) => (median(b) < median(a) ? b : a));
 }
 

@@ -16,7 +16,7 @@ export function select(measurements, properties) {
 }
 
 /** The median and spread of a figure. */
-export function figure(measurements, properties, name) {
+export function summaryOf(measurements, properties, name) {
   return summary(select(measurements, properties).map((measurement) => measurement[name]));
 }
 
