@@ -8,7 +8,7 @@
 import { parseArgs } from 'node:util';
 import { build } from '../scripts/build.mjs';
 import { redisServer } from '../scripts/redis-server.mjs';
-import { asMain } from '../scripts/run.mjs';
+import { runIfMain } from '../scripts/run.mjs';
 import { onRedis } from './contenders/index.mjs';
 import { install } from './install.mjs';
 import { measureInChild } from './measure/child-process.mjs';
@@ -76,4 +76,4 @@ function jobs(scale) {
   ];
 }
 
-await asMain(import.meta.url, growth);
+await runIfMain(import.meta.url, growth);

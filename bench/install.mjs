@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { install as installPackages, lockedPackages } from '../scripts/install.mjs';
-import { asMain } from '../scripts/run.mjs';
+import { runIfMain } from '../scripts/run.mjs';
 
 const bench = fileURLToPath(new URL('.', import.meta.url));
 
@@ -16,4 +16,4 @@ export function versionOf(name) {
   return lockedPackages(join(bench, 'package-lock.json'))[`node_modules/${name}`].version;
 }
 
-await asMain(import.meta.url, install);
+await runIfMain(import.meta.url, install);

@@ -10,7 +10,7 @@
 
 import { build } from '../scripts/build.mjs';
 import { redisServer } from '../scripts/redis-server.mjs';
-import { asMain } from '../scripts/run.mjs';
+import { runIfMain } from '../scripts/run.mjs';
 import { withCluster } from './cluster.mjs';
 import { install } from './install.mjs';
 import { measureInChild } from './measure/child-process.mjs';
@@ -82,4 +82,4 @@ function rotated(list, by) {
   return list.map((_, i) => list[(i + by) % list.length]);
 }
 
-await asMain(import.meta.url, bench);
+await runIfMain(import.meta.url, bench);

@@ -3,11 +3,11 @@
 import { join } from 'node:path';
 import { copyLibrary } from './copy-library.mjs';
 import { addonFile, hostPlatform } from './platforms.mjs';
-import { asMain, output, root, run } from './run.mjs';
-import { needCargo } from './rust.mjs';
+import { runIfMain, output, root, run } from './run.mjs';
+import { requireCargo } from './rust.mjs';
 
 export function build() {
-  needCargo();
+  requireCargo();
   const platform = hostPlatform();
   run('cargo', ['build', '--release', '--locked', '--lib']);
   const file = join(root, addonFile(platform));
@@ -21,4 +21,4 @@ export function targetDirectory() {
   return metadata === undefined ? join(root, 'target') : JSON.parse(metadata).target_directory;
 }
 
-await asMain(import.meta.url, build);
+await runIfMain(import.meta.url, build);

@@ -3,16 +3,16 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { count, note } from './test-results.mjs';
-import { Failure, asMain, run, tee } from './run.mjs';
-import { hostTarget, needCargo } from './rust.mjs';
+import { addNote, addResults } from './test-results.mjs';
+import { Failure, runIfMain, run, tee } from './run.mjs';
+import { hostTarget, requireCargo } from './rust.mjs';
 
 /** Most tests wait for their servers, and no result depends on the number of concurrent tests. */
 const THREADS = 16;
 
 /** Returns the names of the tests that ran. */
 export async function cargoTest(...options) {
-  needCargo();
+  requireCargo();
   // Nothing is skipped of the unit tests: all of them take a few seconds.
   const unit = options.filter((option, at) => option !== '--skip' && options[at - 1] !== '--skip');
   const ran = [...(await runTests(['--lib'], unit)), ...(await runTests(['--test', 'rust'], options))];
@@ -23,9 +23,9 @@ export async function cargoTest(...options) {
 /** Returns the names of the tests that ran. */
 async function runTests(target, options) {
   const threads = `--test-threads=${THREADS}`;
-  const args = ['test', '--locked', '--no-fail-fast', ...target, '--', ...TIMED, threads, ...options];
-  const { result, repeats } = await withRepeats((env) =>
-    tee('cargo', args, { env: { ...process.env, ...runner(), ...env } }),
+  const args = ['test', '--locked', '--no-fail-fast', ...target, '--', ...REPORT_TIME, threads, ...options];
+  const { result, repeats } = await collectRepeats((env) =>
+    tee('cargo', args, { env: { ...process.env, ...unstableOptionsRunner(), ...env } }),
   );
   const { code, text } = result;
   const timed = [...text.matchAll(/^test (\S+) .*\.\.\. .*<([\d.]+)s>$/gm)];
@@ -36,16 +36,16 @@ async function runTests(target, options) {
   for (const [, passed, failed, ignored] of text.matchAll(
     /^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored/gm,
   )) {
-    count(Number(passed), Number(failed), tests.splice(0), failures.splice(0));
+    addResults(Number(passed), Number(failed), tests.splice(0), failures.splice(0));
     if (Number(ignored) > 0) throw new Failure(`${ignored} tests are ignored: each has to run somewhere`);
   }
-  tellRepeats(repeats);
+  reportRepeats(repeats);
   if (code !== 0) throw new Failure('cargo test failed');
   return timed.map(([, name]) => name);
 }
 
 /** Tests of real-time budgets write a line to a file when they are repeated (`__test__/rust/starvation.rs`). */
-async function withRepeats(test) {
+async function collectRepeats(test) {
   const folder = mkdtempSync(join(tmpdir(), 'cargo-test-'));
   try {
     const file = join(folder, 'repeats');
@@ -58,21 +58,21 @@ async function withRepeats(test) {
   }
 }
 
-function tellRepeats(repeats) {
+function reportRepeats(repeats) {
   if (repeats.length === 0) return;
   const names = new Set(repeats.map((line) => line.split(' ')[0]));
   const tests = names.size === 1 ? '1 test was' : `${names.size} tests were`;
-  note(`${tests} run again since the control waited: ${repeats.join(', ')}`);
+  addNote(`${tests} run again since the control waited: ${repeats.join(', ')}`);
 }
 
 /**
  * The time of each test is an unstable option of the test program, which the stable one accepts with this variable...
  */
-const TIMED = ['-Z', 'unstable-options', '--report-time'];
+const REPORT_TIME = ['-Z', 'unstable-options', '--report-time'];
 
 /** ... for it alone: cargo would rebuild everything. */
-function runner() {
+function unstableOptionsRunner() {
   return { [`CARGO_TARGET_${hostTarget().toUpperCase().replaceAll('-', '_')}_RUNNER`]: 'env RUSTC_BOOTSTRAP=1' };
 }
 
-await asMain(import.meta.url, cargoTest);
+await runIfMain(import.meta.url, cargoTest);

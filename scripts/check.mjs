@@ -1,7 +1,7 @@
 // npm run check: the quick checks, in two minutes: the sources, and the unit and contract tests on memory and one
 // Redis.
 
-import { asMain } from './run.mjs';
+import { runIfMain } from './run.mjs';
 import { runSteps } from './steps.mjs';
 
 /** The prerequisites of every step, in a fresh clone as well. */
@@ -32,4 +32,4 @@ const tests = [
   { name: 'jest', command: 'node scripts/jest-specs.mjs check', after: ['packages', 'addon', 'redis-server'] },
 ];
 
-await asMain(import.meta.url, () => runSteps('npm run check', [...preparation, ...sources, ...tests]));
+await runIfMain(import.meta.url, () => runSteps('npm run check', [...preparation, ...sources, ...tests]));

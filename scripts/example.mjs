@@ -9,9 +9,9 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { buildApp, installApp, placeApp } from './example-app.mjs';
+import { buildApp, installApp, copyBuild } from './example-app.mjs';
 import { pack } from './pack.mjs';
-import { Failure, asMain, root } from './run.mjs';
+import { Failure, runIfMain, root } from './run.mjs';
 
 const HOST = '127.0.0.1';
 
@@ -24,7 +24,7 @@ const END_TIMEOUT_MS = 5000;
 async function example(...args) {
   const { port, builds } = optionsOf(args);
   // Before the build, which takes long.
-  await needPort(port);
+  await requireFreePort(port);
   if (builds) {
     console.log('Packing the package (the first time takes some minutes)');
     pack();
@@ -33,10 +33,10 @@ async function example(...args) {
   console.log('Building the application');
   await buildApp('turbopack');
   // Another process may have taken it meanwhile, such as another example with the same folder.
-  await needPort(port);
+  await requireFreePort(port);
   // Neither in the build folder nor in that of an example on another port, whose files must not be replaced.
   const folder = join(root, 'target', 'example', `${port}`);
-  placeApp(folder);
+  copyBuild(folder);
   await serve(folder, port);
 }
 
@@ -53,7 +53,7 @@ function optionsOf(args) {
   return { port, builds: !values['no-build'] };
 }
 
-async function needPort(port) {
+async function requireFreePort(port) {
   const server = createServer().listen(port, HOST);
   try {
     await once(server, 'listening');
@@ -74,25 +74,25 @@ async function serve(folder, port) {
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   const ended = once(child, 'exit');
-  let ending = false;
+  let stopping = false;
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     process.on(signal, () => {
       // A second Ctrl-C ends it at once.
-      child.kill(ending ? 'SIGKILL' : signal);
-      ending = true;
+      child.kill(stopping ? 'SIGKILL' : signal);
+      stopping = true;
       setTimeout(() => child.kill('SIGKILL'), END_TIMEOUT_MS).unref();
     });
   }
   const url = `http://${HOST}:${port}`;
-  const ready = await answers(url, child);
+  const ready = await waitUntilReady(url, child);
   if (ready) printAddress(url, given ? 'the one in RATE_LIMIT_OPERATOR_TOKEN' : token);
   else child.kill();
   const [code, signal] = await ended;
-  if (!ending) throw new Failure(ready ? `the server ended with ${signal ?? code}` : 'the server did not start');
+  if (!stopping) throw new Failure(ready ? `the server ended with ${signal ?? code}` : 'the server did not start');
 }
 
 /** Whether the server began to answer. */
-async function answers(url, child) {
+async function waitUntilReady(url, child) {
   const end = Date.now() + START_TIMEOUT_MS;
   for (; child.exitCode === null && child.signalCode === null && Date.now() < end; await sleep(100)) {
     try {
@@ -114,4 +114,4 @@ Operator's token  ${token}
 Ctrl-C ends it.`);
 }
 
-await asMain(import.meta.url, example);
+await runIfMain(import.meta.url, example);

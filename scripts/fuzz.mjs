@@ -8,9 +8,9 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, copyFileSync, mkdirSync, openSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { basename, join, relative } from 'node:path';
 import { aptInstall, isRootOnDebian } from './apt.mjs';
-import { count } from './test-results.mjs';
-import { Failure, asMain, output, root, run } from './run.mjs';
-import { hostTarget, needCargo } from './rust.mjs';
+import { addResults } from './test-results.mjs';
+import { Failure, runIfMain, output, root, run } from './run.mjs';
+import { hostTarget, requireCargo } from './rust.mjs';
 
 const CARGO_FUZZ = '0.13.2';
 
@@ -23,7 +23,7 @@ const work = join(root, 'target', 'fuzz');
 const RUNS = 5_000_000;
 
 /** An input takes microseconds. One that takes this long on the slowest machine does not end. */
-const HANG_SECONDS = 120;
+const INPUT_TIMEOUT_SECONDS = 120;
 
 /** A target uses less than 150 MB; one that uses this much leaks. */
 const MEMORY_MB = 1024;
@@ -39,8 +39,8 @@ export async function fuzz(...args) {
   if (names.length === 0) throw new Failure(`no such target: ${only}; there are ${targets().join(', ')}`);
   build();
   const rows = names.map((name) => {
-    const row = fuzzOne(name, { seconds, runs, fresh });
-    count(row.problem ? 0 : 1, row.problem ? 1 : 0);
+    const row = runTarget(name, { seconds, runs, fresh });
+    addResults(row.problem ? 0 : 1, row.problem ? 1 : 0);
     console.log(line(row));
     return row;
   });
@@ -68,8 +68,8 @@ function targets() {
 }
 
 function lint() {
-  needCargo();
-  needCompiler();
+  requireCargo();
+  requireCompiler();
   run('cargo', ['fmt', '--check', '--manifest-path', manifest]);
   // In the package's target folder: most dependencies are built there.
   const options = ['--manifest-path', manifest, '--target-dir', join(root, 'target'), '--locked'];
@@ -77,9 +77,9 @@ function lint() {
 }
 
 function build() {
-  needCargo();
-  needCompiler();
-  sameVersions();
+  requireCargo();
+  requireCompiler();
+  requireSameVersions();
   // cargo-fuzz would silently update the lock file.
   run('cargo', ['fetch', '--quiet', '--locked', '--manifest-path', manifest, '--target', hostTarget()]);
   // Without a sanitizer: then the package's own compiler is enough. AddressSanitizer needs a nightly compiler, halves
@@ -105,7 +105,7 @@ function cargoFuzz() {
 }
 
 /** libFuzzer is C++. */
-function needCompiler() {
+function requireCompiler() {
   const compiler = process.env.CXX ?? 'c++';
   if (process.platform === 'win32' || output(compiler, ['--version']) !== undefined) return;
   if (!isRootOnDebian()) throw new Failure('a C++ compiler is missing (Debian: sudo apt-get install g++)');
@@ -113,7 +113,7 @@ function needCompiler() {
 }
 
 /** The fuzzed dependencies are the shipped ones: the same versions of the same packages. */
-function sameVersions() {
+function requireSameVersions() {
   const [ours, theirs] = [root, crate].map((folder) => lockedVersions(join(folder, 'Cargo.lock')));
   const differ = [...theirs].filter(
     ([name, versions]) => ours.has(name) && !versions.every((v) => ours.get(name).includes(v)),
@@ -134,7 +134,7 @@ function lockedVersions(file) {
   return versions;
 }
 
-function fuzzOne(name, { seconds, runs, fresh }) {
+function runTarget(name, { seconds, runs, fresh }) {
   const [corpus, artifacts] = ['corpus', 'artifacts'].map((kind) => join(work, kind, name));
   if (fresh) rmSync(corpus, { recursive: true, force: true });
   // Failing inputs of earlier runs are among the seeds.
@@ -151,7 +151,7 @@ function fuzzOne(name, { seconds, runs, fresh }) {
       `-dict=${join(crate, 'dictionaries', `${name}.dict`)}`,
       `-max_total_time=${seconds}`,
       `-runs=${runs}`,
-      `-timeout=${HANG_SECONDS}`,
+      `-timeout=${INPUT_TIMEOUT_SECONDS}`,
       `-rss_limit_mb=${MEMORY_MB}`,
       `-artifact_prefix=${artifacts}/`,
       '-print_final_stats=1',
@@ -160,8 +160,8 @@ function fuzzOne(name, { seconds, runs, fresh }) {
   );
   closeSync(fd);
   if (error) throw new Failure(`cannot start ${program}: ${error.message}`);
-  const row = { name, ...figures(readFileSync(log, 'latin1')) };
-  if (status !== 0) row.problem = problem(name, program, artifacts, `${signal ?? `exit code ${status}`}`, log);
+  const row = { name, ...statisticsOf(readFileSync(log, 'latin1')) };
+  if (status !== 0) row.problem = failureOf(name, program, artifacts, `${signal ?? `exit code ${status}`}`, log);
   // A run without executions has found nothing, and proves nothing.
   else if (!(row.executions > 0)) row.problem = `nothing was executed; see ${relative(root, log)}`;
   else if (!(row.edges > 0)) row.problem = `no coverage was measured; see ${relative(root, log)}`;
@@ -169,7 +169,7 @@ function fuzzOne(name, { seconds, runs, fresh }) {
 }
 
 /** The output of libFuzzer: `#N INITED cov: EDGES ft: … corp: INPUTS/SIZE …`, and statistics at the end. */
-function figures(text) {
+function statisticsOf(text) {
   const steps = [...text.matchAll(/^#\d+\s+(\w+)\s+cov: (\d+) .*corp: (\d+)\//gm)];
   const begun = steps.find(([, what]) => what === 'INITED');
   const last = steps.at(-1);
@@ -184,17 +184,18 @@ function figures(text) {
 }
 
 /** Copies the failing input to the seeds, for the next run and for debugging. */
-function problem(name, program, artifacts, how, log) {
+function failureOf(name, program, artifacts, how, log) {
   const text = readFileSync(log, 'latin1');
-  const said = /panicked at (.+)\n(.*)/.exec(text)?.slice(1, 3).join(' ') ?? /^SUMMARY: (.+)$/m.exec(text)?.[1] ?? how;
+  const message =
+    /panicked at (.+)\n(.*)/.exec(text)?.slice(1, 3).join(' ') ?? /^SUMMARY: (.+)$/m.exec(text)?.[1] ?? how;
   const [found] = readdirSync(artifacts);
-  if (found === undefined) return `${said}; see ${relative(root, log)}`;
+  if (found === undefined) return `${message}; see ${relative(root, log)}`;
   const input = readFileSync(join(artifacts, found));
   const seeds = join(crate, 'seeds', name);
   const known = readdirSync(seeds).find((seed) => readFileSync(join(seeds, seed)).equals(input));
-  const kept = join(seeds, known ?? `found-${found.replace(/^\w+-/, '').slice(0, 12)}`);
-  if (known === undefined) copyFileSync(join(artifacts, found), kept);
-  return `${said}\n  the input: ${relative(root, kept)}, to be committed with what mends it\n  to see it alone: ${relative(root, program)} ${relative(root, kept)}`;
+  const seedFile = join(seeds, known ?? `found-${found.replace(/^\w+-/, '').slice(0, 12)}`);
+  if (known === undefined) copyFileSync(join(artifacts, found), seedFile);
+  return `${message}\n  the input: ${relative(root, seedFile)}, to be committed with what mends it\n  to see it alone: ${relative(root, program)} ${relative(root, seedFile)}`;
 }
 
 function line({ name, executions, perSecond, edgesBefore, edges, inputs, problem }) {
@@ -203,4 +204,4 @@ function line({ name, executions, perSecond, edgesBefore, edges, inputs, problem
   return `${name}: ${n} executions, ${a}/s, ${edgesBefore} -> ${edges} edges, ${b} inputs in the corpus, ${found}`;
 }
 
-await asMain(import.meta.url, fuzz);
+await runIfMain(import.meta.url, fuzz);

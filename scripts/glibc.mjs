@@ -2,7 +2,7 @@
 // that of the ELF-64 specification and, for the versions, of the Linux Standard Base's "Symbol Versioning".
 
 import { readFileSync } from 'node:fs';
-import { Failure, asMain } from './run.mjs';
+import { Failure, runIfMain } from './run.mjs';
 
 const SHT_GNU_VERNEED = 0x6ffffffe;
 
@@ -56,4 +56,4 @@ export function byVersion(a, b) {
   return a.localeCompare(b, 'en', { numeric: true });
 }
 
-await asMain(import.meta.url, (file) => console.log(glibcVersions(file).join('\n')));
+await runIfMain(import.meta.url, (file) => console.log(glibcVersions(file).join('\n')));

@@ -4,7 +4,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { asMain, root, run } from './run.mjs';
+import { runIfMain, root, run } from './run.mjs';
 
 /**
  * Installs the packages of the folder's package-lock.json, by default the repository's own, which the tests need; and
@@ -62,4 +62,4 @@ export function lockedPackages(file) {
   }
 }
 
-await asMain(import.meta.url, () => install());
+await runIfMain(import.meta.url, () => install());

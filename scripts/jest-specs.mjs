@@ -7,13 +7,13 @@ import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { jest } from './jest.mjs';
-import { Failure, asMain, root } from './run.mjs';
+import { Failure, runIfMain, root } from './run.mjs';
 
 /**
  * In `npm test` and not in `npm run check`: specs with processes, compilers and clusters. Files without `.spec.ts`, or
  * folders.
  */
-const long = [
+const notInCheck = [
   ...[
     'credentials/iam',
     'credentials/optional-packages',
@@ -27,29 +27,29 @@ const long = [
 ];
 
 /** In `npm run test:all` alone: specs that are slow by design. A million checks, logins that expire. */
-const slow = ['credentials/reauthentication', 'load/'];
+const onlyInTestAll = ['credentials/reauthentication', 'load/'];
 
 /** One more than cores: specs wait for their servers and processes. No result depends on the number. */
 const WORKERS = availableParallelism() + 1;
 
 const commands = {
-  check: `/__test__/(?!${any([...long, ...slow])})`,
-  test: `/__test__/(?!${any(slow)})`,
-  rest: `/__test__/${any(slow)}`,
+  check: `/__test__/(?!${anyOf([...notInCheck, ...onlyInTestAll])})`,
+  test: `/__test__/(?!${anyOf(onlyInTestAll)})`,
+  rest: `/__test__/${anyOf(onlyInTestAll)}`,
 };
 
 /** Runs the specs of a command, and counts their tests. */
 export function specs(command, ...options) {
   if (!Object.hasOwn(commands, command)) throw new Failure(`it takes ${Object.keys(commands).join(', ')}`);
-  for (const name of [...long, ...slow]) {
+  for (const name of [...notInCheck, ...onlyInTestAll]) {
     if (!existsSync(join(root, '__test__', name.endsWith('/') ? name : `${name}.spec.ts`)))
       throw new Failure(`scripts/jest-specs.mjs names ${name}, which is no spec`);
   }
   return jest(`--maxWorkers=${WORKERS}`, `--testPathPatterns=${commands[command]}`, ...options);
 }
 
-function any(names) {
+function anyOf(names) {
   return `(${names.map((name) => (name.endsWith('/') ? name : `${name}[.]spec`)).join('|')})`;
 }
 
-await asMain(import.meta.url, specs);
+await runIfMain(import.meta.url, specs);

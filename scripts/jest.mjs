@@ -2,8 +2,8 @@
 
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { count } from './test-results.mjs';
-import { Failure, asMain, root, run } from './run.mjs';
+import { addResults } from './test-results.mjs';
+import { Failure, runIfMain, root, run } from './run.mjs';
 
 const folder = join(root, 'target', 'jest');
 
@@ -40,11 +40,11 @@ function countReport(report, options) {
       message: failureMessages.join('\n'),
     }));
   });
-  count(numPassedTests, numFailedTests + numRuntimeErrorTestSuites, tests, failures);
+  addResults(numPassedTests, numFailedTests + numRuntimeErrorTestSuites, tests, failures);
   // With a name pattern, the other tests are skipped on purpose.
   const named = options.some((option) => /^(-t|--testNamePattern)/.test(option));
   const skipped = report.numPendingTests + report.numTodoTests;
   if (skipped > 0 && !named) throw new Failure(`${skipped} tests were skipped: each has to run somewhere`);
 }
 
-await asMain(import.meta.url, jest);
+await runIfMain(import.meta.url, jest);

@@ -6,7 +6,7 @@ import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync,
 import { join } from 'node:path';
 import { aptUnpack } from './apt.mjs';
 import { hostPlatform } from './platforms.mjs';
-import { Failure, asMain, output, root, run } from './run.mjs';
+import { Failure, runIfMain, output, root, run } from './run.mjs';
 import { zigEnvironment } from './zig.mjs';
 
 /** By release line, the version that the tests use: the newest for which npm has both x64 and arm64. */
@@ -118,7 +118,7 @@ function fail(message) {
   throw new Failure(message);
 }
 
-await asMain(import.meta.url, () => {
+await runIfMain(import.meta.url, () => {
   for (const name of nodePlatforms()) console.log(name, ...nodeOfPlatform(name));
   for (const line of nodeVersions()) console.log(line, ...nodeOfVersion(line));
 });

@@ -11,29 +11,29 @@ import { tmpdir } from 'node:os';
 import { basename, join, relative } from 'node:path';
 import { canBuild, hostPlatform, platforms } from './platforms.mjs';
 import { addonPath, prebuild } from './prebuild.mjs';
-import { Failure, asMain, output, root } from './run.mjs';
+import { Failure, runIfMain, output, root } from './run.mjs';
 
 const dist = join(root, 'dist');
 
 export function pack(option) {
-  const { built, packed, left } = chosen(option, (platform) => existsSync(addonPath(platform)));
-  if (option === '--release' && left.length > 0)
-    throw new Failure(`a release has every binary; npm/ lacks ${left.map(({ name }) => name).join(', ')}`);
+  const { built, packed, omitted } = selectPlatforms(option, (platform) => existsSync(addonPath(platform)));
+  if (option === '--release' && omitted.length > 0)
+    throw new Failure(`a release has every binary; npm/ lacks ${omitted.map(({ name }) => name).join(', ')}`);
   if (built.length > 0) prebuild(...built);
   const tarballs = packInto(dist, packed);
   console.log(tarballs.map((file) => relative(root, file)).join('\n'));
-  for (const { name } of left)
+  for (const { name } of omitted)
     console.log(`left out: ${name}, which is built on its own kind of machine; npm/${name}/ has no binary`);
 }
 
-/** The platforms to build, to pack and to omit; `isThere` returns whether a binary is in npm/. */
-export function chosen(option, isThere) {
-  if (option === undefined) return { built: [hostPlatform()], packed: [hostPlatform()], left: [] };
+/** The platforms to build, to pack and to omit; `hasBinary` returns whether a binary is in npm/. */
+export function selectPlatforms(option, hasBinary) {
+  if (option === undefined) return { built: [hostPlatform()], packed: [hostPlatform()], omitted: [] };
   if (option !== '--all' && option !== '--release')
     throw new Failure(`unknown option ${option}; there are --all and --release`);
   const built = option === '--all' ? platforms.filter(canBuild) : [];
-  const packed = platforms.filter((platform) => built.includes(platform) || isThere(platform));
-  return { built, packed, left: platforms.filter((platform) => !packed.includes(platform)) };
+  const packed = platforms.filter((platform) => built.includes(platform) || hasBinary(platform));
+  return { built, packed, omitted: platforms.filter((platform) => !packed.includes(platform)) };
 }
 
 /**
@@ -104,4 +104,4 @@ function npmPack(folder, into) {
   return filename;
 }
 
-await asMain(import.meta.url, pack);
+await runIfMain(import.meta.url, pack);

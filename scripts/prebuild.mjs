@@ -7,8 +7,8 @@ import { targetDirectory } from './build.mjs';
 import { byVersion, glibcVersions } from './glibc.mjs';
 import { copyLibrary } from './copy-library.mjs';
 import { OLDEST_GLIBC, addonFile, canBuild, hostPlatform, isLinux, platformNamed } from './platforms.mjs';
-import { Failure, asMain, root, run } from './run.mjs';
-import { needTarget } from './rust.mjs';
+import { Failure, runIfMain, root, run } from './run.mjs';
+import { requireTarget } from './rust.mjs';
 import { zigEnvironment } from './zig.mjs';
 
 /**
@@ -18,7 +18,7 @@ export function prebuild(...platforms) {
   for (const platform of platforms) {
     if (!canBuild(platform)) throw new Failure(`${platform.name} is built on a machine of its own kind`);
   }
-  for (const { target } of platforms) needTarget(target);
+  for (const { target } of platforms) requireTarget(target);
   const zig = platforms.some(isLinux);
   const targets = platforms.flatMap(({ build }) => ['--target', build]);
   run('cargo', [zig ? 'zigbuild' : 'build', '--release', '--locked', '--lib', ...targets], {
@@ -65,6 +65,6 @@ function checkGlibc(name, file) {
   console.log(`${name} needs glibc ${newest} or newer`);
 }
 
-await asMain(import.meta.url, (...names) =>
+await runIfMain(import.meta.url, (...names) =>
   prebuild(...(names.length > 0 ? names.map(platformNamed) : [hostPlatform()])),
 );

@@ -2,7 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import { aptInstall, isRootOnDebian } from './apt.mjs';
-import { Failure, asMain, output } from './run.mjs';
+import { Failure, runIfMain, output } from './run.mjs';
 
 const OLDEST = 7;
 
@@ -13,9 +13,9 @@ export function redisServer() {
     installOnDebian();
     version = versionFound();
   }
-  if (version === undefined) throw new Failure(`redis-server and redis-cli are missing: ${mend()}`);
+  if (version === undefined) throw new Failure(`redis-server and redis-cli are missing: ${installHint()}`);
   if (Number.parseInt(version) < OLDEST)
-    throw new Failure(`redis-server ${version} is older than ${OLDEST}.0: ${mend()}`);
+    throw new Failure(`redis-server ${version} is older than ${OLDEST}.0: ${installHint()}`);
   console.log(`redis-server ${version}`);
 }
 
@@ -31,7 +31,7 @@ function installOnDebian() {
   else output('service', ['redis-server', 'stop']);
 }
 
-function mend() {
+function installHint() {
   if (process.platform === 'darwin') return 'brew install redis';
   if (process.platform === 'win32') return 'run the tests under WSL';
   if (existsSync('/sbin/apk')) return 'apk add redis';
@@ -39,4 +39,4 @@ function mend() {
   return 'sudo apt-get install redis-server';
 }
 
-await asMain(import.meta.url, redisServer);
+await runIfMain(import.meta.url, redisServer);

@@ -47,7 +47,7 @@ export function tee(command, args, options = {}) {
 }
 
 /** Runs `main` if `url` is the script that node was started with; a Failure becomes one line and exit code 1. */
-export async function asMain(url, main) {
+export async function runIfMain(url, main) {
   if (process.argv[1] === undefined || fileURLToPath(url) !== realpathSync(process.argv[1])) return;
   try {
     await main(...process.argv.slice(2));

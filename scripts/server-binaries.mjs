@@ -5,7 +5,7 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { aptUnpack } from './apt.mjs';
-import { Failure, asMain, output, root } from './run.mjs';
+import { Failure, runIfMain, output, root } from './run.mjs';
 
 const RELEASE = 'trixie';
 const PACKAGES = [
@@ -37,9 +37,9 @@ export const serverNames = Object.keys(servers);
  * A server by its name, installed if it is missing. A suite with its `environment` uses it; `field` is the line of INFO
  * with its `version`.
  */
-export function serverNamed(name) {
+export function installedServer(name) {
   if (!servers[name]) throw new Failure(`${name}: it takes ${serverNames.join(', ')}`);
-  if (!existsSync(done) || readFileSync(done, 'utf8') !== wanted()) installServers();
+  if (!existsSync(done) || readFileSync(done, 'utf8') !== recipe()) installServers();
   const { program, series, field } = servers[name];
   const bin = join(directory, name, 'bin');
   const version = /v=([\d.]+)/.exec(output(join(bin, 'redis-server'), ['--version']) ?? '')?.[1];
@@ -63,11 +63,11 @@ function installServers() {
       chmodSync(join(bin, file), 0o755);
     }
   }
-  writeFileSync(done, wanted());
+  writeFileSync(done, recipe());
 }
 
 /** The recipe of an installation, which is repeated when it changes. */
-function wanted() {
+function recipe() {
   return JSON.stringify([RELEASE, PACKAGES, serverNames.map((name) => programs(servers[name]))]);
 }
 
@@ -99,4 +99,4 @@ function script(program, ...before) {
   ].join('\n');
 }
 
-await asMain(import.meta.url, () => serverNames.map(serverNamed));
+await runIfMain(import.meta.url, () => serverNames.map(installedServer));

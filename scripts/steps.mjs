@@ -7,12 +7,12 @@ import { join, relative } from 'node:path';
 import { root } from './run.mjs';
 
 /** Builds use every core, most tests wait: a third step would only slow the first two down. */
-const AT_ONCE = 2;
+const MAX_CONCURRENT_STEPS = 2;
 const PROGRESS_MS = 15_000;
-const SLOWEST = 10;
+const SLOWEST_SHOWN = 10;
 /** Lines shown of a failed step, and of the message of a failed test. */
-const SHOWN = 300;
-const MESSAGE = 30;
+const MAX_LOG_LINES = 300;
+const MAX_MESSAGE_LINES = 30;
 
 /**
  * Takes steps of `{ name, command, after }`. A developer runs the command to see a step alone; `after` names the steps
@@ -59,7 +59,7 @@ class Run {
     };
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, end);
     for (;;) {
-      while (this.#running.size < AT_ONCE && this.#startNext());
+      while (this.#running.size < MAX_CONCURRENT_STEPS && this.#startNext());
       if (this.#running.size === 0) break;
       await Promise.race([...this.#running.values()].map(({ done }) => done));
     }
@@ -130,7 +130,7 @@ class Run {
     }
     this.#failed.push(step);
     const lines = readFileSync(log, 'utf8').trimEnd().split('\n');
-    console.log(`\n${lines.slice(-SHOWN).join('\n')}\n`);
+    console.log(`\n${lines.slice(-MAX_LOG_LINES).join('\n')}\n`);
     console.log(
       `${this.#clock()} ${step.name} failed: ${failure ?? 'a test failed'}, after ${seconds.toFixed(1)} s${counted}`,
     );
@@ -146,7 +146,7 @@ class Run {
   }
 
   summary() {
-    const slowest = (list) => list.sort((a, b) => b.seconds - a.seconds).slice(0, SLOWEST);
+    const slowest = (list) => list.sort((a, b) => b.seconds - a.seconds).slice(0, SLOWEST_SHOWN);
     const table = (title, list) => {
       if (list.length > 0) console.log(`\n${title}`);
       for (const { seconds, name, step } of list)
@@ -172,7 +172,7 @@ class Run {
 }
 
 function failureText(step, { name, message }) {
-  const lines = message.trim().split('\n').slice(0, MESSAGE);
+  const lines = message.trim().split('\n').slice(0, MAX_MESSAGE_LINES);
   return `Failed: ${step}: ${name}\n${lines.join('\n')}`;
 }
 

@@ -2,7 +2,7 @@
 // all of chaos, load, the application, fuzzing, licences.
 
 import { preparation } from './check.mjs';
-import { asMain } from './run.mjs';
+import { runIfMain } from './run.mjs';
 import { runSteps } from './steps.mjs';
 
 const ready = ['packages', 'addon', 'redis-server'];
@@ -19,4 +19,4 @@ const steps = [
   { name: 'dependencies', command: 'npm run --silent deny', after: ['rust components'] },
 ];
 
-await asMain(import.meta.url, () => runSteps('npm run test:all', steps));
+await runIfMain(import.meta.url, () => runSteps('npm run test:all', steps));

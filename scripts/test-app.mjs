@@ -7,7 +7,7 @@ import { install } from './install.mjs';
 import { jest } from './jest.mjs';
 import { pack } from './pack.mjs';
 import { redisServer } from './redis-server.mjs';
-import { asMain } from './run.mjs';
+import { runIfMain } from './run.mjs';
 
 export function testApp(...args) {
   const options = args.filter((arg) => arg !== '--no-build');
@@ -19,4 +19,4 @@ export function testApp(...args) {
   jest('--config', '__test__/app/jest.config.cjs', ...options);
 }
 
-await asMain(import.meta.url, testApp);
+await runIfMain(import.meta.url, testApp);

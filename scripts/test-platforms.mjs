@@ -16,15 +16,15 @@ import { packInto } from './pack.mjs';
 import { addonFile, hostPlatform, platformNamed, platforms } from './platforms.mjs';
 import { addonPath, prebuild } from './prebuild.mjs';
 import { redisServer } from './redis-server.mjs';
-import { count } from './test-results.mjs';
-import { Failure, asMain, root, run, tee } from './run.mjs';
+import { addResults } from './test-results.mjs';
+import { Failure, runIfMain, root, run, tee } from './run.mjs';
 
 const require = createRequire(import.meta.url);
 const { name: packageName } = require('../package.json');
 const certificate = (file) => join(root, '__test__', 'fixtures', 'localhost', file);
 
 // Under emulation, at a load of 50 on two cores, it took five minutes: a check that takes far longer has failed.
-const HANGS_MS = 1_800_000;
+const TIMEOUT_MS = 1_800_000;
 
 /**
  * Runs the check on the named platforms and release lines of Node.js, or on all that this machine can run. Accepts the
@@ -46,9 +46,9 @@ export async function testPlatforms(...args) {
   const redis = onRedis ? await startRedis(folder) : undefined;
   const failed = [];
   try {
-    const layout = layOut(folder, packed);
+    const applicationOf = applicationFactory(folder, packed);
     for (const one of runs) {
-      if (!(await check(one, layout(one.platform), redis))) failed.push(one.name);
+      if (!(await check(one, applicationOf(one.platform), redis))) failed.push(one.name);
     }
   } finally {
     await redis?.server.kill();
@@ -80,12 +80,12 @@ function runsOf(names) {
  * package and the one binary that npm chooses; in `copy` the same again; and in `every` the package with the binaries
  * of all platforms.
  */
-function layOut(folder, packed) {
+function applicationFactory(folder, packed) {
   const tarballs = packInto(join(folder, 'tarballs'), packed);
   const tarballOf = new Map(packed.map((platform, i) => [platform, tarballs[i + 1]]));
-  const laid = new Map();
+  const created = new Map();
   return (platform) => {
-    if (laid.has(platform)) return laid.get(platform);
+    if (created.has(platform)) return created.get(platform);
     const app = join(folder, platform.name);
     cpSync(join(root, '__test__', 'platforms'), app, { recursive: true });
     const dependencies = { [packageName]: `file:${tarballs[0]}` };
@@ -114,7 +114,7 @@ function layOut(folder, packed) {
       // A path with a drive would be a host to the tar of Git for Windows.
       run('tar', ['-xzf', relative(into, tarball), '--strip-components=1'], { cwd: into });
     }
-    laid.set(platform, app);
+    created.set(platform, app);
     return app;
   };
 }
@@ -122,7 +122,7 @@ function layOut(folder, packed) {
 /** Runs the check and counts its properties. Returns whether all hold. */
 async function check({ name, platform, version, node }, app, redis) {
   console.log(`\n${name}`);
-  const began = Date.now();
+  const startedAt = Date.now();
   const [command, ...before] = node;
   const env = {
     ...process.env,
@@ -131,14 +131,14 @@ async function check({ name, platform, version, node }, app, redis) {
     ...(version && { CHECK_VERSION: version }),
     ...redis?.variables,
   };
-  const { code, text } = await tee(command, [...before, 'check.cjs'], { cwd: app, env, timeout: HANGS_MS });
+  const { code, text } = await tee(command, [...before, 'check.cjs'], { cwd: app, env, timeout: TIMEOUT_MS });
   const [, passed, failed] =
     /^(\d+) passed, (\d+) failed\n$/.exec(text.slice(text.trimEnd().lastIndexOf('\n') + 1)) ?? [];
   // Without a last line it has crashed, or a pending promise kept nothing alive.
-  count(Number(passed ?? 0), Number(failed ?? 1));
+  addResults(Number(passed ?? 0), Number(failed ?? 1));
   const holds = code === 0 && passed > 0 && failed === '0';
   if (!holds && failed === undefined) console.log(`${name} ended with ${code} and without a count`);
-  console.log(`${name}: ${seconds(began)}`);
+  console.log(`${name}: ${seconds(startedAt)}`);
   return holds;
 }
 
@@ -156,13 +156,13 @@ async function startRedis(folder) {
 }
 
 function timed(what, does) {
-  const began = Date.now();
+  const startedAt = Date.now();
   does();
-  console.log(`${what}: ${seconds(began)}`);
+  console.log(`${what}: ${seconds(startedAt)}`);
 }
 
 function seconds(since) {
   return `${((Date.now() - since) / 1000).toFixed(1)} s`;
 }
 
-await asMain(import.meta.url, testPlatforms);
+await runIfMain(import.meta.url, testPlatforms);

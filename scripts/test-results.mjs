@@ -10,8 +10,8 @@ let results;
  * @param tests the times of single tests, as `{ name, seconds }`
  * @param failures the failures, as `{ name, message }`
  */
-export function count(passed, failed, tests = [], failures = []) {
-  begin();
+export function addResults(passed, failed, tests = [], failures = []) {
+  startResults();
   results.passed += passed;
   results.failed += failed;
   results.tests.push(...tests);
@@ -19,19 +19,19 @@ export function count(passed, failed, tests = [], failures = []) {
 }
 
 /** Shows a line, also in the summary of a command that runs this program as one of its steps. */
-export function note(text) {
-  begin();
+export function addNote(text) {
+  startResults();
   console.log(text);
   results.notes.push(text);
 }
 
-function begin() {
+function startResults() {
   if (results !== undefined) return;
   results = { passed: 0, failed: 0, tests: [], failures: [], notes: [] };
-  process.once('exit', finish);
+  process.once('exit', writeResults);
 }
 
-function finish() {
+function writeResults() {
   if (process.env.TEST_RESULTS) writeFileSync(process.env.TEST_RESULTS, JSON.stringify(results));
   console.log(`${results.passed} passed, ${results.failed} failed`);
 }

@@ -13,8 +13,8 @@ import { build } from './build.mjs';
 import { cargoTest } from './cargo-test.mjs';
 import { install } from './install.mjs';
 import { jest } from './jest.mjs';
-import { Failure, asMain, output, root } from './run.mjs';
-import { serverNamed, serverNames } from './server-binaries.mjs';
+import { Failure, runIfMain, output, root } from './run.mjs';
+import { installedServer, serverNames } from './server-binaries.mjs';
 
 /**
  * The contract over every store but memory, the scripts against the pure log, the mapping of a server's faults and
@@ -53,11 +53,11 @@ export async function testServers(...names) {
   install();
   build();
   for (const name of names.length > 0 ? names : serverNames) {
-    const server = serverNamed(name);
+    const server = installedServer(name);
     const before = process.env.PATH;
     Object.assign(process.env, server.environment, { SERVERS_STARTED: started });
     try {
-      await isItself(server);
+      await verifyServer(server);
       await runSuite(server, 'Rust tests', rustTests);
       await runSuite(server, 'faults', quickFaults);
       await runSuite(server, 'specs', () =>
@@ -74,17 +74,17 @@ export async function testServers(...names) {
 async function runSuite({ name, version }, title, does) {
   console.log(`\n${name}: ${title}`);
   writeFileSync(started, '');
-  const began = Date.now();
+  const startedAt = Date.now();
   await does();
   const starts = readFileSync(started, 'utf8').trim().split('\n').filter(Boolean).length;
   if (starts === 0) throw new Failure(`${name}: ${title} started no server of ${version}`);
   console.log(
-    `${name}: ${title} passed in ${((Date.now() - began) / 1000).toFixed(1)} s, on ${starts} servers ${version}`,
+    `${name}: ${title} passed in ${((Date.now() - startedAt) / 1000).toFixed(1)} s, on ${starts} servers ${version}`,
   );
 }
 
 /** Whether the redis-server in PATH is the expected server, by its own INFO. */
-async function isItself({ name, field, version }) {
+async function verifyServer({ name, field, version }) {
   const folder = mkdtempSync(join(tmpdir(), 'rate-limit-server-'));
   const socket = join(folder, 'socket');
   const child = spawn('redis-server', ['--port', '0', '--unixsocket', socket, '--save', '', '--dir', folder], {
@@ -113,4 +113,4 @@ async function quickFaults() {
   countRows(await chaos('--quick', '--no-build', `--only=${faults}`));
 }
 
-await asMain(import.meta.url, testServers);
+await runIfMain(import.meta.url, testServers);

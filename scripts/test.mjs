@@ -1,7 +1,7 @@
 // npm test: everything that a change is likely to break. The rest is in scripts/test-all.mjs.
 
 import { preparation, sources } from './check.mjs';
-import { asMain } from './run.mjs';
+import { runIfMain } from './run.mjs';
 import { runSteps } from './steps.mjs';
 
 const tests = [
@@ -16,4 +16,4 @@ const tests = [
   { name: 'rustdoc', command: 'npm run --silent doc', after: ['rust components', 'clippy'] },
 ];
 
-await asMain(import.meta.url, () => runSteps('npm test', [...preparation, ...sources, ...tests]));
+await runIfMain(import.meta.url, () => runSteps('npm test', [...preparation, ...sources, ...tests]));

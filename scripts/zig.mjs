@@ -3,7 +3,7 @@
 
 import { delimiter } from 'node:path';
 import { pythonPrograms } from './python.mjs';
-import { asMain } from './run.mjs';
+import { runIfMain } from './run.mjs';
 
 const PACKAGES = ['cargo-zigbuild==0.24.0', 'ziglang==0.15.2'];
 
@@ -12,4 +12,4 @@ export function zigEnvironment() {
   return { ...process.env, PATH: `${pythonPrograms('zig', PACKAGES)}${delimiter}${process.env.PATH}` };
 }
 
-await asMain(import.meta.url, zigEnvironment);
+await runIfMain(import.meta.url, zigEnvironment);

@@ -6,7 +6,7 @@ import { mkdirSync, mkdtempSync, realpathSync, symlinkSync, writeFileSync } from
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { buildApp, placeApp } from '../../scripts/example-app.mjs';
+import { buildApp, copyBuild } from '../../scripts/example-app.mjs';
 import { chromium } from '../../scripts/chromium.mjs';
 import teardown from './teardown.mjs';
 
@@ -35,7 +35,7 @@ export default async function setup() {
 async function build(bundler, redisPort, folder) {
   const env = { ...withoutRedis(), REDIS_URL: `redis://127.0.0.1:${redisPort}` };
   const printed = await buildApp(bundler, env);
-  placeApp(folder);
+  copyBuild(folder);
   return { printed };
 }
 

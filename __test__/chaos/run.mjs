@@ -13,8 +13,8 @@ import { fileURLToPath } from 'node:url';
 import { build } from '../../scripts/build.mjs';
 import { install } from '../../scripts/install.mjs';
 import { redisServer } from '../../scripts/redis-server.mjs';
-import { count } from '../../scripts/test-results.mjs';
-import { Failure, asMain } from '../../scripts/run.mjs';
+import { addResults } from '../../scripts/test-results.mjs';
+import { Failure, runIfMain } from '../../scripts/run.mjs';
 import { faults } from './faults/index.mjs';
 import { optionsOf } from './options.mjs';
 import { summary, writeReport } from './report.mjs';
@@ -75,11 +75,11 @@ async function shown({ id, title }, options) {
 export function countRows(rows) {
   const failed = rows.filter(({ holds }) => !holds);
   const timed = rows.map(({ id, title, seconds }) => ({ name: `${id} ${title}`, seconds }));
-  count(rows.length - failed.length, failed.length, timed);
+  addResults(rows.length - failed.length, failed.length, timed);
   if (failed.length > 0)
     throw new Failure(
       `${failed.length} of ${rows.length} faults do not hold: ${failed.map(({ id }) => id).join(', ')}`,
     );
 }
 
-await asMain(import.meta.url, async (...args) => countRows(await chaos(...args)));
+await runIfMain(import.meta.url, async (...args) => countRows(await chaos(...args)));

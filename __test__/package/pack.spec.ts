@@ -45,10 +45,10 @@ function contents(tarball: string, file: string): string {
 }
 
 /** The script's decision for an option with the binaries of `present` in npm/, by name. */
-function chosen(option: string | undefined, present: string[]) {
+function selectPlatforms(option: string | undefined, present: string[]) {
   const script = `
-    import { chosen } from './scripts/pack.mjs';
-    const all = chosen(${JSON.stringify(option)}, ({ name }) => ${JSON.stringify(present)}.includes(name));
+    import { selectPlatforms } from './scripts/pack.mjs';
+    const all = selectPlatforms(${JSON.stringify(option)}, ({ name }) => ${JSON.stringify(present)}.includes(name));
     const names = Object.entries(all).map(([kind, platforms]) => [kind, platforms.map(({ name }) => name)]);
     console.log(JSON.stringify(Object.fromEntries(names)));`;
   const args = ['--input-type=module', '--eval', script];
@@ -57,8 +57,8 @@ function chosen(option: string | undefined, present: string[]) {
 
 test('without an option this machine’s binary is built and packed', () => {
   const own = [host.name];
-  expect(chosen(undefined, [])).toEqual({ built: own, packed: own, left: [] });
-  expect(chosen(undefined, all)).toEqual({ built: own, packed: own, left: [] });
+  expect(selectPlatforms(undefined, [])).toEqual({ built: own, packed: own, omitted: [] });
+  expect(selectPlatforms(undefined, all)).toEqual({ built: own, packed: own, omitted: [] });
 });
 
 test('--all builds the platforms of this machine, takes existing binaries, and omits the rest', () => {
@@ -68,12 +68,12 @@ test('--all builds the platforms of this machine, takes existing binaries, and o
   expect(built).toEqual(
     expect.arrayContaining(['linux-x64-gnu', 'linux-x64-musl', 'linux-arm64-gnu', 'linux-arm64-musl']),
   );
-  expect(chosen('--all', [])).toEqual({ built, packed: built, left: others });
-  expect(chosen('--all', others)).toEqual({ built, packed: all, left: [] });
-  expect(chosen('--all', [others[0]!])).toEqual({
+  expect(selectPlatforms('--all', [])).toEqual({ built, packed: built, omitted: others });
+  expect(selectPlatforms('--all', others)).toEqual({ built, packed: all, omitted: [] });
+  expect(selectPlatforms('--all', [others[0]!])).toEqual({
     built,
     packed: all.filter((one) => built.includes(one) || one === others[0]),
-    left: others.slice(1),
+    omitted: others.slice(1),
   });
 });
 

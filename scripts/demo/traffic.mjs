@@ -14,42 +14,42 @@ export const creators = [
 ];
 
 /** Concurrent requests of one creator: a page that loads a few resources at once. */
-const AT_ONCE = 5;
+const CONCURRENT_REQUESTS = 5;
 
 /** Sends the requests of all creators through the route and resolves to each creator's results. */
 export async function send(POST, idOf, answered) {
   return Promise.all(
     creators.map(async ({ creator, plan, calls }) => {
-      const seen = { allowed: 0, denied: 0, retryAfter: 0 };
+      const results = { allowed: 0, denied: 0, retryAfter: 0 };
       let sent = 0;
       const client = async () => {
         while (sent < calls) {
           sent += 1;
           const response = await POST({ creatorId: idOf(creator), plan });
-          if (response.status === 200) seen.allowed += 1;
+          if (response.status === 200) results.allowed += 1;
           else {
-            seen.denied += 1;
-            seen.retryAfter = Number(response.headers.get('Retry-After'));
+            results.denied += 1;
+            results.retryAfter = Number(response.headers.get('Retry-After'));
           }
           answered();
         }
       };
-      await Promise.all(Array.from({ length: AT_ONCE }, client));
-      return seen;
+      await Promise.all(Array.from({ length: CONCURRENT_REQUESTS }, client));
+      return results;
     }),
   );
 }
 
 /** The differences from the plan, as texts. */
-export function faults({ creator, calls, allowed, anomalies }, seen) {
+export function differences({ creator, calls, allowed, anomalies }, results) {
   const expect = (what, wanted, got) => (wanted === got ? [] : [`${creator}: ${what} ${got}, not ${wanted}`]);
   return [
-    ...expect('allowed', allowed, seen.allowed),
-    ...expect('denied', calls - allowed, seen.denied),
-    ...expect('anomalies', anomalies, seen.anomalies),
+    ...expect('allowed', allowed, results.allowed),
+    ...expect('denied', calls - allowed, results.denied),
+    ...expect('anomalies', anomalies, results.anomalies),
     // The first request leaves the window an hour after it was made, and the demo takes a few seconds.
-    ...(seen.denied > 0 && !(seen.retryAfter > 3540 && seen.retryAfter <= 3600)
-      ? [`${creator}: retry after ${seen.retryAfter} s, not within the last minute of an hour`]
+    ...(results.denied > 0 && !(results.retryAfter > 3540 && results.retryAfter <= 3600)
+      ? [`${creator}: retry after ${results.retryAfter} s, not within the last minute of an hour`]
       : []),
   ];
 }
