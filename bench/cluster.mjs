@@ -45,7 +45,7 @@ async function startNode(dir, i) {
   return { ...node, bus };
 }
 
-/** Assigns slots and a config epoch to each node, and introduces it to the first. */
+/** Assigns slots and a config epoch to each node, and joins it to the first with CLUSTER MEET. */
 async function formCluster(nodes) {
   const firstSlot = (i) => Math.round((i * SLOTS) / nodes.length);
   for (const [i, { control }] of nodes.entries()) {

@@ -3,7 +3,7 @@
 import { parseArgs } from 'node:util';
 import { Failure } from '../scripts/run.mjs';
 
-/** The measurements, in this order. */
+/** The kinds of measurements, in the order in which they run. */
 export const KINDS = ['throughput', 'denials', 'memory', 'bytes', 'accuracy', 'cluster', 'shapes'];
 
 export function optionsOf(args) {

@@ -9,10 +9,10 @@ const FULL_LOG_LIMITS = [50, 100, 500];
 /** The duration of the accuracy trace. */
 const SPREAD_MS = 20_000;
 
-/** For one of many processes that start at once. */
+/** The start-up time allowed for each of the processes that start together. */
 const STARTUP_MS_PER_PROCESS = 500;
 
-/** A round: groups of contenders with the same work, one after the other; the job is for `measure/<kind>.mjs`. */
+/** The jobs of a round for `measure/<kind>.mjs`: groups of contenders with the same work, one after the other. */
 export function roundJobs({ kinds, contenders, seconds }) {
   const groups = {
     throughput: IN_FLIGHT.map((inFlight) => ({ contenders: underLoad, inFlight, seconds })),
@@ -28,7 +28,7 @@ export function roundJobs({ kinds, contenders, seconds }) {
     .map((group) => ({ ...group, contenders: selectContenders(group.contenders, contenders) }));
 }
 
-/** The kinds that leave the machine idle, as concurrent jobs: each has its own database. */
+/** The jobs of the kinds that leave the machine idle. They run concurrently, each with its own database. */
 export function concurrentJobs({ kinds, contenders }, serverTime) {
   const databases = { accuracy: (i) => 1 + i, bytes: (i) => 1 + onRedis.length + i * FULL_LOG_LIMITS.length };
   const jobs = ['bytes', 'accuracy']
@@ -46,7 +46,7 @@ export function needsCluster({ kinds }) {
   return kinds.includes('cluster') || kinds.includes('shapes');
 }
 
-/** All, or those whose ids begin with one of the names. */
+/** Every contender of the list, or those whose ids begin with one of `names`. */
 export function selectContenders(list, names) {
   return names === undefined
     ? list

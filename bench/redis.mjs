@@ -10,7 +10,7 @@ import { ControlConnection } from './control-connection.mjs';
 
 const START_TIMEOUT_MS = 10_000;
 
-/** Concurrent contenders have a database each. */
+/** Contenders that run concurrently have a database each. */
 const DATABASES = 64;
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
@@ -20,7 +20,7 @@ export function withRedis(use) {
   return useAndStop(() => startRedis(), use);
 }
 
-/** Runs `use` with the result of `start`, and then its `stop` in any case. */
+/** Runs `use` with the result of `start`, and then calls its `stop`, even after an error. */
 export async function useAndStop(start, use) {
   // Node ends without the exit event on an unhandled signal.
   const interrupted = () => process.exit(1);
@@ -36,7 +36,7 @@ export async function useAndStop(start, use) {
   }
 }
 
-/** A server with these options in addition: `{ port, version, control, stop }`. */
+/** Starts a server with additional options: `{ port, version, control, stop }`. */
 export async function startRedis(more = {}) {
   const port = await freePort();
   const own = { port, bind: '127.0.0.1', databases: DATABASES, save: '', appendonly: 'no', dir: tmpdir() };

@@ -68,7 +68,7 @@ async function measureAll({ port, nodes, control }, options) {
   };
   for (let round = 0; round < options.rounds; round++) {
     for (const { contenders, ...job } of roundJobs(options)) {
-      // The first contender meets another state of the machine than the last: the order rotates.
+      // The order rotates, because the first contender of a round meets another state of the machine than the last.
       for (const contender of rotated(contenders, round)) await measure({ contender, ...job }, round);
     }
   }

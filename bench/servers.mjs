@@ -1,4 +1,4 @@
-// The servers of one measurement, metered as one: a Redis, or the nodes of a cluster.
+// The servers of one measurement, whose counters are added up: a Redis, or the nodes of a cluster.
 
 import { ControlConnection } from './control-connection.mjs';
 
@@ -20,7 +20,7 @@ export class Servers {
     return sum(await this.#all((control) => control.cpuSeconds()));
   }
 
-  /** As of a control connection. */
+  /** The statistics of EVALSHA, `{ calls, micros }`, added up over all servers. */
   async scripts() {
     const all = await this.#all((control) => control.scripts());
     return { calls: sum(all.map(({ calls }) => calls)), micros: sum(all.map(({ micros }) => micros)) };

@@ -14,7 +14,7 @@ export function isRootOnDebian() {
 
 export function aptInstall(...packages) {
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  // Another step may be installing at the same time.
+  // Another step may be installing at the same time: apt waits for its lock.
   const patient = ['-o', `DPkg::Lock::Timeout=${LOCK_SECONDS}`];
   run('apt-get', ['update', '-q', ...patient], { env });
   run('apt-get', ['install', '-qy', '--no-install-recommends', ...patient, ...packages], { env });
@@ -43,7 +43,7 @@ export function aptUnpack(release, packages, into) {
     `Dir::Cache=${join(apt, 'cache')}`,
     'APT::Default-Release=',
     ...architectures(packages).map((architecture) => `APT::Architectures::=${architecture}`),
-    // apt's own user may not write here.
+    // The user _apt, to which apt switches by default, may not be allowed to write here.
     'APT::Sandbox::User=root',
     'Acquire::Languages=none',
   ].flatMap((option) => ['-o', option]);

@@ -13,7 +13,7 @@ const THREADS = 16;
 /** Returns the names of the tests that ran. */
 export async function cargoTest(...options) {
   requireCargo();
-  // Nothing is skipped of the unit tests: all of them take a few seconds.
+  // All unit tests always run: they take a few seconds.
   const unit = options.filter((option, at) => option !== '--skip' && options[at - 1] !== '--skip');
   const ran = [...(await runTests(['--lib'], unit)), ...(await runTests(['--test', 'rust'], options))];
   if (options.length === 0) run('cargo', ['test', '--doc', '--locked']);
@@ -66,11 +66,12 @@ function reportRepeats(repeats) {
 }
 
 /**
- * The time of each test is an unstable option of the test program, which the stable one accepts with this variable...
+ * The options that print the time of each test. They are unstable: a stable test program accepts them only with
+ * RUSTC_BOOTSTRAP.
  */
 const REPORT_TIME = ['-Z', 'unstable-options', '--report-time'];
 
-/** ... for it alone: cargo would rebuild everything. */
+/** Sets RUSTC_BOOTSTRAP for the test program only: if it were set for cargo, cargo would rebuild everything. */
 function unstableOptionsRunner() {
   return { [`CARGO_TARGET_${hostTarget().toUpperCase().replaceAll('-', '_')}_RUNNER`]: 'env RUSTC_BOOTSTRAP=1' };
 }

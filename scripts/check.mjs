@@ -4,9 +4,9 @@
 import { runIfMain } from './run.mjs';
 import { runSteps } from './steps.mjs';
 
-/** The prerequisites of every step, in a fresh clone as well. */
+/** Prepares what the other steps need, also in a fresh clone. */
 export const preparation = [
-  // First: two concurrent cargos would both install the toolchain that rust-toolchain.toml pins.
+  // This step is first: two concurrent cargos would both install the toolchain that rust-toolchain.toml pins.
   { name: 'rust components', command: 'node scripts/rust.mjs' },
   { name: 'packages', command: 'node scripts/install.mjs' },
   { name: 'addon', command: 'npm run --silent build', after: ['rust components'] },

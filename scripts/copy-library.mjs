@@ -8,7 +8,7 @@ import { root } from './run.mjs';
 export function copyLibrary(from, to) {
   if (same(from, to)) return false;
   mkdirSync(dirname(to), { recursive: true });
-  // By a new file and a rename: a process that has mapped the old library keeps its old pages. Overwriting the file
+  // Copied to a new file, which is renamed: a process that has mapped the old library keeps its pages. Overwriting it
   // would change its code and crash it.
   const fresh = `${to}.${process.pid}.node`;
   try {

@@ -32,7 +32,7 @@ export function buildApp(bundler, env = process.env) {
   mkdirSync(join(app, '.next', 'cache'), { recursive: true });
   return new Promise((resolve, reject) => {
     const { NODE_ENV, ...rest } = env;
-    // Before the child is started: a signal during its start would end this process alone.
+    // Registered before the child is started: a signal during its start would end this process alone.
     const release = forwardSignals(() => child);
     const child = spawn(process.execPath, ['node_modules/next/dist/bin/next', 'build', `--${bundler}`], {
       cwd: app,
@@ -64,7 +64,7 @@ function forwardSignals(childStarted) {
     let asked = false;
     const handler = () => {
       const child = childStarted();
-      // A second Ctrl-C ends both at once.
+      // A second Ctrl-C kills both immediately.
       child.kill(asked ? 'SIGKILL' : signal);
       if (asked) return;
       asked = true;

@@ -23,7 +23,7 @@ const END_TIMEOUT_MS = 5000;
 
 async function example(...args) {
   const { port, builds } = optionsOf(args);
-  // Before the build, which takes long.
+  // Checked before the build, which takes long.
   await requireFreePort(port);
   if (builds) {
     console.log('Packing the package (the first time takes some minutes)');

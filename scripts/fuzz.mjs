@@ -19,7 +19,7 @@ const manifest = relative(root, join(crate, 'Cargo.toml'));
 const tools = join(root, 'target', 'cargo-tools');
 const work = join(root, 'target', 'fuzz');
 
-/** The bound of a slow target: it limits the step, like the seconds. */
+/** The default number of executions, after which a target ends even before its seconds have passed. */
 const RUNS = 5_000_000;
 
 /** An input takes microseconds. One that takes this long on the slowest machine does not end. */
@@ -71,7 +71,7 @@ function lint() {
   requireCargo();
   requireCompiler();
   run('cargo', ['fmt', '--check', '--manifest-path', manifest]);
-  // In the package's target folder: most dependencies are built there.
+  // In the target folder of the package, where most of the dependencies are already built.
   const options = ['--manifest-path', manifest, '--target-dir', join(root, 'target'), '--locked'];
   run('cargo', ['clippy', ...options, '--', '-D', 'warnings']);
 }
@@ -82,7 +82,7 @@ function build() {
   requireSameVersions();
   // cargo-fuzz would silently update the lock file.
   run('cargo', ['fetch', '--quiet', '--locked', '--manifest-path', manifest, '--target', hostTarget()]);
-  // Without a sanitizer: then the package's own compiler is enough. AddressSanitizer needs a nightly compiler, halves
+  // Without a sanitizer, the package's own compiler is enough. AddressSanitizer needs a nightly compiler, halves
   // the speed (https://clang.llvm.org/docs/AddressSanitizer.html), and finds errors that safe code cannot have: the
   // fuzzed code of this package has no `unsafe`. Overflows and debug assertions are checked.
   run(
@@ -104,7 +104,7 @@ function cargoFuzz() {
   return program;
 }
 
-/** libFuzzer is C++. */
+/** libFuzzer is written in C++, so its build needs a C++ compiler. */
 function requireCompiler() {
   const compiler = process.env.CXX ?? 'c++';
   if (process.platform === 'win32' || output(compiler, ['--version']) !== undefined) return;
@@ -112,7 +112,7 @@ function requireCompiler() {
   aptInstall('g++');
 }
 
-/** The fuzzed dependencies are the shipped ones: the same versions of the same packages. */
+/** Fails unless the fuzzed dependencies have the same versions as the shipped ones. */
 function requireSameVersions() {
   const [ours, theirs] = [root, crate].map((folder) => lockedVersions(join(folder, 'Cargo.lock')));
   const differ = [...theirs].filter(
@@ -195,7 +195,7 @@ function failureOf(name, program, artifacts, how, log) {
   const known = readdirSync(seeds).find((seed) => readFileSync(join(seeds, seed)).equals(input));
   const seedFile = join(seeds, known ?? `found-${found.replace(/^\w+-/, '').slice(0, 12)}`);
   if (known === undefined) copyFileSync(join(artifacts, found), seedFile);
-  return `${message}\n  the input: ${relative(root, seedFile)}, to be committed with what mends it\n  to see it alone: ${relative(root, program)} ${relative(root, seedFile)}`;
+  return `${message}\n  the input: ${relative(root, seedFile)}, to be committed with the fix\n  to see it alone: ${relative(root, program)} ${relative(root, seedFile)}`;
 }
 
 function line({ name, executions, perSecond, edgesBefore, edges, inputs, problem }) {

@@ -26,7 +26,7 @@ const notInCheck = [
   ...['deployment-guide', 'migration', 'migration-guide', 'package/packed', 'readme'],
 ];
 
-/** In `npm run test:all` alone: specs that are slow by design. A million checks, logins that expire. */
+/** In `npm run test:all` alone: specs that are slow by design, such as a million checks, or logins that expire. */
 const onlyInTestAll = ['credentials/reauthentication', 'load/'];
 
 /** One more than cores: specs wait for their servers and processes. No result depends on the number. */

@@ -63,7 +63,7 @@ export function nodeOfPlatform(name) {
 function fromNpm(arch, release) {
   const name = `node-linux-${arch}@${release}`;
   const folder = installed(`npm-${arch}-${release}`, name, (into) => {
-    // Packed and not installed: npm refuses to install packages for another platform.
+    // `npm pack`, because `npm install` refuses a package for another platform.
     const [{ filename }] = JSON.parse(
       output('npm', ['pack', name, '--pack-destination', into, '--json']) ?? fail(`npm has no ${name}`),
     );
@@ -91,7 +91,7 @@ function fromDebian() {
     const unpacked = join(into, 'unpacked');
     mkdirSync(unpacked);
     aptUnpack(DEBIAN, packages, unpacked);
-    // One emulator out of half a gigabyte is needed.
+    // Only one emulator is copied: all of them take half a gigabyte.
     for (const folder of ['usr/bin', 'usr/lib']) mkdirSync(join(into, folder), { recursive: true });
     copyFileSync(join(unpacked, 'usr/bin/qemu-aarch64'), join(into, 'usr/bin/qemu-aarch64'));
     run('cp', ['-a', join(unpacked, 'usr/lib'), join(into, 'usr')]);

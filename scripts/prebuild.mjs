@@ -33,7 +33,7 @@ export function prebuild(...platforms) {
 
 function environment(platforms, zig) {
   const env = zig ? zigEnvironment() : { ...process.env };
-  // Flags for every target would override those of one.
+  // These variables apply to every target and would override the flags of a single target.
   for (const name of ['RUSTFLAGS', 'CARGO_ENCODED_RUSTFLAGS']) delete env[name];
   for (const { name, target } of platforms) {
     env[`CARGO_TARGET_${target.toUpperCase().replaceAll('-', '_')}_RUSTFLAGS`] = rustFlags(name).join(' ');

@@ -84,8 +84,8 @@ function programs({ program }) {
 }
 
 /**
- * Replaces the shell by the program, so that signals reach it; by the loader of its own C library, which this machine's
- * may not match.
+ * A shell script that replaces itself by the program, so that signals reach the program. The loader is that of the
+ * program's own C library, because this machine's may not match.
  */
 function script(program, ...before) {
   const [libraries, loader] = LOADERS[process.arch] ?? [];

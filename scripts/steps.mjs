@@ -15,7 +15,7 @@ const MAX_LOG_LINES = 300;
 const MAX_MESSAGE_LINES = 30;
 
 /**
- * Takes steps of `{ name, command, after }`. A developer runs the command to see a step alone; `after` names the steps
+ * Takes steps of `{ name, command, after }`. `command` also runs a step alone; `after` names the steps
  * that it needs. A step that counts tests does so through test-results.mjs.
  */
 export async function runSteps(title, steps) {
@@ -93,7 +93,7 @@ class Run {
       stdio: ['ignore', 'pipe', 'pipe'],
       // npm is a script under Windows.
       shell: process.platform === 'win32',
-      // Its own process group: see kill().
+      // The step gets its own process group, which kill() signals as a whole.
       detached: process.platform !== 'win32',
     });
     for (const stream of [state.child.stdout, state.child.stderr]) {
@@ -181,7 +181,7 @@ function kill(child, signal) {
     if (process.platform === 'win32') child.kill(signal);
     else process.kill(-child.pid, signal);
   } catch (error) {
-    // It has ended by itself.
+    // The process has already ended.
     if (error.code !== 'ESRCH') throw error;
   }
 }

@@ -35,7 +35,7 @@ export async function testPlatforms(...args) {
   const runs = runsOf(names);
   for (const { name } of names.length > 0 ? [] : platforms.filter(({ npm }) => npm.os[0] === 'linux'))
     if (!nodePlatforms().includes(name)) console.log(`left out: ${name}, which needs an x64 machine with Debian here`);
-  // npm has to choose among all binaries.
+  // All binaries are packed, so that npm has to choose among them.
   const built = [...new Set(runs.map(({ platform }) => platform))];
   const packed = platforms.filter((platform) => built.includes(platform) || existsSync(addonPath(platform)));
   if (builds) timed(`building ${built.map(({ name }) => name).join(', ')}`, () => prebuild(...built));
@@ -76,7 +76,7 @@ function runsOf(names) {
 }
 
 /**
- * Packs, and returns a function that lays out a platform's folder, once each: an application as a user has it, with the
+ * Packs, and returns a function that creates a platform's folder, once each: an application as a user has it, with the
  * package and the one binary that npm chooses; in `copy` the same again; and in `every` the package with the binaries
  * of all platforms.
  */
@@ -111,7 +111,7 @@ function applicationFactory(folder, packed) {
     for (const [{ name }, tarball] of tarballOf) {
       const into = join(app, 'every', 'node_modules', `${packageName}-${name}`);
       mkdirSync(into, { recursive: true });
-      // A path with a drive would be a host to the tar of Git for Windows.
+      // A relative path, because the tar of Git for Windows takes a drive letter for a host name.
       run('tar', ['-xzf', relative(into, tarball), '--strip-components=1'], { cwd: into });
     }
     created.set(platform, app);

@@ -18,7 +18,7 @@ export function addResults(passed, failed, tests = [], failures = []) {
   results.failures.push(...failures);
 }
 
-/** Shows a line, also in the summary of a command that runs this program as one of its steps. */
+/** Prints a line, and repeats it in the summary of a command that runs this program as one of its steps. */
 export function addNote(text) {
   startResults();
   console.log(text);

@@ -18,13 +18,13 @@ const piped = {
   options: { enableAutoPipelining: true },
 };
 
-/** All over Redis. */
+/** Every contender that uses one Redis. */
 export const onRedis = [huntaze, replaced, lua, flexible, upstash, glide];
 
-/** The same, and a client with auto-pipelining, which matters where only the round trip is measured. */
+/** Those of `onRedis`, and ioredis with auto-pipelining, which matters where only the round trip is measured. */
 export const underLoad = [huntaze, replaced, lua, piped, flexible, upstash, glide];
 
-/** The same, with the variants that report or cache denials in different manners. */
+/** Those of `onRedis`, with the variants that report or cache denials differently. */
 export const denying = [
   { ...huntaze, id: 'huntaze-check', label: `${huntaze.label}, check()` },
   { ...huntaze, id: 'huntaze-limit', label: `${huntaze.label}, limit()`, options: { through: 'limit' } },
@@ -42,7 +42,7 @@ export const denying = [
   glide,
 ];
 
-/** On a Redis Cluster, and this package on one Redis in the same minutes for comparison. */
+/** Contenders on a Redis Cluster; and this package on one Redis, measured in the same round for comparison. */
 export const onCluster = [
   { ...huntaze, id: 'huntaze-one', label: `${huntaze.label} on one Redis` },
   ...[huntaze, lua, piped, flexible, glide].map((contender) => ({
@@ -64,7 +64,7 @@ export const shapes = [
   { id: 'keys-64', label: 'one Redis: 1 call of 64 keys', calls: 1, keys: 64 },
 ];
 
-/** Without Redis. */
+/** Contenders that decide in this process, without Redis. */
 export const inMemory = [
   { ...huntaze, label: `${huntaze.label}, embedded store` },
   { ...flexible, label: `${flexible.label}, RateLimiterMemory`, file: 'rate-limiter-flexible-memory.mjs' },

@@ -28,7 +28,7 @@ export async function open({ port, database, limit, windowMs }) {
   };
 }
 
-/** The module took a failed command for a count of 0; here it ends the measurement. */
+/** The module treated a failed command as a count of 0. Here a failed command ends the measurement. */
 function valueOf([error, value]) {
   if (error) throw error;
   return value;

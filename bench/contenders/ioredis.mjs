@@ -2,7 +2,7 @@
 
 import { Cluster, Redis } from 'ioredis';
 
-/** Resolves to a ready client: of one Redis, or of the cluster to which the server belongs. */
+/** Resolves to a connected client: of one Redis, or of the cluster to which the server belongs. */
 export async function connect({ port, database = 0, cluster = false, ...options }) {
   const [at, more] = [
     { host: '127.0.0.1', port },

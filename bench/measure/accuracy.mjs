@@ -11,7 +11,7 @@ const ID = 'creator-1234';
 export async function measure({ contender, port, database, startsAt }) {
   const redis = await ControlConnection.connect(port);
   const { check, close } = await open(contender, { port, database, limit: LIMIT, windowMs: WINDOW_MS });
-  // The first check of a client connects and loads: it uses another id.
+  // The first check of a client also connects and loads scripts, so it uses another id.
   await check('warm-up');
   const offset = startsAt - (await redis.time());
   if (offset < 0) throw new Error('the trace began without this contender');

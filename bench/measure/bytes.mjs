@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { open } from '../contenders/index.mjs';
 import { ControlConnection } from '../control-connection.mjs';
 
-/** As creator-1234 of the other measurements. */
+/** As long as the ids of the other measurements. */
 const ID = 'creator-1234';
 const WINDOW_MS = 3_600_000;
 

@@ -6,14 +6,14 @@ import { Failure } from '../../scripts/run.mjs';
 
 const child = fileURLToPath(new URL('child.mjs', import.meta.url));
 
-/** No measurement takes longer, with any contender. */
+/** A measurement that takes longer than this, with any contender, hangs. */
 const TIMEOUT_MS = 300_000;
 
-/** The job alone says where Redis is; logs, tracing and builds are disabled. */
+/** Variables that a child must not inherit: the job contains the address of Redis; logs and tracing are disabled. */
 const EXCLUDED_VARIABLES = /^(ELASTICACHE|REDIS|UPSTASH|NEXT|NODE)_|^DEBUG$/;
 const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !EXCLUDED_VARIABLES.test(name)));
 
-/** Resolves to the figures of the measurement `kind`, which is the file of that name. */
+/** Runs `<kind>.mjs` of this folder in a child process, and resolves to the figures that it measured. */
 export function measureInChild(kind, job) {
   return new Promise((resolve, reject) => {
     const started = fork(child, [JSON.stringify({ kind, ...job })], { env, timeout: TIMEOUT_MS });

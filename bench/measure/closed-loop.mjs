@@ -22,8 +22,8 @@ export class Traffic {
   }
 
   /**
-   * One interval, over after `ms` or `maxChecks` checks: `{ checks, denied, ms, latencies }`. The end of a check is the
-   * beginning of the next, so the clock is read once a check.
+   * Runs one interval, which ends after `ms` or `maxChecks` checks: `{ checks, denied, ms, latencies }`. A check starts
+   * when the previous one of its client ends, so the clock is read once a check.
    */
   async runTimed({ inFlight, ms, maxChecks = Infinity }) {
     const latencies = new Latencies();
@@ -44,8 +44,8 @@ export class Traffic {
   }
 
   /**
-   * The same for checks that may be decided at once, and so fast that reading the clock would dominate: it is read only
-   * now and then, when the event loop runs, too.
+   * The same without latencies, for checks that may be decided synchronously: they are so fast that reading the clock
+   * would dominate. The clock is read every CHECKS_PER_TICK checks, when the event loop runs, too.
    */
   async runCounted({ inFlight, ms, maxChecks = Infinity }) {
     const first = this.#sent;

@@ -16,7 +16,7 @@ export async function measure({ contender, port, creators, seconds }) {
   const usedBefore = await usedMemory(redis);
   const { check, close } = await open(contender, { port, limit: LIMIT, windowMs: WINDOW_MS });
   const traffic = new Traffic(check, idsOf(creators), PER_CREATOR);
-  // Each creator once: every log exists, and the code is compiled.
+  // One check of each creator: afterwards every log exists, and the code is compiled.
   const once = await traffic.runTimed({ inFlight: IN_FLIGHT, ms: Infinity, maxChecks: creators });
   const bytesPerCreator = ((await usedMemory(redis)) - usedBefore) / creators;
   const { latencies, ...figures } = await withCost(redis, () =>

@@ -9,12 +9,12 @@ import { constantRate } from './open-loop.mjs';
 
 const ADMISSIONS = 100_000;
 
-/** Sliding logs: a window's admissions are spread evenly over a little more than a window, so that all are admitted. */
+/** The window of sliding logs. Its admissions are spread evenly over slightly more than one window: all succeed. */
 const SLIDING_MS = 10_000;
 const SLACK = 1.05;
 const PER_SECOND = ADMISSIONS / SLACK / (SLIDING_MS / 1000);
 
-/** Logs that stay full. */
+/** The window of logs that stay full during the measurement. */
 const LONG_MS = 3_600_000;
 
 export async function measure({ contender, port, limit, traffic, seconds }) {

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 const HOUR_MS = 3_600_000;
 
-/** Filling, warming up and a slow contender's last checks. */
+/** The time for filling the logs, for the warm-up, and for the last checks of a slow contender. */
 const MARGIN_MS = 5000;
 
 export async function avoidFullHour(seconds) {

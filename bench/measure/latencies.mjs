@@ -18,8 +18,8 @@ export class Latencies {
   }
 
   /**
-   * Percentiles in ms: the smallest latency that the given share does not exceed. Sorts: not within an interval that is
-   * measured with withCost().
+   * Percentiles in ms: the smallest latency that the given share does not exceed. It sorts, so it must not be called
+   * within an interval that withCost() measures.
    */
   percentiles() {
     const sorted = this.#sorted();

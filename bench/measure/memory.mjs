@@ -14,7 +14,7 @@ const WARM_UP = { ms: 400, maxChecks: CREATORS * 20 };
 export async function measure({ contender, traffic, inFlight, seconds }) {
   const { check, close } = await open(contender, { limit: LIMIT, windowMs: WINDOW_MS });
   const interval = { inFlight, ms: seconds * 1000 };
-  // Its own ids: an admission in the warm-up would be one less to measure.
+  // The warm-up has its own ids: its admissions would leave fewer to measure.
   await new Traffic(check, idsOf(CREATORS, 'warm'), PER_CREATOR).runCounted({ inFlight, ...WARM_UP });
   const figures = await { allowed, denied }[traffic](check, interval);
   await close();

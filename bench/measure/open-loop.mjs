@@ -3,10 +3,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Latencies } from './latencies.mjs';
 
-/** Checks are sent in small groups, as requests arrive: one by one, wake-ups would be most of their cost. */
+/** Checks are sent in small groups, as requests arrive. If each had a timer, wake-ups would be most of their cost. */
 const TICK_MS = 5;
 
-/** `{ checks, denied, ms, latencies }` of `checks` checks, of `ids` in turn. Late checks are sent at once. */
+/** Sends `checks` checks, of `ids` in turn: `{ checks, denied, ms, latencies }`. A late check is sent immediately. */
 export async function constantRate(check, ids, { perSecond, checks }) {
   const latencies = new Latencies();
   const inFlight = new Set();

@@ -18,7 +18,7 @@ const WARM_UP_MS = 300;
 /** Round trips in flight: one that the server works on, and others in its queue. */
 const TRIPS_IN_FLIGHT = 4;
 
-/** "$14", 13 digits of Unix ms and the tag of the batch: all checks admitted. */
+/** The reply to an admitted check: "$14", 13 digits of Unix ms and the tag of the batch. */
 const REPLY = /^(\$14\r\n\d{13}@\r\n)*$/;
 const REPLY_BYTES = 21;
 

@@ -10,7 +10,7 @@ const LIMIT = 100;
 const PER_CREATOR = 95;
 const WINDOW_MS = 3_600_000;
 
-/** With many in flight, whatever is measured: a client compiles its code by calls, not by time. */
+/** The warm-up always has many checks in flight: code is compiled after a number of calls, not after a time. */
 const WARM_UP = { inFlight: 64, ms: 600, maxChecks: CREATORS * 25 };
 
 export async function measure({ contender, ports, inFlight, seconds }) {

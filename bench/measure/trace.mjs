@@ -13,7 +13,7 @@ const every = (ms, count, from, checks) => Array.from({ length: count }, (_, i) 
  * their edges at the multiples of 2,000.
  */
 export const bursts = [
-  // Around the edges of fixed windows, aligned ones and those that begin with the first check.
+  // Bursts around the edges of fixed windows: aligned windows, and windows that begin with the first check.
   { at: 100, checks: 2 },
   { at: 1700, checks: 20 },
   { at: 2300, checks: 20 },

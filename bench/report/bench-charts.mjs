@@ -32,7 +32,7 @@ export function drawBench(directory, measurements) {
 
 function chartsOf(directory, all, list) {
   const concurrencies = [...new Set(all.map(({ inFlight }) => inFlight))];
-  // From top to bottom as in the tables.
+  // The chart draws from bottom to top; reversed, its order is that of the tables.
   const contenders = list.filter(({ id }) => select(all, { contender: id }).length > 0).reverse();
   const medians = (inFlight, name) =>
     contenders.map(({ id }) => summaryOf(all, { inFlight, contender: id }, name)?.median ?? 0);
@@ -40,7 +40,7 @@ function chartsOf(directory, all, list) {
   return { concurrencies, draw };
 }
 
-/** One panel for each concurrency, each with its own scale: from one to 200 in flight there is a factor of twenty. */
+/** One panel for each concurrency, each with its own scale: throughput at 200 in flight is twenty times that at one. */
 const throughput = (concurrencies) => (contenders, medians) => {
   const rows = Math.ceil(concurrencies.length / 2);
   const panel = { width: 300, height: contenders.length * BAR };

@@ -43,7 +43,7 @@ function rates(all, inFlight) {
   return table(columns, contenders);
 }
 
-/** The model as text: the cost of a check on either side, and the number of checks that a core can process. */
+/** The model as text: the cost of a check in the client and in the servers, and the checks that a core can process. */
 function projection(measurements) {
   const median = (contender, name) =>
     summaryOf(measurements, { kind: 'cluster', inFlight: 200, contender }, name)?.median;

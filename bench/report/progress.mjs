@@ -14,7 +14,7 @@ export function progressLine(measurement, rounds) {
   return [...where, ...(formatters[kind] ?? rates)(measurement)].filter((part) => part !== undefined).join('  ');
 }
 
-/** The same for the growth. */
+/** The line of a measurement of `npm run bench:growth`. */
 export function growthProgressLine({ kind, creators, limit, traffic, checks, ...figures }) {
   const what = {
     'growth-creators': () => `${creators.toLocaleString('en')} creators`,

@@ -130,7 +130,7 @@ function bytesRatio(measurements) {
   return { name, target: { atMost: 0.09 }, ...summary([ours.bytes / sortedSet]) };
 }
 
-/** The share of bursts decided exactly: over and under would cancel each other out in a sum of admissions. */
+/** The share of bursts decided exactly. In a sum of admissions, excess and missing ones would cancel each other out. */
 function accuracy(measurements) {
   const [trace] = select(measurements, { kind: 'accuracy', contender: 'huntaze' });
   return (
