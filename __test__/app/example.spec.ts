@@ -1,4 +1,4 @@
-// npm run example before it serves: its build in progress ends with it.
+// When npm run example is ended before it serves, its build in progress ends, too.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -41,7 +41,7 @@ test.each(['SIGINT', 'SIGTERM', 'SIGHUP'] as const)('%s ends the build with it',
     await until(begun, Boolean);
     script.kill(signal);
     expect(await ended).toEqual([null, signal]);
-    // At once, not at the first output that has no reader.
+    // The build has ended already, not only when it next writes to the closed pipe.
     expect(runs(build!)).toBe(false);
   } finally {
     for (const pid of [script.pid!, build]) if (pid !== undefined && runs(pid)) process.kill(pid, 'SIGKILL');

@@ -15,7 +15,7 @@ import { limitsOf } from './support/headers';
 const CONTROL_PAUSE_MS = 10;
 const MAX_CONTROL_ITERATIONS = 75;
 
-/** Redis decides again within seconds, which chaos verifies: this bound only ends an endless wait. */
+/** Redis decides again within seconds, which the chaos tests verify: this bound only ends an endless wait. */
 const RETURN_TIMEOUT_MS = 120_000;
 
 let redis: RedisServer;

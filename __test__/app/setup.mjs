@@ -56,7 +56,7 @@ async function countingServer() {
   return {
     port,
     connections: () => sockets.length,
-    /** Whether it would have counted one. */
+    /** Makes a connection, and returns whether it was counted. */
     async countsConnection() {
       const before = sockets.length;
       const own = connect(port, '127.0.0.1');

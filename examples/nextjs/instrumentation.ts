@@ -1,4 +1,4 @@
-/** Next.js calls it once, when a server starts; not in a build. */
+/** Next.js calls this function once, when a server starts, and not during a build. */
 export async function register(): Promise<void> {
   // The addon runs in Node.js only. The condition is inlined, so that a bundle for the edge does not contain it.
   if (process.env.NEXT_RUNTIME !== 'nodejs') return;

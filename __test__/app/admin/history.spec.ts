@@ -5,7 +5,7 @@ import type { Sample, AnomalyEntry, StoreStateEntry, StreamEvents } from '@/lib/
 import { processState } from '@/lib/admin/process-state';
 import { startSampler } from '@/lib/admin/metrics-sampler';
 
-/** In the format of the charts' descriptions. */
+/** The span that the charts' descriptions name. */
 const MINUTES = 15;
 const SECONDS = MINUTES * 60;
 

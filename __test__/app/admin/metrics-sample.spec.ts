@@ -1,4 +1,4 @@
-// The page's figures, computed from two readings of the counters.
+// The page's samples, computed from two readings of the counters.
 
 import type { Metrics } from '@huntaze/rate-limit';
 import { quantile } from '../../../examples/nextjs/lib/admin/quantile';

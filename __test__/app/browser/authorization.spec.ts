@@ -21,7 +21,7 @@ afterAll(async () => {
 
 const QUOTA = `${API}/quota?creatorId=someone-secret&plan=starter`;
 
-/** From its own address, so that no test uses up the sign-in attempts of another. */
+/** Every request has its own client address, so that no test uses up the sign-in attempts of another. */
 let address = 0;
 function send(path: string, headers: Record<string, string> = {}, init: RequestInit = {}): Promise<Response> {
   const from = headers['X-Forwarded-For'] ?? `192.0.2.${++address}`;

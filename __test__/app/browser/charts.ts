@@ -1,4 +1,4 @@
-// Reads a chart from its drawing: lines by the axes beside them, not by the data they were drawn from.
+// Reads values back from a drawn chart: from its paths and axes, not from the data that it was given.
 
 import type { Page } from 'playwright-core';
 
@@ -21,8 +21,8 @@ interface Drawing {
 
 /** The points of a chart's curves, in drawing order: areas by their upper edge, then lines. */
 export async function curvesOf(page: Page, chart: 'traffic' | 'latency'): Promise<Point[][]> {
-  // In one evaluation, because the next second redraws everything. By the grid, because a label at the edge is moved
-  // inside.
+  // One evaluation reads everything, because the next second redraws the chart. The position of a value comes from its
+  // grid line, because a label at the edge is moved inside.
   const { left, width, grid, curves } = (await page.evaluate(`(() => {
     const chart = document.querySelector('[data-chart=${chart}]');
     const number = (of, name) => Number(of.getAttribute(name));

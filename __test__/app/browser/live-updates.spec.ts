@@ -207,7 +207,7 @@ test('a slow answer does not replace a later one', async () => {
   const answered = page.waitForResponse(/creatorId=slow/);
   release();
   await (await answered).finished();
-  // A change by the answer is drawn by the second frame after it.
+  // The page would show the late response by the second frame after it.
   await page.evaluate('new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))');
   expect(await message()).toMatch(/^quick on /);
   await page.unroute('**/quota?creatorId=slow&*');

@@ -26,7 +26,7 @@ export function collectConsoleErrors(page: Page): string[] {
   return consoleErrors;
 }
 
-/** Ends an endless wait and decides nothing else: a busy machine may take long to render a page. */
+/** Only ends an endless wait: a busy machine may take long to render a page. */
 const WAIT_TIMEOUT_MS = 90_000;
 
 /** A live page of a signed-in operator. */

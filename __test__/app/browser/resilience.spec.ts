@@ -23,7 +23,7 @@ test('the page shows that it reconnects when the server stops, and the server do
   const stopped = app.stop();
   await page.locator('.connection[data-connection=reconnecting]').waitFor();
   expect(await page.locator('.connection').innerText()).toBe('Reconnecting…');
-  // stop() fails if the server has to be killed: the server would wait for an open stream without end.
+  // stop() fails if the server has to be killed, as it would if the server waited for the open stream.
   await stopped;
   // The last figures stay readable.
   expect(await page.locator('[data-metric=allowed]').count()).toBe(1);

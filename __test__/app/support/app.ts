@@ -18,7 +18,7 @@ export const bundlers: readonly Bundler[] = ['turbopack', 'webpack'];
 /** The output of a build. */
 export interface Build {
   readonly printed: string;
-  /** The connections made to its Redis, and whether the counter works; for one of them. */
+  /** For one of the builds: the connections made to its Redis, and whether the server counts connections at all. */
   readonly connections?: number;
   readonly counted?: boolean;
 }

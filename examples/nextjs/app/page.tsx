@@ -9,7 +9,7 @@ const TRY = `for i in $(seq 51); do
 done`;
 
 export default async function Home() {
-  // Requested once, at build time: the embedded store answers then, without a connection.
+  // This page is rendered at build time, when the embedded store answers without a connection.
   const quotas = await Promise.all(PLANS.map((plan) => getRateLimitStatus('visitor', plan)));
   return (
     <main

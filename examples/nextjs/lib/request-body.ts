@@ -1,4 +1,4 @@
-/** The body as text; undefined if it is longer than `limit` bytes: any client can call the route. */
+/** The body as text; undefined if it is longer than `limit` bytes, which bounds the memory that a client can use. */
 export async function readBody(request: Request, limit = 4096): Promise<string | undefined> {
   const reader = request.body?.getReader();
   if (reader === undefined) return '';

@@ -2,7 +2,7 @@ import { onAnomaly } from '@huntaze/rate-limit';
 import type { AnomalyEntry } from './dashboard-data';
 import { processState, broadcast } from './process-state';
 
-/** As many as an operator scrolls through; older ones are in the log. */
+/** The number of anomalies kept for the page: an operator does not scroll further, and older ones are in the log. */
 const MAX_ENTRIES = 100;
 
 export function listenForAnomalies(): void {

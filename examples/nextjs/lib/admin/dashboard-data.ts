@@ -1,4 +1,5 @@
-// The data that the server sends to the page. Types alone, so that the page never imports the addon.
+// The data that the server sends to the page. Of the package it imports types alone, so that the page never loads the
+// addon.
 
 import type { CreatorPlan, Metrics, StoreStateChange, TopCreator } from '@huntaze/rate-limit';
 
@@ -7,11 +8,11 @@ export interface Sample {
   readonly t: number;
   readonly allowed: number;
   readonly denied: number;
-  /** The part of allowed and denied that was decided without the store. */
+  /** Allowed and denied requests that were decided without the store. */
   readonly degraded: number;
   /** Rejected without a decision. */
   readonly failed: number;
-  /** The part of denied that the deny cache answered. */
+  /** Denied requests that the deny cache answered. */
   readonly cacheHits: number;
   /** Quantiles of the round trip to Redis; null without a request. */
   readonly p50: number | null;
@@ -19,7 +20,7 @@ export interface Sample {
   readonly p99: number | null;
 }
 
-/** Since the process started, and the current gauges. */
+/** The counters since the start of the process, and the current values of the gauges. */
 export interface Totals {
   readonly checks: number;
   readonly denials: number;
@@ -70,7 +71,7 @@ export interface TopCreatorsSnapshot {
 
 /** The events of the stream, by name. */
 export interface StreamEvents {
-  /** The first of every stream. */
+  /** The first event of every stream. */
   history: {
     processInfo: ProcessInfo;
     samples: readonly Sample[];

@@ -8,12 +8,15 @@ import type { StreamEvents } from './dashboard-data';
 /** Proxies close connections that are silent for 30 to 60 s; the samples alone may not prevent that. */
 const KEEP_ALIVE_MS = 15_000;
 /**
- * The most unread events of a reader, a minute of them, before its stream is closed: it reconnects and starts with the
- * history.
+ * The number of unread events, about a minute of them, at which a stream is closed. The page reconnects and starts with
+ * the history.
  */
 const MAX_UNREAD_EVENTS = 128;
 
-/** The stream of one page, until the page leaves or falls behind, or its session or the process ends. */
+/**
+ * The stream of one page. It ends when the page closes it or reads too slowly, when the session expires, and when the
+ * process ends.
+ */
 export function eventStream(signal: AbortSignal, until: number): Response {
   const encoder = new TextEncoder();
   let end = () => {};
@@ -31,7 +34,7 @@ export function eventStream(signal: AbortSignal, until: number): Response {
         const keepAlive = setInterval(() => send(': keep-alive\n\n'), KEEP_ALIVE_MS).unref();
         const sessionEnd = setTimeout(() => end(), Math.min(until - Date.now(), 2 ** 31 - 1)).unref();
         end = () => {
-          // Once: a cancelled reader also aborts the request.
+          // This may be called twice, because a cancelled reader also aborts the request.
           if (!processState.clients.delete(client)) return;
           clearInterval(keepAlive);
           clearTimeout(sessionEnd);
@@ -39,7 +42,7 @@ export function eventStream(signal: AbortSignal, until: number): Response {
           try {
             controller.close();
           } catch {
-            // The reader had left first.
+            // The client has already closed the stream.
           }
         };
         processState.clients.add(client);

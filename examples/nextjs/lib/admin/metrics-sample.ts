@@ -1,10 +1,10 @@
-// One sample of the page from two readings of the counters. Pure: no clock, no addon.
+// Computes one sample of the page from two readings of the counters: pure functions, without a clock or the addon.
 
 import type { Metrics } from '@huntaze/rate-limit';
 import type { Sample, Totals } from './dashboard-data';
 import { countsSince, quantile } from './quantile';
 
-/** The counters at a moment. */
+/** The counters of the package, and when they were read. */
 export interface MetricsReading {
   /** Unix ms, for display. */
   readonly at: number;
@@ -46,7 +46,7 @@ function sum(record: Readonly<Record<string, number>>): number {
   return Object.values(record).reduce((total, n) => total + n, 0);
 }
 
-// Rounded below the resolution of the chart: a fresh page gets 900 samples.
+// Rounded to less than a pixel of the chart, for short JSON: a new page gets 900 samples.
 function round(value: number, steps: number): number {
   return Math.round(value * steps) / steps;
 }

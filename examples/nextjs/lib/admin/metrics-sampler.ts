@@ -13,10 +13,10 @@ import { storeKind } from './store-kind';
 /** The interval of queries for the creators' status while the store is unavailable. */
 const UNAVAILABLE_INTERVAL_MS = 10_000;
 
-/** Once in a process; further calls do nothing. */
+/** Starts sampling once in a process; further calls do nothing. */
 export function startSampler(): void {
   if (processState.timer) return;
-  // Unref'd: sampling keeps no process alive.
+  // unref(), so that sampling does not keep the process alive.
   processState.timer = setInterval(tick, 1000).unref();
   listenForAnomalies();
   listenForOutages();

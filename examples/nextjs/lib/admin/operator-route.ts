@@ -1,4 +1,4 @@
-// The access control of every admin route but the sign-in.
+// The access control of every admin route except the sign-in.
 
 import type { NextRequest } from 'next/server';
 import { errorResponse } from './json-responses';
@@ -8,15 +8,15 @@ import { sameOrigin } from './origin';
 import { operatorToken, sessionEnd } from './session';
 import { COOKIE } from './session-cookie';
 
-/** The information about the operator for a handler. */
+/** What a handler knows about the operator. */
 export interface Operator {
-  /** When to check again, in Unix ms; Infinity for the token itself as a bearer token. */
+  /** When the session expires, in Unix ms; Infinity if the token itself was sent as a bearer token. */
   readonly until: number;
 }
 
 type Handler = (request: NextRequest, operator: Operator) => Response | Promise<Response>;
 
-/** Admits operators: by `Authorization: Bearer`, or by the session cookie, and then from this site's pages alone. */
+/** Admits operators by `Authorization: Bearer`, or by the session cookie if a page of this site sends the request. */
 export function operatorRoute(handler: Handler): (request: NextRequest) => Promise<Response> {
   return async (request) => {
     if (processState.shuttingDown) return shuttingDown();
@@ -58,8 +58,8 @@ export function bearerToken(headers: Headers): string | undefined {
   return /^Bearer +(\S+) *$/i.exec(headers.get('authorization') ?? '')?.[1];
 }
 
-// A page reconnects on its existing connection after its stream was ended: the server would wait for the new stream,
-// too.
+// `Connection: close`, because a page whose stream was ended reconnects on its existing connection: the server would
+// wait for the new stream, too.
 const shuttingDown = () =>
   errorResponse(503, 'ENDING', 'The server is about to end.', { Connection: 'close', 'Retry-After': '1' });
 

@@ -1,9 +1,9 @@
 // The origin of a request, by headers that a page of another site cannot forge.
 
 /**
- * Whether a page of this site sent it. A browser sends Origin with every POST, and Sec-Fetch-Site on a trustworthy
- * connection; one of them must be present, and both must agree. X-Forwarded-Host may be trusted: a page of another site
- * cannot set it without permission.
+ * Whether a page of this site sent the request. A browser sends Origin with every POST, and Sec-Fetch-Site on a
+ * trustworthy connection; one of them must be present, and both must agree. X-Forwarded-Host may be trusted: a page of
+ * another site cannot set it without permission.
  */
 export function sameOrigin(headers: Headers): boolean {
   const site = headers.get('sec-fetch-site');
@@ -20,8 +20,9 @@ export function overHttps(headers: Headers): boolean {
 }
 
 /**
- * The address of a sign-in: the last one, which the nearest proxy has added (or the server itself). The client controls
- * those before it. Without a proxy a client controls that one, too: the length of the token protects against that.
+ * The client's address: the last one in X-Forwarded-For, which the nearest proxy has added (or the server itself). The
+ * client controls the addresses before it. Without a proxy the client controls the last one, too: the length of the
+ * token protects against that.
  */
 export function clientAddress(headers: Headers): string {
   const address = headers.get('x-forwarded-for')?.split(',').at(-1)?.trim();

@@ -2,7 +2,7 @@ import { onStoreStateChange, type StoreStateChange } from '@huntaze/rate-limit';
 import type { StoreStateEntry } from './dashboard-data';
 import { processState, broadcast } from './process-state';
 
-/** As many as an operator scrolls through; older ones are in the log. */
+/** The number of changes kept for the page: an operator does not scroll further, and older ones are in the log. */
 const MAX_ENTRIES = 100;
 
 export function listenForOutages(): void {

@@ -1,5 +1,5 @@
-// The observations of this process, and its open streams. On globalThis: Next.js bundles instrumentation and every
-// route separately, and a module variable would exist once in each bundle.
+// The state of this process that the operator page shows, and its open streams. It is on globalThis, because Next.js
+// bundles instrumentation and every route separately, and a module variable would exist once in each bundle.
 
 import type { Sample, AnomalyEntry, StoreStateEntry, TopCreatorsSnapshot, StreamEvents } from './dashboard-data';
 import type { MetricsReading } from './metrics-sample';
@@ -47,7 +47,7 @@ export function broadcast<E extends keyof StreamEvents>(event: E, data: StreamEv
   for (const client of [...processState.clients]) client.send(event, json);
 }
 
-/** Before the end of the process: an open stream is a request in flight, and the server waits for those. */
+/** Called before the process ends: an open stream is a request in flight, and the server waits for those. */
 export function closeAllStreams(): void {
   processState.shuttingDown = true;
   for (const client of [...processState.clients]) client.end();

@@ -4,7 +4,7 @@
 
 import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 
-/** A working day. */
+/** Long enough for a working day. */
 const SESSION_MS = 8 * 60 * 60 * 1000;
 
 /** Characters that a header can carry, and a length that cannot be guessed. */
@@ -16,7 +16,7 @@ export function operatorToken(env: NodeJS.ProcessEnv = process.env): string | un
   return VALID_TOKEN.test(token) ? token : undefined;
 }
 
-/** In constant time. Digests are compared because they have the same length, which timingSafeEqual requires. */
+/** Compares digests, because timingSafeEqual requires inputs of the same length. */
 export function equalInConstantTime(a: string, b: string): boolean {
   const digest = (text: string) => createHash('sha256').update(text).digest();
   return timingSafeEqual(digest(a), digest(b));
@@ -45,7 +45,7 @@ export function sessionEnd(token: string, value: string | undefined, now = Date.
 }
 
 function signature(token: string, claim: string): string {
-  // A separate key: its signatures are valid for sessions only.
+  // The key is derived with a label, so that its signatures are valid for sessions only.
   const key = createHmac('sha256', token).update('rate-limit operator session, version 1').digest();
   return createHmac('sha256', key).update(claim).digest('base64url');
 }

@@ -5,8 +5,8 @@ import { processState, broadcast } from './process-state';
 const MAX_CREATORS = 20;
 
 /**
- * Queries the creators' status and sends it to every stream. One query at a time, for any number of streams; while
- * Redis is slow the next second sends no query.
+ * Queries the creators nearest to their quota and sends them to every stream. Only one query is in flight at a time,
+ * for any number of streams; while Redis is slow, a second passes without a new query.
  */
 export async function refreshTopCreators(): Promise<void> {
   if (processState.queryingTopCreators) return;
@@ -14,7 +14,7 @@ export async function refreshTopCreators(): Promise<void> {
   try {
     processState.topCreators = { at: Date.now(), creators: await topCreators(MAX_CREATORS) };
   } catch (error) {
-    // Under onStoreError 'throw'. The last known status stays, marked as old.
+    // topCreators rejects under onStoreError 'throw'. The last known list stays, with the error.
     const { at = Date.now(), creators = [] } = processState.topCreators ?? {};
     processState.topCreators = { at, creators, error: errorCode(error) };
   } finally {

@@ -1,4 +1,4 @@
-/** The samples by whole minute, the newest first: the data of a chart as a table. */
+/** Groups the samples by whole minute, newest minute first, for the table of a chart. */
 export function groupByMinute<T extends { readonly t: number }>(
   samples: readonly T[],
 ): { minute: number; samples: T[] }[] {
@@ -16,7 +16,7 @@ export function meanOf<T>(samples: readonly T[], of: (sample: T) => number): num
   return samples.length === 0 ? 0 : samples.reduce((sum, sample) => sum + of(sample), 0) / samples.length;
 }
 
-/** Aggregates the existing values; null without any. */
+/** The largest value of the samples that have one; null if none has. */
 export function maximumOf<T>(samples: readonly T[], of: (sample: T) => number | null): number | null {
   return samples.reduce<number | null>((peak, sample) => {
     const value = of(sample);

@@ -11,7 +11,7 @@ interface ChartFrameProps {
   children: ReactNode;
 }
 
-/** A chart with its legend, its sentence and its table. */
+/** A chart with its legend, and with a sentence and a table as its text alternatives. */
 export function ChartFrame({ id, title, summary, legend, columns, rows, children }: ChartFrameProps) {
   return (
     <section className={`panel chart ${id}`} aria-labelledby={`${id}-title`}>

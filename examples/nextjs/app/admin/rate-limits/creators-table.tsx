@@ -71,7 +71,7 @@ function CreatorRow({
       </th>
       <td className="plan">{plan ?? '–'}</td>
       <td className="used">
-        {/* Decorative: the figures next to it say the same in text. */}
+        {/* Hidden from screen readers: the text next to the bar contains the same numbers. */}
         <span className="usage-bar" aria-hidden="true">
           <i style={{ width: `${share * 100}%` }} />
         </span>
@@ -98,6 +98,6 @@ function statusNote(topCreators: TopCreatorsSnapshot | null, frozen: boolean): s
   // Called whether or not the order is frozen, because the list may have changed.
   if (topCreators.creators.some(({ source }) => source === 'local'))
     return 'Redis is away: this process’s own admissions';
-  // Both fit one line on a phone: a row must not move between the press and the release of a finger.
+  // Both texts fit one line on a phone: a row must not move between the press and the release of a finger.
   return frozen ? 'Order held while you are here' : 'By the store; requests, by this process';
 }

@@ -4,7 +4,7 @@ import { useEffect, useRef } from 'react';
 
 let focusPending = false;
 
-/** Call before replacing the page without a load. */
+/** Makes the next page focus its heading. Call it before the router replaces the page without a load. */
 export function focusNextHeading(): void {
   focusPending = true;
 }

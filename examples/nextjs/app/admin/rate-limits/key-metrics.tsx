@@ -3,7 +3,7 @@ import type { Sample } from '@/lib/admin/dashboard-data';
 import { count, rate } from './format';
 import type { DashboardData } from './live-state';
 
-/** One second is too volatile; ten are readable. */
+/** The rate of one second changes too much to be read; a mean of ten seconds is readable. */
 const MEAN_SECONDS = 10;
 
 export function KeyMetrics({ data: { samples, totals } }: { data: DashboardData }) {

@@ -1,4 +1,4 @@
-// The state of the page, and its reducer for the events of the stream. Pure.
+// The state of the page, and the pure reducer that applies the events of the stream to it.
 
 import { HISTORY_SECONDS, type StreamEvents } from '@/lib/admin/dashboard-data';
 
@@ -19,7 +19,7 @@ export type LiveAction =
   | { type: 'paused' }
   | { type: 'ended' };
 
-/** As many anomalies, and changes of the store, as the server keeps. */
+/** The number of anomalies, and of store changes, that the page keeps: the same as on the server. */
 const MAX_ENTRIES = 100;
 
 export function liveStateReducer(state: LiveState, action: LiveAction): LiveState {

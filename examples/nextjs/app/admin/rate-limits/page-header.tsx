@@ -47,7 +47,7 @@ export function PageHeader({ connection, processInfo }: { connection: Connection
           )}
         </p>
       </div>
-      {/* Announced when it changes, and only then. */}
+      {/* Screen readers announce a status only when its text changes. */}
       <p role="status" className="connection" data-connection={connection}>
         {CONNECTION_LABELS[connection]}
       </p>

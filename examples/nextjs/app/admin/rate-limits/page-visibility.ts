@@ -1,4 +1,4 @@
-/** Long enough for a brief switch to another tab. */
+/** A tab hidden for less than this, such as during a brief switch to another tab, keeps its stream. */
 const HIDDEN_MS = 10_000;
 
 /**

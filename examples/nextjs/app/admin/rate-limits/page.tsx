@@ -6,7 +6,8 @@ import { NotConfigured } from './not-configured';
 import { SignIn } from './sign-in';
 
 export default async function RateLimitsPage({ searchParams }: PageProps<'/admin/rate-limits'>) {
-  // Read first: it makes the page dynamic, so that a build neither renders it nor fixes whether there is a token.
+  // The cookie is read first, because that makes the page dynamic. Otherwise the build would render it, and fix whether
+  // there is a token.
   const session = (await cookies()).get(COOKIE)?.value;
   const token = operatorToken();
   if (token === undefined) return <NotConfigured />;

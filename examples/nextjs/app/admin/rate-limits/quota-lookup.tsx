@@ -11,12 +11,13 @@ interface QuotaLookupProps {
   selected?: SelectedCreator;
   /** Redis does not answer: the shown status is this process's own. */
   storeUnavailable: boolean;
-  /** Called when a response says that the session is over. Stable, like the other callbacks. */
+  /** Called when a response says that the session is over. The callback must be stable, or memo() has no effect. */
   onSessionOver: () => void;
 }
 
 /**
- * Looks up one creator's quota, and resets it. Not rendered again each second, because the user types in its fields.
+ * Looks up one creator's quota, and resets it. It is memoized, because the user types in its fields while the page is
+ * rendered every second.
  */
 export const QuotaLookup = memo(function QuotaLookup({ selected, storeUnavailable, onSessionOver }: QuotaLookupProps) {
   const form = useRef<HTMLFormElement>(null);
@@ -27,9 +28,9 @@ export const QuotaLookup = memo(function QuotaLookup({ selected, storeUnavailabl
   const [message, setMessage] = useState('');
   const [confirming, setConfirming] = useState(false);
 
-  // Responses arrive in any order; only that to the last request matters.
+  // Responses arrive in any order; only the response to the latest request is shown.
   const latestRequest = useRef(0);
-  // Its value when a response arrives, not when the request was sent.
+  // A ref, because the value at the time of the response counts, not the value at the time of the request.
   const unavailable = useRef(storeUnavailable);
   useEffect(() => {
     unavailable.current = storeUnavailable;
@@ -48,7 +49,7 @@ export const QuotaLookup = memo(function QuotaLookup({ selected, storeUnavailabl
     setConfirming(false);
     const number = ++latestRequest.current;
     const problem = await resetQuota(id);
-    // The reset is done, whichever creator is shown by now, so it is reported; a failure is reported, too.
+    // The result of the reset is reported even if another creator is shown by now.
     const done = joinSentences(
       `The quota of ${printable(id)} was reset.`,
       unavailable.current && RESET_UNAVAILABLE_NOTICE,

@@ -3,7 +3,7 @@ import type { Quota } from '@/lib/admin/dashboard-data';
 import { QUOTA_PATH, RESET_PATH } from './api-paths';
 import { requestTimeout } from './request-timeout';
 
-/** Why there is no answer, in a sentence. */
+/** A failed request: the reason, as a sentence for the operator. */
 export interface Problem {
   readonly problem: string;
   readonly sessionOver?: boolean;
@@ -11,7 +11,7 @@ export interface Problem {
 
 const NO_ANSWER: Problem = { problem: 'The server did not answer. Try again.' };
 
-/** The status of the creator. */
+/** The creator's quota and its use. */
 export async function lookUpQuota(creatorId: string, plan: CreatorPlan): Promise<Quota | Problem> {
   const response = await send(`${QUOTA_PATH}?${new URLSearchParams({ creatorId, plan })}`);
   if ('problem' in response) return response;
@@ -22,7 +22,7 @@ export async function lookUpQuota(creatorId: string, plan: CreatorPlan): Promise
   }
 }
 
-/** Undefined after success. */
+/** Resolves to undefined after success. */
 export async function resetQuota(creatorId: string): Promise<Problem | undefined> {
   const response = await send(RESET_PATH, {
     method: 'POST',

@@ -2,7 +2,7 @@ import { SESSION_PATH } from './api-paths';
 import { requestTimeout } from './request-timeout';
 import { announceSignOut } from './sign-out';
 
-/** Only an explicit answer ends the session; an unavailable server does not. */
+/** Whether the server answers that the session is over. An unavailable server does not end the session. */
 export async function isSessionOver(): Promise<boolean> {
   try {
     const { status } = await fetch(SESSION_PATH, { cache: 'no-store', signal: requestTimeout() });

@@ -11,7 +11,7 @@ const REFUSALS: Record<string, string> = {
   limited: 'Too many wrong tokens. Wait a minute and try again.',
 };
 
-/** Works without JavaScript, too: the browser then posts the form, and `refused` is the reason for its return. */
+/** Works without JavaScript, too: the browser posts the form and is redirected back, with the reason in `refused`. */
 export function SignIn({ refused }: { refused?: string }) {
   const router = useRouter();
   const heading = useHeadingFocus();

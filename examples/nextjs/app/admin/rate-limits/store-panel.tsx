@@ -29,9 +29,9 @@ export function StorePanel({ totals, storeChanges, store }: StorePanelProps) {
           <Pair name="Attempts that failed" value={count(connections.failed)} />
         </dl>
       )}
-      {/* It exists before the first change, which would not be announced otherwise. */}
+      {/* The list exists before the first change, which a screen reader would not announce otherwise. */}
       {store === 'redis' && <OutageList storeChanges={storeChanges} />}
-      {/* The page's own requests count as well: the creators' status, and look-ups. */}
+      {/* Requests of this page count as well: the list of top creators, and look-ups. */}
       {errors.length > 0 && (
         <table>
           <caption>Store errors by code</caption>

@@ -1,8 +1,8 @@
-// The texts for an unavailable store.
+// Whether the store is unavailable, and the texts that the page shows meanwhile.
 
 import type { DashboardData } from './live-state';
 
-/** By the breaker: it opens when Redis does not answer, and closes when it does again. */
+/** The circuit breaker decides: it opens when Redis does not answer, and closes when Redis answers again. */
 export function isStoreUnavailable(data: DashboardData | undefined): boolean {
   return data?.processInfo.store === 'redis' && data.totals.breaker.state !== 'closed';
 }

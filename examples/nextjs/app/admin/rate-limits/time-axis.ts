@@ -2,7 +2,7 @@ import { HISTORY_SECONDS } from '@/lib/admin/dashboard-data';
 import { minuteTime } from './format';
 
 const MINUTE = 60_000;
-/** A process that has just started is not drawn as a line at the edge. */
+/** The minimum span of the axis: the samples of a process that has just started span next to no time. */
 const SHORTEST = 2 * MINUTE;
 
 /** From the oldest sample to the newest, 15 minutes at most, with ticks at whole minutes; the same for every chart. */

@@ -14,7 +14,7 @@ const LEGEND = [
 
 const perSecond = (n: number) => `${rate(n)}/s`;
 
-/** Allowed and denied are stacked to all requests; degraded is a part of both. */
+/** Allowed and denied are stacked, so that they add up to all requests. Degraded requests are among both. */
 export function TrafficChart({ samples }: { samples: readonly Sample[] }) {
   return (
     <ChartFrame

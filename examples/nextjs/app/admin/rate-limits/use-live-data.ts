@@ -7,14 +7,14 @@ import { isSessionOver } from './session-requests';
 import { onSignOut } from './sign-out';
 import { onVisibilityChange } from './page-visibility';
 
-/** Five seconds without a figure: the connection is lost, whatever the browser reports. */
+/** After this time without an event the connection counts as lost, even if the browser reports no error. */
 const SILENCE_TIMEOUT_MS = 5000;
 const FIRST_RETRY_MS = 1000;
 const LAST_RETRY_MS = 10_000;
 const EVENTS = ['history', 'sample', 'anomaly', 'store-state', 'top-creators'] as const;
 
 /**
- * The live figures of the stream. EventSource stops for good when it gets an error response, as from a proxy whose
+ * The live data of the page. EventSource stops for good when it gets an error response, as from a proxy whose
  * server restarts, and it cannot report the reason; so it is created anew here. `end` is called when the session is
  * over.
  */
@@ -51,7 +51,7 @@ export function useLiveData(): LiveState & { end: () => void } {
     };
 
     const disconnect = () => {
-      // Once for each loss: both silence and an error may be detected.
+      // One loss may be detected twice: by an error, and by the timeout.
       if (source === undefined) return;
       close();
       dispatch({ type: 'disconnected' });

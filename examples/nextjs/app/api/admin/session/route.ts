@@ -19,7 +19,7 @@ export const GET = operatorRoute((_request, { until }) =>
 export async function POST(request: NextRequest): Promise<Response> {
   const token = operatorToken();
   if (token === undefined) return notConfigured();
-  // Otherwise another site could sign an operator in, or use up the attempts of the operator's address.
+  // Without this check another site could sign an operator in, or use up the attempts of the operator's address.
   if (!sameOrigin(request.headers)) return crossOrigin();
   const plainForm = request.headers.get('accept')?.includes('text/html') ?? false;
   const body = await readBody(request);
@@ -34,7 +34,7 @@ export async function POST(request: NextRequest): Promise<Response> {
     : errorResponse(401, 'WRONG_TOKEN', 'That is not the operator token.');
 }
 
-/** Needs no session: without one it does no harm. */
+/** Signs out. It needs no session, because without one it changes nothing. */
 export function DELETE(request: NextRequest): Response {
   return sameOrigin(request.headers) ? withCookies(request, undefined, false) : crossOrigin();
 }
@@ -45,7 +45,7 @@ function withCookies(request: NextRequest, session: Session | undefined, plainFo
   return response;
 }
 
-// Relative: behind a proxy the server does not know its own address.
+// The location is relative, because behind a proxy the server does not know its own address.
 function backToPage(query = ''): Response {
   return new Response(null, { status: 303, headers: { ...NO_STORE, Location: `${PAGE}${query}` } });
 }
