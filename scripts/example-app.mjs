@@ -61,13 +61,13 @@ export function buildApp(bundler, env = process.env) {
  */
 function forwardSignals(childStarted) {
   const handlers = ['SIGINT', 'SIGTERM', 'SIGHUP'].map((signal) => {
-    let asked = false;
+    let signalled = false;
     const handler = () => {
       const child = childStarted();
       // A second Ctrl-C kills both immediately.
-      child.kill(asked ? 'SIGKILL' : signal);
-      if (asked) return;
-      asked = true;
+      child.kill(signalled ? 'SIGKILL' : signal);
+      if (signalled) return;
+      signalled = true;
       child.once('exit', () => {
         release();
         process.kill(process.pid, signal);

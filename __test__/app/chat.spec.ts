@@ -32,16 +32,16 @@ test('fifty calls on starter are answered, the next is denied, and the headers s
     expect(limits.reset).toBeLessThanOrEqual(now() + 3602);
   }
 
-  const asked = now();
+  const sentAt = now();
   const denied = await app.chat('fifty', 'starter');
-  const answered = now();
+  const receivedAt = now();
   const { limit, remaining, reset, retryAfter, policy, rateLimit } = limitsOf(denied);
   expect({ status: denied.status, limit, remaining }).toEqual({ status: 429, limit: 50, remaining: 0 });
   expect(retryAfter).toBeGreaterThanOrEqual(1);
   expect(retryAfter).toBeLessThanOrEqual(3600);
   // All of them name the moment at which a lone caller is admitted.
-  expect(reset! - retryAfter!).toBeGreaterThanOrEqual(asked - 2);
-  expect(reset! - retryAfter!).toBeLessThanOrEqual(answered + 2);
+  expect(reset! - retryAfter!).toBeGreaterThanOrEqual(sentAt - 2);
+  expect(reset! - retryAfter!).toBeLessThanOrEqual(receivedAt + 2);
   expect(policy).toEqual({ name: rateLimit!.name, q: 50, w: 3600 });
   expect(rateLimit).toEqual({ name: policy!.name, r: 0, t: retryAfter });
   expect(await denied.json()).toMatchObject({ code: 'RATE_LIMITED', retryAfter, error: expect.any(String) });

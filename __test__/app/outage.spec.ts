@@ -39,7 +39,7 @@ interface Call {
 /** Sends a request, and counts the control's iterations at the same application until the response arrives. */
 async function withControl(app: App, ask: () => Promise<Response>): Promise<Call> {
   let status: number | undefined;
-  const asked = ask().then(async (response) => {
+  const pending = ask().then(async (response) => {
     await response.arrayBuffer();
     status = response.status;
   });
@@ -48,7 +48,7 @@ async function withControl(app: App, ask: () => Promise<Response>): Promise<Call
     const control = await post(app.url, 'not JSON');
     await control.arrayBuffer();
     expect(control.status).toBe(400);
-    await Promise.race([asked, sleep(CONTROL_PAUSE_MS)]);
+    await Promise.race([pending, sleep(CONTROL_PAUSE_MS)]);
     controlIterations += 1;
   }
   return { status, controlIterations };

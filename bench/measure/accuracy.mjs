@@ -17,18 +17,18 @@ export async function measure({ contender, port, database, startsAt }) {
   if (offset < 0) throw new Error('the trace began without this contender');
   const zero = performance.now() + offset;
 
-  const seen = [];
+  const observed = [];
   for (const { at, checks } of bursts) {
     await sleep(Math.max(0, zero + at - performance.now()));
     const from = (await redis.time()) - startsAt;
     let admitted = 0;
     for (let i = 0; i < checks; i++) if (await check(ID)) admitted += 1;
-    seen.push({ from, to: (await redis.time()) - startsAt, checks, admitted });
+    observed.push({ from, to: (await redis.time()) - startsAt, checks, admitted });
   }
   await close();
   redis.close();
 
-  const judged = replay(seen).filter(({ clear }) => clear);
+  const judged = replay(observed).filter(({ clear }) => clear);
   const total = (field) => judged.reduce((sum, burst) => sum + burst[field], 0);
   return {
     bursts: bursts.length,
@@ -36,9 +36,9 @@ export async function measure({ contender, port, database, startsAt }) {
     exact: judged.filter(({ due, admitted }) => due === admitted).length,
     due: total('due'),
     admitted: total('admitted'),
-    most: maxInAnyWindow(seen),
+    most: maxInAnyWindow(observed),
     limit: LIMIT,
     windowMs: WINDOW_MS,
-    trace: seen.map(({ from, to, ...burst }) => ({ from: Math.round(from), to: Math.round(to), ...burst })),
+    trace: observed.map(({ from, to, ...burst }) => ({ from: Math.round(from), to: Math.round(to), ...burst })),
   };
 }

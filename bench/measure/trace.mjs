@@ -28,9 +28,9 @@ export const bursts = [
 ];
 
 /** The bursts with `due`, the admissions of an exact log, and `clear`, whether a burst can be judged. */
-export function replay(seen) {
+export function replay(observed) {
   const log = [];
-  return seen.map((burst) => {
+  return observed.map((burst) => {
     const counted = log.filter(({ to }) => to > burst.from - WINDOW_MS);
     const due = Math.min(burst.checks, Math.max(0, LIMIT - sum(counted, 'due')));
     const gone = ({ to }) => to + WINDOW_MS + CLEARANCE_MS < burst.from;
@@ -44,9 +44,9 @@ export function replay(seen) {
 }
 
 /** The most admissions in any window that ends with a burst. */
-export function maxInAnyWindow(seen) {
-  const inWindow = (end) => seen.filter(({ from }) => from > end - WINDOW_MS && from <= end);
-  return Math.max(...seen.map(({ from }) => sum(inWindow(from), 'admitted')));
+export function maxInAnyWindow(observed) {
+  const inWindow = (end) => observed.filter(({ from }) => from > end - WINDOW_MS && from <= end);
+  return Math.max(...observed.map(({ from }) => sum(inWindow(from), 'admitted')));
 }
 
 function sum(list, field) {

@@ -32,7 +32,7 @@ async function streamOf(headers: Record<string, string>) {
   const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
   return {
     next: () => reader.read(),
-    leave: () => reader.cancel(),
+    close: () => reader.cancel(),
   };
 }
 
@@ -64,7 +64,7 @@ test('a stream ends when its session does, and the others go on', async () => {
   // A timer of Node.js may fire a millisecond early.
   expect(Date.now()).toBeGreaterThanOrEqual(end - 5);
   await until(openStreams, (n) => n === 1);
-  await long.leave();
+  await long.close();
   await until(openStreams, (n) => n === 0);
 });
 

@@ -16,12 +16,12 @@ export async function startTcpProxy(app: App): Promise<TcpProxy> {
   const { port, hostname } = new URL(app.url);
   const sockets = new Set<Socket>();
   let broken = false;
-  const server = createServer((near) => {
-    if (broken) return near.destroy();
-    const far = connect(Number(port), hostname);
+  const server = createServer((client) => {
+    if (broken) return client.destroy();
+    const upstream = connect(Number(port), hostname);
     for (const [from, to] of [
-      [near, far],
-      [far, near],
+      [client, upstream],
+      [upstream, client],
     ] as const) {
       sockets.add(from);
       from.on('data', (chunk) => to.write(chunk));

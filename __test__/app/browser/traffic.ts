@@ -27,8 +27,8 @@ export function traffic(app: App, creators = 24): { stop(): Promise<void> } {
   let running = true;
   const done = (async () => {
     for (let wave = 0; running; wave++) {
-      const asking = Array.from({ length: creators }, (_, i) => i).filter((i) => (wave * 7 + i * 5) % creators >= i);
-      await Promise.all(asking.map((i) => chat(app, 4100 + i, PLANS[i % 3]!).catch(() => 0)));
+      const active = Array.from({ length: creators }, (_, i) => i).filter((i) => (wave * 7 + i * 5) % creators >= i);
+      await Promise.all(active.map((i) => chat(app, 4100 + i, PLANS[i % 3]!).catch(() => 0)));
       await new Promise((resolve) => setTimeout(resolve, 120 + 90 * Math.sin(wave / 12)));
     }
   })();

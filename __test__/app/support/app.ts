@@ -102,10 +102,10 @@ async function untilReady(url: string, child: ChildProcess): Promise<void> {
 
 async function stopProcess(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
-  const gone = once(child, 'exit');
+  const exited = once(child, 'exit');
   child.kill('SIGTERM');
   const timer = setTimeout(() => child.kill('SIGKILL'), END_TIMEOUT_MS);
-  await gone;
+  await exited;
   clearTimeout(timer);
   if (child.signalCode === 'SIGKILL') throw new Error(`the application did not end within ${END_TIMEOUT_MS} ms`);
 }

@@ -7,12 +7,12 @@ import type { App } from './app';
  * status.
  */
 export async function burst(apps: readonly App[], creatorId: string, times: number): Promise<Record<number, number>> {
-  const asked = Array.from({ length: times }, async (_, i) => {
+  const requests = Array.from({ length: times }, async (_, i) => {
     const response = await apps[i % apps.length]!.chat(creatorId, 'starter');
     await response.arrayBuffer();
     return response.status;
   });
-  const statuses = await Promise.all(asked);
+  const statuses = await Promise.all(requests);
   return Object.fromEntries([...new Set(statuses)].map((s) => [s, statuses.filter((status) => status === s).length]));
 }
 
@@ -34,11 +34,11 @@ export async function burstByRedis(apps: readonly App[], name: string, times: nu
 
 /** The decisions without Redis since this call, from the counters of each application. */
 export async function degradedDecisions(apps: readonly App[]): Promise<number> {
-  const asked = Date.now();
+  const startedAt = Date.now();
   const totals = apps.map(async (app) => {
     for (;;) {
       const { samples, totals } = await historyOf(app);
-      if ((samples.at(-1)?.t ?? 0) > asked) return totals.degraded;
+      if ((samples.at(-1)?.t ?? 0) > startedAt) return totals.degraded;
       await sleep(100);
     }
   });
