@@ -30,7 +30,7 @@ Object.defineProperty(RateLimitError.prototype, 'name', {
   configurable: true,
 });
 
-/** With a Retry-After of 0 a client would return before its quota has room. */
+/** With a Retry-After of 0 a client would return before a slot is free. */
 const MIN_RETRY_AFTER_MS = 1000;
 
 /**

@@ -39,7 +39,7 @@ const REDIS_KEYS = [
 /** The longest domain name as text: 255 bytes on the wire (RFC 1035, 2.3.4) less the first length byte and the root. */
 const MAX_HOST_LENGTH = 253;
 
-/** A user and a password of three characters a byte (percent-encoded), and ample room for the rest of the URL. */
+/** A user and a password of three characters a byte (percent-encoded), and ample space for the rest of the URL. */
 const MAX_URL_LENGTH = 100_000;
 
 /** Twenty times the size of all public root certificates. */

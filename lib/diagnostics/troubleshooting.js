@@ -29,7 +29,7 @@ const BY_CODE = {
     steps: () => [
       'Set ELASTICACHE_REDIS_HOST to the primary endpoint, a name alone, or ELASTICACHE_REDIS_URL to a rediss:// URL.',
       'On Amplify, write the variables into .env.production before the build: the server sees no others.',
-      'Read what an operator is told: it names the variable that does not fit, and its mend.',
+      'Read the message that an operator gets: it names the variable that does not fit, and the fix.',
     ],
     retryable: false,
   },
@@ -106,7 +106,7 @@ const BY_CODE = {
       'Give an authority of your own in NODE_EXTRA_CA_CERTS or redis.tls.ca, and have it sign a certificate for the server.',
       'With in-transit encryption, set ELASTICACHE_REDIS_TLS=true or use a rediss:// URL.',
       'Without it, leave ELASTICACHE_REDIS_TLS unset and use redis:// in place of rediss://.',
-      'Read what an operator is told: it says which of these it is.',
+      'Read the message that an operator gets: it says which of these it is.',
     ],
     retryable: false,
   },
@@ -196,9 +196,9 @@ const BY_CODE = {
     retryable: true,
   },
   BUSY: {
-    meaning: "The node runs somebody's long script.",
+    meaning: "The node is busy with a long script.",
     causes: ['A Lua script of another application runs for longer than busy-reply-threshold.'],
-    steps: () => ['Run SCRIPT KILL, and mend that script.', 'Give the limiter a cache of its own.'],
+    steps: () => ['Run SCRIPT KILL, and fix that script.', 'Give the limiter a cache of its own.'],
     retryable: true,
   },
   CLUSTER: {
@@ -207,7 +207,7 @@ const BY_CODE = {
       'redis.cluster or ELASTICACHE_REDIS_CLUSTER says something else than the server does.',
       'A database other than 0 is configured, and a cluster has no other; a serverless cache is a cluster.',
       'The user may not run CLUSTER SLOTS, by which a cluster is recognized.',
-      'Nodes of the cluster do not agree on who serves a key, or nobody does yet.',
+      'Nodes of the cluster do not agree on who serves a key, or no node does yet.',
     ],
     steps: () => [
       'Leave redis.cluster and its variables out: the server is asked.',

@@ -165,7 +165,12 @@ pub(super) fn start_connection_test(
 ) {
     let io = Arc::clone(&redis.io);
     io.handle().spawn(async move {
-        let timeout = || StoreError::new(ErrorKind::Timeout, "the trial was not over in time");
+        let timeout = || {
+            StoreError::new(
+                ErrorKind::Timeout,
+                "the connection test was not over in time",
+            )
+        };
         let result = Budget::new(budget)
             .within(redis.test_connection(&scope))
             .await;
@@ -226,7 +231,7 @@ impl TestReport {
 
 impl Drop for TestReport {
     fn drop(&mut self) {
-        let error = StoreError::new(ErrorKind::Disconnected, "the trial was given up");
+        let error = StoreError::new(ErrorKind::Disconnected, "the connection test was aborted");
         self.report(vec![
             error.code().to_owned(),
             error.to_string(),

@@ -226,15 +226,15 @@ impl<C: Clock> MemoryStore<C> {
         &self.clock
     }
 
-    /// Of the `max` newest admissions in the log of `id`, the ages at `now` of the oldest `room` ones, newest first; and the number
+    /// Of the `max` newest admissions in the log of `id`, the ages at `now` of the oldest `most` ones, newest first; and the number
     /// of newer ones.
-    pub fn ages(&self, id: &Id, max: usize, room: usize, now: Millis) -> (Vec<Millis>, usize) {
+    pub fn ages(&self, id: &Id, max: usize, most: usize, now: Millis) -> (Vec<Millis>, usize) {
         let histories = self.histories.lock();
         let Some(history) = histories.get(id) else {
             return (Vec::new(), 0);
         };
         let count = history.admissions().min(max);
-        let newer = count.saturating_sub(room);
+        let newer = count.saturating_sub(most);
         let moments = history.moments().take(count).skip(newer);
         let ages = moments.map(|moment| now.saturating_sub(moment));
         (ages.collect(), newer)

@@ -83,7 +83,7 @@ async fn a_node_of_a_cluster_without_slots_is_an_error() {
     let error = error(server.config()).await;
     assert_eq!(error.code(), "CLUSTER");
     assert!(
-        error.to_string().contains("nobody serves any slot"),
+        error.to_string().contains("no node serves a slot"),
         "{error}"
     );
 }

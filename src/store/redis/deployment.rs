@@ -109,7 +109,7 @@ fn refused(message: &'static str) -> StoreError {
 }
 
 fn empty() -> StoreError {
-    refused("the server is a node of a Redis Cluster in which nobody serves any slot yet")
+    refused("the server is a node of a Redis Cluster in which no node serves a slot yet")
 }
 
 fn database() -> StoreError {

@@ -138,7 +138,7 @@ fn message(kind: ErrorKind) -> &'static str {
         ErrorKind::Loading => "the server is loading its data or has lost its primary",
         ErrorKind::Oom => "the server is out of memory (OOM)",
         ErrorKind::MaxClients => "the server has no connection left (maxclients)",
-        ErrorKind::Busy => "the server runs somebody's long script (BUSY)",
+        ErrorKind::Busy => "the server is busy with a long script (BUSY)",
         ErrorKind::Cluster => "the key lives on another node of a Redis Cluster",
         ErrorKind::ClusterDown => "the cluster has no primary for the key for now (CLUSTERDOWN)",
         ErrorKind::WrongType => "the key holds something that is not a log of this limiter",

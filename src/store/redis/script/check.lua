@@ -84,7 +84,7 @@ local function slow_path()
   end
 
   -- The moment in an element of a list. Another program may have written it: 'nan', '1e400' or a number that no reply can
-  -- hold would spoil the replies of other requests. Digits only, before the year 33658, leave room for a window.
+  -- hold would spoil the replies of other requests. Digits only, before the year 33658: a window still fits on top.
   local function moment_of(element)
     if not element or find(element, '%D') or #element > 15 then
       error('WRONGTYPE the key holds something else than a log', 0)

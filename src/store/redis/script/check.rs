@@ -60,8 +60,8 @@ pub(in crate::store::redis) fn call(
     kinds: impl ExactSizeIterator<Item = (Op, Limit)>,
 ) -> Cmd {
     let count = kinds.len();
-    let room = (ARGUMENTS + count, BYTES + BYTES_OF_KEY * count);
-    let mut cmd = by.begin(&SCRIPT, SOURCE, room);
+    let capacity = (ARGUMENTS + count, BYTES + BYTES_OF_KEY * count);
+    let mut cmd = by.begin(&SCRIPT, SOURCE, capacity);
     cmd.arg(count);
     KEY.with_borrow_mut(|key| {
         for at in 0..count {

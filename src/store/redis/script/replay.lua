@@ -13,7 +13,7 @@
 
 -- To insert older admissions, a call takes up to this many newer ones off their lists and puts them back. Behind more than
 -- these, an old admission is entered at the moment of the last one taken off: later than it should be, never earlier.
-local room = 1000
+local remaining = 1000
 -- Arguments of one command: Lua's own limit is some thousand.
 local PUSHED = 100
 
@@ -55,8 +55,8 @@ local function enter(key, moments, skip)
   local newer, floor, oldest = {}, 0, moments[#moments]
   local next_one = moment_of(call('LINDEX', key, skip))
   while next_one and next_one > oldest do
-    if room == 0 then floor = next_one break end
-    room = room - 1
+    if remaining == 0 then floor = next_one break end
+    remaining = remaining - 1
     newer[#newer + 1] = next_one
     next_one = moment_of(call('LINDEX', key, skip + #newer))
   end
