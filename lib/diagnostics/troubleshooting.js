@@ -196,7 +196,7 @@ const BY_CODE = {
     retryable: true,
   },
   BUSY: {
-    meaning: "The node is busy with a long script.",
+    meaning: 'The node is busy with a long script.',
     causes: ['A Lua script of another application runs for longer than busy-reply-threshold.'],
     steps: () => ['Run SCRIPT KILL, and fix that script.', 'Give the limiter a cache of its own.'],
     retryable: true,
