@@ -20,7 +20,7 @@ const QUOTA = { limit: 20, windowMs: 2000, timeoutMs: 250 };
 const POLICIES = ['local', 'closed', 'throw'];
 const CALLERS = { local: 12, closed: 4, throw: 4 };
 const FEW = 2;
-/** I18: seconds. */
+/** I18: Redis decides again within this time after its return. */
 const RECOVERY_MS = 5000;
 /** The resources of a process are measured after so many checks, until they no longer grow. */
 const MEASURE_EVERY = 50;

@@ -65,7 +65,7 @@ function quantile(sorted, share) {
   return sorted[Math.floor(sorted.length * share)] ?? NaN;
 }
 
-/** I18: seconds. */
+/** I18: Redis decides again within this time after its return. */
 const RECOVERY_MS = 5000;
 
 /**

@@ -9,24 +9,14 @@ use std::path::Path;
 /// The longest file. Longer than this it is two concepts.
 const MAX_LINES: usize = 500;
 
-/// What each layer must not import: its folder, crates, other layers.
-const LAYERS: [(&str, &[&str], &[&str]); 4] = [
-    (
-        "src/quota/",
-        &["napi", "napi_derive", "redis", "tokio"],
-        &["store", "metrics", "limiter", "napi"],
-    ),
-    (
-        "src/store/",
-        &["napi", "napi_derive"],
-        &["metrics", "limiter", "napi"],
-    ),
-    (
-        "src/metrics/",
-        &["napi", "napi_derive"],
-        &["limiter", "napi"],
-    ),
-    ("src/limiter/", &["napi", "napi_derive"], &["napi"]),
+/// The layers, from the lowest: each may import those before it. The last may import all of them, and the napi crates.
+const LAYERS: [&str; 5] = ["quota", "store", "metrics", "limiter", "napi"];
+
+/// Crates that only one folder may name.
+const OWNED_CRATES: [(&str, &str); 3] = [
+    ("napi", "src/napi/"),
+    ("napi_derive", "src/napi/"),
+    ("redis", "src/store/redis/"),
 ];
 
 /// What is wrong in the file `path`, each as `path:line: complaint`.
@@ -39,6 +29,13 @@ fn complaints(path: &str, text: &str) -> Vec<String> {
     if !path.ends_with(".rs") {
         return found;
     }
+    let folders: Vec<&str> = path.split('/').skip(1).collect();
+    let layer = LAYERS.iter().position(|layer| folders[0] == *layer);
+    if layer.is_none() && path != "src/lib.rs" {
+        complain(1, "belongs to no layer".into());
+    }
+    // How many `super::` lead to the root: `mod.rs` is the module of its folder.
+    let levels = folders.len() - usize::from(path.ends_with("/mod.rs"));
     let lines: Vec<&str> = text.lines().collect();
     // How deep the line is in a `use crate::{` list that goes over several.
     let mut depth = 0;
@@ -50,22 +47,17 @@ fn complaints(path: &str, text: &str) -> Vec<String> {
             depth += code.matches('{').count();
             depth = depth.saturating_sub(code.matches('}').count());
         }
-        for (layer, crates, layers) in LAYERS {
-            if !path.starts_with(layer) {
-                continue;
-            }
-            for name in crates.iter().filter(|name| names(code, name)) {
-                complain(number, format!("{layer} names {name}"));
-            }
-            for other in layers.iter().filter(|other| imports(&listed, other)) {
-                complain(number, format!("{layer} imports crate::{other}"));
+        let above = layer.map_or(&LAYERS[..0], |layer| &LAYERS[layer + 1..]);
+        for other in above.iter().filter(|other| imports(&listed, other, levels)) {
+            complain(number, format!("imports crate::{other}, a higher layer"));
+        }
+        for (name, owner) in OWNED_CRATES {
+            if !path.starts_with(owner) && path != "src/lib.rs" && names_crate(code, name) {
+                complain(number, format!("names the {name} crate outside {owner}"));
             }
         }
-        if !path.starts_with("src/store/redis/") && names_redis_crate(code) {
-            complain(
-                number,
-                "names the redis crate outside src/store/redis".into(),
-            );
+        if path.starts_with("src/quota/") && names(code, "tokio") {
+            complain(number, "names tokio in src/quota/".into());
         }
         if path == "src/lib.rs" && !is_map(line) {
             complain(number, "lib.rs is more than a map".into());
@@ -105,21 +97,21 @@ fn names(code: &str, word: &str) -> bool {
     positions(code, word).next().is_some()
 }
 
-/// Whether the code reaches the layer `other` from the root, in a path or in a list behind `crate::`.
-fn imports(code: &str, other: &str) -> bool {
+/// Whether the code reaches the layer `other` from the root, in a path, in a list behind `crate::`, or by as many `super::` as
+/// lead there (more of them in a module inside the file).
+fn imports(code: &str, other: &str, levels: usize) -> bool {
     let from_root = |at| {
-        let before = &code[..at];
-        before.ends_with("crate::")
-            || before.ends_with("super::super::")
-            || before.contains("crate::{")
+        let before: &str = &code[..at];
+        let to_root = "super::".repeat(levels);
+        before.ends_with("crate::") || before.ends_with(&to_root) || before.contains("crate::{")
     };
     positions(code, other).any(from_root)
 }
 
-/// Whether the code names the crate, which our own module `store::redis` is not.
-fn names_redis_crate(code: &str) -> bool {
-    positions(code, "redis").any(|at| {
-        let (before, after) = (code[..at].trim_end(), &code[at + "redis".len()..]);
+/// Whether the code names the crate, and not a module of ours with its name, such as `store::redis`.
+fn names_crate(code: &str, name: &str) -> bool {
+    positions(code, name).any(|at| {
+        let (before, after) = (code[..at].trim_end(), &code[at + name.len()..]);
         let imported = before.ends_with("use") || before.ends_with("extern crate");
         let part = |c: char| c.is_alphanumeric() || c == '_';
         let of_ours = before

@@ -198,7 +198,7 @@ fn ask() -> impl Strategy<Value = RandomRequest> {
         5 => Just(Op::Limit),
         2 => Just(Op::Status),
         1 => Just(Op::Reset),
-        2 => (0..6_u32).prop_map(Op::Denied),
+        2 => (0..6_u32).prop_map(Op::CountDenials),
     ];
     // Mostly one limit an id, as a plan has it; now and then another, as a change of plan brings.
     let limit = prop_oneof![8 => Just(None), 1 => (1..=12_u32).prop_map(Some)];
@@ -206,7 +206,7 @@ fn ask() -> impl Strategy<Value = RandomRequest> {
         let limit = limit.unwrap_or([1, 3, 7][who]);
         let op = match op {
             // At least one and at most one more than the threshold, which is never below the limit.
-            Op::Denied(n) => Op::Denied(1 + n % (limit + 1)),
+            Op::CountDenials(n) => Op::CountDenials(1 + n % (limit + 1)),
             op => op,
         };
         RandomRequest { op, who, limit }

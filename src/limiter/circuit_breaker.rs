@@ -153,8 +153,8 @@ impl Breaker {
     /// A probe has failed: the store is still away, now because of `error`.
     pub fn on_probe_failure(&mut self, error: StoreError) {
         self.half_open = false;
-        if error.is_an_answer() {
-            self.reset_backoff();
+        if error.came_from_server() {
+            self.reset_probe_delay();
         }
         if self.open.is_some() {
             self.open = Some(error);
@@ -162,7 +162,7 @@ impl Breaker {
     }
 
     /// Resets the delays between probes: the store has shown a sign of recovery, such as a new connection.
-    pub fn reset_backoff(&mut self) {
+    pub fn reset_probe_delay(&mut self) {
         self.probes = 0;
     }
 

@@ -4,7 +4,9 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use super::Journal;
-use crate::quota::{Clock, Count, Decision, Id, Millis, Outcome, Rules, StoreClock, Verdict};
+use crate::quota::{
+    AnomalyStatus, Clock, Decision, Id, Millis, Outcome, Rules, StoreClock, Verdict,
+};
 use crate::store::{Answer, MemoryStore, Op, Request, Source, StoreError, named_enum};
 
 named_enum! {
@@ -67,7 +69,7 @@ impl Fallback {
     ) -> Result<Answer, StoreError> {
         let source = match (self.policy, request.op) {
             // No caller waits for a count, and an anomaly it reported here would be reported twice.
-            (_, Op::Denied(_)) => return Err(error),
+            (_, Op::CountDenials(_)) => return Err(error),
             (OnStoreError::Local, _) => {
                 let Local { logs, journal } = &self.local;
                 return Ok(Answer {
@@ -111,10 +113,10 @@ impl Fallback {
         if request.op == Op::Reset {
             journal.forget(logs, &request.id);
         }
-        let pause = match outcome.count {
-            Count::Anomaly(_) => self.rules.anomaly.map(|rule| rule.window().ms()),
-            Count::Paused(pause) => Some(pause.get()),
-            Count::None | Count::Below(_) => None,
+        let pause = match outcome.anomaly_status {
+            AnomalyStatus::Anomaly(_) => self.rules.anomaly.map(|rule| rule.window().ms()),
+            AnomalyStatus::Paused(pause) => Some(pause.get()),
+            AnomalyStatus::None | AnomalyStatus::Below(_) => None,
         };
         if let Some(pause) = pause.and_then(NonZeroU64::new)
             && self.policy == OnStoreError::Local

@@ -87,9 +87,9 @@ impl Journal {
         let admitted = match request.op {
             Op::Check | Op::Limit => outcome.decision.is_allowed(),
             Op::Reset => false,
-            Op::Status | Op::Denied(_) => return outcome,
+            Op::Status | Op::CountDenials(_) => return outcome,
         };
-        let reported = outcome.count.anomaly().is_some();
+        let reported = outcome.anomaly_status.anomaly().is_some();
         if !admitted && !reported && request.op != Op::Reset {
             return outcome;
         }
@@ -341,7 +341,7 @@ impl ReplayBatch<'_> {
     /// Keeps the replays that were not executed. Admissions that may have been executed are sent once more and then dropped: an
     /// admission may count twice, which is strict, but not once for each attempt. A key of a foreign type
     /// ([`ErrorKind::WrongType`]) can never take a replay.
-    pub fn keep(&mut self, results: &[Result<(), StoreError>]) {
+    pub fn retain_unconfirmed(&mut self, results: &[Result<(), StoreError>]) {
         let replays = std::mem::take(&mut self.replays);
         let in_doubt = std::mem::take(&mut self.in_doubt);
         for ((mut replay, mut sent_before), result) in

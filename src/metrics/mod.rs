@@ -150,7 +150,7 @@ impl Metrics {
         seconds: u64,
     ) {
         let Answer { outcome, source } = answer;
-        if outcome.count.anomaly().is_some() {
+        if outcome.anomaly_status.anomaly().is_some() {
             add(&self.anomalies, 1);
         }
         if !request.op.takes_a_slot() {
@@ -170,7 +170,7 @@ impl Metrics {
 
     /// Counts an error of the store, whether or not the fallback decides `request`.
     pub fn on_store_error(&self, request: &Request, error: &StoreError) {
-        if !matches!(request.op, Op::Denied(_)) {
+        if !matches!(request.op, Op::CountDenials(_)) {
             add(&self.errors[error.kind() as usize], 1);
         }
     }

@@ -403,13 +403,13 @@ impl CompletionSink for Arc<JsSink> {
         let mut events = Vec::with_capacity(answers.len());
         for (request, RequestId { slot, label }, answer) in answers {
             // A count of denials has no promise; only an anomaly that it reports is delivered.
-            let has_promise = !matches!(request.op, Op::Denied(_));
+            let has_promise = !matches!(request.op, Op::CountDenials(_));
             match answer {
                 Ok(answer) => {
                     if has_promise {
                         events.push(Event::Decided { slot, answer });
                     }
-                    let anomaly = answer.outcome.count.anomaly();
+                    let anomaly = answer.outcome.anomaly_status.anomaly();
                     events.extend(anomaly.and_then(|n| self.anomaly_event(request, label, n)));
                 }
                 Err(error) if has_promise => events.push(Event::Failed { slot, error }),

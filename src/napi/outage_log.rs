@@ -39,7 +39,7 @@ pub(super) enum Line {
     /// Then, if the store is still away.
     At(Instant),
     /// Another limiter of the name has logged or scheduled it.
-    Known,
+    AlreadyLogged,
 }
 
 /// The outages by name and endpoint. A limiter logs through a `W`.
@@ -101,7 +101,7 @@ impl<W: Clone> OutageLog<W> {
             if let Some(outage) = &mut store.outage {
                 outage.several = true;
             }
-            return Line::Known;
+            return Line::AlreadyLogged;
         }
         let quiet = store.quiet_until(now);
         store.outage = Some(Outage {
@@ -316,9 +316,9 @@ mod tests {
     fn limiters_of_one_name_give_one_pair_of_lines() {
         let mut test = Test::new();
         assert_eq!(test.away(1, 0), Line::Now);
-        assert_eq!(test.away(2, 1), Line::Known);
+        assert_eq!(test.away(2, 1), Line::AlreadyLogged);
         assert_eq!(test.back(1, 5, 2), None);
-        assert_eq!(test.away(1, 3), Line::Known);
+        assert_eq!(test.away(1, 3), Line::AlreadyLogged);
         assert_eq!(test.back(2, 7, 4), None);
         assert_eq!(test.back(1, 1, 9), Some((9 * SECOND, 13)));
     }
@@ -363,7 +363,7 @@ mod tests {
         test.away(1, 0);
         test.back(1, 0, 1);
         assert_eq!(test.away(1, 2), Line::At(test.at(11)));
-        assert_eq!(test.away(2, 3), Line::Known);
+        assert_eq!(test.away(2, 3), Line::AlreadyLogged);
         let now = test.at(4);
         test.log.leave(&key("a"), 1, now);
         assert_eq!(test.due(11), Some(2));

@@ -191,7 +191,7 @@ impl Submitter {
                 write_answer(slot, answer, record);
             }
         });
-        let anomaly = answer.outcome.count.anomaly();
+        let anomaly = answer.outcome.anomaly_status.anomaly();
         match anomaly.and_then(|n| self.sink.anomaly_event(request, label, n)) {
             None => SubmitResult::Decided,
             Some(event) => {

@@ -71,7 +71,7 @@ pub(crate) enum Tally {
 
 /// The result of the anomaly rule for one request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Count {
+pub enum AnomalyStatus {
     /// There is no rule, or the id has not been denied yet.
     #[default]
     None,
@@ -83,7 +83,7 @@ pub enum Count {
     Paused(NonZeroU64),
 }
 
-impl Count {
+impl AnomalyStatus {
     /// The requests of the anomaly to report, if there is one.
     pub fn anomaly(self) -> Option<u32> {
         match self {
@@ -103,36 +103,36 @@ impl Tally {
         log: &Log,
         rule: AnomalyRule,
         limit: Limit,
-    ) -> Count {
+    ) -> AnomalyStatus {
         let window = rule.window().ms();
-        let (opened, denied) = match tally.take().filter(|t| t.since() + window > now) {
+        let (opened, denied) = match tally.take().filter(|t| t.started_at() + window > now) {
             Some(Tally::Reported { at }) => {
                 *tally = Some(Tally::Reported { at });
                 // Capped: after a clock step back it is longer than a window, and the client asks again before its end.
                 let pause = NonZeroU64::new((at + window - now).min(window));
-                return pause.map_or(Count::None, Count::Paused);
+                return pause.map_or(AnomalyStatus::None, AnomalyStatus::Paused);
             }
             Some(Tally::Counting { opened, denied }) => (opened, denied),
             None if denials > 0 => (now, 0),
-            None => return Count::None,
+            None => return AnomalyStatus::None,
         };
         let denied = denied.saturating_add(denials);
-        let admitted = log.since(now.saturating_sub(window)) as u32;
+        let admitted = log.count_after(now.saturating_sub(window)) as u32;
         let requests = denied.saturating_add(admitted);
         let missing = (rule.threshold(limit) + 1).saturating_sub(requests);
         if let Some(missing) = NonZeroU32::new(missing) {
             *tally = Some(Tally::Counting { opened, denied });
-            return Count::Below(missing);
+            return AnomalyStatus::Below(missing);
         }
         *tally = Some(Tally::Reported { at: now });
         // Of several denials at once, the first above the threshold is the anomaly.
         let beyond = requests - (rule.threshold(limit) + 1);
         let reported = requests - beyond.min(denials.saturating_sub(1));
-        NonZeroU32::new(reported).map_or(Count::None, Count::Anomaly)
+        NonZeroU32::new(reported).map_or(AnomalyStatus::None, AnomalyStatus::Anomaly)
     }
 
     /// When it began. One anomaly window later it expires.
-    pub fn since(&self) -> Millis {
+    pub fn started_at(&self) -> Millis {
         match *self {
             Self::Counting { opened, .. } => opened,
             Self::Reported { at } => at,
@@ -172,7 +172,15 @@ mod tests {
         n: u32,
         count: u32,
     ) -> Vec<(u32, u32)> {
-        let mut ask = |i| Some((i, history.check(now, rules, limit(n)).count.anomaly()?));
+        let mut ask = |i| {
+            Some((
+                i,
+                history
+                    .check(now, rules, limit(n))
+                    .anomaly_status
+                    .anomaly()?,
+            ))
+        };
         (1..=count).filter_map(&mut ask).collect()
     }
 
@@ -202,12 +210,12 @@ mod tests {
     fn a_denial_returns_what_is_missing_to_an_anomaly_or_for_how_long_none_is_counted() {
         let rules = anomaly_rules(3_600_000, 2.0, 300_000);
         let mut history = History::default();
-        let mut count = |now| history.check(now, rules, limit(2)).count;
-        assert_eq!([count(EPOCH), count(EPOCH)], [Count::None; 2]);
-        let below = |n| Count::Below(NonZeroU32::new(n).unwrap());
+        let mut count = |now| history.check(now, rules, limit(2)).anomaly_status;
+        assert_eq!([count(EPOCH), count(EPOCH)], [AnomalyStatus::None; 2]);
+        let below = |n| AnomalyStatus::Below(NonZeroU32::new(n).unwrap());
         assert_eq!([count(EPOCH), count(EPOCH)], [below(2), below(1)]);
         assert_eq!(count(EPOCH + 1).anomaly(), Some(5));
-        let paused = |ms| Count::Paused(NonZeroU64::new(ms).unwrap());
+        let paused = |ms| AnomalyStatus::Paused(NonZeroU64::new(ms).unwrap());
         assert_eq!(count(EPOCH + 1), paused(300_000));
         assert_eq!(count(EPOCH + 300_000), paused(1));
         assert_eq!(count(EPOCH + 300_001), below(4));

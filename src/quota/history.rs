@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU64;
 
-use super::{Count, Decision, Limit, Log, Millis, Quota, Rules, Tally};
+use super::{AnomalyStatus, Decision, Limit, Log, Millis, Quota, Rules, Tally};
 
 /// The log and the tally of one id. The limit is not part of it: an id under a new limit keeps its history.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct Outcome {
     /// The decision.
     pub decision: Decision,
     /// The result of the anomaly rule. Of an admitted request, only an anomaly.
-    pub count: Count,
+    pub anomaly_status: AnomalyStatus,
 }
 
 impl Outcome {
@@ -25,7 +25,7 @@ impl Outcome {
     pub fn of(decision: Decision) -> Self {
         Self {
             decision,
-            count: Count::None,
+            anomaly_status: AnomalyStatus::None,
         }
     }
 }
@@ -40,11 +40,14 @@ impl History {
         let decision = self.log.check(now, quota);
         let denials = u32::from(!decision.is_allowed());
         let count = match self.count_denials(now, rules, limit, denials) {
-            anomaly @ Count::Anomaly(_) => anomaly,
-            _ if denials == 0 => Count::None,
+            anomaly @ AnomalyStatus::Anomaly(_) => anomaly,
+            _ if denials == 0 => AnomalyStatus::None,
             count => count,
         };
-        Outcome { decision, count }
+        Outcome {
+            decision,
+            anomaly_status: count,
+        }
     }
 
     /// Counts denials, also those that were decided without the log.
@@ -54,9 +57,9 @@ impl History {
         rules: Rules,
         limit: Limit,
         denials: u32,
-    ) -> Count {
+    ) -> AnomalyStatus {
         let observe = |rule| Tally::observe(&mut self.tally, now, denials, &self.log, rule, limit);
-        rules.anomaly.map_or(Count::None, observe)
+        rules.anomaly.map_or(AnomalyStatus::None, observe)
     }
 
     /// Another history of the id has reported an anomaly: no request is counted here for `pause` ms from `now` on.
@@ -91,6 +94,6 @@ impl History {
         let log = self.log.newest();
         let tally = self.tally.zip(rules.anomaly);
         log.is_none_or(|newest| expired(newest, rules.window.ms()))
-            && tally.is_none_or(|(t, rule)| expired(t.since(), rule.window().ms()))
+            && tally.is_none_or(|(t, rule)| expired(t.started_at(), rule.window().ms()))
     }
 }

@@ -13,15 +13,15 @@ use super::{Decision, MAX_WINDOW_MS, Millis, Quota, Verdict, Window};
 
 /// The admissions of one id inside its window, newest first.
 ///
-/// Each takes four bytes: the milliseconds since `since`. A log spans less than a window, of 31 days at most, and 32 bits
+/// Each takes four bytes: the milliseconds since `base`. A log spans less than a window, of 31 days at most, and 32 bits
 /// hold 49 days.
 #[derive(Debug, Clone, Default)]
 pub struct Log {
-    since: Millis,
+    base: Millis,
     admissions: VecDeque<u32>,
 }
 
-/// Compares the admissions, whatever their `since`.
+/// Compares the admissions, whatever their `base`.
 impl PartialEq for Log {
     fn eq(&self, other: &Self) -> bool {
         self.moments().eq(other.moments())
@@ -40,7 +40,7 @@ impl Log {
     pub fn check(&mut self, now: Millis, quota: Quota) -> Decision {
         self.prune(now, quota.window);
         let limit = quota.limit.get() as usize;
-        let verdict = match self.blocking(now, quota) {
+        let verdict = match self.time_until_slot(now, quota) {
             None => {
                 self.record(self.newest().map_or(now, |newest| newest.max(now)));
                 Verdict::Allowed
@@ -85,7 +85,7 @@ impl Log {
     }
 
     /// How many admissions are later than `moment`.
-    pub fn since(&self, moment: Millis) -> usize {
+    pub fn count_after(&self, moment: Millis) -> usize {
         self.later_than(|t| t > moment)
     }
 
@@ -96,33 +96,33 @@ impl Log {
     /// How many of the admissions, from the newest on, pass.
     fn later_than(&self, passes: impl Fn(Millis) -> bool) -> usize {
         self.admissions
-            .partition_point(|&offset| passes(self.since + Millis::from(offset)))
+            .partition_point(|&offset| passes(self.base + Millis::from(offset)))
     }
 
     /// The admissions, newest first; the last ones may have expired.
     pub fn moments(&self) -> impl Iterator<Item = Millis> {
         let offsets = self.admissions.iter();
-        offsets.map(|&offset| self.since + Millis::from(offset))
+        offsets.map(|&offset| self.base + Millis::from(offset))
     }
 
     fn get(&self, index: usize) -> Option<Millis> {
         let offset = *self.admissions.get(index)?;
-        Some(self.since + Millis::from(offset))
+        Some(self.base + Millis::from(offset))
     }
 
     fn record(&mut self, moment: Millis) {
         if self.admissions.is_empty() {
-            self.since = moment;
-        } else if moment - self.since > Millis::from(u32::MAX) {
+            self.base = moment;
+        } else if moment - self.base > Millis::from(u32::MAX) {
             self.rebase();
         }
-        self.admissions.push_front((moment - self.since) as u32);
+        self.admissions.push_front((moment - self.base) as u32);
     }
 
-    /// Weeks have passed since `since`. All admissions are later, and within less than a window of each other.
+    /// Weeks have passed since `base`. All admissions are later, and within less than a window of each other.
     fn rebase(&mut self) {
         let oldest = self.admissions.back().copied().unwrap_or_default();
-        self.since += Millis::from(oldest);
+        self.base += Millis::from(oldest);
         for offset in &mut self.admissions {
             *offset -= oldest;
         }
@@ -130,7 +130,7 @@ impl Log {
 
     fn prune(&mut self, now: Millis, window: Window) {
         while let Some(&oldest) = self.admissions.back()
-            && self.since + Millis::from(oldest) + window.ms() <= now
+            && self.base + Millis::from(oldest) + window.ms() <= now
         {
             self.admissions.pop_back();
         }
@@ -143,7 +143,7 @@ impl Log {
 
     /// How long the admission that blocks the next one still counts: the `limit`-th newest. Under a lowered limit that is not
     /// the oldest one.
-    fn blocking(&self, now: Millis, quota: Quota) -> Option<NonZeroU64> {
+    fn time_until_slot(&self, now: Millis, quota: Quota) -> Option<NonZeroU64> {
         let blocking = self.get(quota.limit.get() as usize - 1)?;
         NonZeroU64::new((blocking + quota.window.ms()).saturating_sub(now))
     }

@@ -10,7 +10,7 @@ mod log;
 mod quota;
 
 pub(crate) use anomaly::Tally;
-pub use anomaly::{AnomalyRule, Count};
+pub use anomaly::{AnomalyRule, AnomalyStatus};
 pub use clock::{Clock, ManualClock, Millis, StoreClock};
 pub use decision::{Decision, Verdict};
 pub use history::{History, Outcome};

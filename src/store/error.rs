@@ -124,12 +124,12 @@ impl StoreError {
 
     /// Whether the store is away. Otherwise the store has answered: it has no memory left for this log, or the key holds
     /// something else.
-    pub(crate) fn means_away(&self) -> bool {
+    pub(crate) fn is_unavailable(&self) -> bool {
         !matches!(self.kind, ErrorKind::Oom | ErrorKind::WrongType)
     }
 
     /// Whether the store has answered with this error: it can be reached, and does not decide.
-    pub fn is_an_answer(&self) -> bool {
+    pub fn came_from_server(&self) -> bool {
         !matches!(
             self.kind,
             ErrorKind::Timeout
@@ -155,7 +155,7 @@ impl StoreError {
 
     /// Whether its connection should be replaced: it is broken, no longer authenticated, or leads to a server that no longer
     /// accepts writes.
-    pub(crate) fn spoils_connection(&self) -> bool {
+    pub(crate) fn requires_reconnect(&self) -> bool {
         matches!(
             self.kind,
             ErrorKind::Disconnected

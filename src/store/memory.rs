@@ -210,9 +210,9 @@ impl<C: Clock> MemoryStore<C> {
                 histories.remove(id);
                 Outcome::of(unused(now, rules, limit))
             }
-            Op::Denied(denials) => {
+            Op::CountDenials(denials) => {
                 let count = |history: &mut History| Outcome {
-                    count: history.count_denials(now, rules, limit, denials),
+                    anomaly_status: history.count_denials(now, rules, limit, denials),
                     ..Outcome::of(history.status(now, rules, limit))
                 };
                 histories.update(id, limit, capacity, count).0
@@ -226,14 +226,14 @@ impl<C: Clock> MemoryStore<C> {
         &self.clock
     }
 
-    /// Of the `max` newest admissions in the log of `id`, the ages at `now` of the oldest `most` ones, newest first; and the number
-    /// of newer ones.
-    pub fn ages(&self, id: &Id, max: usize, most: usize, now: Millis) -> (Vec<Millis>, usize) {
+    /// The ages at `now` of the admissions of `id` to replay next: of its `pending` newest admissions the oldest `most`, newest
+    /// first. Also returns how many pending ones are left after these.
+    pub fn ages(&self, id: &Id, pending: usize, most: usize, now: Millis) -> (Vec<Millis>, usize) {
         let histories = self.histories.lock();
         let Some(history) = histories.get(id) else {
             return (Vec::new(), 0);
         };
-        let count = history.admissions().min(max);
+        let count = history.admissions().min(pending);
         let newer = count.saturating_sub(most);
         let moments = history.moments().take(count).skip(newer);
         let ages = moments.map(|moment| now.saturating_sub(moment));

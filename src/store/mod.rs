@@ -29,7 +29,7 @@ pub enum Op {
     Reset,
     /// Counts denials that were decided without the store: 1 to one more than the anomaly threshold, so that there is one
     /// report at most. The decision of the outcome means nothing.
-    Denied(u32),
+    CountDenials(u32),
 }
 
 impl Op {

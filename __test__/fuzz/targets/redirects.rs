@@ -113,7 +113,7 @@ fn check_error(error: &StoreError) {
     assert!(error.to_string().is_ascii(), "{text}");
     assert!(ErrorKind::ALL.contains(&error.kind()));
     // An answer says that the request has not run.
-    assert!(!error.is_an_answer() || !error.may_have_run(), "{text}");
+    assert!(!error.came_from_server() || !error.may_have_run(), "{text}");
 }
 
 /// All text of an error that is ever printed.

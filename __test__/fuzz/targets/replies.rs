@@ -17,7 +17,7 @@ use std::time::Instant;
 use arbitrary::{Result, Unstructured};
 use huntaze_rate_limit::metrics::Metrics;
 use huntaze_rate_limit::quota::{
-    Count, Decision, Id, Limit, MAX_LIMIT, MAX_WINDOW_MS, Outcome, Verdict, Window,
+    AnomalyStatus, Decision, Id, Limit, MAX_LIMIT, MAX_WINDOW_MS, Outcome, Verdict, Window,
 };
 use huntaze_rate_limit::store::redis::cluster::topology::Topology;
 use huntaze_rate_limit::store::redis::error_map;
@@ -80,7 +80,13 @@ fn window() -> Window {
 /// Requests of all kinds.
 fn requests(count: usize) -> Vec<Request> {
     let request = |n: usize| Request {
-        op: [Op::Limit, Op::Check, Op::Status, Op::Denied(3), Op::Reset][n % 5],
+        op: [
+            Op::Limit,
+            Op::Check,
+            Op::Status,
+            Op::CountDenials(3),
+            Op::Reset,
+        ][n % 5],
         id: Id::new(n.to_string()).expect("it is an id"),
         limit: Limit::new(LIMITS[n % LIMITS.len()]).expect("it is a limit"),
     };
@@ -136,7 +142,7 @@ fn shown(
 }
 
 fn check_outcome(outcome: &Outcome, request: &Request, metrics: &Metrics) {
-    let Outcome { decision, count } = outcome;
+    let Outcome { decision, anomaly_status } = outcome;
     assert!(decision.remaining <= request.limit.get(), "{outcome:?}");
     match decision.verdict {
         Verdict::Allowed => assert_eq!(decision.retry_after_ms(), 0),
@@ -149,10 +155,10 @@ fn check_outcome(outcome: &Outcome, request: &Request, metrics: &Metrics) {
         }
     }
     assert!(decision.reset <= LATEST, "{outcome:?}");
-    match count {
-        Count::None | Count::Anomaly(_) => {}
-        Count::Below(_) => assert!(!decision.is_allowed(), "{outcome:?}"),
-        Count::Paused(ms) => {
+    match anomaly_status {
+        AnomalyStatus::None | AnomalyStatus::Anomaly(_) => {}
+        AnomalyStatus::Below(_) => assert!(!decision.is_allowed(), "{outcome:?}"),
+        AnomalyStatus::Paused(ms) => {
             assert!(!decision.is_allowed(), "{outcome:?}");
             assert!(ms.get() <= MAX_WINDOW_MS, "{outcome:?}");
         }
@@ -284,14 +290,14 @@ fn answer(u: &mut Unstructured, limit: Limit) -> Result<ScriptAnswer> {
                 outcome.decision.verdict = Verdict::Denied { retry_after };
             }
             let some = |n: u32| NonZeroU32::new(n).expect("not 0");
-            outcome.count = match u.int_in_range(0..=3u8)? {
-                1 => Count::Anomaly(some(u.int_in_range(1..=u32::MAX)?)),
-                2 if !allowed => Count::Below(some(u.int_in_range(1..=u32::MAX)?)),
+            outcome.anomaly_status = match u.int_in_range(0..=3u8)? {
+                1 => AnomalyStatus::Anomaly(some(u.int_in_range(1..=u32::MAX)?)),
+                2 if !allowed => AnomalyStatus::Below(some(u.int_in_range(1..=u32::MAX)?)),
                 3 if !allowed => {
                     let ms = u.int_in_range(1..=MAX_WINDOW_MS)?;
-                    Count::Paused(ms.try_into().expect("not 0"))
+                    AnomalyStatus::Paused(ms.try_into().expect("not 0"))
                 }
-                _ => Count::None,
+                _ => AnomalyStatus::None,
             };
             ScriptAnswer::Decided(outcome)
         }
@@ -308,12 +314,14 @@ fn fields(index: usize, answer: &ScriptAnswer) -> Option<[Value; 6]> {
             let text = Value::BulkString(text.as_bytes().to_vec());
             Some([index, Value::Int(-1), text, int(0), int(0), int(0)])
         }
-        ScriptAnswer::Decided(Outcome { decision, count }) => {
-            let (second, count) = match *count {
-                Count::None => (decision.remaining.into(), 0),
-                Count::Anomaly(requests) => (decision.remaining.into(), requests.get().into()),
-                Count::Below(more) => (0, -i64::from(more.get())),
-                Count::Paused(ms) => (ms.get(), 0),
+        ScriptAnswer::Decided(Outcome { decision, anomaly_status }) => {
+            let (second, count) = match *anomaly_status {
+                AnomalyStatus::None => (decision.remaining.into(), 0),
+                AnomalyStatus::Anomaly(requests) => {
+                    (decision.remaining.into(), requests.get().into())
+                }
+                AnomalyStatus::Below(more) => (0, -i64::from(more.get())),
+                AnomalyStatus::Paused(ms) => (ms.get(), 0),
             };
             Some([
                 index,

@@ -3,7 +3,7 @@
 use std::num::{NonZeroU32, NonZeroU64};
 
 use huntaze_rate_limit::limiter::{Answer, Fallback, Local, OnStoreError, Source};
-use huntaze_rate_limit::quota::{Count, Outcome};
+use huntaze_rate_limit::quota::{AnomalyStatus, Outcome};
 use huntaze_rate_limit::store::{ErrorKind, Op, StoreError};
 
 use super::test_doubles::fallback;
@@ -41,10 +41,10 @@ fn an_anomaly_reported_by_the_store_is_not_reported_locally() {
     let rules = anomaly_rules(3_600_000, 1.0, 300_000);
     let pause = NonZeroU64::new(60_000).unwrap();
     let counts = [
-        (Count::None, 1),
-        (Count::Below(NonZeroU32::MIN), 1),
-        (Count::Anomaly(NonZeroU32::new(4).unwrap()), 0),
-        (Count::Paused(pause), 0),
+        (AnomalyStatus::None, 1),
+        (AnomalyStatus::Below(NonZeroU32::MIN), 1),
+        (AnomalyStatus::Anomaly(NonZeroU32::new(4).unwrap()), 0),
+        (AnomalyStatus::Paused(pause), 0),
     ];
     for (count, due) in counts {
         // With a local log by then, and without.
@@ -56,8 +56,14 @@ fn an_anomaly_reported_by_the_store_is_not_reported_locally() {
                 ask();
             }
             let decision = ask().decision;
-            fallback.on_decision(&request, &Outcome { decision, count });
-            let reported = (0..50).filter(|_| ask().count.anomaly().is_some());
+            fallback.on_decision(
+                &request,
+                &Outcome {
+                    decision,
+                    anomaly_status: count,
+                },
+            );
+            let reported = (0..50).filter(|_| ask().anomaly_status.anomaly().is_some());
             assert_eq!(reported.count(), due, "{count:?} after {before}");
         }
     }
@@ -81,8 +87,8 @@ fn open_admits_and_closed_denies_with_nothing_recorded() {
         // The smallest Retry-After there is.
         assert_eq!(decision.retry_after_ms(), 1000);
         assert_eq!(
-            (open.outcome.count, closed.outcome.count),
-            (Count::None, Count::None)
+            (open.outcome.anomaly_status, closed.outcome.anomaly_status),
+            (AnomalyStatus::None, AnomalyStatus::None)
         );
     }
     let fallback = fallback(OnStoreError::Open);

@@ -31,7 +31,7 @@ impl Fixture {
         let sent = sent.collect();
         let results =
             vec![Err(StoreError::new(error, "as the test wants it")); call.replays().len()];
-        call.keep(&results);
+        call.retain_unconfirmed(&results);
         sent
     }
 
@@ -56,11 +56,11 @@ fn a_report_is_replayed_until_the_store_takes_it() {
         let replaying = fixture.journal.replay(0).unwrap();
         let mut call = replaying.take(&fixture.logs);
         let replays = call.replays().to_vec();
-        call.keep(&vec![error; replays.len()]);
+        call.retain_unconfirmed(&vec![error; replays.len()]);
         replays
     };
     let busy = || Err(StoreError::new(ErrorKind::Busy, "as the test wants it"));
-    let reports = (0..20).filter_map(|_| ask(Op::Check).count.anomaly());
+    let reports = (0..20).filter_map(|_| ask(Op::Check).anomaly_status.anomaly());
     assert_eq!(reports.collect::<Vec<_>>(), [3]);
     for _ in 0..2 {
         let replays = replay(busy());
@@ -144,7 +144,7 @@ fn a_replay_is_bounded() {
         let mut call = replaying.take(&fixture.logs);
         let admissions: usize = call.replays().iter().map(|r| r.ages.len()).sum();
         let ids = call.replays().len();
-        call.keep(&vec![Ok(()); ids]);
+        call.retain_unconfirmed(&vec![Ok(()); ids]);
         (ids, admissions)
     });
     assert_eq!(sizes, [(1, 500), (64, 263), (37, 37)]);
@@ -183,7 +183,7 @@ fn the_admissions_of_a_denied_id_are_replayed_however_many_ids_come() {
     loop {
         let mut call = replaying.take(&fixture.logs);
         let replays = call.replays().to_vec();
-        call.keep(&vec![Ok(()); replays.len()]);
+        call.retain_unconfirmed(&vec![Ok(()); replays.len()]);
         if replays.is_empty() {
             break;
         }

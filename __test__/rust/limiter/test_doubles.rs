@@ -11,7 +11,9 @@ use huntaze_rate_limit::limiter::{
     Answer, Completion, CompletionSink, Fallback, Limiter, Local, OnStoreError,
 };
 use huntaze_rate_limit::metrics::Metrics;
-use huntaze_rate_limit::quota::{Clock, Count, Decision, Id, Millis, Outcome, Rules, Verdict};
+use huntaze_rate_limit::quota::{
+    AnomalyStatus, Clock, Decision, Id, Millis, Outcome, Rules, Verdict,
+};
 use huntaze_rate_limit::store::{ErrorKind, Op, Request, Scope, Store, StoreError};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -265,7 +267,7 @@ fn allowed(requests: &[Request]) -> Vec<Result<Outcome, StoreError>> {
             reset: request.id.as_str().parse().unwrap(),
             reset_after: 0,
         },
-        count: Count::None,
+        anomaly_status: AnomalyStatus::None,
     };
     requests
         .iter()

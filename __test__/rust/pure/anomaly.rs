@@ -1,6 +1,6 @@
 //! The anomaly rule on random histories. Its cases are beside it in `src/quota/anomaly.rs`.
 
-use huntaze_rate_limit::quota::{Count, History};
+use huntaze_rate_limit::quota::{AnomalyStatus, History};
 use proptest::prelude::*;
 
 use crate::random_history::{EPOCH, cases};
@@ -19,7 +19,7 @@ proptest! {
             now += step;
             let outcome = history.check(now, rules, limit(100));
             prop_assert!(outcome.decision.is_allowed());
-            prop_assert_eq!(outcome.count, Count::None);
+            prop_assert_eq!(outcome.anomaly_status, AnomalyStatus::None);
         }
     }
 
@@ -35,7 +35,7 @@ proptest! {
             let anomaly_rules = seen.check(now, anomaly_rules(1000, 1.0, 700), limit(n));
             let plain_rules = unseen.check(now, plain_rules(1000), limit(n));
             prop_assert_eq!(anomaly_rules.decision, plain_rules.decision);
-            prop_assert_eq!(plain_rules.count, Count::None);
+            prop_assert_eq!(plain_rules.anomaly_status, AnomalyStatus::None);
         }
     }
 }

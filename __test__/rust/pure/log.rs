@@ -1,6 +1,6 @@
 //! The pure history and its log against the naive reference, answer by answer, on random histories.
 
-use huntaze_rate_limit::quota::{Count, Decision, History, Log, Outcome, Quota};
+use huntaze_rate_limit::quota::{AnomalyStatus, Decision, History, Log, Outcome, Quota};
 use huntaze_rate_limit::store::Op;
 use proptest::prelude::*;
 
@@ -28,8 +28,8 @@ proptest! {
                         *history = History::default();
                         plain(history.status(clock.now, rules, limit))
                     }
-                    Op::Denied(denials) => Outcome {
-                        count: history.count_denials(clock.now, rules, limit, denials),
+                    Op::CountDenials(denials) => Outcome {
+                        anomaly_status: history.count_denials(clock.now, rules, limit, denials),
                         ..plain(history.status(clock.now, rules, limit))
                     },
                 };
@@ -77,13 +77,13 @@ pub fn observed(op: Op, outcome: Outcome) -> Expected {
         retry_after: decision.retry_after_ms(),
         remaining: decision.remaining,
         reset: decision.reset,
-        anomaly: outcome.count.anomaly(),
+        anomaly: outcome.anomaly_status.anomaly(),
     }
 }
 
 fn plain(decision: Decision) -> Outcome {
     Outcome {
         decision,
-        count: Count::None,
+        anomaly_status: AnomalyStatus::None,
     }
 }

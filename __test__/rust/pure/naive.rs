@@ -42,7 +42,7 @@ impl Naive {
                 *self = Self::default();
                 self.status(now, rules, limit.get())
             }
-            Op::Denied(denials) => {
+            Op::CountDenials(denials) => {
                 let mut anomaly = None;
                 for _ in 0..denials {
                     self.denials.push(now);

@@ -22,7 +22,7 @@ fn ttl(admin: &mut redis::Connection, key: &str) -> i64 {
     redis::cmd("PTTL").arg(key).query(admin).unwrap()
 }
 
-/// I9.
+/// I9: every key expires.
 #[tokio::test]
 async fn every_key_lives_a_window_and_the_slack_at_most() {
     let server = Server::start(&[]);

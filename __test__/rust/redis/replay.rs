@@ -141,7 +141,7 @@ async fn a_report_is_entered() {
         let outcomes = store.run(scope, &checks).await;
         let reports = outcomes
             .iter()
-            .flat_map(|outcome| outcome.as_ref().unwrap().count.anomaly());
+            .flat_map(|outcome| outcome.as_ref().unwrap().anomaly_status.anomaly());
         reports.count()
     };
     let reports = async |who: &str| reports_of(&scope, who).await;

@@ -218,7 +218,7 @@ async fn a_list_of_elements_that_are_no_timestamps_fails_alone() {
                 .query(&mut admin)
         };
         let before: usize = length().unwrap();
-        for op in [Op::Check, Op::Limit, Op::Status, Op::Denied(3)] {
+        for op in [Op::Check, Op::Limit, Op::Status, Op::CountDenials(3)] {
             for limit in [1, 1000] {
                 let asked = request(op, &who, limit);
                 let alone = store.run(&scope, std::slice::from_ref(&asked)).await;

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use huntaze_rate_limit::quota::{Count, Decision, History, ManualClock, Millis, Outcome, Rules};
+use huntaze_rate_limit::quota::{
+    AnomalyStatus, Decision, History, ManualClock, Millis, Outcome, Rules,
+};
 use huntaze_rate_limit::store::{MAX_MEMORY_IDS, MemoryStore, Op};
 use proptest::prelude::*;
 
@@ -27,7 +29,7 @@ impl Pure {
         let history = self.0.entry(ask.who).or_default();
         let plain = |decision: Decision| Outcome {
             decision,
-            count: Count::None,
+            anomaly_status: AnomalyStatus::None,
         };
         match ask.op {
             Op::Check | Op::Limit => history.check(now, rules, limit),
@@ -36,8 +38,8 @@ impl Pure {
                 *history = History::default();
                 plain(history.status(now, rules, limit))
             }
-            Op::Denied(denials) => Outcome {
-                count: history.count_denials(now, rules, limit, denials),
+            Op::CountDenials(denials) => Outcome {
+                anomaly_status: history.count_denials(now, rules, limit, denials),
                 ..plain(history.status(now, rules, limit))
             },
         }

@@ -221,7 +221,7 @@ impl<K: CompletionSink> Expire for Flight<K> {
 
 /// Whether it is an error of a store that is away.
 pub(super) fn says_away<T>(result: &Result<T, StoreError>) -> bool {
-    matches!(result, Err(error) if error.means_away())
+    matches!(result, Err(error) if error.is_unavailable())
 }
 
 impl<K: CompletionSink> Drop for Flight<K> {

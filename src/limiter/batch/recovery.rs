@@ -139,7 +139,7 @@ async fn replay<K: CompletionSink, S: Store>(lane: &Lane<K>, route: &Route<S>) -
         let (results, in_time) = match told {
             Ok(told) => told,
             Err(error) => {
-                call.keep(&vec![Err(error); call.replays().len()]);
+                call.retain_unconfirmed(&vec![Err(error); call.replays().len()]);
                 return (Told::Nothing, progress);
             }
         };
@@ -149,7 +149,7 @@ async fn replay<K: CompletionSink, S: Store>(lane: &Lane<K>, route: &Route<S>) -
         if some {
             lane.told();
         }
-        call.keep(&results);
+        call.retain_unconfirmed(&results);
         if results.iter().all(says_away) {
             return (Told::Nothing, progress);
         }

@@ -13,7 +13,7 @@ use crate::store::{Op, Request};
 /// A denial by the store.
 pub(super) struct Denial {
     /// It may be repeated before this moment: no slot can be free.
-    pub(super) until: Instant,
+    pub(super) repeat_until: Instant,
     /// The retry time: a slot is free then, if no other caller takes it.
     pub(super) retry_at: Instant,
     pub(super) reset: Millis,
@@ -93,7 +93,7 @@ impl<T> Refresh<T> {
 impl<T: Clone> Entry<T> {
     /// Repeats the denial for a request that was made at `made`, and counts the repetition. `None`: the request has to be sent.
     pub(super) fn answer(&mut self, made: Instant, now: Instant) -> Option<Decision> {
-        if made >= self.denial.until {
+        if made >= self.denial.repeat_until {
             return None;
         }
         if let Some(uses) = &mut self.denial.remaining_uses {
@@ -107,7 +107,7 @@ impl<T: Clone> Entry<T> {
     pub(super) fn take_denials(&mut self, id: &Id) -> Option<(Request, T)> {
         let denials = std::mem::take(&mut self.denials);
         let request = Request {
-            op: Op::Denied(denials),
+            op: Op::CountDenials(denials),
             id: id.clone(),
             limit: self.limit,
         };
@@ -123,7 +123,7 @@ impl<T: Clone> Entry<T> {
 
     /// Whether it is still needed.
     pub(super) fn is_live(&self, now: Instant) -> bool {
-        self.queued || self.refresh.is_some() || now < self.denial.until
+        self.queued || self.refresh.is_some() || now < self.denial.repeat_until
     }
 
     /// Releases as many waiting requests as may be sent.
@@ -189,7 +189,7 @@ impl<T: Clone> State<T> {
         if let Some(existing) = self.entry(request)
             && existing.denial.retry_at < denial.retry_at
         {
-            existing.denial.until = existing.denial.until.min(now);
+            existing.denial.repeat_until = existing.denial.repeat_until.min(now);
         }
     }
 
@@ -211,11 +211,11 @@ impl<T: Clone> State<T> {
                 None => existing.denials = 0,
             }
             // Of two batches in flight the first decided may be answered last. Neither retry time is too late.
-            if now < existing.denial.until {
+            if now < existing.denial.repeat_until {
                 denial.retry_at = denial.retry_at.max(existing.denial.retry_at);
                 // A denial that is not counted must not outlast the pause of counting.
                 if denial.remaining_uses.is_some() == existing.denial.remaining_uses.is_some() {
-                    denial.until = denial.until.max(existing.denial.until);
+                    denial.repeat_until = denial.repeat_until.max(existing.denial.repeat_until);
                 }
             }
             existing.denial = denial;

@@ -29,7 +29,7 @@ use tokio::time::Instant;
 
 use self::entries::{Denial, Refresh, State, Waiting, find, take_denials};
 use super::Pending;
-use crate::quota::{AnomalyRule, Count, Decision, Id, Outcome, Verdict};
+use crate::quota::{AnomalyRule, AnomalyStatus, Decision, Id, Outcome, Verdict};
 use crate::store::{Op, Request};
 
 /// The most denials it holds; requests of further ids are sent each time. With ids of the greatest length these are 5 MB.
@@ -106,7 +106,9 @@ impl<T: Clone> DenyCache<T> {
         let request = &mut pending.request;
         match request.op {
             Op::Check | Op::Limit => {}
-            Op::Reset | Op::Status | Op::Denied(_) => return Lookup::Miss(pending, Vec::new()),
+            Op::Reset | Op::Status | Op::CountDenials(_) => {
+                return Lookup::Miss(pending, Vec::new());
+            }
         }
         let Some(entries) = state.entries.get_mut(&request.id) else {
             return Lookup::Miss(pending, Vec::new());
@@ -228,16 +230,16 @@ impl<T: Clone> DenyCache<T> {
             return None;
         };
         let wait = Duration::from_millis(retry_after.get());
-        let (remaining_uses, pause) = match (self.rule, outcome.count) {
+        let (remaining_uses, pause) = match (self.rule, outcome.anomaly_status) {
             (None, _) => (None, None),
-            (Some(rule), Count::Anomaly(_)) => (None, Some(rule.window().ms())),
-            (Some(_), Count::Paused(ms)) => (None, Some(ms.get())),
-            (Some(_), Count::Below(more)) => (Some(more.get() - 1), None),
-            (Some(_), Count::None) => (Some(0), None),
+            (Some(rule), AnomalyStatus::Anomaly(_)) => (None, Some(rule.window().ms())),
+            (Some(_), AnomalyStatus::Paused(ms)) => (None, Some(ms.get())),
+            (Some(_), AnomalyStatus::Below(more)) => (Some(more.get() - 1), None),
+            (Some(_), AnomalyStatus::None) => (Some(0), None),
         };
         let pause = pause.map_or(Duration::MAX, Duration::from_millis);
         Some(Denial {
-            until: batch.sent.at + wait.min(self.max_age).min(pause),
+            repeat_until: batch.sent.at + wait.min(self.max_age).min(pause),
             retry_at: batch.received.checked_add(wait)?,
             reset: outcome.decision.reset,
             reset_at: batch
@@ -270,7 +272,7 @@ impl<T: Clone> DenyCache<T> {
         // A batch in flight may have been decided before the replay and be answered after it.
         state.epoch += 1;
         for entry in state.entries.values_mut().flatten() {
-            entry.denial.until = entry.denial.until.min(now);
+            entry.denial.repeat_until = entry.denial.repeat_until.min(now);
         }
     }
 
@@ -324,7 +326,7 @@ mod tests {
     fn insert(cache: &DenyCache<u32>, sent: Sent, wait: u64) {
         let request = check();
         let outcome = Outcome {
-            count: Count::Below(NonZeroU32::MIN.saturating_add(9)),
+            anomaly_status: AnomalyStatus::Below(NonZeroU32::MIN.saturating_add(9)),
             ..Outcome::of(Decision {
                 verdict: Verdict::Denied {
                     retry_after: NonZeroU64::new(wait).expect("not now"),
@@ -380,6 +382,19 @@ mod tests {
         assert_eq!(retry_after(&cache), Some(300));
     }
 
+    /// The store decided after the sending: counted from the answer, the denial would be repeated for too long.
+    #[tokio::test(start_paused = true)]
+    async fn a_denial_is_repeated_for_its_retry_time_from_the_sending() {
+        let cache = DenyCache::new(Duration::from_secs(1), None);
+        let sent = cache.sent();
+        tokio::time::advance(Duration::from_millis(100)).await;
+        insert(&cache, sent, 300);
+        tokio::time::advance(Duration::from_millis(199)).await;
+        assert_eq!(retry_after(&cache), Some(101));
+        tokio::time::advance(Duration::from_millis(1)).await;
+        assert_eq!(retry_after(&cache), None);
+    }
+
     /// In either order of the answers: the old request was in flight while another process replayed its own admissions.
     #[tokio::test(start_paused = true)]
     async fn no_earlier_retry_time_is_given_after_a_denial_from_before_a_replay() {
@@ -423,7 +438,7 @@ mod tests {
             panic!("the cache repeats a denial that has expired");
         };
         assert_eq!(counts.len(), 1);
-        assert_eq!(counts[0].0.op, Op::Denied(2));
+        assert_eq!(counts[0].0.op, Op::CountDenials(2));
         cache.sweep(Instant::now());
         assert!(cache.take_counts(MAX_ENTRIES).is_empty());
     }

@@ -1,7 +1,8 @@
 //! How long to wait before the next attempt to connect.
 //!
 //! Full jitter: a random time from zero to a bound that doubles. Processes that lose a server at the same moment reconnect
-//! spread over the whole wait. (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.)
+//! spread over the whole wait. The wait ends early when the server's name resolves to another address: see
+//! `link/background.rs`. (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.)
 
 use std::time::Duration;
 

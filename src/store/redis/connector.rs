@@ -69,7 +69,7 @@ pub(super) async fn connect(
     let mut made = connect_once(config, connector).await;
     // A failure while this process was stopped says nothing about the server. One more attempt only: a process that is stopped again
     // and again must come to an end, too.
-    if matches!(&made, Err(failure) if failure.was_stopped && !failure.error.is_an_answer()) {
+    if matches!(&made, Err(failure) if failure.was_stopped && !failure.error.came_from_server()) {
         made = connect_once(config, connector).await;
     }
     if made.is_ok() {
@@ -153,7 +153,7 @@ async fn attempt(
     };
     if made
         .as_ref()
-        .map_or_else(StoreError::is_an_answer, |_| true)
+        .map_or_else(StoreError::came_from_server, |_| true)
     {
         connector.health.mark_good(address);
     }

@@ -199,7 +199,7 @@ async fn waiting_requests_are_counted_and_the_anomaly_reported_once() {
     let answers = crowd(&mut cached, 100).await;
     let reports = answers
         .iter()
-        .filter_map(|answer| answer.as_ref().unwrap().outcome.count.anomaly());
+        .filter_map(|answer| answer.as_ref().unwrap().outcome.anomaly_status.anomaly());
     assert_eq!(reports.collect::<Vec<_>>(), [201]);
     assert_eq!(cached.asked(is_check) - before, 2);
 }

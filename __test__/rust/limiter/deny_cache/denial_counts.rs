@@ -21,7 +21,7 @@ fn crowd() -> impl Iterator<Item = String> {
 }
 
 fn is_count(op: &Op) -> bool {
-    matches!(op, Op::Denied(_))
+    matches!(op, Op::CountDenials(_))
 }
 
 #[tokio::test(start_paused = true)]
@@ -51,7 +51,7 @@ async fn denials_are_counted_with_the_next_request_and_at_the_end() {
     drop(cached.limiter);
     while cached.answers.recv().await.is_some() {}
     let ops = cached.store.ops();
-    assert!(ops.contains(&Op::Denied(2)), "{ops:?}");
+    assert!(ops.contains(&Op::CountDenials(2)), "{ops:?}");
 }
 
 /// The counts of many ids are sent in small batches of their own, and a check submitted meanwhile goes first.
@@ -131,7 +131,7 @@ async fn denials_under_two_limits_are_counted() {
         cached.answers.recv().await.unwrap().1.unwrap();
     }
     let counts: Vec<_> = cached.store.ops().into_iter().filter(is_count).collect();
-    assert_eq!(counts, [Op::Denied(2), Op::Denied(1)]);
+    assert_eq!(counts, [Op::CountDenials(2), Op::CountDenials(1)]);
 }
 
 /// A process that closes its limiter knows by then that everything has been counted.

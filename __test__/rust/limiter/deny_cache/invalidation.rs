@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use huntaze_rate_limit::limiter::{Limiter, OnStoreError, Source, Times};
-use huntaze_rate_limit::quota::{Count, Decision, Outcome, Verdict};
+use huntaze_rate_limit::quota::{AnomalyStatus, Decision, Outcome, Verdict};
 use huntaze_rate_limit::store::{ErrorKind, Op, Replay, Request, Scope, Store, StoreError};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -84,7 +84,7 @@ fn denied() -> Outcome {
             reset: 0,
             reset_after: 0,
         },
-        count: Count::None,
+        anomaly_status: AnomalyStatus::None,
     }
 }
 

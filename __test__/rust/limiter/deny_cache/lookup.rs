@@ -41,9 +41,10 @@ async fn a_hit_says_what_the_store_would() {
     assert_eq!(hit.reset_after, miss.reset_after - 400);
 }
 
-/// Contract 4: a caller who returns at the promised moment is admitted, whether the store or the cache made the promise.
+/// No denial is repeated beyond the moment at which a slot is free: a caller who returns after the retry time is admitted,
+/// whether the store or the cache gave that time.
 #[tokio::test(start_paused = true)]
-async fn the_promised_moment_holds() {
+async fn no_denial_outlives_its_retry_time() {
     let mut cached = CachedLimiter::new(plain_rules(80), 60_000);
     for phase in 0..20 {
         // The store counts whole milliseconds: it is asked at any time within one.
@@ -120,7 +121,7 @@ async fn an_entry_expires_at_the_age_limit() {
     assert_eq!(off.asked(|op| op == Op::Check), 50);
 }
 
-/// Contract 7: denials answered from the cache count, too, and the request that crosses the threshold reports the anomaly with
+/// Denials answered from the cache count, too, and the request that crosses the threshold reports the anomaly with
 /// its answer. After that nothing is counted or reported.
 #[tokio::test(start_paused = true)]
 async fn the_request_that_crosses_the_threshold_reports_the_anomaly() {
@@ -128,7 +129,11 @@ async fn the_request_that_crosses_the_threshold_reports_the_anomaly() {
     for request in 1..=1000 {
         let answer = cached.ask(Op::Check, "a", 10).await;
         let reported = (request == 21).then_some(21);
-        assert_eq!(answer.outcome.count.anomaly(), reported, "{request}");
+        assert_eq!(
+            answer.outcome.anomaly_status.anomaly(),
+            reported,
+            "{request}"
+        );
     }
     // The ten admissions, the first denial, and the one that was the anomaly.
     assert_eq!(cached.asked(|op| matches!(op, Op::Check | Op::Limit)), 12);
@@ -172,7 +177,7 @@ async fn an_older_denial_does_not_outlive_a_newer_one() {
     }
     // The first denial could have been repeated once, the second cannot.
     let crossing = cached.ask(Op::Check, "a", 2).await;
-    let (source, anomaly) = (crossing.source, crossing.outcome.count.anomaly());
+    let (source, anomaly) = (crossing.source, crossing.outcome.anomaly_status.anomaly());
     assert_eq!((source, anomaly), (Source::Redis, Some(5)));
 }
 

@@ -98,7 +98,7 @@ impl CachedLimiter {
     /// The denials that the store has counted.
     pub fn counted(&self) -> u32 {
         let count = |op| match op {
-            Op::Denied(count) => count,
+            Op::CountDenials(count) => count,
             _ => 0,
         };
         self.store.ops().into_iter().map(count).sum()

@@ -59,7 +59,9 @@ async fn one_id_several_times_in_a_batch<S: Store>(fixture: Fixture<S>) {
                 Some(outcome.decision.is_allowed()),
                 Some(outcome.decision.remaining),
             ),
-            Op::Status | Op::Reset | Op::Denied(_) => (None, Some(outcome.decision.remaining)),
+            Op::Status | Op::Reset | Op::CountDenials(_) => {
+                (None, Some(outcome.decision.remaining))
+            }
         })
         .collect();
     let expected = [

@@ -52,7 +52,10 @@ async fn crowd<S: Store>(
     let allowed = outcomes.iter().filter(|o| o.decision.is_allowed()).count();
     (
         allowed,
-        outcomes.iter().filter_map(|o| o.count.anomaly()).collect(),
+        outcomes
+            .iter()
+            .filter_map(|o| o.anomaly_status.anomaly())
+            .collect(),
     )
 }
 

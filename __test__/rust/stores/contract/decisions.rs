@@ -1,6 +1,6 @@
 //! The contract suite: decisions about one id.
 
-use huntaze_rate_limit::quota::{Count, MAX_WINDOW_MS, Millis};
+use huntaze_rate_limit::quota::{AnomalyStatus, MAX_WINDOW_MS, Millis};
 use huntaze_rate_limit::store::{Op, Store};
 
 use super::fixture::{Fixture, over_every_store};
@@ -106,7 +106,10 @@ async fn reset_gives_the_whole_quota_back<S: Store>(fixture: Fixture<S>) {
         fixture.ask(plain_rules(HOUR), Op::Check, "b", 2).await;
     }
     let reset = fixture.ask(plain_rules(HOUR), Op::Reset, "a", 2).await;
-    assert_eq!((reset.decision.remaining, reset.count), (2, Count::None));
+    assert_eq!(
+        (reset.decision.remaining, reset.anomaly_status),
+        (2, AnomalyStatus::None)
+    );
     let status = fixture
         .ask(plain_rules(HOUR), Op::Status, "a", 2)
         .await

@@ -61,7 +61,7 @@ impl Admissions {
         let decision = outcome.decision;
         match ask.op {
             Op::Reset => self.0.clear(),
-            Op::Denied(_) => {}
+            Op::CountDenials(_) => {}
             Op::Status => {
                 let between = limit.saturating_sub(most)..=limit.saturating_sub(least);
                 prop_assert!(between.contains(&(decision.remaining as usize)));

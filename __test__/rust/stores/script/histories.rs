@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use huntaze_rate_limit::quota::{Count, History, Millis, Outcome, Rules};
+use huntaze_rate_limit::quota::{AnomalyStatus, History, Millis, Outcome, Rules};
 use huntaze_rate_limit::store::Op;
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseResult, TestRunner};
@@ -28,7 +28,7 @@ struct Twin {
 impl Twin {
     fn answer(&mut self, now: Millis, rules: Rules, ask: RandomRequest) -> Outcome {
         let limit = ask.request().limit;
-        let mut count = Count::None;
+        let mut count = AnomalyStatus::None;
         match ask.op {
             Op::Check | Op::Limit => {
                 let outcome = self.history.check(now, rules, limit);
@@ -41,13 +41,13 @@ impl Twin {
             }
             Op::Status => {}
             Op::Reset => *self = Self::default(),
-            Op::Denied(denials) => {
+            Op::CountDenials(denials) => {
                 count = self.history.count_denials(now, rules, limit, denials);
                 self.last_request = self.last_request.max(now);
             }
         }
         Outcome {
-            count,
+            anomaly_status: count,
             ..Outcome::of(self.history.status(now, rules, limit))
         }
     }
@@ -83,12 +83,12 @@ impl Twin {
 /// The part of an outcome that can be compared: a check's `remaining` and `reset` mean nothing, nor does a count's decision.
 fn shown(op: Op, outcome: Outcome) -> (bool, Millis, Option<u32>, Option<(u32, Millis)>) {
     let decision = outcome.decision;
-    let status =
-        (!matches!(op, Op::Check | Op::Denied(_))).then_some((decision.remaining, decision.reset));
+    let status = (!matches!(op, Op::Check | Op::CountDenials(_)))
+        .then_some((decision.remaining, decision.reset));
     (
         decision.is_allowed(),
         decision.retry_after_ms(),
-        outcome.count.anomaly(),
+        outcome.anomaly_status.anomaly(),
         status,
     )
 }
@@ -114,8 +114,10 @@ fn agree(lua: &mut Lua, keys: &Keys, history: RandomHistory) -> TestCaseResult {
             );
             if matches!(ask.op, Op::Check | Op::Limit) {
                 // A lower bound of what the pure side counts, and never nothing.
-                match (outcome.count, expected.count) {
-                    (Count::Below(shown), Count::Below(counted)) => prop_assert!(shown <= counted),
+                match (outcome.anomaly_status, expected.anomaly_status) {
+                    (AnomalyStatus::Below(shown), AnomalyStatus::Below(counted)) => {
+                        prop_assert!(shown <= counted)
+                    }
                     (shown, counted) => prop_assert_eq!(shown, counted),
                 }
                 clock.record(

@@ -28,7 +28,7 @@ fn both_versions_decide_exactly_together() {
         for ((step, mut asks), version) in batches.into_iter().zip(order.iter().cycle()) {
             clock.step(step);
             // The previous version replies to a count of denials in another form.
-            asks.retain(|ask| *version == 0 || !matches!(ask.op, Op::Denied(_)));
+            asks.retain(|ask| *version == 0 || !matches!(ask.op, Op::CountDenials(_)));
             if asks.is_empty() {
                 continue;
             }
@@ -56,9 +56,9 @@ fn both_versions_decide_exactly_together() {
                         *history = History::default();
                         reported[ask.who] = None;
                     }
-                    Op::Denied(_) => {}
+                    Op::CountDenials(_) => {}
                 }
-                if outcome.count.anomaly().is_some() {
+                if outcome.anomaly_status.anomaly().is_some() {
                     let paused = reported[ask.who].is_some_and(|at| now < at + span);
                     prop_assert!(*version == 1 || !paused, "{:?} at {}", ask, now);
                     reported[ask.who] = Some(now);

@@ -111,7 +111,7 @@ impl<K: CompletionSink> Lane<K> {
 
     /// There is a new connection to it.
     pub(in crate::limiter::batch) fn encouraged(&self) {
-        self.state.lock().breaker.reset_backoff();
+        self.state.lock().breaker.reset_probe_delay();
     }
 
     /// It has been looked for, and does not decide yet.

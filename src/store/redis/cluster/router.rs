@@ -233,7 +233,7 @@ fn may_have_changed(error: &StoreError) -> bool {
             // Another server may have the address by now.
             | ErrorKind::Tls
     );
-    may_pass || error.spoils_connection()
+    may_pass || error.requires_reconnect()
 }
 
 fn no_route() -> StoreError {

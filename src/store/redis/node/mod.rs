@@ -129,7 +129,7 @@ impl Node {
         });
         let spoilt = match &replies {
             Ok(replies) => replies.iter().find_map(Reply::spoils_connection),
-            Err(error) => Some(error).filter(|e| e.spoils_connection()),
+            Err(error) => Some(error).filter(|e| e.requires_reconnect()),
         };
         if let Some(error) = spoilt {
             link.discard(&live, error.clone());
@@ -167,7 +167,7 @@ impl Node {
         let reply = exchange(&live, 1, false, |_, _| command.clone()).await;
         let reply = reply.map(|mut replies| replies.swap_remove(0));
         match &reply {
-            Err(error) if error.spoils_connection() => link.discard(&live, error.clone()),
+            Err(error) if error.requires_reconnect() => link.discard(&live, error.clone()),
             // Of a cluster's connections, some are only asked who serves what: one that ends was as good as those that decide.
             Ok(Ok(_)) => live.prove(),
             Ok(Err(_)) | Err(_) => {}
@@ -195,7 +195,7 @@ impl Node {
         let live = link.live().await?;
         let tried = connection_test::run(&live, scope).await;
         if let Err(error) = &tried
-            && error.spoils_connection()
+            && error.requires_reconnect()
         {
             link.discard(&live, error.clone());
         }
@@ -226,11 +226,11 @@ impl<T> Reply<T> {
             Self::Answer(answer) => answer.as_ref().err()?,
             Self::Answers(answers) => {
                 let mut errors = answers.iter().filter_map(|answer| answer.as_ref().err());
-                return errors.find(|error| error.spoils_connection());
+                return errors.find(|error| error.requires_reconnect());
             }
             Self::Elsewhere(_) => return None,
             Self::Error(error) => error,
         };
-        Some(error).filter(|error| error.spoils_connection())
+        Some(error).filter(|error| error.requires_reconnect())
     }
 }

@@ -8,7 +8,7 @@ use redis::{Cmd, RedisWrite, Script, ToRedisArgs, Value};
 
 use super::{ScriptRef, Tag, slack};
 use crate::quota::{
-    Count, Decision, Limit, MAX_WINDOW_MS, Millis, Outcome, Rules, Verdict, Window,
+    AnomalyStatus, Decision, Limit, MAX_WINDOW_MS, Millis, Outcome, Rules, Verdict, Window,
 };
 use crate::store::redis::error_map;
 use crate::store::{ErrorKind, Op, Request, Scope, StoreError};
@@ -114,7 +114,7 @@ pub fn arguments(
             Op::Limit => ("limit", 0),
             Op::Status => ("status", 0),
             Op::Reset => ("reset", 0),
-            Op::Denied(denials) => ("denied", denials),
+            Op::CountDenials(denials) => ("denied", denials),
         };
         let threshold = rules.anomaly.map_or(0, |rule| rule.threshold(limit));
         out.write_arg(name.as_bytes());
@@ -236,10 +236,14 @@ fn outcome(now: Millis, fields: &[Value]) -> Result<Outcome, StoreError> {
             let missing = u32::try_from(n.unsigned_abs())
                 .ok()
                 .and_then(NonZeroU32::new);
-            missing.map(Count::Below).ok_or_else(unexpected)?
+            missing.map(AnomalyStatus::Below).ok_or_else(unexpected)?
         }
-        (Value::Int(0), Some(paused)) if paused.get() <= MAX_WINDOW_MS => Count::Paused(paused),
-        (anomaly, None) => NonZeroU32::new(small(anomaly)?).map_or(Count::None, Count::Anomaly),
+        (Value::Int(0), Some(paused)) if paused.get() <= MAX_WINDOW_MS => {
+            AnomalyStatus::Paused(paused)
+        }
+        (anomaly, None) => {
+            NonZeroU32::new(small(anomaly)?).map_or(AnomalyStatus::None, AnomalyStatus::Anomaly)
+        }
         _ => return Err(unexpected()),
     };
     let reset = number(reset)?;
@@ -251,7 +255,7 @@ fn outcome(now: Millis, fields: &[Value]) -> Result<Outcome, StoreError> {
             // An admission that counts leaves the window later than `now`.
             reset_after: reset.saturating_sub(now),
         },
-        count,
+        anomaly_status: count,
     })
 }
 

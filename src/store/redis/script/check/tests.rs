@@ -209,5 +209,5 @@ fn each_kind_of_request_is_written_once() {
     // With the threshold of each limit, and the denials to count.
     rules.anomaly = Some(AnomalyRule::new(2.0, Window::new(5000).unwrap(), window).unwrap());
     let denied = ["3600000", "5000", "60000", "A\0", "denied", "10", "20", "7"];
-    assert_eq!(written(rules, &[(Op::Denied(7), 10)]), denied);
+    assert_eq!(written(rules, &[(Op::CountDenials(7), 10)]), denied);
 }
