@@ -11,7 +11,7 @@ export * from './types/metrics.js';
  * {@link RateLimitError}.
  *
  * An id is a whole number from 0 to 2^53 - 1 or a text of 1 to 256 UTF-8 bytes; `7` and `'7'` are the same. Methods that
- * return a promise never throw. They settle within `timeoutMs` and reject with
+ * return a promise never throw. Requests settle within `timeoutMs` and reject with
  *
  * - a TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`) or RangeError (`ERR_OUT_OF_RANGE`) for an unusable argument;
  * - an Error with the code `ERR_RATE_LIMIT_CONFIG` for environment variables that cannot work;
@@ -200,7 +200,7 @@ export interface RateLimitStatus {
 
 /**
  * A request was denied because the quota is used up. Its fields are own and enumerable, `name` and `code` included; `message`
- * is not, as in every error. When a check rejects with it, it has no stack: a denial is ordinary traffic.
+ * is not, as in every error. When a check rejects with it, its stack has no frames: a denial is ordinary traffic.
  *
  * @example
  * if (error instanceof RateLimitError) {

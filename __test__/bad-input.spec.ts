@@ -268,6 +268,19 @@ test('configure checks the same options, and the plans', () => {
   expect(thrown(() => configure({ plans: { pro: 0 } })).message).toContain('options.plans.pro');
 });
 
+test.each(['limit', 'check', 'status', 'reset'] as const)(
+  '%s without its limiter rejects, and does not throw',
+  async (name) => {
+    const method = limiter[name] as (id: string) => Promise<unknown>;
+    const calls = [
+      () => method('a'),
+      () => Reflect.apply(method, {}, ['a']),
+      () => Reflect.apply(method, new Proxy(limiter, {}), ['a']),
+    ];
+    for (const call of calls) expect(await rejection(call)).toBeInstanceOf(TypeError);
+  },
+);
+
 test('a listener must be a function', () => {
   expect(thrown(() => onAnomaly(loose(undefined)))).toMatchObject({ code: T });
   expect(thrown(() => limiter.onAnomaly(loose({})))).toMatchObject({ code: T });

@@ -7,7 +7,7 @@ const { callable, idText, planNumber } = require('./validate.js');
 const { configError } = require('./errors.js');
 const { metricsOf, metricsDelta } = require('./metrics/snapshot.js');
 const { creatorOptions } = require('./options.js');
-const { LazyLimiter, operations } = require('./lazy-limiter.js');
+const { LazyLimiter, operations, RESET_LIMIT } = require('./lazy-limiter.js');
 const { NO_PLAN, PLANS, planLabel, planOfLabel } = require('./plans.js');
 
 // One creators' limiter for the module, as in the application file that this package replaces.
@@ -55,7 +55,7 @@ function submit(operation, creatorId, plan) {
 /** @type {typeof Public.resetCreatorRateLimit} */
 function resetCreatorRateLimit(creatorId) {
   try {
-    return limiter.submit(operations.reset, idText(creatorId, 'creatorId'), 1, NO_PLAN);
+    return limiter.submit(operations.reset, idText(creatorId, 'creatorId'), RESET_LIMIT, NO_PLAN);
   } catch (error) {
     return Promise.reject(error);
   }

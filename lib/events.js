@@ -25,7 +25,7 @@ class Listeners {
   /** @type {Set<{ listener: (event: T) => unknown }>} */
   #listeners = new Set();
   /** @type {Set<(listened: boolean) => void>} */
-  #subscribers = new Set();
+  #presenceObservers = new Set();
   #kind;
   /** The failures of the current second. */
   #failures = { since: -Infinity, count: 0 };
@@ -57,14 +57,14 @@ class Listeners {
   }
 
   /**
-   * Calls `subscriber` now and after each change with whether there is a listener. Returns an unsubscribe function.
+   * Calls `observer` now and after each change with whether there is a listener. Returns an unsubscribe function.
    *
-   * @param {(listened: boolean) => void} subscriber
+   * @param {(listened: boolean) => void} observer
    */
-  subscribe(subscriber) {
-    this.#subscribers.add(subscriber);
-    subscriber(!this.isEmpty);
-    return () => void this.#subscribers.delete(subscriber);
+  observePresence(observer) {
+    this.#presenceObservers.add(observer);
+    observer(!this.isEmpty);
+    return () => void this.#presenceObservers.delete(observer);
   }
 
   /**
@@ -86,7 +86,7 @@ class Listeners {
   }
 
   #changed() {
-    for (const subscriber of this.#subscribers) subscriber(!this.isEmpty);
+    for (const observer of this.#presenceObservers) observer(!this.isEmpty);
   }
 
   #failed = (/** @type {unknown} */ error) => {

@@ -51,6 +51,9 @@ const operations = {
   reset: { number: OPERATION.RESET, read: readNothing },
 };
 
+/** The limit of a reset, which has none: the native function takes a valid one. */
+const RESET_LIMIT = 1;
+
 /** A limiter that the first request opens. After a close, the next request opens it again. */
 class LazyLimiter {
   /** The listeners remain subscribed after a close. */
@@ -173,7 +176,7 @@ class NativeHandle {
     this.#submit = this.#native.submitter();
     if (this.#native.isEmbedded && !isNextBuild) warnEmbedded();
     if (listeners === undefined) return;
-    this.#unsubscribe = listeners.anomaly.subscribe((listened) => this.#native.setHasListener(listened));
+    this.#unsubscribe = listeners.anomaly.observePresence((listened) => this.#native.setHasListener(listened));
   }
 
   /**
@@ -281,8 +284,8 @@ class NativeHandle {
   }
 
   /**
-   * Logs how many anomalies have no line of their own, unless that was logged within the last second. No timer may be
-   * left to log it later.
+   * Logs how many anomalies have no line of their own, unless that was logged within the last second. After the
+   * close there may be no timer that logs it.
    */
   async #logRemaining() {
     this.#unsubscribe();
@@ -311,4 +314,4 @@ function warnEmbedded() {
   );
 }
 
-module.exports = { LazyLimiter, operations };
+module.exports = { LazyLimiter, operations, RESET_LIMIT };

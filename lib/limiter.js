@@ -6,8 +6,10 @@
 const { callable, checkLimit, idText } = require('./validate.js');
 const { limiterOptions } = require('./options.js');
 const { metricsOf } = require('./metrics/snapshot.js');
-const { LazyLimiter, operations } = require('./lazy-limiter.js');
+const { LazyLimiter, operations, RESET_LIMIT } = require('./lazy-limiter.js');
 const { NO_PLAN } = require('./plans.js');
+
+const RESET_OPTIONS = { limit: RESET_LIMIT };
 
 /** @type {(limiter: object) => number | undefined} */
 let windowOf;
@@ -40,35 +42,36 @@ class RateLimiter {
 
   /** @type {Public.RateLimiter['limit']} */
   limit(id, options) {
-    return this.#submit(operations.limit, id, options);
+    return RateLimiter.#submit(this, operations.limit, id, options);
   }
 
   /** @type {Public.RateLimiter['check']} */
   check(id, options) {
-    return this.#submit(operations.check, id, options);
+    return RateLimiter.#submit(this, operations.check, id, options);
   }
 
   /** @type {Public.RateLimiter['status']} */
   status(id, options) {
-    return this.#submit(operations.status, id, options);
+    return RateLimiter.#submit(this, operations.status, id, options);
   }
 
   /** @type {Public.RateLimiter['reset']} */
   reset(id) {
-    return this.#submit(operations.reset, id, undefined);
+    return RateLimiter.#submit(this, operations.reset, id, RESET_OPTIONS);
   }
 
   /**
-   * Submits a request. An invalid argument rejects the promise.
+   * An invalid argument rejects the promise, and so does a `limiter` that is none: a method that was taken off its limiter.
    *
    * @template T
+   * @param {RateLimiter} limiter
    * @param {Operation<T>} operation
    * @param {string | number} id
    * @param {{ limit?: number } | undefined} options
    */
-  #submit(operation, id, options) {
+  static #submit(limiter, operation, id, options) {
     try {
-      return this.#limiter.submit(operation, idText(id, 'id'), checkLimit(options, this.#limit), NO_PLAN);
+      return limiter.#limiter.submit(operation, idText(id, 'id'), checkLimit(options, limiter.#limit), NO_PLAN);
     } catch (error) {
       return Promise.reject(error);
     }

@@ -15,7 +15,7 @@ const { CODES, troubleshootingFor } = require('./troubleshooting.js');
 const CONFIG = 'ERR_RATE_LIMIT_CONFIG';
 
 /** @typedef {(timeoutMs: number) => Promise<ConnectionTestResult>} RunTest */
-/** @typedef {{ details: boolean, correlationId: string, totalMs: number }} ReportRequest */
+/** @typedef {{ details: boolean, correlationId: string, totalMs: number }} ReportContext */
 
 /**
  * Creates `testConnection` from a function that runs the test.
@@ -31,13 +31,13 @@ function createTester(runTest) {
     checkCorrelationId('options.correlationId', correlationId);
     const timeoutMs = testTimeout(options.timeoutMs);
     const begun = performance.now();
-    const request = () => ({ details, correlationId, totalMs: performance.now() - begun });
+    const context = () => ({ details, correlationId, totalMs: performance.now() - begun });
     try {
       const result = await runTest(timeoutMs);
-      return reportResult(result, request());
+      return reportResult(result, context());
     } catch (error) {
       const { code = '', message } = /** @type {NodeJS.ErrnoException} */ (error ?? {});
-      return reportError(CODES.includes(code) ? { code, message } : unexpected(error), request());
+      return reportError(CODES.includes(code) ? { code, message } : unexpected(error), context());
     }
   };
 }
@@ -56,29 +56,29 @@ function unexpected(error) {
  * The report of a completed test: types/connection.d.ts describes it.
  *
  * @param {ConnectionTestResult} result
- * @param {ReportRequest} request
+ * @param {ReportContext} context
  * @returns {ConnectionReport}
  */
-function reportResult(result, request) {
-  return result.error ? failure(result.error, result, request) : success(result, request);
+function reportResult(result, context) {
+  return result.error ? failure(result.error, result, context) : success(result, context);
 }
 
 /**
  * The report of a test that could not run.
  *
  * @param {{ code: string, message: string }} error
- * @param {ReportRequest} request
+ * @param {ReportContext} context
  */
-function reportError(error, request) {
-  return failure(error, {}, request);
+function reportError(error, context) {
+  return failure(error, {}, context);
 }
 
 /**
  * @param {Extract<ConnectionTestResult, { key: string }>} result
- * @param {ReportRequest} request
+ * @param {ReportContext} context
  * @returns {ConnectionSuccess}
  */
-function success(result, request) {
+function success(result, context) {
   const timestamp = new Date().toISOString();
   return {
     success: true,
@@ -87,40 +87,40 @@ function success(result, request) {
     pong: 'PONG',
     testValue: result.value,
     timestamp,
-    connection: connectionDetails(result, request),
+    connection: connectionDetails(result, context),
     tests: {
       ping: { result: 'PONG', duration: duration(result.pingMs) },
       set: { key: result.key, duration: duration(result.setMs) },
       get: { value: result.value, duration: duration(result.getMs) },
       delete: { duration: duration(result.deleteMs) },
     },
-    performance: { totalDuration: duration(request.totalMs) },
-    meta: { timestamp, correlationId: request.correlationId },
+    performance: { totalDuration: duration(context.totalMs) },
+    meta: { timestamp, correlationId: context.correlationId },
   };
 }
 
 /**
  * @param {{ code: string, message: string, reason?: string }} error
  * @param {Endpoint} result
- * @param {ReportRequest} request
+ * @param {ReportContext} context
  * @returns {ConnectionFailure}
  */
-function failure({ code, message, reason }, result, request) {
+function failure({ code, message, reason }, result, context) {
   const timestamp = new Date().toISOString();
   const { meaning, causes, steps, retryable } = troubleshootingFor(code, reason);
   const configuration = code === CONFIG;
   return {
     success: false,
     // The message of an error may name the host: without `details`, a fixed text replaces it.
-    error: request.details ? message : meaning,
+    error: context.details ? message : meaning,
     errorType: configuration ? 'configuration' : 'connection',
     code,
     message: configuration ? 'Nothing was tried: the configuration cannot work' : 'Redis did not do as it was asked',
     timestamp,
-    connection: connectionDetails(result, request),
-    troubleshooting: { possibleCauses: [...causes], nextSteps: steps(endpointText(result, request)) },
-    performance: { totalDuration: duration(request.totalMs) },
-    meta: { timestamp, correlationId: request.correlationId, retryable },
+    connection: connectionDetails(result, context),
+    troubleshooting: { possibleCauses: [...causes], nextSteps: steps(endpointText(result, context)) },
+    performance: { totalDuration: duration(context.totalMs) },
+    meta: { timestamp, correlationId: context.correlationId, retryable },
   };
 }
 
@@ -128,7 +128,7 @@ function failure({ code, message, reason }, result, request) {
 
 /**
  * @param {Endpoint} result
- * @param {ReportRequest} request
+ * @param {ReportContext} context
  */
 function connectionDetails({ host, port, version }, { details }) {
   if (!details) return { host: 'hidden', port: 'hidden', redisVersion: 'hidden' };
@@ -139,7 +139,7 @@ function connectionDetails({ host, port, version }, { details }) {
  * The endpoint as the troubleshooting steps may name it.
  *
  * @param {Endpoint} result
- * @param {ReportRequest} request
+ * @param {ReportContext} context
  * @returns {EndpointText}
  */
 function endpointText({ host, port }, { details }) {

@@ -61,8 +61,8 @@ function since({ bounds, counts }, earlier) {
 
 /**
  * A distribution as at most a hundred numbers, from which CloudWatch computes its statistics. The observations are
- * sorted and divided into a hundred equal shares; each number is the mean of a share. The percentiles up to p99 are
- * those of the buckets, and the average is exact as well, since no outlier counts more than once. If there are at most
+ * sorted and divided into a hundred equal shares; each number is the mean of a share. The percentiles up to p99 and
+ * the average are those of the buckets, since no outlier counts more than once. If there are at most
  * a hundred observations, each number is one of them.
  *
  * The observations of a bucket are assumed to be evenly spaced, as in Prometheus. Those of the last bucket, which has

@@ -3,11 +3,10 @@
 /** @import { Decision, TopCreator } from '../../index.d.ts' */
 
 const { integer } = require('../validate.js');
-const { constants } = require('../native.js');
 const { topCandidates } = require('../creators.js');
 
-/** As many candidates as one batch to the store has requests. */
-const MAX_CANDIDATES = constants.maxBatch;
+/** Their status takes one batch to the store, which holds as many requests. */
+const MAX_CANDIDATES = 64;
 
 /**
  * The sources with a count of a creator's requests. While Redis is away, `open` and `closed` have none.
