@@ -13,14 +13,19 @@ const THREADS = 16;
 /** Returns the names of the tests that ran. */
 export async function cargoTest(...options) {
   requireCargo();
-  // All unit tests always run: they take a few seconds.
-  const unit = options.filter((option, at) => option !== '--skip' && options[at - 1] !== '--skip');
-  const ran = [...(await runTests(['--lib'], unit)), ...(await runTests(['--test', 'rust'], options))];
+  // What is skipped is skipped outside the crate: all unit tests take a few seconds.
+  const isSkip = (option, at) => option.startsWith('--skip') || options[at - 1] === '--skip';
+  const unit = await runTests(
+    ['--lib'],
+    options.filter((option, at) => !isSkip(option, at)),
+  );
+  const rust = await runTests(['--test', 'rust'], options);
+  if (unit.code !== 0 || rust.code !== 0) throw new Failure('cargo test failed');
   if (options.length === 0) run('cargo', ['test', '--doc', '--locked']);
-  return ran;
+  return [...unit.names, ...rust.names];
 }
 
-/** Returns the names of the tests that ran. */
+/** Returns the names of the tests that ran, and the exit code. */
 async function runTests(target, options) {
   const threads = `--test-threads=${THREADS}`;
   const args = ['test', '--locked', '--no-fail-fast', ...target, '--', ...REPORT_TIME, threads, ...options];
@@ -40,8 +45,7 @@ async function runTests(target, options) {
     if (Number(ignored) > 0) throw new Failure(`${ignored} tests are ignored: each has to run somewhere`);
   }
   reportRepeats(repeats);
-  if (code !== 0) throw new Failure('cargo test failed');
-  return timed.map(([, name]) => name);
+  return { names: timed.map(([, name]) => name), code };
 }
 
 /** Tests of real-time budgets write a line to a file when they are repeated (`__test__/rust/starvation.rs`). */

@@ -32,18 +32,3 @@ macro_rules! named_enum {
 }
 
 pub(crate) use named_enum;
-
-#[cfg(test)]
-mod tests {
-    use crate::store::{ErrorKind, Source};
-
-    #[test]
-    fn every_variant_is_at_the_index_of_its_number() {
-        for (index, kind) in ErrorKind::ALL.into_iter().enumerate() {
-            assert_eq!(kind as usize, index, "{kind:?}");
-        }
-        for (index, source) in Source::ALL.into_iter().enumerate() {
-            assert_eq!(source as usize, index, "{source:?}");
-        }
-    }
-}

@@ -51,7 +51,7 @@ fn each_offence_is_found() {
             "names the napi crate",
         ),
         (
-            "src/store/redis/link.rs",
+            "src/store/redis/resolver.rs",
             "use crate::limiter::Answer;",
             "imports crate::limiter",
         ),

@@ -7,8 +7,8 @@ use huntaze_rate_limit::metrics::{BreakerState, Metrics};
 use huntaze_rate_limit::store::{MemoryStore, Op};
 use tokio::runtime::Handle;
 
-use super::flaky_store::{DEADLINE, FlakyStore as Flaky};
-use super::test_doubles::{Collector, collector, fallback, hour, metrics as meter};
+use super::flaky_store::{DEADLINE, FlakyStore};
+use super::test_doubles::{Collector, collector, fallback, hour, metrics};
 use crate::requests::{request, scope};
 
 /// The count of one source.
@@ -18,7 +18,7 @@ fn of(source: Source, counts: [u64; 6]) -> u64 {
 
 #[test]
 fn the_embedded_store_counts_checks_and_no_other_operations() {
-    let metrics = meter();
+    let metrics = metrics();
     let store = Arc::new(MemoryStore::new());
     let limiter = Limiter::<Collector>::memory(hour(), store, Arc::clone(&metrics));
     for _ in 0..5 {
@@ -39,16 +39,16 @@ fn the_embedded_store_counts_checks_and_no_other_operations() {
 
 /// A limiter over a store that a test can take away, and its metrics.
 struct OverFlaky {
-    store: Flaky,
+    store: FlakyStore,
     metrics: Arc<Metrics>,
     limiter: Limiter<Collector>,
     answers: tokio::sync::mpsc::UnboundedReceiver<super::test_doubles::Settled>,
 }
 
 fn over_flaky(policy: OnStoreError) -> OverFlaky {
-    let store = Flaky::default();
+    let store = FlakyStore::default();
     let (sink, answers) = collector();
-    let metrics = meter();
+    let metrics = metrics();
     let limiter = Limiter::remote(
         &Handle::current(),
         Arc::new(store.clone()),

@@ -44,12 +44,12 @@ export const echoingServers: Failure[] = [
     arrange: (fixture) => answering(fixture, () => `-${bytesOf(fixture)}\r\n`),
   },
   {
-    name: 'a server that echoingServers everything',
+    name: 'a server that echoes everything',
     code: 'PROTOCOL',
     arrange: (fixture) => answering(fixture, (_, chunk) => chunk),
   },
   {
-    name: 'a server that echoingServers everything as one line of garbage',
+    name: 'a server that echoes everything as one line of garbage',
     code: 'PROTOCOL',
     arrange: (fixture) => answering(fixture, (_, chunk) => `?${oneLine(chunk)}\r\n`),
   },

@@ -15,7 +15,7 @@ async function as(fixture: Fixture, ...rights: string[]) {
 }
 
 /** Servers that refuse this client, or its commands. */
-export const rights: Failure[] = [
+export const permissions: Failure[] = [
   {
     name: 'no password for a server with one',
     code: 'NOAUTH',

@@ -10,7 +10,7 @@ done`;
 
 export default async function Home() {
   // This page is rendered at build time, when the embedded store answers without a connection.
-  const quotas = await Promise.all(PLANS.map((plan) => getRateLimitStatus('visitor', plan)));
+  const quotas = await Promise.all(PLANS.map((plan) => getRateLimitStatus('nobody', plan)));
   return (
     <main
       style={{ maxWidth: '44rem', margin: '3rem auto', padding: '0 1rem', fontFamily: 'system-ui', lineHeight: 1.5 }}

@@ -12,7 +12,7 @@ use crate::random_history::{
     IDS, RandomHistory, RandomRequest, TestClock, cases, forward, without_expiry,
 };
 
-/// How much longer a key may live than its log, as script.rs promises: a quarter of the window, a minute at most.
+/// How much longer a key may live than its log, as the script promises: a quarter of the window, a minute at most.
 fn slack(rules: Rules) -> Millis {
     (rules.window.ms() / 4).clamp(1, 60_000)
 }
