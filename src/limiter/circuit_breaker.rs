@@ -17,7 +17,7 @@ use crate::store::StoreError;
 /// that replaced it.
 const CONSECUTIVE_FAILURES: u32 = 3;
 
-/// It opens when half of the batches of the last 5 to 10 s have failed, if those are at least `MIN_FAILURES` and failed at
+/// It opens when half of the batches of the last 5 to 10 s have failed, if the failures are at least `MIN_FAILURES`, at
 /// `MIN_MOMENTS` different moments.
 const MIN_FAILURES: u32 = 10;
 const MIN_MOMENTS: u32 = 3;

@@ -82,7 +82,7 @@ impl Fallback {
             (OnStoreError::Closed, _) => Source::Closed,
         };
         Ok(Answer {
-            outcome: Outcome::of(self.blanket_answer(source, request)),
+            outcome: Outcome::of(self.policy_decision(source, request)),
             source,
         })
     }
@@ -100,14 +100,14 @@ impl Fallback {
         }
     }
 
-    /// What is to be replayed into that shard of the store, if anything is.
-    pub fn pending_replay(&self, shard: usize) -> Option<&Local> {
+    /// The local logs and journal, if the shard has pending replays.
+    pub fn local_to_replay(&self, shard: usize) -> Option<&Local> {
         let local = Some(&self.local).filter(|_| self.policy == OnStoreError::Local);
         local.filter(|local| !local.journal.is_empty(shard))
     }
 
-    /// The store has answered `request`: what it has forgotten counts here no more, and an anomaly that it has reported is
-    /// not reported here as well.
+    /// Applies a decision of the store to the local logs: a reset clears the log of the id, and a reported anomaly pauses
+    /// counting, so that it is not reported here as well.
     pub fn on_decision(&self, request: &Request, outcome: &Outcome) {
         let Local { logs, journal } = &self.local;
         if request.op == Op::Reset {
@@ -125,7 +125,7 @@ impl Fallback {
         }
     }
 
-    fn blanket_answer(&self, source: Source, request: &Request) -> Decision {
+    fn policy_decision(&self, source: Source, request: &Request) -> Decision {
         let now: Millis = self.clock.now();
         if source == Source::Open {
             Decision {

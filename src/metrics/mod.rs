@@ -20,7 +20,7 @@ use outages::Outages;
 pub use top_k::{Entry, Label, MAX_ENTRIES, Sample, TICK_SECONDS, TopK};
 
 use crate::quota::Window;
-use crate::store::{Answer, ErrorKind, Op, Request, Source, StoreError};
+use crate::store::{Answer, ErrorKind, Op, Request, Source, StoreError, named_enum};
 
 /// Upper bounds of a batch's latency, in microseconds: from a server in the same zone to a late answer.
 const LATENCY_BUCKETS_US: [u64; 14] = [
@@ -58,16 +58,20 @@ pub trait Gauge: Send + Sync {
     fn breaker(&self) -> BreakerState;
 }
 
-/// The state of a circuit breaker, from best to worst.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub enum BreakerState {
-    /// Requests are sent.
-    #[default]
-    Closed,
-    /// A probe or a replay is in flight.
-    HalfOpen,
-    /// No request is sent.
-    Open,
+named_enum! {
+    /// The state of a circuit breaker, from best to worst.
+    #[derive(PartialOrd, Ord, Default)]
+    pub enum BreakerState {
+        /// Requests are sent.
+        #[default]
+        Closed = "closed",
+        /// A probe or a replay is in flight.
+        HalfOpen = "half-open",
+        /// No request is sent.
+        Open = "open",
+    }
+    /// The name in the public interface.
+    => name
 }
 
 /// The values of [`Metrics`] at a moment.

@@ -30,7 +30,7 @@ pub const TICK_SECONDS: u64 = 1;
 /// No tick has this number.
 const NO_TICK: u64 = u64::MAX;
 
-/// An opaque number that the caller gives a request, and finds again in the list: the creator's plan.
+/// An opaque number that the caller gives a request, and finds again in the list.
 pub type Label = u32;
 
 /// An id in the list.

@@ -130,19 +130,6 @@ pub(super) const RECORD_LENGTH: usize = RecordField::ALL.len();
 /// An event in the mailbox.
 pub(super) type Record = [f64; RECORD_LENGTH];
 
-/// The states of a breaker by their names; the position is the number.
-const BREAKER_STATES: [(&str, BreakerState); 3] = [
-    ("closed", BreakerState::Closed),
-    ("half-open", BreakerState::HalfOpen),
-    ("open", BreakerState::Open),
-];
-
-/// The position of `state` in `Constants.breaker_states`.
-pub(super) fn breaker_number(state: BreakerState) -> u32 {
-    let position = BREAKER_STATES.iter().position(|(_, s)| *s == state);
-    position.unwrap_or_default() as u32
-}
-
 /// Something to deliver to JavaScript.
 pub enum Event {
     /// A request is answered.
@@ -294,7 +281,6 @@ pub(super) fn write_event(event: Event, record: &mut Record) -> Option<Vec<Strin
 /// Writes the answer to the request in `slot`.
 pub(super) fn write_answer(slot: u32, answer: Answer, record: &mut Record) {
     let decision = answer.outcome.decision;
-    let source = Source::ALL.iter().position(|&s| s == answer.source);
     let mut set = |field: RecordField, value: f64| record[field as usize] = value;
     set(RecordField::Kind, f64::from(RecordKind::Decided as u32));
     set(RecordField::Recipient, f64::from(slot));
@@ -307,7 +293,7 @@ pub(super) fn write_answer(slot: u32, answer: Answer, record: &mut Record) {
     set(RecordField::Reset, decision.reset as f64);
     set(RecordField::ResetAfter, decision.reset_after as f64);
     set(RecordField::RetryAfter, decision.retry_after_ms() as f64);
-    set(RecordField::Source, source.unwrap_or_default() as f64);
+    set(RecordField::Source, f64::from(answer.source as u32));
 }
 
 /// The names, numbers and bounds of this binary.
@@ -344,7 +330,7 @@ pub fn constants() -> Constants {
     let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
     Constants {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        breaker_states: owned(&BREAKER_STATES.map(|(name, _)| name)),
+        breaker_states: owned(&BreakerState::ALL.map(BreakerState::name)),
         sources: owned(&Source::ALL.map(Source::name)),
         store_error_policies: owned(&OnStoreError::ALL.map(OnStoreError::name)),
         variables: config_env::variables().map(str::to_owned).collect(),

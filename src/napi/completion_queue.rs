@@ -115,7 +115,7 @@ impl Wake {
         Ok(Arc::new(Self(function.weak::<true>().build()?)))
     }
 
-    /// Calls the function in a later tick of the event loop.
+    /// Calls the function from the event loop, possibly still in the current tick.
     pub(super) fn call(&self) {
         // Refused only while the environment is torn down, when no promise can settle any more.
         self.0.call((), ThreadsafeFunctionCallMode::NonBlocking);
@@ -220,7 +220,7 @@ impl JsEnd {
             && left == 0
             && let Some(wake) = self.keep_alive.take()
         {
-            // SAFETY: as in `started`.
+            // SAFETY: as in `request_started`.
             wake.change_reference(|raw| unsafe { sys::napi_unref_threadsafe_function(env, raw) });
         }
     }

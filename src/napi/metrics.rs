@@ -2,7 +2,6 @@
 
 use napi_derive::napi;
 
-use super::abi::breaker_number;
 use crate::metrics::{Entry, MetricsSnapshot, registry};
 use crate::store::ErrorKind;
 
@@ -95,13 +94,13 @@ fn limiter_metrics(limiter: String, snapshot: MetricsSnapshot) -> LimiterMetrics
         batch_bounds: numbers(snapshot.batches.bounds),
         batch_counts: numbers(snapshot.batches.counts),
         batch_sum: snapshot.batches.sum as f64,
-        breaker: breaker_number(snapshot.breaker),
+        breaker: snapshot.breaker as u32,
         breaker_openings: snapshot.openings as f64,
         store_away: snapshot.away,
         store_outages: snapshot.outages as f64,
         store_away_ms: snapshot.away_time.as_millis() as f64,
         connections_open: connections.open() as f64,
-        connections_opened: connections.made() as f64,
+        connections_opened: connections.opened_total() as f64,
         reconnects: connections.replacements() as f64,
         connects_failed: connections.failures() as f64,
     }

@@ -235,7 +235,7 @@ impl OutageWriter {
             .back(&self.key, self.limiter, lasted, decided, Instant::now())
     }
 
-    /// The change is not logged.
+    /// This limiter logs nothing more of the outage: a listener has it.
     pub(super) fn leave(&self) {
         OUTAGES
             .lock()

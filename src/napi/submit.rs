@@ -187,9 +187,8 @@ impl Submitter {
     ) -> SubmitResult {
         let RequestId { slot, label } = request_id;
         self.js_end.mailbox().fill(|mailbox| {
-            if let Some(record) = mailbox.first_chunk_mut() {
-                write_answer(slot, answer, record);
-            }
+            let record = mailbox.first_chunk_mut();
+            write_answer(slot, answer, record.expect("the mailbox holds a record"));
         });
         let anomaly = answer.outcome.anomaly_status.anomaly();
         match anomaly.and_then(|n| self.sink.anomaly_event(request, label, n)) {

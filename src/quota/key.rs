@@ -9,7 +9,8 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-/// The bytes that have a meaning in a key, a pattern or a log line, and those that are not ASCII.
+/// All ASCII but letters, digits and `-._@+`: among the rest are the bytes with a meaning in a key, a pattern or a log line.
+/// Bytes beyond ASCII are always escaped.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')

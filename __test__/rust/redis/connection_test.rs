@@ -112,9 +112,9 @@ async fn connections_are_counted() {
     let server = Server::start(&[]);
     let counted = Arc::<ConnectionStats>::default();
     let store = RedisStore::counting(server.config(), Arc::clone(&counted));
-    assert_eq!((counted.made(), counted.open()), (0, 0));
+    assert_eq!((counted.opened_total(), counted.open()), (0, 0));
     take_slot(&store, "a").await;
-    assert_eq!((counted.made(), counted.open()), (1, 1));
+    assert_eq!((counted.opened_total(), counted.open()), (1, 1));
     assert_eq!(counted.replacements(), 0);
     server.kill();
     until(async || (counted.open() == 0).then_some(())).await;
@@ -123,7 +123,7 @@ async fn connections_are_counted() {
     assert!(counted.failures() > 0);
     server.restart();
     until(async || check(&store, "a").await.ok()).await;
-    assert_eq!((counted.made(), counted.open()), (2, 1));
+    assert_eq!((counted.opened_total(), counted.open()), (2, 1));
     assert_eq!(counted.replacements(), 1);
     drop(store);
     until(async || (counted.open() == 0).then_some(())).await;

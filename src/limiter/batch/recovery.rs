@@ -123,7 +123,7 @@ async fn replay<K: CompletionSink, S: Store>(lane: &Lane<K>, route: &Route<S>) -
     let mut progress = false;
     while begun.elapsed() < TELLING {
         route.sort(&lane.settler);
-        let Some(local) = lane.settler.fallback.pending_replay(lane.shard) else {
+        let Some(local) = lane.settler.fallback.local_to_replay(lane.shard) else {
             return (Told::All, progress);
         };
         // Another limiter of this name is at it, or it has just been.

@@ -235,7 +235,7 @@ impl<T: Clone> State<T> {
         }
     }
 
-    /// Answers the requests that wait, as if the denial had been existing when they were made. If any are left, one is sent.
+    /// Answers the requests that wait, as if the cache had held the denial when they were made. If any are left, one is sent.
     pub(super) fn answer_waiting(
         &mut self,
         batch: BatchTimes,

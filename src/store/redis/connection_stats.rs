@@ -30,13 +30,13 @@ impl ConnectionStats {
     }
 
     /// Connections opened so far.
-    pub fn made(&self) -> u64 {
+    pub fn opened_total(&self) -> u64 {
         self.opened.load(Ordering::Relaxed)
     }
 
     /// Connections open now.
     pub fn open(&self) -> u64 {
-        self.made()
+        self.opened_total()
             .saturating_sub(self.closed.load(Ordering::Relaxed))
     }
 

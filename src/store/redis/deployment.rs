@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use parking_lot::{RwLock, RwLockWriteGuard};
+use parking_lot::RwLock;
 use tokio::sync::Mutex;
 
 use super::cluster::{Cluster, ClusterInfo, ask_for_slots};
@@ -84,23 +84,19 @@ impl Discovery {
             ClusterInfo::Forbidden if wanted => return Err(forbidden()),
             ClusterInfo::Disabled | ClusterInfo::Forbidden => Deployment::Standalone,
         };
-        *self.found() = Some(deployment.clone());
+        *self.found.write() = Some(deployment.clone());
         Ok(deployment)
     }
 
     /// The server has redirected a key, so it is part of a cluster. It is asked again, unless it is configured as no cluster, or a
     /// cluster was discovered meanwhile.
     pub(super) fn rediscover(&self) {
-        let mut found = self.found();
+        let mut found = self.found.write();
         if self.node.config().cluster != Some(false)
             && matches!(*found, Some(Deployment::Standalone))
         {
             *found = None;
         }
-    }
-
-    fn found(&self) -> RwLockWriteGuard<'_, Option<Deployment>> {
-        self.found.write()
     }
 }
 

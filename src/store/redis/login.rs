@@ -20,7 +20,7 @@ const LAST_DUE: f64 = 23.0 / 24.0;
 /// then, at the least, and there is a quarter of an hour for the replacement.
 const OVER: f64 = 47.0 / 48.0;
 
-/// In shards of its life: how often its age is looked at, every 5 minutes of 12 hours. A timer stands still while a process
+/// In fractions of its life: how often its age is looked at, every 5 minutes of 12 hours. A timer stands still while a process
 /// is frozen, and the age does not.
 const LOOKS: u32 = 144;
 

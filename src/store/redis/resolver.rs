@@ -92,7 +92,7 @@ async fn resolve(host: String, port: u16) -> Addresses {
 ///
 /// A name of several servers, such as that of a cluster's nodes, may resolve to them in the same order each time. A server
 /// that accepts connections and never answers uses up the whole budget of a connect. Tried first at each attempt, it would
-/// keep the other servers from ever being tried.
+/// keep the other servers from ever being tried. The list is short: it holds addresses of the name only.
 #[derive(Debug, Default)]
 pub(super) struct AddressHealth(Mutex<Vec<SocketAddr>>);
 

@@ -79,7 +79,7 @@ impl<K: CompletionSink> Lane<K> {
 
     /// Whether the store has to hear of something that was decided here.
     pub(in crate::limiter::batch) fn is_noted(&self) -> bool {
-        self.settler.fallback.pending_replay(self.shard).is_some()
+        self.settler.fallback.local_to_replay(self.shard).is_some()
     }
 
     /// Something may have been decided here.

@@ -24,13 +24,14 @@ const PERIOD: Duration = Duration::from_secs(60);
 /// some 20 us in a cluster of a few shards: a thousand processes cost it 2 % of a core.
 const UNHEALTHY_PERIOD: Duration = Duration::from_secs(1);
 
-/// The least time between two refreshes: a slot that moves redirects many requests.
+/// The least time between two refreshes: a slot that moves redirects many requests. A request for a refresh after a longer
+/// pause is served at once.
 const MIN_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How long one node may take to reply: there are others.
 const QUERY_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// This many equal replies are enough. A single node may have been cut off from the others or just been started, and reply with an
+/// This many equal replies are enough, and all of them where fewer nodes reply. A single node may have been cut off from the others or just been started, and reply with an
 /// outdated table.
 const QUORUM: usize = 2;
 
