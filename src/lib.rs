@@ -12,6 +12,8 @@
 //!
 //! `__test__/rust/architecture.rs` holds these rules.
 
+#![deny(unreachable_pub)]
+
 pub mod limiter;
 pub mod metrics;
 pub mod napi;

@@ -122,14 +122,17 @@ fn names_crate(code: &str, name: &str) -> bool {
     })
 }
 
-/// Docs, blank lines and module declarations are all that a map has.
+/// Docs, blank lines, lints and module declarations are all that a map has.
 fn is_map(line: &str) -> bool {
     let line = line.trim();
     let module = line
         .strip_prefix("pub ")
         .unwrap_or(line)
         .strip_prefix("mod ");
-    line.is_empty() || line.starts_with("//!") || module.is_some_and(|m| m.ends_with(';'))
+    line.is_empty()
+        || line.starts_with("//!")
+        || line.starts_with("#![deny(")
+        || module.is_some_and(|m| m.ends_with(';'))
 }
 
 /// Whether the last line, or the comment right above it, gives the reason.

@@ -35,7 +35,7 @@ const MAX_PROBE_DELAY: Duration = Duration::from_secs(30);
 
 /// The breaker of one limiter for one shard of the store.
 #[derive(Debug)]
-pub struct Breaker {
+pub(super) struct Breaker {
     deadline: Duration,
     /// The error that opened it; `None` while it is closed.
     open: Option<StoreError>,
@@ -63,7 +63,7 @@ struct FailureWindow {
 
 impl Breaker {
     /// A closed breaker for batches that fail after `deadline`.
-    pub fn new(deadline: Duration) -> Self {
+    pub(super) fn new(deadline: Duration) -> Self {
         Self {
             deadline,
             open: None,
@@ -79,12 +79,12 @@ impl Breaker {
     }
 
     /// The error for which no request may be sent; `None`: the breaker is closed.
-    pub fn reason(&self) -> Option<&StoreError> {
+    pub(super) fn reason(&self) -> Option<&StoreError> {
         self.open.as_ref()
     }
 
     /// Its state.
-    pub fn state(&self) -> BreakerState {
+    pub(super) fn state(&self) -> BreakerState {
         match (&self.open, self.half_open) {
             (None, _) => BreakerState::Closed,
             (Some(_), true) => BreakerState::HalfOpen,
@@ -93,23 +93,23 @@ impl Breaker {
     }
 
     /// Opens it with `error`, before any failure: nothing may be sent before a first probe, which needs no delay.
-    pub fn force_open(&mut self, error: StoreError) {
+    pub(super) fn force_open(&mut self, error: StoreError) {
         self.open = Some(error);
         self.forced = true;
     }
 
     /// Sets whether a probe is in flight.
-    pub fn probing(&mut self, probing: bool) {
+    pub(super) fn probing(&mut self, probing: bool) {
         self.half_open = probing;
     }
 
     /// Whether the store answered the last batch.
-    pub fn is_healthy(&self) -> bool {
+    pub(super) fn is_healthy(&self) -> bool {
         self.open.is_none() && self.consecutive_failures == 0
     }
 
     /// The store has answered a batch.
-    pub fn on_success(&mut self, now: Instant) {
+    pub(super) fn on_success(&mut self, now: Instant) {
         self.consecutive_failures = 0;
         self.answered_at = Some(now);
         self.current_window(now).answered += 1;
@@ -118,14 +118,14 @@ impl Breaker {
     /// Whether an unanswered batch that was sent at `sent` counts as a failure of the store. A batch that queued here for long
     /// had little of its deadline left when it was sent, and says little about the store, unless the store has not answered
     /// any batch for long.
-    pub fn counts_as_failure(&self, sent: Instant, now: Instant) -> bool {
+    pub(super) fn counts_as_failure(&self, sent: Instant, now: Instant) -> bool {
         let share = self.deadline / 2;
         let long = |since: Instant| now.saturating_duration_since(since) >= share;
         long(sent) || self.answered_at.is_some_and(long)
     }
 
     /// A batch that was sent at `sent` has failed. Returns whether that opens the breaker.
-    pub fn on_error(&mut self, sent: Instant, now: Instant, error: &StoreError) -> bool {
+    pub(super) fn on_error(&mut self, sent: Instant, now: Instant, error: &StoreError) -> bool {
         if self.open.is_some() {
             return false;
         }
@@ -151,7 +151,7 @@ impl Breaker {
     }
 
     /// A probe has failed: the store is still away, now because of `error`.
-    pub fn on_probe_failure(&mut self, error: StoreError) {
+    pub(super) fn on_probe_failure(&mut self, error: StoreError) {
         self.half_open = false;
         if error.came_from_server() {
             self.reset_probe_delay();
@@ -162,12 +162,12 @@ impl Breaker {
     }
 
     /// Resets the delays between probes: the store has shown a sign of recovery, such as a new connection.
-    pub fn reset_probe_delay(&mut self) {
+    pub(super) fn reset_probe_delay(&mut self) {
         self.probes = 0;
     }
 
     /// The delay until the next probe, with `chance` from 0 to 1.
-    pub fn probe_delay(&mut self, chance: f64) -> Duration {
+    pub(super) fn probe_delay(&mut self, chance: f64) -> Duration {
         if std::mem::take(&mut self.forced) {
             return Duration::ZERO;
         }
@@ -178,7 +178,7 @@ impl Breaker {
     }
 
     /// Closes it: the store decides again. Earlier outcomes are dropped.
-    pub fn close(&mut self) {
+    pub(super) fn close(&mut self) {
         if self.open.is_some() {
             *self = Self::new(self.deadline);
         }

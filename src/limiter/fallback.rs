@@ -88,12 +88,12 @@ impl Fallback {
     }
 
     /// Assigns the pending replays to their shards anew, if the shard map has changed.
-    pub fn rebalance(&self, shard_map_version: u64, shard_of: impl Fn(&Id) -> usize) {
+    pub(crate) fn rebalance(&self, shard_map_version: u64, shard_of: impl Fn(&Id) -> usize) {
         self.local.journal.rebalance(shard_map_version, shard_of);
     }
 
     /// The shards with pending replays or a replay in progress.
-    pub fn shards_to_replay(&self) -> Vec<usize> {
+    pub(crate) fn shards_to_replay(&self) -> Vec<usize> {
         match self.policy {
             OnStoreError::Local => self.local.journal.pending_shards(),
             _ => Vec::new(),
@@ -101,7 +101,7 @@ impl Fallback {
     }
 
     /// The local logs and journal, if the shard has pending replays.
-    pub fn local_to_replay(&self, shard: usize) -> Option<&Local> {
+    pub(crate) fn local_to_replay(&self, shard: usize) -> Option<&Local> {
         let local = Some(&self.local).filter(|_| self.policy == OnStoreError::Local);
         local.filter(|local| !local.journal.is_empty(shard))
     }

@@ -126,7 +126,7 @@ impl Journal {
     }
 
     /// The shards with pending replays or a replay in progress.
-    pub fn pending_shards(&self) -> Vec<usize> {
+    pub(crate) fn pending_shards(&self) -> Vec<usize> {
         if self.unsettled.load(Ordering::SeqCst) == 0 {
             return Vec::new();
         }
@@ -159,7 +159,7 @@ impl Journal {
 
     /// Assigns ids to their shards anew, if the shard map has changed. The ids of a batch in flight stay with their shard until
     /// that has ended.
-    pub fn rebalance(&self, shard_map_version: u64, shard_of: impl Fn(&Id) -> usize) {
+    pub(crate) fn rebalance(&self, shard_map_version: u64, shard_of: impl Fn(&Id) -> usize) {
         if self.shard_map_version.load(Ordering::Relaxed) == shard_map_version {
             return;
         }

@@ -3,7 +3,7 @@
 
 mod availability;
 mod batch;
-pub mod circuit_breaker;
+mod circuit_breaker;
 mod completion;
 mod deny_cache;
 mod fallback;
@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 pub use availability::StoreChange;
-pub use batch::{MAX_BATCH, MAX_WAITING};
+pub use batch::MAX_BATCH;
 pub use completion::{Completion, CompletionSink};
 pub use fallback::{Fallback, Local, OnStoreError};
 pub use journal::Journal;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Observations by bucket. An observation is a search among a few bounds and two additions.
 #[derive(Debug)]
-pub struct Histogram<const N: usize> {
+pub(super) struct Histogram<const N: usize> {
     bounds: [u64; N],
     counts: [AtomicU64; N],
     /// Observations above the last bound.
@@ -25,7 +25,7 @@ pub struct HistogramSnapshot {
 
 impl<const N: usize> Histogram<N> {
     /// `bounds` are upper bounds, included, in rising order.
-    pub fn new(bounds: [u64; N]) -> Self {
+    pub(super) fn new(bounds: [u64; N]) -> Self {
         Self {
             bounds,
             counts: [const { AtomicU64::new(0) }; N],
@@ -35,7 +35,7 @@ impl<const N: usize> Histogram<N> {
     }
 
     /// Counts one observation.
-    pub fn observe(&self, value: u64) {
+    pub(super) fn observe(&self, value: u64) {
         let bucket = self.bounds.partition_point(|&bound| bound < value);
         let count = self.counts.get(bucket).unwrap_or(&self.above);
         count.fetch_add(1, Ordering::Relaxed);
@@ -43,7 +43,7 @@ impl<const N: usize> Histogram<N> {
     }
 
     /// Its present values.
-    pub fn snapshot(&self) -> HistogramSnapshot {
+    pub(super) fn snapshot(&self) -> HistogramSnapshot {
         let counts = self.counts.iter().chain([&self.above]);
         HistogramSnapshot {
             bounds: self.bounds.to_vec(),

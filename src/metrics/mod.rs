@@ -15,9 +15,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-pub use histogram::{Histogram, HistogramSnapshot};
+use histogram::Histogram;
+pub use histogram::HistogramSnapshot;
 use outages::Outages;
-pub use top_k::{Entry, Label, MAX_ENTRIES, Sample, TICK_SECONDS, TopK};
+pub use top_k::{Label, TopEntry};
+use top_k::{Sample, TICK_SECONDS, TopK};
 
 use crate::quota::Window;
 use crate::store::{Answer, ErrorKind, Op, Request, Source, StoreError, named_enum};
@@ -238,7 +240,7 @@ impl Metrics {
     }
 
     /// At most `count` of the ids nearest to their limit, the nearest first.
-    pub fn top(&self, count: usize) -> Vec<Entry> {
+    pub fn top(&self, count: usize) -> Vec<TopEntry> {
         self.top.top(count)
     }
 

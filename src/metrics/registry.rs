@@ -32,7 +32,7 @@ static LAST_REPORTS: LazyLock<Mutex<HashMap<Box<str>, MetricsSnapshot>>> =
 static CONNECTIONS: LazyLock<Arc<ConnectionStats>> = LazyLock::new(Arc::default);
 
 /// The metrics of the limiters called `name`. The first limiter's window sets how fast counts in the list of ids decay.
-pub fn metrics_of(name: &Namespace, window: Window) -> Arc<Metrics> {
+pub fn get_or_create(name: &Namespace, window: Window) -> Arc<Metrics> {
     let mut registry = REGISTRY.lock();
     let fits = |registry: &Registry| {
         registry.len() < MAX_NAMES

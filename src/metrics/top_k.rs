@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use crate::quota::{Id, Limit, Window};
 
 /// The most ids in the list.
-pub const MAX_ENTRIES: usize = 256;
+pub(super) const MAX_TOP_IDS: usize = 256;
 
 /// The number of requests a second that are counted without sampling, and of those near their limit. To count a request takes
 /// up to a microsecond, for an id that is not in the list: together at most half a percent of one core. Sampled requests
@@ -25,7 +25,7 @@ const UNSAMPLED: u32 = 256;
 const UNSAMPLED_NEAR_LIMIT: u32 = 4096;
 
 /// The length of a tick, in seconds.
-pub const TICK_SECONDS: u64 = 1;
+pub(super) const TICK_SECONDS: u64 = 1;
 
 /// No tick has this number.
 const NO_TICK: u64 = u64::MAX;
@@ -35,7 +35,7 @@ pub type Label = u32;
 
 /// An id in the list.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Entry {
+pub struct TopEntry {
     /// The id.
     pub id: Id,
     /// The limit of its last counted request.
@@ -51,7 +51,7 @@ pub struct Entry {
 
 /// A request, as the list counts it.
 #[derive(Debug, Clone, Copy)]
-pub struct Sample<'a> {
+pub(super) struct Sample<'a> {
     /// The id.
     pub id: &'a Id,
     /// Its limit.
@@ -68,7 +68,7 @@ pub struct Sample<'a> {
 
 /// The ids of one limiter that request most.
 #[derive(Debug)]
-pub struct TopK {
+pub(super) struct TopK {
     /// The tick in which requests are sampled, and the tick in which requests near their limit are.
     sampled: AtomicU64,
     sampled_near_limit: AtomicU64,
@@ -79,7 +79,7 @@ pub struct TopK {
 
 #[derive(Debug, Default)]
 struct State {
-    entries: Vec<Entry>,
+    entries: Vec<TopEntry>,
     indices: HashMap<Id, usize>,
     tick: Option<u64>,
     sampled: u32,
@@ -89,7 +89,7 @@ struct State {
 
 impl TopK {
     /// The list of a limiter with this window.
-    pub fn new(window: Window) -> Self {
+    pub(super) fn new(window: Window) -> Self {
         Self {
             sampled: AtomicU64::new(NO_TICK),
             sampled_near_limit: AtomicU64::new(NO_TICK),
@@ -99,7 +99,7 @@ impl TopK {
     }
 
     /// Counts a request in `tick`. Ticks may start from any number, and rise; `number` differs for each request.
-    pub fn update(&self, sample: &Sample<'_>, tick: u64, number: u64) {
+    pub(super) fn update(&self, sample: &Sample<'_>, tick: u64, number: u64) {
         let sampled_tick = match sample.near_limit {
             true => &self.sampled_near_limit,
             false => &self.sampled,
@@ -124,7 +124,7 @@ impl TopK {
     }
 
     /// Empties the list.
-    pub fn clear(&self) {
+    pub(super) fn clear(&self) {
         *self.state.lock() = State::default();
         for sampled_tick in [&self.sampled, &self.sampled_near_limit] {
             sampled_tick.store(NO_TICK, Ordering::Relaxed);
@@ -132,7 +132,7 @@ impl TopK {
     }
 
     /// At most `count` entries, the greatest share first.
-    pub fn top(&self, count: usize) -> Vec<Entry> {
+    pub(super) fn top(&self, count: usize) -> Vec<TopEntry> {
         let mut entries = self.state.lock().entries.clone();
         entries.sort_by(|a, b| b.share.total_cmp(&a.share));
         entries.truncate(count);
@@ -194,7 +194,7 @@ impl State {
 
     /// Adds an id to the list, before its first request is counted. Returns its index.
     fn enter(&mut self, sample: &Sample<'_>) -> usize {
-        let mut entry = Entry {
+        let mut entry = TopEntry {
             id: sample.id.clone(),
             limit: sample.limit,
             label: sample.label,
@@ -204,7 +204,7 @@ impl State {
         let shares = self.entries.iter().map(|entry| entry.share).enumerate();
         let least = shares.min_by(|(_, a), (_, b)| a.total_cmp(b));
         let index = match least {
-            Some((index, share)) if self.entries.len() >= MAX_ENTRIES => {
+            Some((index, share)) if self.entries.len() >= MAX_TOP_IDS => {
                 entry.share = share;
                 let replaced = std::mem::replace(&mut self.entries[index], entry);
                 self.indices.remove(&replaced.id);
@@ -258,7 +258,7 @@ mod tests {
             self.0.update(&sample, second, self.1.get());
         }
 
-        fn first(&self) -> Entry {
+        fn first(&self) -> TopEntry {
             self.0.top(1).swap_remove(0)
         }
 
@@ -388,8 +388,8 @@ mod tests {
                 top.ask(who, 100, 5 + i as u64 / 100);
             }
             let read = top.0.top(usize::MAX);
-            prop_assert!(read.len() <= MAX_ENTRIES);
-            let bound = asked.len() as f64 / MAX_ENTRIES as f64;
+            prop_assert!(read.len() <= MAX_TOP_IDS);
+            let bound = asked.len() as f64 / MAX_TOP_IDS as f64;
             for entry in &read {
                 let really = exact[&entry.id.as_str().parse::<u32>().expect("a number")];
                 prop_assert!(entry.requests <= really);

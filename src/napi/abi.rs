@@ -131,7 +131,7 @@ pub(super) const RECORD_LENGTH: usize = RecordField::ALL.len();
 pub(super) type Record = [f64; RECORD_LENGTH];
 
 /// Something to deliver to JavaScript.
-pub enum Event {
+pub(super) enum Event {
     /// A request is answered.
     Decided {
         /// JavaScript's number for the promise.

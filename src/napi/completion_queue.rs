@@ -32,7 +32,7 @@ const DRAIN_INTERVAL: Duration = Duration::from_millis(1);
 const RETAINED_CAPACITY: usize = 1024;
 
 /// Events that JavaScript has not fetched. Shared with the I/O thread.
-pub struct CompletionQueue {
+pub(super) struct CompletionQueue {
     state: Mutex<State>,
 }
 
@@ -146,7 +146,7 @@ impl Drop for WakeOnDrop {
 }
 
 /// The memory of JavaScript into which records are written. It is shared once, so that an answer needs no allocation.
-pub struct Mailbox(RefCell<Float64Array>);
+pub(super) struct Mailbox(RefCell<Float64Array>);
 
 impl Mailbox {
     /// Lets `fill` write into the memory. Only on the JavaScript thread, inside a call from it.
@@ -345,7 +345,7 @@ impl CompletionBuffer {
 
 /// Identifies a request in its completion.
 #[derive(Debug, Clone, Copy)]
-pub struct RequestId {
+pub(super) struct RequestId {
     /// JavaScript's number for the promise.
     pub(super) slot: u32,
     /// JavaScript's label for the request, which metrics and anomalies carry.
@@ -353,7 +353,7 @@ pub struct RequestId {
 }
 
 /// Converts the completions of one limiter to events.
-pub struct JsSink {
+pub(super) struct JsSink {
     pub(super) completions: Arc<CompletionQueue>,
     pub(super) limiter: u32,
     pub(super) rules: Rules,

@@ -18,7 +18,7 @@ const LOOKUP_THREADS: usize = 4;
 static CURRENT: Mutex<Weak<IoThread>> = Mutex::new(Weak::new());
 
 /// A thread with a Tokio runtime. It ends with the last reference; tasks that still run are dropped.
-pub struct IoThread {
+pub(super) struct IoThread {
     handle: Handle,
     // Its drop is the signal to end. The thread is not joined: the last reference may be dropped on that very thread.
     _alive: oneshot::Sender<()>,
@@ -29,7 +29,7 @@ impl IoThread {
     ///
     /// # Errors
     /// The system's, if it grants no thread or no event queue.
-    pub fn shared() -> io::Result<Arc<Self>> {
+    pub(super) fn shared() -> io::Result<Arc<Self>> {
         let mut current = CURRENT.lock();
         if let Some(running) = current.upgrade() {
             return Ok(running);
@@ -40,7 +40,7 @@ impl IoThread {
     }
 
     /// The process's I/O thread, if there is one.
-    pub fn current() -> Option<Arc<Self>> {
+    pub(super) fn current() -> Option<Arc<Self>> {
         let current = CURRENT.lock();
         current.upgrade()
     }
@@ -81,7 +81,7 @@ impl IoThread {
     }
 
     /// Spawns tasks on the thread.
-    pub fn handle(&self) -> &Handle {
+    pub(super) fn handle(&self) -> &Handle {
         &self.handle
     }
 }

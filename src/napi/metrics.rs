@@ -2,7 +2,7 @@
 
 use napi_derive::napi;
 
-use crate::metrics::{Entry, MetricsSnapshot, registry};
+use crate::metrics::{MetricsSnapshot, TopEntry, registry};
 use crate::store::ErrorKind;
 
 /// The metrics of the limiters of one name, and of the connections of the process. Flat: `lib/metrics/snapshot.js` gives
@@ -119,7 +119,7 @@ fn errors(snapshot: &MetricsSnapshot) -> Vec<(String, f64)> {
     errors
 }
 
-pub(super) fn top_candidate(entry: Entry) -> TopCandidate {
+pub(super) fn top_candidate(entry: TopEntry) -> TopCandidate {
     TopCandidate {
         id: entry.id.as_str().to_owned(),
         label: entry.label,

@@ -17,7 +17,7 @@ use crate::store::{Replay, Request, Scope, Store, StoreError};
 
 /// A Redis store and the thread of its connections. They end together, or a new store would use connections of a dead
 /// thread. Every request holds a reference, so that it is answered even after its limiter is gone.
-pub struct SharedRedis {
+pub(super) struct SharedRedis {
     store: RedisStore,
     /// The thread of the connections.
     pub io: Arc<IoThread>,
@@ -86,7 +86,10 @@ impl SharedRedis {
     ///
     /// # Errors
     /// As there.
-    pub async fn test_connection(&self, scope: &Scope) -> Result<ConnectionTest, StoreError> {
+    pub(super) async fn test_connection(
+        &self,
+        scope: &Scope,
+    ) -> Result<ConnectionTest, StoreError> {
         self.store.test_connection(scope).await
     }
 }
@@ -97,7 +100,7 @@ static REDIS: Mutex<Vec<(RedisConfig, Weak<SharedRedis>)>> = Mutex::new(Vec::new
 ///
 /// # Errors
 /// As [`IoThread::shared`].
-pub fn redis(config: RedisConfig) -> io::Result<Arc<SharedRedis>> {
+pub(super) fn redis(config: RedisConfig) -> io::Result<Arc<SharedRedis>> {
     let mut shared = REDIS.lock();
     shared.retain(|(_, store)| store.strong_count() > 0);
     let existing = shared.iter().find(|(existing, _)| *existing == config);
@@ -114,7 +117,7 @@ pub fn redis(config: RedisConfig) -> io::Result<Arc<SharedRedis>> {
 
 /// The purpose of logs in memory.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Purpose {
+pub(super) enum Purpose {
     /// The embedded store.
     Embedded,
     /// Decisions while the Redis at this endpoint is away.
@@ -148,7 +151,7 @@ static MEMORY: LazyLock<Mutex<Entries>> = LazyLock::new(Mutex::default);
 ///
 /// The logs outlive a limiter that is merely garbage-collected: an application that creates one per request must not get a
 /// new quota each time. They are deleted when a limiter is closed and no other one uses them.
-pub struct Lease {
+pub(super) struct Lease {
     key: (Purpose, Namespace),
     owner: Owner,
     window: Duration,
@@ -157,7 +160,12 @@ pub struct Lease {
 
 impl Lease {
     /// A lease on the logs of `name`, whose admissions count for `window`.
-    pub fn new(purpose: Purpose, name: Namespace, window: Window, js_instance: usize) -> Self {
+    pub(super) fn new(
+        purpose: Purpose,
+        name: Namespace,
+        window: Window,
+        js_instance: usize,
+    ) -> Self {
         let owner = (std::thread::current().id(), js_instance);
         let window = Duration::from_millis(window.ms());
         let mut entries = MEMORY.lock();
@@ -180,14 +188,14 @@ impl Lease {
     }
 
     /// The logs, and the journal of admissions that Redis does not have yet.
-    pub fn local(&self) -> &Local {
+    pub(super) fn local(&self) -> &Local {
         &self.local
     }
 
     /// Deletes the logs of this name, unless another limiter has a lease on them. Returns whether it did. Leases of other
     /// copies of the JavaScript module in this thread do not count: a test runner leaves one copy per file behind, and their
     /// quotas would affect the files that follow.
-    pub fn forget(&self) -> bool {
+    pub(super) fn forget(&self) -> bool {
         let entries = MEMORY.lock();
         let last = entries.get(&self.key).is_some_and(|entry| {
             let (thread, js_instance) = self.owner;

@@ -17,7 +17,7 @@ use super::options::Settings;
 use super::outage_log::{Away, OutageWriter};
 use super::registry::{self, Lease, Purpose, SharedRedis};
 use crate::limiter::{Fallback, Limiter};
-use crate::metrics::{self, Entry, Label, Metrics};
+use crate::metrics::{self, Label, Metrics, TopEntry};
 use crate::quota::{Id, Limit, MAX_ID_BYTES};
 use crate::store::redis::RedisConfig;
 use crate::store::{Answer, ErrorKind, Request, Scope, StoreError};
@@ -134,13 +134,13 @@ impl Submitter {
     }
 
     /// Up to `count` ids with the most requests for their limit.
-    pub(super) fn top_candidates(&self, count: usize) -> Vec<Entry> {
+    pub(super) fn top_candidates(&self, count: usize) -> Vec<TopEntry> {
         self.metrics().top(count)
     }
 
     fn metrics(&self) -> Arc<Metrics> {
         let Scope { name, rules } = &self.settings.scope;
-        metrics::registry::metrics_of(name, rules.window)
+        metrics::registry::get_or_create(name, rules.window)
     }
 
     /// See [`NativeLimiter::close`](super::limiter::NativeLimiter::close).

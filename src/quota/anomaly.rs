@@ -132,7 +132,7 @@ impl Tally {
     }
 
     /// When it began. One anomaly window later it expires.
-    pub fn started_at(&self) -> Millis {
+    pub(crate) fn started_at(&self) -> Millis {
         match *self {
             Self::Counting { opened, .. } => opened,
             Self::Reported { at } => at,

@@ -35,7 +35,7 @@ struct State {
 
 impl Budget {
     /// A budget that begins now.
-    pub fn new(whole: Duration) -> Self {
+    pub(crate) fn new(whole: Duration) -> Self {
         Self {
             whole,
             step: (whole / STEPS).clamp(SHORTEST_STEP, LONGEST_STEP),

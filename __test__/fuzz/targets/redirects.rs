@@ -61,13 +61,13 @@ fn error(line: &str) -> Option<RedisError> {
 fn check(line: &str, queried: &RedisConfig) -> Option<Redirect> {
     let error = error(line)?;
     let code = error.code().expect("a server's error has one").to_owned();
-    let replied = error_map::instead_of_reply(&error);
-    let set_up = error_map::during_set_up(&error);
+    let replied = error_map::command_error(&error);
+    let set_up = error_map::handshake_error(&error);
     let caught = error_map::from_script(line);
     for known in [&replied, &set_up, &caught] {
         check_error(known);
     }
-    assert_eq!(text(&replied), text(&error_map::instead_of_reply(&error)));
+    assert_eq!(text(&replied), text(&error_map::command_error(&error)));
     // An error that the script has caught for one key has the kind that a separate command would have got.
     let expected = match replied.kind() {
         ErrorKind::Protocol => ErrorKind::WrongType,

@@ -23,7 +23,7 @@ use parking_lot::RwLock;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 
-pub use self::queues::{MAX_BATCH, MAX_WAITING};
+pub use self::queues::MAX_BATCH;
 
 use self::flight::Flight;
 use self::lane::Lane;

@@ -26,7 +26,7 @@ const BATCHES: usize = 2;
 
 /// Requests of one limiter that may wait: far more than any store answers within a deadline. With ids of ten bytes these are
 /// some 120 MB.
-pub const MAX_WAITING: usize = 1 << 20;
+pub(super) const MAX_WAITING: usize = 1 << 20;
 
 /// Room that is kept for the next burst, in requests.
 const KEPT: usize = 1024;

@@ -14,7 +14,7 @@ const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(2);
 
 /// The longest wait after `failures` failures in a row (from 1).
-pub fn bound(failures: u32) -> Duration {
+pub(super) fn bound(failures: u32) -> Duration {
     let doubled = 1_u32.checked_shl(failures.saturating_sub(1));
     doubled.map_or(LONGEST, |times| FIRST.saturating_mul(times).min(LONGEST))
 }

@@ -82,7 +82,7 @@ async fn decide(live: &Live, scope: &Scope) -> Result<(), StoreError> {
     let batch: Vec<_> = requests.iter().collect();
     let command = |by, _| check::command(by, tag, scope, &batch);
     let reply = exchange(live, 1, false, command).await?.swap_remove(0);
-    let reply = reply.map_err(|error| error_map::instead_of_reply(&error))?;
+    let reply = reply.map_err(|error| error_map::command_error(&error))?;
     let window = scope.rules.window;
     let limits = requests.iter().map(|request| request.limit);
     let outcomes = check::outcomes(&reply, tag, window, limits)?;
@@ -101,7 +101,7 @@ async fn step<T: FromRedisValue>(
     let answer = command.query_async(&mut live.connection.clone()).await;
     live.pulse.heard();
     let answer = answer.map_err(|error| {
-        let error = error_map::instead_of_reply(&error);
+        let error = error_map::command_error(&error);
         let message = match error.kind() {
             // The user was just allowed all that a limiter needs.
             ErrorKind::NoPerm => format!(

@@ -279,7 +279,7 @@ where
     let options = AsyncConnectionConfig::new().set_response_timeout(None);
     let (mut connection, driver) = MultiplexedConnection::new_with_config(&info, stream, options)
         .await
-        .map_err(|e| error_map::during_set_up(&e))?;
+        .map_err(|e| error_map::handshake_error(&e))?;
     // Driven from here, not spawned yet: dropped at the end of the budget, the connection is closed at once.
     let mut driver = driver.boxed();
     {

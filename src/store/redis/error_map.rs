@@ -39,7 +39,7 @@ fn with_known_text(message: &'static str, error: &RedisError) -> Cow<'static, st
 }
 
 /// The error of a handshake: of AUTH or SELECT.
-pub fn during_set_up(error: &RedisError) -> StoreError {
+pub fn handshake_error(error: &RedisError) -> StoreError {
     // In TLS 1.3 a server that requires a client certificate reports that after the handshake.
     if let Some(refused) = cause(error).and_then(tls::refusal) {
         return refused;
@@ -77,7 +77,7 @@ pub fn during_set_up(error: &RedisError) -> StoreError {
 
 /// The error of SELECT.
 pub(crate) fn during_select(error: &RedisError, database: u16) -> StoreError {
-    let general = during_set_up(error);
+    let general = handshake_error(error);
     let missing = ["DB index is out of range", "invalid DB index"];
     match known_text(error) {
         Some(text) if missing.contains(&text) => StoreError::new(
@@ -96,7 +96,7 @@ pub(crate) fn during_select(error: &RedisError, database: u16) -> StoreError {
 }
 
 /// The error of a command.
-pub fn instead_of_reply(error: &RedisError) -> StoreError {
+pub fn command_error(error: &RedisError) -> StoreError {
     match error.code() {
         Some(code) => {
             let kind = server_kind(code, error.detail().unwrap_or_default());

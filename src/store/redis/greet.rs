@@ -76,5 +76,5 @@ pub(super) async fn log_in(
 
 async fn say(connection: &mut MultiplexedConnection, command: &Cmd) -> Result<(), StoreError> {
     let answer = command.query_async(connection).await;
-    answer.map_err(|e| error_map::during_set_up(&e))
+    answer.map_err(|e| error_map::handshake_error(&e))
 }

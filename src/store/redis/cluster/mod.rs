@@ -75,7 +75,7 @@ impl Cluster {
 
     /// The shard that holds the log of an id.
     pub(super) fn shard_of(&self, scope: &Scope, id: &Id) -> usize {
-        let slot = slot::of_written(|key| scope.name.write_key(id, key));
+        let slot = slot::of_key_from(|key| scope.name.write_key(id, key));
         self.topology.borrow().shard_of(slot)
     }
 
@@ -93,7 +93,7 @@ impl Cluster {
 
     /// The node to send requests for an id to.
     pub(super) fn node_of(&self, scope: &Scope, id: &Id) -> Option<Arc<Node>> {
-        let slot = slot::of_written(|key| scope.name.write_key(id, key));
+        let slot = slot::of_key_from(|key| scope.name.write_key(id, key));
         self.topology.borrow().node(slot).cloned()
     }
 

@@ -95,7 +95,7 @@ pub(in crate::store::redis) async fn ask_for_slots(node: &Node) -> Result<Cluste
         }
         Err(error) => error,
     };
-    let known = error_map::instead_of_reply(&error);
+    let known = error_map::command_error(&error);
     match (error.code(), known.kind()) {
         (_, ErrorKind::NoPerm) => Ok(ClusterInfo::Forbidden),
         // "This instance has cluster support disabled", or a server without the command. Not a temporary error, such as "max number

@@ -124,7 +124,7 @@ pub(in crate::store::redis) async fn run_streaming<E: Errand>(
 
 impl<'a, T> BySlot<'a, T> {
     fn of<E: Errand<Item = T>>(call: &E, items: &'a [T]) -> Self {
-        let slot_of = |item| slot::of_written(|key| call.write_key(item, key));
+        let slot_of = |item| slot::of_key_from(|key| call.write_key(item, key));
         // By slot, and in each slot in the order of the batch.
         let mut slots: Vec<_> = items.iter().map(slot_of).zip(0..).collect();
         slots.sort_unstable();

@@ -22,7 +22,7 @@ pub(super) fn of(key: &str) -> u16 {
 }
 
 /// The slot of the key that `write` appends.
-pub(super) fn of_written(write: impl FnOnce(&mut String)) -> u16 {
+pub(super) fn of_key_from(write: impl FnOnce(&mut String)) -> u16 {
     thread_local! {
         static KEY: RefCell<String> = const { RefCell::new(String::new()) };
     }
@@ -44,7 +44,7 @@ mod tests {
         for key in ["{123456789}", "{123456789}:a", "{123456789}{b}"] {
             assert_eq!(of(key), of("123456789"), "{key}");
         }
-        let written = of_written(|key| key.push_str("{123456789}"));
+        let written = of_key_from(|key| key.push_str("{123456789}"));
         assert_eq!(written, of("123456789"));
         // A brace that nothing closes begins no tag.
         assert_eq!(of("{123456789"), CRC.checksum(b"{123456789") % SLOTS);

@@ -56,7 +56,7 @@ pub(in crate::store::redis) async fn exchange(
     }
     live.pulse.heard();
     drop(waiting);
-    replies.map_err(|e| error_map::instead_of_reply(&e))
+    replies.map_err(|e| error_map::command_error(&e))
 }
 
 fn lacks_script(reply: &Reply) -> bool {

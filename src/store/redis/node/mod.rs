@@ -151,7 +151,7 @@ impl Node {
             (Ok(value), items) => errand.read(&value, tag, items).map(Reply::Answers),
             (Err(error), _) => match Redirect::of(&error, self.config()) {
                 Some(redirect) => return Reply::Elsewhere(redirect),
-                None => Err(error_map::instead_of_reply(&error)),
+                None => Err(error_map::command_error(&error)),
             },
         };
         answers.unwrap_or_else(Reply::Error)
