@@ -48,7 +48,7 @@ function retryAfterSeconds(ms) {
 }
 
 /**
- * The error of a denied check. It has no stack: a denial is ordinary traffic, the stack would show where the answer
+ * The error of a denied check. Its stack has no frames: a denial is ordinary traffic, the stack would show where the answer
  * arrived and not where the check was made, and capturing it takes longer than the rest of a denial.
  *
  * @param {Public.Decision} decision
@@ -169,7 +169,7 @@ function disclosableMessage(error) {
 
 /**
  * The store reached no decision, and no fallback makes one. `causes` are the messages of the cause, of its cause, and
- * so on. No stack, as for a denial: while Redis is away, each request may fail like this.
+ * so on. No frames, as for a denial: while Redis is away, each request may fail like this.
  *
  * @param {string} code
  * @param {string} message

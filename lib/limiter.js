@@ -61,7 +61,8 @@ class RateLimiter {
   }
 
   /**
-   * An invalid argument rejects the promise, and so does a `limiter` that is none: a method that was taken off its limiter.
+   * Submits a request. An invalid argument rejects the promise, and so does a method that is called without its limiter
+   * (`const { check } = limiter`): static, so that the access to the private fields is inside the `try`.
    *
    * @template T
    * @param {RateLimiter} limiter

@@ -13,7 +13,7 @@ const THREADS = 16;
 /** Returns the names of the tests that ran. */
 export async function cargoTest(...options) {
   requireCargo();
-  // What is skipped is skipped outside the crate: all unit tests take a few seconds.
+  // `--skip` applies to __test__/rust alone: all unit tests together take a few seconds.
   const isSkip = (option, at) => option.startsWith('--skip') || options[at - 1] === '--skip';
   const unit = await runTests(
     ['--lib'],

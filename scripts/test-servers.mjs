@@ -18,7 +18,8 @@ import { installedServer, serverNames } from './server-binaries.mjs';
 
 /**
  * The contract over every store but memory, the scripts against the pure log, the mapping of a server's faults and
- * errors, replay, users, and the cluster. TLS, DNS, the network and pure functions do not depend on the server's version.
+ * errors, replay, users, and the cluster. TLS, DNS and the network do not depend on the server's version. Unit
+ * tests of modules with these names run, too.
  */
 const rust = [
   ...['stores::contract::', 'stores::script::'],

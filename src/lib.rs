@@ -12,6 +12,7 @@
 //!
 //! `__test__/rust/architecture.rs` holds these rules.
 
+// `pub` is what the tests, the benchmarks and JavaScript use; the rest is `pub(crate)` or less.
 #![deny(unreachable_pub)]
 
 pub mod limiter;

@@ -103,7 +103,11 @@ fn imports(code: &str, other: &str, levels: usize) -> bool {
     let from_root = |at| {
         let before: &str = &code[..at];
         let to_root = "super::".repeat(levels);
-        before.ends_with("crate::") || before.ends_with(&to_root) || before.contains("crate::{")
+        let list = format!("{to_root}{{");
+        before.ends_with("crate::")
+            || before.ends_with(&to_root)
+            || before.contains("crate::{")
+            || before.contains(&list)
     };
     positions(code, other).any(from_root)
 }
@@ -122,7 +126,7 @@ fn names_crate(code: &str, name: &str) -> bool {
     })
 }
 
-/// Docs, blank lines, lints and module declarations are all that a map has.
+/// Docs, comments, blank lines, lints and module declarations are all that a map has.
 fn is_map(line: &str) -> bool {
     let line = line.trim();
     let module = line
@@ -130,7 +134,7 @@ fn is_map(line: &str) -> bool {
         .unwrap_or(line)
         .strip_prefix("mod ");
     line.is_empty()
-        || line.starts_with("//!")
+        || line.starts_with("//")
         || line.starts_with("#![deny(")
         || module.is_some_and(|m| m.ends_with(';'))
 }

@@ -5,7 +5,7 @@
 const { integer } = require('../validate.js');
 const { topCandidates } = require('../creators.js');
 
-/** Their status takes one batch to the store, which holds as many requests. */
+/** The most creators in one call (types/metrics.d.ts). Their statuses fit into one batch to the store. */
 const MAX_CANDIDATES = 64;
 
 /**

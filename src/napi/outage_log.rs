@@ -235,7 +235,7 @@ impl OutageWriter {
             .back(&self.key, self.limiter, lasted, decided, Instant::now())
     }
 
-    /// This limiter logs nothing more of the outage: a listener has it.
+    /// This limiter logs nothing more of the outage: a listener was called, or the limiter is gone.
     pub(super) fn leave(&self) {
         OUTAGES
             .lock()

@@ -39,14 +39,14 @@ impl History {
         };
         let decision = self.log.check(now, quota);
         let denials = u32::from(!decision.is_allowed());
-        let count = match self.count_denials(now, rules, limit, denials) {
+        let anomaly_status = match self.count_denials(now, rules, limit, denials) {
             anomaly @ AnomalyStatus::Anomaly(_) => anomaly,
             _ if denials == 0 => AnomalyStatus::None,
-            count => count,
+            status => status,
         };
         Outcome {
             decision,
-            anomaly_status: count,
+            anomaly_status,
         }
     }
 

@@ -141,8 +141,8 @@ impl Log {
         }
     }
 
-    /// The time until a slot is free. As many admissions must expire as leave fewer than the limit; the last of those is the
-    /// `limit`-th newest one. Under a lowered limit that is not the oldest one.
+    /// The time until a slot is free: until the `limit`-th newest admission expires, since fewer than the limit are newer. Under a
+    /// lowered limit that is not the oldest one.
     fn time_until_slot(&self, now: Millis, quota: Quota) -> Option<NonZeroU64> {
         let blocking = self.get(quota.limit.get() as usize - 1)?;
         NonZeroU64::new((blocking + quota.window.ms()).saturating_sub(now))

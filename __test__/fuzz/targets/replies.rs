@@ -142,7 +142,10 @@ fn shown(
 }
 
 fn check_outcome(outcome: &Outcome, request: &Request, metrics: &Metrics) {
-    let Outcome { decision, anomaly_status } = outcome;
+    let Outcome {
+        decision,
+        anomaly_status,
+    } = outcome;
     assert!(decision.remaining <= request.limit.get(), "{outcome:?}");
     match decision.verdict {
         Verdict::Allowed => assert_eq!(decision.retry_after_ms(), 0),
@@ -314,7 +317,10 @@ fn fields(index: usize, answer: &ScriptAnswer) -> Option<[Value; 6]> {
             let text = Value::BulkString(text.as_bytes().to_vec());
             Some([index, Value::Int(-1), text, int(0), int(0), int(0)])
         }
-        ScriptAnswer::Decided(Outcome { decision, anomaly_status }) => {
+        ScriptAnswer::Decided(Outcome {
+            decision,
+            anomaly_status,
+        }) => {
             let (second, count) = match *anomaly_status {
                 AnomalyStatus::None => (decision.remaining.into(), 0),
                 AnomalyStatus::Anomaly(requests) => {

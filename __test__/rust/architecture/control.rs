@@ -91,6 +91,11 @@ fn each_offence_is_found() {
             "imports crate::metrics",
         ),
         (
+            "src/store/mod.rs",
+            "use super::{metrics::Metrics, quota::Id};",
+            "imports crate::metrics",
+        ),
+        (
             "src/store/redis/script/mod.rs",
             "use super::super::super::limiter::Answer;",
             "imports crate::limiter",

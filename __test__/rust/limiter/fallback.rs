@@ -40,13 +40,13 @@ fn local_decides_exactly_and_says_so() {
 fn an_anomaly_reported_by_the_store_is_not_reported_locally() {
     let rules = anomaly_rules(3_600_000, 1.0, 300_000);
     let pause = NonZeroU64::new(60_000).unwrap();
-    let counts = [
+    let statuses = [
         (AnomalyStatus::None, 1),
         (AnomalyStatus::Below(NonZeroU32::MIN), 1),
         (AnomalyStatus::Anomaly(NonZeroU32::new(4).unwrap()), 0),
         (AnomalyStatus::Paused(pause), 0),
     ];
-    for (count, due) in counts {
+    for (anomaly_status, due) in statuses {
         // With a local log by then, and without.
         for before in [0, 2] {
             let fallback = Fallback::new(OnStoreError::Local, rules, Local::default());
@@ -60,11 +60,11 @@ fn an_anomaly_reported_by_the_store_is_not_reported_locally() {
                 &request,
                 &Outcome {
                     decision,
-                    anomaly_status: count,
+                    anomaly_status,
                 },
             );
             let reported = (0..50).filter(|_| ask().anomaly_status.anomaly().is_some());
-            assert_eq!(reported.count(), due, "{count:?} after {before}");
+            assert_eq!(reported.count(), due, "{anomaly_status:?} after {before}");
         }
     }
 }

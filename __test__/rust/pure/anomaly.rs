@@ -32,10 +32,10 @@ proptest! {
         let mut now = EPOCH;
         for step in steps {
             now += step;
-            let anomaly_rules = seen.check(now, anomaly_rules(1000, 1.0, 700), limit(n));
-            let plain_rules = unseen.check(now, plain_rules(1000), limit(n));
-            prop_assert_eq!(anomaly_rules.decision, plain_rules.decision);
-            prop_assert_eq!(plain_rules.anomaly_status, AnomalyStatus::None);
+            let watched = seen.check(now, anomaly_rules(1000, 1.0, 700), limit(n));
+            let unwatched = unseen.check(now, plain_rules(1000), limit(n));
+            prop_assert_eq!(watched.decision, unwatched.decision);
+            prop_assert_eq!(unwatched.anomaly_status, AnomalyStatus::None);
         }
     }
 }

@@ -76,7 +76,7 @@ pub fn handshake_error(error: &RedisError) -> StoreError {
 }
 
 /// The error of SELECT.
-pub(crate) fn during_select(error: &RedisError, database: u16) -> StoreError {
+pub(crate) fn select_error(error: &RedisError, database: u16) -> StoreError {
     let general = handshake_error(error);
     let missing = ["DB index is out of range", "invalid DB index"];
     match known_text(error) {

@@ -20,13 +20,13 @@ pub(super) async fn is_alive(connection: &MultiplexedConnection, patience: Durat
         .await
     {
         Some(Ok(())) => true,
-        Some(Err(error)) => is_an_answer(&error),
+        Some(Err(error)) => is_server_reply(&error),
         None => false,
     }
 }
 
-/// An error that the server said, and not one of the way there.
-fn is_an_answer(error: &RedisError) -> bool {
+/// NOPERM: the server has replied, so the connection is alive.
+fn is_server_reply(error: &RedisError) -> bool {
     error.code() == Some("NOPERM")
 }
 
@@ -48,7 +48,7 @@ pub(super) async fn greet(
         let mut select = redis::cmd("SELECT");
         let selected = select.arg(config.database).query_async(connection).await;
         let selected: Result<(), _> = selected;
-        selected.map_err(|e| error_map::during_select(&e, config.database))?;
+        selected.map_err(|e| error_map::select_error(&e, config.database))?;
     } else if password.is_none() && username.is_none() {
         match say(connection, &redis::cmd("PING")).await {
             // Users of few rights get an answer, too.

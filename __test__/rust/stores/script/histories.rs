@@ -28,7 +28,7 @@ struct Twin {
 impl Twin {
     fn answer(&mut self, now: Millis, rules: Rules, ask: RandomRequest) -> Outcome {
         let limit = ask.request().limit;
-        let mut count = AnomalyStatus::None;
+        let mut anomaly_status = AnomalyStatus::None;
         match ask.op {
             Op::Check | Op::Limit => {
                 let outcome = self.history.check(now, rules, limit);
@@ -42,12 +42,12 @@ impl Twin {
             Op::Status => {}
             Op::Reset => *self = Self::default(),
             Op::CountDenials(denials) => {
-                count = self.history.count_denials(now, rules, limit, denials);
+                anomaly_status = self.history.count_denials(now, rules, limit, denials);
                 self.last_request = self.last_request.max(now);
             }
         }
         Outcome {
-            anomaly_status: count,
+            anomaly_status,
             ..Outcome::of(self.history.status(now, rules, limit))
         }
     }

@@ -31,8 +31,8 @@ const MIN_INTERVAL: Duration = Duration::from_millis(250);
 /// How long one node may take to reply: there are others.
 const QUERY_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// This many equal replies are enough, and all of them where fewer nodes reply. A single node may have been cut off from the others or just been started, and reply with an
-/// outdated table.
+/// This many equal replies are enough; if fewer nodes reply, all replies have to agree. A single node may have been cut off
+/// from the others or just been started, and reply with an outdated table.
 const QUORUM: usize = 2;
 
 /// The topology of a cluster that has not been used for this long is not refreshed.

@@ -127,11 +127,11 @@ impl Node {
             };
             replies.map(read).collect::<Vec<_>>()
         });
-        let spoilt = match &replies {
-            Ok(replies) => replies.iter().find_map(Reply::spoils_connection),
+        let broken = match &replies {
+            Ok(replies) => replies.iter().find_map(Reply::reconnect_error),
             Err(error) => Some(error).filter(|e| e.requires_reconnect()),
         };
-        if let Some(error) = spoilt {
+        if let Some(error) = broken {
             link.discard(&live, error.clone());
         } else if replies.is_ok() {
             live.prove();
@@ -221,7 +221,7 @@ impl<T> Reply<T> {
     }
 
     /// Why the connection it came over should be replaced, if it should.
-    fn spoils_connection(&self) -> Option<&StoreError> {
+    fn reconnect_error(&self) -> Option<&StoreError> {
         let error = match self {
             Self::Answer(answer) => answer.as_ref().err()?,
             Self::Answers(answers) => {

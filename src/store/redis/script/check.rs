@@ -231,7 +231,7 @@ fn outcome(now: Millis, fields: &[Value]) -> Result<Outcome, StoreError> {
         true => (small(second)?, 0),
         false => (0, number(second)?),
     };
-    let count = match (anomaly, NonZeroU64::new(paused)) {
+    let anomaly_status = match (anomaly, NonZeroU64::new(paused)) {
         (Value::Int(n @ ..=-1), None) if !is_allowed => {
             let missing = u32::try_from(n.unsigned_abs())
                 .ok()
@@ -255,7 +255,7 @@ fn outcome(now: Millis, fields: &[Value]) -> Result<Outcome, StoreError> {
             // An admission that counts leaves the window later than `now`.
             reset_after: reset.saturating_sub(now),
         },
-        anomaly_status: count,
+        anomaly_status,
     })
 }
 
