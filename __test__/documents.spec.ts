@@ -24,6 +24,21 @@ test('ARCHITECTURE.md names files', () => {
   expect(paths.size).toBeGreaterThan(100);
 });
 
+test('the functions and tests that ARCHITECTURE.md names exist', () => {
+  const folders = ['src', 'lib', '__test__'];
+  const files = folders.flatMap((folder) =>
+    readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' }).map((file) => `${folder}/${file}`),
+  );
+  const source = files
+    .filter((file) => /\.(rs|js|ts|mjs|lua)$/.test(file))
+    .map(read)
+    .join('\n');
+  const names = [...read('ARCHITECTURE.md').matchAll(/`([a-z]+(?:_[a-z0-9]+)+|[a-z]+(?:[A-Z][a-z]+)+)`/g)];
+  expect(names.length).toBeGreaterThan(5);
+  const missing = names.map(([, name]) => name!).filter((name) => !new RegExp(`\\b${name}\\b`).test(source));
+  expect(missing).toEqual([]);
+});
+
 test.each(['ARCHITECTURE.md', 'CONTRIBUTING.md'])('the paths in %s exist', (document) => {
   const paths = [...new Set(read(document).match(PATH))];
   expect(paths.filter((path) => !existsSync(join(ROOT, path)))).toEqual([]);

@@ -4,7 +4,7 @@
 //!
 //! | module | what happens there |
 //! |---|---|
-//! | [`quota`] | the decision: pure, no I/O, no clock of its own |
+//! | [`quota`] | the decision: pure, without I/O, handed the time |
 //! | [`store`] | where logs live: process memory, one Redis, a Redis Cluster |
 //! | [`metrics`] | counters, histograms and the ids nearest to their limit |
 //! | [`limiter`] | what happens to a check: deny cache, circuit breaker, batch, deadline, and the fallback while the store is away |

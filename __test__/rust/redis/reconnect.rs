@@ -1,11 +1,16 @@
 //! After a fault the store reconnects by itself, and decisions come from Redis again.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use huntaze_rate_limit::store::{ErrorKind, Op, Store};
+use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore};
+use huntaze_rate_limit::store::{ErrorKind, Op, Store, StoreError};
+use tokio::time::sleep;
 
 use super::server_errors::connections_ever;
 use super::{HOUR, check, failure, take_slot, until};
+use crate::fake_server::{config, contains, server};
 use crate::requests::{plain_rules, request, scope};
 use crate::server::Server;
 use crate::timers::StoppedTimers;
@@ -46,6 +51,46 @@ async fn a_storm_of_flushes_costs_no_decision() {
     }
     flushing.join().unwrap();
     assert_eq!(allowed, 500);
+}
+
+/// The server may have decided a batch before its connection ended, so no request of it is sent again.
+#[tokio::test]
+async fn a_batch_fails_as_a_whole_when_its_connection_ends_and_is_not_sent_again() {
+    let batches = Arc::<AtomicUsize>::default();
+    let received = Arc::clone(&batches);
+    let port = server(move |bytes, _| {
+        if contains(bytes, "EVALSHA") {
+            received.fetch_add(1, Ordering::SeqCst);
+            return None;
+        }
+        Some("+PONG\r\n")
+    });
+    let store = RedisStore::new(RedisConfig {
+        cluster: Some(false),
+        ..config(port)
+    });
+    let batch = ["a", "b", "c"].map(|id| request(Op::Check, id, 5));
+    let mut sent = 0;
+    while sent < 3 {
+        let results = store.run(&scope("t", plain_rules(HOUR)), &batch).await;
+        let errors: Vec<_> = results.into_iter().map(Result::unwrap_err).collect();
+        assert_eq!(
+            errors.iter().map(StoreError::kind).collect::<Vec<_>>(),
+            [ErrorKind::Disconnected; 3]
+        );
+        // Before the store has reconnected, a batch fails without being sent.
+        if errors[0].may_have_run() {
+            sent += 1;
+        } else {
+            sleep(Duration::from_millis(5)).await;
+        }
+        assert!(
+            errors
+                .iter()
+                .all(|e| e.may_have_run() == errors[0].may_have_run())
+        );
+        assert_eq!(batches.load(Ordering::SeqCst), sent);
+    }
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! A repeated denial is answered in the call, exactly as long as it is certain.
+//! The promise of the deny cache: it repeats a denial in the call, and no longer than no slot can be free.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
