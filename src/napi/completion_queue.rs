@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use napi::bindgen_prelude::{Float64Array, Function, FunctionRef, Unknown};
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
-use napi::{Env, Result, Status, sys};
+use napi::{Env, Error, Result, Status, sys};
 use napi_derive::napi;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -267,8 +267,15 @@ pub struct CompletionBuffer {
 impl CompletionBuffer {
     /// Records are written into `mailbox`, whose length is a multiple of [`RECORD_LENGTH`]. `wake` is called without
     /// arguments when there are events to drain.
+    ///
+    /// # Errors
+    /// A mailbox of another length.
     #[napi(constructor)]
     pub fn new(mailbox: Float64Array, wake: Function<(), ()>) -> Result<Self> {
+        if mailbox.is_empty() || !mailbox.len().is_multiple_of(RECORD_LENGTH) {
+            let problem = format!("the mailbox's length must be a multiple of {RECORD_LENGTH}");
+            return Err(Error::from_reason(problem));
+        }
         Ok(Self {
             js_end: Rc::new(JsEnd {
                 completions: Arc::new(CompletionQueue {

@@ -187,6 +187,7 @@ impl Submitter {
     ) -> SubmitResult {
         let RequestId { slot, label } = request_id;
         self.js_end.mailbox().fill(|mailbox| {
+            // `CompletionBuffer::new` has checked the length.
             let record = mailbox.first_chunk_mut();
             write_answer(slot, answer, record.expect("the mailbox holds a record"));
         });

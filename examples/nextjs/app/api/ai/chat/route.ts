@@ -10,7 +10,7 @@ export const runtime = 'nodejs';
  */
 const MAX_BYTES = 16_384;
 
-/** A placeholder for the call of a model: paid calls come after the limiter. */
+/** An application calls its model here, behind the limiter: the check comes before anything that costs money. */
 const respond = withRateLimit<Request, [Chat]>(
   (_request, { message }) => Response.json({ answer: `You said: ${message}` }),
   { id: (_request, { creatorId }) => creatorId, plan: (_request, { plan }) => plan },
