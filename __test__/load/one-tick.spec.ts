@@ -14,8 +14,8 @@ const IDS = 100_000;
 const LIMIT = 5;
 
 /**
- * The most memory that a call of the second burst may retain afterwards, in bytes: less than any record of it. The
- * first burst grows the heaps as far as such a burst needs; V8 must have freed all of it all the same.
+ * The most memory that a call of the last burst may retain afterwards, in bytes: less than any record of it. The bursts
+ * before grow the heaps as far as such a burst needs; V8 must have freed all of it all the same.
  */
 const LEAST = 64;
 
@@ -28,7 +28,8 @@ interface Burst {
 }
 
 interface OneTick {
-  readonly bursts: readonly [Burst, Burst];
+  /** Two or more: see one-tick.cjs. */
+  readonly bursts: readonly Burst[];
   readonly stray: readonly string[];
   readonly cold: Held;
   readonly before: Held;
@@ -59,7 +60,7 @@ afterAll(async () => {
 });
 
 async function oneTick(title: string, options: RedisOptions | undefined, timeoutMs: number) {
-  const asked = { redis: options, calls: CALLS, ids: IDS, limit: LIMIT, timeoutMs };
+  const asked = { redis: options, calls: CALLS, ids: IDS, limit: LIMIT, timeoutMs, retained: LEAST };
   const report = await alone<OneTick>('one-tick.cjs', asked);
   const { bursts, cold, before, peak, after, closed } = report;
   const mb = {
@@ -69,7 +70,12 @@ async function oneTick(title: string, options: RedisOptions | undefined, timeout
     after: megabytes(after.rss),
     closed: megabytes(closed.rss),
   };
-  figures(`a million in one tick, ${title}`, { 'RSS in MB': mb, ...bursts[1].ends, 'times in ms': bursts[1].times });
+  figures(`a million in one tick, ${title}`, {
+    'RSS in MB': mb,
+    ...bursts.at(-1)!.ends,
+    'times in ms': bursts.at(-1)!.times,
+  });
+  expect(bursts.length).toBeGreaterThan(1);
   for (const { settled, ends, came } of bursts) {
     expect(settled).toBe(CALLS);
     expect(ends.allowed + ends.denied + ends.failed).toBe(CALLS);
@@ -102,14 +108,14 @@ function expectMemoryBack({ cold, before, after, closed }: OneTick): void {
 test('over Redis, with a long deadline: each is decided', async () => {
   const report = await runs.patient;
   const ends = { allowed: IDS * LIMIT, denied: CALLS - IDS * LIMIT, failed: 0 };
-  expect(report.bursts).toMatchObject([{ ends }, { ends }]);
+  for (const burst of report.bursts) expect(burst).toMatchObject({ ends });
   expectMemoryBack(report);
 }, 600_000);
 
 test('over a black hole: each fails', async () => {
   const report = await runs.away;
   const failed = { ends: { allowed: 0, denied: 0, failed: CALLS }, codes: { ETIMEDOUT: CALLS } };
-  expect(report.bursts).toMatchObject([failed, failed]);
+  for (const burst of report.bursts) expect(burst).toMatchObject(failed);
   for (const { codes } of report.bursts) expect(Object.keys(codes)).toEqual(['ETIMEDOUT']);
   expectMemoryBack(report);
 }, 600_000);
@@ -126,7 +132,7 @@ test('over Redis, with the default deadline: each check is decided by then or ha
 test('over memory: each is decided', async () => {
   const report = await runs.memory;
   const ends = { allowed: IDS * LIMIT, denied: CALLS - IDS * LIMIT, failed: 0 };
-  expect(report.bursts).toMatchObject([{ ends }, { ends }]);
+  for (const burst of report.bursts) expect(burst).toMatchObject({ ends });
   // The store has kept all of these ids, and forgets them when it is closed.
   expectMemoryBack(report);
 }, 600_000);
