@@ -85,8 +85,10 @@ describe('over Redis', () => {
       redis: { ...redis.options, connections: 3 },
       timeoutMs: HANG_MS,
     });
+    // One denial, which comes when all the others of the id are admitted: an earlier one could be repeated by the deny
+    // cache, if the event loop is slow to submit the rest.
     const id = freshId();
-    const inFlight = Array.from({ length: 150 }, () => l.limit(id));
+    const inFlight = Array.from({ length: 150 }, (_, i) => l.limit(i < 101 ? id : `${id}-${i}`));
     let settled = 0;
     for (const check of inFlight) void check.then(() => settled++);
     const closes = [l.close(), l.close()];
@@ -94,7 +96,7 @@ describe('over Redis', () => {
     expect(settled).toBe(150);
     await closes[0];
     const decisions = await Promise.all(inFlight);
-    expect(decisions.filter((d) => d.allowed)).toHaveLength(100);
+    expect(decisions.filter((d) => d.allowed)).toHaveLength(149);
     expect(decisions.every((d) => d.source === 'redis')).toBe(true);
     await until(() => redis.connections() === 0);
     // Redis keeps the logs: they outlive the limiter.
