@@ -186,11 +186,15 @@ impl Submitter {
         answer: Answer,
     ) -> SubmitResult {
         let RequestId { slot, label } = request_id;
-        self.js_end.mailbox().fill(|mailbox| {
-            // `CompletionBuffer::new` has checked the length.
-            let record = mailbox.first_chunk_mut();
-            write_answer(slot, answer, record.expect("the mailbox holds a record"));
+        let written = self.js_end.mailbox().fill(|mailbox| {
+            let record = mailbox.first_chunk_mut()?;
+            write_answer(slot, answer, record);
+            Some(())
         });
+        // `CompletionBuffer::new` accepts no mailbox without a record.
+        if written.is_none() {
+            return SubmitResult::Refused;
+        }
         let anomaly = answer.outcome.anomaly_status.anomaly();
         match anomaly.and_then(|n| self.sink.anomaly_event(request, label, n)) {
             None => SubmitResult::Decided,
