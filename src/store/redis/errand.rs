@@ -4,7 +4,7 @@ use redis::{Cmd, Value};
 
 use super::script::{ScriptRef, Tag, check, replay};
 use crate::quota::{Limit, Outcome};
-use crate::store::{Op, Replay, Request, Scope, StoreError};
+use crate::store::{Replay, Request, Scope, StoreError};
 
 /// One reply, an answer each.
 pub(super) type Answers<T> = Result<Vec<Result<T, StoreError>>, StoreError>;
@@ -107,9 +107,7 @@ impl Errand for Probe<'_> {
     }
 
     fn command(&self, by: ScriptRef, tag: Tag, _: &[&()]) -> Cmd {
-        let kinds = [(Op::Reset, LIMIT)];
-        let write_key = |_, key: &mut String| key.push_str(&self.key);
-        check::call(by, tag, self.scope.rules, write_key, kinds.into_iter())
+        check::reset_command(by, tag, self.scope.rules, &self.key)
     }
 
     fn read(&self, value: &Value, tag: Tag, probes: &[&()]) -> Answers<Outcome> {

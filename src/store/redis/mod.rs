@@ -25,6 +25,7 @@ mod live;
 pub mod login;
 mod node;
 mod overhear;
+pub mod protocol;
 mod pulse;
 mod resolver;
 pub mod script;

@@ -1,17 +1,19 @@
 //! The commands that run check.lua, and its replies.
 
 use std::cell::RefCell;
+use std::iter;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::LazyLock;
 
-use redis::{Cmd, RedisWrite, Script, ToRedisArgs, Value};
+use redis::Script;
 
-use super::{ScriptRef, Tag, slack};
+use super::{ScriptRef, Tag, slack, unexpected};
 use crate::quota::{
     AnomalyStatus, Decision, Limit, MAX_WINDOW_MS, Millis, Outcome, Rules, Verdict, Window,
 };
 use crate::store::redis::error_map;
-use crate::store::{ErrorKind, Op, Request, Scope, StoreError};
+use crate::store::redis::protocol::{Reader, Token, Writer};
+use crate::store::{Op, Request, Scope, StoreError};
 
 /// The source of the script.
 pub const SOURCE: &str = include_str!("check.lua");
@@ -28,87 +30,116 @@ static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(SOURCE));
 /// The most requests of one call: the kind of a request is one byte of text.
 const MAX_REQUESTS: usize = 128;
 
-/// Capacity for the arguments of a call without its keys, in number and bytes, and for the bytes of a key: enough for most calls.
-/// The batch of a cluster has a call for each check, all in memory at once, so that unused capacity has a cost.
-const ARGUMENTS: usize = 9;
-const BYTES: usize = 40;
-const BYTES_OF_KEY: usize = 32;
-
 thread_local! {
-    /// Buffer for the key being written.
+    /// Buffer for the key being written, whose length goes first.
     static KEY: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// The command for `requests`.
-pub(in crate::store::redis) fn command(
-    by: ScriptRef,
-    tag: Tag,
-    scope: &Scope,
-    requests: &[&Request],
-) -> Cmd {
-    let write_key = |at: usize, key: &mut String| scope.name.write_key(&requests[at].id, key);
-    let kinds = requests.iter().map(|request| (request.op, request.limit));
-    call(by, tag, scope.rules, write_key, kinds)
-}
+/// The limit of a reset: any does.
+const LIMIT_OF_RESET: Limit = Limit::literal(1);
 
-/// The command for operations under limits: one for each key, which `write_key` appends.
-pub(in crate::store::redis) fn call(
-    by: ScriptRef,
-    tag: Tag,
-    rules: Rules,
-    mut write_key: impl FnMut(usize, &mut String),
-    kinds: impl ExactSizeIterator<Item = (Op, Limit)>,
-) -> Cmd {
-    let count = kinds.len();
-    let capacity = (ARGUMENTS + count, BYTES + BYTES_OF_KEY * count);
-    let mut cmd = by.begin(&SCRIPT, SOURCE, capacity);
-    cmd.arg(count);
-    KEY.with_borrow_mut(|key| {
-        for at in 0..count {
-            key.clear();
-            write_key(at, key);
-            cmd.arg(key.as_str());
-        }
-    });
-    arguments(rules, tag, kinds, &mut cmd);
-    cmd
-}
-
-/// The ARGV of a call: an operation under a limit for each key. Most batches have requests of one kind or of a few. Each kind is
-/// written once, and a request is one byte.
+/// Appends the command for `requests` to `out`.
 ///
 /// # Panics
 /// For more than 128 requests.
-pub fn arguments(
-    rules: Rules,
+pub fn encode<'r>(
+    out: &mut Vec<u8>,
+    by: ScriptRef,
     tag: Tag,
-    mut requests: impl Iterator<Item = (Op, Limit)>,
-    out: &mut impl RedisWrite,
+    scope: &Scope,
+    requests: impl ExactSizeIterator<Item = &'r Request> + Clone,
 ) {
-    // The batch of a cluster has a call for each check: a call with one kind allocates nothing.
-    let mut of_requests = [0; 1 + MAX_REQUESTS];
-    of_requests[0] = tag.0;
-    let first = requests.next();
-    let mut others = Vec::new();
-    let mut end = 1 + usize::from(first.is_some());
-    for kind in requests {
-        if Some(kind) != first {
-            let known = others.iter().position(|&known| known == kind);
-            let at = known.unwrap_or_else(|| {
-                others.push(kind);
-                others.len() - 1
-            });
-            of_requests[end] = 1 + at as u8;
+    let kinds = Kinds::of(requests.clone().map(|request| (request.op, request.limit)));
+    let mut writer = begin(out, by, requests.len(), &kinds);
+    KEY.with_borrow_mut(|key| {
+        for request in requests {
+            key.clear();
+            scope.name.write_key(&request.id, key);
+            writer.text(&*key);
         }
-        end += 1;
+    });
+    write_arguments(&mut writer, tag, scope.rules, &kinds);
+}
+
+/// Appends the command for a reset of `key` to `out`: a probe resets a key that no id has.
+pub(crate) fn encode_reset(out: &mut Vec<u8>, by: ScriptRef, tag: Tag, rules: Rules, key: &str) {
+    let kinds = Kinds::of(iter::once((Op::Reset, LIMIT_OF_RESET)));
+    let mut writer = begin(out, by, 1, &kinds);
+    writer.text(key);
+    write_arguments(&mut writer, tag, rules, &kinds);
+}
+
+/// Begins a command of `count` requests: the keys follow, then the arguments.
+fn begin<'a>(out: &'a mut Vec<u8>, by: ScriptRef, count: usize, kinds: &Kinds) -> Writer<'a> {
+    let script = by.arguments(&SCRIPT, SOURCE);
+    let arguments = script.len() + 1 + count + GENERAL + kinds.iter().count() * OF_KIND;
+    let mut writer = Writer::command(out, arguments);
+    script.iter().for_each(|argument| writer.text(argument));
+    writer.number(count as u64);
+    writer
+}
+
+/// The arguments of a call that are no keys and of no kind, and those of each kind.
+const GENERAL: usize = 4;
+const OF_KIND: usize = 4;
+
+/// An operation under a limit.
+type Kind = (Op, Limit);
+
+/// The kinds of a call's requests. Most calls have requests of one kind or of a few. Each kind is written once, and a request
+/// is one byte.
+struct Kinds {
+    /// The first byte is for the tag; then follows the number of each request's kind.
+    of_requests: [u8; 1 + MAX_REQUESTS],
+    /// The number of bytes in use.
+    length: usize,
+    first: Option<Kind>,
+    /// A batch of a cluster has a call for each check: a call with one kind allocates nothing.
+    others: Vec<Kind>,
+}
+
+impl Kinds {
+    fn of(mut requests: impl Iterator<Item = Kind>) -> Self {
+        let first = requests.next();
+        let mut kinds = Self {
+            of_requests: [0; 1 + MAX_REQUESTS],
+            length: 1 + usize::from(first.is_some()),
+            first,
+            others: Vec::new(),
+        };
+        for kind in requests {
+            if Some(kind) != first {
+                kinds.of_requests[kinds.length] = 1 + kinds.number_of_other(kind);
+            }
+            kinds.length += 1;
+        }
+        kinds
     }
-    let kinds = first.into_iter().chain(others);
+
+    fn number_of_other(&mut self, kind: Kind) -> u8 {
+        let known = self.others.iter().position(|&known| known == kind);
+        let number = known.unwrap_or_else(|| {
+            self.others.push(kind);
+            self.others.len() - 1
+        });
+        number as u8
+    }
+
+    fn iter(&self) -> impl Iterator<Item = Kind> {
+        self.first.into_iter().chain(self.others.iter().copied())
+    }
+}
+
+/// The ARGV of a call.
+fn write_arguments(writer: &mut Writer, tag: Tag, rules: Rules, kinds: &Kinds) {
     let anomaly_window = rules.anomaly.map_or(0, |rule| rule.window().ms());
     for moment in [rules.window.ms(), anomaly_window, slack(rules.window)] {
-        moment.write_redis_args(out);
+        writer.number(moment);
     }
-    out.write_arg(&of_requests[..end]);
-    for (op, limit) in kinds {
+    let mut of_requests = kinds.of_requests;
+    of_requests[0] = tag.0;
+    writer.text(&of_requests[..kinds.length]);
+    for (op, limit) in kinds.iter() {
         let (name, denials) = match op {
             Op::Check => ("check", 0),
             Op::Limit => ("limit", 0),
@@ -117,41 +148,36 @@ pub fn arguments(
             Op::CountDenials(denials) => ("denied", denials),
         };
         let threshold = rules.anomaly.map_or(0, |rule| rule.threshold(limit));
-        out.write_arg(name.as_bytes());
+        writer.text(name);
         for number in [limit.get(), threshold, denials] {
-            number.write_redis_args(out);
+            writer.number(number.into());
         }
     }
 }
 
-/// The outcomes in the reply to the batch with `tag`, which has a request under each of the `limits`.
+/// The outcomes in the complete `reply` to the batch with `tag`, which has a request under each of the `limits`.
 ///
 /// # Errors
 /// [`ErrorKind::Protocol`] for a reply that is not the script's: without the tag, with two outcomes for one request, or with
 /// none for another.
-pub fn outcomes(
-    value: &Value,
+pub fn decode(
+    reply: &[u8],
     tag: Tag,
     window: Window,
     limits: impl ExactSizeIterator<Item = Limit>,
 ) -> Result<Vec<Result<Outcome, StoreError>>, StoreError> {
-    let outcomes = admitted_except(value, tag, window, limits.len()).ok_or_else(unexpected)?;
-    Ok(outcomes.into_iter().zip(limits).map(within).collect())
-}
-
-/// As [`outcomes`], for a call of one request.
-///
-/// # Errors
-/// As [`outcomes`].
-pub fn outcome_of_one(
-    value: &Value,
-    tag: Tag,
-    window: Window,
-    limit: Limit,
-) -> Result<Result<Outcome, StoreError>, StoreError> {
-    match value {
-        Value::BulkString(now) => admitted(now, tag, window).map(Ok).ok_or_else(unexpected),
-        list => Ok(outcomes(list, tag, window, [limit].into_iter())?.swap_remove(0)),
+    let mut reader = Reader::new(reply);
+    match reader.next() {
+        Some(Token::Text(now)) => {
+            let admitted = admitted(now, tag, window).ok_or_else(unexpected)?;
+            Ok(limits.map(|_| Ok(admitted)).collect())
+        }
+        Some(Token::Array(length)) => {
+            let outcomes = admitted_except(&mut reader, length, tag, window, limits.len());
+            let outcomes = outcomes.ok_or_else(unexpected)?;
+            Ok(outcomes.into_iter().zip(limits).map(within).collect())
+        }
+        _ => Err(unexpected()),
     }
 }
 
@@ -175,36 +201,43 @@ fn admitted(now: &[u8], tag: Tag, window: Window) -> Option<Outcome> {
     }))
 }
 
-/// Every request is admitted, except those with an outcome of their own in the reply.
+/// Every request is admitted, except those with an outcome of their own in the list of that length.
 fn admitted_except(
-    value: &Value,
+    reader: &mut Reader,
+    length: usize,
     tag: Tag,
     window: Window,
     count: usize,
 ) -> Option<Vec<Result<Outcome, StoreError>>> {
-    let (now, plain, others) = match value {
-        Value::Array(values) => {
-            let ([now, plain], others) = values.split_first_chunk()?;
-            (now, number(plain).ok()? as usize, others)
-        }
-        now => (now, count, [].as_slice()),
-    };
-    let Value::BulkString(now) = now else {
+    let mut others = length.checked_sub(2)?;
+    let Token::Text(now) = reader.next_value()? else {
         return None;
     };
+    let plain = number(reader.next_value()?).ok()? as usize;
     let admitted = admitted(now, tag, window)?;
-    if others.is_empty() {
+    if others == 0 {
         return (count == plain).then(|| vec![Ok(admitted); count]);
     }
     let decided = admitted.decision;
     let now = decided.reset - decided.reset_after;
     let mut outcomes = vec![None; count];
-    for other in others.chunks(FIELDS) {
-        let ([of], fields) = other.split_first_chunk()?;
-        let slot = outcomes.get_mut(number(of).ok()?.checked_sub(1)? as usize)?;
-        if slot.replace(outcome(now, fields)).is_some() {
+    while others > 0 {
+        let of = number(reader.next_value()?).ok()?;
+        let slot = outcomes.get_mut(of.checked_sub(1)? as usize)?;
+        let present = others.min(FIELDS) - 1;
+        let mut fields = [Token::Null; FIELDS - 1];
+        for field in &mut fields[..present] {
+            *field = reader.next_value()?;
+        }
+        // Only the last outcome can lack fields.
+        let outcome = match present == fields.len() {
+            true => outcome(now, fields),
+            false => Err(unexpected()),
+        };
+        if slot.replace(outcome).is_some() {
             return None;
         }
+        others -= 1 + present;
     }
     let unnamed = outcomes.iter().filter(|outcome| outcome.is_none()).count();
     let outcomes = outcomes
@@ -213,11 +246,9 @@ fn admitted_except(
     (unnamed == plain).then(|| outcomes.collect())
 }
 
-fn outcome(now: Millis, fields: &[Value]) -> Result<Outcome, StoreError> {
-    let [verdict, second, reset, retry_after, anomaly] = fields else {
-        return Err(unexpected());
-    };
-    if let (Value::Int(-1), Value::BulkString(message)) = (verdict, second) {
+fn outcome(now: Millis, fields: [Token; FIELDS - 1]) -> Result<Outcome, StoreError> {
+    let [verdict, second, reset, retry_after, anomaly] = fields;
+    if let (Token::Integer(-1), Token::Text(message)) = (verdict, second) {
         return Err(error_map::from_script(&String::from_utf8_lossy(message)));
     }
     let verdict = match (number(verdict)?, number(retry_after)?.try_into()) {
@@ -232,13 +263,13 @@ fn outcome(now: Millis, fields: &[Value]) -> Result<Outcome, StoreError> {
         false => (0, number(second)?),
     };
     let anomaly_status = match (anomaly, NonZeroU64::new(paused)) {
-        (Value::Int(n @ ..=-1), None) if !is_allowed => {
+        (Token::Integer(n @ ..=-1), None) if !is_allowed => {
             let missing = u32::try_from(n.unsigned_abs())
                 .ok()
                 .and_then(NonZeroU32::new);
             missing.map(AnomalyStatus::Below).ok_or_else(unexpected)?
         }
-        (Value::Int(0), Some(paused)) if paused.get() <= MAX_WINDOW_MS => {
+        (Token::Integer(0), Some(paused)) if paused.get() <= MAX_WINDOW_MS => {
             AnomalyStatus::Paused(paused)
         }
         (anomaly, None) => {
@@ -259,19 +290,56 @@ fn outcome(now: Millis, fields: &[Value]) -> Result<Outcome, StoreError> {
     })
 }
 
-fn number(value: &Value) -> Result<u64, StoreError> {
+fn number(value: Token) -> Result<u64, StoreError> {
     match value {
-        Value::Int(n @ 0..) if n.unsigned_abs() <= LATEST => Ok(n.unsigned_abs()),
+        Token::Integer(n @ 0..) if n.unsigned_abs() <= LATEST => Ok(n.unsigned_abs()),
         _ => Err(unexpected()),
     }
 }
 
-fn unexpected() -> StoreError {
-    StoreError::new(
-        ErrorKind::Protocol,
-        "the reply is not one of the limiter's script",
-    )
-}
-
 #[cfg(test)]
 mod tests;
+
+// For the callers that use the redis crate's commands and values. To be deleted with them.
+
+pub(in crate::store::redis) fn command(
+    by: ScriptRef,
+    tag: Tag,
+    scope: &Scope,
+    requests: &[&Request],
+) -> redis::Cmd {
+    let mut encoded = Vec::new();
+    encode(&mut encoded, by, tag, scope, requests.iter().copied());
+    super::as_command(&encoded)
+}
+
+pub(in crate::store::redis) fn reset_command(
+    by: ScriptRef,
+    tag: Tag,
+    rules: Rules,
+    key: &str,
+) -> redis::Cmd {
+    let mut encoded = Vec::new();
+    encode_reset(&mut encoded, by, tag, rules, key);
+    super::as_command(&encoded)
+}
+
+pub(in crate::store::redis) fn outcomes(
+    value: &redis::Value,
+    tag: Tag,
+    window: Window,
+    limits: impl ExactSizeIterator<Item = Limit>,
+) -> Result<Vec<Result<Outcome, StoreError>>, StoreError> {
+    let mut reply = Vec::new();
+    super::as_reply(value, &mut reply);
+    decode(&reply, tag, window, limits)
+}
+
+pub(in crate::store::redis) fn outcome_of_one(
+    value: &redis::Value,
+    tag: Tag,
+    window: Window,
+    limit: Limit,
+) -> Result<Result<Outcome, StoreError>, StoreError> {
+    Ok(outcomes(value, tag, window, iter::once(limit))?.swap_remove(0))
+}

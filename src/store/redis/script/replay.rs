@@ -2,76 +2,90 @@
 
 use std::sync::LazyLock;
 
-use redis::{Cmd, Script, Value};
+use redis::Script;
 
-use super::{ScriptRef, Tag, slack};
+use super::{ScriptRef, Tag, slack, unexpected};
 use crate::quota::Rules;
 use crate::store::redis::error_map;
-use crate::store::{ErrorKind, Replay, Scope, StoreError};
+use crate::store::redis::protocol::{Reader, Token, Writer};
+use crate::store::{Replay, Scope, StoreError};
 
 /// The source of the script.
 const SOURCE: &str = include_str!("replay.lua");
 
 static SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new(SOURCE));
 
-/// The command that enters `replays`.
-pub(in crate::store::redis) fn command(
+/// Appends the command that enters `replays` to `out`.
+pub(crate) fn encode<'r>(
+    out: &mut Vec<u8>,
     by: ScriptRef,
     tag: Tag,
     scope: &Scope,
-    replays: &[&Replay],
-) -> Cmd {
-    let mut cmd = by.begin(&SCRIPT, SOURCE, (0, 0));
-    cmd.arg(replays.len());
-    for replay in replays {
-        cmd.arg(scope.name.key(&replay.id));
-    }
+    replays: impl ExactSizeIterator<Item = &'r Replay> + Clone,
+) {
     let Rules { window, anomaly } = scope.rules;
     let anomaly_window = anomaly.map_or(0, |rule| rule.window().ms());
-    cmd.arg(window.ms()).arg(anomaly_window);
-    cmd.arg(slack(window)).arg(tag.to_string());
+    let script = by.arguments(&SCRIPT, SOURCE);
+    let general = [window.ms(), anomaly_window, slack(window)];
+    let of_replays = replays.clone().map(|replay| 1 + 3 + replay.ages.len());
+    let arguments = script.len() + 1 + general.len() + 1 + of_replays.sum::<usize>();
+    let mut writer = Writer::command(out, arguments);
+    script.iter().for_each(|argument| writer.text(argument));
+    writer.number(replays.len() as u64);
+    for replay in replays.clone() {
+        writer.text(scope.name.key(&replay.id));
+    }
+    for number in general {
+        writer.number(number);
+    }
+    writer.text([tag.0]);
     for replay in replays {
         for age in [replay.reset, replay.reported] {
             match age {
-                Some(age) => cmd.arg(age),
-                None => cmd.arg(""),
-            };
+                Some(age) => writer.number(age),
+                None => writer.text(""),
+            }
         }
-        cmd.arg(replay.ages.len()).arg(&replay.ages);
+        writer.number(replay.ages.len() as u64);
+        for &age in &replay.ages {
+            writer.number(age);
+        }
     }
-    cmd
 }
 
-/// The results in the reply to the call with `tag`, of `count` replays.
+/// The results in the complete `reply` to the call with `tag`, of `count` replays.
 ///
 /// # Errors
-/// [`ErrorKind::Protocol`] for a reply that is not the script's.
-pub fn results(
-    value: &Value,
+/// [`ErrorKind::Protocol`](crate::store::ErrorKind::Protocol) for a reply that is not the script's.
+pub fn decode(
+    reply: &[u8],
     tag: Tag,
     count: usize,
 ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
-    entered_except(value, tag, count).ok_or_else(|| {
-        let message = "the reply is not one of the limiter's script";
-        StoreError::new(ErrorKind::Protocol, message)
-    })
+    entered_except(&mut Reader::new(reply), tag, count).ok_or_else(unexpected)
 }
 
 /// Every replay is entered, except those in the reply.
-fn entered_except(value: &Value, tag: Tag, count: usize) -> Option<Vec<Result<(), StoreError>>> {
-    let Value::Array(values) = value else {
+fn entered_except(
+    reader: &mut Reader,
+    tag: Tag,
+    count: usize,
+) -> Option<Vec<Result<(), StoreError>>> {
+    let Token::Array(length) = reader.next()? else {
         return None;
     };
-    let (signed, failed) = values.split_first()?;
-    if *signed != Value::BulkString(tag.to_string().into_bytes()) {
+    let mut failed = length.checked_sub(1)?;
+    if reader.next_value()? != Token::Text(&[tag.0]) {
         return None;
     }
     let mut results = vec![Ok(()); count];
-    for pair in failed.chunks(2) {
-        let [Value::Int(number), Value::BulkString(message)] = pair else {
+    while failed > 0 {
+        failed = failed.checked_sub(2)?;
+        let pair = (reader.next_value()?, reader.next_value()?);
+        let (Token::Integer(number), Token::Text(message)) = pair else {
             return None;
         };
-        let index = usize::try_from(*number).ok()?.checked_sub(1)?;
+        let index = usize::try_from(number).ok()?.checked_sub(1)?;
         let error = error_map::from_script(&String::from_utf8_lossy(message));
         *results.get_mut(index)? = Err(error);
     }
@@ -153,4 +167,27 @@ mod tests {
         let ages = ["", "7", "2", "1", "5", "9", "", "0"];
         assert_eq!(lines, [&keys[..], &general, &ages].concat());
     }
+}
+
+// For the callers that use the redis crate's commands and values. To be deleted with them.
+
+pub(in crate::store::redis) fn command(
+    by: ScriptRef,
+    tag: Tag,
+    scope: &Scope,
+    replays: &[&Replay],
+) -> redis::Cmd {
+    let mut encoded = Vec::new();
+    encode(&mut encoded, by, tag, scope, replays.iter().copied());
+    super::as_command(&encoded)
+}
+
+pub(in crate::store::redis) fn results(
+    value: &redis::Value,
+    tag: Tag,
+    count: usize,
+) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+    let mut reply = Vec::new();
+    super::as_reply(value, &mut reply);
+    decode(&reply, tag, count)
 }
