@@ -50,6 +50,7 @@ impl<'a> Writer<'a> {
 }
 
 /// Writes a command of few arguments, its name first.
+#[cfg_attr(not(test), expect(dead_code, reason = "for the engine"))]
 pub(crate) fn command(out: &mut Vec<u8>, arguments: &[&[u8]]) {
     let mut writer = Writer::command(out, arguments.len());
     for argument in arguments {

@@ -11,9 +11,9 @@ mod rolling_upgrade;
 use std::sync::Arc;
 
 use huntaze_rate_limit::quota::{Millis, Namespace, Outcome, Rules};
-use huntaze_rate_limit::store::StoreError;
-use huntaze_rate_limit::store::redis::script::{Tag, check};
-use redis::{Connection, Script};
+use huntaze_rate_limit::store::redis::script::{ScriptRef, Tag, check};
+use huntaze_rate_limit::store::{Request, Scope, StoreError};
+use redis::{Connection, Script, Value};
 
 use crate::random_history::RandomRequest;
 use crate::server::{Server, shared};
@@ -127,22 +127,25 @@ impl Lua {
         asks: &[RandomRequest],
     ) -> Vec<Answer> {
         let requests: Vec<_> = asks.iter().map(|ask| ask.request()).collect();
+        let tag = Tag::of(self.namespaces);
+        let scope = Scope {
+            name: keys.name.clone(),
+            rules,
+        };
         let mut call = self.script.prepare_invoke();
-        for request in &requests {
-            call.key(keys.name.key(&request.id));
+        let (its_keys, arguments) = keys_and_arguments(tag, &scope, &requests);
+        for key in its_keys {
+            call.key(key);
         }
-        let kinds = requests.iter().map(|request| (request.op, request.limit));
-        let mut arguments: Vec<Vec<u8>> = Vec::new();
-        check::arguments(rules, Tag::of(self.namespaces), kinds, &mut arguments);
         for argument in arguments {
             call.arg(argument);
         }
         call.arg(&keys.deadlines).arg(now);
-        let (reply, deadlines): (redis::Value, Vec<Millis>) =
-            call.invoke(&mut self.connection).unwrap();
-        let tag = Tag::of(self.namespaces);
+        let (reply, deadlines): (Value, Vec<Millis>) = call.invoke(&mut self.connection).unwrap();
+        let mut encoded = Vec::new();
+        encode(&reply, &mut encoded);
         let limits = requests.iter().map(|request| request.limit);
-        check::outcomes(&reply, tag, rules.window, limits)
+        check::decode(&encoded, tag, rules.window, limits)
             .unwrap()
             .into_iter()
             .zip(deadlines)
@@ -151,5 +154,37 @@ impl Lua {
                 deadline: Some(deadline).filter(|&deadline| deadline > 0),
             })
             .collect()
+    }
+}
+
+/// KEYS and ARGV of the command for `requests`: the script of the test takes the place of the one in it.
+fn keys_and_arguments(
+    tag: Tag,
+    scope: &Scope,
+    requests: &[Request],
+) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+    let mut command = Vec::new();
+    check::encode(&mut command, ScriptRef::Sha, tag, scope, requests.iter());
+    let command = redis::parse_redis_value(&command).unwrap();
+    let mut keys: Vec<Vec<u8>> = redis::from_redis_value(command).unwrap();
+    // EVALSHA, the hash, the number of keys.
+    keys.drain(..3);
+    let arguments = keys.split_off(requests.len());
+    (keys, arguments)
+}
+
+/// The bytes of a reply that the crate has parsed.
+fn encode(reply: &Value, out: &mut Vec<u8>) {
+    match reply {
+        Value::Int(number) => out.extend(format!(":{number}\r\n").as_bytes()),
+        Value::BulkString(text) => {
+            out.extend(format!("${}\r\n", text.len()).as_bytes());
+            out.extend([text, b"\r\n".as_slice()].concat());
+        }
+        Value::Array(values) => {
+            out.extend(format!("*{}\r\n", values.len()).as_bytes());
+            values.iter().for_each(|value| encode(value, out));
+        }
+        other => panic!("no value of the script's: {other:?}"),
     }
 }

@@ -297,9 +297,6 @@ fn number(value: Token) -> Result<u64, StoreError> {
     }
 }
 
-#[cfg(test)]
-mod tests;
-
 // For the callers that use the redis crate's commands and values. To be deleted with them.
 
 pub(in crate::store::redis) fn command(
@@ -343,3 +340,6 @@ pub(in crate::store::redis) fn outcome_of_one(
 ) -> Result<Result<Outcome, StoreError>, StoreError> {
     Ok(outcomes(value, tag, window, iter::once(limit))?.swap_remove(0))
 }
+
+#[cfg(test)]
+mod tests;

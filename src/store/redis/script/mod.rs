@@ -97,3 +97,22 @@ fn as_reply(value: &redis::Value, out: &mut Vec<u8>) {
         _ => out.extend(b"+OK\r\n"),
     }
 }
+
+/// Replies for tests.
+#[cfg(test)]
+mod encoded {
+    pub(super) fn text(text: impl AsRef<[u8]>) -> Vec<u8> {
+        let text = text.as_ref();
+        let length = format!("${}\r\n", text.len()).into_bytes();
+        [&length, text, b"\r\n"].concat()
+    }
+
+    pub(super) fn integer(number: i64) -> Vec<u8> {
+        format!(":{number}\r\n").into_bytes()
+    }
+
+    pub(super) fn array(values: &[Vec<u8>]) -> Vec<u8> {
+        let length = format!("*{}\r\n", values.len()).into_bytes();
+        [length, values.concat()].concat()
+    }
+}

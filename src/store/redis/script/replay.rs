@@ -92,83 +92,6 @@ fn entered_except(
     Some(results)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::quota::{Id, Namespace, Window};
-
-    /// The reply to the call of the tag `A`, of two replays; `None`: it is refused.
-    fn read(values: Vec<Value>) -> Option<[bool; 2]> {
-        let results = results(&Value::Array(values), Tag::of(1), 2).ok()?;
-        let entered: Vec<_> = results.iter().map(Result::is_ok).collect();
-        entered.try_into().ok()
-    }
-
-    fn text(text: &str) -> Value {
-        Value::BulkString(text.into())
-    }
-
-    #[test]
-    fn every_replay_is_entered_but_those_that_the_reply_names() {
-        assert_eq!(read(vec![text("A")]), Some([true, true]));
-        let failed = vec![text("A"), Value::Int(2), text("WRONGTYPE no log")];
-        assert_eq!(read(failed), Some([true, false]));
-    }
-
-    #[test]
-    fn a_reply_that_is_not_the_scripts_is_refused() {
-        let message = || text("WRONGTYPE no log");
-        let malformed = [
-            vec![],
-            // The tag of another call.
-            vec![text("B")],
-            vec![text("A"), Value::Int(0), message()],
-            vec![text("A"), Value::Int(3), message()],
-            vec![text("A"), Value::Int(-1), message()],
-            vec![text("A"), Value::Int(1)],
-        ];
-        for values in malformed {
-            let shown = format!("{values:?}");
-            assert_eq!(read(values), None, "{shown}");
-        }
-        assert!(results(&text("A"), Tag::of(1), 0).is_err());
-    }
-
-    #[test]
-    fn a_replay_is_written_as_ages() {
-        let replay = |id: &str, reset, reported, ages: &[u64]| Replay {
-            id: Id::new(id).unwrap(),
-            reset,
-            reported,
-            ages: ages.into(),
-        };
-        let replays = [
-            replay("a", None, Some(7), &[1, 5]),
-            replay("b", Some(9), None, &[]),
-        ];
-        let scope = Scope {
-            name: Namespace::new("n").unwrap(),
-            rules: Rules {
-                window: Window::new(1000).unwrap(),
-                anomaly: None,
-            },
-        };
-        let replays: Vec<_> = replays.iter().collect();
-        let command = command(ScriptRef::Source, Tag::of(1), &scope, &replays);
-        let packed = String::from_utf8(command.get_packed_command()).unwrap();
-        // Every other line is the length of the next.
-        let lines: Vec<_> = packed[packed.find(SOURCE).unwrap() + SOURCE.len()..]
-            .split("\r\n")
-            .skip(2)
-            .step_by(2)
-            .collect();
-        let keys = ["2", "{n:a}", "{n:b}"];
-        let general = ["1000", "0", "250", "A"];
-        let ages = ["", "7", "2", "1", "5", "9", "", "0"];
-        assert_eq!(lines, [&keys[..], &general, &ages].concat());
-    }
-}
-
 // For the callers that use the redis crate's commands and values. To be deleted with them.
 
 pub(in crate::store::redis) fn command(
@@ -190,4 +113,89 @@ pub(in crate::store::redis) fn results(
     let mut reply = Vec::new();
     super::as_reply(value, &mut reply);
     decode(&reply, tag, count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quota::{Id, Namespace, Window};
+    use crate::store::redis::script::encoded::{array, integer, text};
+
+    /// The reply to the call of the tag `A`, of two replays; `None`: it is refused.
+    fn read(reply: &[u8]) -> Option<[bool; 2]> {
+        let results = decode(reply, Tag::of(1), 2).ok()?;
+        let entered: Vec<_> = results.iter().map(Result::is_ok).collect();
+        entered.try_into().ok()
+    }
+
+    #[test]
+    fn every_replay_is_entered_but_those_that_the_reply_names() {
+        assert_eq!(read(&array(&[text("A")])), Some([true, true]));
+        let failed = [text("A"), integer(2), text("WRONGTYPE no log")];
+        assert_eq!(read(&array(&failed)), Some([true, false]));
+    }
+
+    #[test]
+    fn a_reply_that_is_not_the_scripts_is_refused() {
+        let message = || text("WRONGTYPE no log");
+        let malformed = [
+            array(&[]),
+            // The tag of another call.
+            array(&[text("B")]),
+            array(&[text("A"), integer(0), message()]),
+            array(&[text("A"), integer(3), message()]),
+            array(&[text("A"), integer(-1), message()]),
+            array(&[text("A"), integer(1)]),
+            array(&[text("A"), integer(1), integer(1)]),
+            array(&[text("A"), array(&[integer(1)]), message()]),
+            text("A"),
+            // Its end is missing.
+            b"*3\r\n$1\r\nA\r\n:1\r\n".to_vec(),
+            vec![],
+        ];
+        for reply in malformed {
+            let shown = reply.escape_ascii();
+            assert_eq!(read(&reply), None, "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_replay_is_written_as_ages() {
+        let replay = |id: &str, reset, reported, ages: &[u64]| Replay {
+            id: Id::new(id).unwrap(),
+            reset,
+            reported,
+            ages: ages.into(),
+        };
+        let replays = [
+            replay("a", None, Some(7), &[1, 5]),
+            replay("b", Some(9), None, &[]),
+        ];
+        let scope = Scope {
+            name: Namespace::new("n").unwrap(),
+            rules: Rules {
+                window: Window::new(1000).unwrap(),
+                anomaly: None,
+            },
+        };
+        let mut packed = Vec::new();
+        encode(
+            &mut packed,
+            ScriptRef::Source,
+            Tag::of(1),
+            &scope,
+            replays.iter(),
+        );
+        let packed = String::from_utf8(packed).unwrap();
+        // Every other line is the length of the next.
+        let lines: Vec<_> = packed[packed.find(SOURCE).unwrap() + SOURCE.len()..]
+            .split("\r\n")
+            .skip(2)
+            .step_by(2)
+            .collect();
+        let keys = ["2", "{n:a}", "{n:b}"];
+        let general = ["1000", "0", "250", "A"];
+        let ages = ["", "7", "2", "1", "5", "9", "", "0"];
+        assert_eq!(lines, [&keys[..], &general, &ages].concat());
+    }
 }

@@ -3,42 +3,47 @@
 
 use std::iter;
 
-use redis::Value;
-
-use super::{arguments, outcome_of_one, outcomes};
-use crate::quota::{AnomalyRule, Limit, MAX_WINDOW_MS, Outcome, Rules, Verdict, Window};
-use crate::store::redis::script::Tag;
-use crate::store::{ErrorKind, Op, StoreError};
+use super::{decode, encode, encode_reset};
+use crate::quota::{
+    AnomalyRule, Id, Limit, MAX_WINDOW_MS, Namespace, Outcome, Rules, Verdict, Window,
+};
+use crate::store::redis::protocol::{Reader, Token};
+use crate::store::redis::script::encoded::{array, integer, text};
+use crate::store::redis::script::{ScriptRef, Tag};
+use crate::store::{ErrorKind, Op, Request, Scope, StoreError};
 
 const NOW: u64 = 1_753_000_000_000;
 
 const LIMIT: u32 = 10;
 
-fn now() -> Value {
+fn now() -> Vec<u8> {
     signed(NOW, 'A')
 }
 
-fn signed(now: u64, tag: char) -> Value {
-    Value::BulkString(format!("{now}{tag}").into_bytes())
+fn signed(now: u64, tag: char) -> Vec<u8> {
+    text(format!("{now}{tag}"))
 }
 
-fn list(plain: i64, denied: &[i64]) -> Value {
-    let mut values = vec![now(), Value::Int(plain)];
-    for &number in denied {
-        values.extend([number, 0, 0, 5, 7, 0].map(Value::Int));
-    }
-    Value::Array(values)
+/// A list of the time and these numbers.
+fn list(numbers: impl IntoIterator<Item = i64>) -> Vec<u8> {
+    let values = iter::once(now()).chain(numbers.into_iter().map(integer));
+    array(&values.collect::<Vec<_>>())
+}
+
+fn denied(plain: i64, denied: &[i64]) -> Vec<u8> {
+    let others = denied.iter().flat_map(|&number| [number, 0, 0, 5, 7, 0]);
+    list(iter::once(plain).chain(others))
 }
 
 /// The reply to `count` requests under the limit.
-fn read(reply: &Value, count: usize) -> Result<Vec<Result<Outcome, StoreError>>, StoreError> {
+fn read(reply: &[u8], count: usize) -> Result<Vec<Result<Outcome, StoreError>>, StoreError> {
     let limits = iter::repeat_n(Limit::new(LIMIT).unwrap(), count);
-    outcomes(reply, Tag::of(1), Window::new(1000).unwrap(), limits)
+    decode(reply, Tag::of(1), Window::new(1000).unwrap(), limits)
 }
 
 /// For each request of the reply to `count`, whether it was admitted; `None`: an error.
-fn admitted(reply: Value, count: usize) -> Vec<Option<bool>> {
-    let Ok(outcomes) = read(&reply, count) else {
+fn admitted(reply: &[u8], count: usize) -> Vec<Option<bool>> {
+    let Ok(outcomes) = read(reply, count) else {
         return vec![None; count];
     };
     assert_eq!(outcomes.len(), count);
@@ -49,7 +54,7 @@ fn admitted(reply: Value, count: usize) -> Vec<Option<bool>> {
 
 #[test]
 fn a_time_alone_admits_every_request() {
-    assert_eq!(admitted(now(), 3), [Some(true); 3]);
+    assert_eq!(admitted(&now(), 3), [Some(true); 3]);
     let first = read(&now(), 1).unwrap();
     assert_eq!(first[0].as_ref().unwrap().decision.reset, NOW + 1000);
 }
@@ -57,16 +62,16 @@ fn a_time_alone_admits_every_request() {
 #[test]
 fn a_request_that_is_named_has_its_own_outcome() {
     assert_eq!(
-        admitted(list(2, &[2]), 3),
+        admitted(&denied(2, &[2]), 3),
         [Some(true), Some(false), Some(true)]
     );
-    assert_eq!(admitted(list(0, &[2, 1]), 2), [Some(false); 2]);
+    assert_eq!(admitted(&denied(0, &[2, 1]), 2), [Some(false); 2]);
 }
 
 #[test]
 fn an_outcome_with_missing_fields_is_an_error_of_that_request() {
-    let cut = Value::Array(vec![now(), Value::Int(1), Value::Int(2), Value::Int(1)]);
-    assert_eq!(admitted(cut, 2), [Some(true), None]);
+    assert_eq!(admitted(&list([1, 2, 1]), 2), [Some(true), None]);
+    assert_eq!(admitted(&list([1, 2]), 2), [Some(true), None]);
 }
 
 /// The wording of Redis 7.0, then that of Redis from 7.2 on and of Valkey.
@@ -78,17 +83,9 @@ fn a_permission_that_the_script_lacks_is_noperm() {
         "ERR ACL failure in script: User limiter has no permissions to run the 'lpush' command",
         "ERR ACL failure in script: No permissions to access a key",
     ] {
-        let message = Value::BulkString(words.into());
-        let zero = Value::Int(0);
-        let failed = [
-            Value::Int(1),
-            Value::Int(-1),
-            message,
-            zero.clone(),
-            zero.clone(),
-            zero.clone(),
-        ];
-        let reply = Value::Array([vec![now(), zero], failed.into()].concat());
+        let zero = || integer(0);
+        let failed = [integer(1), integer(-1), text(words), zero(), zero(), zero()];
+        let reply = array(&[&[now(), zero()], &failed[..]].concat());
         let results = read(&reply, 1).unwrap();
         let error = results[0].as_ref().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NoPerm, "{words}");
@@ -99,35 +96,67 @@ fn a_permission_that_the_script_lacks_is_noperm() {
 fn a_reply_whose_numbers_do_not_add_up_admits_no_request() {
     let malformed = [
         // One request twice, and another not at all.
-        list(0, &[1, 1]),
-        list(1, &[2, 2]),
+        denied(0, &[1, 1]),
+        denied(1, &[2, 2]),
         // More and fewer than there are requests; numbers that none of them has.
-        list(2, &[1]),
-        list(0, &[1]),
-        list(1, &[3]),
-        list(1, &[0]),
-        list(1, &[-1]),
+        denied(2, &[1]),
+        denied(0, &[1]),
+        denied(1, &[3]),
+        denied(1, &[0]),
+        denied(1, &[-1]),
         // No time, and texts that are no time.
-        Value::Array(vec![]),
-        Value::Nil,
-        Value::Int(NOW as i64),
-        Value::BulkString(b"now".to_vec()),
+        array(&[]),
+        array(&[now()]),
+        b"$-1\r\n".to_vec(),
+        b"*-1\r\n".to_vec(),
+        integer(NOW as i64),
+        text("now"),
+        text(""),
         signed(u64::MAX, 'A'),
+        format!("+{NOW}A\r\n").into_bytes(),
+        format!("-{NOW}A\r\n").into_bytes(),
+        array(&[integer(NOW as i64), integer(2)]),
         // The tag of another batch, and none.
         signed(NOW, 'B'),
-        Value::BulkString(NOW.to_string().into_bytes()),
+        text(NOW.to_string()),
+        array(&[signed(NOW, 'B'), integer(2)]),
+        // A list where a number belongs.
+        array(&[now(), array(&[integer(2)])]),
+        array(&[now(), integer(1), array(&[integer(1)])]),
+        // No reply, and what is no Redis protocol.
+        vec![],
+        b"HTTP/1.1 400 Bad Request\r\n".to_vec(),
     ];
     for reply in malformed {
-        let shown = format!("{reply:?}");
-        assert_eq!(admitted(reply, 2), [None; 2], "{shown}");
+        let shown = reply.escape_ascii();
+        assert_eq!(admitted(&reply, 2), [None; 2], "{shown}");
     }
+}
+
+#[test]
+fn a_reply_that_ends_early_admits_no_request() {
+    for reply in [now(), denied(1, &[2])] {
+        for end in 0..reply.len() {
+            assert_eq!(admitted(&reply[..end], 2), [None; 2], "{end}");
+        }
+    }
+}
+
+/// A field is one value, however many are in it.
+#[test]
+fn a_list_in_place_of_a_field_is_an_error_of_that_request() {
+    let nested = array(&[integer(5), array(&[integer(6)]), text("x")]);
+    let fields = [2, 0, 0, 5].map(integer);
+    let rest = [nested, integer(0)];
+    let next = [1, 0, 0, 5, 7, 0].map(integer);
+    let reply = [&[now(), integer(0)], &fields[..], &rest, &next].concat();
+    assert_eq!(admitted(&array(&reply), 2), [Some(false), None]);
 }
 
 /// Whether a single request was admitted: its verdict, what remains, the reset, and the time until a slot frees.
 fn single(verdict: i64, remaining: i64, reset: i64, retry_after: i64) -> Option<bool> {
-    let mut values = vec![now()];
-    values.extend([0, 1, verdict, remaining, reset, retry_after, 0].map(Value::Int));
-    admitted(Value::Array(values), 1)[0]
+    let reply = list([0, 1, verdict, remaining, reset, retry_after, 0]);
+    admitted(&reply, 1)[0]
 }
 
 #[test]
@@ -153,33 +182,54 @@ fn a_moment_that_no_javascript_date_holds_is_refused() {
     assert_eq!(single(0, 0, 5, last), Some(false));
     assert_eq!(single(0, 0, 5, last + 1), None);
     let last = last as u64 - 1000;
-    assert_eq!(admitted(signed(last, 'A'), 1), [Some(true)]);
-    assert_eq!(admitted(signed(last + 1, 'A'), 1), [None]);
+    assert_eq!(admitted(&signed(last, 'A'), 1), [Some(true)]);
+    assert_eq!(admitted(&signed(last + 1, 'A'), 1), [None]);
 }
 
-#[test]
-fn one_request_is_read_as_a_batch_of_one() {
-    let limit = Limit::new(LIMIT).unwrap();
-    let one = |reply: &Value| {
-        let outcome = outcome_of_one(reply, Tag::of(1), Window::new(1000).unwrap(), limit);
-        outcome.map(Result::unwrap).map_err(|error| error.kind())
+/// The arguments of an encoded command.
+fn arguments(encoded: &[u8]) -> Vec<String> {
+    let mut reader = Reader::new(encoded);
+    let Some(Token::Array(count)) = reader.next() else {
+        panic!("a command is an array");
     };
-    let batch = |reply: &Value| {
-        let outcomes = read(reply, 1).map_err(|error| error.kind());
-        outcomes.map(|mut outcomes| outcomes.remove(0).unwrap())
-    };
-    for reply in [now(), list(0, &[1]), signed(NOW, 'B'), list(1, &[1])] {
-        assert_eq!(one(&reply), batch(&reply), "{reply:?}");
+    let arguments: Vec<_> = iter::from_fn(|| reader.next())
+        .map(|argument| match argument {
+            Token::Text(text) => String::from_utf8(text.to_vec()).unwrap(),
+            other => panic!("an argument is a bulk string: {other:?}"),
+        })
+        .collect();
+    assert_eq!(arguments.len(), count);
+    arguments
+}
+
+fn rules() -> Rules {
+    Rules {
+        window: Window::new(1000).unwrap(),
+        anomaly: None,
     }
 }
 
-/// The arguments of a call, as texts.
-fn written(rules: Rules, requests: &[(Op, u32)]) -> Vec<String> {
-    let kinds = requests.iter().map(|&(op, n)| (op, Limit::new(n).unwrap()));
-    let mut arguments_of_call: Vec<Vec<u8>> = Vec::new();
-    arguments(rules, Tag::of(1), kinds, &mut arguments_of_call);
-    let texts = arguments_of_call.into_iter().map(String::from_utf8);
-    texts.map(Result::unwrap).collect()
+fn scope(rules: Rules) -> Scope {
+    let name = Namespace::new("n").unwrap();
+    Scope { name, rules }
+}
+
+fn requests(requests: &[(Op, u32)]) -> Vec<Request> {
+    let request = |(n, &(op, limit))| Request {
+        op,
+        id: Id::new(format!("id {n}")).unwrap(),
+        limit: Limit::new(limit).unwrap(),
+    };
+    requests.iter().enumerate().map(request).collect()
+}
+
+/// The ARGV of a call.
+fn written(rules: Rules, kinds: &[(Op, u32)]) -> Vec<String> {
+    let mut out = Vec::new();
+    let requests = requests(kinds);
+    let (by, tag) = (ScriptRef::Sha, Tag::of(1));
+    encode(&mut out, by, tag, &scope(rules), requests.iter());
+    arguments(&out).split_off(3 + kinds.len())
 }
 
 #[test]
@@ -210,4 +260,43 @@ fn each_kind_of_request_is_written_once() {
     rules.anomaly = Some(AnomalyRule::new(2.0, Window::new(5000).unwrap(), window).unwrap());
     let denied = ["3600000", "5000", "60000", "A\0", "denied", "10", "20", "7"];
     assert_eq!(written(rules, &[(Op::CountDenials(7), 10)]), denied);
+}
+
+#[test]
+fn a_call_names_the_script_and_its_keys() {
+    let requests = requests(&[(Op::Check, 1), (Op::Check, 1)]);
+    let encoded = |by| {
+        let mut out = Vec::new();
+        encode(&mut out, by, Tag::of(1), &scope(rules()), requests.iter());
+        arguments(&out)
+    };
+    let hash = redis::Script::new(super::SOURCE).get_hash().to_owned();
+    let keys = ["2", "{n:id%200}", "{n:id%201}"];
+    let call = encoded(ScriptRef::Sha);
+    assert_eq!(call[..2], ["EVALSHA".to_owned(), hash]);
+    assert_eq!(call[2..5], keys);
+    let with_source = encoded(ScriptRef::Source);
+    assert_eq!(with_source[..2], ["EVAL", super::SOURCE]);
+    assert_eq!(with_source[2..], call[2..]);
+}
+
+#[test]
+fn a_call_is_appended() {
+    let mut out = b"before".to_vec();
+    let (by, tag) = (ScriptRef::Sha, Tag::of(1));
+    encode_reset(&mut out, by, tag, rules(), "{n:#7}");
+    let arguments = arguments(out.strip_prefix(b"before").unwrap());
+    assert_eq!(arguments[2..4], ["1", "{n:#7}"]);
+    let general = ["1000", "0", "250", "A\0"];
+    let kind = ["reset", "1", "0", "0"];
+    assert_eq!(arguments[4..], [general, kind].concat());
+}
+
+#[test]
+fn a_batch_of_128_kinds_has_a_byte_for_each() {
+    let kinds: Vec<_> = (1..=128).map(|limit| (Op::Check, limit)).collect();
+    let arguments = written(rules(), &kinds);
+    let numbers: Vec<u8> = iter::once(b'A').chain(0..128).collect();
+    assert_eq!(arguments[3].as_bytes(), numbers);
+    assert_eq!(arguments.len(), 4 + 4 * 128);
 }
