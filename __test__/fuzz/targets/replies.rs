@@ -8,6 +8,8 @@
 
 #![no_main]
 
+#[path = "replies/encoding.rs"]
+mod encoding;
 #[path = "replies/slots.rs"]
 mod slots;
 
@@ -21,12 +23,13 @@ use huntaze_rate_limit::quota::{
 };
 use huntaze_rate_limit::store::redis::cluster::topology::Topology;
 use huntaze_rate_limit::store::redis::error_map;
-use huntaze_rate_limit::store::redis::script::check::{outcome_of_one, outcomes};
-use huntaze_rate_limit::store::redis::script::{Tag, replay};
+use huntaze_rate_limit::store::redis::protocol::{Reader, ReplyEnd, Token};
+use huntaze_rate_limit::store::redis::script::{Tag, check, replay};
 use huntaze_rate_limit::store::{Answer, ErrorKind, Op, Request, Source, StoreError};
 use libfuzzer_sys::fuzz_target;
-use redis::{Parser, Value};
+use redis::Value;
 
+use self::encoding::encoded;
 use self::slots::{check_slots, tables_of_slots};
 
 const NOW: u64 = 1_753_000_000_000;
@@ -62,15 +65,41 @@ fn over_the_wire(input: &[u8]) -> Result<()> {
     let count = 1 + usize::from(*count) % MAX_REQUESTS;
     // The tag of batch n is the n-th character from `@` on.
     let number = usize::from(tag.wrapping_sub(b'@'));
-    let mut parser = Parser::new();
     let mut rest = bytes;
     let mut topology = Topology::unknown();
-    while let Ok(value) = parser.parse_value(&mut rest) {
-        let _ = check_decisions(&value, number, &requests(count));
-        check_replay(&value, number, count);
+    while let Some(length) = check_end(rest) {
+        let (reply, after) = rest.split_at(length);
+        let _ = check_decisions(reply, number, &requests(count));
+        check_replay(reply, number, count);
+        let value = redis::parse_redis_value(reply).expect("it is a reply");
         topology = check_slots(&value, topology);
+        rest = after;
     }
+    // What is no complete reply is decoded by nobody, and yet does no harm.
+    let _ = check_decisions(rest, number, &requests(count));
+    check_replay(rest, number, count);
     Ok(())
+}
+
+/// The length of the reply at the beginning of `bytes`, which is the same in whatever pieces they arrive.
+fn check_end(bytes: &[u8]) -> Option<usize> {
+    let whole = ReplyEnd::default().find(bytes);
+    let mut end = ReplyEnd::default();
+    let bytewise = (0..=bytes.len())
+        .map(|arrived| end.find(&bytes[..arrived]))
+        .find(|found| *found != Ok(None));
+    assert_eq!(bytewise.unwrap_or(Ok(None)), whole);
+    let length = whole.ok().flatten()?;
+    let mut reader = Reader::new(&bytes[..length]);
+    let mut missing = 1;
+    while let Some(token) = reader.next() {
+        missing -= 1;
+        if let Token::Array(count) = token {
+            missing += count;
+        }
+    }
+    assert_eq!(missing, 0, "the reader and the end disagree");
+    Some(length)
 }
 
 fn window() -> Window {
@@ -95,13 +124,13 @@ fn requests(count: usize) -> Vec<Request> {
 
 type Decoded = std::result::Result<Vec<std::result::Result<Outcome, StoreError>>, StoreError>;
 
-fn decode(value: &Value, number: usize, requests: &[Request]) -> Decoded {
+fn decode(reply: &[u8], number: usize, requests: &[Request]) -> Decoded {
     let limits = requests.iter().map(|request| request.limit);
-    outcomes(value, Tag::of(number), window(), limits)
+    check::decode(reply, Tag::of(number), window(), limits)
 }
 
-fn check_decisions(value: &Value, number: usize, requests: &[Request]) -> Decoded {
-    let decoded = decode(value, number, requests);
+fn check_decisions(reply: &[u8], number: usize, requests: &[Request]) -> Decoded {
+    let decoded = decode(reply, number, requests);
     match &decoded {
         Ok(outcomes) => {
             assert_eq!(outcomes.len(), requests.len());
@@ -114,31 +143,14 @@ fn check_decisions(value: &Value, number: usize, requests: &[Request]) -> Decode
             }
             // For the batches before and after it, it is the reply of another.
             for other in [number + 1, number + 62] {
-                assert!(decode(value, other, requests).is_err());
+                assert!(decode(reply, other, requests).is_err());
             }
             // A batch of another size gets no answers from it.
-            assert!(
-                decode(value, number, &requests[1..]).is_err()
-                    || matches!(value, Value::BulkString(_))
-            );
+            assert!(decode(reply, number, &requests[1..]).is_err() || reply.starts_with(b"$"));
         }
         Err(error) => check_error(error),
     }
-    if let [request] = requests {
-        let one = outcome_of_one(value, Tag::of(number), window(), request.limit);
-        let first = decoded.clone().map(|mut outcomes| outcomes.swap_remove(0));
-        assert_eq!(shown(one), shown(first));
-    }
     decoded
-}
-
-/// The part of the result that can be compared.
-fn shown(
-    decoded: std::result::Result<std::result::Result<Outcome, StoreError>, StoreError>,
-) -> std::result::Result<Outcome, String> {
-    decoded
-        .and_then(|outcome| outcome)
-        .map_err(|error| error.to_string())
 }
 
 fn check_outcome(outcome: &Outcome, request: &Request, metrics: &Metrics) {
@@ -182,8 +194,8 @@ fn check_error(error: &StoreError) {
     );
 }
 
-fn check_replay(value: &Value, number: usize, count: usize) {
-    let Ok(results) = replay::results(value, Tag::of(number), count) else {
+fn check_replay(reply: &[u8], number: usize, count: usize) {
+    let Ok(results) = replay::decode(reply, Tag::of(number), count) else {
         return;
     };
     assert_eq!(results.len(), count);
@@ -192,7 +204,7 @@ fn check_replay(value: &Value, number: usize, count: usize) {
         .filter_map(|result| result.as_ref().err())
         .for_each(check_error);
     for other in [number + 1, number + 62] {
-        assert!(replay::results(value, Tag::of(other), count).is_err());
+        assert!(replay::decode(reply, Tag::of(other), count).is_err());
     }
 }
 
@@ -217,8 +229,10 @@ fn of_arbitrary_values(u: &mut Unstructured) -> Result<()> {
         });
     }
     let value = Value::Array(values);
-    let _ = check_decisions(&value, number, &requests(count));
-    check_replay(&value, number, count);
+    let reply = encoded(&value);
+    assert_eq!(check_end(&reply), Some(reply.len()));
+    let _ = check_decisions(&reply, number, &requests(count));
+    check_replay(&reply, number, count);
     check_slots(&value, Topology::unknown());
     Ok(())
 }
@@ -374,7 +388,8 @@ fn of_valid_outcomes(u: &mut Unstructured) -> Result<()> {
     } else {
         value(plain, &others)
     };
-    let decoded = check_decisions(&reply, number, &requests).expect("a reply of the script's");
+    let decoded =
+        check_decisions(&encoded(&reply), number, &requests).expect("a reply of the script's");
     for (decoded, answer) in decoded.iter().zip(&answers) {
         match answer {
             ScriptAnswer::Admitted => {
@@ -422,7 +437,7 @@ fn of_valid_outcomes(u: &mut Unstructured) -> Result<()> {
             (plain, false)
         }
     };
-    let decoded = decode(&value(plain, &faulty), number, &requests);
+    let decoded = decode(&encoded(&value(plain, &faulty)), number, &requests);
     if whole {
         assert!(decoded.is_err(), "{faulty:?}");
     } else {
