@@ -75,7 +75,7 @@ fn over_the_wire(input: &[u8]) -> Result<()> {
         topology = check_slots(&value, topology);
         rest = after;
     }
-    // What is no complete reply is decoded by nobody, and yet does no harm.
+    // Only complete replies are decoded. Other bytes would do no harm.
     let _ = check_decisions(rest, number, &requests(count));
     check_replay(rest, number, count);
     Ok(())

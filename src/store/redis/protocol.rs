@@ -91,7 +91,7 @@ impl AsRef<[u8]> for Digits {
     }
 }
 
-/// Finds the end of one reply in bytes that arrive in pieces. Takes time linear in their number, however small the pieces are.
+/// Finds the end of one reply in bytes that arrive in pieces. The time is linear in their number, however small the pieces are.
 #[derive(Debug, Default)]
 pub struct ReplyEnd {
     /// The beginning of the token that is not complete yet.
@@ -199,7 +199,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next value: its token, and the reader behind all of the values in it.
+    /// The token of the next value. The values in it are skipped.
     pub(crate) fn next_value(&mut self) -> Option<Token<'a>> {
         let value = self.next()?;
         let mut missing = values_in(value);
@@ -218,7 +218,7 @@ fn values_in(token: Token) -> u64 {
     }
 }
 
-/// What stands at the beginning of some bytes.
+/// The beginning of some bytes.
 enum Parsed<'a> {
     /// A token and its length.
     Whole(Token<'a>, usize),

@@ -142,7 +142,7 @@ fn a_reply_is_found_wherever_it_is_split() {
 
 /// With the number of bytes after which it is refused.
 #[test]
-fn what_is_no_reply_is_refused_without_waiting_for_more() {
+fn garbage_is_refused_without_waiting_for_more() {
     let malformed = [
         (1, "HTTP/1.1 400 Bad Request\r\n"),
         (1, "\x15\x03\x03\0\x02\x02\x46"),
@@ -235,7 +235,7 @@ fn a_reply_may_be_as_long_as_the_longest() {
     assert_eq!(find(&numbers), Err(Malformed));
 }
 
-/// A reply that is examined from its beginning whenever a byte arrives takes half a million steps a byte.
+/// A search that began anew with each byte would examine half a million bytes for each.
 #[test]
 fn a_long_reply_that_arrives_byte_by_byte_is_examined_in_linear_time() {
     const LENGTH: usize = 1 << 20;
@@ -305,7 +305,7 @@ proptest! {
         agrees(&reply);
     }
 
-    /// Whatever the pieces in which they arrive. A reply that is found is one for the redis crate too, to its last byte.
+    /// The sizes of the pieces do not matter, and the redis crate accepts every reply that is found, to its last byte.
     #[test]
     fn any_bytes_have_one_result(bytes in prop_oneof![vec(any::<u8>(), 0..64), soup()]) {
         let whole = find(&bytes);

@@ -123,7 +123,7 @@ fn a_reply_whose_numbers_do_not_add_up_admits_no_request() {
         // A list where a number belongs.
         array(&[now(), array(&[integer(2)])]),
         array(&[now(), integer(1), array(&[integer(1)])]),
-        // No reply, and what is no Redis protocol.
+        // An empty reply, and one in another protocol.
         vec![],
         b"HTTP/1.1 400 Bad Request\r\n".to_vec(),
     ];
