@@ -45,7 +45,13 @@ impl<'a> Writer<'a> {
 
     /// The next argument, in decimal digits.
     pub(crate) fn number(&mut self, number: u64) {
-        self.text(Digits::of(number));
+        let mut line = Line::default();
+        line.put(b"\r\n");
+        let length = line.put_digits(number);
+        line.put(b"\r\n");
+        line.put_digits(length as u64);
+        line.put(b"$");
+        self.out.extend_from_slice(line.text());
     }
 }
 
@@ -59,35 +65,53 @@ pub(crate) fn command(out: &mut Vec<u8>, arguments: &[&[u8]]) {
 }
 
 fn write_length(out: &mut Vec<u8>, kind: u8, length: usize) {
-    out.push(kind);
-    out.extend_from_slice(Digits::of(length as u64).as_ref());
-    out.extend_from_slice(b"\r\n");
+    let mut line = Line::default();
+    line.put(b"\r\n");
+    line.put_digits(length as u64);
+    line.put(&[kind]);
+    out.extend_from_slice(line.text());
 }
 
-/// The decimal digits of a number, at the end of an array that is long enough for `u64::MAX`.
-struct Digits {
-    digits: [u8; 20],
+/// A short text that is written from its end, as digits are, and then copied at once: most of a command is short texts.
+struct Line {
+    bytes: [u8; LINE],
     first: usize,
 }
 
-impl Digits {
-    fn of(mut number: u64) -> Self {
-        let mut digits = [0; 20];
-        let mut first = digits.len();
-        loop {
-            first -= 1;
-            digits[first] = b'0' + (number % 10) as u8;
-            number /= 10;
-            if number == 0 {
-                return Self { digits, first };
-            }
+/// A bulk string of `u64::MAX` takes 27 bytes.
+const LINE: usize = 32;
+
+impl Default for Line {
+    fn default() -> Self {
+        Self {
+            bytes: [0; LINE],
+            first: LINE,
         }
     }
 }
 
-impl AsRef<[u8]> for Digits {
-    fn as_ref(&self) -> &[u8] {
-        &self.digits[self.first..]
+impl Line {
+    /// Puts `text` before the rest.
+    fn put(&mut self, text: &[u8]) {
+        let end = self.first;
+        self.first -= text.len();
+        self.bytes[self.first..end].copy_from_slice(text);
+    }
+
+    /// Puts the digits of `number` before the rest. Returns how many there are.
+    fn put_digits(&mut self, mut number: u64) -> usize {
+        let end = self.first;
+        loop {
+            self.put(&[b'0' + (number % 10) as u8]);
+            number /= 10;
+            if number == 0 {
+                return end - self.first;
+            }
+        }
+    }
+
+    fn text(&self) -> &[u8] {
+        &self.bytes[self.first..]
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::iter;
+use std::mem;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::LazyLock;
 
@@ -49,7 +50,10 @@ pub fn encode<'r>(
     scope: &Scope,
     requests: impl ExactSizeIterator<Item = &'r Request> + Clone,
 ) {
-    let kinds = Kinds::of(requests.clone().map(|request| (request.op, request.limit)));
+    let kinds = Kinds::of(
+        tag,
+        requests.clone().map(|request| (request.op, request.limit)),
+    );
     let mut writer = begin(out, by, requests.len(), &kinds);
     KEY.with_borrow_mut(|key| {
         for request in requests {
@@ -58,15 +62,15 @@ pub fn encode<'r>(
             writer.text(&*key);
         }
     });
-    write_arguments(&mut writer, tag, scope.rules, &kinds);
+    write_arguments(&mut writer, scope.rules, &kinds);
 }
 
 /// Appends the command for a reset of `key` to `out`: a probe resets a key that no id has.
 pub(crate) fn encode_reset(out: &mut Vec<u8>, by: ScriptRef, tag: Tag, rules: Rules, key: &str) {
-    let kinds = Kinds::of(iter::once((Op::Reset, LIMIT_OF_RESET)));
+    let kinds = Kinds::of(tag, iter::once((Op::Reset, LIMIT_OF_RESET)));
     let mut writer = begin(out, by, 1, &kinds);
     writer.text(key);
-    write_arguments(&mut writer, tag, rules, &kinds);
+    write_arguments(&mut writer, rules, &kinds);
 }
 
 /// Begins a command of `count` requests: the keys follow, then the arguments.
@@ -89,7 +93,7 @@ type Kind = (Op, Limit);
 /// The kinds of a call's requests. Most calls have requests of one kind or of a few. Each kind is written once, and a request
 /// is one byte.
 struct Kinds {
-    /// The first byte is for the tag; then follows the number of each request's kind.
+    /// The tag, then the number of each request's kind.
     of_requests: [u8; 1 + MAX_REQUESTS],
     /// The number of bytes in use.
     length: usize,
@@ -99,7 +103,7 @@ struct Kinds {
 }
 
 impl Kinds {
-    fn of(mut requests: impl Iterator<Item = Kind>) -> Self {
+    fn of(tag: Tag, mut requests: impl Iterator<Item = Kind>) -> Self {
         let first = requests.next();
         let mut kinds = Self {
             of_requests: [0; 1 + MAX_REQUESTS],
@@ -107,6 +111,7 @@ impl Kinds {
             first,
             others: Vec::new(),
         };
+        kinds.of_requests[0] = tag.0;
         for kind in requests {
             if Some(kind) != first {
                 kinds.of_requests[kinds.length] = 1 + kinds.number_of_other(kind);
@@ -131,14 +136,12 @@ impl Kinds {
 }
 
 /// The ARGV of a call.
-fn write_arguments(writer: &mut Writer, tag: Tag, rules: Rules, kinds: &Kinds) {
+fn write_arguments(writer: &mut Writer, rules: Rules, kinds: &Kinds) {
     let anomaly_window = rules.anomaly.map_or(0, |rule| rule.window().ms());
     for moment in [rules.window.ms(), anomaly_window, slack(rules.window)] {
         writer.number(moment);
     }
-    let mut of_requests = kinds.of_requests;
-    of_requests[0] = tag.0;
-    writer.text(&of_requests[..kinds.length]);
+    writer.text(&kinds.of_requests[..kinds.length]);
     for (op, limit) in kinds.iter() {
         let (name, denials) = match op {
             Op::Check => ("check", 0),
@@ -174,19 +177,24 @@ pub fn decode(
         }
         Some(Token::Array(length)) => {
             let outcomes = admitted_except(&mut reader, length, tag, window, limits.len());
-            let outcomes = outcomes.ok_or_else(unexpected)?;
-            Ok(outcomes.into_iter().zip(limits).map(within).collect())
+            let mut outcomes = outcomes.ok_or_else(unexpected)?;
+            for (outcome, limit) in outcomes.iter_mut().zip(limits) {
+                if !is_within(outcome, limit) {
+                    *outcome = Err(unexpected());
+                }
+            }
+            Ok(outcomes)
         }
         _ => Err(unexpected()),
     }
 }
 
-/// Refuses an outcome with more remaining than the limit, or than 0 after a denial.
-fn within((outcome, limit): (Result<Outcome, StoreError>, Limit)) -> Result<Outcome, StoreError> {
-    let outcome = outcome?;
-    let max = u32::from(outcome.decision.is_allowed()) * limit.get();
-    let valid = outcome.decision.remaining <= max;
-    valid.then_some(outcome).ok_or_else(unexpected)
+/// Whether no more than the limit remains, and nothing after a denial.
+fn is_within(outcome: &Result<Outcome, StoreError>, limit: Limit) -> bool {
+    let Ok(Outcome { decision, .. }) = outcome else {
+        return true;
+    };
+    decision.remaining <= u32::from(decision.is_allowed()) * limit.get()
 }
 
 /// An admission at the time `now`, which ends with the tag.
@@ -215,35 +223,31 @@ fn admitted_except(
     };
     let plain = number(reader.next_value()?).ok()? as usize;
     let admitted = admitted(now, tag, window)?;
-    if others == 0 {
-        return (count == plain).then(|| vec![Ok(admitted); count]);
-    }
+    let mut outcomes = vec![Ok(admitted); count];
+    let mut named = vec![false; count];
+    let mut unnamed = count;
     let decided = admitted.decision;
     let now = decided.reset - decided.reset_after;
-    let mut outcomes = vec![None; count];
     while others > 0 {
         let of = number(reader.next_value()?).ok()?;
-        let slot = outcomes.get_mut(of.checked_sub(1)? as usize)?;
+        let index = of.checked_sub(1)? as usize;
+        if mem::replace(named.get_mut(index)?, true) {
+            return None;
+        }
         let present = others.min(FIELDS) - 1;
         let mut fields = [Token::Null; FIELDS - 1];
         for field in &mut fields[..present] {
             *field = reader.next_value()?;
         }
         // Only the last outcome can lack fields.
-        let outcome = match present == fields.len() {
+        outcomes[index] = match present == fields.len() {
             true => outcome(now, fields),
             false => Err(unexpected()),
         };
-        if slot.replace(outcome).is_some() {
-            return None;
-        }
+        unnamed -= 1;
         others -= 1 + present;
     }
-    let unnamed = outcomes.iter().filter(|outcome| outcome.is_none()).count();
-    let outcomes = outcomes
-        .into_iter()
-        .map(|outcome| outcome.unwrap_or(Ok(admitted)));
-    (unnamed == plain).then(|| outcomes.collect())
+    (unnamed == plain).then_some(outcomes)
 }
 
 fn outcome(now: Millis, fields: [Token; FIELDS - 1]) -> Result<Outcome, StoreError> {
