@@ -161,7 +161,7 @@ fn write_arguments(writer: &mut Writer, rules: Rules, kinds: &Kinds) {
 /// The outcomes in the complete `reply` to the batch with `tag`, which has a request under each of the `limits`.
 ///
 /// # Errors
-/// [`ErrorKind::Protocol`] for a reply that is not the script's: without the tag, with two outcomes for one request, or with
+/// [`ErrorKind::Protocol`](crate::store::ErrorKind::Protocol) for a reply that is not the script's: without the tag, with two outcomes for one request, or with
 /// none for another.
 pub fn decode(
     reply: &[u8],
