@@ -18,5 +18,6 @@
 pub mod limiter;
 pub mod metrics;
 pub mod napi;
+pub mod old_limiter;
 pub mod quota;
 pub mod store;

@@ -10,7 +10,14 @@ use std::path::Path;
 const MAX_LINES: usize = 500;
 
 /// The layers, from the lowest: each may import those before it. The last may import all of them, and the napi crates.
-const LAYERS: [&str; 5] = ["quota", "store", "metrics", "limiter", "napi"];
+const LAYERS: [&str; 6] = [
+    "quota",
+    "store",
+    "metrics",
+    "limiter",
+    "old_limiter",
+    "napi",
+];
 
 /// Crates that only one folder may name.
 const OWNED_CRATES: [(&str, &str); 3] = [

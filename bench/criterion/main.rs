@@ -129,7 +129,7 @@ fn metrics(c: &mut Criterion) {
         };
         let metrics = Metrics::new(quota(100).window);
         let requests = requests(ids);
-        let now = tokio::time::Instant::now();
+        let now = std::time::Instant::now();
         let mut at = 0;
         let left = format!("{ids} ids, {remaining} of 100 left");
         group.bench_function(BenchmarkId::new("on answer", left), |b| {

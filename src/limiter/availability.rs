@@ -3,11 +3,7 @@
 //! Time is passed in.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
-use parking_lot::Mutex;
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 /// A change of the store's state, as one limiter sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,59 +27,59 @@ pub enum StoreChange {
 /// The shards of a store that are away for one limiter.
 #[derive(Debug, Default)]
 pub(super) struct Availability {
-    state: Mutex<State>,
-    /// Checks that the policy has decided or rejected so far.
-    decided: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct State {
     away: BTreeSet<usize>,
     /// When the first of them became unavailable, and the value of `decided` at that moment.
     since: Option<(Instant, u64)>,
+    /// Checks that the policy has decided or rejected so far.
+    decided: u64,
     /// The limiter has been closed.
     closed: bool,
 }
 
+/// What the opening of a shard's breaker changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Opened {
+    /// Nothing: it was open already, or the limiter is closed.
+    Nothing,
+    /// The store was away already, because of another shard.
+    Shard,
+    /// The store was not away before.
+    Store,
+}
+
 impl Availability {
     /// Counts a check that the policy has decided.
-    pub(super) fn decided(&self) {
-        self.decided.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn decided(&mut self) {
+        self.decided += 1;
     }
 
-    /// The breaker of `shard` is open at `now`. Calls `away` if the store was not away before: under the lock, so that
-    /// changes are reported in their order. Returns whether the breaker was closed until now.
-    pub(super) fn opened(&self, shard: usize, now: Instant, away: impl FnOnce()) -> bool {
-        let mut state = self.state.lock();
-        if state.closed || !state.away.insert(shard) {
-            return false;
+    /// The breaker of `shard` is open at `now`.
+    pub(super) fn opened(&mut self, shard: usize, now: Instant) -> Opened {
+        if self.closed || !self.away.insert(shard) {
+            return Opened::Nothing;
         }
-        if state.since.is_none() {
-            state.since = Some((now, self.decided.load(Ordering::Relaxed)));
-            away();
+        if self.since.is_some() {
+            return Opened::Shard;
         }
-        true
+        self.since = Some((now, self.decided));
+        Opened::Store
     }
 
-    /// The breaker of `shard` is closed at `now`. If it was the last open one, calls `back`, under the lock, with the length of
-    /// the outage and the number of checks decided meanwhile.
-    pub(super) fn closed(&self, shard: usize, now: Instant, back: impl FnOnce(Duration, u64)) {
-        let mut state = self.state.lock();
-        if !state.away.remove(&shard) || !state.away.is_empty() {
-            return;
+    /// The breaker of `shard` is closed at `now`. If it was the last open one, returns the length of the outage and the number of
+    /// checks decided meanwhile.
+    pub(super) fn closed(&mut self, shard: usize, now: Instant) -> Option<(Duration, u64)> {
+        if !self.away.remove(&shard) || !self.away.is_empty() {
+            return None;
         }
-        if let Some((since, before)) = state.since.take() {
-            let decided = self.decided.load(Ordering::Relaxed) - before;
-            back(now.saturating_duration_since(since), decided);
-        }
+        let (since, before) = self.since.take()?;
+        Some((now.saturating_duration_since(since), self.decided - before))
     }
 
     /// The limiter is closed, and reports no further changes. Returns whether the store was away for it.
-    pub(super) fn close(&self) -> bool {
-        let mut state = self.state.lock();
-        state.closed = true;
-        state.away.clear();
-        state.since.take().is_some()
+    pub(super) fn close(&mut self) -> bool {
+        self.closed = true;
+        self.away.clear();
+        self.since.take().is_some()
     }
 }
 
@@ -93,59 +89,46 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn opens(store: &Availability, shard: usize, now: Instant) -> bool {
-        let mut changed = false;
-        store.opened(shard, now, || changed = true);
-        changed
-    }
-
-    fn closes(store: &Availability, shard: usize, now: Instant) -> Option<(Duration, u64)> {
-        let mut change = None;
-        store.closed(shard, now, |lasted, decided| {
-            change = Some((lasted, decided))
-        });
-        change
-    }
-
     #[test]
     fn away_with_the_first_shard_and_back_with_the_last() {
-        let (store, begun) = (Availability::default(), Instant::now());
+        let (mut store, begun) = (Availability::default(), Instant::now());
         store.decided();
-        assert!(opens(&store, 2, begun));
+        assert_eq!(store.opened(2, begun), Opened::Store);
         store.decided();
-        assert!(!opens(&store, 0, begun + SECOND));
-        assert!(!opens(&store, 2, begun + SECOND), "it is away already");
+        assert_eq!(store.opened(0, begun + SECOND), Opened::Shard);
+        assert_eq!(store.opened(2, begun + SECOND), Opened::Nothing);
         store.decided();
-        assert_eq!(closes(&store, 2, begun + 2 * SECOND), None);
-        assert!(!opens(&store, 2, begun + 3 * SECOND), "it is still away");
-        assert_eq!(closes(&store, 2, begun + 4 * SECOND), None);
+        assert_eq!(store.closed(2, begun + 2 * SECOND), None);
+        // It is still away.
+        assert_eq!(store.opened(2, begun + 3 * SECOND), Opened::Shard);
+        assert_eq!(store.closed(2, begun + 4 * SECOND), None);
         assert_eq!(
-            closes(&store, 0, begun + 5 * SECOND),
+            store.closed(0, begun + 5 * SECOND),
             Some((5 * SECOND, 2)),
             "checks decided before the outage do not count"
         );
-        assert_eq!(closes(&store, 0, begun + 6 * SECOND), None);
+        assert_eq!(store.closed(0, begun + 6 * SECOND), None);
     }
 
     #[test]
     fn each_outage_is_counted_from_zero() {
-        let (store, begun) = (Availability::default(), Instant::now());
+        let (mut store, begun) = (Availability::default(), Instant::now());
         for outage in 1..4_u32 {
             let at = begun + outage * 10 * SECOND;
-            assert!(opens(&store, 0, at));
+            assert_eq!(store.opened(0, at), Opened::Store);
             (0..outage).for_each(|_| store.decided());
-            let back = closes(&store, 0, at + outage * SECOND);
+            let back = store.closed(0, at + outage * SECOND);
             assert_eq!(back, Some((outage * SECOND, u64::from(outage))));
         }
     }
 
     #[test]
     fn a_closed_limiter_reports_nothing() {
-        let (store, begun) = (Availability::default(), Instant::now());
-        assert!(opens(&store, 1, begun));
+        let (mut store, begun) = (Availability::default(), Instant::now());
+        assert_eq!(store.opened(1, begun), Opened::Store);
         assert!(store.close());
-        assert_eq!(closes(&store, 1, begun + SECOND), None);
-        assert!(!opens(&store, 1, begun + SECOND));
+        assert_eq!(store.closed(1, begun + SECOND), None);
+        assert_eq!(store.opened(1, begun + SECOND), Opened::Nothing);
         assert!(!store.close());
     }
 }

@@ -6,9 +6,7 @@
 //!
 //! Time and chance are passed in.
 
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::metrics::BreakerState;
 use crate::store::StoreError;

@@ -4,9 +4,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use super::Journal;
-use crate::quota::{
-    AnomalyStatus, Clock, Decision, Id, Millis, Outcome, Rules, StoreClock, Verdict,
-};
+use crate::quota::{AnomalyStatus, Clock, Decision, Millis, Outcome, Rules, Verdict};
 use crate::store::{Answer, MemoryStore, Op, Request, Source, StoreError, named_enum};
 
 named_enum! {
@@ -33,7 +31,6 @@ pub struct Fallback {
     policy: OnStoreError,
     rules: Rules,
     local: Local,
-    clock: StoreClock,
 }
 
 /// The logs of this process, and the admissions in them that the store does not have.
@@ -52,18 +49,17 @@ impl Fallback {
             policy,
             rules,
             local,
-            clock: StoreClock::new(),
         }
     }
 
-    /// Answers `request` in place of a shard of the store, which failed with `error`.
+    /// Answers `request` in place of a store that failed with `error`. `slot` is the slot of the id.
     ///
     /// # Errors
     /// Returns `error` under [`OnStoreError::Throw`]; under every policy for the count of repeated denials; and under the
     /// policies without a log for a reset: nothing was counted or reset.
     pub fn answer(
         &self,
-        shard: usize,
+        slot: u16,
         request: &Request,
         error: StoreError,
     ) -> Result<Answer, StoreError> {
@@ -73,7 +69,7 @@ impl Fallback {
             (OnStoreError::Local, _) => {
                 let Local { logs, journal } = &self.local;
                 return Ok(Answer {
-                    outcome: journal.answer(logs, self.rules, shard, request),
+                    outcome: journal.answer(logs, self.rules, slot, request),
                     source: Source::Local,
                 });
             }
@@ -87,23 +83,9 @@ impl Fallback {
         })
     }
 
-    /// Assigns the pending replays to their shards anew, if the shard map has changed.
-    pub(crate) fn rebalance(&self, shard_map_version: u64, shard_of: impl Fn(&Id) -> usize) {
-        self.local.journal.rebalance(shard_map_version, shard_of);
-    }
-
-    /// The shards with pending replays or a replay in progress.
-    pub(crate) fn shards_to_replay(&self) -> Vec<usize> {
-        match self.policy {
-            OnStoreError::Local => self.local.journal.pending_shards(),
-            _ => Vec::new(),
-        }
-    }
-
-    /// The local logs and journal, if the shard has pending replays.
-    pub(crate) fn local_to_replay(&self, shard: usize) -> Option<&Local> {
-        let local = Some(&self.local).filter(|_| self.policy == OnStoreError::Local);
-        local.filter(|local| !local.journal.is_empty(shard))
+    /// The logs of this process and the journal, if admissions in them are to be replayed into the store.
+    pub(super) fn local(&self) -> Option<&Local> {
+        Some(&self.local).filter(|_| self.policy == OnStoreError::Local)
     }
 
     /// Applies a decision of the store to the local logs: a reset clears the log of the id, and a reported anomaly pauses
@@ -126,7 +108,7 @@ impl Fallback {
     }
 
     fn policy_decision(&self, source: Source, request: &Request) -> Decision {
-        let now: Millis = self.clock.now();
+        let now: Millis = self.local.logs.clock().now();
         if source == Source::Open {
             Decision {
                 verdict: Verdict::Allowed,

@@ -3,9 +3,13 @@
 //! The local logs hold the moments of the admissions. The journal holds, for each id, how many of its newest admissions are
 //! missing in the store, whether the id was reset, and whether an anomaly was reported. A replay leaves the local logs as
 //! they are, so that a store which fails many times in a window costs no more than one limit a process.
+//!
+//! All limiters of a name share one journal, and each may have a shard map of its own. So an entry carries the slot of its key,
+//! and a limiter replays the slots that its map gives to a shard.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use hashlink::LinkedHashMap;
@@ -19,70 +23,71 @@ use crate::store::{ErrorKind, MAX_MEMORY_IDS, MemoryStore, Op, Replay, Request, 
 const MAX_ADMISSIONS: usize = 500;
 const MAX_IDS: usize = 64;
 
-/// A reset is replayed as if it had happened this much earlier. Its age is measured when the batch is made, and the time to
+/// A reset is replayed as if it had happened this much earlier. Its age is measured when the claim is made, and the time to
 /// the store would move it later, over admissions that other processes were granted since. An admission that the margin
 /// spares is counted twice.
 const MARGIN: Millis = 1000;
 
-/// The decisions that have not been replayed, by shard and id, in the order of last use.
+/// The decisions that have not been replayed, by id.
 #[derive(Default)]
 pub struct Journal {
-    shards: Mutex<Vec<ShardEntries>>,
-    /// The number of ids with a pending replay, plus the replays in progress. Each batch reads it without the lock.
+    entries: Mutex<Entries>,
+    /// The number of pending and claimed ids. Each batch reads it without the lock.
     unsettled: AtomicUsize,
-    /// The number of times the journal was cleared: a replay batch that was taken before a clear must not be put back.
-    epoch: AtomicU64,
-    /// The version of the shard map by which ids are assigned to shards.
-    shard_map_version: AtomicU64,
+    /// Changes whenever a slot gets its first or loses its last id.
+    generation: AtomicU64,
 }
 
-/// The pending replays of one shard.
 #[derive(Default)]
-struct ShardEntries {
+struct Entries {
+    /// In the order of last use.
     pending: LinkedHashMap<Id, PendingReplay, RandomState>,
-    /// One replay at a time: two would not know of each other which admissions they have taken.
-    replaying: bool,
-    /// The ids of its batch in flight.
-    taken: HashSet<Id>,
+    /// The ids of the claims and their slots. An id is in one claim at a time: two would not know of each other which of its
+    /// admissions they have taken.
+    claimed: HashMap<Id, u16>,
+    /// How many ids of each slot are pending, and how many are claimed; none of a slot without either.
+    slots: HashMap<u16, SlotCounts>,
+    /// The number of times the journal was cleared: a claim from before a clear must not be put back.
+    epoch: u64,
+    /// See [`Journal::generation`].
+    generation: u64,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct SlotCounts {
+    pending: usize,
+    claimed: usize,
 }
 
 /// What the store does not know of one id.
 #[derive(Debug, Clone, Copy, Default)]
 struct PendingReplay {
+    slot: u16,
     /// When it was reset, on the clock of the local logs.
     reset: Option<Millis>,
     /// When an anomaly was reported, on the same clock.
     reported: Option<Millis>,
     /// The number of its newest admissions, from the local log.
     admissions: usize,
-    /// How many of the oldest of these were sent in a batch that may have been executed.
+    /// How many of the oldest of these were sent in a call that may have been executed.
     in_doubt: usize,
 }
 
 impl Journal {
-    /// Answers `request` from the local `logs`, and records what has to be replayed into `shard`.
+    /// Answers `request` from the local `logs`, and records what has to be replayed. `slot` is the slot of the id.
     pub fn answer(
         &self,
         logs: &MemoryStore,
         rules: Rules,
-        shard: usize,
+        slot: u16,
         request: &Request,
     ) -> Outcome {
         // Locked until the decision is recorded: the newest admissions of the log must be those that are counted here.
-        let mut shards = self.shards.lock();
+        let mut entries = self.entries.lock();
         let (outcome, _, evicted) = logs.decide_evicting(rules, request);
         if let Some(evicted) = evicted {
-            // The log of this id is gone, and with it the admissions to replay.
-            for shard in shards.iter_mut() {
-                let Some(pending) = shard.pending.get_mut(&evicted) else {
-                    continue;
-                };
-                (pending.admissions, pending.in_doubt) = (0, 0);
-                if pending.reset.or(pending.reported).is_none() {
-                    shard.pending.remove(&evicted);
-                }
-            }
-            self.update_count(&shards);
+            entries.on_evicted(&evicted);
+            self.publish(&entries);
         }
         let admitted = match request.op {
             Op::Check | Op::Limit => outcome.decision.is_allowed(),
@@ -93,11 +98,12 @@ impl Journal {
         if !admitted && !reported && request.op != Op::Reset {
             return outcome;
         }
-        evict(&mut shards, &request.id);
-        let entries = &mut owner(&mut shards, shard, &request.id).pending;
-        let pending = entries
-            .entry(request.id.clone())
-            .or_insert_with(PendingReplay::default);
+        // Resets are recorded for ids without a log, too: bounded as the logs are.
+        while entries.pending.len() >= MAX_MEMORY_IDS && !entries.pending.contains_key(&request.id)
+        {
+            entries.pop_front();
+        }
+        let pending = entries.pending_mut(&request.id, slot);
         if request.op != Op::Reset {
             pending.admissions += usize::from(admitted);
             if reported {
@@ -105,234 +111,201 @@ impl Journal {
             }
         } else {
             *pending = PendingReplay {
+                slot: pending.slot,
                 reset: Some(logs.clock().now()),
                 ..PendingReplay::default()
             };
         }
         // In the order of last use, like the logs.
-        entries.to_back(&request.id);
-        self.update_count(&shards);
+        entries.pending.to_back(&request.id);
+        self.publish(&entries);
         outcome
     }
 
-    /// Whether `shard` has no pending replays and no replay in progress.
-    pub fn is_empty(&self, shard: usize) -> bool {
+    /// Whether no decision is pending, and none claimed, in the slots for which `owns` is true.
+    pub fn is_empty(&self, owns: impl Fn(u16) -> bool) -> bool {
         self.unsettled.load(Ordering::SeqCst) == 0
-            || self
-                .shards
-                .lock()
-                .get(shard)
-                .is_none_or(ShardEntries::is_settled)
+            || !self.entries.lock().slots.keys().any(|&slot| owns(slot))
     }
 
-    /// The shards with pending replays or a replay in progress.
-    pub(crate) fn pending_shards(&self) -> Vec<usize> {
-        if self.unsettled.load(Ordering::SeqCst) == 0 {
-            return Vec::new();
+    /// Changes whenever the answer of [`is_empty`](Self::is_empty) may have changed. `None`: the journal is empty for all slots.
+    pub(super) fn generation(&self) -> Option<u64> {
+        let empty = self.unsettled.load(Ordering::SeqCst) == 0;
+        (!empty).then(|| self.generation.load(Ordering::SeqCst))
+    }
+
+    /// The slots with pending or claimed decisions.
+    pub(super) fn slots(&self) -> Vec<u16> {
+        match self.unsettled.load(Ordering::SeqCst) {
+            0 => Vec::new(),
+            _ => self.entries.lock().slots.keys().copied().collect(),
         }
-        let shards = self.shards.lock();
-        let unsettled = shards
-            .iter()
-            .enumerate()
-            .filter(|(_, shard)| !shard.is_settled());
-        unsettled.map(|(at, _)| at).collect()
     }
 
     /// Clears the journal and the logs.
     pub fn clear(&self, logs: &MemoryStore) {
-        let mut shards = self.shards.lock();
+        let mut entries = self.entries.lock();
         logs.clear();
-        shards.iter_mut().for_each(|shard| shard.pending.clear());
-        self.epoch.fetch_add(1, Ordering::Relaxed);
-        self.update_count(&shards);
+        while entries.pop_front().is_some() {}
+        entries.epoch += 1;
+        self.publish(&entries);
     }
 
     /// Removes an id, which was reset in the store.
     pub fn forget(&self, logs: &MemoryStore, id: &Id) {
-        let mut shards = self.shards.lock();
+        let mut entries = self.entries.lock();
         logs.forget(id);
-        for shard in shards.iter_mut() {
-            shard.pending.remove(id);
-        }
-        self.update_count(&shards);
+        entries.remove(id);
+        self.publish(&entries);
     }
 
-    /// Assigns ids to their shards anew, if the shard map has changed. The ids of a batch in flight stay with their shard until
-    /// that has ended.
-    pub(crate) fn rebalance(&self, shard_map_version: u64, shard_of: impl Fn(&Id) -> usize) {
-        if self.shard_map_version.load(Ordering::Relaxed) == shard_map_version {
-            return;
+    /// Claims decisions in the slots for which `owns` is true, to be replayed in one call: of the ids used longest ago, and of an
+    /// id its oldest admissions first. `None`: there are none, or another claim holds ids in these slots.
+    ///
+    /// Skips the entries of other slots, which may be those of a shard that is still away: at most [`MAX_MEMORY_IDS`], a
+    /// millisecond or two.
+    pub fn claim(
+        self: &Arc<Self>,
+        logs: &MemoryStore,
+        owns: impl Fn(u16) -> bool,
+    ) -> Option<Claim> {
+        let mut entries = self.entries.lock();
+        let mut available = 0;
+        for (_, counts) in entries.slots.iter().filter(|&(&slot, _)| owns(slot)) {
+            if counts.claimed > 0 {
+                return None;
+            }
+            available += counts.pending;
         }
-        let mut shards = self.shards.lock();
-        let mut moved = Vec::new();
-        for (at, shard) in shards.iter_mut().enumerate() {
-            let leaves = |id: &Id| shard_of(id) != at && !shard.taken.contains(id);
-            let ids: Vec<_> = shard
-                .pending
-                .keys()
-                .filter(|id| leaves(id))
-                .cloned()
-                .collect();
-            let entries = ids
-                .into_iter()
-                .filter_map(|id| shard.pending.remove_entry(&id));
-            moved.extend(entries);
+        if available == 0 {
+            return None;
         }
-        for (id, pending) in moved {
-            let owner = owner(&mut shards, shard_of(&id), &id);
-            owner.pending.insert(id, pending);
-        }
-        let settled = shards.iter().all(|shard| shard.taken.is_empty());
-        self.update_count(&shards);
-        drop(shards);
-        if settled {
-            self.shard_map_version
-                .store(shard_map_version, Ordering::Relaxed);
-        }
-    }
-
-    /// Begins a replay into `shard`. `None`: another replay into it is in progress.
-    pub fn replay(&self, shard: usize) -> Option<ReplaySession<'_>> {
-        ReplaySession::begin(self, shard)
-    }
-
-    fn update_count(&self, shards: &[ShardEntries]) {
-        let unsettled = shards
+        let owned = entries
+            .pending
             .iter()
-            .map(|shard| shard.pending.len() + usize::from(shard.replaying));
-        self.unsettled.store(unsettled.sum(), Ordering::SeqCst);
-    }
-}
-
-impl ShardEntries {
-    fn is_settled(&self) -> bool {
-        self.pending.is_empty() && !self.replaying
-    }
-
-    fn contains(&self, id: &Id) -> bool {
-        self.pending.contains_key(id) || self.taken.contains(id)
-    }
-}
-
-/// The shard that holds an id: the one it was first recorded for, even if the shard map has changed since.
-fn owner<'a>(shards: &'a mut Vec<ShardEntries>, shard: usize, id: &Id) -> &'a mut ShardEntries {
-    let at = shards
-        .iter()
-        .position(|shard| shard.contains(id))
-        .unwrap_or(shard);
-    if at >= shards.len() {
-        shards.resize_with(at + 1, ShardEntries::default);
-    }
-    &mut shards[at]
-}
-
-/// Evicts the id used longest ago from the largest shard, if one more id would exceed the number of logs: resets are recorded
-/// for ids without a log, too.
-fn evict(shards: &mut [ShardEntries], id: &Id) {
-    let count = |shards: &[ShardEntries]| {
-        shards
-            .iter()
-            .map(|shard| shard.pending.len())
-            .sum::<usize>()
-    };
-    while count(shards) >= MAX_MEMORY_IDS
-        && !shards.iter().any(|shard| shard.pending.contains_key(id))
-    {
-        let largest = shards.iter_mut().max_by_key(|shard| shard.pending.len());
-        largest.and_then(|shard| shard.pending.pop_front());
-    }
-}
-
-/// The replay into one shard: at most one exists at a time.
-pub struct ReplaySession<'a> {
-    journal: &'a Journal,
-    shard: usize,
-}
-
-/// The replays in one script call. When it is dropped, for whatever reason, its remaining replays return to the journal.
-pub struct ReplayBatch<'a> {
-    journal: &'a Journal,
-    shard: usize,
-    epoch: u64,
-    taken_at: Millis,
-    replays: Vec<Replay>,
-    /// For each replay, how many of its oldest admissions were sent before.
-    in_doubt: Vec<usize>,
-}
-
-impl<'a> ReplaySession<'a> {
-    /// `None`: another replay into `shard` is in progress.
-    fn begin(journal: &'a Journal, shard: usize) -> Option<Self> {
-        let mut shards = journal.shards.lock();
-        let entries = shards.get_mut(shard).filter(|entries| !entries.replaying)?;
-        entries.replaying = true;
-        journal.update_count(&shards);
-        Some(Self { journal, shard })
-    }
-
-    /// Takes the replays of the next call from the journal: ids used longest ago first, and of an id its oldest admissions first.
-    pub fn take(&self, logs: &MemoryStore) -> ReplayBatch<'_> {
-        let journal = self.journal;
-        let mut shards = journal.shards.lock();
-        let ShardEntries {
-            pending: entries,
-            taken,
-            ..
-        } = &mut shards[self.shard];
+            .filter(|(_, pending)| owns(pending.slot));
+        let ids: Vec<_> = owned
+            .take(available.min(MAX_IDS))
+            .map(|(id, _)| id.clone())
+            .collect();
         let taken_at = logs.clock().now();
-        let (mut replays, mut in_doubt) = (Vec::new(), Vec::new());
+        let mut claim = Claim {
+            journal: Arc::clone(self),
+            epoch: entries.epoch,
+            taken_at,
+            replays: Vec::new(),
+            in_doubt: Vec::new(),
+            ids: Vec::new(),
+        };
         let mut capacity = MAX_ADMISSIONS;
-        while replays.len() < MAX_IDS && capacity > 0 {
-            let Some((id, pending)) = entries.pop_front() else {
+        for id in ids {
+            if capacity == 0 {
                 break;
+            }
+            let Some(pending) = entries.remove(&id) else {
+                continue;
             };
             // Admissions that have left the window are not replayed.
             let (ages, left) = logs.ages(&id, pending.admissions, capacity, taken_at);
             capacity -= ages.len();
             if left > 0 {
-                let rest = PendingReplay {
+                *entries.pending_mut(&id, pending.slot) = PendingReplay {
+                    slot: pending.slot,
                     reset: None,
                     reported: None,
                     admissions: left,
                     in_doubt: pending.in_doubt.saturating_sub(ages.len()),
                 };
-                entries.insert(id.clone(), rest);
-                entries.to_front(&id);
+                entries.pending.to_front(&id);
             }
-            taken.insert(id.clone());
-            in_doubt.push(pending.in_doubt.min(ages.len()));
-            replays.push(Replay {
-                reset: pending
-                    .reset
-                    .map(|moment| taken_at.saturating_sub(moment) + MARGIN),
-                reported: pending
-                    .reported
-                    .map(|moment| taken_at.saturating_sub(moment)),
+            entries.claimed.insert(id.clone(), pending.slot);
+            entries.count(pending.slot, |counts| counts.claimed += 1);
+            claim.ids.push(id.clone());
+            claim.in_doubt.push(pending.in_doubt.min(ages.len()));
+            let age = |moment| taken_at.saturating_sub(moment);
+            claim.replays.push(Replay {
+                reset: pending.reset.map(|moment| age(moment) + MARGIN),
+                reported: pending.reported.map(age),
                 ages,
                 id,
             });
         }
-        journal.update_count(&shards);
-        ReplayBatch {
-            journal,
-            shard: self.shard,
-            epoch: journal.epoch.load(Ordering::Relaxed),
-            taken_at,
-            replays,
-            in_doubt,
+        self.publish(&entries);
+        Some(claim)
+    }
+
+    /// Makes the counts known to those who read them without the lock.
+    fn publish(&self, entries: &Entries) {
+        self.generation.store(entries.generation, Ordering::SeqCst);
+        let unsettled = entries.pending.len() + entries.claimed.len();
+        self.unsettled.store(unsettled, Ordering::SeqCst);
+    }
+}
+
+impl Entries {
+    /// What is pending of an id; a new entry for `slot` if nothing is.
+    fn pending_mut(&mut self, id: &Id, slot: u16) -> &mut PendingReplay {
+        if !self.pending.contains_key(id) {
+            self.count(slot, |counts| counts.pending += 1);
+        }
+        self.pending
+            .entry(id.clone())
+            .or_insert_with(|| PendingReplay {
+                slot,
+                ..PendingReplay::default()
+            })
+    }
+
+    fn remove(&mut self, id: &Id) -> Option<PendingReplay> {
+        let pending = self.pending.remove(id)?;
+        self.count(pending.slot, |counts| counts.pending -= 1);
+        Some(pending)
+    }
+
+    fn pop_front(&mut self) -> Option<()> {
+        let (_, pending) = self.pending.pop_front()?;
+        self.count(pending.slot, |counts| counts.pending -= 1);
+        Some(())
+    }
+
+    /// The log of this id is gone, and with it the admissions to replay.
+    fn on_evicted(&mut self, id: &Id) {
+        let Some(pending) = self.pending.get_mut(id) else {
+            return;
+        };
+        (pending.admissions, pending.in_doubt) = (0, 0);
+        if pending.reset.or(pending.reported).is_none() {
+            self.remove(id);
         }
     }
-}
 
-impl Drop for ReplaySession<'_> {
-    fn drop(&mut self) {
-        let mut shards = self.journal.shards.lock();
-        shards[self.shard].replaying = false;
-        self.journal.update_count(&shards);
+    /// Changes the counts of a slot.
+    fn count(&mut self, slot: u16, change: impl FnOnce(&mut SlotCounts)) {
+        let counts = self.slots.entry(slot).or_default();
+        let is_empty = |counts: &SlotCounts| counts.pending == 0 && counts.claimed == 0;
+        let before = is_empty(counts);
+        change(counts);
+        let after = is_empty(counts);
+        if after {
+            self.slots.remove(&slot);
+        }
+        self.generation += u64::from(before != after);
     }
 }
 
-impl ReplayBatch<'_> {
+/// The replays of one script call. When it is dropped, for whatever reason, its remaining replays return to the journal.
+pub struct Claim {
+    journal: Arc<Journal>,
+    epoch: u64,
+    taken_at: Millis,
+    replays: Vec<Replay>,
+    /// For each replay, how many of its oldest admissions were sent before.
+    in_doubt: Vec<usize>,
+    /// All claimed ids.
+    ids: Vec<Id>,
+}
+
+impl Claim {
     /// The replays to send.
     pub fn replays(&self) -> &[Replay] {
         &self.replays
@@ -365,23 +338,23 @@ impl ReplayBatch<'_> {
     }
 }
 
-impl Drop for ReplayBatch<'_> {
+impl Drop for Claim {
     fn drop(&mut self) {
         let left = std::mem::take(&mut self.replays);
-        let mut shards = self.journal.shards.lock();
-        let ShardEntries {
-            pending: entries,
-            taken,
-            ..
-        } = &mut shards[self.shard];
-        taken.clear();
-        if left.is_empty() || self.epoch != self.journal.epoch.load(Ordering::Relaxed) {
-            return;
+        let mut entries = self.journal.entries.lock();
+        let mut slots = HashMap::new();
+        for id in self.ids.drain(..) {
+            if let Some(slot) = entries.claimed.remove(&id) {
+                entries.count(slot, |counts| counts.claimed -= 1);
+                slots.insert(id, slot);
+            }
         }
+        let current = self.epoch == entries.epoch;
         for (replay, &sent_before) in left.into_iter().zip(&self.in_doubt).rev() {
-            let pending = entries
-                .entry(replay.id.clone())
-                .or_insert_with(PendingReplay::default);
+            let Some(&slot) = slots.get(&replay.id).filter(|_| current) else {
+                continue;
+            };
+            let pending = entries.pending_mut(&replay.id, slot);
             // A reset that came meanwhile voids the admissions before it.
             if pending.reset.is_none() {
                 if sent_before == replay.ages.len() {
@@ -397,8 +370,8 @@ impl Drop for ReplayBatch<'_> {
                 let reported = reported.map(|age| self.taken_at.saturating_sub(age));
                 pending.reported = pending.reported.or(reported);
             }
-            entries.to_front(&replay.id);
+            entries.pending.to_front(&replay.id);
         }
-        self.journal.update_count(&shards);
+        self.journal.publish(&entries);
     }
 }

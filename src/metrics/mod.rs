@@ -3,6 +3,7 @@
 //! An answer increments one relaxed atomic, and a batch a few. A snapshot reads them one after the other, not at one moment.
 //! Numbers by id exist only in [`TopK`], which is bounded.
 
+mod gauge;
 mod histogram;
 mod outages;
 pub mod registry;
@@ -10,11 +11,11 @@ mod top_k;
 
 use std::sync::Weak;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
-use tokio::time::Instant;
 
+pub use gauge::{BreakerState, Gauge};
 use histogram::Histogram;
 pub use histogram::HistogramSnapshot;
 use outages::Outages;
@@ -22,7 +23,7 @@ pub use top_k::{Label, TopEntry};
 use top_k::{Sample, TICK_SECONDS, TopK};
 
 use crate::quota::Window;
-use crate::store::{Answer, ErrorKind, Op, Request, Source, StoreError, named_enum};
+use crate::store::{Answer, ErrorKind, Op, Request, Source, StoreError};
 
 /// Upper bounds of a batch's latency, in microseconds: from a server in the same zone to a late answer.
 const LATENCY_BUCKETS_US: [u64; 14] = [
@@ -48,32 +49,17 @@ pub struct Metrics {
     latency: Histogram<{ LATENCY_BUCKETS_US.len() }>,
     batches: Histogram<{ BATCH_SIZE_BUCKETS.len() }>,
     top: TopK,
-    gauges: Mutex<Vec<Weak<dyn Gauge>>>,
+    gauges: Mutex<Vec<Weak<Gauge>>>,
+    old_gauges: Mutex<Vec<Weak<dyn OldGauge>>>,
 }
 
-/// Values that are read from an open limiter when a snapshot is taken.
-pub trait Gauge: Send + Sync {
+/// A gauge of the old limiter.
+pub trait OldGauge: Send + Sync {
     /// The number of unanswered requests.
     fn in_flight(&self) -> usize;
 
     /// The state of its breaker.
     fn breaker(&self) -> BreakerState;
-}
-
-named_enum! {
-    /// The state of a circuit breaker, from best to worst.
-    #[derive(PartialOrd, Ord, Default)]
-    pub enum BreakerState {
-        /// Requests are sent.
-        #[default]
-        Closed = "closed",
-        /// A probe or a replay is in flight.
-        HalfOpen = "half-open",
-        /// No request is sent.
-        Open = "open",
-    }
-    /// The name in the public interface.
-    => name
 }
 
 /// The values of [`Metrics`] at a moment.
@@ -138,6 +124,7 @@ impl Metrics {
             batches: Histogram::new(BATCH_SIZE_BUCKETS),
             top: TopK::new(window),
             gauges: Mutex::default(),
+            old_gauges: Mutex::default(),
         }
     }
 
@@ -207,20 +194,28 @@ impl Metrics {
     }
 
     /// Adds a gauge, which snapshots read until it is dropped.
-    pub(super) fn add_gauge(&self, gauge: Weak<dyn Gauge>) {
+    pub(super) fn add_gauge(&self, gauge: Weak<Gauge>) {
         let mut gauges = self.gauges.lock();
+        gauges.retain(|gauge| gauge.strong_count() > 0);
+        gauges.push(gauge);
+    }
+
+    /// As [`add_gauge`](Self::add_gauge), for the old limiter.
+    pub(super) fn add_old_gauge(&self, gauge: Weak<dyn OldGauge>) {
+        let mut gauges = self.old_gauges.lock();
         gauges.retain(|gauge| gauge.strong_count() > 0);
         gauges.push(gauge);
     }
 
     /// Its present values.
     pub fn snapshot(&self) -> MetricsSnapshot {
-        let gauges: Vec<_> = self
-            .gauges
-            .lock()
-            .iter()
-            .filter_map(Weak::upgrade)
-            .collect();
+        let (mut in_flight, mut breaker) = self.read_gauges();
+        let old = self.old_gauges.lock();
+        for gauge in old.iter().filter_map(Weak::upgrade) {
+            in_flight += gauge.in_flight();
+            breaker = breaker.max(gauge.breaker());
+        }
+        drop(old);
         let (away, outages, away_time) = self.outages.lock().snapshot(Instant::now());
         MetricsSnapshot {
             away,
@@ -234,9 +229,19 @@ impl Metrics {
             openings: get(&self.openings),
             latency: self.latency.snapshot(),
             batches: self.batches.snapshot(),
-            in_flight: gauges.iter().map(|gauge| gauge.in_flight()).sum(),
-            breaker: gauges.iter().map(|g| g.breaker()).max().unwrap_or_default(),
+            in_flight,
+            breaker,
         }
+    }
+
+    /// The unanswered requests of all open limiters, and the worst state of their breakers.
+    fn read_gauges(&self) -> (usize, BreakerState) {
+        let gauges = self.gauges.lock();
+        let mut sum = (0, BreakerState::default());
+        for gauge in gauges.iter().filter_map(Weak::upgrade) {
+            sum = (sum.0 + gauge.in_flight(), sum.1.max(gauge.breaker()));
+        }
+        sum
     }
 
     /// At most `count` of the ids nearest to their limit, the nearest first.

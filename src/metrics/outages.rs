@@ -1,8 +1,6 @@
 //! Outages: how often and how long the store was away for at least one limiter of a name.
 
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The outages of one store, as the limiters of one name see them.
 #[derive(Debug, Default)]

@@ -17,7 +17,7 @@ use super::options::{self, LimiterOptions, RedisOptions};
 use super::outage_log::Away;
 use super::registry::SharedRedis;
 use super::submit::Submitter;
-use crate::store::budget::Budget;
+use crate::store::async_budget::AsyncBudget as Budget;
 use crate::store::redis::{ConnectionTest, PasswordAnswer, PasswordSource};
 use crate::store::{ErrorKind, Scope, StoreError};
 

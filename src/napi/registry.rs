@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::io_thread::IoThread;
-use crate::limiter::Local;
 use crate::metrics::registry::connections;
+use crate::old_limiter::Local;
 use crate::quota::{Id, Namespace, Outcome, Window};
 use crate::store::redis::{ConnectionTest, RedisConfig, RedisStore};
 use crate::store::{Replay, Request, Scope, Store, StoreError};

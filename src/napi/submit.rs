@@ -3,11 +3,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use napi::sys;
 use once_cell::unsync::OnceCell;
-use tokio::time::Instant;
 
 use super::abi::{Event, SubmitResult, split_kind, write_answer};
 use super::completion_queue::{JsEnd, JsSink, RequestId, Wake};
@@ -16,8 +15,8 @@ use super::native_fn::{Arguments, NativeFn};
 use super::options::Settings;
 use super::outage_log::{Away, OutageWriter};
 use super::registry::{self, Lease, Purpose, SharedRedis};
-use crate::limiter::{Fallback, Limiter};
 use crate::metrics::{self, Label, Metrics, TopEntry};
+use crate::old_limiter::{Fallback, Limiter};
 use crate::quota::{Id, Limit, MAX_ID_BYTES};
 use crate::store::redis::RedisConfig;
 use crate::store::{Answer, ErrorKind, Request, Scope, StoreError};

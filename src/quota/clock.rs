@@ -1,5 +1,6 @@
 //! Time. Every decision is handed the time of its store, and reads no clock.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -14,10 +15,13 @@ pub trait Clock: Send + Sync {
 
 /// The clock of the in-process stores: Unix time read once, then advanced by the monotonic clock. An adjustment of the
 /// machine's clock neither frees a slot early nor locks an id out.
-#[derive(Debug, Clone, Copy)]
-pub struct StoreClock {
-    started: Instant,
-    epoch: Duration,
+#[derive(Debug, Clone)]
+pub struct StoreClock(Source);
+
+#[derive(Debug, Clone)]
+enum Source {
+    Monotonic { started: Instant, epoch: Duration },
+    Manual(Arc<ManualClock>),
 }
 
 impl StoreClock {
@@ -27,10 +31,15 @@ impl StoreClock {
         let epoch = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
-        Self {
+        Self(Source::Monotonic {
             started: Instant::now(),
             epoch,
-        }
+        })
+    }
+
+    /// Follows `clock`: for tests in virtual time.
+    pub fn manual(clock: Arc<ManualClock>) -> Self {
+        Self(Source::Manual(clock))
     }
 }
 
@@ -42,8 +51,13 @@ impl Default for StoreClock {
 
 impl Clock for StoreClock {
     fn now(&self) -> Millis {
-        // 2^64 ms are 584 million years: the cast cannot truncate.
-        (self.epoch + self.started.elapsed()).as_millis() as Millis
+        match &self.0 {
+            // 2^64 ms are 584 million years: the cast cannot truncate.
+            Source::Monotonic { started, epoch } => {
+                (*epoch + started.elapsed()).as_millis() as Millis
+            }
+            Source::Manual(clock) => clock.now(),
+        }
     }
 }
 
@@ -74,7 +88,7 @@ impl Clock for ManualClock {
     }
 }
 
-impl<C: Clock + ?Sized> Clock for std::sync::Arc<C> {
+impl<C: Clock + ?Sized> Clock for Arc<C> {
     fn now(&self) -> Millis {
         (**self).now()
     }
@@ -95,5 +109,9 @@ mod tests {
         assert_eq!(clock.now(), 15);
         clock.set(3);
         assert_eq!(clock.now(), 3);
+        let clock = Arc::new(clock);
+        let store = StoreClock::manual(Arc::clone(&clock));
+        clock.set(7);
+        assert_eq!(store.now(), 7);
     }
 }

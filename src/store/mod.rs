@@ -1,6 +1,7 @@
 //! Where logs live: the [`Store`] trait and its implementations, process memory and Redis.
 
 mod answer;
+pub(crate) mod async_budget;
 pub(crate) mod budget;
 mod error;
 mod memory;

@@ -6,7 +6,7 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use huntaze_rate_limit::limiter::{Limiter, OnStoreError, Source};
+use huntaze_rate_limit::old_limiter::{Limiter, OnStoreError, Source};
 use huntaze_rate_limit::store::Op;
 use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore};
 use tokio::runtime::Handle;
@@ -14,7 +14,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{sleep, timeout};
 
 use super::{PATIENT, checks, ids_of_shard, key, one_id_per_shard, request};
-use crate::limiter::test_doubles::{Collector, Settled, limiter};
+use crate::old_limiter::test_doubles::{Collector, Settled, limiter};
 use crate::server::Port;
 use crate::starvation::retry_if_starved;
 use crate::test_cluster::{Cluster, SHARDS, slot_of};

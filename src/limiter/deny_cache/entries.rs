@@ -2,11 +2,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroU64;
-
-use tokio::time::Instant;
+use std::time::Instant;
 
 use super::{BatchTimes, MAX_ENTRIES, Released};
-use crate::limiter::Pending;
+use crate::limiter::completion::RequestId;
+use crate::limiter::queue::Pending;
 use crate::quota::{Decision, Id, Limit, Millis, Verdict};
 use crate::store::{Op, Request};
 
@@ -43,35 +43,35 @@ impl Denial {
 }
 
 /// The last denial of one id under one limit, and the requests that wait for the next answer.
-pub(super) struct Entry<T> {
+pub(super) struct Entry {
     pub(super) limit: Limit,
     pub(super) denial: Denial,
     /// Repetitions that have not been sent to be counted.
     pub(super) denials: u32,
     /// Whether it stands in [`State::uncounted`].
     pub(super) queued: bool,
-    pub(super) request_id: T,
+    pub(super) request_id: RequestId,
     /// Requests sent since the denial may no longer be repeated.
-    pub(super) refresh: Option<Refresh<T>>,
+    pub(super) refresh: Option<Refresh>,
 }
 
 /// Requests sent to renew an entry, and the requests that wait for their answers.
-pub(super) struct Refresh<T> {
+pub(super) struct Refresh {
     /// A batch sent before this moment holds none of these requests.
     pub(super) since: Instant,
     /// How many are in flight, and how many may be.
     pub(super) sent: usize,
     pub(super) allowed: usize,
-    pub(super) waiting: VecDeque<Waiting<T>>,
+    pub(super) waiting: VecDeque<Waiting>,
 }
 
 /// A request that waits since a moment.
-pub(super) struct Waiting<T> {
+pub(super) struct Waiting {
     pub(super) since: Instant,
-    pub(super) pending: Pending<T>,
+    pub(super) pending: Pending,
 }
 
-impl<T> Refresh<T> {
+impl Refresh {
     /// One request may be sent.
     pub(super) fn begin(now: Instant) -> Self {
         Self {
@@ -90,7 +90,7 @@ impl<T> Refresh<T> {
     }
 }
 
-impl<T: Clone> Entry<T> {
+impl Entry {
     /// Repeats the denial for a request that was made at `made`, and counts the repetition. `None`: the request has to be sent.
     pub(super) fn answer(&mut self, made: Instant, now: Instant) -> Option<Decision> {
         if made >= self.denial.repeat_until {
@@ -104,14 +104,14 @@ impl<T: Clone> Entry<T> {
     }
 
     /// The request that counts the repetitions so far, if there are any.
-    pub(super) fn take_denials(&mut self, id: &Id) -> Option<(Request, T)> {
+    pub(super) fn take_denials(&mut self, id: &Id) -> Option<(Request, RequestId)> {
         let denials = std::mem::take(&mut self.denials);
         let request = Request {
             op: Op::CountDenials(denials),
             id: id.clone(),
             limit: self.limit,
         };
-        (denials > 0).then(|| (request, self.request_id.clone()))
+        (denials > 0).then_some((request, self.request_id))
     }
 
     /// The number of requests that wait.
@@ -127,7 +127,7 @@ impl<T: Clone> Entry<T> {
     }
 
     /// Releases as many waiting requests as may be sent.
-    fn release(&mut self, released: &mut Released<T>) {
+    fn release(&mut self, released: &mut Released) {
         while let Some(refresh) = &mut self.refresh
             && !refresh.waiting.is_empty()
             && refresh.try_send()
@@ -139,7 +139,7 @@ impl<T: Clone> Entry<T> {
                 .send
                 .extend(counts.map(|(request, request_id)| Pending {
                     request,
-                    ticket: request_id,
+                    request_id,
                     deadline: pending.deadline,
                 }));
             released.send.push(pending);
@@ -148,9 +148,9 @@ impl<T: Clone> Entry<T> {
 }
 
 /// All entries of a cache.
-pub(super) struct State<T> {
+pub(super) struct State {
     /// By id, an entry for each limit that it was denied under.
-    pub(super) entries: HashMap<Id, Vec<Entry<T>>>,
+    pub(super) entries: HashMap<Id, Vec<Entry>>,
     /// The number of entries.
     pub(super) count: usize,
     /// The number of requests that wait in them.
@@ -168,12 +168,12 @@ pub(super) struct State<T> {
     pub(super) invalid_until: Option<Instant>,
 }
 
-impl<T: Clone> State<T> {
-    pub(super) fn entry(&mut self, request: &Request) -> Option<&mut Entry<T>> {
+impl State {
+    pub(super) fn entry(&mut self, request: &Request) -> Option<&mut Entry> {
         find(self.entries.get_mut(&request.id)?, request.limit)
     }
 
-    pub(super) fn remove(&mut self, id: &Id) -> Vec<Pending<T>> {
+    pub(super) fn remove(&mut self, id: &Id) -> Vec<Pending> {
         self.epoch += 1;
         let entries = self.entries.remove(id).unwrap_or_default();
         self.count -= entries.len();
@@ -199,9 +199,9 @@ impl<T: Clone> State<T> {
         &mut self,
         request: &Request,
         mut denial: Denial,
-        request_id: &T,
+        request_id: RequestId,
         batch: BatchTimes,
-        released: &mut Released<T>,
+        released: &mut Released,
     ) {
         let now = batch.received;
         if let Some(existing) = self.entry(request) {
@@ -229,7 +229,7 @@ impl<T: Clone> State<T> {
                 denial,
                 denials: 0,
                 queued: false,
-                request_id: request_id.clone(),
+                request_id,
                 refresh: None,
             });
         }
@@ -240,7 +240,7 @@ impl<T: Clone> State<T> {
         &mut self,
         batch: BatchTimes,
         request: &Request,
-        released: &mut Released<T>,
+        released: &mut Released,
     ) {
         let now = batch.received;
         let Some(entry) = self.entry(request) else {
@@ -284,7 +284,7 @@ impl<T: Clone> State<T> {
         sent: Instant,
         request: &Request,
         remaining: usize,
-        released: &mut Released<T>,
+        released: &mut Released,
     ) {
         let Some(entry) = self.entry(request) else {
             return;
@@ -311,7 +311,7 @@ impl<T: Clone> State<T> {
     }
 
     /// A request that others wait for was not answered. Returns those, to be sent.
-    pub(super) fn on_unanswered(&mut self, request: &Request) -> Vec<Pending<T>> {
+    pub(super) fn on_unanswered(&mut self, request: &Request) -> Vec<Pending> {
         if !matches!(request.op, Op::Check | Op::Limit) {
             return Vec::new();
         }
@@ -324,12 +324,12 @@ impl<T: Clone> State<T> {
 }
 
 /// The entry for `limit`.
-pub(super) fn find<T>(entries: &mut [Entry<T>], limit: Limit) -> Option<&mut Entry<T>> {
+pub(super) fn find(entries: &mut [Entry], limit: Limit) -> Option<&mut Entry> {
     entries.iter_mut().find(|entry| entry.limit == limit)
 }
 
 /// The requests that count the repetitions of these entries.
-pub(super) fn take_denials<T: Clone>(entries: &mut [Entry<T>], id: &Id) -> Vec<(Request, T)> {
+pub(super) fn take_denials(entries: &mut [Entry], id: &Id) -> Vec<(Request, RequestId)> {
     let counts = entries
         .iter_mut()
         .filter_map(|entry| entry.take_denials(id));

@@ -22,13 +22,11 @@
 mod entries;
 
 use std::collections::{HashMap, VecDeque};
-use std::time::Duration;
-
-use parking_lot::Mutex;
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 use self::entries::{Denial, Refresh, State, Waiting, find, take_denials};
-use super::Pending;
+use super::completion::RequestId;
+use super::queue::Pending;
 use crate::quota::{AnomalyRule, AnomalyStatus, Decision, Id, Outcome, Verdict};
 use crate::store::{Op, Request};
 
@@ -43,28 +41,29 @@ const MAX_WAITING: usize = 1 << 20;
 pub(super) const SWEEP: Duration = Duration::from_millis(500);
 
 /// The denials of one limiter.
-pub(super) struct DenyCache<T> {
+pub(super) struct DenyCache {
     max_age: Duration,
     rule: Option<AnomalyRule>,
-    state: Mutex<State<T>>,
+    state: State,
 }
 
 /// What the cache knows of a request.
-pub(super) enum Lookup<T> {
+pub(super) enum Lookup {
     /// The request is denied.
-    Hit(Pending<T>, Decision),
+    Hit(Pending, Decision),
     /// The request has to be sent, after these counts of repeated denials.
-    Miss(Pending<T>, Vec<(Request, T)>),
+    Miss(Pending, Vec<(Request, RequestId)>),
     /// Another request of the id has been sent: this one waits in the cache until that is answered.
     Queued,
 }
 
 /// Requests that no longer wait.
-pub(super) struct Released<T> {
+#[derive(Default)]
+pub(super) struct Released {
     /// Denied by the answer that they waited for.
-    pub(super) denied: Vec<(Pending<T>, Decision)>,
+    pub(super) denied: Vec<(Pending, Decision)>,
     /// To be sent in this order, counts of repeated denials among them.
-    pub(super) send: Vec<Pending<T>>,
+    pub(super) send: Vec<Pending>,
 }
 
 /// When a batch was sent, and when its answer arrived.
@@ -81,13 +80,13 @@ pub(super) struct Sent {
     epoch: u64,
 }
 
-impl<T: Clone> DenyCache<T> {
+impl DenyCache {
     /// A cache that repeats a denial for at most `max_age`; zero turns it off.
     pub(super) fn new(max_age: Duration, rule: Option<AnomalyRule>) -> Self {
         Self {
             max_age,
             rule,
-            state: Mutex::new(State {
+            state: State {
                 entries: HashMap::new(),
                 count: 0,
                 waiting: 0,
@@ -95,14 +94,13 @@ impl<T: Clone> DenyCache<T> {
                 due: 0,
                 epoch: 0,
                 invalid_until: None,
-            }),
+            },
         }
     }
 
     /// Looks up a request that is made at `now`, and counts it if it is denied.
-    pub(super) fn get(&self, mut pending: Pending<T>, now: Instant) -> Lookup<T> {
-        let mut state = self.state.lock();
-        let state = &mut *state;
+    pub(super) fn get(&mut self, mut pending: Pending, now: Instant) -> Lookup {
+        let state = &mut self.state;
         let request = &mut pending.request;
         match request.op {
             Op::Check | Op::Limit => {}
@@ -142,23 +140,23 @@ impl<T: Clone> DenyCache<T> {
     }
 
     /// Removes an id that is being reset. Returns the requests that waited for it; they have to be sent.
-    pub(super) fn invalidate(&self, id: &Id) -> Vec<Pending<T>> {
-        self.state.lock().remove(id)
+    pub(super) fn invalidate(&mut self, id: &Id) -> Vec<Pending> {
+        self.state.remove(id)
     }
 
     /// These requests were not sent. Returns the requests that waited for their answers.
     pub(super) fn on_unsent<'a>(
-        &self,
+        &mut self,
         requests: impl Iterator<Item = &'a Request>,
-    ) -> Vec<Pending<T>> {
-        let mut state = self.state.lock();
+    ) -> Vec<Pending> {
+        let state = &mut self.state;
         let released = requests.flat_map(|request| state.on_unanswered(request));
         released.collect()
     }
 
     /// Takes all requests that wait.
-    pub(super) fn drain(&self) -> Vec<Pending<T>> {
-        let mut state = self.state.lock();
+    pub(super) fn drain(&mut self) -> Vec<Pending> {
+        let state = &mut self.state;
         state.waiting = 0;
         let entries = state.entries.values_mut().flatten();
         let refreshes = entries.filter_map(|entry| entry.refresh.take());
@@ -168,32 +166,29 @@ impl<T: Clone> DenyCache<T> {
 
     /// The number of requests that wait.
     pub(super) fn waiting(&self) -> usize {
-        self.state.lock().waiting
+        self.state.waiting
     }
 
-    /// Notes the moment and the epoch of a batch that is being sent.
-    pub(super) fn sent(&self) -> Sent {
+    /// The moment and the epoch of a batch that is sent at `now`.
+    pub(super) fn sent(&self, now: Instant) -> Sent {
         Sent {
-            at: Instant::now(),
-            epoch: self.state.lock().epoch,
+            at: now,
+            epoch: self.state.epoch,
         }
     }
 
     /// Takes over the answers of a batch; a request without an outcome may or may not have been executed. Returns whether
     /// there is anything to sweep, and the requests that waited for these answers.
     pub(super) fn insert<'a>(
-        &self,
+        &mut self,
         batch: BatchTimes,
-        answered: impl Iterator<Item = (&'a Request, &'a T, Option<Outcome>)>,
-    ) -> (bool, Released<T>)
-    where
-        T: 'a,
-    {
+        answered: impl Iterator<Item = (&'a Request, RequestId, Option<Outcome>)>,
+    ) -> (bool, Released) {
         let mut released = Released::default();
         if self.max_age.is_zero() {
             return (false, released);
         }
-        let mut state = self.state.lock();
+        let state = &mut self.state;
         for (request, request_id, outcome) in answered {
             let (Op::Check | Op::Limit) = request.op else {
                 if request.op == Op::Reset {
@@ -205,7 +200,7 @@ impl<T: Clone> DenyCache<T> {
                 released.send.extend(state.on_unanswered(request));
                 continue;
             };
-            let Some(denial) = self.denial(batch, outcome) else {
+            let Some(denial) = denial(self.max_age, self.rule, batch, outcome) else {
                 let remaining = outcome.decision.remaining as usize;
                 state.on_admission(batch.sent.at, request, remaining, &mut released);
                 continue;
@@ -224,34 +219,9 @@ impl<T: Clone> DenyCache<T> {
         (!state.entries.is_empty(), released)
     }
 
-    /// The entry for an answer, if it is a denial.
-    fn denial(&self, batch: BatchTimes, outcome: Outcome) -> Option<Denial> {
-        let Verdict::Denied { retry_after } = outcome.decision.verdict else {
-            return None;
-        };
-        let wait = Duration::from_millis(retry_after.get());
-        let (remaining_uses, pause) = match (self.rule, outcome.anomaly_status) {
-            (None, _) => (None, None),
-            (Some(rule), AnomalyStatus::Anomaly(_)) => (None, Some(rule.window().ms())),
-            (Some(_), AnomalyStatus::Paused(ms)) => (None, Some(ms.get())),
-            (Some(_), AnomalyStatus::Below(more)) => (Some(more.get() - 1), None),
-            (Some(_), AnomalyStatus::None) => (Some(0), None),
-        };
-        let pause = pause.map_or(Duration::MAX, Duration::from_millis);
-        Some(Denial {
-            repeat_until: batch.sent.at + wait.min(self.max_age).min(pause),
-            retry_at: batch.received.checked_add(wait)?,
-            reset: outcome.decision.reset,
-            reset_at: batch
-                .received
-                .checked_add(Duration::from_millis(outcome.decision.reset_after))?,
-            remaining_uses,
-        })
-    }
-
     /// Removes expired entries, and makes the counts so far due. Returns whether there is more to sweep.
-    pub(super) fn sweep(&self, now: Instant) -> bool {
-        let mut state = self.state.lock();
+    pub(super) fn sweep(&mut self, now: Instant) -> bool {
+        let state = &mut self.state;
         state.due = state.uncounted.len();
         // An expired entry is still of use: through it one request is sent for all of its id. A cache that is half full
         // drops such entries.
@@ -267,8 +237,8 @@ impl<T: Clone> DenyCache<T> {
     }
 
     /// Expires all entries: more admissions have been replayed into the store, so the retry times may be too early.
-    pub(super) fn invalidate_all(&self, now: Instant) {
-        let mut state = self.state.lock();
+    pub(super) fn invalidate_all(&mut self, now: Instant) {
+        let state = &mut self.state;
         // A batch in flight may have been decided before the replay and be answered after it.
         state.epoch += 1;
         for entry in state.entries.values_mut().flatten() {
@@ -277,9 +247,8 @@ impl<T: Clone> DenyCache<T> {
     }
 
     /// Takes at most `most` of the counts that are due.
-    pub(super) fn take_counts(&self, most: usize) -> Vec<(Request, T)> {
-        let mut state = self.state.lock();
-        let state = &mut *state;
+    pub(super) fn take_counts(&mut self, most: usize) -> Vec<(Request, RequestId)> {
+        let state = &mut self.state;
         let mut counts = Vec::new();
         while counts.len() < most && state.due > 0 {
             state.due -= 1;
@@ -296,23 +265,44 @@ impl<T: Clone> DenyCache<T> {
     }
 
     /// Drops the counts that are due: the store is away.
-    pub(super) fn drop_counts(&self) {
+    pub(super) fn drop_counts(&mut self) {
         while !self.take_counts(MAX_ENTRIES).is_empty() {}
     }
 
     /// Whether any count is due.
     pub(super) fn is_due(&self) -> bool {
-        self.state.lock().due > 0
+        self.state.due > 0
     }
 }
 
-impl<T> Default for Released<T> {
-    fn default() -> Self {
-        Self {
-            denied: Vec::new(),
-            send: Vec::new(),
-        }
-    }
+/// The entry for an answer, if it is a denial.
+fn denial(
+    max_age: Duration,
+    rule: Option<AnomalyRule>,
+    batch: BatchTimes,
+    outcome: Outcome,
+) -> Option<Denial> {
+    let Verdict::Denied { retry_after } = outcome.decision.verdict else {
+        return None;
+    };
+    let wait = Duration::from_millis(retry_after.get());
+    let (remaining_uses, pause) = match (rule, outcome.anomaly_status) {
+        (None, _) => (None, None),
+        (Some(rule), AnomalyStatus::Anomaly(_)) => (None, Some(rule.window().ms())),
+        (Some(_), AnomalyStatus::Paused(ms)) => (None, Some(ms.get())),
+        (Some(_), AnomalyStatus::Below(more)) => (Some(more.get() - 1), None),
+        (Some(_), AnomalyStatus::None) => (Some(0), None),
+    };
+    let pause = pause.map_or(Duration::MAX, Duration::from_millis);
+    Some(Denial {
+        repeat_until: batch.sent.at + wait.min(max_age).min(pause),
+        retry_at: batch.received.checked_add(wait)?,
+        reset: outcome.decision.reset,
+        reset_at: batch
+            .received
+            .checked_add(Duration::from_millis(outcome.decision.reset_after))?,
+        remaining_uses,
+    })
 }
 
 #[cfg(test)]
@@ -322,25 +312,66 @@ mod tests {
     use super::*;
     use crate::quota::{Id, Limit, Window};
 
-    /// Inserts a denial of the id with a retry time of `wait` ms.
-    fn insert(cache: &DenyCache<u32>, sent: Sent, wait: u64) {
-        let request = check();
-        let outcome = Outcome {
-            anomaly_status: AnomalyStatus::Below(NonZeroU32::MIN.saturating_add(9)),
-            ..Outcome::of(Decision {
-                verdict: Verdict::Denied {
-                    retry_after: NonZeroU64::new(wait).expect("not now"),
-                },
-                remaining: 0,
-                reset: wait,
-                reset_after: wait,
-            })
-        };
-        let batch = BatchTimes {
-            sent,
-            received: Instant::now(),
-        };
-        cache.insert(batch, [(&request, &0, Some(outcome))].into_iter());
+    const MS: Duration = Duration::from_millis(1);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A cache in virtual time.
+    struct Timed {
+        cache: DenyCache,
+        now: Instant,
+    }
+
+    impl Timed {
+        fn new(rule: Option<AnomalyRule>) -> Self {
+            Self {
+                cache: DenyCache::new(SECOND, rule),
+                now: Instant::now(),
+            }
+        }
+
+        fn sent(&self) -> Sent {
+            self.cache.sent(self.now)
+        }
+
+        /// Inserts a denial of the id with a retry time of `wait` ms.
+        fn insert(&mut self, sent: Sent, wait: u64) {
+            let request = check();
+            let outcome = Outcome {
+                anomaly_status: AnomalyStatus::Below(NonZeroU32::MIN.saturating_add(9)),
+                ..Outcome::of(Decision {
+                    verdict: Verdict::Denied {
+                        retry_after: NonZeroU64::new(wait).expect("not now"),
+                    },
+                    remaining: 0,
+                    reset: wait,
+                    reset_after: wait,
+                })
+            };
+            let batch = BatchTimes {
+                sent,
+                received: self.now,
+            };
+            let request_id = RequestId::default();
+            let answered = [(&request, request_id, Some(outcome))];
+            self.cache.insert(batch, answered.into_iter());
+        }
+
+        fn get(&mut self) -> Lookup {
+            let pending = Pending {
+                request: check(),
+                request_id: RequestId::default(),
+                deadline: self.now,
+            };
+            self.cache.get(pending, self.now)
+        }
+
+        fn retry_after(&mut self) -> Option<u64> {
+            match self.get() {
+                Lookup::Hit(_, decision) => Some(decision.retry_after_ms()),
+                Lookup::Miss(..) => None,
+                Lookup::Queued => panic!("another request is in flight"),
+            }
+        }
     }
 
     fn check() -> Request {
@@ -351,99 +382,76 @@ mod tests {
         }
     }
 
-    fn pending() -> Pending<u32> {
-        Pending {
-            request: check(),
-            ticket: 0,
-            deadline: Instant::now(),
-        }
-    }
-
-    fn retry_after(cache: &DenyCache<u32>) -> Option<u64> {
-        match cache.get(pending(), Instant::now()) {
-            Lookup::Hit(_, decision) => Some(decision.retry_after_ms()),
-            Lookup::Miss(..) => None,
-            Lookup::Queued => panic!("another request is in flight"),
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_retry_time_does_not_move_earlier_in_whatever_order_answers_arrive() {
-        let cache = DenyCache::new(Duration::from_secs(1), None);
-        let (first, second) = (cache.sent(), cache.sent());
-        insert(&cache, second, 900);
-        assert_eq!(retry_after(&cache), Some(900));
-        insert(&cache, first, 300);
-        assert_eq!(retry_after(&cache), Some(900));
+    #[test]
+    fn a_retry_time_does_not_move_earlier_in_whatever_order_answers_arrive() {
+        let mut timed = Timed::new(None);
+        let (first, second) = (timed.sent(), timed.sent());
+        timed.insert(second, 900);
+        assert_eq!(timed.retry_after(), Some(900));
+        timed.insert(first, 300);
+        assert_eq!(timed.retry_after(), Some(900));
         // The entry expires with the later of the two retry times.
-        tokio::time::advance(Duration::from_millis(900)).await;
-        assert_eq!(retry_after(&cache), None);
-        insert(&cache, cache.sent(), 300);
-        assert_eq!(retry_after(&cache), Some(300));
+        timed.now += MS * 900;
+        assert_eq!(timed.retry_after(), None);
+        timed.insert(timed.sent(), 300);
+        assert_eq!(timed.retry_after(), Some(300));
     }
 
     /// The store decided after the sending: counted from the answer, the denial would be repeated for too long.
-    #[tokio::test(start_paused = true)]
-    async fn a_denial_is_repeated_for_its_retry_time_from_the_sending() {
-        let cache = DenyCache::new(Duration::from_secs(1), None);
-        let sent = cache.sent();
-        tokio::time::advance(Duration::from_millis(100)).await;
-        insert(&cache, sent, 300);
-        tokio::time::advance(Duration::from_millis(199)).await;
-        assert_eq!(retry_after(&cache), Some(101));
-        tokio::time::advance(Duration::from_millis(1)).await;
-        assert_eq!(retry_after(&cache), None);
+    #[test]
+    fn a_denial_is_repeated_for_its_retry_time_from_the_sending() {
+        let mut timed = Timed::new(None);
+        let sent = timed.sent();
+        timed.now += MS * 100;
+        timed.insert(sent, 300);
+        timed.now += MS * 199;
+        assert_eq!(timed.retry_after(), Some(101));
+        timed.now += MS;
+        assert_eq!(timed.retry_after(), None);
     }
 
     /// In either order of the answers: the old request was in flight while another process replayed its own admissions.
-    #[tokio::test(start_paused = true)]
-    async fn no_earlier_retry_time_is_given_after_a_denial_from_before_a_replay() {
+    #[test]
+    fn no_earlier_retry_time_is_given_after_a_denial_from_before_a_replay() {
         for old_comes_first in [false, true] {
-            let cache = DenyCache::new(Duration::from_secs(1), None);
-            let old = cache.sent();
-            cache.invalidate_all(Instant::now());
-            pass().await;
-            let new = cache.sent();
-            pass().await;
+            let mut timed = Timed::new(None);
+            let old = timed.sent();
+            timed.cache.invalidate_all(timed.now);
+            timed.now += MS;
+            let new = timed.sent();
+            timed.now += MS;
             if old_comes_first {
-                insert(&cache, old, 900);
-                insert(&cache, new, 300);
+                timed.insert(old, 900);
+                timed.insert(new, 300);
             } else {
-                insert(&cache, new, 300);
-                assert_eq!(retry_after(&cache), Some(300));
-                insert(&cache, old, 900);
+                timed.insert(new, 300);
+                assert_eq!(timed.retry_after(), Some(300));
+                timed.insert(old, 900);
             }
-            assert_eq!(retry_after(&cache), None);
-            pass().await;
-            insert(&cache, cache.sent(), 800);
-            assert_eq!(retry_after(&cache), Some(800));
+            assert_eq!(timed.retry_after(), None);
+            timed.now += MS;
+            timed.insert(timed.sent(), 800);
+            assert_eq!(timed.retry_after(), Some(800));
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn denials_repeated_before_an_invalidation_are_counted() {
+    #[test]
+    fn denials_repeated_before_an_invalidation_are_counted() {
         let window = Window::new(1000).expect("a window");
-        let cache = DenyCache::new(
-            Duration::from_secs(1),
-            AnomalyRule::new(2.0, window, window).ok(),
-        );
-        let old = cache.sent();
-        cache.invalidate_all(Instant::now());
-        pass().await;
-        insert(&cache, cache.sent(), 300);
-        assert_eq!(retry_after(&cache), Some(300));
-        assert_eq!(retry_after(&cache), Some(300));
-        insert(&cache, old, 900);
-        let Lookup::Miss(_, counts) = cache.get(pending(), Instant::now()) else {
+        let mut timed = Timed::new(AnomalyRule::new(2.0, window, window).ok());
+        let old = timed.sent();
+        timed.cache.invalidate_all(timed.now);
+        timed.now += MS;
+        timed.insert(timed.sent(), 300);
+        assert_eq!(timed.retry_after(), Some(300));
+        assert_eq!(timed.retry_after(), Some(300));
+        timed.insert(old, 900);
+        let Lookup::Miss(_, counts) = timed.get() else {
             panic!("the cache repeats a denial that has expired");
         };
         assert_eq!(counts.len(), 1);
         assert_eq!(counts[0].0.op, Op::CountDenials(2));
-        cache.sweep(Instant::now());
-        assert!(cache.take_counts(MAX_ENTRIES).is_empty());
-    }
-
-    async fn pass() {
-        tokio::time::advance(Duration::from_millis(1)).await;
+        timed.cache.sweep(timed.now);
+        assert!(timed.cache.take_counts(MAX_ENTRIES).is_empty());
     }
 }

@@ -22,7 +22,7 @@ use super::language::{mistaken, tls_server};
 use super::overhear::{Overheard, Signs};
 use super::resolver::{AddressHealth, Resolver};
 use super::{error_map, tls};
-use crate::store::budget::Budget;
+use crate::store::async_budget::AsyncBudget as Budget;
 use crate::store::{ErrorKind, StoreError};
 
 /// A peer that has vanished is noticed after this long without an answer: the default of TCP is two hours.

@@ -1,7 +1,7 @@
 //! The password of a source: requested for each login, and once more after the server has rejected it.
 
 use super::config::{PasswordAnswer, PasswordSource, Secret};
-use crate::store::budget::Budget;
+use crate::store::async_budget::AsyncBudget as Budget;
 use crate::store::{ErrorKind, StoreError};
 
 /// Tries the password that `source` returns now. It may have been rotated before AUTH, or come from a cache: if the server

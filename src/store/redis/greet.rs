@@ -7,7 +7,7 @@ use redis::{Cmd, RedisError};
 
 use super::config::{RedisConfig, Secret};
 use super::error_map;
-use crate::store::budget::Budget;
+use crate::store::async_budget::AsyncBudget as Budget;
 use crate::store::{ErrorKind, StoreError};
 
 /// Whether the server answers on `connection` within `patience`, whatever it says.

@@ -17,7 +17,7 @@ use super::driver::Driver;
 use super::greet::{is_alive, log_in};
 use super::login::{Login, Moment};
 use super::pulse::Pulse;
-use crate::store::budget::Budget;
+use crate::store::async_budget::AsyncBudget as Budget;
 use crate::store::{ErrorKind, StoreError};
 
 /// What the connections to one server have in common.

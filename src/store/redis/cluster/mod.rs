@@ -7,6 +7,7 @@
 
 mod refresh;
 mod router;
+mod shard_map;
 mod slot;
 pub mod topology;
 
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 use self::refresh::Refresh;
 pub(super) use self::refresh::{ClusterInfo, ask_for_slots};
 pub(super) use self::router::{run, run_streaming};
+pub use self::shard_map::ShardMap;
 use self::slot::SLOTS;
 use self::topology::{Slots, Topology};
 use super::connection_stats::ConnectionStats;

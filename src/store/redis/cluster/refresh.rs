@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::Cluster;
 use super::slot::SLOTS;
 use super::topology::Slots;
-use crate::store::budget::Budget;
+use crate::store::async_budget::AsyncBudget as Budget;
 use crate::store::redis::error_map;
 use crate::store::redis::node::Node;
 use crate::store::{ErrorKind, StoreError};
