@@ -27,6 +27,7 @@
 mod acl;
 mod architecture;
 mod fake_server;
+mod limiter;
 mod old_limiter;
 mod pure;
 mod random_history;
