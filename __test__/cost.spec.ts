@@ -9,7 +9,7 @@ const MAX_BATCH = 64;
 const HOUR = 3_600_000;
 /** A log's TTL is set by its first admission in each minute of the server's clock, which is this machine's. */
 const MINUTE = 60_000;
-/** A connection without a reply for this long gets a PING before it is used (IDLE in pulse.rs). */
+/** A connection without a reply for this long gets a PING before it is used (IDLE in src/engine/connection.rs). */
 const IDLE_MS = 1000;
 
 /** Without PING, which depends on the idle time of the connection. */

@@ -1,5 +1,6 @@
-//! The architecture, checked on the source: which layer may import which, `quota <- store <- metrics <- limiter <- napi`, where
-//! `unsafe` and the redis crate may be, and how long a file may be.
+//! The architecture, checked on the source: which layer may import which,
+//! `quota <- store <- metrics <- limiter <- engine <- driver <- napi`, where `unsafe` and the redis crate may be, and how long a file
+//! may be.
 
 mod control;
 
@@ -10,13 +11,8 @@ use std::path::Path;
 const MAX_LINES: usize = 500;
 
 /// The layers, from the lowest: each may import those before it. The last may import all of them, and the napi crates.
-const LAYERS: [&str; 6] = [
-    "quota",
-    "store",
-    "metrics",
-    "limiter",
-    "old_limiter",
-    "napi",
+const LAYERS: [&str; 8] = [
+    "planted", "quota", "store", "metrics", "limiter", "engine", "driver", "napi",
 ];
 
 /// Crates that only one folder may name.
@@ -24,6 +20,19 @@ const OWNED_CRATES: [(&str, &str); 3] = [
     ("napi", "src/napi/"),
     ("napi_derive", "src/napi/"),
     ("redis", "src/store/redis/"),
+];
+
+/// What the engine must not do: it is handed time and chance, and does no I/O.
+const NOT_IN_ENGINE: [(&str, &str); 9] = [
+    ("tokio", "names tokio"),
+    ("std::thread", "names threads"),
+    ("TcpStream", "has a socket"),
+    ("Mutex", "has a lock"),
+    ("RwLock", "has a lock"),
+    ("Waker", "has a waker"),
+    ("Instant::now", "reads a clock"),
+    ("SystemTime::now", "reads a clock"),
+    ("fastrand::f64", "takes chance from the process"),
 ];
 
 /// What is wrong in the file `path`, each as `path:line: complaint`.
@@ -44,6 +53,7 @@ fn complaints(path: &str, text: &str) -> Vec<String> {
     // How many `super::` lead to the root: `mod.rs` is the module of its folder.
     let levels = folders.len() - usize::from(path.ends_with("/mod.rs"));
     let lines: Vec<&str> = text.lines().collect();
+    let mut in_tests = false;
     // How deep the line is in a `use crate::{` list that goes over several.
     let mut depth = 0;
     for (i, line) in lines.iter().enumerate() {
@@ -65,6 +75,16 @@ fn complaints(path: &str, text: &str) -> Vec<String> {
         }
         if path.starts_with("src/quota/") && names(code, "tokio") {
             complain(number, "names tokio in src/quota/".into());
+        }
+        in_tests |= *line == "#[cfg(test)]";
+        if path.starts_with("src/limiter/") && !in_tests && names(code, "tokio") {
+            complain(number, "names tokio in src/limiter/".into());
+        }
+        if path.starts_with("src/engine/") && !in_tests {
+            let offences = NOT_IN_ENGINE.iter();
+            for (_, what) in offences.filter(|(text, _)| code.contains(text)) {
+                complain(number, format!("{what} in the engine"));
+            }
         }
         if path == "src/lib.rs" && !is_map(line) {
             complain(number, "lib.rs is more than a map".into());

@@ -3,7 +3,9 @@
 use huntaze_rate_limit::quota::{
     AnomalyRule, Id, Limit, Millis, Namespace, Outcome, Rules, Window,
 };
-use huntaze_rate_limit::store::{Op, Request, Scope, Store, StoreError};
+use huntaze_rate_limit::store::{Op, Request, Scope, StoreError};
+
+use crate::store::Store;
 
 pub fn limit(n: u32) -> Limit {
     Limit::new(n).unwrap()

@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::redis_store::RedisStore;
+use huntaze_rate_limit::store::redis::RedisConfig;
 use huntaze_rate_limit::store::redis::config_env::with_defaults;
-use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore};
 use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 

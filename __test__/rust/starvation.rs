@@ -24,7 +24,7 @@ const SLEEP: Duration = Duration::from_millis(1);
 /// The variable with the file in which `scripts/cargo-test.mjs` counts repeats, a line each.
 const REPEATS: &str = "TEST_REPEATS";
 
-/// How long the health check of an idle connection may take (`SIGN_OF_LIFE` in `pulse.rs`).
+/// How long the health check of an idle connection may take (`SHORTEST_HEALTH_CHECK` in `engine/connection.rs`).
 pub const HEALTH_CHECK: Duration = Duration::from_millis(50);
 
 /// Two threads that send a byte back and forth, as a client and a server do, and the longest round trip.

@@ -15,8 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
+use crate::redis_store::RedisStore;
 use huntaze_rate_limit::store::redis::config_env::with_defaults;
-use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore, TlsConfig};
+use huntaze_rate_limit::store::redis::{RedisConfig, TlsConfig};
 use redis::{FromRedisValue, RedisResult};
 use tempfile::TempDir;
 

@@ -9,6 +9,7 @@
 use std::time::{Duration, Instant};
 
 use crate::metrics::BreakerState;
+use crate::planted::planted;
 use crate::store::StoreError;
 
 /// The number of failures in a row that opens it. One failure may be a broken connection, and two that connection and the one
@@ -127,7 +128,7 @@ impl Breaker {
         if self.open.is_some() {
             return false;
         }
-        if now.duration_since(sent) >= self.deadline + SUSPENDED {
+        if now.duration_since(sent) >= self.deadline + SUSPENDED && !planted!(FreezeIsFailure) {
             return false;
         }
         // Batches in flight together fail together: in the row that is one failure.
@@ -168,6 +169,9 @@ impl Breaker {
     pub(super) fn probe_delay(&mut self, chance: f64) -> Duration {
         if std::mem::take(&mut self.forced) {
             return Duration::ZERO;
+        }
+        if planted!(ProbeStorm) {
+            return Duration::from_millis(10);
         }
         let grown = MIN_PROBE_DELAY.mul_f64(1.5_f64.powi(self.probes.min(20) as i32 + 1));
         self.probes = self.probes.saturating_add(1);

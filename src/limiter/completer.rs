@@ -8,7 +8,8 @@ use super::completion::{Completion, Context, RequestId};
 use super::queue::{MAX_WAITING, Pending};
 use super::{Fallback, StoreChange, Times};
 use crate::metrics::Metrics;
-use crate::quota::{Decision, Outcome};
+use crate::planted::planted;
+use crate::quota::{AnomalyStatus, Decision, Id, Outcome};
 use crate::store::redis::cluster::ShardMap;
 use crate::store::{Answer, ErrorKind, Op, Request, Scope, Source, StoreError};
 
@@ -20,6 +21,11 @@ pub(super) struct Completer {
     pub(super) metrics: Arc<Metrics>,
     /// Which shards are away.
     pub(super) availability: Availability,
+    /// The owners of ids that the local logs have decided. After a change of the shard map these are not always the shards that
+    /// failed.
+    decided: Vec<usize>,
+    /// Ids whose reset was answered. The deny caches of the other shards may hold them: a slot may have moved since.
+    resets: Vec<Id>,
     flushes: Vec<Flush>,
     next_flush: u64,
 }
@@ -48,6 +54,8 @@ impl Completer {
             fallback,
             metrics,
             availability: Availability::default(),
+            decided: Vec::new(),
+            resets: Vec::new(),
             flushes: Vec::new(),
             next_flush: 0,
         }
@@ -77,7 +85,7 @@ impl Completer {
                         .on_answer(request, request_id.label, &answer, cx.now);
                     Ok(answer)
                 }
-                Err(error) => self.instead(request, request_id, error, cx.now),
+                Err(error) => self.instead(request, request_id, error, cx),
             };
             report(request, request_id, result, cx);
         }
@@ -122,7 +130,7 @@ impl Completer {
         request: &Request,
         request_id: RequestId,
         error: StoreError,
-        now: Instant,
+        cx: &Context<'_>,
     ) -> Result<Answer, StoreError> {
         self.metrics.on_store_error(request, &error);
         if request.op.takes_a_slot() {
@@ -130,13 +138,40 @@ impl Completer {
         }
         let slot = ShardMap::slot_of(&self.scope.name, &request.id);
         let answer = self.fallback.answer(slot, request, error);
+        let shard = cx.map.shard_of(slot);
+        if self.fallback.local().is_some() && !self.decided.contains(&shard) {
+            self.decided.push(shard);
+        }
         match &answer {
             Ok(answer) => self
                 .metrics
-                .on_answer(request, request_id.label, answer, now),
+                .on_answer(request, request_id.label, answer, cx.now),
             Err(_) => self.metrics.on_failure(request),
         }
         answer
+    }
+
+    /// Notes the resets among requests that are being completed.
+    pub(super) fn on_resets<'a, 'b>(
+        &mut self,
+        requests: impl Iterator<Item = (&'a Request, &'b Option<RequestId>)>,
+    ) {
+        let resets = requests.filter(|(request, id)| request.op == Op::Reset && id.is_some());
+        self.resets
+            .extend(resets.map(|(request, _)| request.id.clone()));
+    }
+
+    /// Takes one of the ids whose reset was answered.
+    pub(super) fn take_reset(&mut self) -> Option<Id> {
+        if planted!(ResetOfOneShard) {
+            self.resets.clear();
+        }
+        self.resets.pop()
+    }
+
+    /// Takes one of the shards for which the local logs may have decided something.
+    pub(super) fn take_decided(&mut self) -> Option<usize> {
+        self.decided.pop()
     }
 
     /// Completes requests that are not sent, because of `error`.
@@ -147,7 +182,7 @@ impl Completer {
                 request_id,
                 ..
             } = pending;
-            let result = self.instead(&request, request_id, error.clone(), cx.now);
+            let result = self.instead(&request, request_id, error.clone(), cx);
             report(&request, request_id, result, cx);
         }
     }
@@ -245,7 +280,12 @@ pub(super) fn report(
     if is_awaited {
         completions.push(Completion::Decided { request_id, answer });
     }
-    if let Some(requests) = answer.outcome.anomaly_status.anomaly() {
+    let anomaly = match answer.outcome.anomaly_status {
+        _ if planted!(AnomalyDropped) => None,
+        AnomalyStatus::Paused(_) if planted!(AnomalyEveryDenial) => Some(1),
+        status => status.anomaly(),
+    };
+    if let Some(requests) = anomaly {
         completions.push(Completion::Anomaly {
             request_id,
             id: request.id.clone(),
@@ -280,7 +320,7 @@ pub(super) fn not_replayed() -> StoreError {
 
 /// The limiter has ended.
 pub(super) fn gone() -> StoreError {
-    let message = "the request was given up: its I/O task has ended";
+    let message = "the request was given up: the limiter has ended";
     StoreError::new(ErrorKind::Disconnected, message)
 }
 

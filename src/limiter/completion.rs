@@ -83,7 +83,7 @@ pub enum Action {
     },
 }
 
-/// What the caller is told.
+/// A result for the caller: an answer, an anomaly, the end of a flush, or a change of the store.
 #[derive(Debug, Clone)]
 pub enum Completion {
     /// The answer to a request.

@@ -4,7 +4,8 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use super::Journal;
-use crate::quota::{AnomalyStatus, Clock, Decision, Millis, Outcome, Rules, Verdict};
+use crate::planted::planted;
+use crate::quota::{AnomalyStatus, Clock, Decision, Limit, Millis, Outcome, Rules, Verdict};
 use crate::store::{Answer, MemoryStore, Op, Request, Source, StoreError, named_enum};
 
 named_enum! {
@@ -68,8 +69,14 @@ impl Fallback {
             (_, Op::CountDenials(_)) => return Err(error),
             (OnStoreError::Local, _) => {
                 let Local { logs, journal } = &self.local;
+                let mut request = request.clone();
+                if planted!(LocalOverLimit)
+                    && let Ok(limit) = Limit::new(request.limit.get() + 1)
+                {
+                    request.limit = limit;
+                }
                 return Ok(Answer {
-                    outcome: journal.answer(logs, self.rules, slot, request),
+                    outcome: journal.answer(logs, self.rules, slot, &request),
                     source: Source::Local,
                 });
             }

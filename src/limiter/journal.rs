@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use hashlink::LinkedHashMap;
 use parking_lot::Mutex;
 
+use crate::planted::planted;
 use crate::quota::{Clock, Id, Millis, Outcome, Rules};
 use crate::store::{ErrorKind, MAX_MEMORY_IDS, MemoryStore, Op, Replay, Request, StoreError};
 
@@ -189,14 +190,7 @@ impl Journal {
             .map(|(id, _)| id.clone())
             .collect();
         let taken_at = logs.clock().now();
-        let mut claim = Claim {
-            journal: Arc::clone(self),
-            epoch: entries.epoch,
-            taken_at,
-            replays: Vec::new(),
-            in_doubt: Vec::new(),
-            ids: Vec::new(),
-        };
+        let (mut claimed, mut replays, mut in_doubt) = (Vec::new(), Vec::new(), Vec::new());
         let mut capacity = MAX_ADMISSIONS;
         for id in ids {
             if capacity == 0 {
@@ -220,10 +214,10 @@ impl Journal {
             }
             entries.claimed.insert(id.clone(), pending.slot);
             entries.count(pending.slot, |counts| counts.claimed += 1);
-            claim.ids.push(id.clone());
-            claim.in_doubt.push(pending.in_doubt.min(ages.len()));
+            claimed.push(id.clone());
+            in_doubt.push(pending.in_doubt.min(ages.len()));
             let age = |moment| taken_at.saturating_sub(moment);
-            claim.replays.push(Replay {
+            replays.push(Replay {
                 reset: pending.reset.map(|moment| age(moment) + MARGIN),
                 reported: pending.reported.map(age),
                 ages,
@@ -231,7 +225,14 @@ impl Journal {
             });
         }
         self.publish(&entries);
-        Some(claim)
+        Some(Claim {
+            journal: Arc::clone(self),
+            epoch: entries.epoch,
+            taken_at,
+            replays,
+            in_doubt,
+            ids: claimed,
+        })
     }
 
     /// Makes the counts known to those who read them without the lock.
@@ -321,12 +322,18 @@ impl Claim {
             replays.into_iter().zip(in_doubt).zip(results)
         {
             match result {
+                Ok(()) if planted!(ReplayTwice) && sent_before == 0 => {
+                    sent_before = replay.ages.len();
+                }
                 Ok(()) => continue,
                 Err(error) if error.kind() == ErrorKind::WrongType => continue,
                 Err(error) if error.may_have_run() => {
-                    replay.ages.truncate(replay.ages.len() - sent_before);
-                    sent_before = replay.ages.len();
+                    if !planted!(ReplayDoubtForever) {
+                        replay.ages.truncate(replay.ages.len() - sent_before);
+                        sent_before = replay.ages.len();
+                    }
                 }
+                Err(_) if planted!(ReplayDropped) => continue,
                 Err(_) => {}
             }
             let left = replay.reset.or(replay.reported).is_some() || !replay.ages.is_empty();
@@ -340,6 +347,9 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
+        if planted!(ClaimNotReleased) {
+            return;
+        }
         let left = std::mem::take(&mut self.replays);
         let mut entries = self.journal.entries.lock();
         let mut slots = HashMap::new();

@@ -9,6 +9,7 @@ use super::completer::{Completer, gone, late, left_out};
 use super::completion::{Action, Context};
 use super::journal::Claim;
 use super::shard::Shard;
+use crate::planted::planted;
 use crate::store::StoreError;
 use crate::store::budget::Budget;
 
@@ -83,8 +84,23 @@ struct Replaying {
 struct ReplayCall {
     call: Call,
     claim: Claim,
-    /// `None`: not answered. At the end of its budget it may have been entered.
+    /// `None`: not answered.
     results: Vec<Option<Result<(), StoreError>>>,
+    /// Those that have been sent. One without an answer may have been entered.
+    sent: Vec<bool>,
+}
+
+impl ReplayCall {
+    /// The claim, and a result each: `error` for replays without an answer.
+    fn end(self, error: &StoreError) -> (Claim, Vec<Result<(), StoreError>>) {
+        let unanswered = |sent: bool| match sent || planted!(UnsentInDoubt) {
+            true => Err(error.clone()),
+            false => Err(error.clone().unsent()),
+        };
+        let results = self.results.into_iter().zip(self.sent);
+        let results = results.map(|(result, sent)| result.unwrap_or_else(|| unanswered(sent)));
+        (self.claim, results.collect())
+    }
 }
 
 /// How a replay ended.
@@ -189,6 +205,11 @@ impl Shard {
         }
     }
 
+    /// Whether a recovery is in progress.
+    pub(super) fn is_recovering(&self) -> bool {
+        self.recovery.is_some()
+    }
+
     /// Whether this is the call of the recovery.
     pub(super) fn is_recovery_call(&self, number: u64) -> bool {
         self.recovery.as_ref().and_then(Recovery::call) == Some(number)
@@ -210,6 +231,10 @@ impl Shard {
             (Err(error), _) => self.on_probe_failed(rounds, error, completer, cx),
             (Ok(()), Step::Probe { left, .. }) if left > 1 => self.probe(rounds, left - 1, cx),
             (Ok(()), _) => {
+                if planted!(CloseBeforeReplay) {
+                    self.breaker.close();
+                    completer.on_closed(self.index, cx);
+                }
                 let replaying = Replaying {
                     probed: true,
                     begun: cx.now,
@@ -249,6 +274,22 @@ impl Shard {
         }
     }
 
+    /// Replays of the call `number` are being sent.
+    pub(super) fn on_replays_sent(&mut self, number: u64, indices: &[usize]) {
+        if let Some(Recovery {
+            step: Step::Replay(_, replay),
+            ..
+        }) = &mut self.recovery
+            && replay.call.number == number
+        {
+            for &index in indices {
+                if let Some(sent) = replay.sent.get_mut(index) {
+                    *sent = true;
+                }
+            }
+        }
+    }
+
     /// No more results come for the call `number`.
     pub(super) fn on_call_finished(
         &mut self,
@@ -277,11 +318,10 @@ impl Shard {
         };
         match step {
             Step::Probe { call, .. } => self.abandon(&call, cx),
-            Step::Replay(_, mut replay) => {
+            Step::Replay(_, replay) => {
                 self.abandon(&replay.call, cx);
-                let results = replay.results.into_iter();
-                let results: Vec<_> = results.map(|r| r.unwrap_or_else(|| Err(gone()))).collect();
-                replay.claim.retain_unconfirmed(&results);
+                let (mut claim, results) = replay.end(&gone());
+                claim.retain_unconfirmed(&results);
             }
             Step::Delay(_) | Step::Claim(..) | Step::Pause(_) => {}
         }
@@ -375,6 +415,7 @@ impl Shard {
         let replay = ReplayCall {
             call,
             claim,
+            sent: vec![false; results.len()],
             results,
         };
         rounds.with(Step::Replay(replaying, replay))
@@ -390,11 +431,7 @@ impl Shard {
         completer: &mut Completer,
         cx: &mut Context<'_>,
     ) -> Option<Recovery> {
-        let ReplayCall {
-            mut claim, results, ..
-        } = replay;
-        let results = results.into_iter();
-        let results: Vec<_> = results.map(|r| r.unwrap_or_else(|| Err(late()))).collect();
+        let (mut claim, results) = replay.end(&late());
         let all = results.iter().all(Result::is_ok);
         if results.iter().any(Result::is_ok) {
             replaying.progress = true;

@@ -1,5 +1,5 @@
 //! A limiter over a store that answers later: a state machine without I/O. It is handed requests, results and the time, and
-//! appends actions and completions to an [`Output`].
+//! appends actions and completions to an [`Output`](super::Output).
 //!
 //! A check that finds its shard idle is sent in the caller's call. Under load the time that the server needs for one batch is the
 //! time in which the next one gathers: no timer, and nothing waits to fill a batch.
@@ -47,6 +47,18 @@ impl Remote {
         remote
     }
 
+    /// The same limiter, as if no request had been made.
+    pub fn restart(self, cx: &mut Context<'_>) -> Self {
+        let Completer {
+            scope,
+            times,
+            fallback,
+            metrics,
+            ..
+        } = self.completer;
+        Self::new(scope, times, fallback, metrics, cx)
+    }
+
     /// What its requests have in common.
     pub fn scope(&self) -> &Scope {
         &self.completer.scope
@@ -66,8 +78,9 @@ impl Remote {
         self.open_shard(shard, cx);
         if request.op == Op::Reset {
             // The slot may have been in another shard, and may be so again.
-            for shard in &mut self.shards {
-                shard.invalidate(&request.id, &mut self.completer, cx);
+            for at in 0..self.shards.len() {
+                self.shards[at].invalidate(&request.id, &mut self.completer, cx);
+                self.schedule(at);
             }
         }
         let pending = Pending {
@@ -77,6 +90,7 @@ impl Remote {
         };
         let answer = self.shards[shard].submit(pending, &mut self.completer, cx);
         self.schedule(shard);
+        self.schedule_replays(cx);
         answer
     }
 
@@ -86,7 +100,7 @@ impl Remote {
         request_id: RequestId,
         cx: &mut Context<'_>,
     ) -> Option<(Request, Answer)> {
-        match self.completer.instead(&request, request_id, gone(), cx.now) {
+        match self.completer.instead(&request, request_id, gone(), cx) {
             Ok(answer) => Some((request, answer)),
             failed => {
                 report(&request, request_id, failed, cx);
@@ -134,6 +148,13 @@ impl Remote {
         });
     }
 
+    /// Replays of a call are being sent: they may be entered from now on.
+    pub fn on_sent(&mut self, batch: BatchId, indices: &[usize]) {
+        if let Some(shard) = self.shards.get_mut(batch.shard as usize) {
+            shard.on_replays_sent(batch.number, indices);
+        }
+    }
+
     /// A probe is answered.
     pub fn on_probed(
         &mut self,
@@ -159,10 +180,7 @@ impl Remote {
 
     /// There is a new connection to the shard's primary, or a new primary.
     pub fn on_connected(&mut self, shard: usize, cx: &mut Context<'_>) {
-        self.change(shard, cx, |shard, completer, cx| {
-            shard.connections += 1;
-            shard.advance_recovery(completer, cx);
-        });
+        self.change(shard, cx, |shard, _, _| shard.connections += 1);
     }
 
     /// The shard map has changed.
@@ -178,9 +196,15 @@ impl Remote {
         if self.timer.is_none_or(|timer| timer > cx.now) {
             return;
         }
-        for shard in &mut self.shards {
-            shard.advance(&mut self.completer, cx);
-            shard.publish();
+        loop {
+            for shard in &mut self.shards {
+                shard.advance(&mut self.completer, cx);
+                shard.publish();
+            }
+            self.forget_resets(cx);
+            if !self.schedule_replays(cx) {
+                break;
+            }
         }
         self.timer = self.shards.iter().filter_map(Shard::timer).min();
     }
@@ -196,7 +220,7 @@ impl Remote {
         self.closed = true;
         self.completer.close(cx.now);
         for at in 0..self.shards.len() {
-            self.shards[at].close(cx.now);
+            self.shards[at].close(cx);
             self.schedule(at);
         }
     }
@@ -228,7 +252,39 @@ impl Remote {
             change(shard, &mut self.completer, cx);
             shard.run(&mut self.completer, cx);
             self.schedule(at);
+            self.forget_resets(cx);
+            if self.schedule_replays(cx) {
+                self.advance(cx);
+            }
         }
+    }
+
+    /// Ids that were reset leave the deny caches of all shards.
+    fn forget_resets(&mut self, cx: &mut Context<'_>) {
+        while let Some(id) = self.completer.take_reset() {
+            for at in 0..self.shards.len() {
+                self.shards[at].invalidate(&id, &mut self.completer, cx);
+                self.schedule(at);
+            }
+        }
+    }
+
+    /// What was decided here is replayed by the shards that own the ids now, whichever failed. Returns whether a replay is due at
+    /// once.
+    fn schedule_replays(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut due = false;
+        while let Some(at) = self.completer.take_decided() {
+            if self.closed {
+                continue;
+            }
+            self.open_shard(at, cx);
+            if !self.shards[at].is_recovering() {
+                self.shards[at].set_timer(cx.now);
+                self.schedule(at);
+                due = true;
+            }
+        }
+        due
     }
 
     /// Takes over the timer of a shard, and publishes its metrics.

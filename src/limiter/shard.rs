@@ -12,6 +12,7 @@ use super::deny_cache::{DenyCache, Lookup, SWEEP};
 use super::queue::{Entered, Load, Next, Pending, Queue};
 use super::recovery::Recovery;
 use crate::metrics::Gauge;
+use crate::planted::planted;
 use crate::quota::Id;
 use crate::store::redis::cluster::ShardMap;
 use crate::store::{Answer, Request, StoreError};
@@ -122,7 +123,7 @@ impl Shard {
                 } = pending;
                 let waiting = self.deny_cache.on_unsent(std::iter::once(&request));
                 self.enqueue(waiting, completer, cx);
-                let result = completer.instead(&request, request_id, error, cx.now);
+                let result = completer.instead(&request, request_id, error, cx);
                 match result {
                     Ok(answer) => Some((request, answer)),
                     failed => {
@@ -150,7 +151,9 @@ impl Shard {
         if let Some(pending) = self.queue.enter(pending) {
             return Entered::Idle(pending);
         }
-        self.set_timer(deadline);
+        if !planted!(DeadlineNotArmed) {
+            self.set_timer(deadline);
+        }
         // Other requests are sent along with these; where none may be sent now, the next answer to arrive sends them.
         if (self.queue.begins_or_fills() || !alone) && self.queue.may_send() {
             self.set_timer(now);
@@ -161,6 +164,9 @@ impl Shard {
     /// Why no request is taken in, while none is.
     fn refuses(&self) -> Option<StoreError> {
         let full = (!self.queue.has_room()).then(overloaded);
+        if planted!(OpenBreakerSends) && self.next_number.is_multiple_of(4) {
+            return full;
+        }
         self.breaker.reason().cloned().or(full)
     }
 
@@ -284,17 +290,21 @@ impl Shard {
         if self.sweep.is_some_and(|due| due <= cx.now) {
             self.sweep = self.deny_cache.sweep(cx.now).then(|| cx.now + SWEEP);
         }
-        self.advance_recovery(completer, cx);
         self.run(completer, cx);
         let batches = self.batches.iter().filter_map(Batch::deadline);
         let recovery = self.recovery.as_ref().map(Recovery::timer);
-        let other = [self.queue.deadline(), self.sweep, recovery];
+        let waiting = self
+            .queue
+            .deadline()
+            .filter(|_| !planted!(DeadlineNotArmed));
+        let other = [waiting, self.sweep, recovery];
         self.timer = batches.chain(other.into_iter().flatten()).min();
     }
 
     /// Sends and completes what may be sent and completed now. Not called in a caller's call: what others submit meanwhile is to
     /// be sent along.
     pub(super) fn run(&mut self, completer: &mut Completer, cx: &mut Context<'_>) {
+        self.advance_recovery(completer, cx);
         loop {
             let pending = self.has_pending_replays(completer, cx.map);
             let is_open = self.breaker.reason().is_some();
@@ -317,9 +327,6 @@ impl Shard {
                 Some(Next::Late(batch)) => self.refuse(batch, &late(), completer, cx),
                 Some(Next::Flushed(flush)) => completer.on_flushed(flush, cx),
             }
-        }
-        if self.is_closed() {
-            self.end_recovery(cx);
         }
     }
 
@@ -345,10 +352,11 @@ impl Shard {
     }
 
     /// No more requests come. What waits is still sent, and what is to be counted.
-    pub(super) fn close(&mut self, now: Instant) {
-        self.deny_cache.sweep(now);
+    pub(super) fn close(&mut self, cx: &mut Context<'_>) {
+        self.end_recovery(cx);
+        self.deny_cache.sweep(cx.now);
         self.closed = true;
-        self.set_timer(now);
+        self.set_timer(cx.now);
     }
 
     /// Whether it is closed, and everything is completed.

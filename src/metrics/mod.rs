@@ -50,16 +50,6 @@ pub struct Metrics {
     batches: Histogram<{ BATCH_SIZE_BUCKETS.len() }>,
     top: TopK,
     gauges: Mutex<Vec<Weak<Gauge>>>,
-    old_gauges: Mutex<Vec<Weak<dyn OldGauge>>>,
-}
-
-/// A gauge of the old limiter.
-pub trait OldGauge: Send + Sync {
-    /// The number of unanswered requests.
-    fn in_flight(&self) -> usize;
-
-    /// The state of its breaker.
-    fn breaker(&self) -> BreakerState;
 }
 
 /// The values of [`Metrics`] at a moment.
@@ -124,7 +114,6 @@ impl Metrics {
             batches: Histogram::new(BATCH_SIZE_BUCKETS),
             top: TopK::new(window),
             gauges: Mutex::default(),
-            old_gauges: Mutex::default(),
         }
     }
 
@@ -200,22 +189,9 @@ impl Metrics {
         gauges.push(gauge);
     }
 
-    /// As [`add_gauge`](Self::add_gauge), for the old limiter.
-    pub(super) fn add_old_gauge(&self, gauge: Weak<dyn OldGauge>) {
-        let mut gauges = self.old_gauges.lock();
-        gauges.retain(|gauge| gauge.strong_count() > 0);
-        gauges.push(gauge);
-    }
-
     /// Its present values.
     pub fn snapshot(&self) -> MetricsSnapshot {
-        let (mut in_flight, mut breaker) = self.read_gauges();
-        let old = self.old_gauges.lock();
-        for gauge in old.iter().filter_map(Weak::upgrade) {
-            in_flight += gauge.in_flight();
-            breaker = breaker.max(gauge.breaker());
-        }
-        drop(old);
+        let (in_flight, breaker) = self.read_gauges();
         let (away, outages, away_time) = self.outages.lock().snapshot(Instant::now());
         MetricsSnapshot {
             away,

@@ -63,7 +63,7 @@ pub fn read(name: &str) -> MetricsSnapshot {
         overflow.filter(|_| is_full)
     });
     let metrics = metrics.cloned();
-    // A snapshot locks the open limiters, and must not be taken under this lock.
+    // A snapshot takes a while: opening a limiter must not wait for it.
     drop(registry);
     metrics.map_or_else(MetricsSnapshot::empty, |metrics| metrics.snapshot())
 }

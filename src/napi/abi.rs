@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 
 use napi_derive::napi;
 
+use crate::limiter::{MAX_BATCH, OnStoreError, StoreChange};
 use crate::metrics::{BreakerState, Label};
-use crate::old_limiter::{MAX_BATCH, OnStoreError, StoreChange};
 use crate::quota::{AnomalyRule, Id, MAX_ID_BYTES, MAX_LIMIT, MAX_WINDOW_MS, escape};
 use crate::store::redis::{MAX_CONNECTIONS, config_env};
 use crate::store::{Answer, Op, Source, StoreError};

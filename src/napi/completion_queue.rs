@@ -19,11 +19,10 @@ use super::anomaly_log::{ANOMALY_LOG, AnomalyTarget};
 use super::credentials::PasswordResult;
 use super::io_thread::IoThread;
 use super::native_fn::{Arguments, NativeFn, to_js};
+use crate::limiter::Completion;
 use crate::metrics::Label;
-use crate::old_limiter::{Completion, CompletionSink, StoreChange};
-use crate::quota::Rules;
+use crate::quota::{Id, Limit, Rules};
 use crate::store::redis::Secret;
-use crate::store::{Op, Request};
 
 /// Between two drains while events remain. A timer has no shorter delay.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(1);
@@ -54,15 +53,20 @@ struct State {
 impl CompletionQueue {
     /// Adds events. The first after a drain wakes JavaScript; the others are delivered by the same wake-up.
     pub(super) fn push(&self, events: impl IntoIterator<Item = Event>) {
+        if let Some(wake) = self.add(events) {
+            wake.call();
+        }
+    }
+
+    /// As [`push`](Self::push), with the wake-up left to the caller.
+    #[must_use]
+    fn add(&self, events: impl IntoIterator<Item = Event>) -> Option<Arc<Wake>> {
         let mut state = self.state.lock();
         state.events.extend(events);
         let due = !state.wake_pending && !state.events.is_empty();
         let wake = if due { state.wake.upgrade() } else { None };
         state.wake_pending |= wake.is_some();
-        drop(state);
-        if let Some(wake) = wake {
-            wake.call();
-        }
+        wake
     }
 
     /// Whether events remain. If so, a wake-up counts as requested: later events do not request another.
@@ -104,7 +108,7 @@ impl CompletionQueue {
 /// Wakes one copy of the JavaScript module: a call without arguments. Weak: it does not keep the process alive by itself.
 ///
 /// A test runner that searches for open handles counts each of these, even those that keep no process alive. So it exists
-/// only as long as an event may follow: a limiter over Redis holds it for its tasks, and so do the requests in flight. The
+/// only as long as an event may follow: a limiter over Redis holds it for its completions, and so do the requests in flight. The
 /// last one releases it, on any thread; Node still makes the calls that were queued before.
 pub(super) struct Wake(ThreadsafeFunction<(), (), (), Status, false, true>);
 
@@ -350,30 +354,22 @@ impl CompletionBuffer {
     }
 }
 
-/// Identifies a request in its completion.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct RequestId {
-    /// JavaScript's number for the promise.
-    pub(super) slot: u32,
-    /// JavaScript's label for the request, which metrics and anomalies carry.
-    pub(super) label: Label,
-}
-
 /// Converts the completions of one limiter to events.
 pub(super) struct JsSink {
     pub(super) completions: Arc<CompletionQueue>,
     pub(super) limiter: u32,
     pub(super) rules: Rules,
-    /// Keeps the wake-up alive as long as a task may push events.
+    /// Keeps the wake-up alive as long as completions may come.
     pub(super) _wake: Option<Arc<Wake>>,
     pub(super) anomaly_target: Arc<AnomalyTarget>,
 }
 
 impl JsSink {
-    /// The event for an anomaly that `request` has reported, unless it only counts.
+    /// The event for an anomaly of an id, unless it only counts.
     pub(super) fn anomaly_event(
         &self,
-        request: &Request,
+        id: Id,
+        limit: Limit,
         label: Label,
         requests: u32,
     ) -> Option<Event> {
@@ -390,51 +386,47 @@ impl JsSink {
         };
         Some(Event::Anomaly {
             limiter: self.limiter,
-            id: request.id.clone(),
+            id,
             label,
             requests,
-            threshold: rule.threshold(request.limit),
+            threshold: rule.threshold(limit),
             logged,
         })
     }
-}
 
-impl CompletionSink for Arc<JsSink> {
-    type RequestId = RequestId;
-
-    fn label(request: &RequestId) -> Label {
-        request.label
+    /// The event for a completion, if JavaScript hears of it.
+    fn event(&self, completion: Completion) -> Option<Event> {
+        Some(match completion {
+            Completion::Decided { request_id, answer } => Event::Decided {
+                slot: request_id.slot,
+                answer,
+            },
+            Completion::Failed { request_id, error } => Event::Failed {
+                slot: request_id.slot,
+                error,
+            },
+            Completion::Anomaly {
+                request_id,
+                id,
+                limit,
+                requests,
+            } => return self.anomaly_event(id, limit, request_id.label, requests),
+            Completion::Flushed { request_id } => Event::Flushed {
+                slot: request_id.slot,
+            },
+            Completion::StoreChanged(change) => Event::StoreChanged {
+                limiter: self.limiter,
+                change,
+            },
+        })
     }
 
-    fn complete(&self, answers: Vec<Completion<'_, RequestId>>) {
-        let mut events = Vec::with_capacity(answers.len());
-        for (request, RequestId { slot, label }, answer) in answers {
-            // A count of denials has no promise; only an anomaly that it reports is delivered.
-            let has_promise = !matches!(request.op, Op::CountDenials(_));
-            match answer {
-                Ok(answer) => {
-                    if has_promise {
-                        events.push(Event::Decided { slot, answer });
-                    }
-                    let anomaly = answer.outcome.anomaly_status.anomaly();
-                    events.extend(anomaly.and_then(|n| self.anomaly_event(request, label, n)));
-                }
-                Err(error) if has_promise => events.push(Event::Failed { slot, error }),
-                Err(_) => {}
-            }
-        }
-        self.completions.push(events);
-    }
-
-    fn flushed(&self, request: RequestId) {
-        self.completions
-            .push([Event::Flushed { slot: request.slot }]);
-    }
-
-    fn store_changed(&self, change: StoreChange) {
-        self.completions.push([Event::StoreChanged {
-            limiter: self.limiter,
-            change,
-        }]);
+    /// Delivers completions, in order. Returns the wake-up that is due.
+    pub(super) fn deliver(
+        &self,
+        completions: impl Iterator<Item = Completion>,
+    ) -> Option<Arc<Wake>> {
+        let events = completions.filter_map(|completion| self.event(completion));
+        self.completions.add(events)
     }
 }

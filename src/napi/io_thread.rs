@@ -12,8 +12,9 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
 /// Concurrent DNS look-ups. The system's look-up blocks a thread and cannot be cancelled: with only one, a name that
-/// resolves slowly would block the look-ups of every other Redis.
-const LOOKUP_THREADS: usize = 4;
+/// resolves slowly would block the look-ups of every other Redis. Each engine has one look-up of a name at a time, and each worker
+/// thread of the application its own engine. A thread ends ten seconds after its last look-up.
+const LOOKUP_THREADS: usize = 16;
 
 static CURRENT: Mutex<Weak<IoThread>> = Mutex::new(Weak::new());
 

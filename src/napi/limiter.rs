@@ -15,11 +15,10 @@ use super::metrics::{TopCandidate, top_candidate};
 use super::native_fn::to_js;
 use super::options::{self, LimiterOptions, RedisOptions};
 use super::outage_log::Away;
-use super::registry::SharedRedis;
 use super::submit::Submitter;
-use crate::store::async_budget::AsyncBudget as Budget;
-use crate::store::redis::{ConnectionTest, PasswordAnswer, PasswordSource};
-use crate::store::{ErrorKind, Scope, StoreError};
+use crate::engine::ConnectionTest;
+use crate::store::redis::{PasswordAnswer, PasswordSource};
+use crate::store::{ErrorKind, StoreError};
 
 /// A limiter of one copy of the JavaScript module.
 #[napi]
@@ -156,31 +155,6 @@ pub fn config_problem(
         .map(|e| e.to_string())
 }
 
-/// Tests the connection of `redis` for a limiter of `scope`, on its own thread.
-pub(super) fn start_connection_test(
-    redis: Arc<SharedRedis>,
-    scope: Scope,
-    budget: Duration,
-    report: TestReport,
-) {
-    let io = Arc::clone(&redis.io);
-    io.handle().spawn(async move {
-        let timeout = || {
-            StoreError::new(
-                ErrorKind::Timeout,
-                "the connection test was not over in time",
-            )
-        };
-        let result = Budget::new(budget)
-            .within(redis.test_connection(&scope))
-            .await;
-        match result.unwrap_or_else(|| Err(timeout())) {
-            Ok(test) => report.succeeded(test),
-            Err(error) => report.failed(&error),
-        }
-    });
-}
-
 /// Reports exactly once for a slot, also if the task is dropped: a promise waits for it.
 ///
 /// The texts after a failure are a code, a message, and what distinguishes errors of the same code. After a success they
@@ -199,6 +173,14 @@ impl TestReport {
     /// There is no promise: the test was not started.
     pub(super) fn withdraw(mut self) {
         self.slot = None;
+    }
+
+    /// The test has ended.
+    pub(super) fn ended(self, result: std::result::Result<ConnectionTest, StoreError>) {
+        match result {
+            Ok(test) => self.succeeded(test),
+            Err(error) => self.failed(&error),
+        }
     }
 
     /// The test has failed.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use napi_derive::napi;
 
-use crate::old_limiter::{OnStoreError, Times};
+use crate::limiter::{OnStoreError, Times};
 use crate::quota::{AnomalyRule, Namespace, Rules, Window};
 use crate::store::Scope;
 use crate::store::redis::config_env::{

@@ -1,118 +1,196 @@
 //! The stores of the process: statics, so that all threads and all copies of the JavaScript module share the same logs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
+use std::iter;
 use std::sync::{Arc, LazyLock, Weak};
-use std::thread::ThreadId;
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::completion_queue::{JsSink, Wake};
 use super::io_thread::IoThread;
+use super::limiter::TestReport;
+use super::options::Settings;
+use crate::driver::{self, Deliver, Driver};
+use crate::engine::{Engine, LimiterId, TestId};
+use crate::limiter::{Fallback, Local, RequestId};
+use crate::metrics::Metrics;
 use crate::metrics::registry::connections;
-use crate::old_limiter::Local;
-use crate::quota::{Id, Namespace, Outcome, Window};
-use crate::store::redis::{ConnectionTest, RedisConfig, RedisStore};
-use crate::store::{Replay, Request, Scope, Store, StoreError};
+use crate::quota::{Namespace, Window};
+use crate::store::redis::RedisConfig;
+use crate::store::{Answer, Request, Scope};
 
-/// A Redis store and the thread of its connections. They end together, or a new store would use connections of a dead
-/// thread. Every request holds a reference, so that it is answered even after its limiter is gone.
+/// The engine of one Redis for one environment, and the thread of its connections. They end together.
 pub(super) struct SharedRedis {
-    store: RedisStore,
+    driver: Arc<Driver<Sinks>>,
     /// The thread of the connections.
-    pub io: Arc<IoThread>,
+    pub(super) io: Arc<IoThread>,
 }
 
-impl Store for SharedRedis {
-    async fn run(&self, scope: &Scope, requests: &[Request]) -> Vec<Result<Outcome, StoreError>> {
-        self.store.run(scope, requests).await
-    }
+/// Where the completions of an engine go.
+#[derive(Default)]
+struct Sinks {
+    limiters: BTreeMap<LimiterId, Arc<JsSink>>,
+    tests: BTreeMap<TestId, TestReport>,
+}
 
-    async fn run_streaming(
-        &self,
-        scope: &Scope,
-        requests: &[Request],
-        on_results: impl Fn(&[usize], Vec<Result<Outcome, StoreError>>) + Send + Sync,
-    ) {
-        self.store.run_streaming(scope, requests, on_results).await;
-    }
-
-    fn shard_map_version(&self) -> u64 {
-        self.store.shard_map_version()
-    }
-
-    fn shard_of(&self, scope: &Scope, id: &Id) -> usize {
-        self.store.shard_of(scope, id)
-    }
-
-    fn primary_of(&self, shard: usize) -> Option<String> {
-        self.store.primary_of(shard)
-    }
-
-    async fn probe(&self, scope: &Scope, shard: usize) -> Result<(), StoreError> {
-        self.store.probe(scope, shard).await
-    }
-
-    async fn connected(&self, shard: usize, known: u64) -> u64 {
-        self.store.connected(shard, known).await
-    }
-
-    async fn replay(
-        &self,
-        scope: &Scope,
-        replays: &[Replay],
-    ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
-        self.store.replay(scope, replays).await
-    }
-
-    async fn replay_streaming(
-        &self,
-        scope: &Scope,
-        replays: &[Replay],
-        on_results: impl Fn(&[usize], Vec<Result<(), StoreError>>) + Send + Sync,
-    ) -> Result<(), StoreError> {
-        self.store
-            .replay_streaming(scope, replays, on_results)
-            .await
-    }
-
-    fn try_send<R>(&self, scope: &Scope, id: &Id, send: impl FnOnce() -> R) -> Option<R> {
-        self.store.try_send(scope, id, send)
+impl Deliver for Sinks {
+    fn deliver(&mut self, engine: &mut Engine) -> impl FnOnce() + use<> {
+        let mut wakes = Vec::new();
+        let mut completions = engine.completions().peekable();
+        while let Some(&(limiter, _)) = completions.peek() {
+            let of_limiter = iter::from_fn(|| completions.next_if(|(other, _)| *other == limiter));
+            let of_limiter = of_limiter.map(|(_, completion)| completion);
+            match self.limiters.get(&limiter) {
+                Some(sink) => wakes.extend(sink.deliver(of_limiter)),
+                None => of_limiter.for_each(drop),
+            }
+        }
+        drop(completions);
+        let mut closed = Vec::new();
+        while let Some(limiter) = engine.next_closed_limiter() {
+            closed.extend(self.limiters.remove(&limiter));
+        }
+        while let Some((test, result)) = engine.next_test_result() {
+            if let Some(report) = self.tests.remove(&test) {
+                report.ended(result);
+            }
+        }
+        move || {
+            wakes.iter().for_each(|wake: &Arc<Wake>| wake.call());
+            drop(closed);
+        }
     }
 }
 
 impl SharedRedis {
-    /// See [`RedisStore::test_connection`].
-    ///
-    /// # Errors
-    /// As there.
-    pub(super) async fn test_connection(
-        &self,
-        scope: &Scope,
-    ) -> Result<ConnectionTest, StoreError> {
-        self.store.test_connection(scope).await
+    /// Opens a limiter, whose completions go to `sink`.
+    pub(super) fn open(
+        self: &Arc<Self>,
+        settings: &Settings,
+        fallback: Fallback,
+        metrics: Arc<Metrics>,
+        sink: Arc<JsSink>,
+    ) -> RedisLimiter {
+        let (scope, times) = (settings.scope.clone(), settings.times);
+        let id = self.driver.with(|engine, sinks, now| {
+            let id = engine.open(scope, times, fallback, metrics, now);
+            sinks.limiters.insert(id, sink);
+            id
+        });
+        RedisLimiter {
+            redis: Arc::clone(self),
+            id,
+        }
+    }
+
+    /// Tests the connection for a limiter of `scope`, within `budget`.
+    pub(super) fn test_connection(
+        self: &Arc<Self>,
+        scope: Scope,
+        budget: Duration,
+        report: TestReport,
+    ) {
+        let scope = Arc::new(scope);
+        self.driver.with(|engine, sinks, now| {
+            let test = engine.test_connection(scope, budget, now);
+            sinks.tests.insert(test, report);
+        });
+        self.outlive_requests();
+    }
+
+    /// Keeps the engine until all requests are answered, also if no limiter is open any more.
+    fn outlive_requests(self: &Arc<Self>) {
+        let redis = Arc::clone(self);
+        self.io
+            .handle()
+            .spawn(async move { redis.driver.settled().await });
     }
 }
 
-static REDIS: Mutex<Vec<(RedisConfig, Weak<SharedRedis>)>> = Mutex::new(Vec::new());
+impl Drop for SharedRedis {
+    fn drop(&mut self) {
+        // With its configuration, which holds passwords.
+        REDIS
+            .lock()
+            .retain(|(_, _, redis)| redis.strong_count() > 0);
+    }
+}
 
-/// The store for `config`, shared by all limiters with the same configuration.
+/// An open limiter over Redis. Its requests in flight are answered even after it is dropped.
+pub(super) struct RedisLimiter {
+    redis: Arc<SharedRedis>,
+    id: LimiterId,
+}
+
+impl RedisLimiter {
+    /// The Redis that it runs on.
+    pub(super) fn redis(&self) -> &Arc<SharedRedis> {
+        &self.redis
+    }
+
+    /// Submits a request. It is answered in the call, which then returns the request and its answer, or through the sink.
+    pub(super) fn submit(
+        &self,
+        request: Request,
+        request_id: RequestId,
+    ) -> Option<(Request, Answer)> {
+        let act = |engine: &mut Engine, _: &mut Sinks, now| {
+            engine.submit(self.id, request, request_id, now)
+        };
+        self.redis.driver.with(act)
+    }
+
+    /// As [`Engine::flush`].
+    pub(super) fn flush(&self, request_id: RequestId) -> bool {
+        let act = |engine: &mut Engine, _: &mut Sinks, now| engine.flush(self.id, request_id, now);
+        self.redis.driver.with(act)
+    }
+}
+
+impl Drop for RedisLimiter {
+    fn drop(&mut self) {
+        let busy = self.redis.driver.with(|engine, _, now| {
+            engine.close(self.id, now);
+            engine.is_busy()
+        });
+        if busy {
+            self.redis.outlive_requests();
+        }
+    }
+}
+
+type Engines = Vec<(ThreadId, RedisConfig, Weak<SharedRedis>)>;
+
+static REDIS: Mutex<Engines> = Mutex::new(Vec::new());
+
+/// The engine for `config` in the environment of this thread, shared by all of its limiters with the same configuration.
 ///
 /// # Errors
 /// As [`IoThread::shared`].
 pub(super) fn redis(config: RedisConfig) -> io::Result<Arc<SharedRedis>> {
     let mut shared = REDIS.lock();
-    shared.retain(|(_, store)| store.strong_count() > 0);
-    let existing = shared.iter().find(|(existing, _)| *existing == config);
-    if let Some(store) = existing.and_then(|(_, store)| store.upgrade()) {
-        return Ok(store);
+    let thread = thread::current().id();
+    let existing = shared
+        .iter()
+        .find(|(owner, existing, _)| *owner == thread && *existing == config);
+    if let Some(redis) = existing.and_then(|(_, _, redis)| redis.upgrade()) {
+        return Ok(redis);
     }
-    let store = Arc::new(SharedRedis {
-        store: RedisStore::counting(config.clone(), Arc::clone(connections())),
-        io: IoThread::shared()?,
-    });
-    shared.push((config, Arc::downgrade(&store)));
-    Ok(store)
+    let io = IoThread::shared()?;
+    let connections = Arc::clone(connections());
+    let engine = Engine::new(
+        config.clone(),
+        connections,
+        fastrand::Rng::new(),
+        driver::now(),
+    );
+    let driver = Driver::start(io.handle().clone(), &config, engine, Sinks::default());
+    let redis = Arc::new(SharedRedis { driver, io });
+    shared.push((thread, config, Arc::downgrade(&redis)));
+    Ok(redis)
 }
 
 /// The purpose of logs in memory.
@@ -166,7 +244,7 @@ impl Lease {
         window: Window,
         js_instance: usize,
     ) -> Self {
-        let owner = (std::thread::current().id(), js_instance);
+        let owner = (thread::current().id(), js_instance);
         let window = Duration::from_millis(window.ms());
         let mut entries = MEMORY.lock();
         // An application may use ever new names: each new lease drops the expired entries.

@@ -9,16 +9,17 @@ use napi::sys;
 use once_cell::unsync::OnceCell;
 
 use super::abi::{Event, SubmitResult, split_kind, write_answer};
-use super::completion_queue::{JsEnd, JsSink, RequestId, Wake};
-use super::limiter::{TestReport, start_connection_test};
+use super::completion_queue::{JsEnd, JsSink, Wake};
+use super::limiter::TestReport;
 use super::native_fn::{Arguments, NativeFn};
 use super::options::Settings;
 use super::outage_log::{Away, OutageWriter};
-use super::registry::{self, Lease, Purpose, SharedRedis};
+use super::registry::{self, Lease, Purpose, RedisLimiter};
+use crate::limiter::{Fallback, Memory, RequestId};
 use crate::metrics::{self, Label, Metrics, TopEntry};
-use crate::old_limiter::{Fallback, Limiter};
 use crate::quota::{Id, Limit, MAX_ID_BYTES};
 use crate::store::redis::RedisConfig;
+use crate::store::redis::cluster::ShardMap;
 use crate::store::{Answer, ErrorKind, Request, Scope, StoreError};
 
 /// Takes the requests of one limiter. Bound to a JavaScript function: (kind, id, limit, slot), as [`abi`](super::abi)
@@ -33,10 +34,16 @@ pub(super) struct Submitter {
 }
 
 struct Started {
-    limiter: Limiter<Arc<JsSink>>,
+    limiter: Limiter,
     lease: Lease,
-    redis: Option<Arc<SharedRedis>>,
     outages: Option<OutageWriter>,
+}
+
+enum Limiter {
+    /// Decides in the call itself.
+    Memory(Memory),
+    /// Sends requests to Redis.
+    Redis(RedisLimiter),
 }
 
 impl NativeFn for Submitter {
@@ -89,9 +96,15 @@ impl Submitter {
             Ok(started) => started,
             Err(error) => return self.answer_without_store(&request, request_id, error),
         };
-        match started.limiter.submit(request, request_id) {
-            None => SubmitResult::Pending,
-            Some((request, answer)) => self.answer_in_call(&request, request_id, answer),
+        match &started.limiter {
+            Limiter::Memory(memory) => {
+                let answer = memory.answer(&request, request_id.label);
+                self.answer_in_call(&request, request_id, answer)
+            }
+            Limiter::Redis(redis) => match redis.submit(request, request_id) {
+                None => SubmitResult::Pending,
+                Some((request, answer)) => self.answer_in_call(&request, request_id, answer),
+            },
         }
     }
 
@@ -102,9 +115,10 @@ impl Submitter {
             slot,
             label: Label::default(),
         };
-        let pending = started
-            .get()
-            .is_some_and(|started| started.limiter.flush(request_id));
+        let pending = match started.get().map(|started| &started.limiter) {
+            Some(Limiter::Redis(redis)) => redis.flush(request_id),
+            Some(Limiter::Memory(_)) | None => false,
+        };
         if pending {
             self.js_end.request_started(env);
         }
@@ -116,16 +130,16 @@ impl Submitter {
         let started = self.started.borrow();
         let report = TestReport::new(Arc::clone(&self.sink.completions), slot);
         match self.get_or_start(env, &started) {
-            Ok(Started { redis: None, .. }) => {
-                report.withdraw();
-                return false;
-            }
-            Ok(Started {
-                redis: Some(redis), ..
-            }) => {
-                let scope = self.settings.scope.clone();
-                start_connection_test(Arc::clone(redis), scope, budget, report);
-            }
+            Ok(started) => match &started.limiter {
+                Limiter::Memory(_) => {
+                    report.withdraw();
+                    return false;
+                }
+                Limiter::Redis(redis) => {
+                    let scope = self.settings.scope.clone();
+                    redis.redis().test_connection(scope, budget, report);
+                }
+            },
             Err(error) => report.failed(&error),
         }
         self.js_end.request_started(env);
@@ -195,7 +209,10 @@ impl Submitter {
             return SubmitResult::Refused;
         }
         let anomaly = answer.outcome.anomaly_status.anomaly();
-        match anomaly.and_then(|n| self.sink.anomaly_event(request, label, n)) {
+        match anomaly.and_then(|n| {
+            let Request { id, limit, .. } = request;
+            self.sink.anomaly_event(id.clone(), *limit, label, n)
+        }) {
             None => SubmitResult::Decided,
             Some(event) => {
                 self.sink.completions.push([event]);
@@ -215,9 +232,10 @@ impl Submitter {
         let purpose = self.redis.as_ref().map_or(Purpose::Embedded, local_purpose);
         let lease = Lease::new(purpose, name.clone(), rules.window, self.js_instance());
         let local = lease.local().clone();
+        let slot = ShardMap::slot_of(name, &request.id);
         let metrics = self.metrics();
         metrics.on_store_error(request, &error);
-        match Fallback::new(self.settings.policy, *rules, local).answer(0, request, error) {
+        match Fallback::new(self.settings.policy, *rules, local).answer(slot, request, error) {
             Ok(answer) => {
                 metrics.on_answer(request, request_id.label, &answer, Instant::now());
                 self.answer_in_call(request, request_id, answer)
@@ -256,9 +274,12 @@ impl Submitter {
         let Some(config) = &self.redis else {
             let lease = Lease::new(Purpose::Embedded, name, rules.window, self.js_instance());
             return Ok(Started {
-                limiter: Limiter::memory(rules, Arc::clone(&lease.local().logs), self.metrics()),
+                limiter: Limiter::Memory(Memory::new(
+                    rules,
+                    Arc::clone(&lease.local().logs),
+                    self.metrics(),
+                )),
                 lease,
-                redis: None,
                 outages: None,
             });
         };
@@ -268,30 +289,26 @@ impl Submitter {
             StoreError::new(ErrorKind::Disconnected, message).with_source(e)
         })?;
         let lease = Lease::new(purpose, name, rules.window, self.js_instance());
-        let limiter = Limiter::remote(
-            shared.io.handle(),
-            Arc::clone(&shared),
-            self.settings.scope.clone(),
-            self.settings.times,
+        let limiter = shared.open(
+            &self.settings,
             Fallback::new(self.settings.policy, rules, lease.local().clone()),
+            self.metrics(),
             Arc::new(JsSink {
                 completions: Arc::clone(&self.sink.completions),
                 anomaly_target: Arc::clone(&self.sink.anomaly_target),
                 _wake: wake,
                 ..*self.sink
             }),
-            self.metrics(),
         );
         let endpoint = config.endpoint().into();
         Ok(Started {
-            limiter,
+            limiter: Limiter::Redis(limiter),
             lease,
             outages: Some(OutageWriter::new(
                 (self.settings.scope.name.clone(), endpoint),
                 Arc::clone(&self.sink),
                 Arc::clone(&shared.io),
             )),
-            redis: Some(shared),
         })
     }
 }

@@ -40,7 +40,6 @@ impl Budget {
     }
 
     /// The whole budget.
-    #[allow(dead_code, reason = "the engine reports it in a connect's error")]
     pub(crate) fn whole(&self) -> Duration {
         self.whole
     }
@@ -66,7 +65,6 @@ impl Budget {
     }
 
     /// Whether the process was stopped between two counts.
-    #[allow(dead_code, reason = "the engine asks it after a connect")]
     pub(crate) fn was_stopped(&self) -> bool {
         self.was_stopped
     }

@@ -11,7 +11,7 @@ use hashlink::LinkedHashMap;
 use hashlink::linked_hash_map::RawEntryMut;
 use parking_lot::Mutex;
 
-use super::{Op, Request, Scope, Store, StoreError};
+use super::{Op, Request};
 use crate::quota::{
     Clock, Decision, History, Id, Limit, Millis, Outcome, Rules, StoreClock, Verdict,
 };
@@ -274,15 +274,6 @@ impl<C: Clock> MemoryStore<C> {
     /// Whether the store holds no id.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-}
-
-impl<C: Clock + 'static> Store for MemoryStore<C> {
-    async fn run(&self, scope: &Scope, requests: &[Request]) -> Vec<Result<Outcome, StoreError>> {
-        requests
-            .iter()
-            .map(|request| Ok(self.answer(scope.rules, request)))
-            .collect()
     }
 }
 

@@ -1,16 +1,13 @@
-//! Where logs live: the [`Store`] trait and its implementations, process memory and Redis.
+//! Where logs live: process memory and Redis.
 
 mod answer;
-pub(crate) mod async_budget;
 pub(crate) mod budget;
 mod error;
 mod memory;
 mod named_enum;
 pub mod redis;
 
-use std::future::Future;
-
-use crate::quota::{Id, Limit, Millis, Namespace, Outcome, Rules};
+use crate::quota::{Id, Limit, Millis, Namespace, Rules};
 
 pub use answer::{Answer, Source};
 pub use error::{ErrorKind, StoreError};
@@ -71,109 +68,4 @@ pub struct Scope {
     pub name: Namespace,
     /// Its window and anomaly rule.
     pub rules: Rules,
-}
-
-/// Where logs live. Every implementation decides as [`History`](crate::quota::History) does: one contract suite tests them all.
-pub trait Store: Send + Sync + 'static {
-    /// Decides `requests` in order. One result each: the error of one does not affect the others.
-    fn run(
-        &self,
-        scope: &Scope,
-        requests: &[Request],
-    ) -> impl Future<Output = Vec<Result<Outcome, StoreError>>> + Send;
-
-    /// As [`run`](Self::run), and calls `on_results` with the results as they arrive: the indices of some requests, and a
-    /// result each. Without indices: the shard has replied, if only with a redirect.
-    fn run_streaming(
-        &self,
-        scope: &Scope,
-        requests: &[Request],
-        on_results: impl Fn(&[usize], Vec<Result<Outcome, StoreError>>) + Send + Sync,
-    ) -> impl Future<Output = ()> + Send {
-        async move {
-            let results = self.run(scope, requests).await;
-            let indices: Vec<_> = (0..requests.len()).collect();
-            on_results(&indices, results);
-        }
-    }
-
-    /// The number of the shard that holds the log of an id. Numbers are small and rarely change; a store that fails as a whole is
-    /// one shard. [`run`](Self::run) finds the log whatever this returns: the number only isolates the failures of one shard from
-    /// the others.
-    fn shard_of(&self, scope: &Scope, id: &Id) -> usize {
-        let _ = (scope, id);
-        0
-    }
-
-    /// Host and port of the shard's primary. `None`: unknown.
-    fn primary_of(&self, shard: usize) -> Option<String> {
-        let _ = shard;
-        None
-    }
-
-    /// Changes when the shard of an id may have changed.
-    fn shard_map_version(&self) -> u64 {
-        0
-    }
-
-    /// Whether the shard decides: one round trip that writes, as a check does, and changes no log.
-    ///
-    /// # Errors
-    /// Why the shard does not decide.
-    fn probe(
-        &self,
-        scope: &Scope,
-        shard: usize,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send {
-        let _ = (scope, shard);
-        async { Ok(()) }
-    }
-
-    /// Waits until the shard has connected more than `known` times, and returns the new count. Never resolves for a store that
-    /// cannot disconnect.
-    fn connected(&self, shard: usize, known: u64) -> impl Future<Output = u64> + Send {
-        let _ = (shard, known);
-        std::future::pending()
-    }
-
-    /// Enters decisions of the time when the store was away into its logs. One result each, in order: an id that the store
-    /// refuses does not mean that the store is away.
-    ///
-    /// # Errors
-    /// Why no replay was entered.
-    fn replay(
-        &self,
-        scope: &Scope,
-        replays: &[Replay],
-    ) -> impl Future<Output = Result<Vec<Result<(), StoreError>>, StoreError>> + Send {
-        let _ = scope;
-        let done = vec![Ok(()); replays.len()];
-        async { Ok(done) }
-    }
-
-    /// As [`replay`](Self::replay), with the results as they arrive, as in [`run_streaming`](Self::run_streaming). A replay
-    /// without a result when the future is dropped may have been entered.
-    ///
-    /// # Errors
-    /// Why no replay was entered.
-    fn replay_streaming(
-        &self,
-        scope: &Scope,
-        replays: &[Replay],
-        on_results: impl Fn(&[usize], Vec<Result<(), StoreError>>) + Send + Sync,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send {
-        async move {
-            let results = self.replay(scope, replays).await?;
-            let indices: Vec<_> = (0..replays.len()).collect();
-            on_results(&indices, results);
-            Ok(())
-        }
-    }
-
-    /// Calls `send`, which polls a [`run`](Self::run) about `id` for the first time, on any thread. The request has left the
-    /// process when this returns. Returns `None` without calling `send` if the store is not ready for that.
-    fn try_send<R>(&self, scope: &Scope, id: &Id, send: impl FnOnce() -> R) -> Option<R> {
-        let _ = (scope, id, send);
-        None
-    }
 }

@@ -17,6 +17,8 @@ pub struct Logged {
     pub batches: Vec<Vec<Op>>,
     /// How long it takes to answer.
     pub delay: Duration,
+    /// It refuses everything.
+    pub away: bool,
 }
 
 impl Logged {
@@ -26,6 +28,7 @@ impl Logged {
             rules,
             batches: Vec::new(),
             delay: Duration::ZERO,
+            away: false,
         }
     }
 
@@ -42,8 +45,16 @@ impl FakeStore for Logged {
     }
 
     fn decide(&mut self, requests: &[Request]) -> Vec<Result<Outcome, StoreError>> {
+        if self.away {
+            return vec![Err(StoreError::new(ErrorKind::Refused, "away")); requests.len()];
+        }
         let answer = |request| Ok(self.memory.answer(self.rules, request));
         requests.iter().map(answer).collect()
+    }
+
+    fn on_probe(&mut self, _: usize) -> Option<Result<(), StoreError>> {
+        let away = StoreError::new(ErrorKind::Refused, "away");
+        Some(if self.away { Err(away) } else { Ok(()) })
     }
 }
 
@@ -127,6 +138,8 @@ pub struct FlakyStore {
     pub loses_replies: bool,
     /// Does not answer replays, until the simulation asks again.
     pub held: bool,
+    /// Nothing leaves the process.
+    pub unreachable: bool,
     pub replaying: usize,
     pub sent: usize,
     pub probes: usize,
@@ -162,12 +175,19 @@ impl FakeStore for FlakyStore {
         }
     }
 
+    fn can_send(&mut self) -> bool {
+        !self.unreachable
+    }
+
     fn on_probe(&mut self, _: usize) -> Option<Result<(), StoreError>> {
         self.probes += 1;
         Some(self.available())
     }
 
     fn on_replay(&mut self, replays: &[Replay], _: usize) -> ReplayReply {
+        if self.unreachable {
+            return ReplayReply::Never;
+        }
         self.replaying += 1;
         if self.held {
             return ReplayReply::Never;

@@ -13,6 +13,7 @@ mod fallback;
 mod journal;
 mod metering;
 mod outage;
+mod random_store;
 mod redirects;
 mod replay;
 mod shards;

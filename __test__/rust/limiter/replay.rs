@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use huntaze_rate_limit::limiter::{OnStoreError, Source};
-use huntaze_rate_limit::store::{ErrorKind, Op};
+use huntaze_rate_limit::store::Op;
 
+use super::fake_stores::FlakyStore;
 use super::outage::{DEADLINE, RECOVERED, outage};
 use super::simulation::Setup;
 use crate::requests::request;
@@ -139,6 +140,47 @@ fn a_replay_that_is_late_is_sent_once_more_and_not_again() {
     assert!(!outage.flush(1));
 }
 
+/// A replay whose connection is never ready has not been entered, however often it is abandoned.
+#[test]
+fn a_replay_that_was_not_sent_is_not_in_doubt() {
+    for closes in [false, true] {
+        let mut outage = outage(OnStoreError::Local);
+        (outage.store.away, outage.store.unreachable) = (true, true);
+        assert_eq!(outage.source(Op::Check, "1"), Ok(Source::Local));
+        outage.store.away = false;
+        outage.run(Duration::from_secs(60));
+        assert!(outage.abandoned > 2);
+        if closes {
+            let local = Some(outage.limiters[0].local.clone());
+            outage.close();
+            assert!(outage.limiters[0].remote.is_closed());
+            outage.add(&Setup {
+                local,
+                ..Setup::new(OnStoreError::Local, DEADLINE)
+            });
+        }
+        outage.store.unreachable = false;
+        outage.run(Duration::from_secs(60));
+        assert_eq!(outage.store.replayed(), [("1".to_owned(), 1)]);
+    }
+}
+
+/// A call of a replay has a second, or two deadlines.
+#[test]
+fn a_replay_that_is_not_answered_in_time_is_abandoned() {
+    for (deadline, budget) in [(100, 1000), (2000, 4000)] {
+        let deadline = Duration::from_millis(deadline);
+        let mut outage = Setup::new(OnStoreError::Local, deadline).over(FlakyStore::default());
+        (outage.store.away, outage.store.held) = (true, true);
+        assert_eq!(outage.source(Op::Check, "1"), Ok(Source::Local));
+        assert_eq!(outage.store.replaying, 1);
+        outage.run(Duration::from_millis(budget - 1));
+        assert_eq!(outage.abandoned, 0);
+        outage.run(Duration::from_millis(1));
+        assert_eq!(outage.abandoned, 1);
+    }
+}
+
 /// The limiter is closed with a replay in flight. Another of its name sends it once more, and not again.
 #[test]
 fn a_replay_in_flight_at_the_close_is_in_doubt() {
@@ -149,7 +191,8 @@ fn a_replay_in_flight_at_the_close_is_in_doubt() {
     outage.run(Duration::from_millis(1));
     assert_eq!(outage.store.replaying, 1);
     outage.close();
-    outage.run(Duration::ZERO);
+    // The engine drops a closed limiter: not before its replay has been abandoned.
+    assert_eq!(outage.abandoned, 1);
     assert!(outage.limiters[0].remote.is_closed());
     outage.add(&Setup {
         local: Some(outage.limiters[0].local.clone()),
@@ -254,10 +297,7 @@ fn requests_wait_half_a_minute_at_most_for_a_replay() {
 /// Of a store that is away again during the replay nothing is asked until two more probes have succeeded.
 #[test]
 fn a_store_that_goes_away_during_the_replay_stays_away() {
-    let mut outage = outage(OnStoreError::Throw);
-    outage.go_away();
-    assert_eq!(outage.source(Op::Check, "2"), Err(ErrorKind::Refused));
-    let mut outage = super::outage::outage(OnStoreError::Local);
+    let mut outage = outage(OnStoreError::Local);
     outage.go_away();
     outage.store.away = false;
     outage.store.held = true;
@@ -273,4 +313,34 @@ fn a_store_that_goes_away_during_the_replay_stays_away() {
     outage.run(RECOVERED);
     assert_eq!(outage.source(Op::Check, "2"), Ok(Source::Redis));
     assert!(outage.store.probes >= probes + 2);
+}
+
+/// A store that decides but does not take a replay is asked less and less often: after one second, two, four, up to thirty, or
+/// after half of that at the earliest.
+#[test]
+fn a_replay_that_is_refused_is_sent_less_and_less_often() {
+    let mut outage = outage(OnStoreError::Local);
+    (outage.store.away, outage.store.full) = (true, true);
+    assert_eq!(outage.source(Op::Check, "1"), Ok(Source::Local));
+    outage.store.away = false;
+    let (mut last, mut pauses) = (outage.elapsed(), Vec::new());
+    let mut known = outage.store.replaying;
+    while pauses.len() < 9 {
+        outage.run(Duration::from_millis(1));
+        if outage.store.replaying > known {
+            known = outage.store.replaying;
+            pauses.push(outage.elapsed() - last);
+            last = outage.elapsed();
+        }
+    }
+    let longest = [1, 2, 4, 8, 16, 30, 30, 30, 30].map(Duration::from_secs);
+    for (pause, longest) in pauses.iter().zip(longest) {
+        let tick = Duration::from_millis(2);
+        assert!(
+            *pause + tick >= longest / 2 && *pause <= longest + tick,
+            "{pauses:?}"
+        );
+    }
+    // Not all at once.
+    assert_ne!(pauses[7], pauses[8]);
 }

@@ -244,3 +244,17 @@ fn an_answered_request_waits_for_no_other_of_its_batch() {
         assert_eq!(sources, expected, "round {round}");
     }
 }
+
+/// A batch that is answered in parts is one batch, and its latency is that of the first answer.
+#[test]
+fn a_batch_that_is_answered_in_parts_is_measured_once() {
+    let mut it = two_shards(ShardMap::one(None));
+    for (request_id, who) in (0..).zip(["1", "0", "1", "2", "3"]) {
+        assert!(it.submit(request(Op::Check, who, 5), request_id).is_none());
+    }
+    it.run(Duration::from_millis(1));
+    assert_eq!(it.limiters[0].open, 0);
+    let snapshot = it.metrics().snapshot();
+    assert_eq!(snapshot.batches.counts.iter().sum::<u64>(), 2);
+    assert_eq!(snapshot.latency.counts.iter().sum::<u64>(), 2);
+}

@@ -59,6 +59,11 @@ pub trait FakeStore {
         Some(Ok(()))
     }
 
+    /// Whether there is a connection to send a replay over.
+    fn can_send(&mut self) -> bool {
+        true
+    }
+
     /// A replay has arrived.
     fn on_replay(&mut self, replays: &[Replay], shard: usize) -> ReplayReply {
         let _ = shard;
@@ -336,6 +341,8 @@ impl<S: FakeStore> Simulation<S> {
     fn step(&mut self, until: Instant) -> bool {
         let event = self.events.keys().next().copied();
         let timers = self.limiters.iter().enumerate();
+        // The engine drops a limiter that is closed.
+        let timers = timers.filter(|(_, limiter)| !limiter.remote.is_closed());
         let timers = timers.filter_map(|(at, limiter)| Some((limiter.remote.next_timer()?, at)));
         let timer = timers.min();
         // As a driver does: what has arrived is read before deadlines are looked at.
@@ -370,6 +377,9 @@ impl<S: FakeStore> Simulation<S> {
             batch,
             kind,
         } = event;
+        if self.limiters[limiter].remote.is_closed() {
+            return;
+        }
         match kind {
             EventKind::Decide(requests, indices) => {
                 let asked: Vec<_> = indices.iter().map(|&at| requests[at].clone()).collect();
@@ -451,19 +461,22 @@ impl<S: FakeStore> Simulation<S> {
                 batch,
                 replays,
                 shard,
-            } => match self.store.on_replay(replays, *shard) {
-                ReplayReply::All(results) => {
-                    let all = (0..replays.len()).collect();
-                    let kind = EventKind::Replayed(all, results);
-                    self.schedule(at, *batch, Duration::ZERO, kind);
+            } => {
+                let all: Vec<_> = (0..replays.len()).collect();
+                if self.store.can_send() {
+                    self.call(at, |remote, _| remote.on_sent(*batch, &all));
                 }
-                ReplayReply::Some(indices) => {
-                    let results = vec![Ok(()); indices.len()];
-                    let kind = EventKind::Replayed(indices, results);
-                    self.schedule(at, *batch, Duration::ZERO, kind);
-                }
-                ReplayReply::Never => self.unanswered.push((at, action)),
-            },
+                let (indices, results) = match self.store.on_replay(replays, *shard) {
+                    ReplayReply::All(results) => (all, results),
+                    ReplayReply::Some(indices) => {
+                        let results = vec![Ok(()); indices.len()];
+                        (indices, results)
+                    }
+                    ReplayReply::Never => return self.unanswered.push((at, action)),
+                };
+                let kind = EventKind::Replayed(indices, results);
+                self.schedule(at, *batch, Duration::ZERO, kind);
+            }
             Action::Abandon { batch } => {
                 self.abandoned += 1;
                 self.events

@@ -9,9 +9,10 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
+use crate::redis_store::RedisStore;
 use huntaze_rate_limit::store::ErrorKind;
+use huntaze_rate_limit::store::redis::RedisConfig;
 use huntaze_rate_limit::store::redis::config_env::with_defaults;
-use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore};
 use tokio::task::yield_now;
 
 use super::certificates::Authority;

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use huntaze_rate_limit::store::redis::{ConnectionStats, ConnectionTest, RedisStore};
+use crate::redis_store::RedisStore;
+use huntaze_rate_limit::engine::ConnectionTest;
+use huntaze_rate_limit::store::redis::ConnectionStats;
 use huntaze_rate_limit::store::{ErrorKind, Scope};
 
 use super::{HOUR, PATIENT, check, take_slot};

@@ -6,8 +6,8 @@ use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::redis_store::RedisStore;
 use huntaze_rate_limit::store::ErrorKind;
-use huntaze_rate_limit::store::redis::RedisStore;
 use huntaze_rate_limit::store::redis::config_env::with_defaults;
 use socket2::{Domain, Socket, Type};
 

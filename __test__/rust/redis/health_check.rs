@@ -4,8 +4,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use huntaze_rate_limit::store::redis::{ConnectionStats, RedisStore};
-use huntaze_rate_limit::store::{ErrorKind, Store};
+use crate::redis_store::RedisStore;
+use huntaze_rate_limit::store::ErrorKind;
+use huntaze_rate_limit::store::redis::ConnectionStats;
+
+use crate::store::Store;
 use tokio::time::{sleep, timeout};
 
 use super::lossy_proxy::LossyProxy;

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use huntaze_rate_limit::store::redis::RedisStore;
-use huntaze_rate_limit::store::{Op, Store};
+use crate::redis_store::RedisStore;
+use huntaze_rate_limit::store::Op;
+
+use crate::store::Store;
 
 use super::{HOUR, PATIENT, take_slot};
 use crate::requests::{anomaly_rules, plain_rules, request, scope};

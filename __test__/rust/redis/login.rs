@@ -2,9 +2,15 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use huntaze_rate_limit::store::redis::login::{LOGIN_LIFE, Login, Moment};
+use huntaze_rate_limit::engine::Moment;
+use huntaze_rate_limit::engine::login::Login;
+use huntaze_rate_limit::store::redis::LOGIN_LIFE;
 
 const MINUTE: Duration = Duration::from_secs(60);
+
+fn login(now: Moment) -> Login {
+    Login::new(LOGIN_LIFE, now, &mut fastrand::Rng::new())
+}
 
 /// A moment, and the same with each clock moved by this many minutes.
 fn moments(steady: u32, wall: u32) -> (Moment, Moment) {
@@ -21,7 +27,7 @@ fn moments(steady: u32, wall: u32) -> (Moment, Moment) {
 
 fn is_due(steady: u32, wall: u32) -> bool {
     let (first, then) = moments(steady, wall);
-    Login::new(LOGIN_LIFE, first).is_due(then)
+    login(first).is_due(then)
 }
 
 #[test]
@@ -44,16 +50,16 @@ fn either_clock_makes_a_login_due() {
         steady: now.steady,
         wall: now.wall - MINUTE * 24 * 60,
     };
-    assert!(!Login::new(LOGIN_LIFE, now).is_due(set_back));
+    assert!(!login(now).is_due(set_back));
 }
 
 #[test]
 fn a_login_is_over_a_quarter_of_an_hour_before_its_end() {
     for (minutes, over) in [(11 * 60 + 44, false), (11 * 60 + 45, true)] {
         let (first, then) = moments(minutes, minutes);
-        let login = Login::new(LOGIN_LIFE, first);
+        let mut login = login(first);
         assert_eq!(login.is_over(then), over);
-        login.renewed(then);
+        login.renewed(then, &mut fastrand::Rng::new());
         assert!(!login.is_over(then) && !login.is_due(then));
     }
 }
@@ -62,26 +68,32 @@ fn a_login_is_over_a_quarter_of_an_hour_before_its_end() {
 #[test]
 fn its_age_is_checked_every_five_minutes() {
     let (first, then) = moments(10 * 60 + 28, 10 * 60 + 28);
-    let login = Login::new(LOGIN_LIFE, first);
-    assert_eq!(login.next_look(first), MINUTE * 5);
-    let wait = login.next_look(then);
+    let login = login(first);
+    assert_eq!(
+        login.next_look(first, &mut fastrand::Rng::new()),
+        MINUTE * 5
+    );
+    let wait = login.next_look(then, &mut fastrand::Rng::new());
     assert!(MINUTE * 2 <= wait && wait <= MINUTE * 5, "{wait:?}");
 }
 
 #[test]
 fn the_delay_grows_with_each_failed_renewal() {
     let (first, then) = moments(11 * 60 + 30, 11 * 60 + 30);
-    let login = Login::new(LOGIN_LIFE, first);
-    assert_eq!(login.next_look(then), Duration::ZERO);
+    let mut login = login(first);
+    assert_eq!(
+        login.next_look(then, &mut fastrand::Rng::new()),
+        Duration::ZERO
+    );
     for seconds in [30, 60, 120, 240, 300, 300] {
         login.failed();
-        let wait = login.next_look(then);
+        let wait = login.next_look(then, &mut fastrand::Rng::new());
         let bound = Duration::from_secs(seconds);
         assert!(
             bound / 2 <= wait && wait <= bound,
             "{wait:?} of {seconds} s"
         );
     }
-    login.renewed(then);
-    assert_eq!(login.next_look(then), MINUTE * 5);
+    login.renewed(then, &mut fastrand::Rng::new());
+    assert_eq!(login.next_look(then, &mut fastrand::Rng::new()), MINUTE * 5);
 }

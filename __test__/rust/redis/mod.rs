@@ -22,8 +22,9 @@ mod tls_renewal;
 
 use std::time::{Duration, Instant};
 
+use crate::redis_store::RedisStore;
 use huntaze_rate_limit::quota::{Millis, Outcome};
-use huntaze_rate_limit::store::redis::{Credentials, RedisStore, Secret};
+use huntaze_rate_limit::store::redis::{Credentials, Secret};
 use huntaze_rate_limit::store::{ErrorKind, Op, StoreError};
 
 use crate::requests::{ask, plain_rules, scope};

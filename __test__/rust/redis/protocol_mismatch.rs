@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::redis_store::RedisStore;
 use futures_util::future::join_all;
 use huntaze_rate_limit::store::ErrorKind;
-use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore, TlsConfig};
+use huntaze_rate_limit::store::redis::{RedisConfig, TlsConfig};
 
 use super::certificates::Authority;
 use super::tls::config;

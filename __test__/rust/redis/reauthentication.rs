@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::redis_store::RedisStore;
 use huntaze_rate_limit::store::redis::{
-    Credentials, PasswordAnswer, PasswordSource, RedisConfig, RedisStore, Secret,
+    Credentials, PasswordAnswer, PasswordSource, RedisConfig, Secret,
 };
 use huntaze_rate_limit::store::{ErrorKind, StoreError};
 use tokio::time::sleep;

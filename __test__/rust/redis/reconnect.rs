@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore};
-use huntaze_rate_limit::store::{ErrorKind, Op, Store, StoreError};
+use crate::redis_store::RedisStore;
+use huntaze_rate_limit::store::redis::RedisConfig;
+use huntaze_rate_limit::store::{ErrorKind, Op, StoreError};
+
+use crate::store::Store;
 use tokio::time::sleep;
 
 use super::server_errors::connections_ever;

@@ -2,9 +2,10 @@
 
 use std::error::Error;
 
+use crate::redis_store::RedisStore;
 use huntaze_rate_limit::store::StoreError;
+use huntaze_rate_limit::store::redis::Secret;
 use huntaze_rate_limit::store::redis::config_env::{Environment, with_defaults};
-use huntaze_rate_limit::store::redis::{RedisStore, Secret};
 
 use super::{check, passwords};
 use crate::server::Server;

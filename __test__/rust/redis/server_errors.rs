@@ -2,8 +2,10 @@
 
 use std::thread;
 
-use huntaze_rate_limit::store::redis::RedisStore;
-use huntaze_rate_limit::store::{ErrorKind, Op, Store, StoreError};
+use crate::redis_store::RedisStore;
+use huntaze_rate_limit::store::{ErrorKind, Op, StoreError};
+
+use crate::store::Store;
 
 use super::{HOUR, failure, passwords, take_slot, until};
 use crate::requests::{anomaly_rules, plain_rules, request, scope};

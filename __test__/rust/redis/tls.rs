@@ -1,7 +1,8 @@
 //! TLS: only the right server is trusted, and no option turns that off. (The errors of the others: tls_error.rs.)
 
+use crate::redis_store::RedisStore;
 use huntaze_rate_limit::store::ErrorKind;
-use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore, TlsConfig, certificates};
+use huntaze_rate_limit::store::redis::{RedisConfig, TlsConfig, certificates};
 
 use super::certificates::{Authority, TlsServer};
 use super::{check, failure, passwords, take_slot};

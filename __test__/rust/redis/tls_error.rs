@@ -1,7 +1,8 @@
 //! The error of a failed TLS handshake says why, with a hint, at once.
 
+use crate::redis_store::RedisStore;
 use huntaze_rate_limit::store::ErrorKind;
-use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore};
+use huntaze_rate_limit::store::redis::RedisConfig;
 
 use super::certificates::Authority;
 use super::check;

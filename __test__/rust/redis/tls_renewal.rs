@@ -9,8 +9,9 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::redis_store::RedisStore;
 use huntaze_rate_limit::store::ErrorKind;
-use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore, TlsConfig};
+use huntaze_rate_limit::store::redis::{RedisConfig, TlsConfig};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};

@@ -1,6 +1,7 @@
 //! The connection test of a cluster writes a key: it goes to the node that serves the key's slot.
 
-use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore};
+use crate::redis_store::RedisStore;
+use huntaze_rate_limit::store::redis::RedisConfig;
 
 use super::hour;
 use crate::server::Server;

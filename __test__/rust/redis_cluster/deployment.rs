@@ -1,7 +1,8 @@
 //! Standalone or cluster: the store queries the configured server once.
 
+use crate::redis_store::RedisStore;
 use huntaze_rate_limit::store::StoreError;
-use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore};
+use huntaze_rate_limit::store::redis::RedisConfig;
 
 use super::{checks, one_id_per_shard, take_slot};
 use crate::server::Server;

@@ -1,6 +1,7 @@
 //! A shard that loses its primary: the others do not notice, and the new primary is found.
 
-use huntaze_rate_limit::store::{ErrorKind, Store};
+use huntaze_rate_limit::store::ErrorKind;
+
 use tokio::time::timeout;
 
 use super::{PATIENT, checks, hour, id, one_id_per_shard, until_decided};

@@ -11,9 +11,11 @@ mod stopped_shard;
 
 use std::time::{Duration, Instant};
 
+use crate::redis_store::RedisStore;
 use huntaze_rate_limit::quota::{Millis, Outcome};
-use huntaze_rate_limit::store::redis::RedisStore;
-use huntaze_rate_limit::store::{Op, Request, Scope, Store, StoreError};
+use huntaze_rate_limit::store::{Op, Request, Scope, StoreError};
+
+use crate::store::Store;
 
 use crate::requests::{id, plain_rules, request, scope};
 use crate::test_cluster::{SHARDS, slot_of};

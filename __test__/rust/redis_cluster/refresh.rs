@@ -6,8 +6,10 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore};
-use huntaze_rate_limit::store::{ErrorKind, Store};
+use crate::redis_store::RedisStore;
+use huntaze_rate_limit::store::ErrorKind;
+use huntaze_rate_limit::store::redis::RedisConfig;
+
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
@@ -120,8 +122,8 @@ fn position(bytes: &[u8], word: &str) -> Option<usize> {
     windows.position(|window| window == word.as_bytes())
 }
 
-/// How long a node has to reply with its slots (`QUERY_TIMEOUT` in `refresh.rs`). If one of two nodes that agree is late, they do
-/// not outvote the third.
+/// How long a node has to reply with its slots (`QUERY_TIMEOUT` in `engine/deployment.rs`). If one of two nodes that agree is late,
+/// they do not outvote the third.
 const QUERY_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// A node that was cut off from the others replies with the old owner of every slot, each time it is queried.

@@ -4,8 +4,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
-use huntaze_rate_limit::store::redis::RedisStore;
-use huntaze_rate_limit::store::{ErrorKind, Op, Store};
+use crate::redis_store::RedisStore;
+use huntaze_rate_limit::store::{ErrorKind, Op};
+
+use crate::store::Store;
 use tokio::time::{sleep, timeout};
 
 use super::{checks, hour, ids_of_shard, key, request, take_slot};

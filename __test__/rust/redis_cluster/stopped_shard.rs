@@ -6,15 +6,14 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use huntaze_rate_limit::old_limiter::{Limiter, OnStoreError, Source};
+use huntaze_rate_limit::limiter::{OnStoreError, Source};
 use huntaze_rate_limit::store::Op;
-use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore};
-use tokio::runtime::Handle;
+use huntaze_rate_limit::store::redis::RedisConfig;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{sleep, timeout};
 
-use super::{PATIENT, checks, ids_of_shard, key, one_id_per_shard, request};
-use crate::old_limiter::test_doubles::{Collector, Settled, limiter};
+use super::{PATIENT, checks, hour, ids_of_shard, key, one_id_per_shard, request};
+use crate::redis_store::{Completed, RedisLimiter, RedisStore};
 use crate::server::Port;
 use crate::starvation::retry_if_starved;
 use crate::test_cluster::{Cluster, SHARDS, slot_of};
@@ -23,27 +22,26 @@ use crate::test_cluster::{Cluster, SHARDS, slot_of};
 const DEADLINE: Duration = Duration::from_secs(1);
 
 struct Fixture {
-    limiter: Limiter<Collector>,
-    answers: UnboundedReceiver<Settled>,
+    limiter: RedisLimiter,
+    answers: UnboundedReceiver<Completed>,
 }
 
 impl Fixture {
-    fn new(store: RedisStore) -> Self {
-        let runtime = Handle::current();
-        let (limiter, answers) = limiter(&runtime, store, OnStoreError::Local, DEADLINE);
+    fn new(store: &RedisStore) -> Self {
+        let (limiter, answers) = store.limiter(&hour(), OnStoreError::Local, DEADLINE);
         Self { limiter, answers }
     }
 
     /// The source of the decision, and whether it is an admission.
     async fn check(&mut self, who: &str, limit: u32) -> (Source, bool) {
         let answer = match self.limiter.submit(request(Op::Check, who, limit), 0) {
-            Some((_, answer)) => answer,
+            Some(answer) => answer,
             None => self.next().await.1.unwrap(),
         };
         (answer.source, answer.outcome.decision.is_allowed())
     }
 
-    async fn next(&mut self) -> Settled {
+    async fn next(&mut self) -> Completed {
         let next = timeout(PATIENT, self.answers.recv()).await;
         next.unwrap().unwrap()
     }
@@ -89,7 +87,7 @@ fn a_quota_used_up_before_the_cluster_was_known_is_used_up_in_each_shard() {
             // No server listens there yet.
             let reserved = Port::reserve();
             let port = reserved.number;
-            let mut fixture = Fixture::new(RedisStore::new(RedisConfig {
+            let mut fixture = Fixture::new(&RedisStore::new(RedisConfig {
                 host: "127.0.0.1".into(),
                 port,
                 ..cluster.config()
@@ -152,7 +150,7 @@ fn a_request_redirected_to_a_shard_that_hangs_settles_in_time() {
         let (redirected_id, healthy) = (ids.next().unwrap(), ids.nth(3).unwrap());
         assert_ne!(slot_of(&key(&redirected_id)), slot_of(&key(&healthy)));
         let migration = cluster.importing(slot_of(&key(&redirected_id)), 1);
-        let mut fixture = Fixture::new(store);
+        let mut fixture = Fixture::new(&store);
         assert_eq!(fixture.check(&healthy, 1000).await, (Source::Redis, true));
         cluster.pause(migration.to);
         let redirected = |cluster: &Cluster| -> u64 {

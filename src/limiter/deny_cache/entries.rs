@@ -2,12 +2,13 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroU64;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{BatchTimes, MAX_ENTRIES, Released};
 use crate::limiter::completion::RequestId;
 use crate::limiter::queue::Pending;
-use crate::quota::{Decision, Id, Limit, Millis, Verdict};
+use crate::planted::planted;
+use crate::quota::{AnomalyRule, AnomalyStatus, Decision, Id, Limit, Millis, Outcome, Verdict};
 use crate::store::{Op, Request};
 
 /// A denial by the store.
@@ -24,6 +25,41 @@ pub(super) struct Denial {
 }
 
 impl Denial {
+    /// The denial of an answer, if it is one, to be repeated for at most `max_age`.
+    pub(super) fn of(
+        outcome: Outcome,
+        batch: BatchTimes,
+        max_age: Duration,
+        rule: Option<AnomalyRule>,
+    ) -> Option<Self> {
+        let Verdict::Denied { retry_after } = outcome.decision.verdict else {
+            return None;
+        };
+        let wait = Duration::from_millis(retry_after.get());
+        let (remaining_uses, pause) = match (rule, outcome.anomaly_status) {
+            (None, _) => (None, None),
+            (Some(rule), AnomalyStatus::Anomaly(_)) => (None, Some(rule.window().ms())),
+            (Some(_), AnomalyStatus::Paused(ms)) => (None, Some(ms.get())),
+            (Some(_), AnomalyStatus::Below(more)) => (Some(more.get() - 1), None),
+            (Some(_), AnomalyStatus::None) => (Some(0), None),
+        };
+        let pause = pause.map_or(Duration::MAX, Duration::from_millis);
+        let from = match batch.sent.at {
+            _ if planted!(DenyFromReceipt) => batch.received,
+            at if planted!(DenyCacheLong) => at + Duration::from_millis(2),
+            at => at,
+        };
+        Some(Self {
+            repeat_until: from + wait.min(max_age).min(pause),
+            retry_at: batch.received.checked_add(wait)?,
+            reset: outcome.decision.reset,
+            reset_at: batch
+                .received
+                .checked_add(Duration::from_millis(outcome.decision.reset_after))?,
+            remaining_uses,
+        })
+    }
+
     pub(super) fn decision(&self, now: Instant) -> Decision {
         // Rounded up: rounded down, a caller could come back a moment too early.
         let ms_until = |moment: Instant| {
@@ -325,7 +361,10 @@ impl State {
 
 /// The entry for `limit`.
 pub(super) fn find(entries: &mut [Entry], limit: Limit) -> Option<&mut Entry> {
-    entries.iter_mut().find(|entry| entry.limit == limit)
+    let larger = |entry: &Entry| planted!(DenyLargerLimit) && entry.limit < limit;
+    entries
+        .iter_mut()
+        .find(|entry| entry.limit == limit || larger(entry))
 }
 
 /// The requests that count the repetitions of these entries.

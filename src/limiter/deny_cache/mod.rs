@@ -27,7 +27,8 @@ use std::time::{Duration, Instant};
 use self::entries::{Denial, Refresh, State, Waiting, find, take_denials};
 use super::completion::RequestId;
 use super::queue::Pending;
-use crate::quota::{AnomalyRule, AnomalyStatus, Decision, Id, Outcome, Verdict};
+use crate::planted::planted;
+use crate::quota::{AnomalyRule, Decision, Id, Outcome};
 use crate::store::{Op, Request};
 
 /// The most denials it holds; requests of further ids are sent each time. With ids of the greatest length these are 5 MB.
@@ -141,6 +142,9 @@ impl DenyCache {
 
     /// Removes an id that is being reset. Returns the requests that waited for it; they have to be sent.
     pub(super) fn invalidate(&mut self, id: &Id) -> Vec<Pending> {
+        if planted!(DenyAfterReset) {
+            return Vec::new();
+        }
         self.state.remove(id)
     }
 
@@ -154,14 +158,17 @@ impl DenyCache {
         released.collect()
     }
 
-    /// Takes all requests that wait.
+    /// Takes all requests that wait, in the order of their deadlines.
     pub(super) fn drain(&mut self) -> Vec<Pending> {
         let state = &mut self.state;
         state.waiting = 0;
         let entries = state.entries.values_mut().flatten();
         let refreshes = entries.filter_map(|entry| entry.refresh.take());
         let waiting = refreshes.flat_map(|refresh| refresh.waiting);
-        waiting.map(|waiting| waiting.pending).collect()
+        let mut waiting: Vec<_> = waiting.map(|waiting| waiting.pending).collect();
+        // Not in the order of the hash map, which differs from one process to the next.
+        waiting.sort_by_key(|pending| (pending.deadline, pending.request_id.slot));
+        waiting
     }
 
     /// The number of requests that wait.
@@ -191,7 +198,7 @@ impl DenyCache {
         let state = &mut self.state;
         for (request, request_id, outcome) in answered {
             let (Op::Check | Op::Limit) = request.op else {
-                if request.op == Op::Reset {
+                if request.op == Op::Reset && !planted!(DenyAfterReset) {
                     released.send.extend(state.remove(&request.id));
                 }
                 continue;
@@ -200,7 +207,7 @@ impl DenyCache {
                 released.send.extend(state.on_unanswered(request));
                 continue;
             };
-            let Some(denial) = denial(self.max_age, self.rule, batch, outcome) else {
+            let Some(denial) = Denial::of(outcome, batch, self.max_age, self.rule) else {
                 let remaining = outcome.decision.remaining as usize;
                 state.on_admission(batch.sent.at, request, remaining, &mut released);
                 continue;
@@ -275,42 +282,12 @@ impl DenyCache {
     }
 }
 
-/// The entry for an answer, if it is a denial.
-fn denial(
-    max_age: Duration,
-    rule: Option<AnomalyRule>,
-    batch: BatchTimes,
-    outcome: Outcome,
-) -> Option<Denial> {
-    let Verdict::Denied { retry_after } = outcome.decision.verdict else {
-        return None;
-    };
-    let wait = Duration::from_millis(retry_after.get());
-    let (remaining_uses, pause) = match (rule, outcome.anomaly_status) {
-        (None, _) => (None, None),
-        (Some(rule), AnomalyStatus::Anomaly(_)) => (None, Some(rule.window().ms())),
-        (Some(_), AnomalyStatus::Paused(ms)) => (None, Some(ms.get())),
-        (Some(_), AnomalyStatus::Below(more)) => (Some(more.get() - 1), None),
-        (Some(_), AnomalyStatus::None) => (Some(0), None),
-    };
-    let pause = pause.map_or(Duration::MAX, Duration::from_millis);
-    Some(Denial {
-        repeat_until: batch.sent.at + wait.min(max_age).min(pause),
-        retry_at: batch.received.checked_add(wait)?,
-        reset: outcome.decision.reset,
-        reset_at: batch
-            .received
-            .checked_add(Duration::from_millis(outcome.decision.reset_after))?,
-        remaining_uses,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::num::{NonZeroU32, NonZeroU64};
 
     use super::*;
-    use crate::quota::{Id, Limit, Window};
+    use crate::quota::{AnomalyStatus, Limit, Verdict, Window};
 
     const MS: Duration = Duration::from_millis(1);
     const SECOND: Duration = Duration::from_secs(1);
@@ -453,5 +430,46 @@ mod tests {
         assert_eq!(counts[0].0.op, Op::CountDenials(2));
         timed.cache.sweep(timed.now);
         assert!(timed.cache.take_counts(MAX_ENTRIES).is_empty());
+    }
+
+    /// Not in the order of a hash map, which differs from one process to the next.
+    #[test]
+    fn waiting_requests_are_drained_in_the_order_of_their_deadlines() {
+        let mut timed = Timed::new(None);
+        let denial = || Denial {
+            repeat_until: timed.now,
+            retry_at: timed.now + SECOND,
+            reset: 0,
+            reset_at: timed.now + SECOND,
+            remaining_uses: None,
+        };
+        let request = |id: u32| Request {
+            id: Id::new(id.to_string()).expect("an id"),
+            ..check()
+        };
+        let batch = BatchTimes {
+            sent: timed.sent(),
+            received: timed.now,
+        };
+        let mut released = Released::default();
+        let state = &mut timed.cache.state;
+        for id in 0..40 {
+            let request_id = RequestId::default();
+            state.insert(&request(id), denial(), request_id, batch, &mut released);
+        }
+        for slot in 0..120 {
+            timed.now += MS;
+            let pending = Pending {
+                request: request(slot % 40),
+                request_id: RequestId { slot, label: 0 },
+                deadline: timed.now + SECOND,
+            };
+            timed.cache.get(pending, timed.now);
+        }
+        // The first of each id is sent.
+        let drained = timed.cache.drain();
+        let slots = drained.iter().map(|pending| pending.request_id.slot);
+        assert!(slots.eq(40..120));
+        assert_eq!(timed.cache.waiting(), 0);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Full jitter: a random time from zero to a bound that doubles. Processes that lose a server at the same moment reconnect
 //! spread over the whole wait. The wait ends early when the server's name resolves to another address: see
-//! `link/background.rs`. (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.)
+//! `engine/link.rs`. (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.)
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(2);
 
 /// The longest wait after `failures` failures in a row (from 1).
-pub(super) fn bound(failures: u32) -> Duration {
+fn bound(failures: u32) -> Duration {
     let doubled = 1_u32.checked_shl(failures.saturating_sub(1));
     doubled.map_or(LONGEST, |times| FIRST.saturating_mul(times).min(LONGEST))
 }
 
 /// How long to wait after `failures` failures in a row (from 1).
-pub(super) fn wait(failures: u32) -> Duration {
-    bound(failures).mul_f64(fastrand::f64())
+pub(crate) fn wait(failures: u32, random: &mut fastrand::Rng) -> Duration {
+    bound(failures).mul_f64(random.f64())
 }
 
 #[cfg(test)]

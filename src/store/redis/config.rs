@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::login::LOGIN_LIFE;
 use crate::store::StoreError;
 
 /// The port of Redis where none is given.
@@ -17,7 +16,11 @@ const DEFAULT_PORT: u16 = 6379;
 /// hundreds.
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_millis(1000);
 
-/// The most connections a process may hold to one Redis.
+/// How long ElastiCache accepts a login with an IAM token. (Amazon ElastiCache User Guide, "Authenticating with IAM",
+/// Limitations.)
+pub const LOGIN_LIFE: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// The most connections an engine may hold to one Redis, or to one node of a cluster.
 pub const MAX_CONNECTIONS: u8 = 16;
 
 /// Whether `name` can be that of a user: Redis allows no space and no NUL in it (acl.c, `ACLStringHasSpaces`).
@@ -134,7 +137,7 @@ pub struct RedisConfig {
     pub tls: Option<TlsConfig>,
     /// Whether the server is a Redis Cluster; `None`: the server is asked.
     pub cluster: Option<bool>,
-    /// The connections of a process: 1 to [`MAX_CONNECTIONS`].
+    /// The connections of an engine, to each primary of a cluster: 1 to [`MAX_CONNECTIONS`].
     pub connections: u8,
     /// How long one connect may take.
     pub connect_timeout: Duration,
@@ -150,7 +153,7 @@ impl RedisConfig {
     }
 
     /// Host and port as text.
-    pub(super) fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         match self.host.contains(':') {
             true => format!("[{}]:{}", self.host, self.port),
             false => format!("{}:{}", self.host, self.port),
@@ -158,7 +161,7 @@ impl RedisConfig {
     }
 
     /// The configuration for another node of the cluster.
-    pub(super) fn at(&self, host: &str, port: u16) -> Self {
+    pub(crate) fn at(&self, host: &str, port: u16) -> Self {
         Self {
             host: host.to_owned(),
             port,

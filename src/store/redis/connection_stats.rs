@@ -13,19 +13,19 @@ pub struct ConnectionStats {
 
 impl ConnectionStats {
     /// A connection was opened; `replaces`: in place of a lost one.
-    pub(super) fn opened(&self, replaces: bool) {
+    pub(crate) fn opened(&self, replaces: bool) {
         self.opened.fetch_add(1, Ordering::Relaxed);
         let more = u64::from(replaces);
         self.replacements.fetch_add(more, Ordering::Relaxed);
     }
 
     /// A connection was closed.
-    pub(super) fn closed(&self) {
+    pub(crate) fn closed(&self) {
         self.closed.fetch_add(1, Ordering::Relaxed);
     }
 
     /// An attempt to connect failed.
-    pub(super) fn failed(&self) {
+    pub(crate) fn failed(&self) {
         self.failed.fetch_add(1, Ordering::Relaxed);
     }
 

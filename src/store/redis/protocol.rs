@@ -56,7 +56,6 @@ impl<'a> Writer<'a> {
 }
 
 /// Writes a command of few arguments, its name first.
-#[cfg_attr(not(test), expect(dead_code, reason = "for the engine"))]
 pub(crate) fn command(out: &mut Vec<u8>, arguments: &[&[u8]]) {
     let mut writer = Writer::command(out, arguments.len());
     for argument in arguments {
@@ -358,6 +357,18 @@ fn ends_line(rest: &[u8]) -> Result<bool, Malformed> {
         [b'\r', b'\n', ..] => Ok(true),
         [] | [b'\r'] => Ok(false),
         _ => Err(Malformed),
+    }
+}
+
+/// The error in a reply that is one. Errors are rare, so the redis crate parses them.
+pub(crate) fn server_error(reply: &[u8]) -> Option<redis::RedisError> {
+    if reply.first() != Some(&b'-') {
+        return None;
+    }
+    match redis::parse_redis_value(reply) {
+        Ok(redis::Value::ServerError(error)) => Some(error.into()),
+        Ok(_) => None,
+        Err(error) => Some(error),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use huntaze_rate_limit::limiter::Source;
 use huntaze_rate_limit::store::Op;
 
 use super::{caching, caching_with_deadline};
@@ -27,13 +28,8 @@ fn denials_are_counted_within_a_second() {
     let mut cached = caching(anomaly_rules(HOUR, 2.0, 300_000), 60_000);
     let (_, hits) = cached.burst("a", 10, 17);
     assert_eq!((hits, cached.counted()), (6, 0));
-    let begun = cached.elapsed();
-    while cached.counted() == 0 {
-        cached.run(Duration::from_millis(1));
-    }
+    cached.run(Duration::from_millis(999));
     assert_eq!(cached.counted(), 6);
-    let waited = cached.elapsed() - begun;
-    assert!(waited < Duration::from_secs(1), "{waited:?}");
 }
 
 /// The count of an id's denials is sent ahead of its next request, and is not lost when the limiter is dropped.
@@ -46,6 +42,7 @@ fn denials_are_counted_with_the_next_request_and_at_the_end() {
     cached.burst("a", 2, 1);
     assert_eq!(cached.counted(), 5);
     cached.close();
+    assert!(!cached.limiters[0].remote.is_closed());
     cached.run_to_end();
     assert!(cached.limiters[0].remote.is_closed());
     let ops = cached.store.ops();
@@ -115,9 +112,7 @@ fn denials_under_two_limits_are_counted() {
     assert_eq!(cached.burst("a", 3, 6), (3, 2));
     assert!(cached.submit(request(Op::Check, "a", 2), 90).is_none());
     assert!(cached.submit(request(Op::Check, "a", 3), 91).is_some());
-    while cached.counted() < 3 {
-        cached.run(Duration::from_millis(1));
-    }
+    cached.run(Duration::from_secs(1));
     let counts: Vec<_> = cached.store.ops().into_iter().filter(is_count).collect();
     assert_eq!(counts, [Op::CountDenials(2), Op::CountDenials(1)]);
 }
@@ -145,5 +140,44 @@ fn a_reset_forgets_what_was_not_counted() {
     if cached.flush(FLUSH) {
         cached.until_flushed(FLUSH);
     }
+    assert_eq!(cached.counted(), 0);
+}
+
+/// A store that refuses counts is away: it is not sent the others, one batch after the other.
+#[test]
+fn counts_that_are_refused_are_the_last() {
+    let mut cached = caching(anomaly_rules(HOUR, 1000.0, 300_000), 60_000);
+    for who in crowd() {
+        cached.burst(&who, 1, 3);
+    }
+    cached.store.away = true;
+    cached.store.delay = Duration::from_millis(1);
+    assert!(cached.flush(FLUSH));
+    cached.until_flushed(FLUSH);
+    cached.run(Duration::from_secs(10));
+    // Four batches were in flight together.
+    assert_eq!(cached.counted(), 64);
+    assert_eq!(cached.limiters[0].changes, []);
+}
+
+/// A store that is away counts nothing: what was repeated meanwhile is not sent when it is back.
+#[test]
+fn denials_repeated_while_the_store_is_away_are_not_counted() {
+    let mut cached = caching(anomaly_rules(HOUR, 1000.0, 300_000), 60_000);
+    assert_eq!(cached.burst("a", 1, 2), (1, 0));
+    cached.store.away = true;
+    for _ in 0..3 {
+        assert!(cached.ask(Op::Check, "b", 1).is_err());
+    }
+    assert_eq!(cached.limiters[0].changes.len(), 1);
+    for _ in 0..5 {
+        let answer = cached.answer(Op::Check, "a", 1);
+        assert_eq!(answer.source, Source::DenyCache);
+    }
+    // They become due before the first probe.
+    cached.run(Duration::from_millis(900));
+    cached.store.away = false;
+    cached.run(Duration::from_secs(10));
+    assert_eq!(cached.limiters[0].changes.len(), 2);
     assert_eq!(cached.counted(), 0);
 }

@@ -85,6 +85,18 @@ fn a_reset_is_seen_at_once() {
     }
 }
 
+/// Also before the reset is answered.
+#[test]
+fn a_check_after_a_reset_is_sent() {
+    let mut cached = caching(plain_rules(HOUR), 60_000);
+    assert_eq!(cached.burst("a", 1, 3), (1, 1));
+    assert!(cached.submit(request(Op::Reset, "a", 1), 1).is_none());
+    assert!(cached.submit(request(Op::Check, "a", 1), 2).is_none());
+    assert_eq!(cached.recv().0, 1);
+    let (answered, answer) = cached.recv();
+    assert!(answered == 2 && answer.unwrap().outcome.decision.is_allowed());
+}
+
 /// A denial in flight when the id is reset is answered after the reset, and must not be cached.
 #[test]
 fn a_denial_from_before_a_reset_is_not_cached() {
@@ -185,4 +197,25 @@ fn a_reset_removes_the_denial_of_any_shard() {
     cached.answer(Op::Reset, "a", 3);
     cached.set_map(before);
     assert_eq!(cached.burst("a", 3, 4), (3, 0));
+}
+
+/// The slot of the id moves while it is reset. The new shard denies before the store has executed the reset, and that denial is not
+/// repeated once the reset is answered.
+#[test]
+fn a_reset_that_is_answered_removes_the_denial_of_any_shard() {
+    let ms = Duration::from_millis;
+    let mut cached = caching(plain_rules(HOUR), 60_000);
+    assert_eq!(cached.burst("a", 1, 1), (1, 0));
+    cached.store.delay = ms(10);
+    assert!(cached.submit(request(Op::Reset, "a", 1), 1).is_none());
+    cached.set_map(ShardMap::new(vec![1; 1 << 14].into(), vec![None; 2]));
+    cached.store.delay = ms(5);
+    let denied = cached.answer(Op::Check, "a", 1);
+    assert!(!denied.outcome.decision.is_allowed());
+    let repeated = cached.answer(Op::Check, "a", 1);
+    assert_eq!(repeated.source, Source::DenyCache);
+    cached.run(ms(5));
+    assert_eq!(cached.try_recv().unwrap().0, 1);
+    let answer = cached.answer(Op::Check, "a", 1);
+    assert!(answer.outcome.decision.is_allowed());
 }

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use huntaze_rate_limit::quota::AnomalyStatus;
-use huntaze_rate_limit::store::{Op, Store};
+use huntaze_rate_limit::store::Op;
+
+use crate::store::Store;
 
 use super::fixture::{Fixture, over_every_store};
 use crate::requests::{anomaly_rules, plain_rules, request};

@@ -1,6 +1,8 @@
 //! The contract suite: several requests in one batch.
 
-use huntaze_rate_limit::store::{Op, Store};
+use huntaze_rate_limit::store::Op;
+
+use crate::store::Store;
 
 use super::fixture::{Fixture, over_every_store};
 use crate::requests::{plain_rules, request};

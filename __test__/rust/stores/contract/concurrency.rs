@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use huntaze_rate_limit::quota::Rules;
-use huntaze_rate_limit::store::{Op, Request, Scope, Store};
+use huntaze_rate_limit::store::{Op, Request, Scope};
+
+use crate::store::Store;
 use tokio::task::JoinSet;
 
 use super::fixture::{Fixture, over_every_store};

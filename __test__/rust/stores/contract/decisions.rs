@@ -1,7 +1,9 @@
 //! The contract suite: decisions about one id.
 
 use huntaze_rate_limit::quota::{AnomalyStatus, MAX_WINDOW_MS, Millis};
-use huntaze_rate_limit::store::{Op, Store};
+use huntaze_rate_limit::store::Op;
+
+use crate::store::Store;
 
 use super::fixture::{Fixture, over_every_store};
 use crate::requests::{plain_rules, request};

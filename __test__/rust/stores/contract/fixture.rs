@@ -4,9 +4,12 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::redis_store::RedisStore;
 use huntaze_rate_limit::quota::{Outcome, Rules};
-use huntaze_rate_limit::store::redis::{RedisConfig, RedisStore};
-use huntaze_rate_limit::store::{MemoryStore, Op, Request, Scope, Store};
+use huntaze_rate_limit::store::redis::RedisConfig;
+use huntaze_rate_limit::store::{MemoryStore, Op, Request, Scope};
+
+use crate::store::Store;
 
 use super::servers;
 use crate::requests::{ask, scope};

@@ -4,20 +4,23 @@ use std::cell::RefCell;
 
 use crc::{CRC_16_XMODEM, Crc, Table};
 
+use crate::planted::planted;
+
 /// The number of slots of a cluster.
-pub(super) const SLOTS: u16 = 16384;
+pub(crate) const SLOTS: u16 = 16384;
 
 static CRC: Crc<u16, Table<16>> = Crc::<u16, Table<16>>::new(&CRC_16_XMODEM);
 
 /// The slot of a key that begins with its hash tag, as all keys of a limiter do: `{tag}` and perhaps more.
 /// (Redis cluster specification, "Key distribution model" and "Hash tags".)
-pub(super) fn of(key: &str) -> u16 {
+pub(crate) fn of(key: &str) -> u16 {
     let bytes = key.as_bytes();
     // Byte by byte: a search over several bytes at once needs longer to start than most tags are long.
     let tagged = bytes.strip_prefix(b"{").and_then(|rest| {
         let end = rest.iter().position(|&byte| byte == b'}')?;
         rest.get(..end)
     });
+    let tagged = tagged.filter(|_| !planted!(SlotOfWholeKey));
     CRC.checksum(tagged.unwrap_or(bytes)) % SLOTS
 }
 

@@ -4,15 +4,14 @@
 //! with it. The number only isolates failures: a request is routed by the slot of its key.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use redis::Value;
 
+pub use super::redirect::Address;
 use super::slot::SLOTS;
 use crate::store::redis::config::RedisConfig;
-pub use crate::store::redis::node::redirect::Address;
 
 /// A primary and slots that it serves.
 pub type Served = (Address, RangeInclusive<u16>);
@@ -36,8 +35,6 @@ pub struct Topology<N> {
     shard_of_slot: Box<[u16]>,
     replicas: Vec<Address>,
     complete: bool,
-    /// A digest of `shard_of_slot`.
-    version: u64,
 }
 
 /// A shard and its primary.
@@ -80,7 +77,7 @@ impl Slots {
     }
 
     /// Whether `other` has the same primaries with the same slots.
-    pub(super) fn agrees(&self, other: &Self) -> bool {
+    pub(crate) fn agrees(&self, other: &Self) -> bool {
         let [mut a, mut b] = [self, other].map(|slots| slots.served.iter().collect());
         for served in [&mut a, &mut b] {
             let served: &mut Vec<&Served> = served;
@@ -132,7 +129,6 @@ impl<N> Topology<N> {
             shard_of_slot: vec![0; usize::from(SLOTS)].into(),
             replicas: Vec::new(),
             complete: false,
-            version: 0,
         }
     }
 
@@ -152,7 +148,6 @@ impl<N> Topology<N> {
             shard_of_slot: self.shard_of_slot.clone(),
             replicas: slots.replicas.clone(),
             complete: false,
-            version: 0,
         };
         for (number, shard) in next.shards.iter_mut().enumerate() {
             if !numbers.contains(&number) {
@@ -169,9 +164,6 @@ impl<N> Topology<N> {
             }
         }
         next.complete = count == usize::from(SLOTS);
-        let mut hasher = DefaultHasher::new();
-        next.shard_of_slot.hash(&mut hasher);
-        next.version = hasher.finish();
         next
     }
 
@@ -219,9 +211,14 @@ impl<N> Topology<N> {
         }
     }
 
-    /// Changes when a slot moves to another shard, but not with a new primary of the same shard.
-    pub(super) fn version(&self) -> u64 {
-        self.version
+    /// The shard of each slot.
+    pub(crate) fn shard_of_slot(&self) -> &[u16] {
+        &self.shard_of_slot
+    }
+
+    /// The primary of each shard.
+    pub(crate) fn primaries(&self) -> impl Iterator<Item = Option<&Arc<N>>> {
+        self.shards.iter().map(|shard| shard.node.as_ref())
     }
 
     /// The number of a slot's shard.

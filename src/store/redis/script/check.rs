@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use redis::Script;
 
 use super::{ScriptRef, Tag, slack, unexpected};
+use crate::planted::planted;
 use crate::quota::{
     AnomalyStatus, Decision, Limit, MAX_WINDOW_MS, Millis, Outcome, Rules, Verdict, Window,
 };
@@ -37,7 +38,7 @@ thread_local! {
 }
 
 /// The limit of a reset: any does.
-const LIMIT_OF_RESET: Limit = Limit::literal(1);
+pub(crate) const PROBE_LIMIT: Limit = Limit::literal(1);
 
 /// Appends the command for `requests` to `out`.
 ///
@@ -52,7 +53,10 @@ pub fn encode<'r>(
 ) {
     let kinds = Kinds::of(
         tag,
-        requests.clone().map(|request| (request.op, request.limit)),
+        requests.clone().map(|request| match request.op {
+            Op::Status if planted!(StatusTakesSlot) => (Op::Limit, request.limit),
+            op => (op, request.limit),
+        }),
     );
     let mut writer = begin(out, by, requests.len(), &kinds);
     KEY.with_borrow_mut(|key| {
@@ -67,7 +71,7 @@ pub fn encode<'r>(
 
 /// Appends the command for a reset of `key` to `out`: a probe resets a key that no id has.
 pub(crate) fn encode_reset(out: &mut Vec<u8>, by: ScriptRef, tag: Tag, rules: Rules, key: &str) {
-    let kinds = Kinds::of(tag, iter::once((Op::Reset, LIMIT_OF_RESET)));
+    let kinds = Kinds::of(tag, iter::once((Op::Reset, PROBE_LIMIT)));
     let mut writer = begin(out, by, 1, &kinds);
     writer.text(key);
     write_arguments(&mut writer, rules, &kinds);
@@ -199,7 +203,9 @@ fn is_within(outcome: &Result<Outcome, StoreError>, limit: Limit) -> bool {
 
 /// An admission at the time `now`, which ends with the tag.
 fn admitted(now: &[u8], tag: Tag, window: Window) -> Option<Outcome> {
-    let (_, now) = now.split_last().filter(|&(&last, _)| last == tag.0)?;
+    let (_, now) = now
+        .split_last()
+        .filter(|&(&last, _)| last == tag.0 || planted!(NoTagCheck))?;
     let now: Millis = str::from_utf8(now).ok()?.parse().ok()?;
     Some(Outcome::of(Decision {
         verdict: Verdict::Allowed,
@@ -230,6 +236,11 @@ fn admitted_except(
     let now = decided.reset - decided.reset_after;
     while others > 0 {
         let of = number(reader.next_value()?).ok()?;
+        let of = if planted!(ResultsShifted) && of > 1 {
+            of - 1
+        } else {
+            of
+        };
         let index = of.checked_sub(1)? as usize;
         if mem::replace(named.get_mut(index)?, true) {
             return None;
@@ -253,6 +264,14 @@ fn admitted_except(
 fn outcome(now: Millis, fields: [Token; FIELDS - 1]) -> Result<Outcome, StoreError> {
     let [verdict, second, reset, retry_after, anomaly] = fields;
     if let (Token::Integer(-1), Token::Text(message)) = (verdict, second) {
+        if planted!(ErrorAdmits) {
+            return Ok(Outcome::of(Decision {
+                verdict: Verdict::Allowed,
+                remaining: 0,
+                reset: now + 1,
+                reset_after: 1,
+            }));
+        }
         return Err(error_map::from_script(&String::from_utf8_lossy(message)));
     }
     let verdict = match (number(verdict)?, number(retry_after)?.try_into()) {
@@ -300,50 +319,3 @@ fn number(value: Token) -> Result<u64, StoreError> {
         _ => Err(unexpected()),
     }
 }
-
-// For the callers that use the redis crate's commands and values. To be deleted with them.
-
-pub(in crate::store::redis) fn command(
-    by: ScriptRef,
-    tag: Tag,
-    scope: &Scope,
-    requests: &[&Request],
-) -> redis::Cmd {
-    let mut encoded = Vec::new();
-    encode(&mut encoded, by, tag, scope, requests.iter().copied());
-    super::as_command(&encoded)
-}
-
-pub(in crate::store::redis) fn reset_command(
-    by: ScriptRef,
-    tag: Tag,
-    rules: Rules,
-    key: &str,
-) -> redis::Cmd {
-    let mut encoded = Vec::new();
-    encode_reset(&mut encoded, by, tag, rules, key);
-    super::as_command(&encoded)
-}
-
-pub(in crate::store::redis) fn outcomes(
-    value: &redis::Value,
-    tag: Tag,
-    window: Window,
-    limits: impl ExactSizeIterator<Item = Limit>,
-) -> Result<Vec<Result<Outcome, StoreError>>, StoreError> {
-    let mut reply = Vec::new();
-    super::as_reply(value, &mut reply);
-    decode(&reply, tag, window, limits)
-}
-
-pub(in crate::store::redis) fn outcome_of_one(
-    value: &redis::Value,
-    tag: Tag,
-    window: Window,
-    limit: Limit,
-) -> Result<Result<Outcome, StoreError>, StoreError> {
-    Ok(outcomes(value, tag, window, iter::once(limit))?.swap_remove(0))
-}
-
-#[cfg(test)]
-mod tests;

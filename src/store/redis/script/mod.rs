@@ -7,6 +7,7 @@ use std::fmt;
 
 use redis::Script;
 
+use super::protocol::{Reader, Token};
 use crate::quota::{Millis, Window};
 use crate::store::{ErrorKind, StoreError};
 
@@ -58,61 +59,19 @@ fn unexpected() -> StoreError {
     )
 }
 
+/// Whether a reply may be that to the call with this tag: an error, or a text with the tag at its end, alone or as the first value of a
+/// list.
+pub(crate) fn is_reply_of(reply: &[u8], tag: Tag) -> bool {
+    let mut reader = Reader::new(reply);
+    let text = match reader.next() {
+        Some(Token::Error(_)) => return true,
+        Some(Token::Array(_)) => reader.next(),
+        first => first,
+    };
+    matches!(text, Some(Token::Text(text)) if text.last() == Some(&tag.0))
+}
+
 /// How much longer than `window` the key of a log may live.
 fn slack(window: Window) -> Millis {
     (window.ms() / 4).clamp(1, MAX_SLACK_MS)
-}
-
-// For the callers that use the redis crate's commands and values. To be deleted with them.
-
-/// The command of the crate for an encoded one.
-fn as_command(encoded: &[u8]) -> redis::Cmd {
-    let mut reader = super::protocol::Reader::new(encoded);
-    let mut command = redis::Cmd::new();
-    while let Some(token) = reader.next() {
-        if let super::protocol::Token::Text(argument) = token {
-            command.arg(argument);
-        }
-    }
-    command
-}
-
-/// The reply of which `value` was parsed.
-fn as_reply(value: &redis::Value, out: &mut Vec<u8>) {
-    use redis::Value;
-    let length = |kind: char, length: usize| format!("{kind}{length}\r\n").into_bytes();
-    match value {
-        Value::Int(number) => out.extend(format!(":{number}\r\n").into_bytes()),
-        Value::BulkString(text) => {
-            out.extend(length('$', text.len()));
-            out.extend(text);
-            out.extend(b"\r\n");
-        }
-        Value::Array(values) => {
-            out.extend(length('*', values.len()));
-            values.iter().for_each(|value| as_reply(value, out));
-        }
-        Value::Nil => out.extend(b"$-1\r\n"),
-        // No reply of a script has another value.
-        _ => out.extend(b"+OK\r\n"),
-    }
-}
-
-/// Replies for tests.
-#[cfg(test)]
-mod encoded {
-    pub(super) fn text(text: impl AsRef<[u8]>) -> Vec<u8> {
-        let text = text.as_ref();
-        let length = format!("${}\r\n", text.len()).into_bytes();
-        [&length, text, b"\r\n"].concat()
-    }
-
-    pub(super) fn integer(number: i64) -> Vec<u8> {
-        format!(":{number}\r\n").into_bytes()
-    }
-
-    pub(super) fn array(values: &[Vec<u8>]) -> Vec<u8> {
-        let length = format!("*{}\r\n", values.len()).into_bytes();
-        [length, values.concat()].concat()
-    }
 }

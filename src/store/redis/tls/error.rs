@@ -32,7 +32,7 @@ pub(super) fn handshake(error: io::Error, extra: Option<&str>) -> StoreError {
 }
 
 /// The TLS error that caused `error`, with a hint.
-pub(in crate::store::redis) fn refusal(error: &(dyn Error + 'static)) -> Option<StoreError> {
+pub(crate) fn refusal(error: &(dyn Error + 'static)) -> Option<StoreError> {
     let tls = tls(error.downcast_ref::<io::Error>()?)?;
     // The text of a TLS error quotes nothing secret.
     let message = format!("TLS handshake failed: {tls}; {}", hint(tls));

@@ -9,18 +9,15 @@ use parking_lot::Mutex;
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
-pub(super) use self::error::refusal;
+pub(crate) use self::error::refusal;
 
 use super::config::TlsConfig;
 use crate::store::{ErrorKind, StoreError};
 
 /// The state that all handshakes with one server share.
-pub(super) struct Client {
+pub(crate) struct Client {
     config: TlsConfig,
     /// The client, and the text of the extra file that it was built from. To parse 140 roots for each connect would take longer than
     /// the handshake.
@@ -28,29 +25,31 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(config: TlsConfig) -> Self {
+    pub(crate) fn new(config: TlsConfig) -> Self {
         Self {
             config,
             built: Mutex::new(None),
         }
     }
 
-    /// Performs the handshake on `stream` and verifies the certificate against `host`, or the configured name.
-    pub(super) async fn handshake<S>(
-        &self,
-        host: &str,
-        stream: S,
-    ) -> Result<TlsStream<S>, StoreError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin,
-    {
+    /// A session that verifies the certificate against `host`, or the configured name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Tls`] for a name that no certificate can have, and for authorities that cannot be used.
+    pub(crate) fn session(&self, host: &str) -> Result<ClientConnection, StoreError> {
         let name = self.config.server_name.as_deref().unwrap_or(host);
         let server = ServerName::try_from(name.to_owned()).map_err(|e| {
             failed("the server name is neither a DNS name nor an IP address").with_source(e)
         })?;
-        let (client, extra) = self.client()?;
-        let stream = TlsConnector::from(client).connect(server, stream).await;
-        stream.map_err(|error| error::handshake(error, extra.as_deref()))
+        let (client, _) = self.client()?;
+        ClientConnection::new(client, server)
+            .map_err(|e| failed("the TLS session cannot be made").with_source(e))
+    }
+
+    /// The error of a handshake that has failed.
+    pub(crate) fn handshake_error(&self, error: std::io::Error) -> StoreError {
+        let extra = self.client().ok().and_then(|(_, extra)| extra);
+        error::handshake(error, extra.as_deref())
     }
 
     /// The client with the current authorities, and why the extra file adds none, if so. The file is read at each connect, since it
@@ -124,8 +123,8 @@ fn client(ca: Option<&str>, extra: Option<&str>) -> Result<ClientConfig, StoreEr
     };
     roots.add_parsable_certificates(certificates(extra.unwrap_or_default()).unwrap_or_default());
     let mut client = trusting(roots)?;
-    // A resumed session shows no certificate: one that has expired or was replaced since would go unseen. What it would
-    // save is one signature a connect, and a process connects once.
+    // A resumed session shows no certificate: one that has expired or was replaced since would go unseen. It would
+    // save one signature a connect, and a thread connects once.
     client.resumption = Resumption::disabled();
     Ok(client)
 }
@@ -140,7 +139,7 @@ fn trusting(roots: RootCertStore) -> Result<ClientConfig, StoreError> {
 }
 
 /// The first message of a client without authorities, to which a TLS server replies. No handshake can succeed with it.
-pub(super) fn hello(host: &str) -> Option<Vec<u8>> {
+pub(crate) fn hello(host: &str) -> Option<Vec<u8>> {
     let client = Arc::new(trusting(RootCertStore::empty()).ok()?);
     let name = ServerName::try_from(host.to_owned()).ok()?;
     let mut connection = rustls::ClientConnection::new(client, name).ok()?;
