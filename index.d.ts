@@ -154,11 +154,15 @@ export interface RedisOptions {
    */
   readonly tls?: boolean | { readonly ca?: string | undefined; readonly servername?: string | undefined } | undefined;
   /**
-   * Whether it is a Redis Cluster (cluster mode enabled, or serverless). Default: the server is asked, once, with
+   * Whether it is a Redis Cluster (cluster mode enabled, or serverless). Default: the server is asked, once a thread, with
    * `CLUSTER SLOTS`. Checks fail with the code `CLUSTER` if the server is not what this option says.
    */
   readonly cluster?: boolean | undefined;
-  /** Multiplexed connections of this process, to each primary of a cluster: 1 to 16. Default: 1. */
+  /**
+   * Connections of a thread, to each primary of a cluster: 1 to 16. Default: 1. The main thread and each worker that checks have
+   * their own. The limiters of a thread with the same options share them; one with a `password` function has its own. Commands are
+   * pipelined.
+   */
   readonly connections?: number | undefined;
   /**
    * The time for one connect, from the DNS lookup to AUTH, in ms: 1 to 60,000. Default: 1000. A connect continues in the

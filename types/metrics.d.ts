@@ -63,7 +63,7 @@ export interface Metrics {
     /** How long it was away in total, in ms, the present outage included. */
     readonly awayMs: number;
   };
-  /** Connections to Redis of the whole process; its limiters share them. */
+  /** Connections to Redis of the whole process, over all threads. */
   readonly connections: {
     /** In use now. */
     readonly open: number;

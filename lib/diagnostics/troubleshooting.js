@@ -186,7 +186,7 @@ const BY_CODE = {
     meaning: 'The node has no connection left.',
     causes: [
       'Somebody leaks connections.',
-      'Very many processes run, each with redis.connections of them.',
+      'Very many processes and worker threads run, each with redis.connections of them.',
       'maxclients is low.',
     ],
     steps: () => [
