@@ -470,6 +470,10 @@ impl Shard {
             completer.on_closed(self.index, cx);
         } else {
             self.breaker.probing(false);
+            if probed {
+                // The shard has answered the probes, and takes no replay: only another round can see it recover.
+                self.breaker.reset_probe_delay();
+            }
         }
         let is_open = self.breaker.reason().is_some();
         if replayed == Replayed::All && !(rounds.taken && is_open) {
