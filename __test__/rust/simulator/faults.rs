@@ -198,9 +198,11 @@ impl World {
             }
             (FaultKind::Foreign { limiter, id }, _) => {
                 let key = self.key_of(limiter, id);
-                for node in &mut self.servers.nodes {
-                    let log = &mut node.data[key as usize];
-                    if log.foreign {
+                // Also from what a replica is about to take over with.
+                let nodes = self.servers.nodes.iter_mut().map(|node| &mut node.data);
+                let pending = self.takeovers.iter_mut().flatten();
+                for data in nodes.chain(pending.map(|takeover| &mut takeover.data)) {
+                    if let Some(log) = data.get_mut(key as usize).filter(|log| log.foreign) {
                         *log = Log::default();
                     }
                 }
