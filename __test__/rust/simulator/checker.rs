@@ -521,6 +521,12 @@ impl Checker {
         }
     }
 
+    /// A limiter reports no more changes of the store.
+    pub fn ends(&mut self, engine: usize, limiter: usize, now: Micros) {
+        let seen = std::mem::take(&mut self.seen[engine][limiter]);
+        self.open.0 += seen.away.map_or(0, |since| now - since);
+    }
+
     /// A replay has reset the key.
     pub fn was_reset(&mut self, key: KeyId, now: Micros, engine: usize) {
         let state = self.key(key);

@@ -316,6 +316,9 @@ impl Plan {
                 break kind;
             }
         };
+        if let FaultKind::Disagree { .. } = fault.kind {
+            fault.lasts = fault.lasts.min(4 * SECOND);
+        }
         fault
     }
 }

@@ -180,6 +180,16 @@ fn f4_nodes_redirect_a_key_in_circles() {
     assert!(summary.moved > 100, "{summary:?}");
 }
 
+/// A replay is refused again and again, and the probes before it are answered.
+#[test]
+fn f4_nodes_redirect_a_key_in_circles_for_long() {
+    let kind = FaultKind::Disagree { limiter: 0, id: 0 };
+    let mut plan = steady(true).during(45 * SECOND, kind);
+    plan.limiters[0].window = 60_000;
+    plan.recovery = 32 * SECOND;
+    over_seeds(&plan);
+}
+
 #[test]
 fn f5_slots_move_under_traffic() {
     for lasts in [0, 5 * MS, 300 * MS, 2 * SECOND] {

@@ -144,7 +144,7 @@ fn decided(world: &mut World, number: u32, answer: &Answer) {
 pub fn close(world: &mut World, engine: usize, limiter: usize) {
     world.note(|| format!("limiter {limiter} of engine {engine} is closed"));
     if let Some(id) = world.engines[engine].close(limiter) {
-        world.checker.seen[engine][limiter] = Default::default();
+        world.checker.ends(engine, limiter, world.now);
         world.with_engine(engine, |product, now| product.close(id, now));
     }
 }
@@ -154,7 +154,9 @@ pub fn end(world: &mut World, engine: usize) {
     world.note(|| format!("the thread of engine {engine} ends"));
     world.with_engine(engine, |product, now| product.abort(now));
     world.engines[engine].product = None;
-    world.checker.seen[engine].fill(Default::default());
+    for limiter in 0..world.plan.limiters.len() {
+        world.checker.ends(engine, limiter, world.now);
+    }
     for asked in &mut world.checker.asked {
         asked.excused |= asked.engine == engine && asked.settled.is_none();
     }
