@@ -16,7 +16,6 @@ const steps = [
   { name: 'platforms', command: 'npm run --silent test:platforms', after: ['tarballs', 'redis-server'] },
   { name: 'servers', command: 'npm run --silent test:servers', after: ready },
   { name: 'planted defects', command: 'node scripts/simulate.mjs --defects', after: ['rust components'] },
-  { name: 'planted defects', command: 'node scripts/simulate.mjs --defects', after: ['rust components'] },
   { name: 'fuzzing', command: 'npm run --silent fuzz', after: ['rust components'] },
   { name: 'dependencies', command: 'npm run --silent deny', after: ['rust components'] },
 ];

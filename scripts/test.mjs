@@ -7,7 +7,6 @@ import { runSteps } from './steps.mjs';
 const tests = [
   { name: 'jest', command: 'node scripts/jest-specs.mjs test', after: ['packages', 'addon', 'redis-server'] },
   { name: 'rust', command: 'node scripts/cargo-test.mjs', after: ['rust components', 'redis-server'] },
-  { name: 'simulator', command: 'node scripts/simulate.mjs', after: ['rust components'] },
   { name: 'simulator', command: 'node scripts/simulate.mjs', after: ['rust components', 'clippy'] },
   {
     name: 'chaos',
