@@ -168,9 +168,13 @@ impl<T: Deliver> Driver<T> {
                     let Credentials::Source(source) = &self.credentials else {
                         continue;
                     };
-                    let answer = match after_rejection {
-                        false => source.password(),
-                        true => source.after_rejection(),
+                    // Asked in the task, after the lock is released: the source may wake JavaScript.
+                    let source = Arc::clone(source);
+                    let answer = async move {
+                        match after_rejection {
+                            false => source.password().await,
+                            true => source.after_rejection().await,
+                        }
                     };
                     let task = self.spawn(answer, move |driver, answer| {
                         driver.with_state(|state, now| {

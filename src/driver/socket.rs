@@ -118,7 +118,7 @@ impl Socket {
     /// The connection is broken.
     pub(super) fn flush(&self) -> io::Result<Flushed> {
         loop {
-            // The thread that holds it looks at the queue again after it has let go.
+            // The thread that holds it checks the queue again after it has released the lock.
             let Some(mut sending) = self.sending.try_lock() else {
                 return Ok(Flushed::Done);
             };

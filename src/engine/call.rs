@@ -183,7 +183,7 @@ impl Call {
 impl Engine {
     /// Calls a script for `work`. The results follow, each once, unless the call is abandoned.
     pub fn call(&mut self, scope: Arc<Scope>, work: Work, now: Moment) -> CallId {
-        let id = self.new_call_id();
+        let id = self.new_id();
         self.begin_call(id, Owner::Caller, scope, work, now);
         self.settle(now);
         id
@@ -238,10 +238,7 @@ impl Engine {
                 continue;
             };
             if let Some(connection) = part.connection {
-                if let Some(known) = self.connections.get_mut(&connection) {
-                    known.health.given_up(now);
-                }
-                self.close_if_drained(connection, now);
+                self.give_up_on(connection, now);
             }
         }
         // Another node may serve the slots by now.

@@ -92,7 +92,7 @@ impl Engine {
     /// deletes a key of its own, all within `budget`. Uses a connection of the checks or, if there is none, a new one. The result
     /// follows, unless the test is abandoned.
     pub fn test_connection(&mut self, scope: Arc<Scope>, budget: Duration, now: Moment) -> TestId {
-        let id = self.new_test_id();
+        let id = self.new_id();
         // A key of this test alone: others may run at the same time. No id has such a key: theirs hold no inner braces.
         let [key, value] = [(); 2].map(|()| format!("{:016x}", self.random.u64(..)));
         let key = format!("{{{}:}}test:{key}", scope.name.as_str());
@@ -142,10 +142,7 @@ impl Engine {
         let test = self.tests.remove(&id);
         self.stop_waiting(id, now);
         if let Some(connection) = test.and_then(|test| test.connection) {
-            if let Some(known) = self.connections.get_mut(&connection) {
-                known.health.given_up(now);
-            }
-            self.close_if_drained(connection, now);
+            self.give_up_on(connection, now);
         }
         self.settle(now);
     }
@@ -256,7 +253,7 @@ impl Engine {
         now: Moment,
     ) {
         let Some(test) = self.tests.get_mut(&id) else {
-            return self.close_if_drained(connection, now);
+            return self.close_if_drained(connection);
         };
         let took = now.steady.saturating_duration_since(test.begun);
         let error = match protocol::server_error(reply) {
@@ -271,22 +268,22 @@ impl Engine {
         };
         match error {
             // The user need not be allowed to read the version.
-            Some(_) if test.step == Step::Info => self.end_test(id, connection, now),
+            Some(_) if test.step == Step::Info => self.end_test(id, connection),
             Some(error) => self.fail_test(id, error, now),
             None => match test.step.next() {
                 Some(next) => {
                     test.step = next;
                     self.send_step(id, now);
                 }
-                None => self.end_test(id, connection, now),
+                None => self.end_test(id, connection),
             },
         }
     }
 
-    fn end_test(&mut self, id: TestId, connection: ConnectionId, now: Moment) {
+    fn end_test(&mut self, id: TestId, connection: ConnectionId) {
         if let Some(test) = self.tests.remove(&id) {
             self.test_results.push_back((id, Ok(test.test)));
-            self.close_if_drained(connection, now);
+            self.close_if_drained(connection);
         }
     }
 
@@ -302,7 +299,7 @@ impl Engine {
             {
                 self.lose(link, connection, error.clone(), now);
             }
-            self.close_if_drained(connection, now);
+            self.close_if_drained(connection);
         }
         self.test_results.push_back((id, Err(error)));
     }

@@ -93,7 +93,7 @@ impl Engine {
         budget: Option<Duration>,
         now: Moment,
     ) -> QueryId {
-        let id = self.new_query_id();
+        let id = self.new_id();
         let budget = budget.map(|budget| Budget::new(budget, now.steady));
         let due = budget.as_ref().map(|budget| budget.next());
         let mut query = Query {
@@ -136,10 +136,7 @@ impl Engine {
             return;
         };
         if let Some(connection) = query.connection {
-            if let Some(known) = self.connections.get_mut(&connection) {
-                known.health.given_up(now);
-            }
-            self.close_if_drained(connection, now);
+            self.give_up_on(connection, now);
         }
     }
 
@@ -170,7 +167,7 @@ impl Engine {
         now: Moment,
     ) {
         let Some(query) = self.queries.get(&id) else {
-            return self.close_if_drained(connection, now);
+            return self.close_if_drained(connection);
         };
         let Some(server) = self.servers.get(&query.server) else {
             return;
@@ -181,7 +178,7 @@ impl Engine {
             self.prove(connection, now);
         }
         self.on_slots(id, info, now);
-        self.close_if_drained(connection, now);
+        self.close_if_drained(connection);
     }
 
     /// The answer of a node to a query.

@@ -95,7 +95,7 @@ impl Engine {
         };
         connection.hear(bytes);
         connection.append(bytes);
-        // A server of TLS shows itself by two bytes, and no reply is shorter.
+        // A TLS server shows itself by two bytes, and no reply is shorter.
         if connection.first_bytes().is_none() && self.config.tls.is_none() {
             return;
         }
@@ -153,7 +153,7 @@ impl Engine {
             }
             // PONG, or an error that says no more than that the user may not send PING.
             Expected::Ping if reply.starts_with(b"+") || reply.starts_with(b"-NOPERM") => {
-                self.close_if_drained(id, now);
+                self.close_if_drained(id);
             }
             // Another error, of a server that cannot be used over this connection; or the reply to another command.
             Expected::Ping => self.out_of_step(id, now),

@@ -213,7 +213,7 @@ impl Engine {
             return;
         };
         if attempt.half.is_some() && silent && error.kind() == ErrorKind::Disconnected {
-            // The server may have taken offence at the protocol.
+            // The server may have closed the connection because of the protocol.
             let asked = attempt.asking.is_some();
             attempt.asking = Some(Some(error));
             if !asked {

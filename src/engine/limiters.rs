@@ -44,7 +44,7 @@ impl Engine {
         metrics: Arc<Metrics>,
         now: Moment,
     ) -> LimiterId {
-        let id = LimiterId(self.next_id());
+        let id = self.new_id();
         let mut out = Output::default();
         let mut context = Context {
             map: &self.map,
@@ -198,7 +198,7 @@ impl Engine {
             return;
         };
         let scope = Arc::clone(&limiter.scope);
-        let call = self.new_call_id();
+        let call = self.new_id();
         if let Some(limiter) = self.limiters.get_mut(&id) {
             limiter.calls.insert(batch, call);
         }

@@ -216,7 +216,7 @@ impl Engine {
             link.state = state;
             return;
         };
-        self.drain(connection, now);
+        self.drain(connection);
         match failure {
             Some(error) => self.go_away(id, error, now),
             None => self.connect_for_requests(id, None, now),
@@ -264,7 +264,7 @@ impl Engine {
     }
 
     /// Lets go of the connections to a server, for as long as no request asks for one.
-    pub(super) fn release(&mut self, server: ServerId, now: Moment) {
+    pub(super) fn release(&mut self, server: ServerId) {
         let Some(known) = self.servers.get_mut(&server) else {
             return;
         };
@@ -276,20 +276,28 @@ impl Engine {
             }
         }
         for connection in released {
-            self.drain(connection, now);
+            self.drain(connection);
         }
     }
 
     /// Closes a connection that its link no longer uses, as soon as no request waits for a reply on it.
-    pub(super) fn drain(&mut self, connection: ConnectionId, now: Moment) {
+    pub(super) fn drain(&mut self, connection: ConnectionId) {
         if let Some(known) = self.connections.get_mut(&connection) {
             known.draining = true;
-            self.close_if_drained(connection, now);
+            self.close_if_drained(connection);
+        }
+    }
+
+    /// A caller no longer waits for its reply on a connection.
+    pub(super) fn give_up_on(&mut self, connection: ConnectionId, now: Moment) {
+        if let Some(known) = self.connections.get_mut(&connection) {
+            known.health.given_up(now);
+            self.close_if_drained(connection);
         }
     }
 
     /// Closes a draining connection if no request waits for a reply on it.
-    pub(super) fn close_if_drained(&mut self, connection: ConnectionId, _now: Moment) {
+    pub(super) fn close_if_drained(&mut self, connection: ConnectionId) {
         let Some(known) = self.connections.get(&connection) else {
             return;
         };
@@ -374,7 +382,7 @@ impl Engine {
             }
             None => self.prove(connection, now),
         }
-        self.close_if_drained(connection, now);
+        self.close_if_drained(connection);
     }
 
     /// The server decides over a connection, or answers as a node of a cluster. Its name need not be followed any more.

@@ -50,6 +50,12 @@ macro_rules! ids {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(u64);
+
+        impl From<u64> for $name {
+            fn from(number: u64) -> Self {
+                Self(number)
+            }
+        }
     )*};
 }
 
@@ -252,36 +258,20 @@ impl Engine {
         engine
     }
 
-    fn next_id(&mut self) -> u64 {
+    fn new_id<T: From<u64>>(&mut self) -> T {
         self.last_id += 1;
-        self.last_id
-    }
-
-    fn new_call_id(&mut self) -> CallId {
-        CallId(self.next_id())
-    }
-
-    fn new_part_id(&mut self) -> PartId {
-        PartId(self.next_id())
-    }
-
-    fn new_query_id(&mut self) -> QueryId {
-        QueryId(self.next_id())
-    }
-
-    fn new_test_id(&mut self) -> TestId {
-        TestId(self.next_id())
+        self.last_id.into()
     }
 
     fn add_server(&mut self, config: RedisConfig, now: Moment) -> ServerId {
-        let id = ServerId(self.next_id());
+        let id = self.new_id();
         let server = Server::new(id, config, now.steady);
         self.servers.insert(id, server);
         id
     }
 
     fn new_connection(&mut self, connection: Connection) -> ConnectionId {
-        let id = ConnectionId(self.next_id());
+        let id = self.new_id();
         self.connections.insert(id, connection);
         id
     }
@@ -291,7 +281,7 @@ impl Engine {
         purpose: PasswordFor,
         after_rejection: bool,
     ) -> PasswordRequestId {
-        let request = PasswordRequestId(self.next_id());
+        let request = self.new_id();
         self.password_requests.insert(request, purpose);
         self.wishes.push_back(Wish::Password {
             request,

@@ -72,7 +72,7 @@ enum Reply {
 
 impl Engine {
     pub(super) fn insert_part(&mut self, part: Part) -> PartId {
-        let id = self.new_part_id();
+        let id = self.new_id();
         if let Some(call) = self.calls.get_mut(&part.call) {
             call.parts.push(id);
         }
@@ -241,7 +241,7 @@ impl Engine {
         }
     }
 
-    /// A reply whose caller has given up: the server is slow, and alive. Limiters that probe it hear of that, once a second.
+    /// A reply whose caller has given up: the server is slow, and alive. Limiters that probe it are notified, once a second.
     fn on_late_reply(&mut self, connection: ConnectionId, now: Moment) {
         let id = self.connections.get(&connection).map(|known| known.server);
         if let Some((id, server)) = id.and_then(|id| Some((id, self.servers.get_mut(&id)?))) {
@@ -251,7 +251,7 @@ impl Engine {
                 self.on_connection_made(id);
             }
         }
-        self.close_if_drained(connection, now);
+        self.close_if_drained(connection);
     }
 
     /// Nothing more comes for a part: because of `error` for what has not been answered.

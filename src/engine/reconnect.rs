@@ -41,7 +41,7 @@ impl Engine {
                 return self.renewal_failed(old, now);
             }
             Purpose::Requests { old: Some(old) } | Purpose::Replace(old) | Purpose::Follow(old) => {
-                self.drain(old, now);
+                self.drain(old);
             }
             Purpose::Requests { old: None } | Purpose::Search => {}
         }
@@ -241,7 +241,7 @@ impl Engine {
         if proven {
             link.failures = 0;
         }
-        self.drain(connection, now);
+        self.drain(connection);
         if followed {
             self.end_search(id, now);
         }

@@ -204,7 +204,7 @@ impl Engine {
                 let nodes = self.servers.keys().copied();
                 let nodes: Vec<_> = nodes.filter(|&node| node != seed).collect();
                 for node in nodes {
-                    self.retire(node, now);
+                    self.retire(node);
                 }
                 return self.on_map_changed();
             }
@@ -269,17 +269,17 @@ impl Engine {
             }
         }
         if !serves(self.seed) {
-            self.release(self.seed, now);
+            self.release(self.seed);
         }
         for server in retired {
-            self.retire(server, now);
+            self.retire(server);
         }
         self.on_map_changed();
     }
 
     /// Forgets a server that no shard map names, once nothing waits for it.
-    pub(super) fn retire(&mut self, id: ServerId, now: Moment) {
-        self.release(id, now);
+    pub(super) fn retire(&mut self, id: ServerId) {
+        self.release(id);
         let Some(server) = self.servers.get(&id) else {
             return;
         };

@@ -1,6 +1,7 @@
 //! A new beginning after a panic: its state means nothing any more, and no request may wait for ever.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::time::Moment;
@@ -43,7 +44,8 @@ impl Engine {
                 random: &mut fresh.random,
                 out: &mut out,
             };
-            limiter.remote.abort(&mut context);
+            // It may be the one that panics.
+            let _ = catch_unwind(AssertUnwindSafe(|| limiter.remote.abort(&mut context)));
             if limiter.closing {
                 fresh.closed_limiters.push_back(id);
             } else {

@@ -53,12 +53,14 @@ impl Deliver for Sinks {
         while let Some(limiter) = engine.next_closed_limiter() {
             closed.extend(self.limiters.remove(&limiter));
         }
+        let mut reports = Vec::new();
         while let Some((test, result)) = engine.next_test_result() {
-            if let Some(report) = self.tests.remove(&test) {
-                report.ended(result);
-            }
+            reports.extend(self.tests.remove(&test).map(|report| (report, result)));
         }
         move || {
+            for (report, result) in reports {
+                report.ended(result);
+            }
             wakes.iter().for_each(|wake: &Arc<Wake>| wake.call());
             drop(closed);
         }

@@ -2,7 +2,7 @@
 //!
 //! Full jitter: a random time from zero to a bound that doubles. Processes that lose a server at the same moment reconnect
 //! spread over the whole wait. The wait ends early when the server's name resolves to another address: see
-//! `engine/link.rs`. (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.)
+//! `engine/reconnect.rs`. (Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.)
 
 use std::time::Duration;
 
