@@ -241,7 +241,7 @@ impl Engine {
             known.last_used.clone_from(&found);
         }
         if moved {
-            self.on_name_moved(server, now);
+            self.on_name_moved(server, waiting.is_empty(), now);
         }
         for id in waiting {
             self.open_addresses(id, found.clone(), now);

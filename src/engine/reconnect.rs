@@ -312,8 +312,9 @@ impl Engine {
         }
     }
 
-    /// The name of a server leads elsewhere than at the last connect.
-    pub(super) fn on_name_moved(&mut self, server: ServerId, now: Moment) {
+    /// The name of a server leads elsewhere than at the last connect. `polled`: it was looked up to see that. The look-up for another
+    /// connection says less: a name of several servers may resolve to another one each time.
+    pub(super) fn on_name_moved(&mut self, server: ServerId, polled: bool, now: Moment) {
         let count = self.servers.get(&server).map_or(0, |s| s.links.len());
         for at in 0..count {
             let id = LinkId { server, at };
@@ -325,7 +326,7 @@ impl Engine {
                 continue;
             }
             match &link.state {
-                LinkState::Checking { .. } => self.check_failed(id, now),
+                LinkState::Checking { .. } if polled => self.check_failed(id, now),
                 LinkState::Away(_) if link.retry_at.is_some() => {
                     link.retry_at = None;
                     self.begin_attempt(id, Purpose::Search, now);
