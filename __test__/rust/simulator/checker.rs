@@ -1,4 +1,4 @@
-//! The invariants, checked on what the users were told and on what the servers executed.
+//! The invariants, checked on the answers of the users and on the calls that the servers executed.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +46,7 @@ pub struct Asked {
     pub record: Option<usize>,
     /// The breaker was open: it must not be sent.
     pub open: bool,
-    /// Its worker thread has ended, and nobody waits for it.
+    /// Its worker thread has ended: no caller waits for it any more.
     pub excused: bool,
 }
 
@@ -160,7 +160,7 @@ pub struct Checker {
     pub open: (Micros, u64),
     /// How far the store's clock was set forward, in us.
     pub forward: Micros,
-    /// Until when what a process remembers of the store may be wrong: a failover, a clock that was set back.
+    /// Until this moment the memory of a process may be wrong, after a failover or a clock that was set back.
     pub excused: Micros,
     /// Of each engine, how many decisions need not come from Redis though all others do: one a connection to a demoted server.
     pub(super) leeway: Vec<u8>,
@@ -169,7 +169,7 @@ pub struct Checker {
     /// Answers by source, for the report of many runs.
     pub answers: [u64; Source::ALL.len()],
     pub failed: u64,
-    /// What failovers have lost: of which node, and of which time.
+    /// Writes lost by failovers: the node, and the first and the last moment.
     pub losses: Vec<(usize, Micros, Micros)>,
     /// Allowed and denied by source, and failed, of each name and process.
     pub counts: BTreeMap<(usize, usize), [u64; 2 * Source::ALL.len() + 1]>,
@@ -399,7 +399,7 @@ impl Checker {
                         .denied
                         .get(&(asked.engine, asked.limit))
                         .copied();
-                    // It may have waited: what counts is when it was made.
+                    // It may have waited in the cache. The moment of the request counts.
                     let holds = |(_, until)| asked.at <= until + process.suspended;
                     if !denied.is_some_and(holds) {
                         self.fail("I6", now, || {
@@ -542,7 +542,7 @@ impl Checker {
         self.excused = self.excused.max(now + 70 * SECOND);
     }
 
-    /// What can be said only of a whole run.
+    /// The rules for a whole run.
     pub fn finish(&mut self, now: Micros) {
         if let Some(number) = self
             .asked

@@ -1,4 +1,4 @@
-//! The claim: what is admitted in a window, by Redis and by processes themselves, and that the latter enter their
+//! The claim: how many requests are admitted in a window, by Redis and by processes alone, and that processes enter their
 //! admissions into Redis.
 
 use huntaze_rate_limit::store::Answer;
@@ -94,7 +94,7 @@ impl Checker {
         }
     }
 
-    /// The store is back for a limiter: all that it has admitted meanwhile is entered. `entered`: what the servers have of a process.
+    /// The store is back for a limiter: all admissions of the limiter during the outage must be entered.
     pub fn back(
         &mut self,
         engine: usize,
@@ -135,7 +135,7 @@ impl Checker {
         }
     }
 
-    /// I1: in every window no more than the limit was admitted; and besides, what failovers lost and one limit of each process.
+    /// I1: in every window at most the limit was admitted, plus the writes that failovers lost, plus one limit for each process.
     pub(super) fn claim(&mut self, key: usize, now: Micros) {
         let window = self.window_of(key as KeyId) * MS;
         let state = &self.keys[key];

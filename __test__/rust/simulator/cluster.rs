@@ -1,4 +1,4 @@
-//! Who serves which slot: what a node of a modelled cluster knows, and how that changes.
+//! The shard map of a modelled cluster, as a node knows it, and its changes.
 
 use super::server::NodeId;
 

@@ -31,7 +31,7 @@ impl World {
         self.with_engine(engine, |engine, now| engine.advance(now));
     }
 
-    /// Calls the engine, and then does what it asks for.
+    /// Calls the engine, and then carries out its wishes.
     pub fn with_engine<T>(
         &mut self,
         engine: usize,

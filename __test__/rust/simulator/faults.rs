@@ -198,7 +198,7 @@ impl World {
             }
             (FaultKind::Foreign { limiter, id }, _) => {
                 let key = self.key_of(limiter, id);
-                // Also from what a replica is about to take over with.
+                // Also from the data of a replica that is about to take over.
                 let nodes = self.servers.nodes.iter_mut().map(|node| &mut node.data);
                 let pending = self.takeovers.iter_mut().flatten();
                 for data in nodes.chain(pending.map(|takeover| &mut takeover.data)) {

@@ -5,7 +5,7 @@ use huntaze_rate_limit::limiter::OnStoreError;
 use super::plan::{Fault, FaultKind, LimiterPlan, Login, MS, Plan, SECOND, Step, UserOp};
 use super::server::{Micros, Tamper};
 
-/// Probes, reconnects and replays take no longer, whatever happened before. The first round after it may still fail.
+/// Probes, reconnects and replays take no longer after any fault. The first round of requests after it may still fail.
 const RECOVERY: Micros = 3 * SECOND;
 
 impl Plan {

@@ -63,7 +63,7 @@ pub struct Log {
 pub const OOM: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 pub const WRONGTYPE: &str = "WRONGTYPE Operation against a key holding the wrong kind of value";
 
-/// What a process decided while the server was away, as replay.lua is given it: ages in ms.
+/// The decisions of a process during an outage, as the arguments of replay.lua: ages in ms.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Replayed {
     pub reset: Option<Millis>,
@@ -72,7 +72,7 @@ pub struct Replayed {
 }
 
 impl Log {
-    /// What another program has written.
+    /// A value that another program has written.
     pub fn foreign() -> Self {
         Self {
             foreign: true,
@@ -225,7 +225,7 @@ impl Log {
         })
     }
 
-    /// Enters what a process decided by itself. Returns the moments entered.
+    /// Enters the decisions of a process. Returns the number of admissions entered.
     ///
     /// # Errors
     /// The server's error for this key.

@@ -1,22 +1,22 @@
 //! The deterministic simulator: several engines in virtual time, with a modelled network and modelled servers.
 //!
-//! | module | what it holds |
+//! | module | content |
 //! |---|---|
-//! | `plan` | what happens in a run; `generate`: from a seed; `shrink`: simpler ones |
+//! | `plan` | the plan of a run: deployment, processes, users' steps, faults; `generate`: from a seed; `shrink`: simpler plans |
 //! | `world` | virtual time and the queue of events |
-//! | `process` | the processes, whose engines share the logs and the journal of `local`; `product`: what of the product is driven |
+//! | `process` | the processes, whose engines share the logs and the journal of `local`; `product`: the imports from the product |
 //! | `driver` | the engines' timers, wishes and completions |
-//! | `users` | what users ask, and what they are told |
+//! | `users` | requests of users, and their answers |
 //! | `network`, `transport` | connections as streams of bytes; links that are slow or cut |
 //! | `server` | servers that speak RESP2 (`resp`) and execute the `scripts`, on the model in `log`; `sha1` |
-//! | `cluster` | who serves which slot |
+//! | `cluster` | shard maps as the nodes know them |
 //! | `faults` | F1 to F26 of docs/failure-modes.md, but for those of the kernel, of files and of TLS |
 //! | `checker` | the invariants; `matching`: of answers and executions; `claim`: of the admissions in a window |
 //! | `runs` | many runs |
 //! | `scenarios` | each fault by itself |
 //! | `defects` | defects planted in the product, each of which is found (feature `planted-defects`) |
 //!
-//! A seed is a run: `npm run simulate -- --seed=N` prints what happens in it.
+//! A seed is a run: `npm run simulate -- --seed=N` prints its events.
 
 #![allow(clippy::unwrap_used)]
 

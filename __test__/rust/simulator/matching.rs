@@ -15,7 +15,7 @@ impl Checker {
         let Done::Decided(kind, _) = record.done else {
             return false;
         };
-        // I18: what was asked while the breaker was open was not sent.
+        // I18: a request that was made while the breaker was open must not be sent.
         if owner.engine != asked.engine
             || record.sent < asked.at
             || !is_kind(kind, asked)

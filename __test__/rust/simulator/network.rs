@@ -41,7 +41,7 @@ impl Stream {
 pub enum State {
     Connecting,
     Open,
-    /// The engine has been told of the end, or has closed it itself.
+    /// The engine knows of the end, or has closed it itself.
     Closed,
 }
 
@@ -81,7 +81,7 @@ impl<C> Socket<C> {
     }
 }
 
-/// What lies between a process and a node.
+/// The link between a process and a node.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Link {
     /// Until when nothing passes to the server, and to the engine.

@@ -1,4 +1,4 @@
-//! What happens in a run: the deployment, the processes with their limiters, the users' steps and the faults. A seed gives a plan;
+//! The plan of a run: the deployment, the processes with their limiters, the users' steps and the faults. A seed gives a plan;
 //! a plan gives a run. A scenario is a plan that was written by hand.
 
 use huntaze_rate_limit::limiter::OnStoreError;
@@ -104,7 +104,7 @@ pub enum FaultKind {
     /// F1: the server is gone, and comes back without its scripts. `silent`: so is its machine, and nothing is refused.
     Kill { silent: bool },
     /// F2, F3, F26: a replica that lacks the writes of the last `lag` takes over the node's shard. The former primary stays
-    /// primary for whoever asks it for as long as the fault lasts, or is gone at once.
+    /// primary for its clients as long as the fault lasts, or is gone at once.
     Failover { lag: Micros, gone: bool },
     /// F4: the node that serves the slot of an id's key says that another one does, which says that this one does.
     Disagree { limiter: usize, id: usize },

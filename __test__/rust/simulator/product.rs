@@ -1,4 +1,4 @@
-//! What the simulator drives.
+//! The parts of the product that the simulator drives.
 
 pub use huntaze_rate_limit::engine::{
     ConnectionId, Engine, LimiterId, Moment, PasswordRequestId, ServerId, TestId, Wish,

@@ -5,7 +5,7 @@ use std::ops::Range;
 /// The command at the front of `input`: its length and the ranges of its arguments in `arguments`. `None`: more bytes are needed.
 ///
 /// # Panics
-/// For what is no command: the engine has sent nonsense, which is a failure of the run.
+/// If the bytes are no command. The engine has sent nonsense, which is a failure of the run.
 pub fn command(input: &[u8], arguments: &mut Vec<Range<usize>>) -> Option<usize> {
     arguments.clear();
     let (count, mut at) = header(input, 0, b'*')?;

@@ -28,7 +28,7 @@ pub fn outcome(plan: &Plan) -> Result<Summary, Failure> {
     })
 }
 
-/// The plan of a run, and what happened in it.
+/// The plan of a run and its events.
 pub fn story(plan: &Plan) -> String {
     let trace = Trace::default();
     let ended = panic::catch_unwind(AssertUnwindSafe(|| {

@@ -418,7 +418,7 @@ fn f19_the_name_leads_elsewhere_after_a_failover() {
     over_seeds(&steady(false).with(&[failover, slow]));
 }
 
-/// A process that stood still blames nobody.
+/// The breaker does not open because a process stood still.
 #[test]
 fn f20_a_process_stands_still() {
     for suspends in [false, true] {

@@ -4,7 +4,7 @@ use super::log::{Entry, Kind, Log, Millis, Op, Replayed, Rules};
 use super::resp;
 use super::server::KeyId;
 
-/// What all requests of a script call have in common.
+/// The common arguments of the requests in a script call.
 pub struct Call {
     pub ms: Millis,
     pub rules: Rules,

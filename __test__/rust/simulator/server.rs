@@ -43,7 +43,7 @@ pub struct Key {
     pub probe: bool,
 }
 
-/// Until when a server answers in a certain way.
+/// Conditions of a server, each until a moment.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Conditions {
     pub loading: Micros,
@@ -74,7 +74,7 @@ pub struct Node {
     pub data: Vec<Log>,
     /// Keys that are no logs.
     pub values: BTreeMap<Box<[u8]>, Box<[u8]>>,
-    /// What it knows of the cluster.
+    /// The shard map that it knows.
     pub view: Rc<View>,
 }
 
@@ -105,7 +105,7 @@ pub struct Client {
     pub closes: bool,
 }
 
-/// What a script has done to one key.
+/// The execution of a script for one key.
 #[derive(Debug, Clone)]
 pub struct Record {
     pub key: KeyId,
@@ -124,7 +124,7 @@ pub enum Done {
     NotEntered,
 }
 
-/// What a command leads to, besides its reply.
+/// The effects of commands, besides their replies.
 #[derive(Default)]
 pub struct Effects {
     pub records: Vec<Record>,

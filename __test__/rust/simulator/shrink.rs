@@ -92,7 +92,7 @@ impl Plan {
         plans
     }
 
-    /// Leads what names a thing that is no longer there to one that is.
+    /// Replaces references to things that are no longer part of the plan.
     fn fit(&mut self) {
         let (engines, limiters, ids) = (self.engines(), self.limiters.len(), self.ids);
         for step in &mut self.steps {

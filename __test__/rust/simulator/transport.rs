@@ -133,7 +133,7 @@ impl World {
         }
     }
 
-    /// The server's end is closed, after what it has sent.
+    /// The server closes its end. The engine notices that after the bytes on their way.
     pub fn hang_up(&mut self, socket: usize, reset: bool) {
         let at = self.sockets[socket].to_engine.last.max(self.now);
         if !self.sockets[socket].dead {
@@ -194,7 +194,7 @@ impl World {
         self.serve(socket);
     }
 
-    /// The server executes what has arrived.
+    /// The server executes the commands that have arrived.
     pub(super) fn serve(&mut self, socket: usize) {
         let Socket {
             engine,

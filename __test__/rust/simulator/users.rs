@@ -1,4 +1,4 @@
-//! The users: what they ask of the engines, and what they are told.
+//! The users: their requests to the engines, and the answers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::product::{Completion, Engine, RequestId, TestId};
 use super::server::{KeyId, Micros};
 use super::world::{Event, World};
 
-/// What a connection test may take.
+/// The budget of a connection test.
 const TEST_BUDGET: Duration = Duration::from_secs(1);
 
 /// Hands request `number` to its engine.
@@ -69,7 +69,7 @@ pub fn submit(world: &mut World, number: u32) {
     }
 }
 
-/// Takes what an engine says of a limiter.
+/// Takes a completion of a limiter.
 pub fn complete(world: &mut World, engine: usize, limiter: usize, completion: Completion) {
     let (now, process) = (world.now, world.engines[engine].process);
     match completion {
@@ -241,7 +241,7 @@ impl World {
         );
     }
 
-    /// I17: the metrics of each process and name say what its users were told.
+    /// I17: the metrics of each process and name agree with the answers of its users.
     pub fn compare_metrics(&mut self) {
         for process in 0..self.processes.len() {
             let of_process = |asked: &&Asked| asked.process == process;

@@ -132,7 +132,7 @@ pub struct Replaying {
     pub(super) sent: Micros,
 }
 
-/// What names resolve to.
+/// The state of name resolution.
 #[derive(Default)]
 pub struct Names {
     /// The node behind the name of one Redis.
@@ -178,7 +178,7 @@ pub struct World {
     pub(super) connects: Vec<u64>,
 }
 
-/// What a run was like, for the report of many.
+/// Figures of a run, or of many.
 #[derive(Debug, Default, Clone)]
 pub struct Summary {
     pub events: usize,
@@ -191,7 +191,7 @@ pub struct Summary {
     pub connects: u64,
 }
 
-/// What happens in a run, line by line. Shared, so that it outlives a panic.
+/// The events of a run, line by line. Shared, so that they outlive a panic.
 pub type Trace = Rc<RefCell<Vec<String>>>;
 
 pub fn run(plan: &Plan, trace: Option<Trace>) -> Result<Summary, Failure> {
@@ -482,7 +482,7 @@ impl World {
     }
 
     pub fn learn(&mut self, node: NodeId, view: usize) {
-        // What it has learnt since is newer.
+        // It knows a newer one.
         if view < self.known_views[node] {
             return;
         }
