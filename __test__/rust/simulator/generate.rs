@@ -316,6 +316,7 @@ impl Plan {
                 break kind;
             }
         };
+        // Longer, a replay may first be due in the last round, and be redirected then.
         if let FaultKind::Disagree { .. } = fault.kind {
             fault.lasts = fault.lasts.min(4 * SECOND);
         }

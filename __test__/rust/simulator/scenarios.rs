@@ -189,7 +189,6 @@ fn f4_nodes_redirect_a_key_in_circles_for_long() {
     plan.steps.truncate(1);
     plan.steps[0].at = 2 * SECOND;
     plan.limiters[0].window = 60_000;
-    plan.recovery = 32 * SECOND;
     over_seeds(&plan);
 }
 

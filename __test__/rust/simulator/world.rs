@@ -12,7 +12,7 @@ use super::checker::{Checker, Failure};
 use super::cluster::View;
 use super::faults::Takeover;
 use super::network::{Link, NEVER, Socket};
-use super::plan::{Plan, SECOND, UserOp};
+use super::plan::{FaultKind, Plan, SECOND, UserOp};
 use super::process::{EngineState, Process};
 use super::product::{ConnectionId, Wish};
 use super::server::{Conditions, Effects, KeyId, Micros, Node, NodeId, Servers};
@@ -362,6 +362,13 @@ impl World {
         let (open, openings) = self.checker.open;
         let limiters = (self.engines.len() * self.plan.limiters.len()) as u64;
         let rounds = (open + still_open) / SECOND + 3 * openings + 4 * limiters;
+        // A shard that is held until a replay is not reported as away.
+        let held = self
+            .plan
+            .faults
+            .iter()
+            .any(|fault| matches!(fault.kind, FaultKind::Disagree { .. }));
+        let rounds = rounds + if held { limiters * now / SECOND } else { 0 };
         let bound = 3 * rounds * self.plan.shards as u64;
         if self.effects.probes > bound {
             let probes = self.effects.probes;
