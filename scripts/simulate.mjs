@@ -5,9 +5,15 @@
 // after a failure, and each broken rule is shown once. `--defects` plants one defect after the other in the product, each of
 // which has to be found.
 
+import { join } from 'node:path';
 import { addNote, addResults } from './test-results.mjs';
-import { Failure, runIfMain, tee } from './run.mjs';
+import { Failure, root, runIfMain, tee } from './run.mjs';
 import { requireCargo } from './rust.mjs';
+
+const manifest = join(root, '__test__/simulator/Cargo.toml');
+
+/** Of its own, so that no other cargo command waits for this one, nor this one for another. */
+const folder = join(root, 'target/simulator');
 
 /** What npm test runs: less than a minute on two cores. */
 const RUNS = 100_000;
@@ -18,7 +24,7 @@ export async function simulate(...args) {
   const env = { ...process.env, RUST_BACKTRACE: '0', SIMULATE_SEED: `${seed}`, SIMULATE_RUNS: `${runs}` };
   if (all) env.SIMULATE_ALL = '1';
   const features = defects ? ['--features', 'planted-defects'] : [];
-  const build = ['test', '--locked', '--profile', 'simulate', '--test', 'simulator', ...features];
+  const build = ['test', '--locked', '--manifest-path', manifest, '--target-dir', folder, ...features];
   const tests = args.length === 0 ? [] : [defects ? 'defects::' : 'runs::random'];
   const { code, text } = await tee('cargo', [...build, '--', '--nocapture', ...tests], { env });
   const [, passed, failed] = /^test result: \w+\. (\d+) passed; (\d+) failed/m.exec(text) ?? [];

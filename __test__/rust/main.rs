@@ -1,5 +1,5 @@
 //! The Rust tests, one binary, in modules called after those of `src`. (The simulator is a binary of its own:
-//! `simulator/main.rs`.)
+//! `__test__/simulator/main.rs`.)
 //!
 //! | module | what it holds |
 //! |---|---|

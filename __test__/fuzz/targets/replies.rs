@@ -183,7 +183,7 @@ fn check_outcome(outcome: &Outcome, request: &Request, metrics: &Metrics) {
         outcome: *outcome,
         source: Source::Redis,
     };
-    metrics.on_answer(request, 0, &answer, Instant::now().into());
+    metrics.on_answer(request, 0, &answer, Instant::now());
 }
 
 fn check_error(error: &StoreError) {

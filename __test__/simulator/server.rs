@@ -28,8 +28,8 @@ pub type KeyId = u32;
 const MAX_BATCH: usize = 64;
 
 const SOURCES: [&[u8]; 2] = [
-    include_bytes!("../../../src/store/redis/script/check.lua"),
-    include_bytes!("../../../src/store/redis/script/replay.lua"),
+    include_bytes!("../../src/store/redis/script/check.lua"),
+    include_bytes!("../../src/store/redis/script/replay.lua"),
 ];
 static DIGESTS: LazyLock<[String; 2]> = LazyLock::new(|| SOURCES.map(sha1::hex));
 const CHECK: usize = 0;
