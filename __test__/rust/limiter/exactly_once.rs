@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use huntaze_rate_limit::limiter::{OnStoreError, Source};
+use huntaze_rate_limit::limiter::{OnStoreError, Source, Times};
 use huntaze_rate_limit::store::{ErrorKind, Op};
 
-use super::fake_stores::{Failing, Recording, Silent, Unanswering};
-use super::simulation::{FakeStore, Settled, Setup, Simulation};
+use super::fake_stores::{Failing, Logged, Recording, Silent, Unanswering};
+use super::simulation::{FakeStore, Settled, Setup, Simulation, hour};
 use crate::requests::request;
 
 /// Longer than any test here runs.
@@ -72,17 +72,36 @@ fn the_runtime_has_ended_already() {
     }
 }
 
-/// Also with requests in the deny cache, in the queue and in flight.
+/// Also with requests in the deny cache, in the queue and in flight: of two requests in a row, one is of an id whose denial has expired.
 #[test]
 fn the_runtime_ends_while_requests_arrive() {
+    let expiry = Duration::from_millis(50);
+    let denied = |request_id: u32| format!("denied-{}", request_id / 20);
     for ended_at in 0..COUNT {
-        let mut it = Setup::new(OnStoreError::Open, FAR).over(Silent);
+        let setup = Setup {
+            times: Times {
+                deadline: FAR,
+                deny_cache: expiry,
+            },
+            ..Setup::new(OnStoreError::Open, FAR)
+        };
+        let mut it = setup.over_clock(|clock| Logged::new(clock, hour()));
+        for request_id in (0..COUNT).step_by(20) {
+            for _ in 0..2 {
+                it.ask(Op::Check, &denied(request_id), 1).unwrap();
+            }
+        }
+        it.run(expiry);
+        it.store.delay = FAR;
         let mut all = Vec::new();
         for request_id in 0..COUNT {
             if request_id == ended_at {
                 it.abort();
             }
-            let asked = request(Op::Check, &request_id.to_string(), 5);
+            let asked = match request_id % 2 {
+                0 => request(Op::Check, &request_id.to_string(), 5),
+                _ => request(Op::Check, &denied(request_id), 1),
+            };
             let answered = it.submit(asked, request_id);
             all.extend(answered.map(|(_, answer)| (request_id, Ok(answer))));
             if request_id % 7 == 0 {
