@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use huntaze_rate_limit::limiter::{OnStoreError, Source};
+use huntaze_rate_limit::limiter::{OnStoreError, Remote, Source, StoreChange};
 use huntaze_rate_limit::quota::{Id, Namespace, Outcome};
 use huntaze_rate_limit::store::redis::cluster::ShardMap;
 use huntaze_rate_limit::store::{ErrorKind, Op, Replay, Request, StoreError};
@@ -212,6 +212,66 @@ fn a_shard_that_is_found_later_gets_its_replay_without_a_check() {
     assert_eq!(it.who_decides(Op::Check, "1"), Ok(Source::Local));
     it.set_away(false);
     it.set_map(parity_map());
+    it.run(RECOVERED);
+    assert_eq!(it.replayed(1), [("1".to_owned(), 1)]);
+}
+
+/// The id moves from a shard that is away to one that is in use. That one does not decide before it has the admissions, and the other
+/// is free of them.
+#[test]
+fn a_shard_that_takes_over_slots_gets_their_replay_before_a_check() {
+    let mut it = two_shards(parity_map());
+    assert_eq!(it.who_decides(Op::Status, "1"), Ok(Source::Redis));
+    it.store.shards[0].away = true;
+    for _ in 0..3 {
+        assert_eq!(it.who_decides(Op::Check, "0"), Ok(Source::Local));
+    }
+    assert_eq!(it.who_decides(Op::Status, "1"), Ok(Source::Redis));
+    it.store.shards[0].away = false;
+    it.set_map(ShardMap::new(vec![1; 1 << 14].into(), vec![None; 2]));
+    it.run(Duration::from_millis(1));
+    assert_eq!(it.replayed(0), [("0".to_owned(), 3)]);
+    assert_eq!(it.who_decides(Op::Check, "0"), Ok(Source::Redis));
+    it.run(RECOVERED);
+    assert_eq!(it.replayed(0), [("0".to_owned(), 3)]);
+    assert!(matches!(
+        it.limiters[0].changes[..],
+        [StoreChange::Away { .. }, StoreChange::Back { .. }]
+    ));
+}
+
+/// The request is in flight when its slot moves, and fails after that: the new shard gets the admission although no request comes.
+#[test]
+fn a_request_that_fails_after_its_slot_has_moved_is_replayed_to_the_new_shard() {
+    let mut it = two_shards(ShardMap::one(None));
+    it.set_away(true);
+    assert!(it.submit(request(Op::Check, "1", 5), 0).is_none());
+    it.set_map(parity_map());
+    assert_eq!(it.recv().1.unwrap().source, Source::Local);
+    it.set_away(false);
+    it.run(RECOVERED);
+    assert_eq!(it.replayed(1), [("1".to_owned(), 1)]);
+}
+
+/// Another limiter of the name has decided for a shard that this one has never used.
+#[test]
+fn a_flush_begins_the_replay_of_a_shard_that_was_not_used() {
+    let mut it = two_shards(parity_map());
+    let local = Some(it.limiters[0].local.clone());
+    let other = it.add(&Setup {
+        map: parity_map(),
+        local,
+        ..Setup::new(OnStoreError::Local, DEADLINE)
+    });
+    it.set_away(true);
+    assert!(it.submit_to(other, request(Op::Check, "1", 5), 0).is_none());
+    it.call(other, Remote::close);
+    it.run(RECOVERED);
+    assert!(it.limiters[other].remote.is_closed());
+    it.set_away(false);
+    it.run(RECOVERED);
+    assert_eq!(it.replayed(1), []);
+    it.flush(9);
     it.run(RECOVERED);
     assert_eq!(it.replayed(1), [("1".to_owned(), 1)]);
 }
