@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use huntaze_rate_limit::limiter::{Answer, Source};
+use huntaze_rate_limit::limiter::{Answer, Source, StoreChange};
 use huntaze_rate_limit::store::{ErrorKind, Op, StoreError};
 
 use super::{Cached, caching, caching_with_deadline};
@@ -233,4 +233,29 @@ fn resets_of_other_ids_delay_no_request() {
         }
         assert!(cached.elapsed() - begun < ROUND_TRIP * 10, "{answered}");
     }
+}
+
+/// When the breaker opens, the requests that wait are answered after the change of the store: they were decided without it.
+#[test]
+fn waiting_requests_are_decided_during_the_outage() {
+    let (mut cached, _) = expired(caching(plain_rules(HOUR), 50), 3, Duration::from_millis(50));
+    cached.store.delay = Duration::ZERO;
+    cached.store.away = true;
+    for _ in 0..2 {
+        assert!(cached.ask(Op::Check, "b", 3).is_err());
+    }
+    // The first is in flight and opens the breaker, the second is queued, and the third waits for the second.
+    for who in ["b", "a", "a"] {
+        assert!(cached.submit(request(Op::Check, who, 3), 0).is_none());
+    }
+    for _ in 0..3 {
+        assert!(cached.recv().1.is_err());
+    }
+    cached.store.away = false;
+    cached.run(Duration::from_secs(10));
+    let back = &cached.limiters[0].changes[1];
+    assert!(
+        matches!(back, StoreChange::Back { decided: 3, .. }),
+        "{back:?}"
+    );
 }

@@ -181,3 +181,14 @@ fn denials_repeated_while_the_store_is_away_are_not_counted() {
     assert_eq!(cached.limiters[0].changes.len(), 2);
     assert_eq!(cached.counted(), 0);
 }
+
+/// A second flush replaces the first, and both complete.
+#[test]
+fn a_flush_that_is_replaced_completes() {
+    let mut cached = caching(anomaly_rules(HOUR, 1000.0, 300_000), 60_000);
+    cached.burst("a", 1, 5);
+    cached.store.delay = Duration::from_millis(100);
+    assert!(cached.flush(FLUSH) && cached.flush(FLUSH - 1));
+    cached.run(Duration::from_secs(1));
+    assert_eq!(cached.limiters[0].flushed, [FLUSH, FLUSH - 1]);
+}
