@@ -271,3 +271,22 @@ fn add(counter: &AtomicU64, more: u64) {
 fn get(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// A process may open and close a limiter for each request.
+    #[test]
+    fn gauges_of_dropped_limiters_are_not_kept() {
+        let metrics = Metrics::new(Window::new(1000).unwrap());
+        let open = Arc::<Gauge>::default();
+        metrics.add_gauge(Arc::downgrade(&open));
+        for _ in 0..10 {
+            metrics.add_gauge(Arc::downgrade(&Arc::default()));
+        }
+        assert_eq!(metrics.gauges.lock().len(), 2);
+    }
+}
