@@ -1,5 +1,7 @@
 //! The engine, driven by hand: each event is handed to it, and its wishes are carried out as the test wants.
 
+mod limiters;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -94,6 +96,17 @@ fn refused() -> StoreError {
 
 const READONLY: &[u8] = b"-READONLY You can't write against a read only replica.\r\n";
 
+/// The reply to CLUSTER SLOTS: ranges of slots, and the hosts that own them.
+fn slots(ranges: &[(u16, u16, &str)]) -> Vec<u8> {
+    let mut reply = format!("*{}\r\n", ranges.len());
+    for (first, last, host) in ranges {
+        let range = format!("*3\r\n:{first}\r\n:{last}\r\n");
+        let node = format!("*2\r\n${}\r\n{host}\r\n:6379\r\n", host.len());
+        reply = reply + &range + &node;
+    }
+    reply.into()
+}
+
 #[test]
 fn a_link_that_follows_a_name_and_is_refused_goes_on_searching() {
     let mut w = World::new("redis.example", Some(false));
@@ -186,7 +199,7 @@ fn a_link_that_follows_a_name_and_is_refused_goes_on_searching() {
 #[test]
 fn a_part_that_fails_at_once_does_not_end_the_call() {
     let mut w = World::new("10.0.0.1", None);
-    let slots = "*2\r\n*3\r\n:0\r\n:8191\r\n*2\r\n$8\r\n10.0.0.1\r\n:6379\r\n*3\r\n:8192\r\n:16383\r\n*2\r\n$8\r\n10.0.0.2\r\n:6379\r\n";
+    let halves = slots(&[(0, 8191, "10.0.0.1"), (8192, 16_383, "10.0.0.2")]);
     // One id in each half.
     let slot = |who: &str| {
         huntaze_rate_limit::store::redis::cluster::ShardMap::slot_of(&hour().name, &id(who))
@@ -204,7 +217,7 @@ fn a_part_that_fails_at_once_does_not_end_the_call() {
     let (a, _) = w.connect_wish().unwrap();
     w.up(a);
     assert!(w.sent(a).contains("SLOTS"));
-    w.engine.received(a, slots.as_bytes(), w.now);
+    w.engine.received(a, &halves, w.now);
     let (b, _) = w.connect_wish().unwrap();
     w.up(b);
     w.sent(a);
