@@ -1,6 +1,8 @@
 //! The driver and its engine where servers and callers misbehave: TLS sessions that end, passwords that never come, panics, replies in
 //! the wrong place.
 
+mod limiters;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
