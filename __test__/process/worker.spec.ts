@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { RateLimiter } from '@huntaze/rate-limit';
 import { startRedis, type RedisServer } from '../support/redis';
 import { freshId } from '../support/stores';
-import { HANG_MS } from '../support/time';
+import { HANG_MS, until } from '../support/time';
 
 const PACKAGE = JSON.stringify(join(__dirname, '../..'));
 
@@ -47,6 +47,40 @@ test('a worker is terminated with checks in flight, repeatedly; the process and 
     expect((await checks).every((d) => d.source === 'redis')).toBe(true);
   }
   await own.close();
+});
+
+describe.each([
+  ['calls process.exit', 'process.exit(0)'],
+  ['is terminated', `parentPort.postMessage('asked')`],
+])('a worker that %s with checks in flight', (_, then) => {
+  test('leaves no connection behind once they are answered', async () => {
+    await until(() => redis.connections() === 0);
+    const workers = Array.from({ length: 10 }, () =>
+      worker(
+        `const limiter = new limits.RateLimiter({
+           name: 'ends', limit: 1000, windowMs: 60000, redis: { url: process.env.REDIS_URL, connectTimeoutMs: ${HANG_MS} },
+           timeoutMs: ${HANG_MS} });
+         limiter.limit(1).then(() => parentPort.postMessage('connected'));
+         parentPort.on('message', () => {
+           for (let i = 0; i < 3; i++) limiter.limit(i);
+           setImmediate(() => ${then});
+         });`,
+        redis.url,
+      ),
+    );
+    await Promise.all(workers.map(message));
+    expect(redis.connections()).toBe(workers.length);
+    // Redis answers no check until all have ended.
+    redis.cli('client', 'pause', `${HANG_MS}`, 'write');
+    const ended = workers.map((w) => new Promise((resolve) => w.once('exit', resolve)));
+    for (const w of workers) {
+      w.once('message', () => void w.terminate());
+      w.postMessage('ask');
+    }
+    await Promise.all(ended);
+    redis.cli('client', 'unpause');
+    await until(() => redis.connections() === 0);
+  });
 });
 
 test('a worker without further work ends by itself after a check', async () => {
