@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use huntaze_rate_limit::driver::{self, Deliver, Driver};
@@ -50,8 +51,8 @@ async fn wait_until(holds: impl Fn() -> bool) {
     tokio::time::timeout(bound, poll).await.expect("it hangs");
 }
 
-/// A driver over a server that refuses each call, while `answers`. The number is that of the calls.
-fn refusing(answers: &Arc<AtomicBool>) -> (Arc<Driver<Errors>>, Errors, Arc<AtomicUsize>) {
+/// A server that refuses each call, while `answers`. The number is that of the calls.
+fn refusing_server(answers: &Arc<AtomicBool>) -> (u16, Arc<AtomicUsize>) {
     let (answers, calls) = (Arc::clone(answers), Arc::<AtomicUsize>::default());
     let counts = Arc::clone(&calls);
     let port = fake_server::server(move |bytes, _| {
@@ -64,6 +65,10 @@ fn refusing(answers: &Arc<AtomicBool>) -> (Arc<Driver<Errors>>, Errors, Arc<Atom
         }
         Some(out)
     });
+    (port, calls)
+}
+
+fn drive(port: u16) -> (Arc<Driver<Errors>>, Errors) {
     let config = RedisConfig {
         cluster: Some(false),
         ..fake_server::config(port)
@@ -73,7 +78,7 @@ fn refusing(answers: &Arc<AtomicBool>) -> (Arc<Driver<Errors>>, Errors, Arc<Atom
     let errors = Errors::default();
     let runtime = tokio::runtime::Handle::current();
     let driver = Driver::start(runtime, &config, engine, errors.clone());
-    (driver, errors, calls)
+    (driver, errors)
 }
 
 fn open(driver: &Arc<Driver<Errors>>) -> LimiterId {
@@ -93,7 +98,8 @@ fn submit(driver: &Arc<Driver<Errors>>, limiter: LimiterId, slot: u32) {
 /// A timer that is due is left to the timer task, so that what is submitted before it runs leaves in one call.
 #[tokio::test]
 async fn later_requests_wait_for_the_timer_task() {
-    let (driver, errors, calls) = refusing(&Arc::new(AtomicBool::new(true)));
+    let (port, calls) = refusing_server(&Arc::new(AtomicBool::new(true)));
+    let (driver, errors) = drive(port);
     let limiter = open(&driver);
     submit(&driver, limiter, 0);
     errors.wait_for(1).await;
@@ -111,7 +117,8 @@ async fn later_requests_wait_for_the_timer_task() {
 #[tokio::test]
 async fn the_limiter_outlives_a_panic() {
     let answers = Arc::new(AtomicBool::new(false));
-    let (driver, errors, calls) = refusing(&answers);
+    let (port, calls) = refusing_server(&answers);
+    let (driver, errors) = drive(port);
     let (limiter, closed) = (open(&driver), open(&driver));
     for slot in 0..3 {
         submit(&driver, limiter, slot);
@@ -131,4 +138,26 @@ async fn the_limiter_outlives_a_panic() {
     answers.store(true, Ordering::SeqCst);
     submit(&driver, limiter, 4);
     assert_eq!(errors.wait_for(5).await[4..], [(4, ErrorKind::Oom)]);
+}
+
+/// Whoever drops the last reference, and whatever has been sent and answered by then: each request is answered once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_driver_ends_while_requests_arrive() {
+    let (port, _) = refusing_server(&Arc::new(AtomicBool::new(true)));
+    for round in 0..100 {
+        let (driver, errors) = drive(port);
+        let limiter = open(&driver);
+        let callers = [0..50, 50..100].map(|slots| {
+            let driver = Arc::clone(&driver);
+            thread::spawn(move || slots.for_each(|slot| submit(&driver, limiter, slot)))
+        });
+        drop(driver);
+        wait_until(|| Arc::strong_count(&errors.0) == 1).await;
+        for caller in callers {
+            caller.join().unwrap();
+        }
+        let mut slots: Vec<_> = errors.wait_for(0).await.iter().map(|e| e.0).collect();
+        slots.sort_unstable();
+        assert_eq!(slots, (0..100).collect::<Vec<_>>(), "round {round}");
+    }
 }
