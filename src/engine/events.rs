@@ -152,7 +152,11 @@ impl Engine {
                 self.on_group_reply(id, (part, group, tag), reply, refused.as_deref(), now);
             }
             // PONG, or an error that says no more than that the user may not send PING.
-            Expected::Ping if reply.starts_with(b"+") || reply.starts_with(b"-NOPERM") => {
+            Expected::Ping
+                if reply.starts_with(b"+")
+                    || reply.starts_with(b"-NOPERM")
+                    || planted!(OutOfStepUnnoticed) =>
+            {
                 self.close_if_drained(id);
             }
             // Another error, of a server that cannot be used over this connection; or the reply to another command.
