@@ -188,8 +188,8 @@ impl Engine {
             return;
         };
         let server = self.server_of(&test.scope, &Id::reserved());
-        let turn = self.servers.get(&server).map_or(0, |server| server.next);
-        self.enqueue(server, turn, Job::Test(id), now);
+        let first = self.servers.get(&server).map_or(0, |server| server.next);
+        self.enqueue(server, first, Job::Test(id), now);
     }
 
     /// The server that decides about an id.

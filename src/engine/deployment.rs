@@ -113,8 +113,8 @@ impl Engine {
         let Some(server) = self.queries.get(&id).map(|query| query.server) else {
             return;
         };
-        let turn = self.servers.get(&server).map_or(0, |server| server.next);
-        self.enqueue(server, turn, Job::Query(id), now);
+        let first = self.servers.get(&server).map_or(0, |server| server.next);
+        self.enqueue(server, first, Job::Query(id), now);
     }
 
     /// Sends a query over `connection`.

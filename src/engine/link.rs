@@ -16,9 +16,9 @@ use crate::store::redis::protocol;
 use crate::store::{ErrorKind, StoreError};
 
 impl Engine {
-    /// Sends `job` to `server`, now or once there is a connection, over the link whose turn it is.
-    pub(super) fn enqueue(&mut self, server: ServerId, turn: usize, job: Job, now: Moment) {
-        let Some(at) = self.pick_link(server, turn, now) else {
+    /// Sends `job` to `server`, now or once there is a connection, over link number `first` or one after it.
+    pub(super) fn enqueue(&mut self, server: ServerId, first: usize, job: Job, now: Moment) {
+        let Some(at) = self.pick_link(server, first, now) else {
             return;
         };
         let id = LinkId { server, at };
@@ -56,12 +56,12 @@ impl Engine {
         }
     }
 
-    /// A link that may be used at once, from the one whose turn it is. While others connect or are away, no request waits for
+    /// A link that may be used at once: number `first`, or one after it. While others connect or are away, no request waits for
     /// them; if none may be used, one that is connecting.
-    fn pick_link(&mut self, server: ServerId, turn: usize, now: Moment) -> Option<usize> {
+    fn pick_link(&mut self, server: ServerId, first: usize, now: Moment) -> Option<usize> {
         let links = &self.servers.get(&server)?.links;
         let count = links.len();
-        let first = turn % count;
+        let first = first % count;
         let is_ready = |at: usize| {
             let connection = links[at].up();
             connection.is_some_and(|connection| self.is_ready(connection, now))
@@ -69,9 +69,9 @@ impl Engine {
         if is_ready(first) {
             return Some(first);
         }
-        let in_turn = || (0..count).map(|n| (turn + n) % count);
-        let ready = in_turn().find(|&at| is_ready(at));
-        let picked = ready.or_else(|| in_turn().find(|&at| !links[at].is_away()));
+        let in_order = || (0..count).map(|n| (first + n) % count);
+        let ready = in_order().find(|&at| is_ready(at));
+        let picked = ready.or_else(|| in_order().find(|&at| !links[at].is_away()));
         let picked = picked.unwrap_or(first);
         if picked != first {
             self.prepare(LinkId { server, at: first }, now);

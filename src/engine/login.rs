@@ -16,12 +16,12 @@ const LAST_RENEWAL: f64 = 23.0 / 24.0;
 /// and a quarter of an hour is left for the replacement.
 const REPLACEMENT: f64 = 47.0 / 48.0;
 
-/// The longest time between two looks at a login's age, as a part of its life: 5 minutes of 12 hours. A timer stands still while
+/// The longest time between two checks of the age of a login, as a part of its life: 5 minutes of 12 hours. A timer stands still while
 /// a process is frozen, and the age does not.
-const LOOKS: u32 = 144;
+const AGE_CHECKS: u32 = 144;
 
 /// The first wait after a renewal that failed, as a part of its life: 30 seconds of 12 hours. It doubles up to the time between
-/// two looks.
+/// two checks.
 const FIRST_RETRY: u32 = 1440;
 
 /// The login of one connection.
@@ -70,15 +70,17 @@ impl Login {
         now.since(self.since) >= self.life.mul_f64(REPLACEMENT)
     }
 
-    /// The wait before the next look at its age.
-    pub fn next_look(&self, now: Moment, random: &mut fastrand::Rng) -> Duration {
-        let look = self.life / LOOKS;
+    /// The wait before the next check of its age.
+    pub fn next_age_check(&self, now: Moment, random: &mut fastrand::Rng) -> Duration {
+        let longest = self.life / AGE_CHECKS;
         if self.failures == 0 {
             let left = self.due.saturating_sub(now.since(self.since));
-            return left.min(look);
+            return left.min(longest);
         }
         let doubled = 1_u32.checked_shl(self.failures - 1).unwrap_or(u32::MAX);
-        let bound = (self.life / FIRST_RETRY).saturating_mul(doubled).min(look);
+        let bound = (self.life / FIRST_RETRY)
+            .saturating_mul(doubled)
+            .min(longest);
         // At least half of it: a password source that fails is not asked in quick succession.
         bound.mul_f64(between(0.5, 1.0, random))
     }

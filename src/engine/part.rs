@@ -15,7 +15,7 @@ use crate::store::{ErrorKind, StoreError};
 
 /// How often the source of the script is sent before the server is taken for one that keeps no script. Once is enough, unless the
 /// slot of the one command that brought the source has just moved away.
-const SENDINGS: usize = 3;
+const MAX_SENDS: usize = 3;
 
 /// A late reply is a sign of life no more often than this.
 const LATE_REPLIES: Duration = Duration::from_secs(1);
@@ -41,11 +41,11 @@ pub(super) struct Part {
     /// Replies that are due.
     due: usize,
     /// How often it was sent.
-    sendings: usize,
+    sends: usize,
     /// The number of the tag of the first group.
     pub(super) tag: usize,
     /// Groups for which the server lacks the script.
-    unknown: Vec<usize>,
+    without_script: Vec<usize>,
     /// A reply says that the keys are not, or not all, with the server. Nothing of its group was executed.
     misplaced: bool,
     /// Redirects of groups.
@@ -90,8 +90,8 @@ impl Engine {
         let Some(known) = self.servers.get_mut(&server) else {
             return self.fail_part(id, no_route(), now);
         };
-        let turn = known.next;
-        known.next = turn.wrapping_add(1);
+        let first = known.next;
+        known.next = first.wrapping_add(1);
         // Neighbours differ in their tags, so that replies that have shifted by one match no call.
         part.tag = known.next_tag;
         let tags = if planted!(TagsOverlap) {
@@ -100,7 +100,7 @@ impl Engine {
             part.groups.len()
         };
         known.next_tag = part.tag.wrapping_add(tags);
-        self.enqueue(server, turn, Job::Part(id), now);
+        self.enqueue(server, first, Job::Part(id), now);
     }
 
     /// Appends the groups of a part to the bytes to send on `connection`.
@@ -114,15 +114,15 @@ impl Engine {
         let Some(call) = self.calls.get(&part.call) else {
             return;
         };
-        let unknown = std::mem::take(&mut part.unknown);
-        let again = part.sendings > 0;
+        let without_script = std::mem::take(&mut part.without_script);
+        let again = part.sends > 0;
         let groups = match again {
             false => 0..part.groups.len(),
-            true => 0..unknown.len(),
+            true => 0..without_script.len(),
         };
         let count = groups.len();
         for n in groups {
-            let group = if again { unknown[n] } else { n };
+            let group = if again { without_script[n] } else { n };
             if part.asking && !planted!(SkipAsking) {
                 protocol::command(&mut known.out, &[b"ASKING"]);
                 known.in_flight.push_back(Expected::Asking);
@@ -149,7 +149,7 @@ impl Engine {
             let indices = items.map(|&(_, index)| index).collect();
             self.sent_replays.push((limiter, batch, indices));
         }
-        part.sendings += 1;
+        part.sends += 1;
         part.connection = Some(connection);
         known.health.sent(now);
         self.wish_to_send(connection);
@@ -206,7 +206,7 @@ impl Engine {
                 part.answered.indices.extend(indices);
                 part.answered.results.append(results);
             }
-            Reply::NoScript if part.sendings <= SENDINGS => part.unknown.push(group),
+            Reply::NoScript if part.sends <= MAX_SENDS => part.without_script.push(group),
             Reply::NoScript => {
                 let error = no_script();
                 part.answered.add_error(&call.order[range], &error);
@@ -231,10 +231,10 @@ impl Engine {
         if !is_complete {
             return;
         }
-        if planted!(NoscriptResendsAll) && !part.unknown.is_empty() {
-            part.unknown = (0..part.groups.len()).collect();
+        if planted!(NoscriptResendsAll) && !part.without_script.is_empty() {
+            part.without_script = (0..part.groups.len()).collect();
         }
-        if part.unknown.is_empty() {
+        if part.without_script.is_empty() {
             self.finish_part(id, now);
         } else {
             self.send_part(id, connection, now);
@@ -262,7 +262,7 @@ impl Engine {
         let Some(call) = self.calls.get(&part.call) else {
             return;
         };
-        part.unknown.clear();
+        part.without_script.clear();
         part.due = 0;
         part.connection = None;
         let answered = std::mem::take(&mut part.answered.indices);
@@ -382,10 +382,10 @@ impl Engine {
         let Some(part) = self.parts.get_mut(&id).filter(|part| part.due > 0) else {
             return;
         };
-        (part.due, part.sendings, part.connection) = (0, 0, None);
-        part.unknown.clear();
-        let (server, turn) = (part.server, part.tag);
-        self.enqueue(server, turn, Job::Part(id), now);
+        (part.due, part.sends, part.connection) = (0, 0, None);
+        part.without_script.clear();
+        let (server, first) = (part.server, part.tag);
+        self.enqueue(server, first, Job::Part(id), now);
     }
 }
 
@@ -404,9 +404,9 @@ impl Part {
             redirects: 0,
             connection: None,
             due: 0,
-            sendings: 0,
+            sends: 0,
             tag: 0,
-            unknown: Vec::new(),
+            without_script: Vec::new(),
             misplaced: false,
             redirected: Vec::new(),
             answered: Answered {

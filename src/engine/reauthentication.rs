@@ -10,7 +10,7 @@ use crate::store::budget::Budget;
 use crate::store::redis::{Secret, error_map, protocol};
 use crate::store::{ErrorKind, StoreError};
 
-/// An AUTH on a connection in use, within the budget of a connect. It takes its turn among the checks, and a refusal leaves the
+/// An AUTH on a connection in use, within the budget of a connect. It queues among the checks, and a refusal leaves the
 /// connection as it was.
 pub(super) struct Reauthentication {
     begun: Moment,
@@ -23,13 +23,13 @@ pub(super) struct Reauthentication {
 }
 
 impl Engine {
-    /// Schedules the next look at the age of a connection's login.
+    /// Schedules the next check of the age of a connection's login.
     pub(super) fn schedule_renewal(&mut self, id: ConnectionId, now: Moment) {
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
         };
         if let Some(login) = &connection.login {
-            let at = now.steady + login.next_look(now, &mut self.random);
+            let at = now.steady + login.next_age_check(now, &mut self.random);
             let timer = Timer::Connection(id);
             self.timers.set(&mut connection.timer, at, timer);
         }

@@ -70,10 +70,10 @@ fn its_age_is_checked_every_five_minutes() {
     let (first, then) = moments(10 * 60 + 28, 10 * 60 + 28);
     let login = login(first);
     assert_eq!(
-        login.next_look(first, &mut fastrand::Rng::new()),
+        login.next_age_check(first, &mut fastrand::Rng::new()),
         MINUTE * 5
     );
-    let wait = login.next_look(then, &mut fastrand::Rng::new());
+    let wait = login.next_age_check(then, &mut fastrand::Rng::new());
     assert!(MINUTE * 2 <= wait && wait <= MINUTE * 5, "{wait:?}");
 }
 
@@ -82,12 +82,12 @@ fn the_delay_grows_with_each_failed_renewal() {
     let (first, then) = moments(11 * 60 + 30, 11 * 60 + 30);
     let mut login = login(first);
     assert_eq!(
-        login.next_look(then, &mut fastrand::Rng::new()),
+        login.next_age_check(then, &mut fastrand::Rng::new()),
         Duration::ZERO
     );
     for seconds in [30, 60, 120, 240, 300, 300] {
         login.failed();
-        let wait = login.next_look(then, &mut fastrand::Rng::new());
+        let wait = login.next_age_check(then, &mut fastrand::Rng::new());
         let bound = Duration::from_secs(seconds);
         assert!(
             bound / 2 <= wait && wait <= bound,
@@ -95,5 +95,8 @@ fn the_delay_grows_with_each_failed_renewal() {
         );
     }
     login.renewed(then, &mut fastrand::Rng::new());
-    assert_eq!(login.next_look(then, &mut fastrand::Rng::new()), MINUTE * 5);
+    assert_eq!(
+        login.next_age_check(then, &mut fastrand::Rng::new()),
+        MINUTE * 5
+    );
 }
