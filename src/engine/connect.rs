@@ -436,11 +436,9 @@ impl Engine {
     }
 }
 
-fn closed() -> StoreError {
-    StoreError::new(
-        ErrorKind::Disconnected,
-        "the server closed the connection while it was set up",
-    )
+pub(super) fn closed() -> StoreError {
+    let message = "the server closed the connection while it was set up";
+    StoreError::new(ErrorKind::Disconnected, message)
 }
 
 fn rejected() -> StoreError {

@@ -231,12 +231,9 @@ impl Engine {
 
     /// The server at `address`.
     pub(super) fn server_at(&mut self, address: &Address, now: Moment) -> ServerId {
-        let known = self.servers.iter_mut().find(|(_, s)| s.is_at(address));
+        let known = self.servers.iter().find(|(_, s)| s.is_at(address));
         let id = match known {
-            Some((&id, server)) => {
-                server.retired = false;
-                id
-            }
+            Some((&id, _)) => id,
             None => {
                 let config = self.config.at(&address.host, address.port);
                 self.add_server(config, now)

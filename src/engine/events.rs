@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::connection::Expected;
 use super::time::Moment;
-use super::{ConnectionId, Engine, PasswordFor, PasswordRequestId, ServerId, Timer};
+use super::{ConnectionId, Engine, PasswordFor, PasswordRequestId, ServerId, Timer, connect};
 use crate::planted::planted;
 use crate::store::redis::Secret;
 use crate::store::{ErrorKind, StoreError};
@@ -192,7 +192,7 @@ impl Engine {
             let error = match error.kind() {
                 ErrorKind::Tls => error,
                 ErrorKind::Protocol => connect_malformed(),
-                _ => connect_closed(),
+                _ => connect::closed(),
             };
             return self.attempt_closed(link, id, error, now);
         }
@@ -236,9 +236,4 @@ fn malformed() -> StoreError {
 fn connect_malformed() -> StoreError {
     let message = "the server refused to set up the connection";
     StoreError::new(ErrorKind::Protocol, message)
-}
-
-fn connect_closed() -> StoreError {
-    let message = "the server closed the connection while it was set up";
-    StoreError::new(ErrorKind::Disconnected, message)
 }

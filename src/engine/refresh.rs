@@ -261,13 +261,8 @@ impl Engine {
         let kept = |id: ServerId| {
             id == self.seed || serves(id) || cluster.transient.iter().any(|(t, _)| *t == id)
         };
-        let mut retired = Vec::new();
-        for (&id, server) in &mut self.servers {
-            server.retired = !kept(id);
-            if server.retired {
-                retired.push(id);
-            }
-        }
+        let servers = self.servers.keys().copied();
+        let retired: Vec<_> = servers.filter(|&id| !kept(id)).collect();
         if !serves(self.seed) {
             self.release(self.seed);
         }

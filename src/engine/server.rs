@@ -40,8 +40,6 @@ pub(super) struct Server {
     pub(super) next_lookup: Option<Instant>,
     /// The links that are away, in the order in which they search for the server. Only the first one does.
     pub(super) searching: VecDeque<usize>,
-    /// No shard map names it any more.
-    pub(super) retired: bool,
     /// Its earliest timer.
     pub(super) timer: Option<Instant>,
 }
@@ -111,7 +109,6 @@ impl Server {
             looking_up: false,
             next_lookup: None,
             searching: VecDeque::new(),
-            retired: false,
             timer: None,
         }
     }

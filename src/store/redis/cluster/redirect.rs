@@ -28,20 +28,20 @@ impl Address {
     }
 }
 
-/// What a node says that did nothing, since the key is not, or not wholly, with it.
+/// The reply of a node that has executed nothing, since it does not have the keys, or not all of them.
 /// (Redis cluster specification, "MOVED Redirection", "ASK redirection", "Multiple keys operations".)
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Redirect {
     /// Its slot is there.
     Moved(Address),
-    /// Its slot is moving there, and the key has moved, or is new. To be asked there with `ASKING`, this once.
+    /// Its slot is being migrated there, and the key has moved or is new. This one command goes there, after `ASKING`.
     Ask(Address),
-    /// Some keys of the slot have moved and others have not: to be asked one by one.
+    /// Some keys of the slot have moved and others have not: one command for each key.
     TryAgain,
 }
 
 impl Redirect {
-    /// What `error` of the node that was `asked` says, if that is a redirect that leads anywhere.
+    /// The redirect in an `error` from the node `asked`. `None`: it is another error, or its address is of no use.
     pub fn of(error: &RedisError, asked: &RedisConfig) -> Option<Self> {
         let there = || {
             let (address, _) = error.redirect_node()?;

@@ -16,7 +16,7 @@ pub(crate) use self::error::refusal;
 use super::config::TlsConfig;
 use crate::store::{ErrorKind, StoreError};
 
-/// The state that all handshakes with one server share.
+/// The TLS client for all servers of an engine.
 pub(crate) struct Client {
     config: TlsConfig,
     /// The client, and the text of the extra file that it was built from. To parse 140 roots for each connect would take longer than
