@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use huntaze_rate_limit::engine::{ConnectionId, Engine, Moment, Results, Wish, Work};
 use huntaze_rate_limit::store::redis::config_env::with_defaults;
+use huntaze_rate_limit::store::redis::{Credentials, RedisConfig, Secret};
 use huntaze_rate_limit::store::{ErrorKind, Op, Request, Scope, StoreError};
 
 use crate::requests::{id, limit, plain_rules, scope};
@@ -17,7 +18,7 @@ struct World {
     now: Moment,
 }
 
-fn config(host: &str, cluster: Option<bool>) -> huntaze_rate_limit::store::redis::RedisConfig {
+fn config(host: &str, cluster: Option<bool>) -> RedisConfig {
     let mut config = with_defaults(host);
     config.cluster = cluster;
     config
@@ -447,4 +448,37 @@ fn a_known_cluster_is_not_dropped_for_a_call_sent_before() {
         !sa.contains("SLOTS") && !sb.contains("SLOTS"),
         "it is asked again what it is"
     );
+}
+
+#[test]
+fn the_next_password_does_not_wait_for_a_probe_over_the_connection_before() {
+    let mut w = World::new("10.0.0.1", Some(false));
+    let passwords = ["one", "two"].map(Secret::new);
+    let config = RedisConfig {
+        credentials: Credentials::Passwords(passwords.into()),
+        ..config("10.0.0.1", Some(false))
+    };
+    w.engine = Engine::new(config, Arc::default(), fastrand::Rng::with_seed(1), w.now);
+    w.engine
+        .call(hour(), Work::Checks(vec![check("x")].into()), w.now);
+    let (first, _) = w.connect_wish().unwrap();
+    w.engine.accepted(first, w.now);
+    w.engine.connected(first, w.now);
+    // It is silent, and probed for the other protocol. Then it rejects the password.
+    let probes = |w: &mut World, of: ConnectionId| {
+        let is_probe = |wish: &Wish| matches!(wish, Wish::ProbeProtocol { connection, .. } if *connection == of);
+        w.wishes().iter().any(is_probe)
+    };
+    w.sent(first);
+    assert!((0..40).any(|_| {
+        w.pass(25);
+        probes(&mut w, first)
+    }));
+    let rejection = b"-WRONGPASS invalid username-password pair\r\n";
+    w.engine.received(first, rejection, w.now);
+    let (second, _) = w.connect_wish().unwrap();
+    w.engine.accepted(second, w.now);
+    w.engine.connected(second, w.now);
+    w.engine.closed(second, None, w.now);
+    assert!(probes(&mut w, second));
 }

@@ -277,6 +277,8 @@ impl Engine {
         let connection = self.new_connection(Connection::new(id.server, id.at, address, now));
         if let Some(attempt) = self.attempt_mut(id) {
             attempt.step = Step::Open(connection);
+            // What was asked over another connection has ended with it.
+            attempt.asking = None;
         }
         if let Some(server) = self.servers.get(&id.server) {
             self.wishes.push_back(Wish::Connect {
