@@ -153,8 +153,11 @@ impl World {
             (FaultKind::Failover { gone, .. }, 0) => self.take_over(at, gone),
             (FaultKind::Failover { .. }, 1) => {
                 if let Some(Takeover { next, .. }) = self.takeovers[at] {
-                    self.note(|| format!("the name leads to node {next}"));
-                    self.names.primary = next;
+                    // A later failover may be over already.
+                    let shard = self.servers.nodes[next].shard;
+                    let primary = self.servers.truth.primaries[shard];
+                    self.note(|| format!("the name leads to node {primary}"));
+                    self.names.primary = primary;
                 }
             }
             (FaultKind::Failover { gone, .. }, _) => self.demote(at, gone),

@@ -376,8 +376,12 @@ impl World {
             self.checker.fail("I18", now, message);
         }
         // The backoff lets an engine try ten times a second at first, and once a second on average after some failures.
-        let bound =
-            (60 + 4 * now / SECOND) * self.plan.nodes() as u64 * u64::from(self.plan.connections);
+        // A connection whose login cannot be renewed is replaced within its last 48th, and that is tried again after a 288th to a
+        // 144th of its life, after less at first.
+        let replacements = self.plan.login_life.map_or(0, |life| 10 + 288 * now / life);
+        let bound = (60 + 4 * now / SECOND + replacements)
+            * self.plan.nodes() as u64
+            * u64::from(self.plan.connections);
         if let Some(&connects) = self.connects.iter().find(|&&connects| connects > bound) {
             self.checker.fail("F21", now, || {
                 format!("{connects} attempts to connect in {} s", now / SECOND)
