@@ -12,7 +12,9 @@ use super::shrink::shrink;
 use super::world::{self, Summary, Trace};
 
 /// Seeds that have failed once.
-const FAILED_BEFORE: [u64; 5] = [4128, 78382, 79895, 91423, 98754];
+const FAILED_BEFORE: [u64; 10] = [
+    4128, 78382, 79895, 91423, 98754, 2131621, 2504356, 2567501, 2629636, 2722593,
+];
 
 /// Runs a plan. A panic is a failure like any other.
 pub fn outcome(plan: &Plan) -> Result<Summary, Failure> {

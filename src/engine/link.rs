@@ -194,11 +194,22 @@ impl Engine {
         }
         let replaces_failed = failure.is_some();
         link.state = LinkState::Up(connection);
+        let waiting = std::mem::take(&mut link.waiting);
         if replaces_failed {
             // Better than none: not every server ends a login for its age. Its renewal goes on.
             self.renewal_failed(connection, now);
         }
-        self.start_waiting(id, connection, now);
+        let given_up = |job: &Job| match job {
+            Job::Part(part) => !self.parts.contains_key(part),
+            Job::Query(query) => !self.queries.contains_key(query),
+            Job::Test(_) => false,
+        };
+        if waiting.iter().all(given_up) {
+            self.on_late_reply(connection, now);
+        }
+        for job in waiting {
+            self.start(job, connection, now);
+        }
     }
 
     /// The connection that is being checked is dead, or its name leads elsewhere.
@@ -344,6 +355,10 @@ impl Engine {
             self.set_link_timer(id, at);
         }
         if dead {
+            // A new connection is a reason to probe, even if a server has refused over this one before.
+            if let Some(server) = self.servers.get_mut(&id.server) {
+                server.refused = None;
+            }
             self.check_failed(id, now);
         }
         self.on_attempt_timer(id, now);

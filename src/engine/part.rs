@@ -241,8 +241,8 @@ impl Engine {
         }
     }
 
-    /// A reply whose caller has given up: the server is slow, and alive. Limiters that probe it are notified, once a second.
-    fn on_late_reply(&mut self, connection: ConnectionId, now: Moment) {
+    /// A reply that nobody waits for any more: the server is slow, and alive. Limiters that probe it are notified, once a second.
+    pub(super) fn on_late_reply(&mut self, connection: ConnectionId, now: Moment) {
         let id = self.connections.get(&connection).map(|known| known.server);
         if let Some((id, server)) = id.and_then(|id| Some((id, self.servers.get_mut(&id)?))) {
             let is_new = |at| now.steady.saturating_duration_since(at) >= LATE_REPLIES;
