@@ -271,7 +271,7 @@ fn f10_a_connection_is_dead_and_nobody_says_so() {
     both(|plan| plan.during(0, FaultKind::Dead));
 }
 
-/// A connection that has been idle is asked for a sign of life first, and replaced within the deadline.
+/// A connection that has been idle gets a PING first, and is replaced within the deadline.
 #[test]
 fn f10_an_idle_connection_is_dead() {
     for clustered in [false, true] {

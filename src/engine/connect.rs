@@ -356,10 +356,7 @@ impl Engine {
             }
         }
         if let Some(connection) = ask
-            && self
-                .connections
-                .get(&connection)
-                .is_some_and(|c| c.is_silent())
+            && self.is_silent(connection)
         {
             if let Some(attempt) = self.attempt_mut(id) {
                 attempt.asking = Some(None);
@@ -421,6 +418,12 @@ impl Engine {
             return self.begin(id, attempt.purpose, (attempt.restarted, true), now);
         }
         self.on_attempt_failed(id, attempt.purpose, error, now);
+    }
+
+    /// Whether nothing has arrived on a connection yet.
+    pub(super) fn is_silent(&self, connection: ConnectionId) -> bool {
+        let connection = self.connections.get(&connection);
+        connection.is_some_and(Connection::is_silent)
     }
 
     /// The link whose attempt makes this connection.

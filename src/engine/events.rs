@@ -127,7 +127,7 @@ impl Engine {
             connection.put_back(input, read);
         }
         if read > 0 {
-            self.on_sign_of_life(id, now);
+            self.on_server_alive(id, now);
         }
         self.settle(now);
     }

@@ -205,10 +205,7 @@ impl Engine {
         error: StoreError,
         now: Moment,
     ) {
-        let silent = self
-            .connections
-            .get(&connection)
-            .is_some_and(|c| c.is_silent());
+        let silent = self.is_silent(connection);
         let Some(attempt) = self.attempt_mut(id) else {
             return;
         };
@@ -253,10 +250,7 @@ impl Engine {
             Some(first) if !plain && is_tls(first) => Some(tls_server()),
             _ => None,
         };
-        let silent = self
-            .connections
-            .get(&connection)
-            .is_some_and(|c| c.is_silent());
+        let silent = self.is_silent(connection);
         let Some(attempt) = self.attempt_mut(id) else {
             return;
         };

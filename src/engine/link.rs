@@ -174,7 +174,7 @@ impl Engine {
     }
 
     /// The server has answered on `connection`. If it was being checked, it may be used again.
-    pub(super) fn on_sign_of_life(&mut self, connection: ConnectionId, now: Moment) {
+    pub(super) fn on_server_alive(&mut self, connection: ConnectionId, now: Moment) {
         let Some(id) = self.link_of(connection) else {
             return;
         };

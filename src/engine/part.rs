@@ -17,7 +17,7 @@ use crate::store::{ErrorKind, StoreError};
 /// slot of the one command that brought the source has just moved away.
 const MAX_SENDS: usize = 3;
 
-/// A late reply is a sign of life no more often than this.
+/// The shortest time between two late replies that make limiters probe.
 const LATE_REPLIES: Duration = Duration::from_secs(1);
 
 /// The most redirects of a request. A slot that has moved takes one, and one that is being migrated two. More are needed only

@@ -22,7 +22,7 @@ pub(super) struct Server {
     pub(super) next: usize,
     /// The number of the next tag.
     pub(super) next_tag: usize,
-    /// When a late reply last was a sign of life.
+    /// The last late reply that made limiters probe.
     pub(super) late_reply: Option<Instant>,
     pub(super) addresses: AddressHealth,
     /// A connection was made: the server speaks TLS, or does not, as configured.
